@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# How vitbench's configure looks for things.
+
+# VIT_CFLAG(VARIABLE, FLAGS): FLAGS in VARIABLE if the compiler takes them.
+AC_DEFUN([VIT_CFLAG], [
+AC_MSG_CHECKING([whether $CC takes $2])
+vit_save_CFLAGS=$CFLAGS
+CFLAGS="$CFLAGS $2 -Werror"
+AC_COMPILE_IFELSE([AC_LANG_PROGRAM], [$1="$2"; vit_ok=yes], [$1=; vit_ok=no])
+CFLAGS=$vit_save_CFLAGS
+AC_MSG_RESULT([$vit_ok])
+AC_SUBST([$1])
+])
+
+# VIT_MPI_COMPILER: without a CC of the user's, an MPI's compiler.
+AC_DEFUN([VIT_MPI_COMPILER], [
+AC_ARG_WITH([mpi],
+    [AS_HELP_STRING([--with-mpi=DIR|NAME],
+        [the MPI in DIR, or with the compiler mpicc.NAME])],
+    [], [with_mpi=yes])
+AS_CASE([$with_mpi],
+    [no], [AC_MSG_ERROR([MPI cannot be left out])],
+    [yes], [vit_mpicc='mpicc mpicc.openmpi mpicc.mpich'; vit_mpi_path=$PATH],
+    [*/*], [vit_mpicc=mpicc; vit_mpi_path=$with_mpi/bin],
+    [vit_mpicc="mpicc.$with_mpi mpicc-$with_mpi"; vit_mpi_path=$PATH])
+AC_ARG_VAR([MPIEXEC], [what starts an MPI program, as MPIEXEC -n 2 PROGRAM])
+AS_IF([test -z "$CC"],
+    [AC_PATH_PROGS([MPICC], [$vit_mpicc], [], [$vit_mpi_path])
+     AS_IF([test -n "$MPICC"], [CC=$MPICC],
+        [test "x$with_mpi" != xyes],
+        [AC_MSG_ERROR([no MPI compiler for --with-mpi=$with_mpi])])])
+])
+
+# VIT_MPI: which MPI the compiler has, by itself or through pkg-config, and what starts
+# its programs.  Sets 'mpi' to openmpi, mpich or other, and 'mpi_macro' to what its
+# header defines.
+AC_DEFUN([VIT_MPI], [
+m4_pushdef([vit_mpi_program],
+    [AC_LANG_PROGRAM([[#include <mpi.h>]], [[MPI_Init(0, 0);]])])
+AC_MSG_CHECKING([for MPI])
+AC_LINK_IFELSE([vit_mpi_program], [vit_ok=yes],
+    [vit_ok=no
+     for vit_pc in ompi-c mpich mpi-c; do
+         MPI_CFLAGS=`$PKG_CONFIG --cflags $vit_pc 2>/dev/null` || continue
+         MPI_LIBS=`$PKG_CONFIG --libs $vit_pc 2>/dev/null`
+         vit_save_CPPFLAGS=$CPPFLAGS; vit_save_LIBS=$LIBS
+         CPPFLAGS="$CPPFLAGS $MPI_CFLAGS"; LIBS="$MPI_LIBS $LIBS"
+         AC_LINK_IFELSE([vit_mpi_program], [vit_ok=yes; break])
+         CPPFLAGS=$vit_save_CPPFLAGS; LIBS=$vit_save_LIBS
+     done])
+m4_popdef([vit_mpi_program])
+AC_MSG_RESULT([$vit_ok])
+AS_IF([test $vit_ok = no],
+    [AC_MSG_ERROR([no MPI: install one (Debian: libopenmpi-dev), or name it with CC=mpicc or --with-mpi=DIR])])
+mpi=other
+mpi_macro=MPI_VERSION
+mpi_about='an unknown MPI'
+vit_launchers='mpiexec mpirun'
+AC_COMPILE_IFELSE([AC_LANG_SOURCE([[#include <mpi.h>
+#ifndef OPEN_MPI
+#error
+#endif]])],
+    [mpi=openmpi; mpi_macro=OPEN_MPI; mpi_about='Open MPI'
+     vit_launchers='mpirun.openmpi mpirun mpiexec'])
+AC_COMPILE_IFELSE([AC_LANG_SOURCE([[#include <mpi.h>
+#ifndef MPICH_VERSION
+#error
+#endif]])],
+    [mpi=mpich; mpi_macro=MPICH_VERSION; mpi_about='MPICH'
+     vit_launchers='mpiexec.mpich mpiexec.hydra mpiexec'])
+AC_PATH_PROGS([MPIEXEC], [$vit_launchers], [], [$vit_mpi_path])
+])
+
+# VIT_LIB(NAME, OPTION, TITLE, DEBIAN, MODULES, USUAL, PROLOGUE, BODY)
+# Look for a library with pkg-config as one of MODULES, then with the flags of USUAL, of
+# which each candidate joins its flags with colons; --with-OPTION=DIR looks in DIR alone.
+# Sets NAME_CFLAGS, NAME_LIBS, have_OPTION and the conditional and macro HAVE_NAME.
+# A program that would hold two MPIs is no success.
+AC_DEFUN([VIT_LIB], [
+AC_ARG_WITH([$2],
+    [AS_HELP_STRING([--with-$2=DIR], [$3 in DIR; --without-$2 to leave it out])],
+    [], [with_$2=yes])
+vit_tries=
+AS_CASE([$with_$2],
+    [no], [],
+    [yes],
+    [AS_IF([test -n "$PKG_CONFIG"],
+        [for vit_pc in $5; do
+             vit_flags=`$PKG_CONFIG --cflags --libs $vit_pc 2>/dev/null | tr -s ' ' ':'`
+             vit_tries="$vit_tries $vit_flags"
+         done])
+     vit_tries="$vit_tries $6"],
+    [AS_IF([test ! -d "$with_$2"], [AC_MSG_ERROR([--with-$2=$with_$2 is no directory])])
+     for vit_flags in $6; do
+         vit_dir=-I$with_$2/include:-L$with_$2/lib:-Wl,-rpath,$with_$2/lib
+         vit_tries="$vit_tries $vit_dir:$vit_flags"
+     done])
+have_$2=no
+AS_IF([test "x$with_$2" != xno],
+    [AC_MSG_CHECKING([for $3])
+     vit_save_CPPFLAGS=$CPPFLAGS
+     vit_save_LIBS=$LIBS
+     for vit_try in $vit_tries; do
+         $1_CFLAGS=
+         $1_LIBS=
+         for vit_flag in `echo "$vit_try" | tr ':' ' '`; do
+             AS_CASE([$vit_flag],
+                 [-I*|-D*], [$1_CFLAGS="$$1_CFLAGS $vit_flag"],
+                 [$1_LIBS="$$1_LIBS $vit_flag"])
+         done
+         CPPFLAGS="$vit_save_CPPFLAGS $$1_CFLAGS"
+         LIBS="$$1_LIBS $vit_more_libs $vit_save_LIBS"
+         AC_LINK_IFELSE([AC_LANG_PROGRAM([$7], [$8])],
+             [AS_IF([ldd conftest$EXEEXT 2>/dev/null | grep -q 'libmpi\.so' &&
+                     ldd conftest$EXEEXT 2>/dev/null | grep -q 'libmpich\.so'],
+                 [], [have_$2=yes])])
+         AS_IF([test $have_$2 = yes], [break])
+     done
+     CPPFLAGS=$vit_save_CPPFLAGS
+     LIBS=$vit_save_LIBS
+     AC_MSG_RESULT([$have_$2])
+     AS_IF([test $have_$2 = no],
+         [AC_MSG_ERROR([$3 is missing: install it (Debian: $4), name its place with --with-$2=DIR, or leave it out with --without-$2])])
+     AC_DEFINE([HAVE_$1], [1], [Define to 1 if $3 is used.])],
+    [$1_CFLAGS=
+     $1_LIBS=])
+AC_SUBST([$1_CFLAGS])
+AC_SUBST([$1_LIBS])
+AM_CONDITIONAL([HAVE_$1], [test $have_$2 = yes])
+])

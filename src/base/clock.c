@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Seconds from the system's monotonic clock, or from the source that was set: one that
+ * a simulator drives, for one.
+ */
+#include "config.h"
+
+#include "src/base/clock.h"
+
+#include <stddef.h>
+#include <time.h>
+
+static double monotonic(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double (*source)(void) = monotonic;
+
+double clock_now(void)
+{
+    return source();
+}
+
+void clock_set(double (*now)(void))
+{
+    source = now != NULL ? now : monotonic;
+}
+
+void clock_date(char text[24])
+{
+    const time_t now = time(NULL);
+    struct tm utc;
+
+    gmtime_r(&now, &utc);
+    strftime(text, 24, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The sentence that explains an error, kept until somebody is chosen to say it.
+ *
+ * Each thread keeps its own, so that a background thread cannot overwrite the one
+ * that the main thread is about to say.
+ */
+#include "config.h"
+
+#include "src/base/err.h"
+
+#include "src/base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Thread_local struct {
+    char text[1024];
+    const char *file;
+    int line;
+} kept; /* nothing is kept while 'file' is NULL */
+
+static void (*abort_all)(int status);
+
+static const struct {
+    const char *name;
+    int status;
+    const char *text;
+} codes[] = {
+#define ERR_ROW(name, status, text) { #name, status, text },
+    ERR_LIST(ERR_ROW)
+#undef ERR_ROW
+};
+
+static int is_code(int rc)
+{
+    return rc < 0 && rc >= -(int)(sizeof codes / sizeof codes[0]);
+}
+
+void err_keep(const char *file, int line, const char *fmt, ...)
+{
+    char text[sizeof kept.text];
+    va_list args;
+
+    /* The arguments may point into the sentence kept so far. */
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    snprintf(kept.text, sizeof kept.text, "%s", text);
+    kept.file = file;
+    kept.line = line;
+}
+
+void err_die(const char *file, int line, const char *fmt, ...)
+{
+    char text[sizeof kept.text];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    fflush(stdout);
+    log_line(LOG_ERROR, "%s:%d: %s", file, line, text);
+    if (abort_all != NULL)
+        abort_all(99);
+    abort();
+}
+
+void err_say(int rc)
+{
+    if (rc == 0) {
+        err_forget();
+        return;
+    }
+    if (kept.file == NULL) {
+        log_line(LOG_ERROR, "%s", is_code(rc) ? codes[-rc - 1].text : "unknown error");
+        return;
+    }
+    log_line(LOG_ERROR, "%s", kept.text);
+    log_line(LOG_DEBUG, "%s at %s:%d", err_name(rc), kept.file, kept.line);
+    err_forget();
+}
+
+const char *err_sentence(void)
+{
+    return kept.file != NULL ? kept.text : NULL;
+}
+
+void err_forget(void)
+{
+    kept.file = NULL;
+}
+
+int err_exit_status(int rc)
+{
+    if (rc == 0)
+        return 0;
+    return is_code(rc) ? codes[-rc - 1].status : 99;
+}
+
+const char *err_name(int rc)
+{
+    if (rc == 0)
+        return "ERR_OK";
+    return is_code(rc) ? codes[-rc - 1].name : "ERR_?";
+}
+
+void err_set_abort(void (*function)(int status))
+{
+    abort_all = function;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A levelled log on stderr that knows the program's name, the rank and the host.
+ * The only mutable global of the project.  stdout belongs to results.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+
+/* Say who is speaking: 'program' is kept by reference.  A negative 'rank' (the start)
+ * means that there is one process, and is not printed.
+ */
+void log_open(const char *program, int rank);
+
+/* Lines above 'level' are dropped; LOG_WARNING at the start. */
+void log_set_level(enum log_level level);
+
+/* Print one line, "program: rank R on HOST: text". */
+void log_line(enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define WARN(...) log_line(LOG_WARNING, __VA_ARGS__)
+#define INFO(...) log_line(LOG_INFO, __VA_ARGS__)
+
+/* The host's name, as short as the system gives it; borrowed, valid for ever. */
+const char *log_host(void);
+const char *log_program(void);
+int log_rank(void);
+
+#endif

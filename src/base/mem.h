@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Host memory: aligned blocks whose bytes are counted, now and at the peak. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MEM_ALIGN = 64 };
+
+/* Allocate 'bytes' (0 is allowed) at a multiple of MEM_ALIGN, not touched, in '*block'.
+ * Returns 0 or ERR_MEMORY.  Free with mem_free(), which accepts NULL.
+ */
+int mem_alloc(void **block, size_t bytes);
+void mem_free(void *block);
+
+/* The same for small things that cannot reasonably fail: zeroed, dies when it does. */
+void *mem_new(size_t count, size_t size);
+
+/* Bytes of live blocks, and their maximum so far. */
+int64_t mem_now(void);
+int64_t mem_peak(void);
+
+/* Bytes the system could give this process now: the least of MemAvailable and what
+ * the control groups above it leave; the machine's memory; this process's VmHWM and
+ * VmRSS.  0 where the system does not say.
+ */
+int64_t mem_available(void);
+int64_t mem_machine(void);
+int64_t mem_high_water(void);
+int64_t mem_resident(void);
+
+/* 'bytes' rounded up to a multiple of MEM_ALIGN. */
+static inline size_t mem_round(size_t bytes)
+{
+    return (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN;
+}
+
+#endif

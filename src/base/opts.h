@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Options as a table: one row an option gives parsing, help, the startup echo with the
+ * value's source, and the JSON dump.
+ *
+ * Values are stored into a plain struct of the program, which can be sent to other
+ * ranks as bytes.  A later source wins: default < --config file < environment
+ * (VITBENCH_<OPTION>, dashes as underscores) < command line.  "--name=value" and
+ * "--name value" are the same; booleans are "--name" and "--no-name", and so are
+ * choices that have "on" and "off" among others.
+ */
+#ifndef BASE_OPTS_H
+#define BASE_OPTS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum opt_type {
+    OPT_TITLE,  /* no option: a heading in the help */
+    OPT_FLAG,   /* bool */
+    OPT_ACTION, /* bool, command line only: --help, --version, --list-shapes */
+    OPT_INT,    /* int64_t; K, M, G are 1e3, 1e6, 1e9 */
+    OPT_BYTES,  /* int64_t; K, M, G are 2^10, 2^20, 2^30 */
+    OPT_REAL,   /* double, finite */
+    OPT_TEXT,   /* char[size], empty allowed */
+    OPT_CHOICE, /* int: the place of the value in 'values' "a|b|c" */
+};
+
+struct opt {
+    const char *name; /* without the dashes; the text of an OPT_TITLE */
+    enum opt_type type;
+    const char *preset; /* default, as the user would type it; NULL: 0, false, "" */
+    const char *values; /* for the help: "DxM|auto"; for OPT_CHOICE the choices */
+    const char *about;  /* one sentence */
+    size_t offset;      /* of the value in the program's struct */
+    size_t size;        /* of an OPT_TEXT array */
+    double min, max;    /* of numbers, both 0: any */
+};
+
+enum opt_source {
+    FROM_DEFAULT,
+    FROM_FILE,
+    FROM_ENVIRONMENT,
+    FROM_COMMAND_LINE,
+    FROM_PROGRAM
+};
+
+struct opts {
+    const struct opt *table; /* borrowed; 'count' rows */
+    int count;
+    void *values;                /* borrowed: the program's struct */
+    enum opt_source source[128]; /* of every row */
+};
+
+/* Set all values to their defaults, then read the config file that --config names, the
+ * environment, and argv[1..argc).  Positional arguments are refused.  Returns 0 or
+ * ERR_USAGE with a sentence that names the option, where it came from, and what is
+ * allowed; unknown names suggest the nearest known one; unknown VITBENCH_* variables
+ * are refused too ('VITBENCH_FAULT' is the tests' own and ignored here).  Local.
+ */
+int opts_parse(struct opts *o, const struct opt *table, int count, void *values,
+               int argc, char **argv);
+
+/* Change one value by text and say that 'source' did it: 0 or ERR_USAGE. */
+int opts_set(struct opts *o, const char *name, const char *text,
+             enum opt_source source);
+
+/* True if the row 'name' was given by anyone (not FROM_DEFAULT). */
+int opts_is_given(const struct opts *o, const char *name);
+
+/* The help: 'usage' lines, then the table in 80 columns. */
+void opts_help(const struct opts *o, FILE *out, const char *usage, const char *about);
+
+/* One line an option, "  name  value  (source)"; 'given_only' drops the defaults.
+ * opts_dump() writes "name = value" lines that --config reads back.
+ */
+void opts_echo(const struct opts *o, FILE *out, int given_only);
+void opts_dump(const struct opts *o, FILE *out);
+
+/* {"name": {"value": .., "source": ".."}, ..}; the caller owns the reference. */
+json_t *opts_json(const struct opts *o);
+
+/* The value of a row as text, as the user would type it. */
+void opts_text(const struct opts *o, const struct opt *row, char *text, size_t size);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory is aligned and counted. */
+#include "config.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/tap.h"
+
+#include <string.h>
+
+static void test_failures(void)
+{
+    void *block       = NULL;
+    const int64_t now = mem_now();
+
+    ok(mem_alloc(&block, SIZE_MAX) == ERR_MEMORY && err_sentence() != NULL,
+       "an impossible block is refused with a sentence");
+    ok(mem_alloc(&block, (size_t)1 << 60) == ERR_MEMORY, "so is one beyond all memory");
+    ok(block == NULL && mem_now() == now, "a refusal leaves nothing behind");
+    mem_free(NULL);
+    ok(mem_now() == now, "NULL can be freed");
+    err_forget();
+}
+
+static void test_counts(void)
+{
+    const int64_t now = mem_now();
+    void *a, *b, *none;
+    bool are_aligned = true;
+    char *zeroed;
+
+    ok(mem_alloc(&a, 1000) == 0 && mem_now() == now + 1000, "bytes are counted");
+    ok(mem_alloc(&b, 3 << 20) == 0 && mem_peak() >= now + 1000 + (3 << 20),
+       "so is their peak");
+    memset(a, 1, 1000);
+    memset(b, 2, 3 << 20);
+    mem_free(b);
+    mem_free(a);
+    ok(mem_now() == now && mem_peak() >= now + 1000 + (3 << 20),
+       "freed bytes leave the count, not the peak");
+    for (size_t bytes = 0; bytes < 300; bytes++) {
+        are_aligned =
+            are_aligned && mem_alloc(&a, bytes) == 0 && (uintptr_t)a % MEM_ALIGN == 0;
+        mem_free(a);
+    }
+    ok(are_aligned, "blocks of all sizes are aligned");
+    ok(mem_alloc(&none, 0) == 0 && none != NULL, "an empty block is a block");
+    mem_free(none);
+    zeroed = mem_new(10, 7);
+    ok(zeroed[0] == 0 && zeroed[69] == 0 && mem_now() == now + 70,
+       "small things come zeroed");
+    mem_free(zeroed);
+    ok(mem_round(0) == 0 && mem_round(1) == 64 && mem_round(64) == 64 &&
+           mem_round(65) == 128,
+       "sizes round up to the alignment");
+}
+
+static void test_system(void)
+{
+    enum { BYTES = 64 << 20 };
+    const int64_t before = mem_resident();
+    void *block;
+
+    ok(mem_machine() > 0 && mem_available() > 0 && mem_available() <= mem_machine(),
+       "the system says how much memory there is");
+    ok(mem_high_water() >= mem_resident() / 2 && before > 0, "and how much we have");
+    ok(mem_alloc(&block, BYTES) == 0, "a large block");
+    ok(mem_resident() - before < BYTES / 2, "a block is not touched by allocating it");
+    memset(block, 1, BYTES);
+    ok(mem_resident() - before > BYTES / 2, "but by writing into it");
+    mem_free(block);
+}
+
+int main(void)
+{
+    test_failures();
+    test_counts();
+    test_system();
+    return tap_done();
+}
