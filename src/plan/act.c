@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of activations, family by family, in the order of memory.  Matrices start
+ * at multiples of MEM_ALIGN bytes.
+ */
+#include "config.h"
+
+#include "src/plan/act.h"
+
+#include "src/base/mem.h"
+
+#include <string.h>
+
+/* The table in the making: the next matrix of 'family' starts at byte 'at'. */
+struct maker {
+    struct act_table *t;
+    enum act_family family;
+    int64_t at;
+    enum dtype dtype, acc;
+};
+
+static void start(struct maker *k, enum act_family family)
+{
+    k->family = family;
+    k->at     = 0;
+}
+
+static void add_typed(struct maker *k, enum act which, int64_t rows, int64_t cols,
+                      enum dtype dtype)
+{
+    k->t->place[which] = (struct act_place){ k->family, k->at, rows, cols, dtype };
+    k->at += (int64_t)mem_round((size_t)(rows * cols) * dtype_size(dtype));
+}
+
+static void add(struct maker *k, enum act which, int64_t rows, int64_t cols)
+{
+    add_typed(k, which, rows, cols, k->dtype);
+}
+
+static void add_acc(struct maker *k, enum act which, int64_t rows, int64_t cols)
+{
+    add_typed(k, which, rows, cols, k->acc);
+}
+
+enum dtype act_acc(enum dtype dtype)
+{
+    return dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+}
+
+/* ---- kept -------------------------------------------------------------------------- */
+
+static void add_block(struct maker *k, const struct spec *s, const struct local *l,
+                      int64_t kept_attn)
+{
+    const bool is_parallel = s->wiring == WIRING_PARALLEL;
+    const int64_t n = l->rows, A = l->A_l, F = l->F_l, C = l->C_l;
+    const int64_t fused = is_parallel ? F : 0;
+
+    add(k, KEPT_X, n, C); /* first: block L has nothing else */
+    add_acc(k, KEPT_STAT0, n, 2);
+    add(k, KEPT_IN, n, 3 * A + fused);
+    add(k, KEPT_OUT, n, A + fused);
+    if (s->qk_norm) {
+        add(k, KEPT_Q, n, A);
+        add(k, KEPT_K, n, A);
+        add_acc(k, KEPT_Q_STAT, n, 2 * l->H_l);
+        add_acc(k, KEPT_K_STAT, n, 2 * l->H_l);
+    }
+    add_acc(k, KEPT_ATTN, 1, kept_attn);
+    if (!is_parallel) {
+        add(k, KEPT_X1, n, C);
+        add_acc(k, KEPT_STAT1, n, 2);
+        add(k, KEPT_UP, n, F);
+        add(k, KEPT_ACT, n, F);
+    }
+}
+
+static void add_rest(struct maker *k, const struct spec *s, const struct local *l,
+                     int64_t kept_attn)
+{
+    add(k, KEPT_ROWS, l->rows, s->P);
+    add_acc(k, KEPT_STAT, l->rows, 2);
+    add(k, KEPT_POOLED, l->B_l, l->C_l);
+    add_acc(k, KEPT_LOGITS, l->B_l, l->K_l);
+    add(k, KEPT_D_LOGITS, l->B_l, l->K_l);
+    if (s->pool == POOL_MAP) {
+        add(k, KEPT_MAP_Q, l->B_l, l->A_l);
+        add(k, KEPT_MAP_KV, l->rows, 2 * l->A_l);
+        add(k, KEPT_MAP_O, l->B_l, l->A_l);
+        add_acc(k, KEPT_MAP_ATTN, 1, kept_attn);
+        add(k, KEPT_MAP_X, l->B_l, l->C_l);
+        add_acc(k, KEPT_MAP_STAT, l->B_l, 2);
+        add(k, KEPT_MAP_XN, l->B_l, l->C_l);
+        add(k, KEPT_MAP_UP, l->B_l, l->F_l);
+        add(k, KEPT_MAP_ACT, l->B_l, l->F_l);
+    }
+}
+
+/* ---- work -------------------------------------------------------------------------- */
+
+static void add_work_rows(struct maker *k, const struct spec *s, const struct local *l,
+                          int M)
+{
+    const bool is_parallel = s->wiring == WIRING_PARALLEL;
+    const int64_t n = l->rows, A = l->A_l, F = l->F_l, C = l->C_l;
+    const int64_t R = s->norm == NORM_RMS ? 1 : 2;
+
+    add(k, WORK_XN, n, C);
+    add(k, WORK_DX, n, C);
+    add(k, WORK_DXN, n, C);
+    add(k, WORK_D_IN, n, 3 * A + (is_parallel ? F : 0));
+    add(k, WORK_D_O, n, A);
+    if (!is_parallel)
+        add(k, WORK_D_UP, n, F);
+    if (s->qk_norm) {
+        add(k, WORK_D_Q, n, A);
+        add(k, WORK_D_K, n, A);
+    }
+    if (M > 1)
+        add_acc(k, WORK_PART, n, R);
+    add_acc(k, WORK_PARTS, M * n, R);
+    add(k, WORK_TABLE, s->N, C);
+    add_acc(k, WORK_D_TABLE, s->N, C);
+    add_acc(k, WORK_PEAK, 1, 1);
+    add_acc(k, WORK_PEAK1, 1, 1);
+    add_acc(k, WORK_LOSS, 1, 1);
+}
+
+static void add_work_images(struct maker *k, const struct spec *s,
+                            const struct local *l, int M)
+{
+    add(k, WORK_D_POOLED, l->B_l, l->C_l);
+    if (s->pool == POOL_MAP) {
+        add(k, WORK_D_MAP_XN, l->B_l, l->C_l);
+        add(k, WORK_D_MAP_UP, l->B_l, l->F_l);
+        add(k, WORK_D_MAP_O, l->B_l, l->A_l);
+        add(k, WORK_D_MAP_Q, l->B_l, l->A_l);
+        add(k, WORK_MAP_Q1, 1, l->A_l);
+    }
+    if (s->loss == LOSS_SOFTMAX) {
+        add_acc(k, WORK_LARGEST, l->B_l, 1);
+        add_acc(k, WORK_SUMS, 2 * l->B_l, 1);
+        if (M > 1)
+            add_acc(k, WORK_SLICES, 2 * l->B_l * M, 1);
+    }
+}
+
+/* ---- the table --------------------------------------------------------------------- */
+
+void act_make(struct act_table *t, const struct spec *s, const struct local *l,
+              enum dtype dtype, int M, int64_t kept_block, int64_t kept_map)
+{
+    struct maker k       = { .t = t, .dtype = dtype, .acc = act_acc(dtype) };
+    const int64_t pixels = 3 * (int64_t)s->image * s->image;
+
+    memset(t, 0, sizeof *t);
+
+    start(&k, ACT_KEPT);
+    add_block(&k, s, l, kept_block);
+    t->stride = k.at;
+    k.at      = s->L * t->stride;
+    k.at += (int64_t)mem_round((size_t)(l->rows * l->C_l) * dtype_size(dtype));
+    add_rest(&k, s, l, kept_map);
+    t->bytes[ACT_KEPT] = k.at;
+
+    start(&k, ACT_WORK);
+    add_work_rows(&k, s, l, M);
+    add_work_images(&k, s, l, M);
+    t->bytes[ACT_WORK] = k.at;
+
+    start(&k, ACT_BATCH);
+    add_acc(&k, BATCH_IMAGES, l->B_l, pixels);
+    add_acc(&k, BATCH_TARGETS, l->B_l, l->K_l);
+    if (k.acc != DTYPE_F32)
+        add_typed(&k, BATCH_STAGED, l->B_l, pixels > l->K_l ? pixels : l->K_l,
+                  DTYPE_F32);
+    t->bytes[ACT_BATCH] = k.at;
+
+    start(&k, ACT_HOST);
+    add_typed(&k, HOST_IMAGES, l->B_l, pixels, DTYPE_F32);
+    add_typed(&k, HOST_TARGETS, l->B_l, l->K_l, DTYPE_F32);
+    t->bytes[ACT_HOST] = k.at;
+}
+
+/* ---- sums -------------------------------------------------------------------------- */
+
+int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk)
+{
+    (void)Nk; /* weights are made again in backward, from a row's largest and sum */
+    return 2 * B * H * Nq;
+}
+
+/* A plain product has room for all slices and for what other ranks send of one; a ring
+ * has up to two rooms for slices that come, two for sums, and one for its own part.
+ */
+int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
+                      enum cmm_form form)
+{
+    const int rooms      = M > 2 ? 2 : M - 1;
+    const int slices     = form == CMM_PLAIN ? 2 * M - 1 : 2 * rooms + 1;
+    const int64_t number = (int64_t)dtype_size(dtype);
+
+    if (M == 1)
+        return 0;
+    return slices * (int64_t)mem_round((size_t)(rows * split_most(width, M) * number));
+}
+
+void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
+               const struct local *l, enum dtype dtype, enum cmm_form form, int M)
+{
+    struct act_table t;
+
+    act_make(&t, s, l, dtype, M, act_attn_kept(l->B_l, l->H_l, s->N, s->N),
+             act_attn_kept(l->B_l, l->H_l, 1, s->N));
+    *kept = t.bytes[ACT_KEPT];
+    *work = t.bytes[ACT_WORK] + act_cmm_bytes(l->rows, s->C, M, dtype, form) +
+            act_cmm_bytes(l->B_l, s->C, M, dtype, CMM_PLAIN);
+    *batch = t.bytes[ACT_BATCH] + t.bytes[ACT_HOST];
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Parameters and multiply-adds as one table of terms; every figure is a sum over it.
+ *
+ * Of one image with T patch tokens, a block costs
+ *
+ *   T (4 C^2 + 2 C F)   the projections and the MLP
+ *   2 T^2 C             scores and their product with the values
+ */
+#include "config.h"
+
+#include "src/plan/count.h"
+
+#include <math.h>
+
+/* The factor from a term's multiply-adds to its training FLOPs. */
+enum { TRAIN = 2 * 3, TRAIN_NO_INPUT = 2 * 2 };
+
+static struct count_term term(const char *name, int64_t params, double macs, int factor)
+{
+    return (struct count_term){ name, params, macs, factor * macs };
+}
+
+/* A norm's parameters: a scale, and a bias in the kind that has one. */
+static int64_t norm_params(const struct spec *s)
+{
+    return s->norm == NORM_LAYER ? 2 * s->C : s->C;
+}
+
+int count_terms(struct count_term out[COUNT_TERMS], const struct spec *s)
+{
+    const int64_t C = s->C, F = s->F, L = s->L, K = s->K;
+    const double T           = (double)s->T;
+    const bool is_sequential = s->wiring == WIRING_SEQUENTIAL;
+    const bool has_map       = s->pool == POOL_MAP;
+    const int64_t mlp        = 2 * C * F + F + C;
+    const int64_t norms      = L * (is_sequential ? 2 : 1) + 1;
+    const double CC          = (double)C * (double)C;
+    const double CF          = (double)C * (double)F;
+    int n                    = 0;
+
+    out[n++] = term("embed", (s->P + 1 + s->T + (s->pool == POOL_CLS)) * C,
+                    (double)s->P * (double)C * T, TRAIN_NO_INPUT);
+    out[n++] = term("norm", norms * norm_params(s), 0, TRAIN);
+    out[n++] = term("qkv", L * (3 * C * C + (is_sequential ? 3 * C : 0)),
+                    (double)L * T * 3 * CC, TRAIN);
+    out[n++] = term("attention", L * (s->qk_norm ? 2 * s->E : 0),
+                    (double)L * 2 * T * T * (double)C, TRAIN);
+    /* The parallel block has one bias for both of its outputs: the MLP's. */
+    out[n++] =
+        term("out", L * (C * C + (is_sequential ? C : 0)), (double)L * T * CC, TRAIN);
+    out[n++] = term("mlp", L * mlp, (double)L * T * 2 * CF, TRAIN);
+    /* q and out see the probe's one row an image, key and value all T. */
+    if (has_map)
+        out[n++] = term("pool", C + 4 * (C * C + C) + norm_params(s) + mlp,
+                        2 * CC + T * 2 * CC + 2 * T * (double)C + 2 * CF, TRAIN);
+    out[n++] = term("head", C * K + K, (double)C * (double)K, TRAIN);
+    return n;
+}
+
+int64_t count_params(const struct spec *s)
+{
+    struct count_term t[COUNT_TERMS];
+    const int n = count_terms(t, s);
+    int64_t sum = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += t[i].params;
+    return sum;
+}
+
+int64_t count_params_matmul(const struct spec *s)
+{
+    return s->L * (4 * s->C * s->C + 2 * s->C * s->F);
+}
+
+double count_macs(const struct spec *s)
+{
+    struct count_term t[COUNT_TERMS];
+    const int n = count_terms(t, s);
+    double sum  = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += t[i].macs;
+    return sum;
+}
+
+double count_flops_forward(const struct spec *s)
+{
+    return 2 * count_macs(s);
+}
+
+double count_flops_train(const struct spec *s)
+{
+    struct count_term t[COUNT_TERMS];
+    const int n = count_terms(t, s);
+    double sum  = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += t[i].train_flops;
+    return sum;
+}
+
+double count_flops_block(const struct spec *s)
+{
+    struct spec one = *s, none = *s;
+
+    one.L  = 1;
+    none.L = 0;
+    return count_flops_train(&one) - count_flops_train(&none);
+}
+
+double count_flops_rest(const struct spec *s)
+{
+    struct spec none = *s;
+
+    none.L = 0;
+    return count_flops_train(&none);
+}
+
+double count_palm_per_token(double params, double L, double H, double E, double T)
+{
+    return 6 * params + 12 * L * H * E * T;
+}
+
+double count_palm(const struct spec *s)
+{
+    return count_palm_per_token((double)count_params_matmul(s), (double)s->L,
+                                (double)s->H, (double)s->E, (double)s->T);
+}
+
+double count_mfu(double flops_per_step, double seconds, int devices, double peak)
+{
+    if (!(peak > 0))
+        return NAN;
+    return flops_per_step / (seconds * devices * peak);
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What one training step posts, message by message.
+ *
+ * With n = B_l N rows on a rank, over the M ranks of the model axis (nothing if M = 1);
+ * gathers and scatters are of matrices whose slice j has C_l(j) columns:
+ *
+ *   embedding    nothing
+ *   every norm   forward and backward: an all-gather of one (RMS) or two (layer) sums a
+ *                row: n rows, B_l in the pooling head                          REDUCE
+ *   a block, for each pair of products (one if parallel, two if sequential):
+ *     forward    in: gather n(x); out: scatter y
+ *     backward   out: gather dy; in: gather n(x) again, scatter d n(x)
+ *   MAP head     key and value see n rows; query sees the probe, which all ranks hold;
+ *                the rest sees B_l rows and is always plain
+ *     forward    key, value: gather x; out: scatter; up: gather; down: scatter
+ *     backward   down: gather dy; up: gather x, scatter dx; out: gather dy;
+ *                key, value: gather x, scatter dx
+ *   classifier   forward: gather x; backward: gather x, scatter dx; B_l rows, plain
+ *   softmax      all-gathers of B_l maxima and of 2 B_l sums                   REDUCE
+ *   verdict      the M partial sums of the loss, 8 bytes, one library call     REDUCE
+ *
+ * Gathers count as ACT_GATHER and go round the ring, or plainly, as the form says;
+ * scatters likewise as ACT_SCATTER.  Then
+ *
+ *   over the data axis (D > 1): each group but the replicated one: an all-reduce of its
+ *                gradients                                                GRAD_SCATTER
+ *   the replicated group, if it holds anything: an all-reduce of its gradients over the
+ *                model axis, then one over the data axis                       REDUCE
+ *   over all ranks (D M > 1): the step's verdicts, 32 bytes, one library call  REDUCE
+ *
+ * Activations travel in the run's format; gradients and sums in the format that adds
+ * them, f64 in f64 runs and f32 else.
+ */
+#include "config.h"
+
+#include "src/plan/traffic.h"
+
+#include "src/base/mem.h"
+#include "src/plan/param.h"
+
+const char *const traffic_name[TRAFFIC_KINDS] = {
+    [ACT_GATHER]   = "act_gather",
+    [ACT_SCATTER]  = "act_scatter",
+    [PARAM_GATHER] = "param_gather",
+    [GRAD_SCATTER] = "grad_scatter",
+    [REDUCE]       = "reduce",
+};
+
+/* Library calls: the loss' partial sum, and the vector of verdicts. */
+enum { LOSS_BYTES = 8, VERDICT_BYTES = 32 };
+
+/* ---- collectives ----------------------------------------------------------------- */
+
+/* 'times' messages of one size, each cut into chunks. */
+static void post(struct traffic_count *t, int64_t bytes, int64_t times)
+{
+    t->messages += times * ((bytes + WIRE_CHUNK - 1) / WIRE_CHUNK);
+    t->bytes += times * bytes;
+}
+
+static void post_all_but(struct traffic_count *t, const int64_t *bytes, int ranks,
+                         int not_this)
+{
+    for (int j = 0; j < ranks; j++) {
+        if (j != not_this)
+            post(t, bytes[j], 1);
+    }
+}
+
+void traffic_ring_gather(struct traffic_count *t, const int64_t *bytes, int ranks,
+                         int i)
+{
+    post_all_but(t, bytes, ranks, (i + 1) % ranks);
+}
+
+void traffic_ring_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
+                          int i)
+{
+    post_all_but(t, bytes, ranks, i);
+}
+
+void traffic_allgather(struct traffic_count *t, const int64_t *bytes, int ranks, int i)
+{
+    post(t, bytes[i], ranks - 1);
+}
+
+void traffic_reduce_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
+                            int i)
+{
+    post_all_but(t, bytes, ranks, i);
+}
+
+/* Parts have two sizes, so no list of them is needed: all are posted twice but for the
+ * two that stay.
+ */
+void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int ranks,
+                       int i)
+{
+    const int64_t larger = count % ranks, z = (int64_t)size;
+    const int64_t stay[2] = { split_size(count, ranks, i),
+                              split_size(count, ranks, (i + 1) % ranks) };
+
+    if (ranks == 1)
+        return;
+    post(t, (count / ranks + 1) * z, 2 * larger);
+    post(t, count / ranks * z, 2 * (ranks - larger));
+    for (int k = 0; k < 2; k++)
+        post(t, stay[k] * z, -1);
+}
+
+/* ---- one rank's step ------------------------------------------------------------- */
+
+/* A rank, and where its messages are counted. */
+struct rank {
+    const struct spec *s;
+    const struct traffic_job *job;
+    const struct params *params;
+    int d, m;
+    struct local l;
+    int64_t *slice;          /* [M] room for the bytes of slices */
+    int64_t size, sum;       /* bytes of an activation, of a sum */
+    struct traffic_count *t; /* [TRAFFIC_KINDS] */
+};
+
+/* Slices of a matrix of 'rows' rows over the width. */
+static const int64_t *slices(const struct rank *r, int64_t rows)
+{
+    for (int j = 0; j < r->job->M; j++)
+        r->slice[j] = rows * split_size(r->s->C, r->job->M, j) * r->size;
+    return r->slice;
+}
+
+static void plain_gather(const struct rank *r, int64_t rows)
+{
+    traffic_allgather(&r->t[ACT_GATHER], slices(r, rows), r->job->M, r->m);
+}
+
+static void plain_scatter(const struct rank *r, int64_t rows)
+{
+    traffic_reduce_scatter(&r->t[ACT_SCATTER], slices(r, rows), r->job->M, r->m);
+}
+
+/* The same as the form has it. */
+static void gather(const struct rank *r, int64_t rows)
+{
+    if (r->job->form == CMM_PLAIN)
+        plain_gather(r, rows);
+    else
+        traffic_ring_gather(&r->t[ACT_GATHER], slices(r, rows), r->job->M, r->m);
+}
+
+static void scatter(const struct rank *r, int64_t rows)
+{
+    if (r->job->form == CMM_PLAIN)
+        plain_scatter(r, rows);
+    else
+        traffic_ring_scatter(&r->t[ACT_SCATTER], slices(r, rows), r->job->M, r->m);
+}
+
+/* 'numbers' sums of every row, gathered by all. */
+static void gather_sums(const struct rank *r, int64_t rows, int numbers)
+{
+    for (int j = 0; j < r->job->M; j++)
+        r->slice[j] = rows * numbers * r->sum;
+    traffic_allgather(&r->t[REDUCE], r->slice, r->job->M, r->m);
+}
+
+static void norm(const struct rank *r, int64_t rows)
+{
+    const int numbers = r->s->norm == NORM_RMS ? 1 : 2;
+
+    gather_sums(r, rows, numbers); /* forward */
+    gather_sums(r, rows, numbers); /* backward */
+}
+
+static void block(const struct rank *r)
+{
+    const int64_t n = r->l.rows;
+    const int pairs = r->s->wiring == WIRING_PARALLEL ? 1 : 2;
+
+    for (int i = 0; i < pairs; i++) {
+        norm(r, n);
+        gather(r, n);  /* n(x), forward */
+        scatter(r, n); /* y */
+        gather(r, n);  /* dy */
+        gather(r, n);  /* n(x), backward */
+        scatter(r, n); /* d n(x) */
+    }
+}
+
+static void map_head(const struct rank *r)
+{
+    const int64_t n = r->l.rows, b = r->l.B_l;
+
+    gather(r, n);        /* key, value: x */
+    plain_scatter(r, b); /* out: y */
+    norm(r, b);
+    plain_gather(r, b);  /* up: x */
+    plain_scatter(r, b); /* down: y */
+
+    plain_gather(r, b);  /* down: dy */
+    plain_gather(r, b);  /* up: x */
+    plain_scatter(r, b); /* up: dx */
+    plain_gather(r, b);  /* out: dy */
+    gather(r, n);        /* key, value: x */
+    scatter(r, n);       /* key, value: dx */
+}
+
+static void classifier(const struct rank *r)
+{
+    const int64_t b = r->l.B_l;
+
+    plain_gather(r, b);  /* x, forward */
+    plain_gather(r, b);  /* x, backward */
+    plain_scatter(r, b); /* dx */
+    if (r->s->loss == LOSS_SOFTMAX) {
+        gather_sums(r, b, 1); /* maxima */
+        gather_sums(r, b, 2); /* sums of exponentials and of targets */
+    }
+}
+
+static void activations(const struct rank *r)
+{
+    struct traffic_count one[TRAFFIC_KINDS] = { 0 };
+    struct rank in_block                    = *r;
+
+    in_block.t = one;
+    block(&in_block); /* all blocks post the same */
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        r->t[k].messages += r->s->L * one[k].messages;
+        r->t[k].bytes += r->s->L * one[k].bytes;
+    }
+    norm(r, r->l.rows);
+    if (r->s->pool == POOL_MAP)
+        map_head(r);
+    classifier(r);
+    post(&r->t[REDUCE], LOSS_BYTES, 1);
+}
+
+static int64_t group_elements(const struct rank *r, int group)
+{
+    return param_group_elements(r->params, r->s, group, r->job->M, r->m);
+}
+
+/* The all-reduce of 'times' groups like 'group' over the data axis. */
+static void gradients(const struct rank *r, int group, int64_t times)
+{
+    struct traffic_count one = { 0 };
+
+    traffic_allreduce(&one, group_elements(r, group), (size_t)r->sum, r->job->D, r->d);
+    r->t[GRAD_SCATTER].messages += times * one.messages;
+    r->t[GRAD_SCATTER].bytes += times * one.bytes;
+}
+
+static void replicated_gradients(const struct rank *r)
+{
+    const int64_t elements = group_elements(r, group_replicated(r->s));
+    const size_t size      = (size_t)r->sum;
+
+    traffic_allreduce(&r->t[REDUCE], elements, size, r->job->M, r->m);
+    traffic_allreduce(&r->t[REDUCE], elements, size, r->job->D, r->d);
+}
+
+/* Make of 'r' the rank (d, m) and count its step into 't'. */
+static void count_rank(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, int d,
+                       int m)
+{
+    const struct traffic_job *job = r->job;
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        t[k] = (struct traffic_count){ 0, 0 };
+    r->t = t;
+    r->d = d;
+    r->m = m;
+    spec_local(&r->l, r->s, job->B, job->D, job->M, d, m);
+
+    if (job->M > 1)
+        activations(r);
+    gradients(r, GROUP_EMBED, 1);
+    gradients(r, group_block(0), r->s->L); /* all blocks are alike */
+    gradients(r, group_head(r->s), 1);
+    replicated_gradients(r);
+    if (job->D > 1 || job->M > 1)
+        post(&t[REDUCE], VERDICT_BYTES, 1);
+}
+
+static void rank_open(struct rank *r, struct params *params, const struct spec *s,
+                      const struct traffic_job *job)
+{
+    params_make(params, s, HEAD_INIT_NORMAL);
+    *r = (struct rank){ .s      = s,
+                        .job    = job,
+                        .params = params,
+                        .slice  = mem_new((size_t)job->M, sizeof *r->slice),
+                        .size   = (int64_t)dtype_size(job->dtype),
+                        .sum    = job->dtype == DTYPE_F64 ? 8 : 4 };
+}
+
+static void rank_close(struct rank *r, struct params *params)
+{
+    mem_free(r->slice);
+    params_free(params);
+}
+
+void traffic_of_rank(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
+                     const struct traffic_job *job, int d, int m)
+{
+    struct params params;
+    struct rank r;
+
+    rank_open(&r, &params, s, job);
+    count_rank(t, &r, d, m);
+    rank_close(&r, &params);
+}
+
+/* ---- the busiest rank ------------------------------------------------------------ */
+
+/* Shares have two sizes, and so have those of a rank's neighbour: along an axis traffic
+ * changes only where a remainder ends, one before it, and at the last rank, whose
+ * neighbour is rank 0.  One rank of each stretch stands for all of it.
+ */
+struct stretches {
+    int start[12]; /* two for each end of the axis and each of five sizes */
+    int count, ranks;
+};
+
+static void stretches_open(struct stretches *st, int ranks)
+{
+    *st = (struct stretches){ .start = { 0, ranks - 1 }, .count = 2, .ranks = ranks };
+}
+
+/* A size that is split over the axis. */
+static void stretches_add(struct stretches *st, int64_t size)
+{
+    const int rest = (int)(size % st->ranks);
+
+    if (rest == 0)
+        return; /* the stretches start at 0 and at the last rank: there already */
+    st->start[st->count++] = rest;
+    st->start[st->count++] = rest - 1;
+}
+
+static void take_larger(struct traffic_count most[TRAFFIC_KINDS],
+                        const struct traffic_count t[TRAFFIC_KINDS])
+{
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (t[k].messages > most[k].messages)
+            most[k].messages = t[k].messages;
+        if (t[k].bytes > most[k].bytes)
+            most[k].bytes = t[k].bytes;
+    }
+}
+
+void traffic_most(struct traffic_count most[TRAFFIC_KINDS], const struct spec *s,
+                  const struct traffic_job *job)
+{
+    struct stretches of_m, of_d;
+    struct params params;
+    struct rank r;
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        most[k] = (struct traffic_count){ 0, 0 };
+    rank_open(&r, &params, s, job);
+    stretches_open(&of_m, job->M);
+    stretches_add(&of_m, s->C);
+    stretches_add(&of_m, s->H);
+    stretches_add(&of_m, s->F);
+    stretches_add(&of_m, s->K);
+    stretches_add(&of_m, group_elements(&r, group_replicated(s)));
+
+    for (int i = 0; i < of_m.count; i++) {
+        r.m = of_m.start[i];
+        stretches_open(&of_d, job->D);
+        stretches_add(&of_d, job->B);
+        stretches_add(&of_d, group_elements(&r, GROUP_EMBED));
+        stretches_add(&of_d, group_elements(&r, group_block(0)));
+        stretches_add(&of_d, group_elements(&r, group_head(s)));
+        stretches_add(&of_d, group_elements(&r, group_replicated(s)));
+        for (int j = 0; j < of_d.count; j++) {
+            struct traffic_count t[TRAFFIC_KINDS];
+
+            count_rank(t, &r, of_d.start[j], of_m.start[i]);
+            take_larger(most, t);
+        }
+    }
+    rank_close(&r, &params);
+}

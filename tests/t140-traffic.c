@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Messages and bytes of a step, against collectives played out message by message.
+ *
+ * A 'net' is a model or data group in which every rank really holds slices, passes them
+ * on as the collective does, and is found to hold the right thing at the end.  What it
+ * posts on the way is what the formulas must say.
+ */
+#include "config.h"
+
+#include "src/plan/traffic.h"
+
+#include "src/base/rng.h"
+#include "src/plan/param.h"
+#include "tests/tap.h"
+
+#include <string.h>
+
+enum { RANKS = 12 };
+
+struct net {
+    int ranks;
+    struct traffic_count sent[RANKS];
+    int wrong; /* ranks that ended with something else than they should */
+};
+
+static void net_post(struct net *net, int from, int64_t bytes)
+{
+    for (; bytes > 0; bytes -= WIRE_CHUNK) {
+        net->sent[from].messages++;
+        net->sent[from].bytes += bytes < WIRE_CHUNK ? bytes : WIRE_CHUNK;
+    }
+}
+
+/* ---- collectives, played --------------------------------------------------------- */
+
+/* What is in hand goes to the next rank, until everyone has seen everything. */
+static void play_ring_gather(struct net *net, const int64_t *bytes)
+{
+    int hand[RANKS], next[RANKS];
+    unsigned seen[RANKS];
+
+    for (int i = 0; i < net->ranks; i++) {
+        hand[i] = i;
+        seen[i] = 1u << i;
+    }
+    for (int turn = 1; turn < net->ranks; turn++) {
+        for (int i = 0; i < net->ranks; i++) {
+            net_post(net, i, bytes[hand[i]]);
+            next[(i + 1) % net->ranks] = hand[i];
+        }
+        for (int i = 0; i < net->ranks; i++) {
+            hand[i] = next[i];
+            seen[i] |= 1u << hand[i];
+        }
+    }
+    for (int i = 0; i < net->ranks; i++)
+        net->wrong += seen[i] != (1u << net->ranks) - 1;
+}
+
+/* A sum starts at the rank after its home and goes to the rank before, growing. */
+static void play_ring_scatter(struct net *net, const int64_t *bytes)
+{
+    int slice[RANKS], next_slice[RANKS];
+    unsigned sum[RANKS], next_sum[RANKS];
+
+    for (int i = 0; i < net->ranks; i++) {
+        slice[i] = (i + 1) % net->ranks;
+        sum[i]   = 1u << i; /* whose contributions are in it */
+    }
+    for (int turn = 1; turn < net->ranks; turn++) {
+        for (int i = 0; i < net->ranks; i++) {
+            const int to = (i + net->ranks - 1) % net->ranks;
+
+            net_post(net, i, bytes[slice[i]]);
+            next_slice[to] = slice[i];
+            next_sum[to]   = sum[i] | 1u << to;
+        }
+        memcpy(slice, next_slice, sizeof slice);
+        memcpy(sum, next_sum, sizeof sum);
+    }
+    for (int i = 0; i < net->ranks; i++)
+        net->wrong += slice[i] != i || sum[i] != (1u << net->ranks) - 1;
+}
+
+static void play_allgather(struct net *net, const int64_t *bytes)
+{
+    for (int i = 0; i < net->ranks; i++) {
+        for (int to = 0; to < net->ranks; to++) {
+            if (to != i)
+                net_post(net, i, bytes[i]);
+        }
+    }
+}
+
+static void play_reduce_scatter(struct net *net, const int64_t *bytes)
+{
+    for (int i = 0; i < net->ranks; i++) {
+        for (int to = 0; to < net->ranks; to++) {
+            if (to != i)
+                net_post(net, i, bytes[to]);
+        }
+    }
+}
+
+static void play_allreduce(struct net *net, int64_t count, size_t size)
+{
+    int64_t part[RANKS];
+
+    for (int j = 0; j < net->ranks; j++)
+        part[j] = range_size(split_range(count, net->ranks, j)) * (int64_t)size;
+    play_ring_scatter(net, part);
+    play_ring_gather(net, part);
+}
+
+/* ---- the formulas of collectives ------------------------------------------------- */
+
+static bool is_same(struct traffic_count a, struct traffic_count b)
+{
+    return a.messages == b.messages && a.bytes == b.bytes;
+}
+
+typedef void (*play_fn)(struct net *net, const int64_t *bytes);
+typedef void (*count_fn)(struct traffic_count *t, const int64_t *bytes, int ranks,
+                         int i);
+
+static void collective(const char *name, play_fn play, count_fn count)
+{
+    int wrong = 0;
+
+    for (int ranks = 1; ranks <= RANKS; ranks++) {
+        for (int zeros = 0; zeros < 2; zeros++) {
+            struct net net = { .ranks = ranks };
+            int64_t bytes[RANKS];
+
+            /* Uneven, some empty, and one of several chunks. */
+            for (int j = 0; j < ranks; j++)
+                bytes[j] = zeros && j % 3 == 1 ? 0 : 100 + 8 * j;
+            bytes[ranks / 2] = 2 * WIRE_CHUNK + 8;
+            play(&net, bytes);
+            wrong += net.wrong;
+            for (int i = 0; i < ranks; i++) {
+                struct traffic_count t = { 5, 7 };
+
+                count(&t, bytes, ranks, i);
+                wrong += t.messages != net.sent[i].messages + 5 ||
+                         t.bytes != net.sent[i].bytes + 7;
+            }
+        }
+    }
+    ok(wrong == 0, "the %s posts what its play posts, on 1 to %d ranks", name, RANKS);
+}
+
+static void allreduce(void)
+{
+    static const int64_t counts[] = { 0,  1,      3,          5,
+                                      11, 12,     13,         64,
+                                      99, 100000, WIRE_CHUNK, 13 * WIRE_CHUNK / 8 };
+    int wrong                     = 0;
+
+    for (int ranks = 1; ranks <= RANKS; ranks++) {
+        for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
+            struct net net = { .ranks = ranks };
+
+            play_allreduce(&net, counts[k], 8);
+            wrong += net.wrong;
+            for (int i = 0; i < ranks; i++) {
+                struct traffic_count t = { 0, 0 };
+
+                traffic_allreduce(&t, counts[k], 8, ranks, i);
+                wrong += !is_same(t, net.sent[i]);
+            }
+        }
+    }
+    ok(wrong == 0, "the all-reduce posts what its play posts");
+}
+
+/* ---- a step, played -------------------------------------------------------------- */
+
+/* All ranks' messages of one step by kind. */
+struct job {
+    const struct spec *s;
+    const struct traffic_job *t;
+    struct traffic_count sent[RANKS][RANKS][TRAFFIC_KINDS]; /* [d][m] */
+};
+
+static void charge(struct job *j, const struct net *net, int d, enum traffic kind)
+{
+    for (int m = 0; m < net->ranks; m++) {
+        j->sent[d][m][kind].messages += net->sent[m].messages;
+        j->sent[d][m][kind].bytes += net->sent[m].bytes;
+    }
+}
+
+/* A matrix of 'rows' rows over the width, in data row d. */
+static void play_act(struct job *j, int d, enum traffic kind, int64_t rows,
+                     bool is_plain)
+{
+    struct net net       = { .ranks = j->t->M };
+    int64_t bytes[RANKS] = { 0 };
+
+    for (int m = 0; m < net.ranks; m++)
+        bytes[m] = rows * range_size(split_range(j->s->C, net.ranks, m)) *
+                   (int64_t)dtype_size(j->t->dtype);
+    if (kind == ACT_GATHER)
+        (is_plain ? play_allgather : play_ring_gather)(&net, bytes);
+    else
+        (is_plain ? play_reduce_scatter : play_ring_scatter)(&net, bytes);
+    charge(j, &net, d, kind);
+}
+
+static void play_numbers(struct job *j, int d, int64_t numbers)
+{
+    struct net net       = { .ranks = j->t->M };
+    int64_t bytes[RANKS] = { 0 };
+
+    for (int m = 0; m < net.ranks; m++)
+        bytes[m] = numbers * (j->t->dtype == DTYPE_F64 ? 8 : 4);
+    play_allgather(&net, bytes);
+    charge(j, &net, d, REDUCE);
+}
+
+/* The messages of one data row, by count: of 'big' matrices (rows of tokens, by the
+ * form) and 'small' ones (a row an image, plain).
+ */
+static void play_model_row(struct job *j, int d)
+{
+    const struct spec *s = j->s;
+    const int64_t b      = range_size(split_range(j->t->B, j->t->D, d));
+    const int64_t n      = b * (s->T + (s->pool == POOL_CLS));
+    const bool is_plain  = j->t->form == CMM_PLAIN;
+    const bool has_map   = s->pool == POOL_MAP;
+    const int pairs      = (int)s->L * (s->wiring == WIRING_PARALLEL ? 1 : 2);
+    const int norms      = pairs + 1;
+    const int numbers    = s->wiring == WIRING_PARALLEL ? 1 : 2;
+
+    for (int i = 0; i < 3 * pairs + 2 * has_map; i++)
+        play_act(j, d, ACT_GATHER, n, is_plain);
+    for (int i = 0; i < 2 * pairs + has_map; i++)
+        play_act(j, d, ACT_SCATTER, n, is_plain);
+    for (int i = 0; i < 2 + 4 * has_map; i++)
+        play_act(j, d, ACT_GATHER, b, true);
+    for (int i = 0; i < 1 + 3 * has_map; i++)
+        play_act(j, d, ACT_SCATTER, b, true);
+    for (int i = 0; i < 2 * norms; i++)
+        play_numbers(j, d, n * numbers);
+    for (int i = 0; i < 2 * has_map; i++)
+        play_numbers(j, d, b * numbers);
+    for (int i = 1; s->loss == LOSS_SOFTMAX && i <= 2; i++)
+        play_numbers(j, d, i * b);
+    for (int m = 0; m < j->t->M && j->t->M > 1; m++) {
+        j->sent[d][m][REDUCE].messages++;
+        j->sent[d][m][REDUCE].bytes += 8;
+    }
+}
+
+static void play_gradients(struct job *j)
+{
+    const size_t size = j->t->dtype == DTYPE_F64 ? 8 : 4;
+    const int last    = group_replicated(j->s);
+    struct params p;
+
+    params_make(&p, j->s, HEAD_INIT_PAPER);
+    for (int g = 0; g <= last; g++) {
+        for (int m = 0; m < j->t->M; m++) {
+            const int64_t count  = param_group_elements(&p, j->s, g, j->t->M, m);
+            struct net net       = { .ranks = j->t->D };
+            const enum traffic k = g == last ? REDUCE : GRAD_SCATTER;
+
+            play_allreduce(&net, count, size);
+            for (int d = 0; d < j->t->D; d++) {
+                j->sent[d][m][k].messages += net.sent[d].messages;
+                j->sent[d][m][k].bytes += net.sent[d].bytes;
+            }
+        }
+    }
+    for (int d = 0; d < j->t->D; d++) {
+        struct net net = { .ranks = j->t->M };
+
+        play_allreduce(&net, param_group_elements(&p, j->s, last, j->t->M, 0), size);
+        charge(j, &net, d, REDUCE);
+    }
+    params_free(&p);
+}
+
+static void play_step(struct job *j)
+{
+    memset(j->sent, 0, sizeof j->sent);
+    for (int d = 0; d < j->t->D; d++)
+        play_model_row(j, d);
+    play_gradients(j);
+    for (int d = 0; d < j->t->D; d++) {
+        for (int m = 0; m < j->t->M && j->t->D * j->t->M > 1; m++) {
+            j->sent[d][m][REDUCE].messages++;
+            j->sent[d][m][REDUCE].bytes += 32;
+        }
+    }
+}
+
+/* The formulas against the play of all ranks; 'most' against the largest of them. */
+static void compare(const struct job *j, int *wrong, int *wrong_most)
+{
+    struct traffic_count most[TRAFFIC_KINDS], largest[TRAFFIC_KINDS] = { 0 };
+
+    for (int d = 0; d < j->t->D; d++) {
+        for (int m = 0; m < j->t->M; m++) {
+            struct traffic_count t[TRAFFIC_KINDS];
+
+            traffic_of_rank(t, j->s, j->t, d, m);
+            for (int k = 0; k < TRAFFIC_KINDS; k++) {
+                const struct traffic_count *sent = &j->sent[d][m][k];
+
+                *wrong += !is_same(t[k], *sent);
+                if (sent->messages > largest[k].messages)
+                    largest[k].messages = sent->messages;
+                if (sent->bytes > largest[k].bytes)
+                    largest[k].bytes = sent->bytes;
+            }
+        }
+    }
+    traffic_most(most, j->s, j->t);
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        *wrong_most += !is_same(most[k], largest[k]);
+}
+
+static void random_jobs(void)
+{
+    int wrong = 0, wrong_most = 0, refused = 0;
+
+    for (uint64_t i = 0; i < 600; i++) {
+        int64_t r[16];
+        char shape[64];
+        static struct job j;
+        struct spec s;
+
+        for (uint64_t k = 0; k < 16; k++)
+            r[k] = (int64_t)(rng_bits(3, RNG_TEST, i * 16 + k) >> 33);
+
+        const int M = 1 + (int)(r[0] % 7), D = 1 + (int)(r[1] % 7);
+        const int H = M + (int)(r[2] % 6), E = 8 + (int)(r[3] % 9);
+
+        snprintf(shape, sizeof shape, "%d/%d/%d/%d", H * E, 1 + (int)(r[4] % 3),
+                 M + (int)(r[5] % 90), H);
+
+        const struct spec_options o = { .shape   = shape,
+                                        .wiring  = (int)(r[6] % 2),
+                                        .qk_norm = (int)(r[7] % 2),
+                                        .pool    = (int)(r[8] % 3),
+                                        .loss    = (int)(r[9] % 2),
+                                        .image   = 14 + (int)(r[10] % 40),
+                                        .classes = 1 + r[11] % 12 };
+        const struct traffic_job t  = { .B     = D + r[12] % 9,
+                                        .D     = D,
+                                        .M     = M,
+                                        .dtype = r[13] % 2 ? DTYPE_F32 : DTYPE_F64,
+                                        .form  = r[14] % 2 ? CMM_RING : CMM_PLAIN };
+
+        refused += spec_make(&s, &o) != 0 || spec_check_mesh(&s, t.B, D, M) != 0;
+        j.s = &s;
+        j.t = &t;
+        play_step(&j);
+        compare(&j, &wrong, &wrong_most);
+    }
+    ok(refused == 0, "600 random jobs on meshes up to 7x7 can be run");
+    ok(wrong == 0, "every rank of them posts what its play posts, of every kind");
+    ok(wrong_most == 0, "and the busiest rank is found without trying all");
+}
+
+/* ---- the papers' figures --------------------------------------------------------- */
+
+static int64_t act_bytes_of(const char *shape, int64_t layers, int M)
+{
+    const struct spec_options o = {
+        .shape = shape, .layers = layers, .wiring = -1, .qk_norm = -1
+    };
+    const struct traffic_job job = {
+        .B = 8, .D = 1, .M = M, .dtype = DTYPE_F32, .form = CMM_RING
+    };
+    struct traffic_count t[TRAFFIC_KINDS];
+    struct spec s;
+
+    if (spec_make(&s, &o) != 0)
+        ok(false, "%s can be made", shape);
+    traffic_of_rank(t, &s, &job, 0, 0);
+    return t[ACT_GATHER].bytes + t[ACT_SCATTER].bytes;
+}
+
+static void ring_passes(void)
+{
+    const int64_t of_22b = act_bytes_of("22B", 2, 8) - act_bytes_of("22B", 1, 8);
+    const int64_t of_so400m =
+        act_bytes_of("So400m", 2, 8) - act_bytes_of("So400m", 1, 8);
+
+    ok(of_22b == INT64_C(5) * 8 * 256 * 6144 * 4 * 7 / 8,
+       "a parallel block is five passes of B T C (M - 1) / M elements");
+    ok(of_so400m == INT64_C(10) * 8 * 256 * 1152 * 4 * 7 / 8,
+       "a sequential block is ten");
+    ok(act_bytes_of("22B", 2, 1) == 0, "one model rank sends no activations");
+}
+
+static void large(void)
+{
+    const struct spec_options o  = { .shape = "22B", .wiring = -1, .qk_norm = -1 };
+    const struct traffic_job job = {
+        .B = 8 * 4096, .D = 4096, .M = 48, .dtype = DTYPE_F32, .form = CMM_RING
+    };
+    const struct traffic_job one = { .B = 8, .D = 1, .M = 1, .dtype = DTYPE_F32 };
+    struct traffic_count t[TRAFFIC_KINDS];
+    struct spec s;
+    int64_t messages = 0;
+
+    ok(spec_make(&s, &o) == 0, "22B");
+    traffic_most(t, &s, &job);
+    ok(t[GRAD_SCATTER].messages == (48 + 2) * 2 * 4095 && t[PARAM_GATHER].messages == 0,
+       "on 4096 data ranks every group is two rings of 4095 messages");
+    traffic_most(t, &s, &one);
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        messages += t[k].messages + t[k].bytes;
+    ok(messages == 0, "one rank alone sends nothing");
+}
+
+int main(void)
+{
+    collective("ring gather", play_ring_gather, traffic_ring_gather);
+    collective("ring scatter", play_ring_scatter, traffic_ring_scatter);
+    collective("all-gather", play_allgather, traffic_allgather);
+    collective("reduce-scatter", play_reduce_scatter, traffic_reduce_scatter);
+    allreduce();
+    random_jobs();
+    ring_passes();
+    large();
+    return tap_done();
+}
