@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the CPU backends share: the state behind a device, working memory, tables.
+ *
+ *   cpu:blis  products and attention (cpu_blis_real.h)
+ *      falls back to dev_cpu_ops, which vectorises and threads the rest (cpu_ops_real.h)
+ *      falls back to cpu:ref
+ */
+#ifndef DEV_CPU_H
+#define DEV_CPU_H
+
+#include "src/dev/cpu_kernels.h"
+#include "src/dev/dev_impl.h"
+
+/* Memory that an operation may use until it returns, one block a thread.  A block grows
+ * at the first use of a size and is kept.
+ */
+struct cpu_block {
+    void *at;
+    size_t bytes;
+    char apart[48]; /* no two threads' blocks in one cache line */
+};
+
+struct cpu_state {
+    struct cpu_block *block;         /* [threads] */
+    const struct kernels_f64 *k_f64; /* the loops for this processor */
+    const struct kernels_f32 *k_f32;
+};
+
+#define CPU_NORM_EPS 1e-6
+
+/* Row r of 'a'. */
+static inline double *at_f64(struct mat a, int64_t r)
+{
+    return (double *)mat_ptr(a) + r * a.ld;
+}
+
+static inline float *at_f32(struct mat a, int64_t r)
+{
+    return (float *)mat_ptr(a) + r * a.ld;
+}
+
+int cpu_open(struct dev *dev);     /* state and hardware, for the open of a backend */
+int cpu_ops_open(struct dev *dev); /* the same, and loops for this processor */
+void cpu_close(struct dev *dev);
+
+/* At least 'bytes' for 'thread' of 'dev', aligned, not zeroed; dies without memory. */
+void *cpu_block(struct dev *dev, int thread, size_t bytes);
+
+double cpu_peak(struct dev *dev, double seconds);
+double cpu_bandwidth(struct dev *dev, double seconds);
+
+/* y's epilogue after a product, threaded. */
+void cpu_finish_f64(struct dev_stream *s, struct mat y, const struct epilogue *e);
+void cpu_finish_f32(struct dev_stream *s, struct mat y, const struct epilogue *e);
+
+/* Slots by number format, and the fallback between cpu:blis and cpu:ref. */
+extern const struct dev_ops cpu_ref_f64, cpu_ref_f32;
+extern const struct dev_ops cpu_ops_f64, cpu_ops_f32;
+extern const struct dev_ops cpu_blis_f64, cpu_blis_f32;
+extern const struct dev_ops dev_cpu_ops;
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Features and name by CPUID, cores by the affinity mask and the system's topology. */
+#include "config.h"
+
+#include "src/dev/cpu_info.h"
+
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* Bits of registers that the system saves: XMM and YMM; and masks and ZMM. */
+enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
+
+static uint64_t saved_registers(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+enum cpu_isa cpu_isa(void)
+{
+    const unsigned avx = bit_OSXSAVE | bit_AVX | bit_FMA;
+    const unsigned all = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    unsigned a, b, c, d;
+    uint64_t saved;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & avx) != avx)
+        return CPU_ISA_BASE;
+    saved = saved_registers();
+    if ((saved & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
+        (b & bit_AVX2) == 0)
+        return CPU_ISA_BASE;
+    if ((saved & XCR0_AVX512) != XCR0_AVX512 || (b & all) != all)
+        return CPU_ISA_AVX2;
+    return CPU_ISA_AVX512;
+}
+
+static bool is_vendor(const char *vendor)
+{
+    unsigned a, b, c, d;
+    char name[13] = "";
+
+    if (!__get_cpuid(0, &a, &b, &c, &d))
+        return false;
+    memcpy(name, &b, 4);
+    memcpy(name + 4, &d, 4);
+    memcpy(name + 8, &c, 4);
+    return strcmp(name, vendor) == 0;
+}
+
+bool cpu_is_amd(int *family)
+{
+    unsigned a, b, c, d;
+
+    if (!is_vendor("AuthenticAMD") || !__get_cpuid(1, &a, &b, &c, &d))
+        return false;
+    *family = (int)((a >> 8 & 15) + (a >> 20 & 255));
+    return true;
+}
+
+bool cpu_is_intel(void)
+{
+    return is_vendor("GenuineIntel");
+}
+
+static bool brand(char text[49])
+{
+    unsigned part[12], a, b, c, d;
+
+    if (!__get_cpuid(0x80000000, &a, &b, &c, &d) || a < 0x80000004)
+        return false;
+    for (unsigned i = 0; i < 3; i++)
+        __get_cpuid(0x80000002 + i, &part[4 * i], &part[4 * i + 1], &part[4 * i + 2],
+                    &part[4 * i + 3]);
+    memcpy(text, part, 48);
+    text[48] = '\0';
+    return text[strspn(text, " ")] != '\0';
+}
+
+#else
+
+enum cpu_isa cpu_isa(void)
+{
+    return CPU_ISA_BASE;
+}
+
+bool cpu_is_amd(int *family)
+{
+    *family = 0;
+    return false;
+}
+
+bool cpu_is_intel(void)
+{
+    return false;
+}
+
+static bool brand(char text[49])
+{
+    text[0] = '\0';
+    return false;
+}
+
+#endif
+
+const char *cpu_isa_name(enum cpu_isa isa)
+{
+    static const char *const names[] = { "plain", "AVX2", "AVX-512" };
+
+    return names[isa];
+}
+
+void cpu_model(char *name, size_t size)
+{
+    char text[49];
+    const char *start;
+    size_t length;
+
+    if (!brand(text))
+        snprintf(text, sizeof text, "unknown processor");
+    start  = text + strspn(text, " ");
+    length = strlen(start);
+    while (length > 0 && start[length - 1] == ' ')
+        length--;
+    snprintf(name, size, "%.*s", (int)length, start);
+}
+
+/* The first of the hardware threads that share a core with 'cpu'. */
+static int first_sibling(int cpu)
+{
+    char path[96];
+    FILE *file;
+    int first = cpu;
+
+    snprintf(path, sizeof path,
+             "/sys/devices/system/cpu/cpu%d/topology/"
+             "thread_siblings_list",
+             cpu);
+    file = fopen(path, "r");
+    if (file == NULL)
+        return cpu;
+    if (fscanf(file, "%d", &first) != 1)
+        first = cpu;
+    fclose(file);
+    return first;
+}
+
+int cpu_cores(void)
+{
+    enum { MOST = 8192 };
+    cpu_set_t *set        = CPU_ALLOC(MOST), *cores;
+    const size_t set_size = CPU_ALLOC_SIZE(MOST);
+    int count             = 1;
+
+    if (set == NULL)
+        return 1;
+    cores = CPU_ALLOC(MOST);
+    if (cores != NULL && sched_getaffinity(0, set_size, set) == 0) {
+        CPU_ZERO_S(set_size, cores);
+        for (int cpu = 0; cpu < MOST; cpu++)
+            if (CPU_ISSET_S(cpu, set_size, set))
+                CPU_SET_S(first_sibling(cpu), set_size, cores);
+        count = CPU_COUNT_S(set_size, cores);
+    }
+    if (cores != NULL)
+        CPU_FREE(cores);
+    CPU_FREE(set);
+    return count > 0 ? count : 1;
+}

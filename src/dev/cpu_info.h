@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the processor is and has, from its own instructions (CPUID, XGETBV) alone: so a
+ * tool that hides a feature from programs, as valgrind does, hides it from us too.
+ */
+#ifndef DEV_CPU_INFO_H
+#define DEV_CPU_INFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Sets of vector instructions that loops are compiled for, each within the next. */
+enum cpu_isa {
+    CPU_ISA_BASE,   /* what the compiler takes by itself       */
+    CPU_ISA_AVX2,   /* AVX2 and FMA: 32 bytes                  */
+    CPU_ISA_AVX512, /* AVX-512 F, DQ, BW, VL too: 64 bytes     */
+};
+
+/* The best set that processor and system support. */
+enum cpu_isa cpu_isa(void);
+const char *cpu_isa_name(enum cpu_isa isa);
+
+/* Family and model as the vendor counts them; 0 if this is not such a processor. */
+bool cpu_is_amd(int *family);
+bool cpu_is_intel(void);
+
+/* The model name as the processor or the system gives it. */
+void cpu_model(char *name, size_t size);
+
+/* Cores that this process may run on (its affinity); threads of one core count once. */
+int cpu_cores(void);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loops of cpu_kernels.h for processors with AVX-512, whatever the rest is built
+ * for. */
+#include "config.h"
+
+#include "src/dev/cpu_kernels.h"
+#include "src/dev/cpu_gelu.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                          \
+    __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"))),            \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target(                                                                    \
+    "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512")
+#endif
+
+#define KERNELS kernels_avx512
+#include "src/dev/cpu_kernels_all.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loops of cpu_kernels.h for any processor. */
+#include "config.h"
+
+#include "src/dev/cpu_kernels.h"
+#include "src/dev/cpu_gelu.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KERNELS kernels_base
+#include "src/dev/cpu_kernels_all.h"

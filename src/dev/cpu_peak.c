@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the processor could do at best, measured: fused multiply-adds on registers, and
+ * a long update that runs through memory.  Time is cut into windows in which all
+ * threads work at once; the best window counts, so that a disturbance does not lower
+ * the figure.
+ */
+#include "config.h"
+
+#include "src/dev/cpu.h"
+
+#include "src/base/clock.h"
+#include "src/base/mem.h"
+#include "src/dev/cpu_info.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static int thread_number(void)
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+/* ---- Multiply-adds ----------------------------------------------------------------- */
+
+/* Twelve sums that do not wait for each other fill two pipes of up to six cycles, and
+ * leave registers for the factors even where there are sixteen.
+ */
+enum { SUMS = 12, TURNS = 20000 };
+
+/* FLOPs of one call of a loop over vectors of 'bytes' with elements of 'size'. */
+static double flops_of(size_t bytes, size_t size)
+{
+    return 2.0 * SUMS * TURNS * (double)(bytes / size);
+}
+
+#define FMA_LOOP(name, real, bytes, target)                                            \
+    target static double name(void)                                                    \
+    {                                                                                  \
+        typedef real vec __attribute__((vector_size(bytes)));                          \
+        const vec a = (vec){ 0 } + (real)0.9999, b = (vec){ 0 } + (real)1e-4;          \
+        vec sum[SUMS];                                                                 \
+                                                                                       \
+        for (int i = 0; i < SUMS; i++)                                                 \
+            sum[i] = (vec){ 0 } + (real)i;                                             \
+        for (int turn = 0; turn < TURNS; turn++) {                                     \
+            _Pragma("GCC unroll 12") for (int i = 0; i < SUMS; i++) sum[i] =           \
+                sum[i] * a + b;                                                        \
+            __asm__ volatile("" :::); /* the turns are not to be merged */             \
+        }                                                                              \
+        for (int i = 1; i < SUMS; i++)                                                 \
+            sum[0] += sum[i];                                                          \
+        __asm__ volatile("" : : "m"(sum)); /* and are wanted */                        \
+        return flops_of(bytes, sizeof(real));                                          \
+    }
+
+#if defined(__x86_64__)
+FMA_LOOP(fma_f64_avx512, double, 64, __attribute__((target("avx512f"))))
+FMA_LOOP(fma_f32_avx512, float, 64, __attribute__((target("avx512f"))))
+FMA_LOOP(fma_f64_avx2, double, 32, __attribute__((target("avx2,fma"))))
+FMA_LOOP(fma_f32_avx2, float, 32, __attribute__((target("avx2,fma"))))
+#endif
+FMA_LOOP(fma_f64, double, 16, )
+FMA_LOOP(fma_f32, float, 16, )
+
+static double (*fma_loop(enum dtype dtype))(void)
+{
+    const bool is_f64 = dtype == DTYPE_F64;
+
+#if defined(__x86_64__)
+    if (cpu_isa() == CPU_ISA_AVX512)
+        return is_f64 ? fma_f64_avx512 : fma_f32_avx512;
+    if (cpu_isa() == CPU_ISA_AVX2)
+        return is_f64 ? fma_f64_avx2 : fma_f32_avx2;
+#endif
+    return is_f64 ? fma_f64 : fma_f32;
+}
+
+enum { WINDOWS = 8 };
+
+double cpu_peak(struct dev *dev, double seconds)
+{
+    double (*const loop)(void) = fma_loop(dev->dtype);
+    double best                = 0.0;
+
+    loop();
+    for (int w = 0; w < WINDOWS; w++) {
+        double rate = 0.0;
+
+#pragma omp parallel num_threads(dev->threads) reduction(+ : rate)
+        {
+            const double start = clock_now();
+            double flops       = 0.0, now;
+
+            do {
+                flops += loop();
+                now = clock_now();
+            } while (now - start < seconds / WINDOWS);
+            rate += flops / (now - start);
+        }
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+/* ---- Memory ------------------------------------------------------------------------ */
+
+/* Two arrays a thread, each longer than its share of any cache. */
+enum { STREAM_BYTES = 32 << 20, STREAM = STREAM_BYTES / (int)sizeof(float) };
+
+/* 12 bytes move for each element: two are read, one is written. */
+static double stream_update(float *y, const float *x)
+{
+#pragma omp simd
+    for (int i = 0; i < STREAM; i++)
+        y[i] = 0.5f * y[i] + x[i];
+    return 3.0 * STREAM_BYTES;
+}
+
+double cpu_bandwidth(struct dev *dev, double seconds)
+{
+    float **array = mem_new((size_t)dev->threads, sizeof *array);
+    double best   = 0.0;
+
+#pragma omp parallel num_threads(dev->threads)
+    {
+        /* zeroed, and so first touched, by its user */
+        array[thread_number()] = mem_new(2, STREAM_BYTES);
+    }
+    for (int w = 0; w < WINDOWS; w++) {
+        double rate = 0.0;
+
+#pragma omp parallel num_threads(dev->threads) reduction(+ : rate)
+        {
+            float *y           = array[thread_number()];
+            const double start = clock_now();
+            double bytes       = 0.0, now;
+
+            do {
+                bytes += stream_update(y, y + STREAM);
+                now = clock_now();
+            } while (now - start < seconds / WINDOWS);
+            rate += bytes / (now - start);
+        }
+        best = rate > best ? rate : best;
+    }
+    for (int t = 0; t < dev->threads; t++)
+        mem_free(array[t]);
+    mem_free(array);
+    return best;
+}

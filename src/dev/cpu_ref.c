@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cpu:ref, every operation in plain loops on one thread: the oracle of every test and
+ * the fallback of other CPU backends.  Here is what does not depend on the number
+ * format of a run: memory, streams that are done when they return, copies.  The
+ * arithmetic is in cpu_ref_real.h.
+ */
+#include "config.h"
+
+#include "src/dev/cpu.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/dev/cpu_info.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- State ------------------------------------------------------------------------- */
+
+int cpu_open(struct dev *dev)
+{
+    struct cpu_state *state;
+
+    if (dev->dtype == DTYPE_BF16)
+        return ERR(ERR_USAGE, "bf16 on CPUs needs oneDNN, which is not in this build");
+    state        = mem_new(1, sizeof *state);
+    state->block = mem_new((size_t)dev->threads, sizeof *state->block);
+    dev->state   = state;
+    cpu_model(dev->hardware, sizeof dev->hardware);
+    return 0;
+}
+
+void cpu_close(struct dev *dev)
+{
+    struct cpu_state *state = dev->state;
+
+    for (int t = 0; t < dev->threads; t++)
+        mem_free(state->block[t].at);
+    mem_free(state->block);
+    mem_free(state);
+    dev->state = NULL;
+}
+
+void *cpu_block(struct dev *dev, int thread, size_t bytes)
+{
+    struct cpu_state *state = dev->state;
+    struct cpu_block *block = &state->block[thread];
+
+    if (block->bytes < bytes) {
+        mem_free(block->at);
+        block->at = NULL;
+        if (mem_alloc(&block->at, bytes) != 0)
+            die("%s", err_sentence());
+        block->bytes = bytes;
+    }
+    return block->at;
+}
+
+static int ref_open(struct dev *dev)
+{
+    dev->threads = 1;
+    TRY(cpu_open(dev));
+    snprintf(dev->about, sizeof dev->about, "plain loops, one thread");
+    return 0;
+}
+
+/* ---- Memory, streams, events ------------------------------------------------------- */
+
+/* Ask for large pages in a long block: weights are read across their rows. */
+static void ask_large_pages(char *at, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t page  = (size_t)2 << 20;
+    const size_t first = (page - (uintptr_t)at % page) % page;
+
+    if (bytes >= 4 * page)
+        madvise(at + first, (bytes - first) / page * page, MADV_HUGEPAGE);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
+static int ref_alloc(struct buf *b, struct dev *dev, size_t bytes)
+{
+    void *at;
+
+    TRY(mem_alloc(&at, bytes));
+    ask_large_pages(at, bytes);
+    *b = (struct buf){ .dev = dev, .at = at, .bytes = bytes };
+    return 0;
+}
+
+static void ref_free(struct buf *b)
+{
+    mem_free(b->at);
+}
+
+static int event_open(struct dev_event *e)
+{
+    e->state = NULL;
+    return 0;
+}
+
+static void event_nothing(struct dev_event *e)
+{
+    (void)e;
+}
+
+static void event_record(struct dev_event *e, struct dev_stream *s)
+{
+    (void)e;
+    (void)s;
+}
+
+static void event_wait(struct dev_stream *s, struct dev_event *e)
+{
+    (void)s;
+    (void)e;
+}
+
+static bool event_is_done(struct dev_event *e)
+{
+    (void)e;
+    return true;
+}
+
+static void stream_sync(struct dev_stream *s)
+{
+    (void)s;
+}
+
+/* ---- Copies ------------------------------------------------------------------------ */
+
+static void *row_of(struct mat a, int64_t r)
+{
+    return (char *)mat_ptr(a) + r * a.ld * (int64_t)dtype_size(a.dtype);
+}
+
+static size_t row_bytes(struct mat a)
+{
+    return (size_t)a.cols * dtype_size(a.dtype);
+}
+
+static void ref_put(struct dev_stream *s, struct mat dst, const void *src)
+{
+    (void)s;
+    if (mat_size(dst) == 0)
+        return;
+    for (int64_t r = 0; r < dst.rows; r++)
+        memcpy(row_of(dst, r), (const char *)src + (size_t)r * row_bytes(dst),
+               row_bytes(dst));
+}
+
+static void ref_get(struct dev_stream *s, void *dst, struct mat src)
+{
+    (void)s;
+    if (mat_size(src) == 0)
+        return;
+    for (int64_t r = 0; r < src.rows; r++)
+        memcpy((char *)dst + (size_t)r * row_bytes(src), row_of(src, r),
+               row_bytes(src));
+}
+
+static void ref_fill(struct dev_stream *s, struct mat y, double value)
+{
+    (void)s;
+    for (int64_t r = 0; r < y.rows; r++)
+        for (int64_t c = 0; c < y.cols; c++)
+            dtype_store(y.dtype, row_of(y, r), c, value);
+}
+
+static void ref_copy(struct dev_stream *s, struct mat y, struct mat x)
+{
+    (void)s;
+    for (int64_t r = 0; r < y.rows; r++) {
+        if (y.dtype == x.dtype && y.cols > 0)
+            memcpy(row_of(y, r), row_of(x, r), row_bytes(y));
+        else
+            for (int64_t c = 0; c < y.cols; c++)
+                dtype_store(y.dtype, row_of(y, r), c,
+                            dtype_load(x.dtype, row_of(x, r), c));
+    }
+}
+
+static void ref_add(struct dev_stream *s, struct mat y, struct mat x)
+{
+    (void)s;
+    for (int64_t r = 0; r < y.rows; r++)
+        for (int64_t c = 0; c < y.cols; c++)
+            dtype_store(y.dtype, row_of(y, r), c,
+                        dtype_load(y.dtype, row_of(y, r), c) +
+                            dtype_load(x.dtype, row_of(x, r), c));
+}
+
+static void ref_max(struct dev_stream *s, struct mat y, struct mat x)
+{
+    (void)s;
+    for (int64_t r = 0; r < y.rows; r++)
+        for (int64_t c = 0; c < y.cols; c++) {
+            const double v = dtype_load(x.dtype, row_of(x, r), c);
+
+            if (v > dtype_load(y.dtype, row_of(y, r), c) || v != v) /* NaN stays */
+                dtype_store(y.dtype, row_of(y, r), c, v);
+        }
+}
+
+/* ---- Weights, which need nothing of their own -------------------------------------- */
+
+static int weight_open(struct dev_weight *weight)
+{
+    weight->state = NULL;
+    return 0;
+}
+
+static void weight_close(struct dev_weight *weight)
+{
+    (void)weight;
+}
+
+static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
+{
+    (void)s;
+    (void)weight;
+}
+
+/* A row's largest logit and the sum of exponentials, from which backward makes the
+ * weights again.
+ */
+static int64_t attn_kept(const struct dev *dev, const struct attn *a)
+{
+    (void)dev;
+    return 2 * a->B * a->H * a->Nq;
+}
+
+const struct dev_ops dev_cpu_ref = {
+    .name           = "cpu:ref",
+    .real           = { &cpu_ref_f64, &cpu_ref_f32 },
+    .is_host        = true,
+    .open           = ref_open,
+    .close          = cpu_close,
+    .peak           = cpu_peak,
+    .bandwidth      = cpu_bandwidth,
+    .alloc          = ref_alloc,
+    .free           = ref_free,
+    .event_open     = event_open,
+    .event_close    = event_nothing,
+    .event_record   = event_record,
+    .event_wait     = event_wait,
+    .event_is_done  = event_is_done,
+    .event_sync     = event_nothing,
+    .sync           = stream_sync,
+    .put            = ref_put,
+    .get            = ref_get,
+    .fill           = ref_fill,
+    .copy           = ref_copy,
+    .add            = ref_add,
+    .max            = ref_max,
+    .weight_open    = weight_open,
+    .weight_close   = weight_close,
+    .weight_changed = weight_changed,
+    .attn_kept      = attn_kept,
+};

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cpu:ref in f32. */
+#include "config.h"
+
+#include "src/dev/cpu.h"
+
+#define FORMAT f32
+#include "src/dev/cpu_ref_real.h"

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Devices: choosing a backend and completing its table; memory, streams, events and
+ * weights, which are there for muted devices too.
+ */
+#include "config.h"
+
+#include "src/dev/dev_impl.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/dev/cpu_info.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Open and close ---------------------------------------------------------------- */
+
+/* clang-format off */
+#define SLOTS(X)                                                                         \
+    X(open) X(close) X(peak) X(bandwidth)                                                \
+    X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
+    X(event_is_done) X(event_sync) X(sync) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
+    X(weight_open) X(weight_close) X(weight_changed)                                     \
+    X(gemm) X(gemm_t) X(gemm_dw) X(column_sums)                                          \
+    X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)                 \
+    X(norm_backward) X(head_norm) X(head_norm_backward)                                  \
+    X(attn_kept) X(attn) X(attn_backward)                                                \
+    X(patches) X(add_table) X(sum_tables) X(pool_rows) X(spread_rows)                    \
+    X(sigmoid_loss) X(softmax_largest) X(softmax_sum) X(softmax_loss)                    \
+    X(adamw) X(sum_squares)
+/* clang-format on */
+
+static void fill_empty(struct dev_ops *ops, const struct dev_ops *from)
+{
+#define FILL(slot)                                                                     \
+    if (ops->slot == NULL)                                                             \
+        ops->slot = from->slot;
+    SLOTS(FILL)
+#undef FILL
+}
+
+/* Every slot of 'table' for runs in 'dtype', its own first. */
+static struct dev_ops complete(const struct dev_ops *table, enum dtype dtype)
+{
+    struct dev_ops ops = *table;
+
+    for (const struct dev_ops *t = table; t != NULL; t = t->fallback) {
+        fill_empty(&ops, t);
+        if (dtype != DTYPE_BF16 && t->real[dtype] != NULL)
+            fill_empty(&ops, t->real[dtype]);
+    }
+    return ops;
+}
+
+static int open_backend(struct dev **dev, const struct dev_ops *table, enum dtype dtype,
+                        int threads)
+{
+    struct dev *d = mem_new(1, sizeof *d);
+    int rc;
+
+    d->ops     = complete(table, dtype);
+    d->dtype   = dtype;
+    d->threads = threads > 0 ? threads : cpu_cores();
+    for (int lane = 0; lane < LANES; lane++)
+        d->stream[lane] = (struct dev_stream){ .dev = d, .lane = (enum dev_lane)lane };
+    rc = d->ops.open(d);
+    if (rc != 0) {
+        mem_free(d);
+        return rc;
+    }
+    *dev = d;
+    return 0;
+}
+
+static int unknown(const char *name)
+{
+    char list[160] = "auto";
+
+    for (int i = 0; dev_backends[i] != NULL; i++) {
+        strncat(list, ", ", sizeof list - strlen(list) - 1);
+        strncat(list, dev_backends[i]->name, sizeof list - strlen(list) - 1);
+    }
+    return ERR(ERR_USAGE, "'%s' is not a device of this build, which has: %s", name,
+               list);
+}
+
+int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
+{
+    const bool is_auto = strcmp(name, "auto") == 0;
+    int rc             = 1;
+
+    if (threads < 0)
+        return ERR(ERR_USAGE, "%d threads are not possible", threads);
+    for (int i = 0; dev_backends[i] != NULL && rc != 0; i++) {
+        if (is_auto || strcmp(name, dev_backends[i]->name) == 0) {
+            rc = open_backend(dev, dev_backends[i], dtype, threads);
+            if (!is_auto)
+                return rc;
+        }
+    }
+    if (rc > 0)
+        return unknown(name);
+    if (rc == 0)
+        err_forget(); /* of a backend that did not open */
+    return rc;
+}
+
+void dev_close(struct dev **dev)
+{
+    if (*dev == NULL)
+        return;
+    (*dev)->ops.close(*dev);
+    mem_free(*dev);
+    *dev = NULL;
+}
+
+const char *dev_name(const struct dev *dev)
+{
+    return dev->ops.name;
+}
+
+const char *dev_about(const struct dev *dev)
+{
+    return dev->about;
+}
+
+const char *dev_hardware(const struct dev *dev)
+{
+    return dev->hardware;
+}
+
+enum dtype dev_dtype(const struct dev *dev)
+{
+    return dev->dtype;
+}
+
+enum dtype dev_acc(const struct dev *dev)
+{
+    return dev->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
+}
+
+int dev_threads(const struct dev *dev)
+{
+    return dev->threads;
+}
+
+bool dev_is_host(const struct dev *dev)
+{
+    return dev->ops.is_host;
+}
+
+double dev_peak(struct dev *dev, double seconds)
+{
+    return dev->ops.peak(dev, seconds);
+}
+
+double dev_bandwidth(struct dev *dev, double seconds)
+{
+    return dev->ops.bandwidth(dev, seconds);
+}
+
+void dev_mute(struct dev *dev, bool is_muted)
+{
+    dev->is_muted = is_muted;
+}
+
+double dev_busy(const struct dev *dev)
+{
+    return dev->busy;
+}
+
+/* ---- Memory, streams, events ------------------------------------------------------- */
+
+int dev_alloc(struct buf *b, struct dev *dev, size_t bytes)
+{
+    *b = (struct buf){ 0 };
+    return dev->ops.alloc(b, dev, bytes);
+}
+
+void dev_free(struct buf *b)
+{
+    if (b->dev != NULL)
+        b->dev->ops.free(b);
+    *b = (struct buf){ 0 };
+}
+
+struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane)
+{
+    return &dev->stream[lane];
+}
+
+struct dev *stream_dev(const struct dev_stream *s)
+{
+    return s->dev;
+}
+
+int dev_event_open(struct dev_event **e, struct dev *dev)
+{
+    struct dev_event *event = mem_new(1, sizeof *event);
+    int rc;
+
+    event->dev = dev;
+    rc         = dev->ops.event_open(event);
+    if (rc != 0) {
+        mem_free(event);
+        return rc;
+    }
+    *e = event;
+    return 0;
+}
+
+void dev_event_close(struct dev_event **e)
+{
+    if (*e == NULL)
+        return;
+    (*e)->dev->ops.event_close(*e);
+    mem_free(*e);
+    *e = NULL;
+}
+
+void dev_event_record(struct dev_event *e, struct dev_stream *s)
+{
+    s->dev->ops.event_record(e, s);
+}
+
+void dev_event_wait(struct dev_stream *s, struct dev_event *e)
+{
+    s->dev->ops.event_wait(s, e);
+}
+
+bool dev_event_is_done(struct dev_event *e)
+{
+    return e->dev->ops.event_is_done(e);
+}
+
+void dev_event_sync(struct dev_event *e)
+{
+    e->dev->ops.event_sync(e);
+}
+
+void dev_sync(struct dev_stream *s)
+{
+    s->dev->ops.sync(s);
+}
+
+int dev_weight_open(struct dev_weight **weight, struct dev *dev, struct mat w)
+{
+    struct dev_weight *weight_ = mem_new(1, sizeof *weight_);
+    int rc;
+
+    weight_->dev = dev;
+    weight_->w   = w;
+    rc           = dev->ops.weight_open(weight_);
+    if (rc != 0) {
+        mem_free(weight_);
+        return rc;
+    }
+    *weight = weight_;
+    return 0;
+}
+
+void dev_weight_close(struct dev_weight **weight)
+{
+    if (*weight == NULL)
+        return;
+    (*weight)->dev->ops.weight_close(*weight);
+    mem_free(*weight);
+    *weight = NULL;
+}
+
+struct mat dev_weight_mat(const struct dev_weight *weight)
+{
+    return weight->w;
+}

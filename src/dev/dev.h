@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One interface, several kinds of silicon: the only way to touch memory or arithmetic.
+ *
+ * Every operation is put on a stream and may return before it is done; operations of
+ * one stream are done in order; events order streams and let the host wait.  The CPU
+ * backends are done when they return.  A result comes back to the host by dev_get()
+ * alone, which waits.  Operations cannot fail: a broken device or argument dies.  None
+ * allocates after its first call with given sizes.  All are local.
+ *
+ * Operations take [rows, cols] views of any leading dimension; sizes of zero are legal
+ * and do nothing.  Unless said otherwise inputs and output must not overlap.  'dtype'
+ * of a run is dev_dtype(); accumulations are f32 or better, in f64 runs f64;
+ * statistics, losses and partial sums of moments are stored in the accumulation type,
+ * dev_acc().  FLOPs and bytes moved can be computed from the arguments: reads of every
+ * input and writes of every output once; 2 * rows * cols * depth for a product.
+ */
+#ifndef DEV_DEV_H
+#define DEV_DEV_H
+
+#include "src/dev/tensor.h"
+#include "src/plan/spec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct dev;
+struct dev_stream;
+struct dev_event;
+struct dev_weight;
+
+/* ---- Open and close ---------------------------------------------------------------- */
+
+/* Open the device 'name': "auto", "cpu:ref", "cpu:blis"; others are refused by name.
+ * 'threads' 0 means one for every core that this process may run on.  'auto' takes the
+ * best backend for 'dtype'.  Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
+ */
+int  dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
+void dev_close(struct dev **dev);
+
+const char *dev_name(const struct dev *dev);     /* "cpu:blis" */
+const char *dev_about(const struct dev *dev);    /* "BLIS 0.9.0, skx kernels (chosen by ..)" */
+const char *dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
+enum dtype  dev_dtype(const struct dev *dev);
+enum dtype  dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
+int         dev_threads(const struct dev *dev);
+bool        dev_is_host(const struct dev *dev); /* MPI can read and write its memory */
+
+/* Peak FLOP/s of what this rank computes on (its threads; the whole GPU), measured now
+ * by a loop of fused multiply-adds (CPU), for about 'seconds'.  All ranks of a node
+ * should call it together.
+ */
+double dev_peak(struct dev *dev, double seconds);
+
+/* Bytes/s that a long out-of-cache update moves, likewise. */
+double dev_bandwidth(struct dev *dev, double seconds);
+
+/* While muted, operations return at once and do nothing (copies to and from the host
+ * too); memory calls work.  So a step can be run for its messages alone.
+ */
+void dev_mute(struct dev *dev, bool is_muted);
+
+/* Seconds spent inside operations so far (0 for devices that return early). */
+double dev_busy(const struct dev *dev);
+
+/* ---- Memory, streams, events ------------------------------------------------------- */
+
+/* Returns 0 or ERR_MEMORY; 'b' is empty after failure or free.  Not zeroed. */
+int  dev_alloc(struct buf *b, struct dev *dev, size_t bytes);
+void dev_free(struct buf *b);
+
+/* Streams are opened with the device: products, and one for each direction of traffic.
+ */
+enum dev_lane { LANE_COMPUTE, LANE_GATHER, LANE_SCATTER, LANES };
+struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane);
+struct dev        *stream_dev(const struct dev_stream *s);
+
+int  dev_event_open(struct dev_event **e, struct dev *dev);
+void dev_event_close(struct dev_event **e);
+void dev_event_record(struct dev_event *e, struct dev_stream *s);
+void dev_event_wait(struct dev_stream *s, struct dev_event *e); /* the stream waits */
+bool dev_event_is_done(struct dev_event *e);
+void dev_event_sync(struct dev_event *e); /* the host waits */
+void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
+
+/* Between host arrays (packed rows, the matrix's dtype) and the device.  dev_put() has
+ * read 'src' when it returns; dev_get() waits for the stream.
+ */
+void dev_put(struct dev_stream *s, struct mat dst, const void *src);
+void dev_get(struct dev_stream *s, void *dst, struct mat src);
+
+void dev_fill(struct dev_stream *s, struct mat y, double value);
+void dev_copy(struct dev_stream *s, struct mat y, struct mat x); /* converts dtypes */
+void dev_add(struct dev_stream *s, struct mat y, struct mat x);  /* y += x */
+
+/* ---- Products ---------------------------------------------------------------------- */
+
+/* A weight matrix [rows, cols] to multiply with: the device keeps packed panels, copies
+ * in other formats and plans of it here.  'w' is borrowed until closed.
+ */
+int        dev_weight_open(struct dev_weight **weight, struct dev *dev, struct mat w);
+void       dev_weight_close(struct dev_weight **weight);
+void       dev_weight_changed(struct dev_stream *s, struct dev_weight *weight);
+struct mat dev_weight_mat(const struct dev_weight *weight);
+
+/* What happens to a product before it is left. */
+enum epilogue_kind {
+    EPI_NONE,
+    EPI_BIAS,  /* y += bias                                                         */
+    EPI_GELU,  /* y += bias (if given); act = gelu(y); both are written             */
+    EPI_DGELU, /* y *= gelu'(pre)                                                   */
+};
+
+struct epilogue {
+    enum epilogue_kind kind;
+    enum gelu_form     gelu;
+    struct mat         bias; /* [1, cols] */
+    struct mat         act;  /* [rows, cols], EPI_GELU */
+    struct mat         pre;  /* [rows, cols], EPI_DGELU */
+};
+
+/* y [n, j] = or += x [n, i] W[i, j], where 'i' and 'j' are ranges of rows and columns
+ * of the weight; then the epilogue 'e' (NULL: none).
+ */
+void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
+              const struct dev_weight *weight, struct range i, struct range j,
+              bool is_added, const struct epilogue *e);
+
+/* y [n, i] = or += x [n, j] W[i, j]^T, likewise: the gradient of the data. */
+void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
+                const struct dev_weight *weight, struct range i, struct range j,
+                bool is_added, const struct epilogue *e);
+
+/* dw [i, j] = or += x [n, i]^T dy [n, j]: the gradient of the weights. */
+void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
+                 bool is_added);
+
+/* db [1, j] = or += the sums of the columns of dy [n, j]. */
+void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added);
+
+/* ---- Norms ------------------------------------------------------------------------- */
+
+/* A row's moments are sums over the model axis, so a norm is made of steps, with the
+ * messages between them.  R is 1 for NORM_RMS and 2 for NORM_LAYER.  'parts' holds what
+ * the M ranks found, [M * n, R], rank after rank; 'widths[M]' their columns; the parts
+ * are merged in rank order.  eps is 1e-6.
+ *
+ *   part [n, R]  RMS: the sum of squares; layer: mean and M2 of the local columns
+ *   stat [n, 2]  mean (RMS: 0) and 1 / sqrt(variance or mean square + eps)
+ */
+void dev_norm_moments(struct dev_stream *s, struct mat part, struct mat x, enum norm_kind k);
+void dev_norm_merge(struct dev_stream *s, struct mat stat, struct mat parts, int M,
+                    const int64_t *widths, enum norm_kind k);
+
+/* y = (x - mean) rstd scale + bias; 'bias' is none for NORM_RMS. */
+void dev_norm_apply(struct dev_stream *s, struct mat y, struct mat x, struct mat stat,
+                    struct mat scale, struct mat bias);
+
+/* Backward: part [n, R]: the local sums over columns of g xhat (RMS), or of g and of
+ * g xhat (layer), where g = dy scale and xhat = (x - mean) rstd; then
+ *   dx = or += rstd (g - sum(g) / C [layer only] - xhat sum(g xhat) / C)
+ *   dscale [1, C_l] = or += sum over rows of dy xhat, dbias likewise of dy
+ * with C the width over all ranks.  'is_dx_added' and 'is_added' (dscale, dbias) choose.
+ */
+void dev_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat dy,
+                               struct mat x, struct mat stat, struct mat scale,
+                               enum norm_kind k);
+void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
+                       struct mat dscale, struct mat dbias, bool is_added, struct mat dy,
+                       struct mat x, struct mat stat, struct mat scale, struct mat parts,
+                       int M, int64_t C, enum norm_kind k);
+
+/* Every head's E columns of x [n, H_l * E] normalised by themselves, with one scale
+ * [1, E] for all; stat is [n, 2 * H_l]: (mean, rstd) of each head.
+ */
+void dev_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
+                   struct mat scale, int64_t E, enum norm_kind k);
+void dev_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dscale,
+                            bool is_added, struct mat dy, struct mat x, struct mat stat,
+                            struct mat scale, int64_t E, enum norm_kind k);
+
+/* ---- Attention --------------------------------------------------------------------- */
+
+/* 'B' images with 'Nq' query and 'Nk' key rows each, 'H' heads of 'E' columns, side by
+ * side; logits are q k^T / sqrt(E).
+ */
+struct attn {
+    int64_t B, H, E, Nq, Nk;
+};
+
+/* Elements of dev_acc() type that forward keeps for backward. */
+int64_t dev_attn_kept(const struct dev *dev, const struct attn *a);
+
+/* o [B*Nq, H*E] from q (same), k and v [B*Nk, H*E]; 'kept' [1, dev_attn_kept()] is the
+ * backend's own; 'peak' [1, 1] of dev_acc() type receives the largest logit.
+ */
+void dev_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat peak,
+              struct mat q, struct mat k, struct mat v, const struct attn *a);
+void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk, struct mat dv,
+                       struct mat d_o, struct mat o, struct mat kept, struct mat q,
+                       struct mat k, struct mat v, const struct attn *a);
+
+/* ---- Embedding and pooling --------------------------------------------------------- */
+
+/* rows [B*N, P] from images [B, image*image*3] (rows, columns, colours): patch t of an
+ * image, its values by row, column, colour, in row N - T + t; rows before the first
+ * patch (a class token's) are zero.  Patches that do not fit whole are left out.
+ */
+void dev_patches(struct dev_stream *s, struct mat rows, struct mat images, int image,
+                 int patch, int64_t N);
+
+/* y [B*N, c] += table [N, c] for every image; and back: dtable = or += the sum. */
+void dev_add_table(struct dev_stream *s, struct mat y, struct mat table);
+void dev_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy, bool is_added);
+
+/* y [B, c] = factor * the sum of each image's N rows of x [B*N, c]; and the other way:
+ * dx [B*N, c] = factor * dy of the row's image.
+ */
+void dev_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double factor);
+void dev_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy, double factor);
+
+/* ---- Losses ------------------------------------------------------------------------ */
+
+/* Targets are [B_l, K_l] in dev_acc() type: labels in 0 .. 1.  loss [1, 1] (dev_acc())
+ * is 'scale' times the sum over images and local classes; dlogits its gradient.
+ */
+void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                      struct mat logits, struct mat targets, double scale);
+
+/* Softmax over classes that are split: largest [B_l, 1] local logit; sum [B_l, 1] of
+ * exp(logit - largest) with the largest of all; then the loss
+ *   scale * sum of targets * (largest + log(sum) - logit)
+ * and its gradient, scale * (total * exp(logit - largest) / sum - target), where 'total'
+ * [B_l, 1] is the sum of the image's targets over all classes, computed by
+ * dev_softmax_total() locally and summed like 'sum'.  All four are dev_acc().
+ */
+void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits);
+void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
+                     struct mat logits, struct mat targets, struct mat largest);
+void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                      struct mat logits, struct mat targets, struct mat largest,
+                      struct mat sum, struct mat total, double scale);
+
+/* Elementwise maximum: y = max(y, x), to merge 'largest' of several ranks. */
+void dev_max(struct dev_stream *s, struct mat y, struct mat x);
+
+/* ---- Optimizer --------------------------------------------------------------------- */
+
+/* One tensor's part on this rank. */
+struct dev_segment {
+    struct mat param, grad, mu, nu;
+    double     decay; /* weight decay x the tensor's multiplier */
+};
+
+/* AdamW with bias correction at step 't' (1, 2, ..), gradients scaled by 'clip':
+ *   g = clip grad;  mu = b1 mu + (1 - b1) g;  nu = b2 nu + (1 - b2) g^2
+ *   param -= schedule lr ((mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t)) + eps) + decay param)
+ */
+struct adamw {
+    double  lr, beta1, beta2, eps, schedule, clip;
+    int64_t t;
+};
+void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
+               const struct adamw *a);
+
+/* sum [1, 1] of f64 = the sum of squares of all elements of the 'count' matrices. */
+void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x, int count);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a backend is: a table of functions.  For backends and dev.c only.
+ *
+ * dev.h documents each operation; its slot here has the same arguments.  Slots left
+ * NULL are filled at open: from the table in 'real' for the number format of the run,
+ * then from 'fallback', which must share the memory family, and so on.
+ */
+#ifndef DEV_DEV_IMPL_H
+#define DEV_DEV_IMPL_H
+
+#include "src/dev/dev.h"
+
+struct dev_ops {
+    const char           *name;
+    const struct dev_ops *fallback;
+    const struct dev_ops *real[2]; /* slots that differ by format: f64, f32 */
+    bool                  is_host;
+
+    /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
+    int  (*open)(struct dev *dev);
+    void (*close)(struct dev *dev);
+    double (*peak)(struct dev *dev, double seconds);
+    double (*bandwidth)(struct dev *dev, double seconds);
+
+    int  (*alloc)(struct buf *b, struct dev *dev, size_t bytes);
+    void (*free)(struct buf *b);
+    int  (*event_open)(struct dev_event *e);
+    void (*event_close)(struct dev_event *e);
+    void (*event_record)(struct dev_event *e, struct dev_stream *s);
+    void (*event_wait)(struct dev_stream *s, struct dev_event *e);
+    bool (*event_is_done)(struct dev_event *e);
+    void (*event_sync)(struct dev_event *e);
+    void (*sync)(struct dev_stream *s);
+    void (*put)(struct dev_stream *, struct mat, const void *);
+    void (*get)(struct dev_stream *, void *, struct mat);
+    void (*fill)(struct dev_stream *, struct mat, double);
+    void (*copy)(struct dev_stream *, struct mat, struct mat);
+    void (*add)(struct dev_stream *, struct mat, struct mat);
+    void (*max)(struct dev_stream *, struct mat, struct mat);
+
+    int  (*weight_open)(struct dev_weight *weight);
+    void (*weight_close)(struct dev_weight *weight);
+    void (*weight_changed)(struct dev_stream *, struct dev_weight *);
+    void (*gemm)(struct dev_stream *, struct mat, struct mat, const struct dev_weight *,
+                 struct range, struct range, bool, const struct epilogue *);
+    void (*gemm_t)(struct dev_stream *, struct mat, struct mat, const struct dev_weight *,
+                   struct range, struct range, bool, const struct epilogue *);
+    void (*gemm_dw)(struct dev_stream *, struct mat, struct mat, struct mat, bool);
+    void (*column_sums)(struct dev_stream *, struct mat, struct mat, bool);
+
+    void (*norm_moments)(struct dev_stream *, struct mat, struct mat, enum norm_kind);
+    void (*norm_merge)(struct dev_stream *, struct mat, struct mat, int, const int64_t *,
+                       enum norm_kind);
+    void (*norm_apply)(struct dev_stream *, struct mat, struct mat, struct mat, struct mat,
+                       struct mat);
+    void (*norm_backward_moments)(struct dev_stream *, struct mat, struct mat, struct mat,
+                                  struct mat, struct mat, enum norm_kind);
+    void (*norm_backward)(struct dev_stream *, struct mat, bool, struct mat, struct mat,
+                          bool, struct mat, struct mat, struct mat, struct mat, struct mat,
+                          int, int64_t, enum norm_kind);
+    void (*head_norm)(struct dev_stream *, struct mat, struct mat, struct mat, struct mat,
+                      int64_t, enum norm_kind);
+    void (*head_norm_backward)(struct dev_stream *, struct mat, struct mat, bool,
+                               struct mat, struct mat, struct mat, struct mat, int64_t,
+                               enum norm_kind);
+
+    int64_t (*attn_kept)(const struct dev *, const struct attn *);
+    void (*attn)(struct dev_stream *, struct mat, struct mat, struct mat, struct mat,
+                 struct mat, struct mat, const struct attn *);
+    void (*attn_backward)(struct dev_stream *, struct mat, struct mat, struct mat,
+                          struct mat, struct mat, struct mat, struct mat, struct mat,
+                          struct mat, const struct attn *);
+
+    void (*patches)(struct dev_stream *, struct mat, struct mat, int, int, int64_t);
+    void (*add_table)(struct dev_stream *, struct mat, struct mat);
+    void (*sum_tables)(struct dev_stream *, struct mat, struct mat, bool);
+    void (*pool_rows)(struct dev_stream *, struct mat, struct mat, double);
+    void (*spread_rows)(struct dev_stream *, struct mat, struct mat, double);
+
+    void (*sigmoid_loss)(struct dev_stream *, struct mat, struct mat, struct mat,
+                         struct mat, double);
+    void (*softmax_largest)(struct dev_stream *, struct mat, struct mat);
+    void (*softmax_sum)(struct dev_stream *, struct mat, struct mat, struct mat,
+                        struct mat, struct mat);
+    void (*softmax_loss)(struct dev_stream *, struct mat, struct mat, struct mat,
+                         struct mat, struct mat, struct mat, struct mat, double);
+
+    void (*adamw)(struct dev_stream *, const struct dev_segment *, int,
+                  const struct adamw *);
+    void (*sum_squares)(struct dev_stream *, struct mat, const struct mat *, int);
+};
+
+struct dev_stream {
+    struct dev   *dev;
+    enum dev_lane lane;
+    void         *state; /* the backend's own */
+};
+
+struct dev_event {
+    struct dev *dev;
+    void       *state;
+};
+
+struct dev_weight {
+    struct dev *dev;
+    struct mat  w;
+    void       *state;
+};
+
+struct dev {
+    struct dev_ops    ops; /* complete: own slots and the fallbacks' */
+    enum dtype        dtype;
+    int               threads;
+    char              about[128], hardware[64];
+    bool              is_muted;
+    double            busy; /* seconds inside operations */
+    struct dev_stream stream[LANES];
+    void             *state; /* the backend's own */
+};
+
+extern const struct dev_ops dev_cpu_ref;
+extern const struct dev_ops dev_cpu_blis; /* only where configure found BLIS */
+
+/* The backends of this build, best first, up to a NULL.  In a file of its own, so that
+ * a program that brings its own list is linked without the backends that it leaves out.
+ */
+extern const struct dev_ops *const dev_backends[];
+
+#endif

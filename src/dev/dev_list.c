@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The backends of this build, best first: what 'auto' tries in turn. */
+#include "config.h"
+
+#include "src/dev/dev_impl.h"
+
+const struct dev_ops *const dev_backends[] = {
+#ifdef HAVE_BLIS
+    &dev_cpu_blis,
+#endif
+    &dev_cpu_ref,
+    NULL,
+};

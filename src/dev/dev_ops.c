@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The operations as callers see them.
+ *
+ * Each checks that its views go together, skips a muted device, and adds the time spent
+ * to the device's sum.  Backends call each other's slots or functions, never these, so
+ * that no second is counted twice.
+ */
+#include "config.h"
+
+#include "src/dev/dev_impl.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+
+/* ---- Checks and clock -------------------------------------------------------------- */
+
+/* Do 'call', a slot with its arguments, on the device of stream 's'. */
+#define OPERATE(s, call)                                                               \
+    do {                                                                               \
+        struct dev *const dev_ = (s)->dev;                                             \
+        if (!dev_->is_muted) {                                                         \
+            const double start_ = clock_now();                                         \
+            dev_->ops.call;                                                            \
+            dev_->busy += clock_now() - start_;                                        \
+        }                                                                              \
+    } while (0)
+
+/* Die unless 'a' is [rows, cols]. */
+static void expect(const char *op, const char *what, struct mat a, int64_t rows,
+                   int64_t cols)
+{
+    if (a.rows != rows || a.cols != cols || (a.rows > 1 && a.ld < a.cols))
+        die("%s: %s is [%lld, %lld] with rows %lld apart, not [%lld, %lld]", op, what,
+            (long long)a.rows, (long long)a.cols, (long long)a.ld, (long long)rows,
+            (long long)cols);
+}
+
+#define EXPECT(a, rows, cols) expect(__func__, #a, (a), (rows), (cols))
+
+static void expect_optional(const char *op, const char *what, struct mat a,
+                            int64_t rows, int64_t cols)
+{
+    if (!mat_is_none(a))
+        expect(op, what, a, rows, cols);
+}
+
+#define EXPECT_OPTIONAL(a, rows, cols)                                                 \
+    expect_optional(__func__, #a, (a), (rows), (cols))
+
+static void expect_epilogue(const char *op, const struct epilogue *e, struct mat y)
+{
+    if (e == NULL || e->kind == EPI_NONE)
+        return;
+    if (e->kind == EPI_BIAS)
+        expect(op, "bias", e->bias, 1, y.cols);
+    if (e->kind == EPI_GELU) {
+        expect_optional(op, "bias", e->bias, 1, y.cols);
+        expect(op, "act", e->act, y.rows, y.cols);
+    }
+    if (e->kind == EPI_DGELU)
+        expect(op, "pre", e->pre, y.rows, y.cols);
+}
+
+static void expect_ranges(const char *op, const struct dev_weight *weight,
+                          struct range i, struct range j)
+{
+    const struct mat w = weight->w;
+
+    if (i.lo < 0 || i.lo > i.hi || i.hi > w.rows || j.lo < 0 || j.lo > j.hi ||
+        j.hi > w.cols)
+        die("%s: rows %lld to %lld, columns %lld to %lld of a weight [%lld, %lld]", op,
+            (long long)i.lo, (long long)i.hi, (long long)j.lo, (long long)j.hi,
+            (long long)w.rows, (long long)w.cols);
+}
+
+static int64_t moments_of(enum norm_kind k)
+{
+    return k == NORM_RMS ? 1 : 2;
+}
+
+/* ---- Copies ------------------------------------------------------------------------ */
+
+void dev_put(struct dev_stream *s, struct mat dst, const void *src)
+{
+    OPERATE(s, put(s, dst, src));
+}
+
+void dev_get(struct dev_stream *s, void *dst, struct mat src)
+{
+    OPERATE(s, get(s, dst, src));
+}
+
+void dev_fill(struct dev_stream *s, struct mat y, double value)
+{
+    OPERATE(s, fill(s, y, value));
+}
+
+void dev_copy(struct dev_stream *s, struct mat y, struct mat x)
+{
+    EXPECT(x, y.rows, y.cols);
+    OPERATE(s, copy(s, y, x));
+}
+
+void dev_add(struct dev_stream *s, struct mat y, struct mat x)
+{
+    EXPECT(x, y.rows, y.cols);
+    OPERATE(s, add(s, y, x));
+}
+
+void dev_max(struct dev_stream *s, struct mat y, struct mat x)
+{
+    EXPECT(x, y.rows, y.cols);
+    OPERATE(s, max(s, y, x));
+}
+
+/* ---- Products ---------------------------------------------------------------------- */
+
+void dev_weight_changed(struct dev_stream *s, struct dev_weight *weight)
+{
+    OPERATE(s, weight_changed(s, weight));
+}
+
+void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
+              const struct dev_weight *weight, struct range i, struct range j,
+              bool is_added, const struct epilogue *e)
+{
+    expect_ranges(__func__, weight, i, j);
+    EXPECT(x, y.rows, range_size(i));
+    EXPECT(y, y.rows, range_size(j));
+    expect_epilogue(__func__, e, y);
+    OPERATE(s, gemm(s, y, x, weight, i, j, is_added, e));
+}
+
+void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
+                const struct dev_weight *weight, struct range i, struct range j,
+                bool is_added, const struct epilogue *e)
+{
+    expect_ranges(__func__, weight, i, j);
+    EXPECT(x, y.rows, range_size(j));
+    EXPECT(y, y.rows, range_size(i));
+    expect_epilogue(__func__, e, y);
+    OPERATE(s, gemm_t(s, y, x, weight, i, j, is_added, e));
+}
+
+void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
+                 bool is_added)
+{
+    EXPECT(dw, x.cols, dy.cols);
+    EXPECT(dy, x.rows, dy.cols);
+    OPERATE(s, gemm_dw(s, dw, x, dy, is_added));
+}
+
+void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)
+{
+    EXPECT(db, 1, dy.cols);
+    OPERATE(s, column_sums(s, db, dy, is_added));
+}
+
+/* ---- Norms ------------------------------------------------------------------------- */
+
+void dev_norm_moments(struct dev_stream *s, struct mat part, struct mat x,
+                      enum norm_kind k)
+{
+    EXPECT(part, x.rows, moments_of(k));
+    OPERATE(s, norm_moments(s, part, x, k));
+}
+
+void dev_norm_merge(struct dev_stream *s, struct mat stat, struct mat parts, int M,
+                    const int64_t *widths, enum norm_kind k)
+{
+    EXPECT(stat, stat.rows, 2);
+    EXPECT(parts, M * stat.rows, moments_of(k));
+    OPERATE(s, norm_merge(s, stat, parts, M, widths, k));
+}
+
+void dev_norm_apply(struct dev_stream *s, struct mat y, struct mat x, struct mat stat,
+                    struct mat scale, struct mat bias)
+{
+    EXPECT(x, y.rows, y.cols);
+    EXPECT(stat, y.rows, 2);
+    EXPECT(scale, 1, y.cols);
+    EXPECT_OPTIONAL(bias, 1, y.cols);
+    OPERATE(s, norm_apply(s, y, x, stat, scale, bias));
+}
+
+void dev_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat dy,
+                               struct mat x, struct mat stat, struct mat scale,
+                               enum norm_kind k)
+{
+    EXPECT(part, x.rows, moments_of(k));
+    EXPECT(dy, x.rows, x.cols);
+    EXPECT(stat, x.rows, 2);
+    EXPECT(scale, 1, x.cols);
+    OPERATE(s, norm_backward_moments(s, part, dy, x, stat, scale, k));
+}
+
+void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
+                       struct mat dscale, struct mat dbias, bool is_added,
+                       struct mat dy, struct mat x, struct mat stat, struct mat scale,
+                       struct mat parts, int M, int64_t C, enum norm_kind k)
+{
+    EXPECT(dx, x.rows, x.cols);
+    EXPECT(dscale, 1, x.cols);
+    EXPECT_OPTIONAL(dbias, 1, x.cols);
+    EXPECT(dy, x.rows, x.cols);
+    EXPECT(stat, x.rows, 2);
+    EXPECT(scale, 1, x.cols);
+    EXPECT(parts, M * x.rows, moments_of(k));
+    OPERATE(s, norm_backward(s, dx, is_dx_added, dscale, dbias, is_added, dy, x, stat,
+                             scale, parts, M, C, k));
+}
+
+void dev_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
+                   struct mat scale, int64_t E, enum norm_kind k)
+{
+    EXPECT(y, x.rows, x.cols);
+    EXPECT(stat, x.rows, x.cols / E * 2);
+    EXPECT(scale, 1, E);
+    OPERATE(s, head_norm(s, y, stat, x, scale, E, k));
+}
+
+void dev_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dscale,
+                            bool is_added, struct mat dy, struct mat x, struct mat stat,
+                            struct mat scale, int64_t E, enum norm_kind k)
+{
+    EXPECT(dx, x.rows, x.cols);
+    EXPECT(dscale, 1, E);
+    EXPECT(dy, x.rows, x.cols);
+    EXPECT(stat, x.rows, x.cols / E * 2);
+    EXPECT(scale, 1, E);
+    OPERATE(s, head_norm_backward(s, dx, dscale, is_added, dy, x, stat, scale, E, k));
+}
+
+/* ---- Attention --------------------------------------------------------------------- */
+
+int64_t dev_attn_kept(const struct dev *dev, const struct attn *a)
+{
+    return dev->ops.attn_kept(dev, a);
+}
+
+void dev_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat peak,
+              struct mat q, struct mat k, struct mat v, const struct attn *a)
+{
+    EXPECT(o, a->B * a->Nq, a->H * a->E);
+    EXPECT(q, a->B * a->Nq, a->H * a->E);
+    EXPECT(k, a->B * a->Nk, a->H * a->E);
+    EXPECT(v, a->B * a->Nk, a->H * a->E);
+    OPERATE(s, attn(s, o, kept, peak, q, k, v, a));
+}
+
+void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
+                       struct mat dv, struct mat d_o, struct mat o, struct mat kept,
+                       struct mat q, struct mat k, struct mat v, const struct attn *a)
+{
+    EXPECT(dq, a->B * a->Nq, a->H * a->E);
+    EXPECT(dk, a->B * a->Nk, a->H * a->E);
+    EXPECT(dv, a->B * a->Nk, a->H * a->E);
+    EXPECT(d_o, a->B * a->Nq, a->H * a->E);
+    OPERATE(s, attn_backward(s, dq, dk, dv, d_o, o, kept, q, k, v, a));
+}
+
+/* ---- Embedding and pooling --------------------------------------------------------- */
+
+void dev_patches(struct dev_stream *s, struct mat rows, struct mat images, int image,
+                 int patch, int64_t N)
+{
+    EXPECT(images, images.rows, (int64_t)image * image * 3);
+    EXPECT(rows, images.rows * N, (int64_t)patch * patch * 3);
+    OPERATE(s, patches(s, rows, images, image, patch, N));
+}
+
+/* Die unless the rows of 'all' are whole multiples of those of 'one', both as wide. */
+static void expect_multiple(const char *op, struct mat all, struct mat one)
+{
+    if (all.cols != one.cols ||
+        (one.rows == 0 ? all.rows != 0 : all.rows % one.rows != 0))
+        die("%s: [%lld, %lld] and [%lld, %lld]", op, (long long)all.rows,
+            (long long)all.cols, (long long)one.rows, (long long)one.cols);
+}
+
+void dev_add_table(struct dev_stream *s, struct mat y, struct mat table)
+{
+    expect_multiple(__func__, y, table);
+    OPERATE(s, add_table(s, y, table));
+}
+
+void dev_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
+                    bool is_added)
+{
+    expect_multiple(__func__, dy, dtable);
+    OPERATE(s, sum_tables(s, dtable, dy, is_added));
+}
+
+void dev_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double factor)
+{
+    expect_multiple(__func__, x, y);
+    OPERATE(s, pool_rows(s, y, x, factor));
+}
+
+void dev_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy, double factor)
+{
+    expect_multiple(__func__, dx, dy);
+    OPERATE(s, spread_rows(s, dx, dy, factor));
+}
+
+/* ---- Losses ------------------------------------------------------------------------ */
+
+void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                      struct mat logits, struct mat targets, double scale)
+{
+    EXPECT(dlogits, logits.rows, logits.cols);
+    EXPECT(targets, logits.rows, logits.cols);
+    OPERATE(s, sigmoid_loss(s, loss, dlogits, logits, targets, scale));
+}
+
+void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits)
+{
+    EXPECT(largest, logits.rows, 1);
+    OPERATE(s, softmax_largest(s, largest, logits));
+}
+
+void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
+                     struct mat logits, struct mat targets, struct mat largest)
+{
+    EXPECT(sum, logits.rows, 1);
+    EXPECT(total, logits.rows, 1);
+    EXPECT(targets, logits.rows, logits.cols);
+    EXPECT(largest, logits.rows, 1);
+    OPERATE(s, softmax_sum(s, sum, total, logits, targets, largest));
+}
+
+void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                      struct mat logits, struct mat targets, struct mat largest,
+                      struct mat sum, struct mat total, double scale)
+{
+    EXPECT(dlogits, logits.rows, logits.cols);
+    EXPECT(targets, logits.rows, logits.cols);
+    EXPECT(largest, logits.rows, 1);
+    EXPECT(sum, logits.rows, 1);
+    EXPECT(total, logits.rows, 1);
+    OPERATE(
+        s, softmax_loss(s, loss, dlogits, logits, targets, largest, sum, total, scale));
+}
+
+/* ---- Optimizer --------------------------------------------------------------------- */
+
+void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
+               const struct adamw *a)
+{
+    OPERATE(s, adamw(s, segment, count, a));
+}
+
+void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
+                     int count)
+{
+    OPERATE(s, sum_squares(s, sum, x, count));
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opening devices, memory, events, copies, muting: what is not arithmetic. */
+#include "config.h"
+
+#include "src/dev/dev.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void refuse(const char *name, enum dtype dtype, int threads, const char *word)
+{
+    struct dev *dev = NULL;
+    const int rc    = dev_open(&dev, name, dtype, threads);
+    const char *why = err_sentence();
+
+    ok(rc == ERR_USAGE && why != NULL && strstr(why, word) != NULL && dev == NULL,
+       "%s in %s with %d threads is refused: %s", name, dtype_name(dtype), threads,
+       why != NULL ? why : "no sentence");
+    err_forget();
+}
+
+static void bad_input(void)
+{
+    refuse("", DTYPE_F32, 1, "cpu:ref");
+    refuse("cpu", DTYPE_F32, 1, "'cpu'");
+    refuse("cpu:refx", DTYPE_F32, 1, "'cpu:refx'");
+    refuse("cuda", DTYPE_F32, 1, "'cuda'");
+    refuse("cpu:ref", DTYPE_F32, -1, "-1");
+    refuse("cpu:ref", DTYPE_BF16, 1, "bf16");
+    refuse("auto", DTYPE_BF16, 1, "bf16");
+}
+
+static void copies(struct dev *dev, enum dtype dtype)
+{
+    struct dev_stream *s = dev_stream(dev, LANE_COMPUTE);
+    double in[12], out[12];
+    struct buf b;
+    struct mat whole, view;
+
+    for (int i = 0; i < 12; i++)
+        in[i] = i + 1;
+    if (!ok(dev_alloc(&b, dev, 100 * sizeof(double)) == 0, "memory is given"))
+        return;
+    whole = mat_of(&b, DTYPE_F64, 4, 9);
+    dev_fill(s, whole, -1.0);
+    view = mat_cols(mat_rows(whole, 1, 4), 3, 7);
+    dev_put(s, view, in);
+    dev_get(s, out, view);
+    ok(memcmp(in, out, sizeof in) == 0, "what is put into a view comes back");
+    dev_get(s, out, mat_cols(mat_rows(whole, 0, 1), 0, 9));
+    ok(out[0] == -1.0 && out[8] == -1.0, "and the row before is as it was filled");
+    view = mat_every(whole, 1, 2);
+    ok(view.rows == 2 && view.ld == 18, "every second row from 1 on is two rows");
+    dev_get(s, out, mat_cols(view, 3, 7));
+    ok(out[0] == 1.0 && out[4] == 9.0, "the first and the third of those put");
+
+    struct mat y = mat_at(&b, DTYPE_BF16, 64 * 4, 3, 4);
+    struct mat x = mat_cols(mat_rows(whole, 1, 4), 3, 7);
+
+    dev_copy(s, y, x);
+    dev_copy(s, x, y);
+    dev_get(s, out, x);
+    ok(memcmp(in, out, sizeof in) == 0, "small integers go to bf16 and back");
+    dev_add(s, x, x);
+    dev_max(s, mat_rows(x, 0, 1), mat_rows(x, 1, 2));
+    dev_get(s, out, x);
+    ok(out[0] == 10.0 && out[3] == 16.0 && out[11] == 24.0, "sums and maxima");
+
+    y = mat_of(&b, dtype, 1, 3);
+    dev_fill(s, y, 2.0);
+    x = mat_at(&b, dtype, 3, 1, 3);
+    dev_fill(s, x, NAN);
+    dev_max(s, y, x);
+    dev_copy(s, mat_at(&b, DTYPE_F64, 6, 1, 3), y);
+    dev_get(s, out, mat_at(&b, DTYPE_F64, 6, 1, 3));
+    ok(isnan(out[0]) && isnan(out[2]), "a NaN is not lost in a maximum");
+    dev_free(&b);
+    ok(b.at == NULL && b.dev == NULL, "freed memory is forgotten");
+    dev_free(&b);
+}
+
+static void muting(struct dev *dev)
+{
+    struct dev_stream *s = dev_stream(dev, LANE_COMPUTE);
+    double value         = 0.0;
+    struct buf b;
+    struct mat y;
+
+    if (dev_alloc(&b, dev, sizeof value) != 0)
+        die("no memory");
+    y = mat_of(&b, DTYPE_F64, 1, 1);
+    dev_fill(s, y, 1.0);
+    dev_mute(dev, true);
+    dev_fill(s, y, 2.0);
+    value = 3.0;
+    dev_get(s, &value, y);
+    ok(value == 3.0, "a muted device copies nothing");
+    dev_put(s, y, &value);
+    dev_mute(dev, false);
+    dev_get(s, &value, y);
+    ok(value == 1.0, "and did nothing");
+    dev_free(&b);
+}
+
+static double fake_time;
+
+static double tick(void)
+{
+    return fake_time += 1.0;
+}
+
+static void busy(struct dev *dev)
+{
+    struct dev_stream *s = dev_stream(dev, LANE_COMPUTE);
+    const double before  = dev_busy(dev);
+    struct buf b;
+
+    if (dev_alloc(&b, dev, 4096) != 0)
+        die("no memory");
+    clock_set(tick);
+    dev_fill(s, mat_of(&b, DTYPE_F64, 4, 4), 0.0);
+    dev_column_sums(s, mat_at(&b, dev_dtype(dev), 256, 1, 4),
+                    mat_of(&b, dev_dtype(dev), 0, 4), false);
+    clock_set(NULL);
+    ok(dev_busy(dev) - before == 2.0, "two operations, two ticks: none counted twice");
+    dev_free(&b);
+}
+
+static void events(struct dev *dev)
+{
+    struct dev_stream *s      = dev_stream(dev, LANE_COMPUTE);
+    struct dev_event *e       = NULL;
+    struct dev_weight *weight = NULL;
+    struct buf b;
+
+    ok(dev_event_open(&e, dev) == 0 && e != NULL, "an event opens");
+    dev_event_record(e, s);
+    dev_event_wait(dev_stream(dev, LANE_GATHER), e);
+    dev_event_sync(e);
+    ok(dev_event_is_done(e), "and is done when its stream is");
+    dev_sync(s);
+    dev_event_close(&e);
+    dev_event_close(&e);
+    ok(e == NULL, "closing twice is closing once");
+    ok(stream_dev(s) == dev, "a stream knows its device");
+
+    if (dev_alloc(&b, dev, 4096) != 0)
+        die("no memory");
+    ok(dev_weight_open(&weight, dev, mat_of(&b, dev_dtype(dev), 3, 4)) == 0,
+       "a weight opens");
+    dev_weight_changed(s, weight);
+    ok(dev_weight_mat(weight).rows == 3 && dev_weight_mat(weight).buf == &b,
+       "and is the matrix it was opened with");
+    dev_weight_close(&weight);
+    dev_weight_close(&weight);
+    dev_free(&b);
+}
+
+static void one_device(const char *name, enum dtype dtype)
+{
+    struct dev *dev;
+
+    tap_note("%s %s", name, dtype_name(dtype));
+    if (!ok(dev_open(&dev, name, dtype, 2) == 0, "%s opens", name))
+        return;
+    ok(strcmp(dev_name(dev), name) == 0 && dev_dtype(dev) == dtype, "it says its name");
+    ok(dev_about(dev)[0] != '\0' && dev_hardware(dev)[0] != '\0', "'%s' on '%s'",
+       dev_about(dev), dev_hardware(dev));
+    ok(dev_acc(dev) == dtype, "sums are kept in %s", dtype_name(dtype));
+    ok(dev_is_host(dev), "its memory is the host's");
+    ok(dev_peak(dev, 0.02) > 1e8, "its peak is above 0.1 GFLOP/s");
+    ok(dev_bandwidth(dev, 0.02) > 1e8, "it moves more than 0.1 GB/s");
+    copies(dev, dtype);
+    muting(dev);
+    busy(dev);
+    events(dev);
+    dev_close(&dev);
+    dev_close(&dev);
+    ok(dev == NULL, "%s closes", name);
+}
+
+/* With one processor allowed, no more than one thread is taken. */
+static void affinity(void)
+{
+    cpu_set_t old, one;
+    struct dev *dev;
+    int cpu = 0;
+
+    if (sched_getaffinity(0, sizeof old, &old) != 0) {
+        tap_skip("threads follow the affinity", "more processors than this test knows");
+        return;
+    }
+    while (!CPU_ISSET(cpu, &old))
+        cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    if (dev_open(&dev, "auto", DTYPE_F32, 0) != 0)
+        die("%s", err_sentence());
+    ok(dev_threads(dev) == 1, "threads follow the affinity: %d", dev_threads(dev));
+    dev_close(&dev);
+    sched_setaffinity(0, sizeof old, &old);
+    if (dev_open(&dev, "auto", DTYPE_F32, 0) != 0)
+        die("%s", err_sentence());
+    ok(dev_threads(dev) <= CPU_COUNT(&old), "at most one for a processor: %d",
+       dev_threads(dev));
+    ok(err_sentence() == NULL, "and nothing is left to say");
+    dev_close(&dev);
+}
+
+int main(void)
+{
+    bad_input();
+    one_device("cpu:ref", DTYPE_F64);
+    one_device("cpu:ref", DTYPE_F32);
+#ifdef HAVE_BLIS
+    one_device("cpu:blis", DTYPE_F64);
+    one_device("cpu:blis", DTYPE_F32);
+#endif
+    affinity();
+    return tap_done();
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loops of the CPU backends in every variant that this processor can run, f32
+ * against f64 of the plain variant, for lengths that leave remainders; and the
+ * exponential against that of the C library.
+ */
+#include "config.h"
+
+#include "src/dev/cpu_kernels.h"
+
+#include "src/base/rng.h"
+#include "tests/tap.h"
+
+#include <math.h>
+
+enum { MOST = 300 };
+
+static const struct kernels_f32 *const f32[] = {
+    &kernels_base_f32,
+#if defined(__x86_64__)
+    &kernels_avx2_f32,
+    &kernels_avx512_f32,
+#endif
+};
+static const struct kernels_f64 *const f64[] = {
+    &kernels_base_f64,
+#if defined(__x86_64__)
+    &kernels_avx2_f64,
+    &kernels_avx512_f64,
+#endif
+};
+
+/* The same numbers in both formats. */
+struct both {
+    float f[MOST];
+    double d[MOST];
+};
+
+static void draw(struct both *x, uint64_t seed, double size)
+{
+    for (int i = 0; i < MOST; i++) {
+        x->f[i] = (float)(size * rng_normal(seed, RNG_TEST, (uint64_t)i));
+        x->d[i] = x->f[i];
+    }
+}
+
+/* The largest difference, in units of f32 rounding. */
+static double distance(const struct both *x, int n)
+{
+    double most = 0.0;
+
+    for (int i = 0; i < n; i++)
+        most = fabs(x->f[i] - x->d[i]) > most ? fabs(x->f[i] - x->d[i]) : most;
+    for (int i = 0; i < n; i++)
+        if (isnan(x->f[i]))
+            return INFINITY;
+    return most / 0x1p-24;
+}
+
+static void exponential(const struct kernels_f32 *k, const char *name)
+{
+    enum { STEPS = 20000 };
+    static float x[STEPS], given[STEPS];
+    double worst = 0.0;
+    float part[2];
+
+    for (int i = 0; i < STEPS; i++)
+        x[i] = given[i] = -86.0f * (float)i / STEPS;
+    k->softmax(x, part, STEPS);
+    for (int i = 0; i < STEPS; i++)
+        worst = fmax(worst, fabs(x[i] / exp(given[i]) - 1.0));
+    ok(worst < 2e-7, "%s: exponentials to 2e-7 of themselves (%.1e)", name, worst);
+    x[0] = 0.0f;
+    x[1] = NAN;
+    x[2] = -1e30f;
+    k->softmax(x, part, 3);
+    ok(x[0] == 1.0f && isnan(x[1]) && isnan(part[1]) && x[2] < 1e-36f,
+       "%s: NaN passes, what is far below is nothing", name);
+}
+
+/* Everything of one length; 'n' roundings for what sums. */
+static double run(const struct kernels_f32 *f, const struct kernels_f64 *d, int n)
+{
+    const struct adamw_step step = { 0.9, 0.99, 1e-8, 0.5, 2.0, 3.0, 0.1, 0.01 };
+    struct both a, b, c, x, y, z, stat = { { 0.1f, 1.5f }, { 0.1f, 1.5 } }, part = stat;
+    double worst = 0.0;
+
+    draw(&a, 1, 1.0);
+    draw(&b, 2, 1.0);
+    draw(&c, 3, 0.3);
+    for (int i = 0; i < MOST; i++)
+        c.d[i] = c.f[i] = fabsf(c.f[i]) + 0.1f;
+
+    x = a;
+    y = b;
+    f->add(x.f, y.f, n);
+    d->add(x.d, y.d, n);
+    worst = fmax(worst, distance(&x, n) / 8.0);
+    f->max(x.f, c.f, n);
+    d->max(x.d, c.d, n);
+    worst = fmax(worst, distance(&x, n) / 8.0);
+    f->scale(x.f, b.f, 0.25f, n);
+    d->scale(x.d, b.d, 0.25, n);
+    worst = fmax(worst, distance(&x, n));
+    f->fill(x.f, 0.5f, n);
+    d->fill(x.d, 0.5, n);
+    worst = fmax(worst, distance(&x, n));
+
+    for (enum gelu_form g = GELU_TANH; g <= GELU_EXACT; g++) {
+        x = y = a;
+        f->gelu(x.f, y.f, b.f, n, g);
+        d->gelu(x.d, y.d, b.d, n, g);
+        worst = fmax(worst, distance(&y, n) / 32.0);
+        f->dgelu(x.f, a.f, n, g);
+        d->dgelu(x.d, a.d, n, g);
+        worst = fmax(worst, distance(&x, n) / 64.0);
+    }
+    for (enum norm_kind k = NORM_RMS; k <= NORM_LAYER; k++) {
+        f->moments(part.f, a.f, n, k);
+        d->moments(part.d, a.d, n, k);
+        worst =
+            fmax(worst, distance(&part, k == NORM_RMS ? 1 : 2) / (8.0 * n + 8.0) / 2.0);
+    }
+    f->norm(x.f, a.f, stat.f, b.f, c.f, n);
+    d->norm(x.d, a.d, stat.d, b.d, c.d, n);
+    worst = fmax(worst, distance(&x, n) / 64.0);
+    f->norm_back_sums(part.f, a.f, b.f, stat.f, c.f, n);
+    d->norm_back_sums(part.d, a.d, b.d, stat.d, c.d, n);
+    worst = fmax(worst, distance(&part, 2) / (8.0 * n + 8.0) / 4.0);
+    part  = (struct both){ { 0.3f, 0.7f }, { 0.3f, 0.7f } };
+    for (int is_added = 0; is_added < 2; is_added++) {
+        x = a;
+        y = b;
+        z = c;
+        f->norm_back(x.f, is_added, y.f, z.f, a.f, b.f, stat.f, c.f, part.f, n);
+        d->norm_back(x.d, is_added, y.d, z.d, a.d, b.d, stat.d, c.d, part.d, n);
+        worst = fmax(worst, distance(&x, n) / 128.0);
+        worst = fmax(worst, fmax(distance(&y, n), distance(&z, n)) / 64.0);
+    }
+    x = a;
+    y = b;
+    f->softmax(x.f, part.f, n);
+    d->softmax(x.d, part.d, n);
+    worst = fmax(worst, distance(&x, n) / 8.0);
+    worst = fmax(worst, distance(&part, 2) / (4.0 * n + 8.0));
+    x     = a;
+    f->softmax_back(x.f, y.f, part.f, 0.2f, 0.1f, n);
+    d->softmax_back(x.d, y.d, part.d, (double)0.2f, (double)0.1f, n);
+    worst = fmax(worst, fmax(distance(&x, n), distance(&y, n)) / 32.0);
+    worst = fmax(worst, fabs(f->dot(a.f, b.f, n) - d->dot(a.d, b.d, n)) / 0x1p-24 /
+                            (8.0 * n + 8.0));
+    worst = fmax(worst, fabs(f->sum_squares(a.f, n) - d->sum_squares(a.d, n)) / 1e-10);
+    x     = a;
+    y     = b;
+    z     = c;
+    f->adamw(x.f, y.f, z.f, b.f, n, &step);
+    d->adamw(x.d, y.d, z.d, b.d, n, &step);
+    worst = fmax(worst, distance(&x, n) / 64.0);
+    worst = fmax(worst, fmax(distance(&y, n), distance(&z, n)) / 64.0);
+    return worst;
+}
+
+int main(void)
+{
+    static const int lengths[] = { 1, 7, 16, 33, 64, 129, 300 };
+
+    for (int isa = 0; isa <= (int)cpu_isa(); isa++) {
+        const char *name = cpu_isa_name((enum cpu_isa)isa);
+        double worst = 0.0, same = 0.0;
+
+        exponential(f32[isa], name);
+        for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            worst = fmax(worst, run(f32[isa], f64[0], lengths[i]));
+            same  = fmax(same, run(f32[0], f64[isa], lengths[i]));
+        }
+        ok(worst <= 1.0, "%s f32: every loop agrees with f64 (%.2f of what may be)",
+           name, worst);
+        ok(same <= 1.0, "%s f64: every loop agrees with plain f32 (%.2f)", name, same);
+    }
+    return tap_done();
+}
