@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Collective matmul: open and close, products in panels, and handing a call to the form
+ * in use, with a look at the result where somebody watches.
+ *
+ * One rank alone has nothing to gather: the ring of one turn, uncut, is the product.
+ */
+#include "config.h"
+
+#include "mesh/cmm_impl.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/plan/act.h"
+
+#include <string.h>
+
+enum { PANELS = 8, PANEL_ALIGN = 16, PANEL_LEAST = 768 /* columns */, SECTIONS = 8 };
+
+/* ---- open and close -------------------------------------------------------------- */
+
+/* Rooms of each kind in a ring, of a slice each. */
+static int ring_rooms(int M)
+{
+    return M > 2 ? 2 : M - 1;
+}
+
+static int64_t slice_bytes(int64_t rows, int64_t width, int M, enum dtype dtype)
+{
+    return (int64_t)mem_round((size_t)(rows * split_most(width, M)) *
+                              dtype_size(dtype));
+}
+
+int64_t cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
+                  enum cmm_form form)
+{
+    return act_cmm_bytes(rows, width, M, dtype, form);
+}
+
+/* Room 'i' is 'slices' of the block from slice 'first' on. */
+static void carve(struct cmm *c, int i, int first, int slices)
+{
+    const int64_t bytes = slice_bytes(c->rows, c->width, c->mesh->M, dev_dtype(c->dev));
+
+    c->room[i] = (struct buf){ .dev   = c->dev,
+                               .at    = c->block.at + first * bytes,
+                               .bytes = (size_t)(slices * bytes) };
+}
+
+static void carve_all(struct cmm *c)
+{
+    const int M = c->mesh->M, rooms = ring_rooms(M);
+
+    memset(c->room, 0, sizeof c->room);
+    if (M == 1)
+        return;
+    if (c->form == CMM_PLAIN) {
+        carve(c, 0, 0, M);
+        carve(c, 1, M, M - 1);
+        return;
+    }
+    for (int i = 0; i < rooms; i++) {
+        carve(c, i, i, 1);
+        carve(c, 2 + i, rooms + i, 1);
+    }
+    carve(c, 4, 2 * rooms, 1);
+}
+
+/* Make room for the form in use; what is there stays if it is large enough.  Zeroed, so
+ * that products of slices that never came (a muted mesh) are of numbers.
+ */
+static int make_room(struct cmm *c)
+{
+    const enum dtype t  = dev_dtype(c->dev);
+    const int64_t bytes = cmm_bytes(c->rows, c->width, c->mesh->M, t, c->form);
+
+    if ((int64_t)c->block.bytes < bytes) {
+        dev_sync(c->stream);
+        dev_free(&c->block);
+        TRY(dev_alloc(&c->block, c->dev, (size_t)bytes));
+        dev_fill(c->stream, mat_of(&c->block, t, 1, bytes / (int64_t)dtype_size(t)), 0);
+    }
+    carve_all(c);
+    return 0;
+}
+
+static int use_form(struct cmm *c, enum cmm_form form)
+{
+    c->form = form == CMM_AUTO ? CMM_RING : form;
+    c->ops  = c->form == CMM_PLAIN && c->mesh->M > 1 ? &cmm_plain : &cmm_ring;
+    c->cuts = c->form == CMM_PLAIN || c->mesh->M == 1 ? 1 : c->panels;
+    return make_room(c);
+}
+
+int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
+             int64_t width, enum cmm_form form, int panels)
+{
+    struct cmm *new;
+    int rc;
+
+    if (form == CMM_BIDIR)
+        return ERR(ERR_USAGE, "the ring in both directions is not built");
+    if (width < mesh->M)
+        return ERR(ERR_SHAPE, "a width of %lld cannot be cut for %d model ranks",
+                   (long long)width, mesh->M);
+    new         = mem_new(1, sizeof *new);
+    new->mesh   = mesh;
+    new->dev    = dev;
+    new->stream = dev_stream(dev, LANE_COMPUTE);
+    new->rows   = rows;
+    new->width  = width;
+    new->panels = panels > 0 ? panels : PANELS;
+    new->least  = panels > 0 ? 1 : PANEL_LEAST;
+    new->what   = "product";
+    new->cols   = mem_new((size_t)mesh->M, sizeof *new->cols);
+    for (int j = 0; j < mesh->M; j++)
+        new->cols[j] = split_size(width, mesh->M, j);
+    rc = use_form(new, form);
+    if (rc != 0) {
+        cmm_close(&new);
+        return rc;
+    }
+    *c = new;
+    return 0;
+}
+
+void cmm_close(struct cmm **c)
+{
+    if (*c == NULL)
+        return;
+    dev_free(&(*c)->block);
+    mem_free((*c)->cols);
+    mem_free(*c);
+    *c = NULL;
+}
+
+enum cmm_form cmm_form_of(const struct cmm *c)
+{
+    return c->form;
+}
+
+void cmm_set_form(struct cmm *c, enum cmm_form form)
+{
+    if (form == CMM_BIDIR || use_form(c, form) != 0)
+        die("no other form of collective matmul: %s",
+            err_sentence() != NULL ? err_sentence() : "not built");
+}
+
+void cmm_watch(struct cmm *c, cmm_watch_fn watch, void *ctx)
+{
+    c->watch     = watch;
+    c->watch_ctx = ctx;
+}
+
+void cmm_label(struct cmm *c, const char *what)
+{
+    c->what = what;
+}
+
+/* ---- products in panels ---------------------------------------------------------- */
+
+struct range cmm_slice(const struct cmm *c, int j)
+{
+    return split_range(c->width, c->mesh->M, j);
+}
+
+struct range cmm_rows_for(struct cmm *c, struct mat slice, int j)
+{
+    const int M              = c->mesh->M;
+    const enum fault fault   = c->mesh->fault;
+    const struct range right = cmm_slice(c, j);
+    int64_t lo;
+
+    if (M == 1 || j != (c->mesh->m + 1) % M)
+        return right;
+    if (fault == FAULT_DROP)
+        dev_fill(c->stream, slice, 0);
+    if (fault != FAULT_SLICE)
+        return right;
+    lo = cmm_slice(c, (j + 1) % M).lo;
+    if (lo > c->width - slice.cols) /* the neighbour has fewer */
+        lo = c->width - slice.cols;
+    return (struct range){ lo, lo + slice.cols };
+}
+
+/* How many panels a range of columns has when all 'cols' of a product have 'cuts'.  Each
+ * panel packs the other operand again, so that narrow ones cost more than they hide.
+ */
+static int panels_of(const struct cmm *c, int64_t cols, struct range part)
+{
+    const int64_t even  = (cols + c->cuts - 1) / c->cuts;
+    const int64_t most  = even > c->least ? even : c->least;
+    const int64_t width = (most + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN;
+
+    return range_size(part) > 0 ? (int)((range_size(part) + width - 1) / width) : 0;
+}
+
+/* Panel 'p' of 'panels': nearly equal, cut at multiples of PANEL_ALIGN. */
+static struct range panel_of(struct range part, int panels, int p)
+{
+    const int64_t units  = (range_size(part) + PANEL_ALIGN - 1) / PANEL_ALIGN;
+    const struct range r = split_range(units, panels, p);
+    const int64_t hi     = part.lo + r.hi * PANEL_ALIGN;
+
+    return (struct range){ part.lo + r.lo * PANEL_ALIGN, hi < part.hi ? hi : part.hi };
+}
+
+static void cut_mat(struct mat *a, struct range cols)
+{
+    if (!mat_is_none(*a))
+        *a = mat_cols(*a, cols.lo, cols.hi);
+}
+
+/* The epilogue of a section for a panel of it. */
+static struct epilogue epilogue_of(const struct cmm_section *section,
+                                   struct range panel)
+{
+    const int64_t lo        = section->cols.lo;
+    const struct range part = { panel.lo - lo, panel.hi - lo };
+    struct epilogue e       = section->epilogue;
+
+    cut_mat(&e.bias, part);
+    cut_mat(&e.act, part);
+    cut_mat(&e.pre, part);
+    return e;
+}
+
+static void multiply(struct cmm *c, struct mat y, struct mat x,
+                     const struct dev_weight *w, bool is_transposed, struct range depth,
+                     struct range out, bool is_added, const struct cmm_section *section,
+                     int sections)
+{
+    const struct cmm_section whole = cmm_bias_section(y, mat_none());
+
+    if (section == NULL) {
+        section  = &whole;
+        sections = 1;
+    }
+    for (int k = 0; k < sections; k++) {
+        const int panels = panels_of(c, y.cols, section[k].cols);
+
+        for (int p = 0; p < panels; p++) {
+            const struct range panel = panel_of(section[k].cols, panels, p);
+            const struct range at    = { out.lo + panel.lo, out.lo + panel.hi };
+            const struct epilogue e  = epilogue_of(&section[k], panel);
+            const struct mat part    = mat_cols(y, panel.lo, panel.hi);
+
+            if (is_transposed)
+                dev_gemm_t(c->stream, part, x, w, at, depth, is_added, &e);
+            else
+                dev_gemm(c->stream, part, x, w, depth, at, is_added, &e);
+            progress_poll(c->mesh);
+        }
+    }
+}
+
+void cmm_multiply(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
+                  struct range depth, struct range out, bool is_added,
+                  const struct cmm_section *section, int sections)
+{
+    multiply(c, y, x, w, false, depth, out, is_added, section, sections);
+}
+
+void cmm_multiply_t(struct cmm *c, struct mat y, struct mat x,
+                    const struct dev_weight *w, struct range depth, struct range out,
+                    bool is_added, const struct cmm_section *section, int sections)
+{
+    multiply(c, y, x, w, true, depth, out, is_added, section, sections);
+}
+
+void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
+                     bool is_added)
+{
+    const struct range all = range_all(dw.cols);
+    const int panels       = panels_of(c, dw.cols, all);
+
+    for (int p = 0; p < panels; p++) {
+        const struct range panel = panel_of(all, panels, p);
+
+        dev_gemm_dw(c->stream, mat_cols(dw, panel.lo, panel.hi), x,
+                    mat_cols(dy, panel.lo, panel.hi), is_added);
+        progress_poll(c->mesh);
+    }
+}
+
+struct cmm_section cmm_bias_section(struct mat y, struct mat bias)
+{
+    return (struct cmm_section){
+        .cols     = range_all(y.cols),
+        .epilogue = { .kind = mat_is_none(bias) ? EPI_NONE : EPI_BIAS, .bias = bias }
+    };
+}
+
+/* ---- calls ----------------------------------------------------------------------- */
+
+/* 'slice' is this rank's columns of the width, and fits. */
+static void check_slice(const struct cmm *c, struct mat slice)
+{
+    if (slice.rows > c->rows || slice.cols != c->cols[c->mesh->m])
+        die("a slice of %lld x %lld for rooms of %lld x %lld", (long long)slice.rows,
+            (long long)slice.cols, (long long)c->rows, (long long)c->cols[c->mesh->m]);
+}
+
+static void show(struct cmm *c, struct cmm_seen seen)
+{
+    if (c->watch == NULL)
+        return;
+    seen.what = c->what;
+    dev_sync(c->stream);
+    c->watch(c->watch_ctx, &seen);
+}
+
+/* Copy the sections into 'bare' without EPI_DGELU; true if there was one.  The value
+ * before it can only be seen by making the product twice.
+ */
+static bool strip_dgelu(struct cmm_section bare[SECTIONS],
+                        const struct cmm_section *section, int sections)
+{
+    bool has_dgelu = false;
+
+    if (sections > SECTIONS)
+        die("%d sections; %d can be watched", sections, SECTIONS);
+    for (int k = 0; k < sections; k++) {
+        bare[k] = section[k];
+        if (section[k].epilogue.kind == EPI_DGELU) {
+            bare[k].epilogue = (struct epilogue){ .kind = EPI_NONE };
+            has_dgelu        = true;
+        }
+    }
+    return has_dgelu;
+}
+
+void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
+                const struct cmm_section *section, int sections)
+{
+    struct cmm_section bare[SECTIONS];
+    struct cmm_seen seen = { .kind     = CMM_GATHER_Y,
+                             .y        = y,
+                             .x        = x,
+                             .w        = mat_cols(dev_weight_mat(w), 0, y.cols),
+                             .section  = section,
+                             .sections = sections };
+
+    check_slice(c, x);
+    if (c->watch != NULL && strip_dgelu(bare, section, sections)) {
+        seen.section = bare;
+        c->ops->gather(c, y, x, w, bare, sections);
+        show(c, seen);
+        c->ops->gather(c, y, x, w, section, sections);
+        return;
+    }
+    c->ops->gather(c, y, x, w, section, sections);
+    show(c, seen);
+}
+
+void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, bool is_dw_added,
+                         struct mat dy, struct mat x, const struct dev_weight *w)
+{
+    const struct mat weights = mat_cols(dev_weight_mat(w), 0, dy.cols);
+
+    check_slice(c, x);
+    check_slice(c, dx);
+    c->ops->gather_backward(c, dx, dw, is_dw_added, dy, x, w);
+    show(c,
+         (struct cmm_seen){ .kind = CMM_GATHER_DX, .y = dx, .dy = dy, .w = weights });
+    if (!is_dw_added)
+        show(c, (struct cmm_seen){ .kind = CMM_GATHER_DW, .y = dw, .x = x, .dy = dy });
+}
+
+void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
+                 struct mat bias)
+{
+    const struct cmm_section section = cmm_bias_section(y, bias);
+
+    check_slice(c, y);
+    c->ops->scatter(c, y, x, w, bias);
+    show(c, (struct cmm_seen){ .kind     = CMM_SCATTER_Y,
+                               .y        = y,
+                               .x        = x,
+                               .w        = mat_rows(dev_weight_mat(w), 0, x.cols),
+                               .section  = &section,
+                               .sections = 1 });
+}
+
+void cmm_scatter_backward(struct cmm *c, struct mat dx,
+                          const struct cmm_section *section, int sections,
+                          struct mat dw, bool is_dw_added, struct mat dy, struct mat x,
+                          const struct dev_weight *w)
+{
+    struct cmm_section bare[SECTIONS];
+    struct cmm_seen seen = { .kind     = CMM_SCATTER_DX,
+                             .y        = dx,
+                             .dy       = dy,
+                             .w        = mat_rows(dev_weight_mat(w), 0, dx.cols),
+                             .section  = section,
+                             .sections = sections };
+
+    check_slice(c, dy);
+    if (c->watch != NULL && strip_dgelu(bare, section, sections)) {
+        seen.section = bare;
+        c->ops->scatter_backward(c, dx, bare, sections, mat_none(), false, dy, x, w);
+        show(c, seen);
+        c->ops->scatter_backward(c, dx, section, sections, dw, is_dw_added, dy, x, w);
+    } else {
+        c->ops->scatter_backward(c, dx, section, sections, dw, is_dw_added, dy, x, w);
+        show(c, seen);
+    }
+    if (!is_dw_added)
+        show(c, (struct cmm_seen){ .kind = CMM_SCATTER_DW, .y = dw, .x = x, .dy = dy });
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Collective matmul: products whose input or output is sharded by columns over the
+ * model axis, with the messages that this needs between, or behind, the
+ * multiplications.
+ *
+ *   gather then multiply     y [n, N_l] = gather(x [n, C_l]) W,  W [C, N_l]: whole
+ *                            columns of the product; the C_l slices of x travel.
+ *   multiply then scatter    y [n, C_l] = scatter(x [n, K_l] W),  W [K_l, C]: whole
+ *                            rows of the product; partial sums for each C_l travel.
+ *
+ * The backward of the one is the other: d(gather) scatters, d(scatter) gathers.
+ *
+ * Forms, same answer: plain (collective, then product: the oracle) and ring.  In a ring
+ * products are cut along output columns into 'panels', and messages are pushed between
+ * panels.  With M = 1 there is one product and no message.
+ */
+#ifndef MESH_CMM_H
+#define MESH_CMM_H
+
+#include "mesh/ring.h"
+
+/* A range of output columns and what happens to it at the end; ranges of a call are in
+ * order and cover the output.  EPI_NONE for plain columns.
+ */
+struct cmm_section {
+    struct range    cols;
+    struct epilogue epilogue;
+};
+
+/* Sizes that the calls may use: rows n up to 'rows', slices of 'width' C over M ranks.
+ * 'panels' is how many a product of a ring is cut into, about; 0: a good default.  What
+ * is gathered must be packed.  Returns 0, ERR_MEMORY (local), ERR_SHAPE for a width
+ * below M, or ERR_USAGE for CMM_BIDIR.
+ */
+struct cmm;
+int  cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
+              int64_t width, enum cmm_form form, int panels);
+void cmm_close(struct cmm **c);
+
+/* Bytes that cmm_open() allocates, with slices of s = rows * (C / M rounded up)
+ * elements: ring (2 min(2, M - 1) + 1) s, plain (2 M - 1) s, nothing with M = 1.
+ */
+int64_t cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
+                  enum cmm_form form);
+
+/* The form in use; another one, for the checks: what it needs more is allocated, and it
+ * dies if there is none.
+ */
+enum cmm_form cmm_form_of(const struct cmm *c);
+void          cmm_set_form(struct cmm *c, enum cmm_form form);
+
+/* What a finished product looked like, for the check of the products and for planted
+ * faults.  Called after each of the six kinds when set; x is this rank's slice where it
+ * was gathered, y this rank's slice where it was scattered; 'section' says what
+ * epilogues have added to y.  Products with EPI_DGELU are made twice when a watch is
+ * set, which shows the value before it (and sections without it): all ranks must watch,
+ * or none.  Gradients of weights are shown unless they were added to others.
+ */
+enum cmm_kind {
+    CMM_GATHER_Y,   /* y_l = gather(x_l) W_l                     */
+    CMM_GATHER_DX,  /* dx_l = scatter(dy_l W_l^T)                */
+    CMM_GATHER_DW,  /* dW_l = gather(x_l)^T dy_l                 */
+    CMM_SCATTER_Y,  /* y_l = scatter(x_l W_l)                    */
+    CMM_SCATTER_DX, /* dx_l = gather(dy_l) W_l^T                 */
+    CMM_SCATTER_DW, /* dW_l = x_l^T gather(dy_l)                 */
+    CMM_KINDS
+};
+struct cmm_seen {
+    enum cmm_kind kind;
+    const char   *what; /* the label given by the caller, "in", "out", .. */
+    struct mat    y, x, dy; /* y is the result; the operands that the kind has */
+    struct mat    w;        /* the weight matrix, none for DW kinds */
+    const struct cmm_section *section; /* of the result, 'sections' of them */
+    int           sections;
+};
+typedef void (*cmm_watch_fn)(void *ctx, const struct cmm_seen *seen);
+void cmm_watch(struct cmm *c, cmm_watch_fn watch, void *ctx); /* NULL: none */
+void cmm_label(struct cmm *c, const char *what); /* of the calls to come, borrowed */
+
+/* y [n, N_l] = gather(x [n, C_l]) W[:, 0 .. N_l), section by section. */
+void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
+                const struct cmm_section *section, int sections);
+
+/* Its backward: dx [n, C_l] = scatter(dy W^T); dw [C, N_l] = or += gather(x)^T dy. */
+void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, bool is_dw_added,
+                         struct mat dy, struct mat x, const struct dev_weight *w);
+
+/* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] (may be none). */
+void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
+                 struct mat bias);
+
+/* Its backward: dx [n, K_l] = gather(dy) W^T, section by section; dw [K_l, C] = or +=
+ * x^T gather(dy).  In both backwards dw may be none.
+ */
+void cmm_scatter_backward(struct cmm *c, struct mat dx,
+                          const struct cmm_section *section, int sections,
+                          struct mat dw, bool is_dw_added, struct mat dy, struct mat x,
+                          const struct dev_weight *w);
+
+/* The forms as tables; for cmm.c and tests. */
+struct cmm_ops {
+    const char *name;
+    void (*gather)(struct cmm *, struct mat, struct mat, const struct dev_weight *,
+                   const struct cmm_section *, int);
+    void (*gather_backward)(struct cmm *, struct mat, struct mat, bool, struct mat,
+                            struct mat, const struct dev_weight *);
+    void (*scatter)(struct cmm *, struct mat, struct mat, const struct dev_weight *,
+                    struct mat);
+    void (*scatter_backward)(struct cmm *, struct mat, const struct cmm_section *, int,
+                             struct mat, bool, struct mat, struct mat,
+                             const struct dev_weight *);
+};
+extern const struct cmm_ops cmm_plain, cmm_ring;
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the forms of collective matmul share: the object, and products cut into panels.
+ * For mesh/cmm*.c only.
+ *
+ *   form    room                                              slices of memory
+ *   plain   [0] all slices   [1] the parts of other ranks     M + (M - 1)
+ *   ring    [0] [1] gather   [2] [3] partial sums             2 min(2, M - 1)
+ *           [4] the sum that arrives                          + 1
+ */
+#ifndef MESH_CMM_IMPL_H
+#define MESH_CMM_IMPL_H
+
+#include "mesh/cmm.h"
+
+enum { CMM_ROOMS = 5 };
+
+struct cmm {
+    struct mesh *mesh; /* borrowed, as is dev */
+    struct dev *dev;
+    struct dev_stream *stream;
+    enum cmm_form form;
+    const struct cmm_ops *ops;
+    int64_t rows, width;
+    int64_t *cols;              /* [M] columns of each slice */
+    int panels;                 /* asked for */
+    int cuts;                   /* panels of a product in the form in use */
+    int64_t least;              /* columns of a panel */
+    struct buf block;           /* all rooms */
+    struct buf room[CMM_ROOMS]; /* views into the block */
+    cmm_watch_fn watch;
+    void *watch_ctx;
+    const char *what;
+};
+
+/* The columns of slice 'j' of the width. */
+struct range cmm_slice(const struct cmm *c, int j);
+
+/* The rows of W that the gathered slice of number 'j' is multiplied by in cmm_gather():
+ * cmm_slice(), unless a fault is planted on this rank, which spoils the slice that
+ * comes from the farthest rank.
+ */
+struct range cmm_rows_for(struct cmm *c, struct mat slice, int j);
+
+/* y = or += x W[depth, out], and y = or += x W[out, depth]^T, panel by panel of y's
+ * columns with a poll after each, section by section; 'section' NULL: no epilogue.
+ */
+void cmm_multiply(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
+                  struct range depth, struct range out, bool is_added,
+                  const struct cmm_section *section, int sections);
+void cmm_multiply_t(struct cmm *c, struct mat y, struct mat x,
+                    const struct dev_weight *w, struct range depth, struct range out,
+                    bool is_added, const struct cmm_section *section, int sections);
+
+/* dw = or += x^T dy, likewise. */
+void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
+                     bool is_added);
+
+/* The section of a scattered result: all of it, with a bias if there is one. */
+struct cmm_section cmm_bias_section(struct mat y, struct mat bias);
+
+static inline struct range range_all(int64_t n)
+{
+    return (struct range){ 0, n };
+}
+
+#endif

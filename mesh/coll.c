@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Collectives from wires.  Between a wire and the device's work on the same memory the
+ * host waits for the stream: before a send, because the data must be written, and
+ * before a receive, because what is overwritten must be read.
+ */
+#include "config.h"
+
+#include "mesh/coll.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <string.h>
+
+/* ---- matrices on wires ----------------------------------------------------------- */
+
+static void *address(struct mat a)
+{
+    if (mat_size(a) == 0)
+        return NULL;
+    if (!mat_is_packed(a))
+        die("a matrix of %lld columns travels with rows of %lld", (long long)a.cols,
+            (long long)a.ld);
+    if (!dev_is_host(a.buf->dev))
+        die("memory of %s cannot travel without a staging buffer",
+            dev_name(a.buf->dev));
+    return mat_ptr(a);
+}
+
+void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, struct mat a)
+{
+    wire_send(w, mesh, kind, axis, peer, tag, address(a), mat_bytes(a));
+}
+
+void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, struct mat a)
+{
+    wire_recv(w, mesh, kind, axis, peer, tag, address(a), mat_bytes(a));
+}
+
+/* ---- slices ---------------------------------------------------------------------- */
+
+struct mat slices_at(struct mat all, int64_t rows, const int64_t *cols, int j)
+{
+    int64_t before = 0;
+
+    for (int k = 0; k < j; k++)
+        before += cols[k];
+    return mat_at(all.buf, all.dtype, all.offset + rows * before, rows, cols[j]);
+}
+
+/* Where rank 'from' 's part of this rank's slice is received: 'work' holds them rank
+ * after rank, this rank left out.
+ */
+static struct mat part_from(struct mat work, struct mat own, int from, int i)
+{
+    const int place = from < i ? from : from - 1;
+
+    return mat_at(work.buf, own.dtype, work.offset + place * mat_size(own), own.rows,
+                  own.cols);
+}
+
+/* Everyone sends one matrix to everyone else, in rounds of growing distance; so many
+ * rounds are under way at a time.
+ */
+enum { ROUNDS = 8 };
+
+struct exchange {
+    struct mesh *mesh;
+    enum axis axis;
+    enum traffic kind;
+    int ranks, i;
+    struct wire send[ROUNDS], recv[ROUNDS];
+};
+
+static void exchange_open(struct exchange *x, struct mesh *mesh, enum axis axis,
+                          enum traffic kind)
+{
+    x->mesh  = mesh;
+    x->axis  = axis;
+    x->kind  = kind;
+    x->ranks = mesh_axis_size(mesh, axis);
+    x->i     = mesh_axis_rank(mesh, axis);
+}
+
+static int exchange_to(const struct exchange *x, int round)
+{
+    return (x->i + round) % x->ranks;
+}
+
+static int exchange_from(const struct exchange *x, int round)
+{
+    return (x->i - round + x->ranks) % x->ranks;
+}
+
+static void exchange_wait(struct exchange *x, int rounds)
+{
+    for (int k = 0; k < rounds; k++)
+        wire_wait(&x->recv[k]);
+    for (int k = 0; k < rounds; k++)
+        wire_wait(&x->send[k]);
+}
+
+/* Round 'round' (from 1 on): 'out' goes to exchange_to(), 'in' comes from
+ * exchange_from().
+ */
+static void exchange_round(struct exchange *x, int round, struct mat out, struct mat in)
+{
+    const int k = (round - 1) % ROUNDS;
+
+    coll_recv(&x->recv[k], x->mesh, x->kind, x->axis, exchange_from(x, round),
+              TAG_DIRECT, in);
+    coll_send(&x->send[k], x->mesh, x->kind, x->axis, exchange_to(x, round), TAG_DIRECT,
+              out);
+    if (k == ROUNDS - 1 || round == x->ranks - 1)
+        exchange_wait(x, k + 1);
+}
+
+void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
+                    struct dev_stream *s, struct mat all, struct mat own, int64_t rows,
+                    const int64_t *cols)
+{
+    struct exchange x;
+    struct mat mine;
+
+    exchange_open(&x, mesh, axis, kind);
+    mine = slices_at(all, rows, cols, x.i);
+    if (mat_size(own) > 0 && mat_ptr(mine) != mat_ptr(own))
+        dev_copy(s, mine, own);
+    dev_sync(s);
+    for (int round = 1; round < x.ranks; round++)
+        exchange_round(&x, round, mine,
+                       slices_at(all, rows, cols, exchange_from(&x, round)));
+}
+
+void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
+                         struct dev_stream *s, struct mat own, struct mat all,
+                         struct mat work, int64_t rows, const int64_t *cols)
+{
+    struct exchange x;
+
+    exchange_open(&x, mesh, axis, kind);
+    dev_sync(s);
+    for (int round = 1; round < x.ranks; round++)
+        exchange_round(&x, round, slices_at(all, rows, cols, exchange_to(&x, round)),
+                       part_from(work, own, exchange_from(&x, round), x.i));
+    for (int j = 0; j < x.ranks; j++) {
+        const struct mat part =
+            j == x.i ? slices_at(all, rows, cols, j) : part_from(work, own, j, x.i);
+
+        if (j == 0)
+            dev_copy(s, own, part);
+        else
+            dev_add(s, own, part);
+    }
+}
+
+/* ---- all-reduce ------------------------------------------------------------------ */
+
+static struct mat part_of(struct mat x, int ranks, int j)
+{
+    const struct range part = split_range(x.cols, ranks, j);
+
+    return mat_cols(x, part.lo, part.hi);
+}
+
+void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
+                    struct dev_stream *s, struct mat x, struct mat work)
+{
+    const int ranks = mesh_axis_size(mesh, axis), i = mesh_axis_rank(mesh, axis);
+    const int up = (i + 1) % ranks, down = (i + ranks - 1) % ranks;
+    struct wire send = { 0 }, recv;
+
+    dev_sync(s);
+    /* Sums go down, beginning with the part that is farthest from home; a rank's own
+     * part is complete in the last turn.
+     */
+    for (int turn = 0; turn < ranks; turn++) {
+        const struct mat part = part_of(x, ranks, (up + turn) % ranks);
+
+        if (turn > 0) {
+            const struct mat arrived = mat_cols(work, 0, part.cols);
+
+            coll_recv(&recv, mesh, kind, axis, up, TAG_ALLREDUCE, arrived);
+            wire_wait(&recv);
+            dev_add(s, part, arrived);
+            dev_sync(s);
+            wire_wait(&send);
+        }
+        if (turn < ranks - 1)
+            coll_send(&send, mesh, kind, axis, down, TAG_ALLREDUCE, part);
+    }
+    /* The sums go up. */
+    for (int turn = 0; turn < ranks - 1; turn++) {
+        const int j = (i - turn + ranks) % ranks;
+
+        coll_recv(&recv, mesh, kind, axis, down, TAG_ALLREDUCE,
+                  part_of(x, ranks, (j + ranks - 1) % ranks));
+        coll_send(&send, mesh, kind, axis, up, TAG_ALLREDUCE, part_of(x, ranks, j));
+        wire_wait(&recv);
+        wire_wait(&send);
+    }
+}
+
+/* ---- numbers on the host --------------------------------------------------------- */
+
+void coll_host_gather(struct mesh *mesh, enum axis axis, enum traffic kind, double *all,
+                      const double *x, int n)
+{
+    const int ranks = mesh_axis_size(mesh, axis);
+
+    if (ranks == 1 || mesh->is_muted[kind]) {
+        for (int j = 0; j < ranks; j++)
+            memcpy(all + (size_t)j * (size_t)n, x, (size_t)n * sizeof *x);
+        return;
+    }
+    progress_waits(mesh, kind);
+    TRY_MPI(MPI_Allgather(x, n, MPI_DOUBLE, all, n, MPI_DOUBLE, mesh->comm[axis]));
+    mesh->waited[kind] += progress_waited(mesh);
+    mesh->sent[kind].messages++;
+    mesh->sent[kind].bytes += n * (int64_t)sizeof *x;
+}
+
+/* Room for 'n' doubles, kept for the next call. */
+static double *host_room(struct mesh *mesh, int64_t n)
+{
+    if (n > mesh->host_room) {
+        mem_free(mesh->host);
+        mesh->host      = mem_new((size_t)n, sizeof *mesh->host);
+        mesh->host_room = n;
+    }
+    return mesh->host;
+}
+
+void coll_host_sum(struct mesh *mesh, enum axis axis, enum traffic kind, double *x,
+                   int n)
+{
+    const int ranks = mesh_axis_size(mesh, axis);
+    double *all;
+
+    if (ranks == 1 || mesh->is_muted[kind])
+        return;
+    all = host_room(mesh, (int64_t)ranks * n);
+    coll_host_gather(mesh, axis, kind, all, x, n);
+    memcpy(x, all, (size_t)n * sizeof *x);
+    for (int j = 1; j < ranks; j++) {
+        for (int k = 0; k < n; k++)
+            x[k] += all[(int64_t)j * n + k];
+    }
+}
+
+/* Calls outside steps stand for no kind of traffic; waiting is shown as REDUCE. */
+static double reduced(struct mesh *mesh, enum axis axis, double x, MPI_Op op)
+{
+    double result;
+
+    progress_waits(mesh, REDUCE);
+    TRY_MPI(MPI_Allreduce(&x, &result, 1, MPI_DOUBLE, op, mesh->comm[axis]));
+    progress_waited(mesh);
+    return result;
+}
+
+double coll_sum(struct mesh *mesh, enum axis axis, double x)
+{
+    return reduced(mesh, axis, x, MPI_SUM);
+}
+
+double coll_largest(struct mesh *mesh, enum axis axis, double x)
+{
+    return reduced(mesh, axis, x, MPI_MAX);
+}
+
+double coll_smallest(struct mesh *mesh, enum axis axis, double x)
+{
+    return reduced(mesh, axis, x, MPI_MIN);
+}
+
+void coll_barrier(struct mesh *mesh)
+{
+    progress_waits(mesh, REDUCE);
+    TRY_MPI(MPI_Barrier(mesh->comm[AXIS_ALL]));
+    progress_waited(mesh);
+}
+
+void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,
+                    int64_t bytes)
+{
+    progress_waits(mesh, REDUCE);
+    for (int64_t from = 0; from < bytes; from += WIRE_CHUNK) {
+        const int64_t rest = bytes - from;
+
+        TRY_MPI(MPI_Bcast((char *)at + from,
+                          (int)(rest < WIRE_CHUNK ? rest : WIRE_CHUNK), MPI_BYTE, root,
+                          mesh->comm[axis]));
+    }
+    progress_waited(mesh);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Collectives from point-to-point messages, with the additions done by the device.
+ *
+ * All are collective over one axis, count as 'kind', and wait until they are done.
+ * Matrices must be packed (mat_is_packed) and agree on all ranks of the axis but for
+ * the sizes that are said to differ.  traffic.h says how many messages each one posts.
+ */
+#ifndef MESH_COLL_H
+#define MESH_COLL_H
+
+#include "mesh/progress.h"
+#include "src/dev/dev.h"
+
+/* Start to send or receive a packed matrix; the end is wire_wait().  What is sent must
+ * be written, what is received over must be read: dev_sync() first.  The one place that
+ * knows where a matrix lies: memory that MPI cannot reach would be staged here.
+ */
+void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, struct mat a);
+void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, struct mat a);
+
+/* Slices of different sizes in one buffer: slice j is [rows, cols[j]], packed, and
+ * starts at element rows * (cols[0] + .. + cols[j-1]).
+ */
+struct mat slices_at(struct mat all, int64_t rows, const int64_t *cols, int j);
+
+/* all = everyone's slices, rank after rank; 'own' is this rank's [rows, cols[i]], and
+ * may be its place in 'all'.  Direct messages to every other rank.
+ */
+void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
+                    struct dev_stream *s, struct mat all, struct mat own, int64_t rows,
+                    const int64_t *cols);
+
+/* own [rows, cols[i]] = the sum over ranks, in rank order, of their slice i of 'all'.
+ * 'work' has room for all other ranks' parts: (ranks - 1) * rows * cols[i] elements.
+ */
+void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
+                         struct dev_stream *s, struct mat own, struct mat all,
+                         struct mat work, int64_t rows, const int64_t *cols);
+
+/* x [1, n] = the sum over ranks: a ring, scatter then gather.  'work' has room for the
+ * largest of 'ranks' parts: split_most(n, ranks).
+ */
+void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
+                    struct dev_stream *s, struct mat x, struct mat work);
+
+/* Sum 'n' doubles on the host over the ranks of 'axis', in rank order: the same bits on
+ * all.  One call of MPI_Allgather, none with one rank.  coll_host_gather() only
+ * collects: all [ranks * n].  When muted, every rank takes its own numbers for the
+ * others'.
+ */
+void coll_host_sum(struct mesh *mesh, enum axis axis, enum traffic kind, double *x,
+                   int n);
+void coll_host_gather(struct mesh *mesh, enum axis axis, enum traffic kind, double *all,
+                      const double *x, int n);
+
+/* Sum, largest and smallest of small host values outside steps; not counted. */
+double coll_sum(struct mesh *mesh, enum axis axis, double x);
+double coll_largest(struct mesh *mesh, enum axis axis, double x);
+double coll_smallest(struct mesh *mesh, enum axis axis, double x);
+void   coll_barrier(struct mesh *mesh);
+
+/* Bytes from one rank to all. */
+void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,
+                    int64_t bytes);
+
+#endif

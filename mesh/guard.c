@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The hang guard.  Signs of life are a counter; the thread looks at it a few times in
+ * the given seconds and adds up the time in which it stood still.  A look counts for no
+ * more than twice its interval: a process that was stopped and continued was not
+ * hanging.
+ */
+#include "config.h"
+
+#include "mesh/guard.h"
+
+#include "mesh/progress.h"
+#include "src/base/err.h"
+#include "src/base/log.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A process has one guard; whoever gives a sign of life need not know it. */
+static struct {
+    atomic_uint lives;
+    _Atomic(const char *) phase;
+    struct mesh *mesh;
+    double seconds;
+    bool is_running, is_stopping;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t stop;
+} the_guard = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+enum { STATUS_HANG = 3, LAST_WORDS = 2 /* seconds */ };
+
+/* The clock of the system, not that of MPI. */
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+_Noreturn static void give_up(void)
+{
+    const char *phase = atomic_load(&the_guard.phase);
+    char awaited[96]  = "";
+
+    if (the_guard.mesh != NULL)
+        progress_state(the_guard.mesh, awaited, sizeof awaited);
+    log_line(LOG_ERROR, "nothing has moved for %g seconds, in phase %s, waiting for %s",
+             the_guard.seconds, phase != NULL ? phase : "start",
+             awaited[0] != '\0' ? awaited : "nothing from other ranks");
+    sleep(LAST_WORDS);
+    _exit(STATUS_HANG);
+}
+
+/* Wait up to 'seconds'; true if the guard is to stop. */
+static bool is_stopped_within(double seconds)
+{
+    const double until      = now() + seconds;
+    const struct timespec t = { (time_t)until, (long)(1e9 * (until - (time_t)until)) };
+    bool is_stopping;
+
+    pthread_mutex_lock(&the_guard.lock);
+    if (!the_guard.is_stopping)
+        pthread_cond_timedwait(&the_guard.stop, &the_guard.lock, &t);
+    is_stopping = the_guard.is_stopping;
+    pthread_mutex_unlock(&the_guard.lock);
+    return is_stopping;
+}
+
+static void *watch(void *unused)
+{
+    const double interval = the_guard.seconds < 10 ? the_guard.seconds / 10 : 1;
+    unsigned lives        = atomic_load(&the_guard.lives);
+    double still = 0, last = now();
+
+    (void)unused;
+    while (!is_stopped_within(interval)) {
+        const double passed = now() - last;
+        const unsigned seen = atomic_load(&the_guard.lives);
+
+        last += passed;
+        still += passed < 2 * interval ? passed : 2 * interval;
+        if (seen != lives)
+            still = 0;
+        lives = seen;
+        if (still >= the_guard.seconds)
+            give_up();
+    }
+    return NULL;
+}
+
+int guard_start(struct mesh *mesh, double seconds)
+{
+    pthread_condattr_t attr;
+    int error;
+
+    guard_stop(the_guard.mesh);
+    if (!(seconds > 0))
+        return 0;
+    the_guard.mesh        = mesh;
+    the_guard.seconds     = seconds;
+    the_guard.is_stopping = false;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&the_guard.stop, &attr);
+    pthread_condattr_destroy(&attr);
+    error = pthread_create(&the_guard.thread, NULL, watch, NULL);
+    if (error != 0)
+        return ERR(ERR_ENV, "no thread for the hang guard: %s", strerror(error));
+    the_guard.is_running = true;
+    return 0;
+}
+
+void guard_stop(struct mesh *mesh)
+{
+    if (!the_guard.is_running || the_guard.mesh != mesh)
+        return;
+    pthread_mutex_lock(&the_guard.lock);
+    the_guard.is_stopping = true;
+    pthread_cond_signal(&the_guard.stop);
+    pthread_mutex_unlock(&the_guard.lock);
+    pthread_join(the_guard.thread, NULL);
+    pthread_cond_destroy(&the_guard.stop);
+    the_guard.is_running = false;
+}
+
+void guard_phase(const char *phase)
+{
+    atomic_store(&the_guard.phase, phase);
+    guard_alive();
+}
+
+void guard_alive(void)
+{
+    atomic_fetch_add_explicit(&the_guard.lives, 1, memory_order_relaxed);
+}

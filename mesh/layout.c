@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Groups, slots, items: one walk over the table of tensors.
+ *
+ * A slot is a run of neighbours in the table.  Its tensors lie side by side, as columns
+ * of one product; those of SLOT_OUT, whose inputs lie side by side, one above the
+ * other.
+ */
+#include "config.h"
+
+#include "mesh/layout.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <string.h>
+
+/* ---- the table of places --------------------------------------------------------- */
+
+/* The table of a group; the replicated group, the last one, has one for every block. */
+static struct slot_place *place_at(const struct layout *l, int group, enum slot slot,
+                                   int block)
+{
+    const int table = group < l->groups - 1 || block < 0 ? group : group + block;
+
+    return &l->place[(int64_t)table * SLOT_COUNT + slot];
+}
+
+struct slot_place layout_slot(const struct layout *l, int group, enum slot slot,
+                              int block)
+{
+    return *place_at(l, group, slot, block);
+}
+
+/* ---- parts ----------------------------------------------------------------------- */
+
+/* The product of dimensions lo .. hi - 1. */
+static int64_t dims_size(const struct param *p, int lo, int hi)
+{
+    int64_t size = 1;
+
+    for (int i = lo; i < hi; i++)
+        size *= p->dim[i];
+    return size;
+}
+
+/* This rank's part of tensor 'p' as a matrix.  The dimension that is cut comes first
+ * among the rows or among the columns, so that a part is a range of rows or of columns.
+ */
+static void cut(struct item *it, const struct param *p, int M, int m)
+{
+    const bool is_row = p->split >= 0 && p->split < p->fold;
+    const int first   = is_row ? 0 : p->fold;
+
+    it->param         = p;
+    it->group         = p->group;
+    it->slot          = p->slot;
+    it->is_replicated = p->split < 0;
+    it->part          = param_range(p, M, m);
+    it->rows          = dims_size(p, 0, p->fold);
+    it->cols          = dims_size(p, p->fold, p->dims);
+    if (p->split < 0)
+        return;
+    if (dims_size(p, first, p->split) != 1)
+        die("%s is cut inside its rows or columns", p->name);
+    if (is_row)
+        it->rows = range_size(it->part) * dims_size(p, p->split + 1, p->fold);
+    else
+        it->cols = range_size(it->part) * dims_size(p, p->split + 1, p->dims);
+}
+
+int64_t item_index(const struct item *it, int64_t r, int64_t c)
+{
+    const struct param *p = it->param;
+    const int64_t cols    = dims_size(p, p->fold, p->dims);
+
+    if (p->split >= p->fold)
+        c += it->part.lo * dims_size(p, p->split + 1, p->dims);
+    else if (p->split >= 0)
+        r += it->part.lo * dims_size(p, p->split + 1, p->fold);
+    return r * cols + c;
+}
+
+int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct item *it, int d,
+                  int m)
+{
+    const struct param *p = it->param;
+
+    if (it->rows == 0 || it->cols == 0)
+        return 0;
+    *piece = (struct piece){ .offset   = it->offset,
+                             .rows     = it->rows,
+                             .cols     = it->cols,
+                             .ld       = it->ld,
+                             .is_first = d == 0 && (m == 0 || !it->is_replicated) };
+    for (int i = 0; i < p->dims; i++) {
+        piece->lo[i] = i == p->split ? it->part.lo : 0;
+        piece->hi[i] = i == p->split ? it->part.hi : p->dim[i];
+    }
+    return 1;
+}
+
+/* ---- the walk -------------------------------------------------------------------- */
+
+static bool is_same_slot(const struct param *a, const struct param *b)
+{
+    return a->group == b->group && a->slot == b->slot && a->block == b->block;
+}
+
+/* Put the 'count' items of one slot together at the end of their group. */
+static void lay_slot(struct layout *l, struct item *item, int count)
+{
+    const bool is_stacked = item->slot == SLOT_OUT;
+    struct slot_place *at = place_at(l, item->group, item->slot, item->param->block);
+    int64_t offset        = l->size[item->group];
+
+    at->offset = offset;
+    for (int i = 0; i < count; i++) {
+        const int64_t along  = is_stacked ? item[i].rows : item[i].cols;
+        const int64_t across = is_stacked ? item[i].cols : item[i].rows;
+        int64_t *sum         = is_stacked ? &at->rows : &at->cols;
+        int64_t *common      = is_stacked ? &at->cols : &at->rows;
+
+        if (i > 0 && across != *common)
+            die("%s does not fit beside its neighbours", item[i].param->name);
+        *sum += along;
+        *common = across;
+    }
+    for (int i = 0; i < count; i++) {
+        item[i].offset = offset;
+        item[i].ld     = at->cols;
+        offset += is_stacked ? item[i].rows * at->cols : item[i].cols;
+    }
+    l->size[item->group] += param_round(at->rows * at->cols);
+}
+
+void layout_make(struct layout *l, const struct spec *s, enum head_init head, int D,
+                 int M, int d, int m)
+{
+    int next;
+
+    *l = (struct layout){
+        .groups = group_count(s), .blocks = s->L, .D = D, .M = M, .d = d, .m = m
+    };
+    params_make(&l->params, s, head);
+    l->item = mem_new((size_t)l->params.count, sizeof *l->item);
+    l->size = mem_new((size_t)l->groups, sizeof *l->size);
+    l->place =
+        mem_new((size_t)(l->groups - 1 + l->blocks) * SLOT_COUNT, sizeof *l->place);
+    for (int i = 0; i < l->params.count; i++)
+        cut(&l->item[i], &l->params.param[i], M, m);
+    for (int i = 0; i < l->params.count; i = next) {
+        for (next = i + 1; next < l->params.count; next++) {
+            if (!is_same_slot(&l->params.param[i], &l->params.param[next]))
+                break;
+        }
+        lay_slot(l, &l->item[i], next - i);
+    }
+}
+
+void layout_free(struct layout *l)
+{
+    params_free(&l->params);
+    mem_free(l->item);
+    mem_free(l->size);
+    mem_free(l->place);
+    *l = (struct layout){ 0 };
+}

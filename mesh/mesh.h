@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Ranks arranged as D data rows by M model columns.
+ *
+ *              model axis ->
+ *   data  |   (0,0) (0,1) (0,2)      Ranks in a row hold pieces of one model and see
+ *   axis  v   (1,0) (1,1) (1,2)      the same images.  Ranks in a column hold the same
+ *                                    piece and see different images.
+ *
+ * The model axis is innermost: rank = d * M + m, so that a row lies within a node where
+ * it fits.  The mesh also counts what it sends, by kind, and can take messages out.
+ */
+#ifndef MESH_MESH_H
+#define MESH_MESH_H
+
+#include "src/plan/traffic.h"
+
+#include <mpi.h>
+#include <stdbool.h>
+
+enum axis { AXIS_DATA, AXIS_MODEL, AXIS_ALL, AXES };
+
+/* Errors planted for tests, by VITBENCH_FAULT=NAME:RANK in the environment: the checks
+ * must see them.  Without a model axis there is nothing to plant.
+ */
+enum fault {
+    FAULT_NONE,
+    FAULT_SLICE,   /* "slice": a gathered slice meets its neighbour's weights */
+    FAULT_DROP,    /* "drop": a gathered slice is left out of the sum         */
+    FAULT_MOMENTS, /* "moments": a norm takes its own columns for all         */
+    FAULT_REPLICA, /* "replica": one bit of a replicated tensor, after a step */
+};
+
+/* The fields are for reading. */
+struct mesh {
+    int      D, M;          /* the grid */
+    int      d, m;          /* this rank's place in it */
+    int      rank, size;    /* in AXIS_ALL */
+    int      node_rank, node_size; /* among the ranks that share this rank's memory */
+    int      nodes;
+    MPI_Comm comm[AXES];    /* this rank's column, its row, everyone */
+
+    struct traffic_count sent[TRAFFIC_KINDS];  /* since mesh_count_reset() */
+    double   waited[TRAFFIC_KINDS];            /* seconds inside waits, likewise */
+    int64_t  rings;         /* overlapped ring passes done, likewise */
+    bool     is_muted[TRAFFIC_KINDS];          /* set by mesh_mute() */
+    enum fault fault;       /* planted on this rank */
+    struct progress *progress;                 /* messages under way: mesh/progress.h */
+    double  *host;          /* scratch of coll_host_sum(), 'host_room' numbers */
+    int64_t  host_room;
+};
+
+/* Arrange the ranks of 'comm' as 'D' by 'M' and store the mesh in 'mesh'.
+ * 'comm' is duplicated; the caller keeps its own.  D * M must equal its size.
+ * Sets the hooks of base: die() aborts all ranks, clock_now() is MPI_Wtime.
+ * Returns 0, or ERR_SHAPE on all ranks.  Close with mesh_close().
+ * Collective over 'comm'; 'D' and 'M' must agree.
+ */
+int  mesh_open(struct mesh **mesh, MPI_Comm comm, int D, int M);
+void mesh_close(struct mesh **mesh);
+
+/* Return the worst of everyone's 'rc' (the one with the largest exit status, then the
+ * lowest rank's), so that all ranks fail together.  When it is not 0, the lowest rank
+ * that brought it says its sentence (err_say) and all others forget theirs.  One small
+ * all-reduce.  Collective over 'mesh'.
+ */
+int mesh_agree(const struct mesh *mesh, int rc);
+
+/* The same for programs that have no mesh yet.  Collective over 'comm'. */
+int mesh_agree_comm(MPI_Comm comm, int rc);
+
+/* Ranks along an axis and this rank's place. */
+int mesh_axis_size(const struct mesh *mesh, enum axis axis);
+int mesh_axis_rank(const struct mesh *mesh, enum axis axis);
+
+/* Take the messages of one kind out, or put them back: what is posted then completes at
+ * once, moves nothing and is not counted; buffers keep what they held.  Must agree on
+ * all ranks.
+ */
+void mesh_mute(struct mesh *mesh, enum traffic kind, bool is_muted);
+
+void mesh_count_reset(struct mesh *mesh);
+
+/* Call an MPI function; die with MPI's own sentence if it fails. */
+#define TRY_MPI(call)                                                                  \
+    do {                                                                               \
+        const int mpi_rc_ = (call);                                                    \
+        if (mpi_rc_ != MPI_SUCCESS)                                                    \
+            mesh_mpi_died(mpi_rc_, #call, __FILE__, __LINE__);                         \
+    } while (0)
+_Noreturn void mesh_mpi_died(int rc, const char *call, const char *file, int line);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Who moves the messages.  Most MPI libraries move large messages only inside MPI
+ * calls, so a long product is cut into panels and progress_poll() is called between
+ * them.
+ *
+ * A wire is one message of any length, cut into chunks that MPI can count.
+ */
+#ifndef MESH_PROGRESS_H
+#define MESH_PROGRESS_H
+
+#include "mesh/guard.h"
+#include "mesh/mesh.h"
+
+enum { WIRE_REQUESTS = 64 }; /* chunks of a message at most: 64 GiB */
+
+struct wire {
+    struct mesh *mesh;
+    enum traffic kind;
+    int          requests;
+    MPI_Request  request[WIRE_REQUESTS];
+    int          peer; /* its rank in AXIS_ALL */
+    bool         is_send;
+    struct wire *next; /* in the list of messages under way */
+    bool         is_active;
+};
+
+enum progress_form { PROGRESS_POLL, PROGRESS_NONE };
+void progress_set(struct mesh *mesh, enum progress_form form);
+
+/* What separates messages of the same pair that are under way together. */
+enum wire_tag { TAG_GATHER = 1, TAG_SCATTER, TAG_DIRECT, TAG_ALLREDUCE };
+
+/* Start to send (receive) 'bytes' at the host address 'at' to (from) rank 'peer' of
+ * 'axis'.  The wire must not move, and the memory belongs to it, until wire_wait().
+ * Nothing is posted for 0 bytes or for a muted kind.  Dies above WIRE_REQUESTS chunks.
+ * Sends are counted.  Local, matched by the peer's opposite.
+ */
+void wire_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, const void *at, int64_t bytes);
+void wire_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, void *at, int64_t bytes);
+
+/* Wait until the message is there (gone); an inactive wire returns at once. */
+void wire_wait(struct wire *w);
+
+/* Push everything under way; cheap when nothing is.  A no-op with PROGRESS_NONE. */
+void progress_poll(struct mesh *mesh);
+
+/* What is being waited for, as "act_gather from rank 3", in 'text'; empty when nothing
+ * is.  For the hang guard: may be called from another thread.
+ */
+void progress_state(const struct mesh *mesh, char *text, size_t size);
+
+/* Around a blocking call of MPI that is not a wire: what is waited for is 'kind' among
+ * all ranks of an axis.  progress_waited() returns the seconds since.
+ */
+void   progress_waits(struct mesh *mesh, enum traffic kind);
+double progress_waited(struct mesh *mesh);
+
+/* For mesh_open() and mesh_close(). */
+void progress_open(struct mesh *mesh);
+void progress_close(struct mesh *mesh);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* HDF5 behind a few functions: files, datasets, errors.  Attributes are in h5_attr.c.
+ */
+#include "config.h"
+
+#include "src/io/h5.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/io/h5_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- Errors --------------------------------------------------------------------------- */
+
+/* The stack's entries come from the innermost call outwards; the first says most. */
+static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *sentence)
+{
+    if (n == 0)
+        snprintf(sentence, 512, "%s: %s", entry->func_name, entry->desc);
+    return 0;
+}
+
+int h5_failed(const char *path, const char *file, int line)
+{
+    char sentence[512] = "HDF5 does not say why";
+
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, sentence);
+    H5Eclear2(H5E_DEFAULT);
+    err_keep(file, line, "%s: %s", path, sentence);
+    return ERR_IO;
+}
+
+/* --- Types ---------------------------------------------------------------------------- */
+
+static hid_t memory_type(enum h5_type type)
+{
+    switch (type) {
+    case H5_TYPE_U8:
+        return H5T_NATIVE_UINT8;
+    case H5_TYPE_I32:
+        return H5T_NATIVE_INT32;
+    case H5_TYPE_I64:
+        return H5T_NATIVE_INT64;
+    case H5_TYPE_F32:
+        return H5T_NATIVE_FLOAT;
+    case H5_TYPE_F64:
+        return H5T_NATIVE_DOUBLE;
+    case H5_TYPES:
+        break;
+    }
+    die("h5 type %d", (int)type);
+}
+
+static hid_t file_type(enum h5_type type)
+{
+    switch (type) {
+    case H5_TYPE_U8:
+        return H5T_STD_U8LE;
+    case H5_TYPE_I32:
+        return H5T_STD_I32LE;
+    case H5_TYPE_I64:
+        return H5T_STD_I64LE;
+    case H5_TYPE_F32:
+        return H5T_IEEE_F32LE;
+    case H5_TYPE_F64:
+        return H5T_IEEE_F64LE;
+    case H5_TYPES:
+        break;
+    }
+    die("h5 type %d", (int)type);
+}
+
+/* --- Files ---------------------------------------------------------------------------- */
+
+enum how { CREATE, READ, CHANGE };
+
+/* Files are closed with all that is open in them; with MPI, metadata is read by one
+ * rank for all and written together.
+ */
+static int access_list(hid_t *list, MPI_Comm comm, const char *path)
+{
+    int rc = 0;
+
+    TRY_H5(path, *list = H5Pcreate(H5P_FILE_ACCESS));
+    TRY_H5_GOTO(fail, rc, path, H5Pset_fclose_degree(*list, H5F_CLOSE_STRONG));
+    if (comm == MPI_COMM_NULL)
+        return 0;
+    TRY_H5_GOTO(fail, rc, path, H5Pset_fapl_mpio(*list, comm, MPI_INFO_NULL));
+    TRY_H5_GOTO(fail, rc, path, H5Pset_all_coll_metadata_ops(*list, true));
+    TRY_H5_GOTO(fail, rc, path, H5Pset_coll_metadata_write(*list, true));
+    return 0;
+
+fail:
+    H5Pclose(*list);
+    return rc;
+}
+
+static int transfer_list(hid_t *list, MPI_Comm comm, const char *path)
+{
+    TRY_H5(path, *list = H5Pcreate(H5P_DATASET_XFER));
+    if (comm != MPI_COMM_NULL && H5Pset_dxpl_mpio(*list, H5FD_MPIO_COLLECTIVE) < 0) {
+        H5Pclose(*list);
+        return h5_failed(path, __FILE__, __LINE__);
+    }
+    return 0;
+}
+
+static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how how)
+{
+    struct h5 *f = mem_new(1, sizeof *f);
+    hid_t access;
+    int rc;
+
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are said by err_say() alone */
+    snprintf(f->path, sizeof f->path, "%s", path);
+    rc = transfer_list(&f->transfer, comm, path);
+    if (rc != 0)
+        goto free_file;
+    rc = access_list(&access, comm, path);
+    if (rc != 0)
+        goto close_transfer;
+    if (how == CREATE)
+        f->id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    else
+        f->id = H5Fopen(path, how == READ ? H5F_ACC_RDONLY : H5F_ACC_RDWR, access);
+    if (f->id < 0) {
+        rc = h5_failed(path, __FILE__, __LINE__);
+        goto close_access;
+    }
+    H5Pclose(access);
+    *file = f;
+    return 0;
+
+close_access:
+    H5Pclose(access);
+close_transfer:
+    H5Pclose(f->transfer);
+free_file:
+    mem_free(f);
+    return rc;
+}
+
+int h5_create(struct h5 **file, MPI_Comm comm, const char *path)
+{
+    return open_file(file, comm, path, CREATE);
+}
+
+int h5_open(struct h5 **file, MPI_Comm comm, const char *path)
+{
+    return open_file(file, comm, path, READ);
+}
+
+int h5_change(struct h5 **file, MPI_Comm comm, const char *path)
+{
+    return open_file(file, comm, path, CHANGE);
+}
+
+int h5_close(struct h5 **file)
+{
+    struct h5 *f = *file;
+    int rc       = 0;
+
+    if (f == NULL)
+        return 0;
+    *file = NULL;
+    H5Pclose(f->transfer);
+    if (H5Fclose(f->id) < 0)
+        rc = h5_failed(f->path, __FILE__, __LINE__);
+    mem_free(f);
+    return rc;
+}
+
+/* --- Datasets ------------------------------------------------------------------------- */
+
+static hid_t space_of(int dims, const int64_t *size)
+{
+    hsize_t extent[H5_DIMS_MOST];
+
+    for (int i = 0; i < dims; i++)
+        extent[i] = (hsize_t)size[i];
+    return dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(dims, extent, NULL);
+}
+
+int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape)
+{
+    hid_t space, link, create, dataset;
+    int rc = 0;
+
+    TRY_H5(file->path, space = space_of(shape->dims, shape->size));
+    TRY_H5_GOTO(close_space, rc, file->path, link = H5Pcreate(H5P_LINK_CREATE));
+    TRY_H5_GOTO(close_link, rc, file->path, create = H5Pcreate(H5P_DATASET_CREATE));
+    TRY_H5_GOTO(close_create, rc, file->path,
+                H5Pset_create_intermediate_group(link, 1));
+    TRY_H5_GOTO(close_create, rc, file->path, H5Pset_layout(create, H5D_CONTIGUOUS));
+    TRY_H5_GOTO(close_create, rc, file->path,
+                H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY));
+    TRY_H5_GOTO(close_create, rc, file->path,
+                H5Pset_fill_time(create, H5D_FILL_TIME_NEVER));
+    TRY_H5_GOTO(close_create, rc, file->path,
+                dataset = H5Dcreate2(file->id, name, file_type(shape->type), space,
+                                     link, create, H5P_DEFAULT));
+    H5Dclose(dataset);
+close_create:
+    H5Pclose(create);
+close_link:
+    H5Pclose(link);
+close_space:
+    H5Sclose(space);
+    return rc;
+}
+
+bool h5_has(const struct h5 *file, const char *name)
+{
+    char path[1024];
+
+    /* HDF5 wants to be asked about every group on the way. */
+    snprintf(path, sizeof path, "%s", name);
+    for (char *end = path + 1; *end != '\0'; end++) {
+        if (*end != '/')
+            continue;
+        *end = '\0';
+        if (H5Lexists(file->id, path, H5P_DEFAULT) <= 0)
+            return false;
+        *end = '/';
+    }
+    return strcmp(path, "/") == 0 || H5Lexists(file->id, path, H5P_DEFAULT) > 0;
+}
+
+static int open_dataset(hid_t *dataset, const struct h5 *file, const char *name)
+{
+    if (!h5_has(file, name))
+        return ERR(ERR_DATA, "%s: there is no dataset '%s'", file->path, name);
+    TRY_H5(file->path, *dataset = H5Dopen2(file->id, name, H5P_DEFAULT));
+    return 0;
+}
+
+/* Which of our types that of a file is, whatever its byte order; H5_TYPES: none. */
+static enum h5_type known_type(hid_t type)
+{
+    const H5T_class_t class = H5Tget_class(type);
+    const size_t size       = H5Tget_size(type);
+
+    if (class == H5T_FLOAT && size == 8)
+        return H5_TYPE_F64;
+    if (class == H5T_FLOAT && size == 4)
+        return H5_TYPE_F32;
+    if (class == H5T_INTEGER && size == 8)
+        return H5_TYPE_I64;
+    if (class == H5T_INTEGER && size == 4)
+        return H5_TYPE_I32;
+    if (class == H5T_INTEGER && size == 1)
+        return H5_TYPE_U8;
+    return H5_TYPES;
+}
+
+int h5_shape(struct h5_shape *shape, const struct h5 *file, const char *name)
+{
+    struct h5_shape found = { 0 };
+    hsize_t extent[H5S_MAX_RANK];
+    hid_t dataset, space, type;
+    int rc = 0;
+
+    TRY(open_dataset(&dataset, file, name));
+    TRY_H5_GOTO(close_dataset, rc, file->path, space = H5Dget_space(dataset));
+    TRY_H5_GOTO(close_space, rc, file->path, type = H5Dget_type(dataset));
+    TRY_H5_GOTO(close_type, rc, file->path,
+                found.dims = H5Sget_simple_extent_dims(space, extent, NULL));
+    found.type = known_type(type);
+    if (found.dims > H5_DIMS_MOST || found.type == H5_TYPES) {
+        rc = ERR(ERR_DATA, "%s: the dataset '%s' is not of a kind that is read here",
+                 file->path, name);
+        goto close_type;
+    }
+    for (int i = 0; i < found.dims; i++)
+        found.size[i] = (int64_t)extent[i];
+    *shape = found;
+close_type:
+    H5Tclose(type);
+close_space:
+    H5Sclose(space);
+close_dataset:
+    H5Dclose(dataset);
+    return rc;
+}
+
+/* Open the dataset 'name' with the box selected in its space, and a packed space of the
+ * box's size for memory.
+ */
+static int open_box(hid_t *dataset, hid_t *memory, hid_t *space, const struct h5 *file,
+                    const char *name, const int64_t *start, const int64_t *count)
+{
+    hsize_t from[H5_DIMS_MOST], size[H5_DIMS_MOST];
+    int64_t elements = 1;
+    int rc           = 0, dims;
+
+    TRY(open_dataset(dataset, file, name));
+    TRY_H5_GOTO(close_dataset, rc, file->path, *space = H5Dget_space(*dataset));
+    TRY_H5_GOTO(close_space, rc, file->path, dims = H5Sget_simple_extent_ndims(*space));
+    if (dims > H5_DIMS_MOST) {
+        rc = ERR(ERR_DATA, "%s: '%s' has %d dimensions", file->path, name, dims);
+        goto close_space;
+    }
+    for (int i = 0; i < dims; i++) {
+        from[i] = (hsize_t)start[i];
+        size[i] = (hsize_t)count[i];
+        elements *= count[i];
+    }
+    TRY_H5_GOTO(close_space, rc, file->path, *memory = space_of(1, &elements));
+    if (elements == 0) {
+        TRY_H5_GOTO(close_memory, rc, file->path, H5Sselect_none(*space));
+        TRY_H5_GOTO(close_memory, rc, file->path, H5Sselect_none(*memory));
+    } else if (dims > 0) {
+        TRY_H5_GOTO(
+            close_memory, rc, file->path,
+            H5Sselect_hyperslab(*space, H5S_SELECT_SET, from, NULL, size, NULL));
+    }
+    return 0;
+
+close_memory:
+    H5Sclose(*memory);
+close_space:
+    H5Sclose(*space);
+close_dataset:
+    H5Dclose(*dataset);
+    return rc;
+}
+
+static void close_box(hid_t dataset, hid_t memory, hid_t space)
+{
+    H5Sclose(memory);
+    H5Sclose(space);
+    H5Dclose(dataset);
+}
+
+int h5_write(struct h5 *file, const char *name, enum h5_type type, const int64_t *start,
+             const int64_t *count, const void *data)
+{
+    hid_t dataset, memory, space;
+    int rc = 0;
+
+    TRY(open_box(&dataset, &memory, &space, file, name, start, count));
+    if (H5Dwrite(dataset, memory_type(type), memory, space, file->transfer, data) < 0)
+        rc = h5_failed(file->path, __FILE__, __LINE__);
+    close_box(dataset, memory, space);
+    return rc;
+}
+
+int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *name,
+            const int64_t *start, const int64_t *count)
+{
+    hid_t dataset, memory, space;
+    int rc = 0;
+
+    TRY(open_box(&dataset, &memory, &space, file, name, start, count));
+    if (H5Dread(dataset, memory_type(type), memory, space, file->transfer, data) < 0)
+        rc = h5_failed(file->path, __FILE__, __LINE__);
+    close_box(dataset, memory, space);
+    return rc;
+}
+
+int h5_offset(int64_t *bytes, const struct h5 *file, const char *name)
+{
+    hid_t dataset;
+    haddr_t place;
+
+    TRY(open_dataset(&dataset, file, name));
+    place = H5Dget_offset(dataset);
+    H5Dclose(dataset);
+    if (place == HADDR_UNDEF)
+        return ERR(ERR_DATA, "%s: the bytes of '%s' do not lie in one piece",
+                   file->path, name);
+    *bytes = (int64_t)place;
+    return 0;
+}

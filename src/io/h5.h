@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Thin HDF5: files, datasets of whole tensors, attributes, offsets.  The only place
+ * that knows HDF5.
+ *
+ * Datasets are few, large and contiguous, and are allocated when they are created, so
+ * that h5_offset() tells where in the file their bytes are and plain pread() and
+ * pwrite() reach them.  Groups on the way to a name are made as needed.  HDF5 is not
+ * thread-safe: one thread makes all calls.
+ *
+ * A file that was opened with a communicator is collective: all its ranks make the same
+ * calls with the same arguments, but for the part of a dataset that each reads or
+ * writes.  Functions return 0 or ERR_IO (ERR_DATA when a file does not hold what was
+ * asked for) with HDF5's own sentence, on the ranks that met the error: mesh_agree()
+ * makes it common.
+ */
+#ifndef IO_H5_H
+#define IO_H5_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { H5_DIMS_MOST = 8 };
+
+/* Element types, the same in memory and (little-endian) in the file. */
+enum h5_type {
+    H5_TYPE_U8,
+    H5_TYPE_I32,
+    H5_TYPE_I64,
+    H5_TYPE_F32,
+    H5_TYPE_F64,
+    H5_TYPES
+};
+
+struct h5;
+
+struct h5_shape {
+    enum h5_type type;
+    int dims;
+    int64_t size[H5_DIMS_MOST];
+};
+
+/* A new file in the place of any old one; an old file to read; an old file to read and
+ * change.  MPI_COMM_NULL: this process alone, without MPI.
+ * Collective over 'comm'.
+ */
+int h5_create(struct h5 **file, MPI_Comm comm, const char *path);
+int h5_open(struct h5 **file, MPI_Comm comm, const char *path);
+int h5_change(struct h5 **file, MPI_Comm comm, const char *path);
+
+/* What was written is in the file only if this returns 0.  Accepts NULL.  Collective.
+ */
+int h5_close(struct h5 **file);
+
+/* Make the dataset 'name'; its elements are not written.  Collective. */
+int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape);
+
+/* True if there is a dataset or group 'name'. */
+bool h5_has(const struct h5 *file, const char *name);
+
+/* What the dataset 'name' is. */
+int h5_shape(struct h5_shape *shape, const struct h5 *file, const char *name);
+
+/* Write or read the box of 'count' elements from 'start' on, one number a dimension;
+ * 'data' is packed.  A box with a count of 0 is empty, which is legal on some or all
+ * ranks.  'type' is that of 'data' and may differ from the file's.  Collective.
+ */
+int h5_write(struct h5 *file, const char *name, enum h5_type type, const int64_t *start,
+             const int64_t *count, const void *data);
+int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *name,
+            const int64_t *start, const int64_t *count);
+
+/* The place of the dataset's first byte in the file. */
+int h5_offset(int64_t *bytes, const struct h5 *file, const char *name);
+
+/* Attributes of the dataset or group 'where'; "/" is the file's own.  Writing replaces.
+ * A text that does not fit into 'size' bytes is ERR_DATA.  Collective.
+ */
+int h5_set_text(struct h5 *file, const char *where, const char *name, const char *text);
+int h5_set_int(struct h5 *file, const char *where, const char *name, int64_t value);
+int h5_set_real(struct h5 *file, const char *where, const char *name, double value);
+int h5_get_text(char *text, size_t size, const struct h5 *file, const char *where,
+                const char *name);
+int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
+               const char *name);
+int h5_get_real(double *value, const struct h5 *file, const char *where,
+                const char *name);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of this folder share. */
+#ifndef IO_H5_IMPL_H
+#define IO_H5_IMPL_H
+
+#include "src/io/h5.h"
+
+#include <hdf5.h>
+
+struct h5 {
+    hid_t id;
+    hid_t transfer; /* how data is read and written: collectively, with MPI */
+    char path[1024];
+};
+
+/* Return ERR_IO from the calling function, with HDF5's sentence, if 'call' fails.  For
+ * functions that hold nothing.
+ */
+#define TRY_H5(path, call)                                                             \
+    do {                                                                               \
+        if ((call) < 0)                                                                \
+            return h5_failed((path), __FILE__, __LINE__);                              \
+    } while (0)
+
+/* The same without return: assign the code to 'rc' and go to 'label'. */
+#define TRY_H5_GOTO(label, rc, path, call)                                             \
+    do {                                                                               \
+        if ((call) < 0) {                                                              \
+            (rc) = h5_failed((path), __FILE__, __LINE__);                              \
+            goto label;                                                                \
+        }                                                                              \
+    } while (0)
+
+/* Keep HDF5's own sentence about the call that failed; ERR_IO. */
+int h5_failed(const char *path, const char *file, int line);
+
+#endif

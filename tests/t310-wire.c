@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,3 */
+/* Wires: messages of any length to a neighbour and back, none at all, muted ones, many
+ * under way; polling; what the hang guard is told.
+ */
+#include "config.h"
+
+#include "mesh/progress.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/ranks.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct mesh *mesh;
+static int size, rank;
+
+static void fill(char *at, int64_t n, int who)
+{
+    for (int64_t i = 0; i < n; i++)
+        at[i] = (char)(i * 31 + who * 7 + i / 251);
+}
+
+static bool is_filled(const char *at, int64_t n, int who)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (at[i] != (char)(i * 31 + who * 7 + i / 251))
+            return false;
+    }
+    return true;
+}
+
+/* 'n' bytes once round the neighbours, polled to their end or waited for. */
+static void test_length(int64_t n, bool is_polled)
+{
+    const int up = (rank + 1) % size, down = (rank + size - 1) % size;
+    char *out = mem_new((size_t)n + 1, 1), *in = mem_new((size_t)n + 1, 1);
+    struct wire send, recv;
+
+    fill(out, n, rank);
+    mesh_count_reset(mesh);
+    wire_recv(&recv, mesh, GRAD_SCATTER, AXIS_ALL, down, TAG_DIRECT, in, n);
+    wire_send(&send, mesh, GRAD_SCATTER, AXIS_ALL, up, TAG_DIRECT, out, n);
+    ok(recv.is_active == (n > 0) && send.is_active == (n > 0), "%lld bytes are %s",
+       (long long)n, n > 0 ? "under way" : "no message");
+    while (is_polled && (recv.is_active || send.is_active))
+        progress_poll(mesh);
+    wire_wait(&send);
+    wire_wait(&recv);
+    ok(is_filled(in, n, down) && !recv.is_active && !send.is_active,
+       "%lld bytes arrive when %s", (long long)n, is_polled ? "polled" : "waited for");
+    ok(mesh->sent[GRAD_SCATTER].bytes == n &&
+           mesh->sent[GRAD_SCATTER].messages == (n > 0),
+       "and are counted");
+    ok(is_polled || n == 0 || mesh->waited[GRAD_SCATTER] > 0, "as is the waiting");
+    mem_free(out);
+    mem_free(in);
+}
+
+static void test_muted(void)
+{
+    char in = 17, out = 4;
+    struct wire send, recv;
+
+    mesh_mute(mesh, ACT_GATHER, true);
+    mesh_count_reset(mesh);
+    wire_recv(&recv, mesh, ACT_GATHER, AXIS_ALL, 0, TAG_GATHER, &in, 1);
+    wire_send(&send, mesh, ACT_GATHER, AXIS_ALL, 0, TAG_GATHER, &out, 1);
+    wire_wait(&recv);
+    wire_wait(&send);
+    ok(in == 17 && mesh->sent[ACT_GATHER].messages == 0, "a muted kind moves nothing");
+    mesh_mute(mesh, ACT_GATHER, false);
+}
+
+/* Wires of two kinds and tags under way together, ended in another order. */
+static void test_many(void)
+{
+    enum { MANY = 12, BYTES = 1000 };
+    const int up = (rank + 1) % size, down = (rank + size - 1) % size;
+    struct wire send[MANY], recv[MANY];
+    static char in[MANY][BYTES], out[MANY][BYTES];
+    bool is_right = true;
+
+    memset(in, 0, sizeof in);
+    for (int i = 0; i < MANY; i++) {
+        const int tag = i % 2 == 0 ? TAG_GATHER : TAG_SCATTER;
+
+        fill(out[i], BYTES, 100 * i + rank);
+        wire_recv(&recv[i], mesh, REDUCE, AXIS_ALL, down, tag, in[i], BYTES);
+        wire_send(&send[i], mesh, REDUCE, AXIS_ALL, up, tag, out[i], BYTES);
+        progress_poll(mesh);
+    }
+    for (int i = MANY - 1; i >= 0; i--) {
+        wire_wait(&recv[i]);
+        wire_wait(&send[(i + 5) % MANY]);
+        is_right &= is_filled(in[i], BYTES, 100 * i + down);
+    }
+    ok(is_right, "many messages keep their order");
+    progress_set(mesh, PROGRESS_NONE);
+    progress_poll(mesh);
+    progress_set(mesh, PROGRESS_POLL);
+}
+
+static void nap(double seconds)
+{
+    const struct timespec t = { (time_t)seconds,
+                                (long)(1e9 * (seconds - (double)(time_t)seconds)) };
+
+    nanosleep(&t, NULL);
+}
+
+/* Another thread looks at what rank 0 waits for. */
+static char looked[96];
+
+static void *look(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 200 && looked[0] == '\0'; i++) {
+        nap(0.005);
+        progress_state(mesh, looked, sizeof looked);
+    }
+    return NULL;
+}
+
+static void test_state(void)
+{
+    char at = 1, text[96];
+    struct wire w;
+    pthread_t thread;
+
+    progress_state(mesh, text, sizeof text);
+    ok(text[0] == '\0', "nothing is waited for between calls");
+    progress_waits(mesh, REDUCE);
+    progress_state(mesh, text, sizeof text);
+    progress_waited(mesh);
+    ok(strcmp(text, "reduce among ranks") == 0, "a blocking call says so");
+    if (size == 1)
+        return;
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0) {
+        pthread_create(&thread, NULL, look, NULL);
+        wire_recv(&w, mesh, ACT_GATHER, AXIS_ALL, size - 1, TAG_GATHER, &at, 1);
+        wire_wait(&w);
+        pthread_join(thread, NULL);
+        snprintf(text, sizeof text, "act_gather from rank %d", size - 1);
+    } else if (rank == size - 1) {
+        nap(0.3);
+        wire_send(&w, mesh, ACT_GATHER, AXIS_ALL, 0, TAG_GATHER, &at, 1);
+        wire_wait(&w);
+    }
+    ok(rank != 0 || strcmp(looked, text) == 0, "a wire names kind and peer");
+}
+
+int main(int argc, char **argv)
+{
+    static const int64_t lengths[] = { 0, 1, 7, 4096, 100000, 3000001 };
+
+    size = ranks_open(&argc, &argv, "t310-wire");
+    if (mesh_open(&mesh, MPI_COMM_WORLD, 1, size) != 0)
+        die("%s", err_sentence());
+    rank = mesh->rank;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        test_length(lengths[i], false);
+        test_length(lengths[i], true);
+    }
+    test_muted();
+    test_many();
+    test_state();
+    mesh_close(&mesh);
+    ok(mesh == NULL, "closed");
+    return ranks_done();
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2 */
+/* HDF5 files: what ranks write together, they and plain pread() find again. */
+#include "config.h"
+
+#include "src/io/h5.h"
+
+#include "src/base/err.h"
+#include "src/base/split.h"
+#include "tests/ranks.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ROWS = 7, COLUMNS = 5 };
+
+static int rank, size;
+
+static bool says(int rc, int wanted, const char *part)
+{
+    const bool is_ok =
+        rc == wanted && err_sentence() != NULL && strstr(err_sentence(), part) != NULL;
+
+    if (!is_ok)
+        tap_note("%s: %s", err_name(rc), err_sentence());
+    err_forget();
+    return is_ok;
+}
+
+static void test_bad(const char *path)
+{
+    struct h5 *file       = NULL;
+    struct h5_shape shape = { 0 };
+    int64_t value;
+    char text[4];
+
+    ok(says(h5_open(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO, "x.h5: ") &&
+           file == NULL,
+       "a file that is not there is an error with HDF5's sentence");
+    ok(says(h5_create(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO, "x.h5: "),
+       "so is a folder that is not there");
+    ok(h5_close(&file) == 0, "nothing can be closed");
+    ok(h5_open(&file, MPI_COMM_WORLD, path) == 0, "a file opens");
+    ok(says(h5_shape(&shape, file, "/a/none"), ERR_DATA, "no dataset '/a/none'"),
+       "a dataset that is not there is named");
+    ok(says(h5_get_int(&value, file, "/", "none"), ERR_DATA, "no attribute 'none'"),
+       "so is an attribute");
+    ok(says(h5_get_int(&value, file, "/a/x", "about"), ERR_DATA, "not a number"),
+       "a text is not a number");
+    ok(says(h5_get_text(text, sizeof text, file, "/a/x", "about"), ERR_DATA,
+            "not a text of 4 bytes"),
+       "a text must fit");
+    ok(says(h5_dataset(file, "/b", &(struct h5_shape){ H5_TYPE_F32, 1, { 3 } }), ERR_IO,
+            "no write intent"),
+       "a file that was opened to read is not written");
+    ok(h5_close(&file) == 0, "and closes");
+}
+
+/* Every rank writes its rows of a matrix whose elements tell their places. */
+static void write_rows(const char *path)
+{
+    const struct range mine     = split_range(ROWS, size, rank);
+    const struct h5_shape shape = { H5_TYPE_F32, 2, { ROWS, COLUMNS } };
+    float data[ROWS * COLUMNS];
+    struct h5 *file = NULL;
+
+    for (int i = 0; i < range_size(mine) * COLUMNS; i++)
+        data[i] = (float)(mine.lo * COLUMNS + i);
+    ok(h5_create(&file, MPI_COMM_WORLD, path) == 0, "a file is created");
+    ok(h5_dataset(file, "/a/x", &shape) == 0, "and a dataset in a group");
+    ok(h5_write(file, "/a/x", H5_TYPE_F32, (int64_t[]){ mine.lo, 0 },
+                (int64_t[]){ range_size(mine), COLUMNS }, data) == 0,
+       "all ranks write their rows");
+    ok(h5_set_text(file, "/a/x", "about", "ten") == 0 &&
+           h5_set_text(file, "/a/x", "about", "eleven") == 0 &&
+           h5_set_int(file, "/", "steps", -5) == 0 &&
+           h5_set_real(file, "/", "loss", 0.1) == 0,
+       "attributes are written, and written again");
+    ok(h5_close(&file) == 0, "the file is closed");
+}
+
+/* Column by column, in another type; the last rank reads nothing. */
+static void read_columns(const char *path)
+{
+    struct h5 *file       = NULL;
+    struct h5_shape shape = { 0 };
+    const bool is_empty   = size > 1 && rank == size - 1;
+    double column[ROWS]   = { 0 };
+    bool are_right        = true;
+
+    ok(h5_open(&file, MPI_COMM_WORLD, path) == 0, "the file is opened again");
+    ok(h5_has(file, "/a/x") && h5_has(file, "/a") && !h5_has(file, "/b/x") &&
+           h5_has(file, "/"),
+       "it has what was written and no more");
+    ok(h5_shape(&shape, file, "/a/x") == 0 && shape.type == H5_TYPE_F32 &&
+           shape.dims == 2 && shape.size[0] == ROWS && shape.size[1] == COLUMNS,
+       "the dataset has its shape and type");
+    for (int j = 0; j < COLUMNS; j++) {
+        are_right = h5_read(column, H5_TYPE_F64, file, "/a/x", (int64_t[]){ 0, j },
+                            (int64_t[]){ is_empty ? 0 : ROWS, 1 }) == 0 &&
+                    are_right;
+        for (int i = 0; i < ROWS; i++)
+            are_right = are_right && column[i] == (is_empty ? 0 : i * COLUMNS + j);
+    }
+    ok(are_right, "columns read back what rows wrote, and an empty box nothing");
+    ok(h5_close(&file) == 0, "it is closed");
+}
+
+static void test_attributes(const char *path)
+{
+    struct h5 *file = NULL;
+    char text[16];
+    int64_t steps;
+    double loss;
+
+    ok(h5_open(&file, MPI_COMM_NULL, path) == 0,
+       "each rank alone opens it without MPI");
+    ok(h5_get_text(text, sizeof text, file, "/a/x", "about") == 0 &&
+           strcmp(text, "eleven") == 0 && h5_get_int(&steps, file, "/", "steps") == 0 &&
+           steps == -5 && h5_get_real(&loss, file, "/", "loss") == 0 && loss == 0.1,
+       "attributes read back");
+    ok(h5_close(&file) == 0, "and closes it");
+}
+
+/* The bytes at the offset, without HDF5; and those that pwrite() puts there, with it.
+ */
+static void test_offset(const char *path)
+{
+    struct h5 *file = NULL;
+    int64_t offset  = 0;
+    float data[ROWS * COLUMNS], first;
+    bool are_right = true;
+    int fd;
+
+    ok(h5_open(&file, MPI_COMM_WORLD, path) == 0 &&
+           h5_offset(&offset, file, "/a/x") == 0 && offset > 0,
+       "the dataset has a place in the file");
+    h5_close(&file);
+    fd = open(path, O_RDWR);
+    ok(pread(fd, data, sizeof data, offset) == (ssize_t)sizeof data, "it can be read");
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        are_right = are_right && data[i] == (float)i;
+    ok(are_right, "and holds the matrix");
+    MPI_Barrier(MPI_COMM_WORLD);
+    first = 99;
+    if (rank == 0)
+        are_right = pwrite(fd, &first, sizeof first, offset) == (ssize_t)sizeof first;
+    close(fd);
+    MPI_Barrier(MPI_COMM_WORLD);
+    ok(are_right && h5_open(&file, MPI_COMM_WORLD, path) == 0 &&
+           h5_read(data, H5_TYPE_F32, file, "/a/x", (int64_t[]){ 0, 0 },
+                   (int64_t[]){ 1, 2 }) == 0 &&
+           data[0] == 99 && data[1] == 1,
+       "what is written to it plainly, HDF5 reads");
+    h5_close(&file);
+}
+
+static void test_change(const char *path)
+{
+    struct h5 *file = NULL;
+    int64_t steps;
+
+    ok(h5_change(&file, MPI_COMM_WORLD, path) == 0 &&
+           h5_set_int(file, "/", "steps", 12) == 0 && h5_close(&file) == 0,
+       "a file can be changed");
+    ok(h5_open(&file, MPI_COMM_WORLD, path) == 0 &&
+           h5_get_int(&steps, file, "/", "steps") == 0 && steps == 12 &&
+           h5_has(file, "/a/x") && h5_close(&file) == 0,
+       "and keeps the rest");
+}
+
+int main(int argc, char **argv)
+{
+    char path[] = "/tmp/vitbench-h5-XXXXXX";
+
+    size = ranks_open(&argc, &argv, "t355-h5");
+    rank = log_rank();
+    if (rank == 0)
+        close(mkstemp(path));
+    MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+
+    write_rows(path);
+    test_bad(path);
+    read_columns(path);
+    test_attributes(path);
+    test_offset(path);
+    test_change(path);
+
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0)
+        unlink(path);
+    return ranks_done();
+}
