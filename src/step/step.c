@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A step, in order: the batch, forward, backward (which sums gradients over the data
+ * axis on its way), one exchange of verdicts, the update.
+ *
+ * Nothing in a step fails on one rank alone: what ranks must agree on rides in the
+ * verdicts, which everyone adds up in rank order, so that all see the same bits.
+ */
+#include "config.h"
+
+#include "src/step/step.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/plan/act.h"
+
+#include <math.h>
+
+const char *const stage_name[STAGES] = {
+    [STAGE_INPUT] = "input", [STAGE_EMBED] = "embed",   [STAGE_BLOCKS] = "blocks",
+    [STAGE_HEAD] = "head",   [STAGE_UPDATE] = "update",
+};
+
+/* What every rank tells all others at the end of a step; traffic.c counts its bytes. */
+struct verdict {
+    double loss;         /* of this row's images, from the first rank of the row */
+    double norm_squared; /* of the tensors that this rank counts */
+    double peak_logit;
+    double is_stopping;
+};
+
+enum { VERDICT = sizeof(struct verdict) / sizeof(double) };
+
+struct step {
+    struct vit *vit; /* borrowed, as are the next two */
+    struct optim *optim;
+    struct data *data;
+
+    struct act_table act;
+    struct buf memory;       /* of the batch on the device */
+    char *host;              /* of the batch as the source gives it */
+    struct verdict *verdict; /* [ranks] */
+
+    bool is_stopping;
+    int64_t count;
+    double seconds[STAGES];
+};
+
+/* ---- open and close ---------------------------------------------------------------- */
+
+static int alloc_batch(struct step *step)
+{
+    struct dev *dev = vit_dev(step->vit);
+    void *host;
+
+    act_make(&step->act, vit_spec(step->vit), vit_local(step->vit), dev_dtype(dev),
+             vit_mesh(step->vit)->M, 0, 0);
+    TRY(dev_alloc(&step->memory, dev, (size_t)step->act.bytes[ACT_BATCH]));
+    TRY(mem_alloc(&host, (size_t)step->act.bytes[ACT_HOST]));
+    step->host = host;
+    return 0;
+}
+
+int step_open(struct step **step, struct vit *vit, struct optim *optim,
+              struct data *data)
+{
+    struct step *made = mem_new(1, sizeof *made);
+    int rc;
+
+    made->vit     = vit;
+    made->optim   = optim;
+    made->data    = data;
+    made->verdict = mem_new((size_t)vit_mesh(vit)->size, sizeof *made->verdict);
+
+    rc = mesh_agree(vit_mesh(vit), alloc_batch(made));
+    if (rc != 0)
+        step_close(&made);
+    else
+        *step = made;
+    return rc;
+}
+
+void step_close(struct step **step)
+{
+    struct step *s = *step;
+
+    if (s == NULL)
+        return;
+    dev_free(&s->memory);
+    mem_free(s->host);
+    mem_free(s->verdict);
+    mem_free(s);
+    *step = NULL;
+}
+
+/* ---- the batch --------------------------------------------------------------------- */
+
+static struct mat batch_mat(struct step *s, enum act which)
+{
+    const struct act_place *p = &s->act.place[which];
+
+    return mat_at(&s->memory, p->dtype, p->offset / (int64_t)dtype_size(p->dtype),
+                  p->rows, p->cols);
+}
+
+struct mat step_images(struct step *s)
+{
+    return batch_mat(s, BATCH_IMAGES);
+}
+
+struct mat step_targets(struct step *s)
+{
+    return batch_mat(s, BATCH_TARGETS);
+}
+
+static float *host_part(struct step *s, enum act which)
+{
+    return (float *)(void *)(s->host + s->act.place[which].offset);
+}
+
+/* Host f32 to the device, by way of f32 there if the run accumulates in something else.
+ */
+static void put(struct step *s, struct mat to, const float *from)
+{
+    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
+
+    if (to.dtype == DTYPE_F32) {
+        dev_put(stream, to, from);
+    } else {
+        struct mat staged = batch_mat(s, BATCH_STAGED);
+
+        staged.cols = staged.ld = to.cols;
+        dev_put(stream, staged, from);
+        dev_copy(stream, to, staged);
+    }
+}
+
+static void next_batch(struct step *s)
+{
+    const struct local *l = vit_local(s->vit);
+    const double start    = clock_now();
+
+    data_batch(s->data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
+               vit_batch(s->vit), s->count, l->b, l->k, dev_threads(vit_dev(s->vit)));
+    put(s, step_images(s), host_part(s, HOST_IMAGES));
+    put(s, step_targets(s), host_part(s, HOST_TARGETS));
+    s->seconds[STAGE_INPUT] += clock_now() - start;
+}
+
+/* ---- verdicts ---------------------------------------------------------------------- */
+
+/* Tell 'own' to all ranks and make of everyone's the result of the step. */
+static void conclude(struct step *s, struct step_result *result, struct verdict own)
+{
+    struct mesh *mesh   = vit_mesh(s->vit);
+    double norm_squared = 0;
+
+    coll_host_gather(mesh, AXIS_ALL, REDUCE, (double *)s->verdict, (double *)&own,
+                     VERDICT);
+    *result = (struct step_result){ .peak_logit = -INFINITY };
+    for (int i = 0; i < mesh->size; i++) {
+        const struct verdict *v = &s->verdict[i];
+
+        result->loss += i % mesh->M == 0 ? v->loss : 0;
+        norm_squared += v->norm_squared;
+        result->peak_logit = fmax(result->peak_logit, v->peak_logit);
+        result->is_stopped |= v->is_stopping != 0;
+    }
+    result->grad_norm = sqrt(norm_squared);
+    result->is_finite = isfinite(result->loss) && isfinite(result->grad_norm);
+}
+
+/* ---- the step ---------------------------------------------------------------------- */
+
+static void take_seconds(struct step *s)
+{
+    const double *part = vit_seconds(s->vit);
+
+    s->seconds[STAGE_EMBED]  = part[VIT_EMBED];
+    s->seconds[STAGE_BLOCKS] = part[VIT_BLOCKS];
+    s->seconds[STAGE_HEAD]   = part[VIT_HEAD];
+}
+
+void step_gradients(struct step *s, struct step_result *result)
+{
+    struct verdict own = { .is_stopping = s->is_stopping };
+
+    next_batch(s);
+    own.loss = vit_forward(s->vit, step_images(s), step_targets(s));
+    vit_backward(s->vit);
+    take_seconds(s);
+
+    const double start = clock_now();
+
+    own.norm_squared = optim_norm_squared(s->optim);
+    own.peak_logit   = vit_peak_logit(s->vit);
+    conclude(s, result, own);
+    s->seconds[STAGE_UPDATE] += clock_now() - start;
+}
+
+/* The planted fault, once: this rank's replica of one tensor a bit off.  A tensor that
+ * the model axis replicates, if there is one; the last of the table, else any (the data
+ * axis replicates all).
+ */
+static void spoil_replica(struct step *s)
+{
+    const struct layout *l    = vit_layout(s->vit);
+    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
+    const struct item *last   = &l->item[l->params.count - 1];
+    const struct item *it     = last->is_replicated ? last : l->item;
+    const struct mat at =
+        mat_cols(mat_rows(shard_item_param(vit_shard(s->vit), it), 0, 1), 0, 1);
+    unsigned char bytes[sizeof(double)] = { 0 };
+
+    dev_get(stream, bytes, at);
+    bytes[0] ^= 1;
+    dev_put(stream, at, bytes);
+}
+
+void step_run(struct step *s, double schedule, struct step_result *result)
+{
+    step_gradients(s, result);
+
+    const double start = clock_now();
+
+    if (result->is_finite) {
+        optim_update(s->optim, result->grad_norm, schedule);
+        if (vit_mesh(s->vit)->fault == FAULT_REPLICA && s->count == 0)
+            spoil_replica(s);
+        vit_changed(s->vit);
+    }
+    s->count++;
+    s->seconds[STAGE_UPDATE] += clock_now() - start;
+}
+
+void step_ask_stop(struct step *s)
+{
+    s->is_stopping = true;
+}
+
+int64_t step_count(const struct step *s)
+{
+    return s->count;
+}
+
+/* ---- times ------------------------------------------------------------------------- */
+
+const double *step_seconds(const struct step *s)
+{
+    return s->seconds;
+}
+
+void step_reset_times(struct step *s)
+{
+    vit_reset_seconds(s->vit);
+    for (int i = 0; i < STAGES; i++)
+        s->seconds[i] = 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Self-attention, with the normalisation of queries and keys that keeps its logits
+ * small (arXiv 2302.05442): every head by itself, one scale [E] for all heads of a
+ * block, of the block's kind of norm, before the division by sqrt(E).
+ */
+#include "config.h"
+
+#include "src/vit/attn.h"
+
+struct attn attn_of_block(const struct spec *s, const struct local *l)
+{
+    return (struct attn){ .B = l->B_l, .H = l->H_l, .E = s->E, .Nq = s->N, .Nk = s->N };
+}
+
+struct attn attn_of_map(const struct spec *s, const struct local *l)
+{
+    return (struct attn){ .B = l->B_l, .H = l->H_l, .E = s->E, .Nq = 1, .Nk = s->N };
+}
+
+/* Columns 'part' (0: q, 1: k, 2: v) of a matrix that has them side by side. */
+static struct mat part_of(const struct vit *v, struct mat in, int part)
+{
+    const int64_t A = v->local.A_l;
+
+    return mat_cols(in, part * A, (part + 1) * A);
+}
+
+static struct mat qk_scale(const struct vit *v, enum slot slot, int64_t i)
+{
+    return shard_param(v->shard, group_replicated(&v->spec), slot, (int)i);
+}
+
+static struct mat d_qk_scale(const struct vit *v, enum slot slot, int64_t i)
+{
+    return shard_grad(v->shard, group_replicated(&v->spec), slot, (int)i);
+}
+
+/* What attention multiplies: queries and keys as projected, or normalised. */
+static struct mat queries(struct vit *v, int64_t i)
+{
+    return v->spec.qk_norm ? vit_act(v, KEPT_Q, i)
+                           : part_of(v, vit_act(v, KEPT_IN, i), 0);
+}
+
+static struct mat keys(struct vit *v, int64_t i)
+{
+    return v->spec.qk_norm ? vit_act(v, KEPT_K, i)
+                           : part_of(v, vit_act(v, KEPT_IN, i), 1);
+}
+
+void attn_forward(struct vit *v, struct mat o, int64_t i)
+{
+    const struct attn a    = attn_of_block(&v->spec, &v->local);
+    const struct mat in    = vit_act(v, KEPT_IN, i);
+    const struct mat peak1 = vit_work(v, WORK_PEAK1);
+
+    if (v->spec.qk_norm) {
+        dev_head_norm(v->stream, queries(v, i), vit_act(v, KEPT_Q_STAT, i),
+                      part_of(v, in, 0), qk_scale(v, SLOT_Q_SCALE, i), a.E,
+                      v->spec.norm);
+        dev_head_norm(v->stream, keys(v, i), vit_act(v, KEPT_K_STAT, i),
+                      part_of(v, in, 1), qk_scale(v, SLOT_K_SCALE, i), a.E,
+                      v->spec.norm);
+    }
+    dev_attn(v->stream, o, vit_act(v, KEPT_ATTN, i), peak1, queries(v, i), keys(v, i),
+             part_of(v, in, 2), &a);
+    dev_max(v->stream, vit_work(v, WORK_PEAK), peak1);
+}
+
+void attn_backward(struct vit *v, struct mat d_in, struct mat d_o, struct mat o,
+                   int64_t i)
+{
+    const struct attn a  = attn_of_block(&v->spec, &v->local);
+    const bool qk_norm   = v->spec.qk_norm;
+    const struct mat in  = vit_act(v, KEPT_IN, i);
+    const struct mat d_q = qk_norm ? vit_work(v, WORK_D_Q) : part_of(v, d_in, 0);
+    const struct mat d_k = qk_norm ? vit_work(v, WORK_D_K) : part_of(v, d_in, 1);
+
+    dev_attn_backward(v->stream, d_q, d_k, part_of(v, d_in, 2), d_o, o,
+                      vit_act(v, KEPT_ATTN, i), queries(v, i), keys(v, i),
+                      part_of(v, in, 2), &a);
+    if (qk_norm) {
+        dev_head_norm_backward(v->stream, part_of(v, d_in, 0),
+                               d_qk_scale(v, SLOT_Q_SCALE, i), false, d_q,
+                               part_of(v, in, 0), vit_act(v, KEPT_Q_STAT, i),
+                               qk_scale(v, SLOT_Q_SCALE, i), a.E, v->spec.norm);
+        dev_head_norm_backward(v->stream, part_of(v, d_in, 1),
+                               d_qk_scale(v, SLOT_K_SCALE, i), false, d_k,
+                               part_of(v, in, 1), vit_act(v, KEPT_K_STAT, i),
+                               qk_scale(v, SLOT_K_SCALE, i), a.E, v->spec.norm);
+    }
+}

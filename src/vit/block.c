@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The two wirings, forward beside backward.  x, dx and all that is between linear
+ * layers are [n, C_l]; A, F, C stand for this rank's A_l, F_l, C_l.
+ */
+#include "config.h"
+
+#include "src/vit/block.h"
+
+#include "src/vit/attn.h"
+#include "src/vit/linear.h"
+#include "src/vit/norm.h"
+
+/* ---- parallel ---------------------------------------------------------------------- */
+
+/* in [n, 3A + F]: q, k, v, MLP before GELU;  out [n, A + F]: attention, MLP after it.
+ */
+static void parallel_forward(struct vit *v, int64_t i)
+{
+    const int g     = group_block(i);
+    const int64_t A = v->local.A_l, F = v->local.F_l;
+    const struct mat x    = vit_act(v, KEPT_X, i);
+    const struct mat next = vit_act(v, KEPT_X, i + 1);
+    const struct mat xn   = vit_work(v, WORK_XN);
+    const struct mat in   = vit_act(v, KEPT_IN, i);
+    const struct mat out  = vit_act(v, KEPT_OUT, i);
+
+    const struct cmm_section section[] = {
+        linear_plain(3 * A),
+        linear_gelu(v, 3 * A, 3 * A + F, vit_param(v, g, SLOT_IN_BIAS),
+                    mat_cols(out, A, A + F)),
+    };
+
+    norm_forward(v, xn, vit_act(v, KEPT_STAT0, i), x, g, SLOT_NORM0);
+    linear_gather(v, v->cmm, in, xn, g, SLOT_IN, section, 2);
+    attn_forward(v, mat_cols(out, 0, A), i);
+    linear_scatter(v, v->cmm, next, out, g, SLOT_OUT);
+    dev_add(v->stream, next, x);
+}
+
+/* d_in [n, 3A + F] ends as dq, dk, dv, d pre.  The out-product's gradient is written
+ * into its last A + F columns, so that d pre is where it belongs; d o, which then lies
+ * where dv will, is moved out of the way.
+ */
+static void parallel_backward(struct vit *v, int64_t i)
+{
+    const int g     = group_block(i);
+    const int64_t A = v->local.A_l, F = v->local.F_l;
+    const struct mat x     = vit_act(v, KEPT_X, i);
+    const struct mat stat  = vit_act(v, KEPT_STAT0, i);
+    const struct mat in    = vit_act(v, KEPT_IN, i);
+    const struct mat out   = vit_act(v, KEPT_OUT, i);
+    const struct mat xn    = vit_work(v, WORK_XN);
+    const struct mat dx    = vit_work(v, WORK_DX);
+    const struct mat dxn   = vit_work(v, WORK_DXN);
+    const struct mat d_in  = vit_work(v, WORK_D_IN);
+    const struct mat d_out = mat_cols(d_in, 2 * A, 3 * A + F);
+    const struct mat d_o   = vit_work(v, WORK_D_O);
+
+    const struct cmm_section section[] = {
+        linear_plain(A),
+        linear_dgelu(v, A, A + F, mat_cols(in, 3 * A, 3 * A + F)),
+    };
+
+    linear_scatter_backward(v, v->cmm, d_out, section, 2, dx, out, g, SLOT_OUT);
+    dev_copy(v->stream, d_o, mat_cols(d_out, 0, A));
+    attn_backward(v, d_in, d_o, mat_cols(out, 0, A), i);
+    norm_again(v, xn, stat, x, g, SLOT_NORM0);
+    linear_gather_backward(v, v->cmm, dxn, d_in, xn, g, SLOT_IN);
+    norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
+}
+
+/* ---- sequential -------------------------------------------------------------------- */
+
+static void sequential_forward(struct vit *v, int64_t i)
+{
+    const int g     = group_block(i);
+    const int64_t A = v->local.A_l, F = v->local.F_l;
+    const struct mat x    = vit_act(v, KEPT_X, i);
+    const struct mat x1   = vit_act(v, KEPT_X1, i);
+    const struct mat next = vit_act(v, KEPT_X, i + 1);
+    const struct mat xn   = vit_work(v, WORK_XN);
+    const struct mat in   = vit_act(v, KEPT_IN, i);
+    const struct mat o    = vit_act(v, KEPT_OUT, i);
+    const struct mat up   = vit_act(v, KEPT_UP, i);
+    const struct mat act  = vit_act(v, KEPT_ACT, i);
+
+    const struct cmm_section qkv = linear_bias(0, 3 * A, vit_param(v, g, SLOT_IN_BIAS));
+    const struct cmm_section mlp =
+        linear_gelu(v, 0, F, vit_param(v, g, SLOT_UP_BIAS), act);
+
+    norm_forward(v, xn, vit_act(v, KEPT_STAT0, i), x, g, SLOT_NORM0);
+    linear_gather(v, v->cmm, in, xn, g, SLOT_IN, &qkv, 1);
+    attn_forward(v, o, i);
+    linear_scatter(v, v->cmm, x1, o, g, SLOT_OUT);
+    dev_add(v->stream, x1, x);
+
+    norm_forward(v, xn, vit_act(v, KEPT_STAT1, i), x1, g, SLOT_NORM1);
+    linear_gather(v, v->cmm, up, xn, g, SLOT_UP, &mlp, 1);
+    linear_scatter(v, v->cmm, next, act, g, SLOT_DOWN);
+    dev_add(v->stream, next, x1);
+}
+
+static void sequential_backward_mlp(struct vit *v, int64_t i)
+{
+    const int g           = group_block(i);
+    const struct mat x1   = vit_act(v, KEPT_X1, i);
+    const struct mat stat = vit_act(v, KEPT_STAT1, i);
+    const struct mat xn   = vit_work(v, WORK_XN);
+    const struct mat dx   = vit_work(v, WORK_DX);
+    const struct mat dxn  = vit_work(v, WORK_DXN);
+    const struct mat d_up = vit_work(v, WORK_D_UP);
+
+    const struct cmm_section mlp =
+        linear_dgelu(v, 0, v->local.F_l, vit_act(v, KEPT_UP, i));
+
+    linear_scatter_backward(v, v->cmm, d_up, &mlp, 1, dx, vit_act(v, KEPT_ACT, i), g,
+                            SLOT_DOWN);
+    norm_again(v, xn, stat, x1, g, SLOT_NORM1);
+    linear_gather_backward(v, v->cmm, dxn, d_up, xn, g, SLOT_UP);
+    norm_backward(v, dx, true, dxn, x1, stat, g, SLOT_NORM1);
+}
+
+static void sequential_backward_attn(struct vit *v, int64_t i)
+{
+    const int g           = group_block(i);
+    const struct mat x    = vit_act(v, KEPT_X, i);
+    const struct mat stat = vit_act(v, KEPT_STAT0, i);
+    const struct mat o    = vit_act(v, KEPT_OUT, i);
+    const struct mat xn   = vit_work(v, WORK_XN);
+    const struct mat dx   = vit_work(v, WORK_DX);
+    const struct mat dxn  = vit_work(v, WORK_DXN);
+    const struct mat d_in = vit_work(v, WORK_D_IN);
+    const struct mat d_o  = vit_work(v, WORK_D_O);
+
+    const struct cmm_section plain = linear_plain(v->local.A_l);
+
+    linear_scatter_backward(v, v->cmm, d_o, &plain, 1, dx, o, g, SLOT_OUT);
+    attn_backward(v, d_in, d_o, o, i);
+    norm_again(v, xn, stat, x, g, SLOT_NORM0);
+    linear_gather_backward(v, v->cmm, dxn, d_in, xn, g, SLOT_IN);
+    norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
+}
+
+/* ---- either ------------------------------------------------------------------------ */
+
+void block_forward(struct vit *v, int64_t i)
+{
+    if (v->spec.wiring == WIRING_PARALLEL)
+        parallel_forward(v, i);
+    else
+        sequential_forward(v, i);
+}
+
+void block_backward(struct vit *v, int64_t i)
+{
+    if (v->spec.wiring == WIRING_PARALLEL) {
+        parallel_backward(v, i);
+    } else {
+        sequential_backward_mlp(v, i);
+        sequential_backward_attn(v, i);
+    }
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A transformer block, in both wirings:
+ *
+ *   parallel     x + Attn(n(x)) + MLP(n(x)): one product in, one product out
+ *   sequential   x += Attn(n0(x)); x += MLP(n1(x)): four products
+ *
+ * Messages of each pair of products (one if parallel, two if sequential), of n rows:
+ *
+ *   forward    all-gather of moments, gather n(x), scatter y
+ *   backward   gather dy, gather n(x), scatter d n(x), all-gather of moments
+ */
+#ifndef VIT_BLOCK_H
+#define VIT_BLOCK_H
+
+#include "src/vit/model.h"
+
+/* KEPT_X of block i + 1 from that of block i. */
+void block_forward(struct vit *v, int64_t i);
+
+/* WORK_DX, the gradient of what the block left, becomes that of what it was given. */
+void block_backward(struct vit *v, int64_t i);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The losses. */
+#include "config.h"
+
+#include "src/vit/loss.h"
+
+/* Gather 'own' [rows, 1] of every model rank and leave in it the ranks' columns put
+ * together by 'merge', in rank order.
+ */
+static void merge_over_model(struct vit *v, struct mat own,
+                             void (*merge)(struct dev_stream *, struct mat, struct mat))
+{
+    const int M = v->mesh->M;
+
+    if (M == 1)
+        return;
+
+    const int64_t rows   = own.rows;
+    const struct mat all = mat_rows(vit_work(v, WORK_SLICES), 0, M * rows);
+
+    coll_allgather(v->mesh, AXIS_MODEL, REDUCE, v->stream, all, own, rows, v->ones);
+    dev_copy(v->stream, own, mat_rows(all, 0, rows));
+    for (int j = 1; j < M; j++)
+        merge(v->stream, own, mat_rows(all, j * rows, (j + 1) * rows));
+}
+
+static void softmax_loss(struct vit *v, struct mat loss, struct mat targets,
+                         double scale)
+{
+    const int64_t B_l        = v->local.B_l;
+    const struct mat logits  = vit_act(v, KEPT_LOGITS, 0);
+    const struct mat largest = vit_work(v, WORK_LARGEST);
+    const struct mat sums    = vit_work(v, WORK_SUMS);
+    const struct mat sum     = mat_rows(sums, 0, B_l);
+    const struct mat total   = mat_rows(sums, B_l, 2 * B_l);
+
+    dev_softmax_largest(v->stream, largest, logits);
+    merge_over_model(v, largest, dev_max);
+    dev_softmax_sum(v->stream, sum, total, logits, targets, largest);
+    merge_over_model(v, sums, dev_add);
+    dev_softmax_loss(v->stream, loss, vit_act(v, KEPT_D_LOGITS, 0), logits, targets,
+                     largest, sum, total, scale);
+}
+
+double loss_forward(struct vit *v, struct mat targets)
+{
+    const double scale    = 1 / (double)v->options.B;
+    const struct mat loss = vit_work(v, WORK_LOSS);
+
+    if (v->spec.loss == LOSS_SIGMOID)
+        dev_sigmoid_loss(v->stream, loss, vit_act(v, KEPT_D_LOGITS, 0),
+                         vit_act(v, KEPT_LOGITS, 0), targets, scale);
+    else
+        softmax_loss(v, loss, targets, scale);
+
+    const double own = vit_scalar(v, loss);
+    double sum       = 0;
+
+    if (v->mesh->M == 1)
+        return own;
+    coll_host_gather(v->mesh, AXIS_MODEL, REDUCE, v->partial, &own, 1);
+    for (int j = 0; j < v->mesh->M; j++)
+        sum += v->partial[j];
+    return sum;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The embedding.  A class token's row of the patches is zero, so that one product of
+ * all rows does for everything: the row takes nothing from the kernel and gives it
+ * nothing.
+ */
+#include "config.h"
+
+#include "src/vit/patch.h"
+
+/* The rows of a [N, C_l] table that belong to patches. */
+static struct mat patch_rows(const struct vit *v, struct mat table)
+{
+    return mat_rows(table, v->spec.N - v->spec.T, v->spec.N);
+}
+
+void patch_forward(struct vit *v, struct mat images)
+{
+    const struct spec *s   = &v->spec;
+    const struct mat rows  = vit_act(v, KEPT_ROWS, 0);
+    const struct mat x     = vit_act(v, KEPT_X, 0);
+    const struct mat table = vit_work(v, WORK_TABLE);
+    const struct mat each  = patch_rows(v, table);
+
+    if (s->pool == POOL_CLS)
+        dev_copy(v->stream, mat_rows(table, 0, 1), vit_param(v, GROUP_EMBED, SLOT_CLS));
+    dev_copy(v->stream, each, vit_param(v, GROUP_EMBED, SLOT_POS));
+    dev_add_table(v->stream, each, vit_param(v, GROUP_EMBED, SLOT_PATCH_BIAS));
+
+    dev_patches(v->stream, rows, images, s->image, s->patch, s->N);
+    dev_gemm(v->stream, x, rows, vit_weight(v, GROUP_EMBED, SLOT_PATCH),
+             (struct range){ 0, s->P }, (struct range){ 0, v->local.C_l }, false, NULL);
+    dev_add_table(v->stream, x, table);
+}
+
+void patch_backward(struct vit *v)
+{
+    const struct mat dx      = vit_work(v, WORK_DX);
+    const struct mat d_table = vit_work(v, WORK_D_TABLE);
+    const struct mat each    = patch_rows(v, d_table);
+
+    dev_sum_tables(v->stream, d_table, dx, false);
+    if (v->spec.pool == POOL_CLS)
+        dev_copy(v->stream, vit_grad(v, GROUP_EMBED, SLOT_CLS),
+                 mat_rows(d_table, 0, 1));
+    dev_copy(v->stream, vit_grad(v, GROUP_EMBED, SLOT_POS), each);
+    dev_column_sums(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH_BIAS), each, false);
+    dev_gemm_dw(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH),
+                vit_act(v, KEPT_ROWS, 0), dx, false);
+}

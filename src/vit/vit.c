@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The model: laid out and allocated once, then forward group by group, each group's
+ * parameters asked for while the one before it computes, and back in reverse, each
+ * group's gradients sent off while the next one computes.
+ */
+#include "config.h"
+
+#include "src/vit/vit.h"
+
+#include "mesh/guard.h"
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/vit/attn.h"
+#include "src/vit/block.h"
+#include "src/vit/head.h"
+#include "src/vit/loss.h"
+#include "src/vit/model.h"
+#include "src/vit/patch.h"
+
+#include <math.h>
+
+/* ---- what model.h promises --------------------------------------------------------- */
+
+struct mat vit_act(struct vit *v, enum act which, int64_t i)
+{
+    const struct act_place *p = &v->act.place[which];
+    const int64_t at          = p->offset + i * v->act.stride;
+
+    return mat_at(&v->block[p->family], p->dtype, at / (int64_t)dtype_size(p->dtype),
+                  p->rows, p->cols);
+}
+
+double vit_scalar(const struct vit *v, struct mat x)
+{
+    double value = 0; /* what a muted device leaves */
+
+    dev_get(v->stream, &value, x);
+    return dtype_load(x.dtype, &value, 0);
+}
+
+/* ---- open and close ---------------------------------------------------------------- */
+
+/* The slots that are multiplied with. */
+static const enum slot products[] = {
+    SLOT_PATCH,  SLOT_IN,      SLOT_OUT,    SLOT_UP,       SLOT_DOWN, SLOT_MAP_Q,
+    SLOT_MAP_KV, SLOT_MAP_OUT, SLOT_MAP_UP, SLOT_MAP_DOWN, SLOT_HEAD,
+};
+
+enum { PRODUCTS = sizeof products / sizeof products[0] };
+
+static int open_weights(struct vit *v)
+{
+    for (int group = 0; group < v->layout.groups; group++) {
+        for (int i = 0; i < PRODUCTS; i++) {
+            const struct mat w = vit_param(v, group, products[i]);
+
+            if (!mat_is_none(w))
+                TRY(dev_weight_open(&v->weight[group * SLOT_COUNT + (int)products[i]],
+                                    v->dev, w));
+        }
+    }
+    return 0;
+}
+
+static void open_lists(struct vit *v)
+{
+    const int M = v->mesh->M;
+
+    v->weight =
+        mem_new((size_t)v->layout.groups * SLOT_COUNT, sizeof(struct dev_weight *));
+    v->widths  = mem_new((size_t)M, sizeof *v->widths);
+    v->ones    = mem_new((size_t)M, sizeof *v->ones);
+    v->moments = mem_new((size_t)M, sizeof *v->moments);
+    v->partial = mem_new((size_t)M, sizeof *v->partial);
+    for (int j = 0; j < M; j++) {
+        v->widths[j]  = split_size(v->spec.C, M, j);
+        v->ones[j]    = 1;
+        v->moments[j] = v->spec.norm == NORM_RMS ? 1 : 2;
+    }
+}
+
+/* One block for what is kept and one for work, touched now rather than in a step. */
+static int open_activations(struct vit *v)
+{
+    const struct attn block = attn_of_block(&v->spec, &v->local);
+    const struct attn map   = attn_of_map(&v->spec, &v->local);
+
+    act_make(&v->act, &v->spec, &v->local, dev_dtype(v->dev), v->mesh->M,
+             dev_attn_kept(v->dev, &block), dev_attn_kept(v->dev, &map));
+    for (int family = ACT_KEPT; family <= ACT_WORK; family++) {
+        struct buf *b = &v->block[family];
+
+        TRY(dev_alloc(b, v->dev, (size_t)v->act.bytes[family]));
+        dev_fill(v->stream, mat_of(b, DTYPE_F32, 1, v->act.bytes[family] / 4), 0);
+    }
+    return 0;
+}
+
+/* The rank's own part of opening: what fails here fails alone, and is agreed on. */
+static int open_local(struct vit *v)
+{
+    const struct vit_options *o = &v->options;
+
+    TRY(shard_open(&v->shard, v->mesh, v->dev, &v->layout, o->seed));
+    TRY(open_activations(v));
+    TRY(cmm_open(&v->cmm, v->mesh, v->dev, v->local.rows, v->spec.C, o->form,
+                 o->panels));
+    TRY(cmm_open(&v->cmm_pool, v->mesh, v->dev, v->local.B_l, v->spec.C, CMM_PLAIN, 1));
+    return open_weights(v);
+}
+
+int vit_open(struct vit **vit, const struct spec *s, struct mesh *mesh, struct dev *dev,
+             const struct vit_options *o)
+{
+    TRY(mesh_agree(mesh, spec_check_mesh(s, o->B, mesh->D, mesh->M)));
+
+    struct vit *v = mem_new(1, sizeof *v);
+
+    v->spec    = *s;
+    v->options = *o;
+    v->mesh    = mesh;
+    v->dev     = dev;
+    v->stream  = dev_stream(dev, LANE_COMPUTE);
+    spec_local(&v->local, s, o->B, mesh->D, mesh->M, mesh->d, mesh->m);
+    layout_make(&v->layout, s, o->head, mesh->D, mesh->M, mesh->d, mesh->m);
+    open_lists(v);
+
+    const int rc = mesh_agree(mesh, open_local(v));
+
+    if (rc != 0)
+        vit_close(&v);
+    else
+        *vit = v;
+    return rc;
+}
+
+void vit_close(struct vit **vit)
+{
+    struct vit *v = *vit;
+
+    if (v == NULL)
+        return;
+    for (int i = 0; i < v->layout.groups * SLOT_COUNT; i++)
+        dev_weight_close(&v->weight[i]);
+    cmm_close(&v->cmm_pool);
+    cmm_close(&v->cmm);
+    for (int family = 0; family < ACT_FAMILIES; family++)
+        dev_free(&v->block[family]);
+    shard_close(&v->shard);
+    layout_free(&v->layout);
+    mem_free(v->weight);
+    mem_free(v->widths);
+    mem_free(v->ones);
+    mem_free(v->moments);
+    mem_free(v->partial);
+    mem_free(v);
+    *vit = NULL;
+}
+
+/* ---- forward and backward ---------------------------------------------------------- */
+
+/* Add the seconds since 'since' to a part; returns the moment now. */
+static double part_done(struct vit *v, enum vit_part part, double since)
+{
+    const double now = clock_now();
+
+    v->seconds[part] += now - since;
+    return now;
+}
+
+/* On to another group, a sign of life: the parameters of 'group' are here, those of
+ * 'next' (if not negative) on their way. */
+static void enter_group(struct vit *v, int group, int next)
+{
+    guard_alive();
+    shard_gather_finish(v->shard, group);
+    if (next >= 0)
+        shard_gather_start(v->shard, next);
+}
+
+/* The gradients of 'group' are on their way, those of 'last' (if not negative) done. */
+static void leave_group(struct vit *v, int group, int last)
+{
+    guard_alive();
+    shard_scatter_start(v->shard, group);
+    if (last >= 0)
+        shard_scatter_finish(v->shard, last);
+}
+
+double vit_forward(struct vit *v, struct mat images, struct mat targets)
+{
+    const int head = group_head(&v->spec);
+    double now     = clock_now();
+
+    dev_fill(v->stream, vit_work(v, WORK_PEAK), -INFINITY);
+    shard_gather_start(v->shard, GROUP_EMBED);
+    enter_group(v, GROUP_EMBED, group_block(0));
+    patch_forward(v, images);
+    now = part_done(v, VIT_EMBED, now);
+
+    /* After the last block's group comes the head's. */
+    for (int64_t i = 0; i < v->spec.L; i++) {
+        enter_group(v, group_block(i), group_block(i + 1));
+        block_forward(v, i);
+    }
+    now = part_done(v, VIT_BLOCKS, now);
+
+    enter_group(v, head, -1);
+    head_forward(v);
+
+    const double loss = loss_forward(v, targets);
+
+    part_done(v, VIT_HEAD, now);
+    return loss;
+}
+
+/* The embedding's parameters are not needed: images have no gradient. */
+void vit_backward(struct vit *v)
+{
+    const int head       = group_head(&v->spec);
+    const int replicated = group_replicated(&v->spec);
+    double now           = clock_now();
+
+    shard_gather_start(v->shard, head);
+    enter_group(v, head, group_block(v->spec.L - 1));
+    head_backward(v);
+    leave_group(v, head, -1);
+    now = part_done(v, VIT_HEAD, now);
+
+    for (int64_t i = v->spec.L - 1; i >= 0; i--) {
+        enter_group(v, group_block(i), i > 0 ? group_block(i - 1) : -1);
+        block_backward(v, i);
+        leave_group(v, group_block(i), group_block(i + 1));
+    }
+    leave_group(v, replicated, group_block(0));
+    now = part_done(v, VIT_BLOCKS, now);
+
+    patch_backward(v);
+    leave_group(v, GROUP_EMBED, replicated);
+    shard_scatter_finish(v->shard, GROUP_EMBED);
+    part_done(v, VIT_EMBED, now);
+}
+
+void vit_block_forward(struct vit *v, int64_t block)
+{
+    block_forward(v, block);
+}
+
+void vit_block_backward(struct vit *v, int64_t block)
+{
+    block_backward(v, block);
+}
+
+/* ---- its parts --------------------------------------------------------------------- */
+
+void vit_changed(struct vit *v)
+{
+    for (int i = 0; i < v->layout.groups * SLOT_COUNT; i++) {
+        if (v->weight[i] != NULL)
+            dev_weight_changed(v->stream, v->weight[i]);
+    }
+}
+
+double vit_peak_logit(const struct vit *v)
+{
+    struct vit *from = (struct vit *)v; /* views of a const model are for reading */
+
+    return vit_scalar(v, vit_work(from, WORK_PEAK));
+}
+
+struct mat vit_logits(const struct vit *v)
+{
+    return vit_act((struct vit *)v, KEPT_LOGITS, 0);
+}
+
+const double *vit_seconds(const struct vit *v)
+{
+    return v->seconds;
+}
+
+void vit_reset_seconds(struct vit *v)
+{
+    for (int part = 0; part < VIT_PARTS; part++)
+        v->seconds[part] = 0;
+}
+
+int64_t vit_bytes(const struct vit *v)
+{
+    const enum dtype dtype = dev_dtype(v->dev);
+    const int M            = v->mesh->M;
+
+    return (int64_t)v->block[ACT_KEPT].bytes + (int64_t)v->block[ACT_WORK].bytes +
+           cmm_bytes(v->local.rows, v->spec.C, M, dtype, v->options.form) +
+           cmm_bytes(v->local.B_l, v->spec.C, M, dtype, CMM_PLAIN);
+}
+
+const struct spec *vit_spec(const struct vit *v)
+{
+    return &v->spec;
+}
+
+const struct local *vit_local(const struct vit *v)
+{
+    return &v->local;
+}
+
+const struct layout *vit_layout(const struct vit *v)
+{
+    return &v->layout;
+}
+
+struct shard *vit_shard(struct vit *v)
+{
+    return v->shard;
+}
+
+struct cmm *vit_cmm(struct vit *v)
+{
+    return v->cmm;
+}
+
+struct mesh *vit_mesh(struct vit *v)
+{
+    return v->mesh;
+}
+
+struct dev *vit_dev(struct vit *v)
+{
+    return v->dev;
+}
+
+int64_t vit_batch(const struct vit *v)
+{
+    return v->options.B;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A Vision Transformer on a mesh: forward, and backward in reverse order.
+ *
+ *   images -> patches -> embedding -> L blocks -> norm -> pooling -> classifier -> loss
+ *
+ * Between linear layers every activation is [B_l*N, C_l]: this data row's images, this
+ * model rank's columns.
+ */
+#ifndef VIT_VIT_H
+#define VIT_VIT_H
+
+#include "mesh/cmm.h"
+#include "mesh/shard.h"
+
+struct vit_options {
+    int64_t B; /* global batch */
+    enum cmm_form form;
+    int panels; /* of a ring's products; 0: a good default */
+    uint64_t seed;
+    enum head_init head;
+};
+
+/* What the seconds of a step are told apart by. */
+enum vit_part { VIT_EMBED, VIT_BLOCKS, VIT_HEAD, VIT_PARTS };
+
+struct vit;
+
+/* Lay out, allocate and initialise the model 's' for this rank.  'mesh' and 'dev' are
+ * borrowed.  Returns 0, ERR_SHAPE or ERR_MEMORY, the same on all ranks.
+ * Collective over 'mesh'; all arguments must agree.
+ */
+int vit_open(struct vit **v, const struct spec *s, struct mesh *mesh, struct dev *dev,
+             const struct vit_options *o);
+void vit_close(struct vit **v);
+
+/* Run the model on this data row's images [B_l, image*image*3] and targets [B_l, K_l]
+ * (dev_acc() type; every rank of a row has the same images), keeping what backward
+ * needs. Returns the loss of the row's images times their share: the sum over data rows
+ * is the mean over the B images.  The M partial sums are gathered and added in rank
+ * order, so the value has the same bits on all ranks of a model group.  Collective over
+ * the model axis.
+ */
+double vit_forward(struct vit *v, struct mat images, struct mat targets);
+
+/* The gradients of the last forward, written over the old ones: '=' not '+='.  Those of
+ * a group are summed over the data axis (shard_scatter_*) as soon as it is done; all
+ * are done when it returns.  Collective over 'mesh'.
+ */
+void vit_backward(struct vit *v);
+
+/* The largest attention logit of the blocks in the last forward, of this rank's heads
+ * and images; logits [B_l, K_l].
+ */
+double vit_peak_logit(const struct vit *v);
+struct mat vit_logits(const struct vit *v);
+
+/* Seconds spent in each part, forward and backward with their messages, since
+ * vit_reset_seconds().
+ */
+const double *vit_seconds(const struct vit *v);
+void vit_reset_seconds(struct vit *v);
+
+/* Bytes of activations and of working memory that vit_open() has allocated: what
+ * act_bytes() says.
+ */
+int64_t vit_bytes(const struct vit *v);
+
+/* Say that parameters were changed from outside (optimizer, load). */
+void vit_changed(struct vit *v);
+
+/* Its parts, borrowed. */
+const struct spec *vit_spec(const struct vit *v);
+const struct local *vit_local(const struct vit *v);
+const struct layout *vit_layout(const struct vit *v);
+struct shard *vit_shard(struct vit *v);
+struct cmm *vit_cmm(struct vit *v);
+struct mesh *vit_mesh(struct vit *v);
+struct dev *vit_dev(struct vit *v);
+int64_t vit_batch(const struct vit *v); /* B */
+
+/* Run one block alone (for the benchmark): forward on its input, which keeps what it
+ * held, and backward of it with the gradient that happens to be there.  Timing only.
+ */
+void vit_block_forward(struct vit *v, int64_t block);
+void vit_block_backward(struct vit *v, int64_t block);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,3,4,6 */
+/* Loss and gradients of a step in f32 on a mesh, against the same model in f64 on one
+ * rank with plain loops.  Both start from the same parameters, which f32 can hold, and
+ * see the same images.
+ *
+ * The bar is that of the self-test: 32 units of 2^-23, relative to the norm of a
+ * tensor's gradient.  Rounding to nearest is off by half a unit; a gradient has passed
+ * some tens of roundings, which add up like a random walk, and sums of some tens of
+ * terms, so that a handful of units is usual, and an error of the mesh is thousands.
+ */
+#include "config.h"
+
+#include "bench/verify.h"
+#include "tests/model.h"
+#include "tests/ranks.h"
+
+#include "src/base/mem.h"
+
+#include <math.h>
+
+/* What one rank alone finds in f64: every tensor's gradient and its squared norm. */
+struct alone {
+    double loss, grad_norm;
+    int count;
+    double **grad, *square;
+};
+
+/* A model whose parameters, in f64 too, are numbers of f32. */
+static void open_rounded(struct model *m, const struct model_options *o, MPI_Comm comm)
+{
+    model_open(m, o, comm);
+    model_stir(m);
+    for (int i = 0; i < vit_layout(m->vit)->params.count; i++) {
+        const struct mat param =
+            shard_item_param(vit_shard(m->vit), &vit_layout(m->vit)->item[i]);
+        double *value = mem_new((size_t)mat_size(param) + 1, sizeof *value);
+
+        model_get(m, value, param);
+        for (int64_t k = 0; k < mat_size(param); k++)
+            value[k] = (float)value[k];
+        model_put(m, param, value);
+        mem_free(value);
+    }
+    vit_changed(m->vit);
+}
+
+static void run_alone(struct alone *a, struct model_options o)
+{
+    struct step_result r;
+    struct model m;
+
+    o.device = "cpu:ref";
+    o.dtype  = DTYPE_F64;
+    o.D = o.M = 1;
+    o.form    = CMM_PLAIN;
+    open_rounded(&m, &o, MPI_COMM_SELF);
+    r            = model_gradients(&m);
+    a->loss      = r.loss;
+    a->grad_norm = r.grad_norm;
+    a->count     = vit_layout(m.vit)->params.count;
+    a->grad      = mem_new((size_t)a->count, sizeof *a->grad);
+    a->square    = mem_new((size_t)a->count, sizeof *a->square);
+    for (int i = 0; i < a->count; i++) {
+        const struct mat grad =
+            shard_item_grad(vit_shard(m.vit), &vit_layout(m.vit)->item[i]);
+
+        a->grad[i] = mem_new((size_t)mat_size(grad), sizeof *a->grad[i]);
+        model_get(&m, a->grad[i], grad);
+        for (int64_t k = 0; k < mat_size(grad); k++)
+            a->square[i] += a->grad[i][k] * a->grad[i][k];
+    }
+    model_close(&m);
+}
+
+static void free_alone(struct alone *a)
+{
+    for (int i = 0; i < a->count; i++)
+        mem_free(a->grad[i]);
+    mem_free(a->grad);
+    mem_free(a->square);
+}
+
+/* The largest residual of a gradient, and whose it is.  The squares of the parts add up
+ * to 'copies' times the whole tensor's, where there are replicas.
+ */
+static double worst_gradient(struct model *m, const struct alone *a, const char **name)
+{
+    const struct layout *l = vit_layout(m->vit);
+    double worst           = 0;
+
+    for (int i = 0; i < a->count; i++) {
+        const struct item *it = &l->item[i];
+        const struct mat grad = shard_item_grad(vit_shard(m->vit), it);
+        struct model_gap gap  = model_compare(m, it, grad, a->grad[i]);
+        double copies, r;
+
+        gap.difference = coll_sum(m->mesh, AXIS_ALL, gap.difference);
+        gap.size       = coll_sum(m->mesh, AXIS_ALL, gap.size);
+        copies         = fmax(1, gap.size / a->square[i]);
+        r              = verify_residual(sqrt(gap.difference / copies),
+                                         verify_yardstick(&l->params, a->square, i), DTYPE_F32);
+        if (!(r <= worst))
+            *name = it->param->name;
+        worst = model_worse(worst, r);
+    }
+    return worst;
+}
+
+static void compare(const struct alone *a, const struct model_options *o,
+                    const char *what)
+{
+    const char *name = "";
+    struct step_result r;
+    struct model m;
+    double loss, norm, gradient;
+
+    open_rounded(&m, o, MPI_COMM_WORLD);
+    r    = model_gradients(&m);
+    loss = verify_residual(fabs(r.loss - a->loss), a->loss, DTYPE_F32);
+    norm = verify_residual(fabs(r.grad_norm - a->grad_norm), a->grad_norm, DTYPE_F32);
+    gradient = worst_gradient(&m, a, &name);
+    if (!ok(loss <= VERIFY_THRESHOLD && norm <= VERIFY_THRESHOLD &&
+                gradient <= VERIFY_THRESHOLD,
+            "%s on %dx%d %s, %s", what, o->D, o->M,
+            o->form == CMM_PLAIN ? "plain" : "ring", o->device))
+        tap_note("residuals: loss %g, norm %g, %s %g", loss, norm, name, gradient);
+    /* What f64 would give: then this test would compare a format with itself. */
+    ok(gradient > 0.01, "and that was f32");
+    model_close(&m);
+}
+
+static void check(struct model_options o, int ranks, const char *what)
+{
+    static const char *const device[] = { "cpu:ref", "cpu:blis" };
+    struct alone a;
+
+    o.dtype = DTYPE_F32;
+    run_alone(&a, o);
+    for (int k = 0; k < 2; k++) {
+#ifndef HAVE_BLIS
+        if (k == 1)
+            continue;
+#endif
+        o.device = device[k];
+        for (int M = 1; M <= 3; M++) {
+            if (ranks % M != 0)
+                continue;
+            o.M = M;
+            o.D = ranks / M;
+            for (int form = CMM_PLAIN; form <= CMM_RING; form++) {
+                o.form = (enum cmm_form)form;
+                compare(&a, &o, what);
+            }
+        }
+    }
+    free_alone(&a);
+}
+
+int main(int argc, char **argv)
+{
+    const int ranks = ranks_open(&argc, &argv, "t425-mesh-f32");
+
+    check(model_odd(WIRING_PARALLEL, POOL_MAP, LOSS_SIGMOID), ranks,
+          "parallel, map, sigmoid");
+    check(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), ranks,
+          "sequential, cls, softmax");
+    check(model_odd(WIRING_PARALLEL, POOL_GAP, LOSS_SOFTMAX), ranks,
+          "parallel, gap, softmax");
+    return ranks_done();
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,4 */
+/* A step by what it says and costs: it learns, its messages, bytes and memory are those
+ * that were planned, its verdicts reach everyone, and planted faults show.
+ */
+#include "config.h"
+
+#include "tests/model.h"
+#include "tests/ranks.h"
+
+#include "src/base/mem.h"
+#include "src/plan/act.h"
+#include "src/plan/predict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a batch that is always the same ----------------------------------------------- */
+
+struct fixed {
+    struct data data;
+    struct data *source; /* borrowed */
+    int64_t B;
+    bool is_broken; /* one image is not a number */
+};
+
+static void fixed_get(const struct data *data, float *image, float *target,
+                      struct range k, int64_t index)
+{
+    const struct fixed *f = (const struct fixed *)data;
+
+    f->source->ops->get(f->source, image, target, k, index % f->B);
+    if (f->is_broken && index % f->B == f->B - 1)
+        image[0] = NAN;
+}
+
+static void fixed_close(struct data *data)
+{
+    (void)data;
+}
+
+static const struct data_ops fixed_ops = { "fixed", fixed_get, fixed_close };
+
+/* Let the steps of 'm' see the first batch of its source again and again. */
+static void fix_batch(struct model *m, struct fixed *f, int64_t B)
+{
+    *f          = (struct fixed){ .source = m->data, .B = B };
+    f->data     = *m->data;
+    f->data.ops = &fixed_ops;
+    step_close(&m->step);
+    if (step_open(&m->step, m->vit, m->optim, &f->data) != 0)
+        abort();
+}
+
+static void check_learning(struct model_options o)
+{
+    struct step_result first, last;
+    struct fixed fixed;
+    struct model m;
+
+    o.optim.lr = 1e-3;
+    model_open(&m, &o, MPI_COMM_WORLD);
+    fix_batch(&m, &fixed, o.B);
+    step_run(m.step, 1, &first);
+    for (int s = 1; s < 20; s++)
+        step_run(m.step, 1, &last);
+    step_gradients(m.step, &last);
+    if (!ok(last.loss < 0.7 * first.loss && last.is_finite && step_count(m.step) == 20,
+            "20 steps on one batch lower the loss on %dx%d %s", o.D, o.M,
+            dtype_name(o.dtype)))
+        tap_note("from %g to %g", first.loss, last.loss);
+    model_close(&m);
+}
+
+/* ---- cost -------------------------------------------------------------------------- */
+
+static void check_traffic(struct model_options o, const char *what)
+{
+    const struct traffic_job job = { o.B, o.D, o.M, o.dtype, o.form };
+    struct traffic_count plan[TRAFFIC_KINDS];
+    struct step_result r;
+    struct model m;
+    bool is_equal = true;
+
+    model_open(&m, &o, MPI_COMM_WORLD);
+    traffic_of_rank(plan, &m.spec, &job, m.mesh->d, m.mesh->m);
+    mesh_count_reset(m.mesh);
+    step_run(m.step, 1, &r);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        const struct traffic_count sent = m.mesh->sent[k];
+
+        if (sent.messages == plan[k].messages && sent.bytes == plan[k].bytes)
+            continue;
+        is_equal = false;
+        tap_note("%s: %lld messages, %lld bytes; planned %lld, %lld", traffic_name[k],
+                 (long long)sent.messages, (long long)sent.bytes,
+                 (long long)plan[k].messages, (long long)plan[k].bytes);
+    }
+    ok(is_equal, "%s on %dx%d %s posts what was planned", what, o.D, o.M,
+       o.form == CMM_PLAIN ? "plain" : "ring");
+
+    int64_t kept, work, batch;
+
+    act_bytes(&kept, &work, &batch, &m.spec, vit_local(m.vit), o.dtype, o.form, o.M);
+    if (!ok(vit_bytes(m.vit) == kept + work, "and takes the memory that was planned"))
+        tap_note("%lld bytes, planned %lld", (long long)vit_bytes(m.vit),
+                 (long long)(kept + work));
+    model_close(&m);
+}
+
+/* Memory by the counter of all host memory: what opening takes is planned, but for
+ * lists of pointers and the like.
+ */
+static void check_memory(struct model_options o)
+{
+    const int64_t small          = 64 << 10;
+    const struct traffic_job job = { 8, o.D, o.M, o.dtype, o.form };
+    struct predict_memory plan;
+    struct model m;
+    int64_t taken;
+
+    o.B    = job.B;
+    o.spec = (struct spec_options){ .shape   = "96/3/256/4",
+                                    .wiring  = -1,
+                                    .qk_norm = -1,
+                                    .image   = 64,
+                                    .patch   = 8,
+                                    .classes = 10 };
+    taken  = mem_now();
+    model_open(&m, &o, MPI_COMM_WORLD);
+    taken = mem_now() - taken;
+    predict_memory(&plan, &m.spec, &job, m.mesh->d, m.mesh->m);
+    if (!ok(llabs(taken - plan.total) < small, "memory on %dx%d is as planned", o.D,
+            o.M))
+        tap_note("%lld bytes; planned %lld", (long long)taken, (long long)plan.total);
+    model_close(&m);
+}
+
+/* ---- verdicts ---------------------------------------------------------------------- */
+
+static void check_verdicts(struct model_options o)
+{
+    struct step_result r;
+    struct fixed fixed;
+    struct model m;
+
+    model_open(&m, &o, MPI_COMM_WORLD);
+    fix_batch(&m, &fixed, o.B);
+    step_run(m.step, 1, &r);
+    ok(r.is_finite && !r.is_stopped, "a good step on %dx%d is finite", o.D, o.M);
+
+    if (m.mesh->rank == 0)
+        step_ask_stop(m.step);
+    step_run(m.step, 1, &r);
+    ok(r.is_stopped, "one rank's wish to stop is known to all");
+
+    fixed.is_broken = true;
+    step_run(m.step, 1, &r);
+    ok(!r.is_finite && optim_steps(m.optim) == 2 && step_count(m.step) == 3,
+       "a step that is not finite is seen by all, and not taken");
+    fixed.is_broken = false;
+    step_run(m.step, 1, &r);
+    ok(r.is_finite && optim_steps(m.optim) == 3, "and the next one is fine");
+
+    const double mine[2] = { r.loss, r.grad_norm };
+    double all[2]        = { r.loss, r.grad_norm };
+
+    coll_broadcast(m.mesh, AXIS_ALL, 0, all, sizeof all);
+    ok(memcmp(all, mine, sizeof all) == 0, "all ranks have the same bits");
+    ok(step_seconds(m.step)[STAGE_BLOCKS] > 0 && step_seconds(m.step)[STAGE_HEAD] > 0,
+       "and spent time in every stage");
+    model_close(&m);
+}
+
+/* ---- planted faults ---------------------------------------------------------------- */
+
+static double loss_with_fault(struct model_options o, const char *fault, double *param)
+{
+    struct step_result r;
+    struct model m;
+    double loss;
+
+    setenv("VITBENCH_FAULT", fault, 1);
+    model_open(&m, &o, MPI_COMM_WORLD);
+    unsetenv("VITBENCH_FAULT");
+    step_run(m.step, 0, &r);
+    loss   = r.loss;
+    *param = 0;
+
+    const struct layout *l = vit_layout(m.vit);
+
+    for (int i = 0; i < l->params.count; i++) {
+        const struct item *it = &l->item[i];
+        const struct mat at   = shard_item_param(vit_shard(m.vit), it);
+        double first;
+
+        if (at.rows == 0 || at.cols == 0)
+            continue;
+        model_get(&m, &first, mat_cols(mat_rows(at, 0, 1), 0, 1));
+        *param += fabs(first - param_init(it->param, 1, item_index(it, 0, 0)));
+    }
+    *param = coll_sum(m.mesh, AXIS_ALL, *param);
+    model_close(&m);
+    return loss;
+}
+
+static void check_faults(struct model_options o)
+{
+    double param;
+    const double loss = loss_with_fault(o, "", &param);
+
+    ok(param == 0, "no fault, no change");
+    if (o.M > 1)
+        ok(fabs(loss_with_fault(o, "moments:0", &param) / loss - 1) > 1e-6,
+           "a norm without its neighbour's moments shows on %dx%d", o.D, o.M);
+    if (o.M > 1 || o.D > 1) {
+        loss_with_fault(o, "replica:1", &param);
+        ok(param > 0 && param < 1e-12, "a replica is one bit off on %dx%d", o.D, o.M);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const int ranks = ranks_open(&argc, &argv, "t500-step");
+
+    for (int M = 1; M <= ranks; M *= 2) {
+        struct model_options o = model_odd(WIRING_PARALLEL, POOL_MAP, LOSS_SIGMOID);
+
+        o.M = M;
+        o.D = ranks / M;
+        check_memory(o);
+        check_verdicts(o);
+        check_faults(o);
+        check_traffic(o, "parallel with MAP head");
+        o.form       = CMM_RING;
+        o.optim.clip = 1;
+        check_learning(o);
+        o.dtype = DTYPE_F32;
+        check_learning(o);
+        check_traffic(o, "the same in f32");
+        o      = model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX);
+        o.form = CMM_RING;
+        o.M    = M;
+        o.D    = ranks / M;
+        check_traffic(o, "sequential with class token and softmax");
+        o.spec.pool = POOL_MAP;
+        check_traffic(o, "sequential with MAP head");
+        o              = model_odd(WIRING_PARALLEL, POOL_GAP, LOSS_SOFTMAX);
+        o.spec.qk_norm = 0;
+        o.M            = M;
+        o.D            = ranks / M;
+        check_traffic(o, "nothing replicated");
+    }
+    return ranks_done();
+}
