@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a run will do: the rules for its mesh, the depth of slices, and batches.
+ *
+ * A named shape runs at the depth that was asked for, or not at all.  The default run
+ * takes what the machine can do: full depth in half of the memory, else the deepest
+ * slice that fits there, else one block in 80 %; and batches small enough that a case
+ * ends in about 45 seconds.
+ */
+#include "config.h"
+
+#include "bench/agenda.h"
+
+#include "src/base/err.h"
+#include "src/plan/count.h"
+#include "src/plan/predict.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RATED_BY_DEFAULT "So400m"
+
+enum { BATCH_PER_DATA_RANK = 8 };
+
+/* Shares of a node's memory. */
+#define SHARE_SLICE    0.5  /* of a slice that has several blocks */
+#define SHARE_MOST     0.8  /* of one block, or of a shape that was named */
+#define SHARE_OFFICIAL 0.25 /* that an official run must fill */
+
+/* What the prediction of time knows before anything was run: products reach about this
+ * share of the peak, and the update streams seven numbers for every parameter.
+ */
+#define SHARE_OF_PEAK     0.6
+#define SHARE_OF_PEAK_REF 0.02 /* cpu:ref: plain loops */
+#define UPDATE_BANDWIDTH  1e10
+enum { UPDATE_NUMBERS = 7 };
+
+/* Steps of a case: warm-up, three timed, two for the checks; the proof of overlap with
+ * several ranks takes about as many again.
+ */
+enum { STEPS_ALONE = 6, STEPS_OF_PROOF = 6 };
+
+struct planner {
+    const struct options *options;
+    const struct choices *choices;
+    int D, M, ranks_per_node;
+    double node_bytes, peak;
+};
+
+static struct traffic_job job_of(const struct planner *p, int64_t B)
+{
+    return (struct traffic_job){ .B     = B,
+                                 .D     = p->D,
+                                 .M     = p->M,
+                                 .dtype = p->choices->dtype,
+                                 .form  = p->choices->form };
+}
+
+/* The deepest slice of 's' in 'share' of the memory, 0 if not even one block fits. */
+static int64_t deepest(const struct planner *p, const struct spec *s, int64_t B,
+                       double share)
+{
+    const struct traffic_job job = job_of(p, B);
+
+    return predict_layers(s, &job, p->ranks_per_node, (int64_t)(share * p->node_bytes));
+}
+
+/* The share of a node's memory that its ranks take. */
+static double share_taken(const struct planner *p, const struct spec *s, int64_t B)
+{
+    const struct traffic_job job = job_of(p, B);
+
+    return (double)predict_most(s, &job) * p->ranks_per_node / p->node_bytes;
+}
+
+/* The depth at which 's' runs with a batch of B, 0: not at all. */
+static int64_t depth(const struct planner *p, const struct spec *s, int64_t B)
+{
+    int64_t layers;
+
+    if (!p->choices->is_default_run)
+        return share_taken(p, s, B) < SHARE_MOST ? s->L : 0;
+    layers = deepest(p, s, B, SHARE_SLICE);
+    if (layers > 0)
+        return layers;
+    return deepest(p, s, B, SHARE_MOST) > 0;
+}
+
+/* Seconds that the whole case will take. */
+static double seconds_of_case(const struct planner *p, const struct spec *s, int64_t B)
+{
+    const int ranks   = p->D * p->M;
+    const bool is_ref = strcmp(p->choices->device, "cpu:ref") == 0;
+    const double rate = p->peak * (is_ref ? SHARE_OF_PEAK_REF : SHARE_OF_PEAK);
+    const struct traffic_job job = job_of(p, B);
+    struct predict_memory memory;
+    double step;
+
+    predict_memory(&memory, s, &job, 0, 0);
+    step = (double)B * count_flops_train(s) / (ranks * rate) +
+           (double)memory.params * UPDATE_NUMBERS / UPDATE_BANDWIDTH;
+    return step * (STEPS_ALONE + (ranks > 1 ? STEPS_OF_PROOF : 0));
+}
+
+/* The largest batch, up to the default one, with which 's' fits and, in the default
+ * run, ends in time; 's' becomes the slice that runs with it.  Returns 0 if nothing
+ * fits.
+ */
+static int64_t choose_batch(struct spec *s, const struct planner *p)
+{
+    for (int64_t b = BATCH_PER_DATA_RANK; b >= 1; b--) {
+        struct spec slice = *s;
+
+        slice.L = depth(p, s, b * p->D);
+        if (slice.L == 0)
+            continue;
+        if (p->choices->is_default_run && !p->options->official && b > 1 &&
+            seconds_of_case(p, &slice, b * p->D) > AGENDA_BUDGET)
+            continue;
+        *s = slice;
+        return b * p->D;
+    }
+    return 0;
+}
+
+/* An official run fills a quarter of the memory: double the batch until it does. */
+static int64_t fill_memory(const struct planner *p, const struct spec *s, int64_t B)
+{
+    while (B < INT32_MAX && share_taken(p, s, B) < SHARE_OFFICIAL &&
+           share_taken(p, s, 2 * B) < SHARE_MOST)
+        B *= 2;
+    return B;
+}
+
+/* ---- the mesh ---------------------------------------------------------------------- */
+
+/* How many shapes of the run can be run on the mesh of 'p'; with small batches, where
+ * no batch was asked for.
+ */
+static int runnable(const struct planner *p)
+{
+    const struct choices *c = p->choices;
+    const int64_t B         = c->batches > 0 ? c->batch[0] : p->D;
+    int n                   = 0;
+
+    for (int i = 0; i < c->shapes; i++) {
+        struct spec s;
+
+        if (options_make_spec(&s, p->options, c, c->shape[i]) == 0 &&
+            spec_check_mesh(&s, B, p->D, p->M) == 0)
+            n += depth(p, &s, B) > 0;
+    }
+    err_forget();
+    return n;
+}
+
+int agenda_mesh(int *D, int *M, const struct options *o, const struct choices *c,
+                int ranks, int ranks_per_node, int64_t node_bytes)
+{
+    struct planner p = { .options        = o,
+                         .choices        = c,
+                         .ranks_per_node = ranks_per_node,
+                         .node_bytes     = (double)node_bytes };
+    int best         = -1;
+
+    if (c->D > 0 && (int64_t)c->D * c->M != ranks)
+        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, there %s %d", c->D, c->M,
+                   (long long)c->D * c->M, ranks == 1 ? "is" : "are", ranks);
+    if (c->D > 0) {
+        *D = c->D;
+        *M = c->M;
+        return 0;
+    }
+    for (p.M = 1; p.M <= ranks; p.M++) {
+        int n;
+
+        p.D = ranks / p.M;
+        if (ranks % p.M != 0)
+            continue;
+        n = runnable(&p);
+        if (n > best) {
+            best = n;
+            *D   = p.D;
+            *M   = p.M;
+        }
+        if (n == c->shapes)
+            break;
+    }
+    return 0;
+}
+
+/* ---- the list ---------------------------------------------------------------------- */
+
+static void no_memory(struct agenda_entry *e, const struct planner *p, int64_t B)
+{
+    struct spec one = e->spec;
+
+    if (p->choices->is_default_run)
+        one.L = 1;
+    snprintf(
+        e->skip, sizeof e->skip,
+        "not enough memory: %lld %s with %lld %s needs %.1f GB, more than %.0f %% of "
+        "a node's %.1f GB",
+        (long long)one.L, one.L == 1 ? "block" : "blocks", (long long)B,
+        B == 1 ? "image" : "images", share_taken(p, &one, B) * p->node_bytes * 1e-9,
+        100 * SHARE_MOST, p->node_bytes * 1e-9);
+}
+
+/* Depth and batch of an entry whose spec is the whole model; B = 0: choose. */
+static void fit_entry(struct agenda_entry *e, const struct planner *p, int64_t B)
+{
+    int64_t layers;
+
+    if (e->id == CASE_GEMM || e->id == CASE_CMM) { /* need a few matrices alone */
+        e->batch = B > 0 ? B : (int64_t)BATCH_PER_DATA_RANK * p->D;
+        return;
+    }
+    if (e->id == CASE_BLOCK)
+        e->spec.L = 1;
+    if (B > 0) {
+        e->batch = B;
+        layers   = depth(p, &e->spec, B);
+        if (layers > 0)
+            e->spec.L = layers;
+    } else {
+        e->batch = choose_batch(&e->spec, p);
+        layers   = e->batch;
+        if (e->batch == 0)
+            e->batch = p->D;
+        else if (p->options->official)
+            e->batch = fill_memory(p, &e->spec, e->batch);
+    }
+    if (layers == 0)
+        no_memory(e, p, e->batch);
+    else if (p->options->official &&
+             share_taken(p, &e->spec, e->batch) < SHARE_OFFICIAL)
+        snprintf(e->skip, sizeof e->skip,
+                 "--official asks for a quarter of the memory, this takes %.0f %%",
+                 100 * share_taken(p, &e->spec, e->batch));
+}
+
+static struct agenda_entry *add(struct agenda *a, enum case_id id)
+{
+    struct agenda_entry *e;
+
+    if (a->count == AGENDA_ENTRIES)
+        return NULL;
+    e  = &a->entry[a->count++];
+    *e = (struct agenda_entry){ .id = id };
+    return e;
+}
+
+/* The case 'id' for shape number 'i' with every batch. */
+static int add_shape(struct agenda *a, const struct planner *p, enum case_id id, int i)
+{
+    const struct choices *c = p->choices;
+    const bool is_rated =
+        c->is_default_run ? strcmp(c->shape[i], RATED_BY_DEFAULT) == 0 : i == 0;
+
+    for (int j = 0; j == 0 || j < c->batches; j++) {
+        const int64_t B        = c->batches > 0 ? c->batch[j] : 0;
+        struct agenda_entry *e = add(a, id);
+        int rc;
+
+        if (e == NULL)
+            return ERR(ERR_USAGE, "more than %d cases", AGENDA_ENTRIES);
+        TRY(options_make_spec(&e->spec, p->options, c, c->shape[i]));
+        e->has_spec = true;
+        e->is_rated = is_rated && id == CASE_STEP && j == 0;
+        rc          = spec_check_mesh(&e->spec, B > 0 ? B : p->D, p->D, p->M);
+        if (rc == 0) {
+            fit_entry(e, p, B);
+            continue;
+        }
+        if (!c->is_default_run || (B > 0 && B < p->D))
+            return rc;
+        e->batch = B > 0 ? B : p->D;
+        snprintf(e->skip, sizeof e->skip, "%s", err_sentence());
+        err_forget();
+    }
+    return 0;
+}
+
+int agenda_make(struct agenda *a, const struct options *o, const struct choices *c,
+                int D, int M, int ranks_per_node, int64_t node_bytes, double peak)
+{
+    const struct planner p = { .options        = o,
+                               .choices        = c,
+                               .D              = D,
+                               .M              = M,
+                               .ranks_per_node = ranks_per_node,
+                               .node_bytes     = (double)node_bytes,
+                               .peak           = peak };
+
+    a->count = 0;
+    for (int id = 0; id < CASES; id++) {
+        const bool has_spec = id != CASE_COLL && id != CASE_MACHINE;
+
+        if ((c->cases >> id & 1U) == 0)
+            continue;
+        if (!has_spec && add(a, (enum case_id)id) == NULL)
+            return ERR(ERR_USAGE, "more than %d cases", AGENDA_ENTRIES);
+        for (int i = 0; has_spec && i < c->shapes; i++)
+            TRY(add_shape(a, &p, (enum case_id)id, i));
+    }
+    return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One thing worth timing, and what all of them share. */
+#ifndef BENCH_CASE_H
+#define BENCH_CASE_H
+
+#include "bench/options.h"
+#include "bench/result.h"
+#include "mesh/coll.h"
+#include "src/step/step.h"
+
+enum case_id {
+    CASE_STEP,
+    CASE_BLOCK,
+    CASE_GEMM,
+    CASE_COLL,
+    CASE_CMM,
+    CASE_MACHINE,
+    CASES
+};
+
+/* What a case works with; the same on all ranks but for 'result' and 'jsonl' (rank 0
+ * alone) and the numbers of this rank.
+ */
+struct jsonl;
+struct bench {
+    const struct options *options;
+    const struct choices *choices;
+    struct mesh *mesh;
+    struct dev *dev;
+    struct result *result; /* NULL on other ranks */
+    double peak;           /* FLOP/s of the slowest rank, measured before */
+    double peak_spec;      /* FLOP/s of a rank by the data sheet, 0: unknown */
+    int64_t node_memory;   /* bytes that the ranks of a node may use together */
+    double budget_s;       /* seconds a case should take, all in; 0: no limit */
+    bool is_quick;         /* default run: lower the batch to stay in budget */
+    struct jsonl *jsonl;   /* NULL: none was asked for */
+    double peak_own;       /* of this rank: the larger of all measurements */
+    int64_t memory_base;   /* mem_high_water() after MPI_Init */
+};
+
+struct bench_case {
+    const char *name;  /* as typed on the command line */
+    const char *about; /* one sentence for the help */
+    /* Run for 'shape' (NULL where the case has none) and fill 'c' (a scratch record on
+     * ranks other than 0).  Returns 0 also when checks failed (the status says so);
+     * codes are for what ends the run.  Collective over the mesh.
+     */
+    int (*run)(struct bench *b, struct case_result *c, const struct spec *spec,
+               int64_t batch);
+};
+extern const struct bench_case bench_cases[CASES];
+
+int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
+              int64_t batch);
+int case_block(struct bench *b, struct case_result *c, const struct spec *spec,
+               int64_t batch);
+int case_gemm(struct bench *b, struct case_result *c, const struct spec *spec,
+              int64_t batch);
+int case_coll(struct bench *b, struct case_result *c, const struct spec *spec,
+              int64_t batch);
+int case_cmm(struct bench *b, struct case_result *c, const struct spec *spec,
+             int64_t batch);
+int case_machine(struct bench *b, struct case_result *c, const struct spec *spec,
+                 int64_t batch);
+
+/* Add a line to the table of 'c': all zero, but for what has no value yet, which is
+ * NaN.  Valid until the next one is added.
+ */
+struct row *case_add_row(struct case_result *c);
+
+/* Set the verdict on a row from its 'error' and 'threshold'. */
+void row_judge(struct row *row);
+
+/* The part of a case that is the same for all: seconds of 'n' calls of 'run', each the
+ * maximum over ranks, after 'warmup' ones and a barrier.
+ */
+typedef void (*timed_fn)(void *ctx);
+void bench_time(double *seconds, int n, int warmup, struct mesh *mesh, timed_fn run,
+                void *ctx);
+
+/* The median of as many calls as fit into about 'budget' seconds: at least three. */
+double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx);
+
+/* Make times of all ranks the largest of all ranks. */
+void bench_slowest(double *seconds, int n, struct mesh *mesh);
+
+/* True on every rank if SIGTERM has arrived anywhere (collective). */
+bool bench_is_stopped(struct mesh *mesh);
+bool bench_is_signalled(void); /* on this rank */
+void bench_catch_signals(void);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One block alone, forward and backward, with its messages over the model axis. */
+#include "config.h"
+
+#include "bench/case.h"
+#include "bench/setup.h"
+#include "bench/watch.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/plan/count.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static void forward(void *ctx)
+{
+    struct setup *setup = ctx;
+
+    vit_block_forward(setup->vit, 0);
+}
+
+static void backward(void *ctx)
+{
+    struct setup *setup = ctx;
+
+    vit_block_backward(setup->vit, 0);
+}
+
+static void both(void *ctx)
+{
+    forward(ctx);
+    backward(ctx);
+}
+
+static double time_row(struct case_result *c, struct bench *b, struct setup *setup,
+                       const char *name, timed_fn run, double flops)
+{
+    struct row *row = case_add_row(c);
+
+    snprintf(row->name, sizeof row->name, "%s", name);
+    row->size    = vit_local(setup->vit)->rows;
+    row->seconds = bench_median(b->options->seconds / 4, b->mesh, run, setup);
+    row->rate    = flops / row->seconds / b->mesh->size;
+    return row->seconds;
+}
+
+static void time_both(struct case_result *c, struct bench *b, struct setup *setup,
+                      double expected)
+{
+    const double fitting = fmax(3, b->options->seconds / 2 / expected);
+    const double wanted  = b->options->steps > 0 ? (double)b->options->steps : fitting;
+    const int n          = (int)fmin(wanted, 1 << 20);
+    double *seconds      = mem_new((size_t)n, sizeof *seconds);
+
+    bench_time(seconds, n, 0, b->mesh, both, setup);
+    stat_of(&c->steps, seconds, n, 1);
+    mem_free(seconds);
+}
+
+/* The products of one more pass, projected; the rows stand or fall with them. */
+static void check(struct case_result *c, struct bench *b, struct setup *setup)
+{
+    struct cmm *cmm = vit_cmm(setup->vit);
+    struct step_result ignored;
+    struct watch watch;
+
+    /* A backward adds to the gradient that it finds: after many it is infinite. */
+    step_gradients(setup->step, &ignored);
+    watch_open(&watch, b->mesh, b->dev, (uint64_t)b->options->seed);
+    watch_start(&watch, cmm);
+    both(setup);
+    watch_stop(cmm);
+    watch_decide(&c->check[0], &watch);
+    watch_close(&watch);
+    c->checks = 1;
+    for (int i = 0; i < c->rows; i++) {
+        c->row[i].error     = c->check[0].residual;
+        c->row[i].threshold = c->check[0].threshold;
+        row_judge(&c->row[i]);
+    }
+}
+
+static void measure(struct case_result *c, struct bench *b, struct setup *setup)
+{
+    const struct spec *spec = vit_spec(setup->vit);
+    const double flops      = (double)c->batch * count_flops_block(spec);
+    struct step_result ignored;
+    double seconds;
+
+    step_gradients(setup->step, &ignored); /* fills what a block reads */
+    seconds = time_row(c, b, setup, "forward", forward, flops / 3);
+    seconds += time_row(c, b, setup, "backward", backward, flops * 2 / 3);
+    time_both(c, b, setup, seconds);
+    c->flops_per_step = flops;
+    c->flops_per_s    = flops / c->steps.median;
+    c->tokens_per_s   = (double)(c->batch * spec->T) / c->steps.median;
+    c->mfu_measured   = count_mfu(flops, c->steps.median, b->mesh->size, b->peak);
+    c->mfu_spec       = count_mfu(flops, c->steps.median, b->mesh->size, b->peak_spec);
+    check(c, b, setup);
+    result_judge(c, b->choices->require_mfu, b->choices->require_mfu_spec);
+}
+
+int case_block(struct bench *b, struct case_result *c, const struct spec *spec,
+               int64_t batch)
+{
+    struct setup setup;
+    int rc;
+
+    guard_phase("one block");
+    rc = setup_open(&setup, b, spec, batch, (uint64_t)b->options->seed);
+    if (rc == ERR_MEMORY) {
+        case_skip(c, "not enough memory");
+        return 0;
+    }
+    TRY(rc);
+    measure(c, b, &setup);
+    setup_close(&setup);
+    return 0;
+}

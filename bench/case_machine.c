@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What this machine can do, as planning wants to know it: peak, memory, products of
+ * several shapes, links.  Every rank works at once, the slowest one counts.
+ */
+#include "config.h"
+
+#include "bench/case.h"
+#include "bench/link.h"
+#include "bench/product.h"
+#include "bench/run.h"
+
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Rows, depth and columns as the papers' shapes have them on one or more ranks: few and
+ * many rows, narrow and wide layers.
+ */
+static const struct product products[] = {
+    { "gemm", 256, 6144, 6144 },  { "gemm", 256, 6144, 24576 },
+    { "gemm", 2048, 1152, 1152 }, { "gemm", 2048, 1152, 4304 },
+    { "gemm", 2048, 4304, 1152 }, { "gemm", 1024, 608, 928 },
+    { "gemm", 256, 72, 256 },
+};
+
+enum { PRODUCTS = sizeof products / sizeof products[0] };
+
+static void add_kernels(struct machine *m, const struct case_result *c, int first)
+{
+    static const char *const op[] = { "gemm", "gemm_t", "gemm_dw" }; /* y, dx, dw */
+
+    for (int i = first; i < c->rows && m->kernels < MACHINE_KERNELS; i++) {
+        struct machine_kernel *k = &m->kernel[m->kernels++];
+
+        snprintf(k->op, sizeof k->op, "%s", op[(i - first) % 3]);
+        snprintf(k->dtype, sizeof k->dtype, "%s", dtype_name(c->dtype));
+        memcpy(k->shape, c->row[i].shape, sizeof k->shape);
+        k->rate = c->row[i].rate;
+    }
+}
+
+static int measure_products(struct machine *m, struct bench *b, struct case_result *c)
+{
+    const double seconds = 0.1;
+
+    for (int i = 0; i < PRODUCTS; i++) {
+        const int first = c->rows;
+        const int rc    = product_measure(c, b, &products[i], seconds);
+
+        if (rc == ERR_MEMORY)
+            continue; /* a small machine: described by the smaller ones */
+        TRY(rc);
+        add_kernels(m, c, first);
+    }
+    return 0;
+}
+
+static void measure_memory(struct machine *m, struct bench *b, struct case_result *c)
+{
+    const double seconds = 0.25;
+    struct row *row      = case_add_row(c);
+
+    coll_barrier(b->mesh);
+    m->mem_bw = coll_smallest(b->mesh, AXIS_ALL, dev_bandwidth(b->dev, seconds));
+    snprintf(row->name, sizeof row->name, "memory %.3g GB/s", m->mem_bw * 1e-9);
+    row->algbw  = m->mem_bw;
+    row->status = STATUS_SKIP;
+}
+
+static void measure_links(struct machine *m, struct bench *b, struct case_result *c)
+{
+    int64_t wrong;
+
+    m->links = link_measure(m->link, &wrong, b->mesh);
+    for (int i = 0; i < m->links; i++) {
+        struct row *row = case_add_row(c);
+
+        row->seconds = m->link[i].alpha_s;
+        row->algbw   = 1 / m->link[i].beta_s_per_byte;
+        snprintf(row->name, sizeof row->name, "%s %.3g GB/s", m->link[i].level,
+                 row->algbw * 1e-9);
+        row->error     = (double)wrong;
+        row->threshold = 0;
+        row_judge(row);
+    }
+}
+
+static void describe(struct machine *m, const struct bench *b)
+{
+    const struct mesh *mesh = b->mesh;
+
+    snprintf(m->name, sizeof m->name, "%s", log_host());
+    m->cores                   = dev_threads(b->dev) * mesh->node_size;
+    m->memory_bytes            = mem_machine();
+    m->peak[dev_dtype(b->dev)] = b->peak;
+    m->nodes                   = mesh->nodes;
+    m->ranks_per_node          = mesh->node_size;
+    snprintf(m->topology, sizeof m->topology, "%s",
+             mesh->nodes > 1 ? "unknown" : "shared");
+    snprintf(m->progress, sizeof m->progress, "poll");
+    snprintf(m->source, sizeof m->source, "vitbench --case=machine, %s, %s, %s",
+             dev_hardware(b->dev), dev_name(b->dev), dtype_name(dev_dtype(b->dev)));
+}
+
+int case_machine(struct bench *b, struct case_result *c, const struct spec *spec,
+                 int64_t batch)
+{
+    const char *path  = b->options->machine_out;
+    struct machine *m = mem_new(1, sizeof *m);
+    struct row *row   = case_add_row(c);
+    int rc;
+
+    (void)spec;
+    (void)batch;
+    guard_phase("machine");
+    run_peak(b);
+    snprintf(row->name, sizeof row->name, "peak %s", dtype_name(c->dtype));
+    row->rate   = b->peak;
+    row->status = STATUS_SKIP;
+    describe(m, b);
+    measure_memory(m, b, c);
+    measure_links(m, b, c);
+    rc = measure_products(m, b, c);
+    if (rc == 0 && path[0] != '\0')
+        rc = mesh_agree(b->mesh, b->mesh->rank == 0 ? machine_save(m, path) : 0);
+    if (rc == 0)
+        result_judge(c, 0, false);
+    mem_free(m);
+    return rc;
+}

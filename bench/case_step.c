@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The main case: whole training steps, end to end.
+ *
+ *   self-test  warm-up  barrier  steps ..  peak  products, overlap, replicas  proof
+ *
+ * Between the barrier and the last step nothing happens but steps.  A step's time is
+ * the difference of its ends, the largest over all ranks; rates follow from the median.
+ */
+#include "config.h"
+
+#include "bench/case.h"
+#include "bench/setup.h"
+#include "bench/overlap.h"
+#include "bench/report.h"
+#include "bench/run.h"
+#include "bench/series.h"
+#include "bench/straggler.h"
+#include "bench/verify.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/plan/count.h"
+#include "src/plan/predict.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { FEWEST_STEPS = 3, MOST_STEPS = 1 << 20 };
+
+/* What the parts of the case share. */
+struct run {
+    struct bench *bench;
+    struct case_result *c;
+    const struct spec *spec;
+    int64_t batch;
+    struct traffic_job job;
+    struct setup setup;
+    struct series series;
+    struct step_result last; /* of the last step */
+    bool is_finite;          /* loss and gradient norm, in every step */
+    bool is_stopped;
+    double start;
+};
+
+/* ---- steps ----------------------------------------------------------------------- */
+
+/* One step; a signal that came to any rank before it is known to all after it. */
+static void one_step(struct run *r)
+{
+    if (bench_is_signalled())
+        step_ask_stop(r->setup.step);
+    step_run(r->setup.step, 1.0, &r->last);
+    r->is_stopped = r->last.is_stopped;
+    r->is_finite &= r->last.is_finite;
+    guard_alive();
+}
+
+/* Seconds of the last warm-up step on the slowest rank, 0 without one. */
+static double warm_up(struct run *r)
+{
+    double seconds = 0;
+
+    guard_phase("warm-up");
+    for (int64_t i = 0; i < r->bench->options->warmup && !r->is_stopped; i++) {
+        const double before = clock_now();
+
+        one_step(r);
+        seconds = clock_now() - before;
+    }
+    return coll_largest(r->bench->mesh, AXIS_ALL, seconds);
+}
+
+/* How long the timed steps may take where their number was not asked for. */
+static double time_for_steps(const struct bench *b)
+{
+    enum { SHARE = 6 }; /* of a case; the rest is for checks and the proof of overlap */
+
+    if (b->is_quick && b->budget_s > 0)
+        return fmin(b->options->seconds, b->budget_s / SHARE);
+    return b->options->seconds;
+}
+
+/* How many steps there are to be, when 'n' took 'seconds' (0: nothing is known). */
+static int steps_wanted(const struct bench *b, int n, double seconds)
+{
+    const double all = seconds > 0 ? time_for_steps(b) / seconds * n : 0;
+
+    if (b->options->steps > 0)
+        return (int)fmin((double)b->options->steps, MOST_STEPS);
+    return (int)fmin(fmax(ceil(all), FEWEST_STEPS), MOST_STEPS);
+}
+
+/* Rank 0 says how far the run is, every so often. */
+static void say_progress(const struct run *r, int wanted, double *next)
+{
+    const double every = r->bench->options->progress_report;
+    const double now   = clock_now();
+
+    if (every <= 0 || r->bench->mesh->rank != 0 || now < *next)
+        return;
+    *next = now + every;
+    fprintf(stderr, "vitbench: %s, step %d of about %d, loss %.6g, %.3g s a step\n",
+            r->spec->name, r->series.n, wanted, r->last.loss,
+            r->series.seconds[r->series.n - 1]);
+}
+
+static void write_line(const struct run *r, double seconds)
+{
+    const struct bench *b = r->bench;
+
+    report_jsonl_step(b->jsonl, r->c->name, r->series.n, seconds, r->last.loss,
+                      r->last.grad_norm, (double)(r->batch * r->spec->T) / seconds,
+                      count_mfu(r->c->flops_per_step, seconds, b->mesh->size, b->peak));
+}
+
+/* Steps until there are 'wanted' of them, one right after the other. */
+static void run_steps(struct run *r, int wanted, double *before, double *next_report)
+{
+    const double *total = step_seconds(r->setup.step);
+
+    while (r->series.n < wanted && !r->is_stopped) {
+        double stage[STAGES], now;
+
+        memcpy(stage, total, sizeof stage);
+        one_step(r);
+        now = clock_now();
+        for (int i = 0; i < STAGES; i++)
+            stage[i] = total[i] - stage[i];
+        series_add(&r->series, now - *before, stage);
+        write_line(r, now - *before);
+        say_progress(r, wanted, next_report);
+        *before = now;
+    }
+}
+
+/* The number of steps follows from the warm-up; where this was too slow to be typical,
+ * the ranks look at the clock once more when they are done.
+ */
+static void run_timed(struct run *r)
+{
+    struct bench *b    = r->bench;
+    const double warm  = warm_up(r);
+    const double busy  = dev_busy(b->dev);
+    int wanted         = steps_wanted(b, 1, warm);
+    double next_report = clock_now() + b->options->progress_report;
+    double start, before;
+
+    guard_phase("timed steps");
+    mesh_count_reset(b->mesh);
+    step_reset_times(r->setup.step);
+    coll_barrier(b->mesh);
+    start = before = clock_now();
+    while (r->series.n < wanted && !r->is_stopped) {
+        run_steps(r, wanted, &before, &next_report);
+        wanted = steps_wanted(b, r->series.n,
+                              coll_largest(b->mesh, AXIS_ALL, before - start));
+    }
+    r->series.busy = dev_busy(b->dev) - busy;
+}
+
+/* ---- figures --------------------------------------------------------------------- */
+
+/* Messages and bytes a step; what was sent must be what was planned, to the byte. */
+static int count_traffic(struct run *r)
+{
+    const struct mesh *mesh = r->bench->mesh;
+    const int n             = r->series.n;
+    struct traffic_count plan[TRAFFIC_KINDS];
+    int is_wrong = 0;
+
+    traffic_of_rank(plan, r->spec, &r->job, mesh->d, mesh->m);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        int64_t sent[2] = { mesh->sent[k].bytes, mesh->sent[k].messages };
+
+        if (sent[0] != n * plan[k].bytes || sent[1] != n * plan[k].messages) {
+            WARN("%s: %lld messages of %lld bytes in %d steps, planned were %lld of "
+                 "%lld",
+                 traffic_name[k], (long long)sent[1], (long long)sent[0], n,
+                 (long long)(n * plan[k].messages), (long long)(n * plan[k].bytes));
+            is_wrong = 1;
+        }
+        TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, sent, 2, MPI_INT64_T, MPI_MAX,
+                              mesh->comm[AXIS_ALL]));
+        r->c->comm[k].bytes    = sent[0] / n;
+        r->c->comm[k].messages = sent[1] / n;
+    }
+    return is_wrong;
+}
+
+/* A slice's step with all blocks: these and their share of the update grow. */
+static void extrapolate(struct run *r)
+{
+    struct case_result *c = r->c;
+    struct spec none      = *r->spec;
+    double blocks, share;
+
+    if (r->spec->L == r->spec->L_full)
+        return;
+    none.L         = 0;
+    share          = 1 - (double)count_params(&none) / (double)count_params(r->spec);
+    blocks         = c->stage_s[STAGE_BLOCKS] + share * c->stage_s[STAGE_UPDATE];
+    c->full_step_s = c->steps.median - blocks +
+                     blocks * (double)r->spec->L_full / (double)r->spec->L;
+    c->full_tokens_per_s = (double)(r->batch * r->spec->T) / c->full_step_s;
+}
+
+static void fill_figures(struct run *r)
+{
+    struct bench *b       = r->bench;
+    struct case_result *c = r->c;
+    const int ranks = b->mesh->size, n = r->series.n;
+    const double tokens = (double)(r->batch * r->spec->T);
+
+    straggler_find(c, b->mesh, r->series.busy / n);
+    series_finish(&c->steps, c->stage_s, &r->series, (int)b->options->warmup, b->mesh);
+    extrapolate(r);
+    c->tokens_per_s = tokens / c->steps.median;
+    c->flops_per_s  = c->flops_per_step / c->steps.median;
+    c->loss         = r->last.loss;
+    c->grad_norm    = r->last.grad_norm;
+    c->peak_logit   = r->last.peak_logit;
+    c->mfu_measured = count_mfu(c->flops_per_step, c->steps.median, ranks, b->peak);
+    c->mfu_palm =
+        count_mfu(tokens * count_palm(r->spec), c->steps.median, ranks, b->peak);
+    c->mfu_spec = count_mfu(c->flops_per_step, c->steps.median, ranks, b->peak_spec);
+}
+
+/* ---- memory ---------------------------------------------------------------------- */
+
+/* Let the high-water mark start again from what is in use: it is of one case. */
+static void reset_high_water(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "w");
+
+    if (file == NULL)
+        return;
+    fputs("5", file);
+    fclose(file);
+}
+
+static void note_memory(struct run *r)
+{
+    const struct bench *b = r->bench;
+
+    r->c->memory_peak = (int64_t)coll_largest(
+        b->mesh, AXIS_ALL, (double)(mem_high_water() - b->memory_base));
+}
+
+/* True if the case fits into the ranks' share of the memory, else it is skipped. */
+static bool fits(struct run *r)
+{
+    struct bench *b        = r->bench;
+    const int64_t most     = predict_most(r->spec, &r->job);
+    const double on_a_node = coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
+
+    r->c->memory_predicted = most;
+    if (b->node_memory == 0 || (double)most * on_a_node <= (double)b->node_memory)
+        return true;
+    case_skip(r->c, "needs %.1f GB a rank, there are %.1f GB a node",
+              (double)most * 1e-9, (double)b->node_memory * 1e-9);
+    return false;
+}
+
+/* ---- checks ---------------------------------------------------------------------- */
+
+/* What follows the timed steps, the proof of overlap last: it ruins the model. */
+static void check_and_prove(struct run *r)
+{
+    struct bench *b       = r->bench;
+    struct case_result *c = r->c;
+
+    if (b->options->check) {
+        guard_phase("checking products");
+        verify_products(&c->check[1], &c->check[2], b, r->setup.step, r->setup.vit);
+        guard_phase("checking replicas");
+        verify_replicas(&c->check[3], b, r->setup.vit, &r->last);
+        c->checks = 4;
+    }
+    guard_phase("proof of overlap");
+    overlap_measure(c->comm, b, r->setup.step, &c->steps, clock_now() - r->start);
+}
+
+static void judge(struct run *r, bool is_traffic_wrong)
+{
+    const struct choices *choices = r->bench->choices;
+
+    result_judge(r->c, choices->require_mfu, choices->require_mfu_spec);
+    if (is_traffic_wrong)
+        case_fail(r->c, "messages or bytes are not what was planned");
+    if (!r->is_finite)
+        case_fail(r->c, "loss or gradient norm of a step is not finite");
+}
+
+/* ---- the case -------------------------------------------------------------------- */
+
+static void stopped(struct run *r)
+{
+    r->c->status = STATUS_INCOMPLETE;
+    snprintf(r->c->reason, sizeof r->c->reason, "stopped by a signal after %d steps",
+             r->series.n);
+    if (r->bench->result != NULL)
+        r->bench->result->is_incomplete = true;
+}
+
+static void measure(struct run *r)
+{
+    bool is_wrong = false;
+
+    run_timed(r);
+    if (r->series.n > 0) {
+        is_wrong = coll_sum(r->bench->mesh, AXIS_ALL, count_traffic(r)) > 0;
+        note_memory(r);
+        run_peak(r->bench);
+        fill_figures(r);
+    }
+    if (r->is_stopped) {
+        stopped(r);
+        return;
+    }
+    check_and_prove(r);
+    judge(r, is_wrong);
+}
+
+int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
+              int64_t batch)
+{
+    struct run r = { .bench     = b,
+                     .c         = c,
+                     .spec      = spec,
+                     .batch     = batch,
+                     .job       = { batch, b->mesh->D, b->mesh->M, dev_dtype(b->dev),
+                                    b->choices->form },
+                     .is_finite = true,
+                     .start     = clock_now() };
+    int rc;
+
+    c->flops_per_step = (double)batch * count_flops_train(spec);
+    if (!fits(&r))
+        return 0;
+    if (b->options->check) {
+        guard_phase("self-test");
+        TRY(verify_self_test(&c->check[0], b, spec));
+        c->checks = 1;
+    }
+    guard_phase("opening the model");
+    reset_high_water();
+    rc = setup_open(&r.setup, b, spec, batch, (uint64_t)b->options->seed);
+    if (rc == ERR_MEMORY) {
+        case_skip(c, "not enough memory for %.1f GB a rank",
+                  (double)c->memory_predicted * 1e-9);
+        return 0;
+    }
+    TRY(rc);
+    measure(&r);
+    series_free(&r.series);
+    setup_close(&r.setup);
+    return 0;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* --dry-run: what a run would compute, hold and send, from the arithmetic of src/plan.
+ */
+#include "config.h"
+
+#include "bench/dry.h"
+
+#include "bench/report.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/plan/count.h"
+#include "src/plan/predict.h"
+#include "src/plan/traffic.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { COLUMNS = 80, BATCH_PER_DATA_RANK = 8 };
+
+struct plan {
+    struct spec spec;
+    struct traffic_job job;
+    int ranks;
+    int terms;
+    struct count_term term[COUNT_TERMS];
+    struct predict_memory memory; /* of the rank with the most */
+    struct traffic_count sent[TRAFFIC_KINDS];
+    bool is_chosen; /* the mesh, for nodes like this one */
+    bool is_tight;  /* no mesh fits into them */
+};
+
+/* ---- make -------------------------------------------------------------------------- */
+
+/* The mesh: as asked for, or the one that a machine of nodes like this one would take.
+ */
+static int choose_mesh(struct plan *p, const struct options *o, const struct choices *c)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const int fill   = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
+    int rc;
+
+    if (c->D > 0 && o->ranks > 0 && (int64_t)c->D * c->M != o->ranks)
+        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %lld", c->D, c->M,
+                   (long long)c->D * c->M, (long long)o->ranks);
+    p->job.D = c->D;
+    p->job.M = c->M;
+    if (c->D > 0)
+        return 0;
+    p->is_chosen = true;
+    rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, BATCH_PER_DATA_RANK,
+                      c->dtype, c->form, fill, mem_machine());
+    if (rc != 0 && rc != ERR_MEMORY)
+        return rc;
+    p->is_tight = rc == ERR_MEMORY;
+    err_forget();
+    return 0;
+}
+
+static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
+                     const char *shape)
+{
+    *p       = (struct plan){ .job = { .dtype = c->dtype, .form = c->form } };
+    p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
+    TRY(options_make_spec(&p->spec, o, c, shape));
+    TRY(choose_mesh(p, o, c));
+    p->job.B = c->batches > 0 ? c->batch[0] : (int64_t)BATCH_PER_DATA_RANK * p->job.D;
+    TRY(spec_check_mesh(&p->spec, p->job.B, p->job.D, p->job.M));
+    p->terms = count_terms(p->term, &p->spec);
+    predict_memory(&p->memory, &p->spec, &p->job, 0, 0);
+    traffic_most(p->sent, &p->spec, &p->job);
+    return 0;
+}
+
+/* ---- print ------------------------------------------------------------------------- */
+
+static void rule(FILE *out, char c)
+{
+    for (int i = 0; i < COLUMNS; i++)
+        fputc(c, out);
+    fputc('\n', out);
+}
+
+/* 'n' with commas between its thousands. */
+static const char *grouped(char text[32], int64_t n)
+{
+    char plain[24];
+    const int length = snprintf(plain, sizeof plain, "%lld", (long long)n);
+    int used         = 0;
+
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            text[used++] = ',';
+        text[used++] = plain[i];
+    }
+    text[used] = '\0';
+    return text;
+}
+
+static void print_head(FILE *out, const struct plan *p)
+{
+    const struct spec *s = &p->spec;
+
+    rule(out, '=');
+    fprintf(out, "%s: width %lld, %lld of %lld blocks, MLP %lld, %lld heads, %s%s\n",
+            s->name, (long long)s->C, (long long)s->L, (long long)s->L_full,
+            (long long)s->F, (long long)s->H, wiring_name(s->wiring),
+            s->qk_norm ? ", QK-norm" : "");
+    fprintf(out,
+            "%lld tokens an image (%d pixels, patch %d), %s pooling, %lld classes\n",
+            (long long)s->T, s->image, s->patch, pool_name(s->pool), (long long)s->K);
+    fprintf(out, "%d %s, mesh %dx%d (data x model)%s, batch %lld, %s, %s\n", p->ranks,
+            p->ranks == 1 ? "rank" : "ranks", p->job.D, p->job.M,
+            p->is_chosen ? " chosen" : "", (long long)p->job.B,
+            dtype_name(p->job.dtype), p->job.form == CMM_PLAIN ? "plain" : "ring");
+    if (p->is_tight)
+        fprintf(
+            out,
+            "No mesh of so many ranks fits into nodes like this one; this one needs "
+            "least.\n");
+    rule(out, '=');
+}
+
+static void print_terms(FILE *out, const struct plan *p)
+{
+    const double all = count_flops_train(&p->spec);
+    char params[32];
+
+    fprintf(out, "%-16s%20s%17s%18s%9s\n", "term", "parameters", "forward GFLOP",
+            "training GFLOP", "share");
+    fprintf(out, "%-16s%20s%17s%18s%9s\n", "", "", "an image", "an image", "");
+    rule(out, '-');
+    for (int i = 0; i < p->terms; i++) {
+        const struct count_term *t = &p->term[i];
+
+        fprintf(out, "%-16s%20s%17.3f%18.3f%8.2f%%\n", t->name,
+                grouped(params, t->params), 2e-9 * t->macs, 1e-9 * t->train_flops,
+                100 * t->train_flops / all);
+    }
+    fprintf(out, "%-16s%20s%17.3f%18.3f%8.2f%%\n", "all",
+            grouped(params, count_params(&p->spec)),
+            1e-9 * count_flops_forward(&p->spec), 1e-9 * all, 100.0);
+    fprintf(out, "%-16s%20s\n\n", "block kernels",
+            grouped(params, count_params_matmul(&p->spec)));
+    fprintf(out, "Training costs %.4g FLOP a token, %.4g FLOP a step.\n\n",
+            all / (double)p->spec.T, all * (double)p->job.B);
+}
+
+static void print_memory(FILE *out, const struct plan *p)
+{
+    const struct predict_memory *m = &p->memory;
+    const struct {
+        const char *name;
+        int64_t bytes;
+    } family[] = { { "parameters", m->params },
+                   { "gradients", m->grads },
+                   { "moments", m->moments },
+                   { "kept activations", m->kept },
+                   { "working memory", m->work },
+                   { "batch", m->batch },
+                   { "all", m->total } };
+    char bytes[32];
+
+    fprintf(out, "%-16s%20s%17s\n", "memory", "bytes", "GB");
+    rule(out, '-');
+    for (size_t i = 0; i < sizeof family / sizeof family[0]; i++)
+        fprintf(out, "%-16s%20s%17.3f\n", family[i].name,
+                grouped(bytes, family[i].bytes), 1e-9 * (double)family[i].bytes);
+    fprintf(out, "\n");
+}
+
+static void print_traffic(FILE *out, const struct plan *p)
+{
+    char bytes[32], messages[32];
+
+    fprintf(out, "%-16s%20s%17s\n", "sent in a step", "bytes", "messages");
+    rule(out, '-');
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        fprintf(out, "%-16s%20s%17s\n", traffic_name[k],
+                grouped(bytes, p->sent[k].bytes),
+                grouped(messages, p->sent[k].messages));
+    fprintf(out, "\nMemory and messages are those of the rank that has most.\n\n");
+}
+
+/* ---- JSON -------------------------------------------------------------------------- */
+
+static json_t *terms_json(const struct plan *p)
+{
+    json_t *all = json_object();
+
+    for (int i = 0; i < p->terms; i++) {
+        const struct count_term *t = &p->term[i];
+        const double bytes = (double)t->params * (double)dtype_size(p->job.dtype);
+
+        json_object_set_new(all, t->name,
+                            json_pack("{sI sf sI}", "params", (json_int_t)t->params,
+                                      "flops", t->train_flops * (double)p->job.B,
+                                      "bytes", (json_int_t)bytes));
+    }
+    return all;
+}
+
+/* Parameters and FLOPs are of the whole job, the rest of the rank that has most; a
+ * term's FLOPs are those of a training step, its bytes those of its parameters.
+ */
+static json_t *plan_json(const struct plan *p)
+{
+    int64_t messages = 0, bytes = 0;
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        messages += p->sent[k].messages;
+        bytes += p->sent[k].bytes;
+    }
+    return json_pack(
+        "{si s{si si} sI sI sf sf sI sI sI so}", "ranks", p->ranks, "mesh", "D",
+        p->job.D, "M", p->job.M, "params", (json_int_t)count_params(&p->spec),
+        "params_matmul", (json_int_t)count_params_matmul(&p->spec),
+        "flops_per_image_forward", count_flops_forward(&p->spec),
+        "flops_per_token_train", count_flops_train(&p->spec) / (double)p->spec.T,
+        "bytes_per_rank", (json_int_t)p->memory.total, "messages_per_step",
+        (json_int_t)messages, "bytes_per_step", (json_int_t)bytes, "terms",
+        terms_json(p));
+}
+
+int dry_run(FILE *out, const struct options *o, const struct choices *c)
+{
+    json_t *all = json_array();
+    int rc      = 0;
+
+    for (int i = 0; i < c->shapes && rc == 0; i++) {
+        struct plan p;
+
+        rc = plan_make(&p, o, c, c->shape[i]);
+        if (rc != 0)
+            break;
+        print_head(out, &p);
+        print_terms(out, &p);
+        print_memory(out, &p);
+        print_traffic(out, &p);
+        json_array_append_new(all, plan_json(&p));
+    }
+    if (rc == 0 && o->json[0] != '\0')
+        rc = report_save(c->shapes == 1 ? json_array_get(all, 0) : all, o->json);
+    json_decref(all);
+    return rc;
+}

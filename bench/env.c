@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The reproduction header, and what is wrong with how a run was started. */
+#include "config.h"
+
+#include "bench/env.h"
+
+#include "bench/hosts.h"
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/base/version.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef BUILD_CFLAGS
+#define BUILD_CFLAGS "flags unknown"
+#endif
+
+#ifdef __OPTIMIZE__
+enum { IS_DEBUG = 0 };
+#else
+enum { IS_DEBUG = 1 };
+#endif
+
+extern char **environ;
+
+/* ---- before MPI -------------------------------------------------------------------- */
+
+int env_launcher_rank(void)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                                         "PMI_RANK", "SLURM_PROCID" };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *text = getenv(names[i]);
+
+        if (text != NULL && isdigit((unsigned char)text[0]))
+            return atoi(text);
+    }
+    return 0;
+}
+
+/* ---- describe ---------------------------------------------------------------------- */
+
+static void set_text(json_t *object, const char *name, const char *text)
+{
+    json_t *string = json_string(text); /* NULL unless UTF-8 */
+
+    json_object_set_new(object, name, string != NULL ? string : json_string("?"));
+}
+
+/* The first line of a file of the system, without its end; nothing where there is none.
+ */
+static void set_line(json_t *object, const char *name, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char line[256];
+
+    if (file == NULL)
+        return;
+    if (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        set_text(object, name, line);
+    }
+    fclose(file);
+}
+
+/* Names of what may be a secret. */
+static bool is_secret(const char *name)
+{
+    static const char *const parts[] = { "JWT", "TOKEN", "KEY", "SECRET", "PASSW" };
+
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (strstr(name, parts[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static json_t *environment(void)
+{
+    static const char *const allowed[] = {
+        "SLURM_", "OMPI_",     "PMI",
+        "MPICH_", "UCX_",      "OMP_",
+        "BLIS_",  "VITBENCH_", "CUDA_VISIBLE_DEVICES="
+    };
+    json_t *all = json_object();
+
+    for (char **env = environ; *env != NULL; env++) {
+        const char *equals = strchr(*env, '=');
+        char name[128];
+
+        if (equals == NULL || equals - *env >= (long)sizeof name)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(equals - *env), *env);
+        for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
+            if (!is_secret(name) && strncmp(*env, allowed[i], strlen(allowed[i])) == 0)
+                set_text(all, name, equals + 1);
+        }
+    }
+    set_line(all, "governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    set_line(all, "huge pages", "/sys/kernel/mm/transparent_hugepage/enabled");
+    return all;
+}
+
+static json_t *build(void)
+{
+    json_t *all = json_object();
+    char compiler[128];
+
+#ifdef __clang__
+    snprintf(compiler, sizeof compiler, "%s", __VERSION__);
+#else
+    snprintf(compiler, sizeof compiler, "gcc %s", __VERSION__);
+#endif
+    set_text(all, "compiler", compiler);
+    set_text(all, "flags", BUILD_CFLAGS);
+    set_text(all, "version", version_text());
+    set_text(all, "git", version_git());
+    json_object_set_new(all, "debug", json_boolean(IS_DEBUG));
+#ifdef _OPENMP
+    json_object_set_new(all, "openmp", json_true());
+#else
+    json_object_set_new(all, "openmp", json_false());
+#endif
+    return all;
+}
+
+/* "Open MPI v4.1.4" from the paragraph that the library has to say. */
+static json_t *mpi_version(void)
+{
+    char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length, used = 0;
+
+    TRY_MPI(MPI_Get_library_version(text, &length));
+    text[strcspn(text, ",\n")] = '\0';
+    for (const char *c = text; *c != '\0'; c++) {
+        if (!isspace((unsigned char)*c))
+            text[used++] = *c;
+        else if (used > 0 && text[used - 1] != ' ')
+            text[used++] = ' ';
+    }
+    text[used] = '\0';
+    return json_string(text);
+}
+
+static json_t *libraries(const struct dev *dev)
+{
+    json_t *all = json_object();
+
+    set_text(all, dev_name(dev), dev_about(dev));
+    set_text(all, "Jansson", JANSSON_VERSION);
+    return all;
+}
+
+/* The names of all ranks' hosts, compressed, on rank 0; NULL on the others. */
+static json_t *hosts(struct mesh *mesh)
+{
+    char own[HOST_NAME]   = "";
+    char(*all)[HOST_NAME] = NULL;
+    json_t *names;
+
+    snprintf(own, sizeof own, "%s", log_host());
+    if (mesh->rank == 0)
+        all = mem_new((size_t)mesh->size, HOST_NAME);
+    TRY_MPI(MPI_Gather(own, HOST_NAME, MPI_CHAR, all, HOST_NAME, MPI_CHAR, 0,
+                       mesh->comm[AXIS_ALL]));
+    if (mesh->rank != 0)
+        return NULL;
+    names = hosts_compress(all, mesh->size);
+    mem_free(all);
+    return names;
+}
+
+void env_describe(struct result *r, struct mesh *mesh, struct dev *dev)
+{
+    json_t *names    = hosts(mesh);
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (r == NULL)
+        return;
+    r->D      = mesh->D;
+    r->M      = mesh->M;
+    r->ranks  = mesh->size;
+    r->env    = environment();
+    r->build  = build();
+    r->system = json_pack("{so so sI sI sn so so}", "hosts", names, "cpu",
+                          json_string(dev_hardware(dev)), "cores",
+                          (json_int_t)(cores > 0 ? cores : 1), "memory_bytes",
+                          (json_int_t)mem_machine(), "gpu", "mpi", mpi_version(),
+                          "libraries", libraries(dev));
+    if (r->system == NULL)
+        die("the system's names are not UTF-8");
+}
+
+/* ---- warn -------------------------------------------------------------------------- */
+
+/* What a warning says of the first rank that it is true of. */
+struct culprit {
+    char host[HOST_NAME];
+    int rank, threads;
+    struct node node;
+};
+
+/* The first rank where 'is_true', to all; false if there is none. */
+static bool find_first(struct culprit *c, struct mesh *mesh, bool is_true)
+{
+    int first, rank = is_true ? mesh->rank : INT_MAX;
+
+    TRY_MPI(MPI_Allreduce(&rank, &first, 1, MPI_INT, MPI_MIN, mesh->comm[AXIS_ALL]));
+    if (first == INT_MAX)
+        return false;
+    TRY_MPI(MPI_Bcast(c, sizeof *c, MPI_BYTE, first, mesh->comm[AXIS_ALL]));
+    return true;
+}
+
+void env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
+              const struct node *n)
+{
+    struct culprit own = { .rank    = mesh->rank,
+                           .threads = dev_threads(dev),
+                           .node    = *n };
+    struct culprit c;
+    bool is_said;
+
+    snprintf(own.host, sizeof own.host, "%s", log_host());
+
+    c       = own;
+    is_said = find_first(&c, mesh, n->is_doubled || n->ranks > n->cores_all);
+    if (is_said && r != NULL && c.node.is_doubled)
+        result_warn(r,
+                    "rank %d on %s is bound to the same single core as another rank: "
+                    "start with --bind-to core, or none",
+                    c.rank, c.host);
+    else if (is_said && r != NULL)
+        result_warn(r, "%d ranks share %d %s on %s: times mean little", c.node.ranks,
+                    c.node.cores_all, c.node.cores_all == 1 ? "core" : "cores", c.host);
+
+    c = own;
+    if (find_first(&c, mesh, n->cores == 1 && own.threads > 1) && r != NULL)
+        result_warn(r,
+                    "rank %d on %s has %d threads but is bound to one core: start with "
+                    "--bind-to none, or with more cores a rank",
+                    c.rank, c.host, c.threads);
+
+    c = own;
+    if (!is_said && find_first(&c, mesh, own.threads * n->sharers > n->cores) &&
+        r != NULL)
+        result_warn(r,
+                    "%d %s with %d %s each share %d %s on %s: more threads than cores",
+                    c.node.sharers, c.node.sharers == 1 ? "rank" : "ranks", c.threads,
+                    c.threads == 1 ? "thread" : "threads", c.node.cores,
+                    c.node.cores == 1 ? "core" : "cores", c.host);
+
+    if (IS_DEBUG && r != NULL)
+        result_warn(r, "built without optimisation: times mean nothing");
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a reader needs to repeat or distrust a run: build, system, environment. */
+#ifndef BENCH_ENV_H
+#define BENCH_ENV_H
+
+#include "bench/node.h"
+#include "bench/result.h"
+#include "mesh/mesh.h"
+#include "src/dev/dev.h"
+
+/* Fill r->env (allow-listed variables alone: SLURM_*, OMPI_*, PMI*, MPICH_*, UCX_*,
+ * OMP_*, BLIS_*, VITBENCH_*, CUDA_VISIBLE_DEVICES; and what the system says of the
+ * clock's governor and of huge pages), r->build (compiler, flags, debug or not),
+ * r->system (hosts, CPU, cores, memory, MPI, libraries), and the mesh.  'r' is NULL on
+ * ranks other than 0.  Collective over 'mesh'.
+ */
+void env_describe(struct result *r, struct mesh *mesh, struct dev *dev);
+
+/* Warnings that save a run: two ranks on one core, one core bound for a rank that has
+ * more threads, more threads than cores, a debug build.  Each is said once, for the
+ * first rank that it is true of.  Collective over 'mesh'.
+ */
+void env_warn(struct result *r, struct mesh *mesh, struct dev *dev, const struct node *n);
+
+/* The rank as the launcher says it before MPI_Init, 0 where there is none. */
+int env_launcher_rank(void);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the ranks of a node share: its cores and its memory.  Found before the mesh,
+ * which is chosen by it.
+ */
+#ifndef BENCH_NODE_H
+#define BENCH_NODE_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct node {
+    int     ranks;      /* on this rank's node */
+    int     ranks_most; /* on the fullest node */
+    int64_t bytes;      /* that the ranks of a node may use together, the least of all nodes */
+    int     cores;      /* that this rank may run on; threads of one core count once */
+    int     sharers;    /* ranks of the node that may run on any of these, and this one */
+    int     cores_all;  /* that some rank of the node may run on */
+    bool    is_doubled; /* bound to a single core, as another rank is to the same */
+};
+
+/* Collective over 'comm', which holds all ranks. */
+void node_find(struct node *n, MPI_Comm comm);
+
+/* Threads that this rank gets: its share of the cores that it may run on, at least 1.
+ */
+int node_threads(const struct node *n);
+
+#endif

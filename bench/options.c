@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The options of vitbench, one row each: parsing, help, the startup echo, the JSON dump
+ * and a config file all come from here.  A value that this version refuses says so in
+ * its row; choices.c refuses it.
+ */
+#include "config.h"
+
+#include "bench/options.h"
+
+#include <stddef.h>
+
+#define AT(field)   .offset = offsetof(struct options, field)
+#define TEXT(field) AT(field), .size = sizeof((struct options *)0)->field
+
+#define TITLE(text)                                                                    \
+    {                                                                                  \
+        .name = text, .type = OPT_TITLE                                                \
+    }
+
+const struct opt options_table[] = {
+    TITLE("What is run"),
+    { "shape", OPT_TEXT, NULL, "NAME[,..]|C/L/F/H",
+      "shapes by name (--list-shapes) or as width/depth/mlp/heads; without it the "
+      "default "
+      "run: 22B, So400m, So150m, 608/10/928/16",
+      TEXT(shape) },
+    { "layers", OPT_INT, NULL, "N", "run a slice of N blocks; 0: all of the shape",
+      AT(layers), .max = 10000 },
+    { "wiring", OPT_CHOICE, "auto", "auto|parallel|sequential",
+      "attention and MLP side by side or one after the other; auto: by shape",
+      AT(wiring) },
+    { "qk-norm", OPT_CHOICE, "auto", "auto|on|off",
+      "normalise queries and keys in every head; auto: by shape", AT(qk_norm) },
+    { "gelu", OPT_CHOICE, "tanh", "tanh|exact", "form of GELU", AT(gelu) },
+    { "pool", OPT_CHOICE, "map", "map|gap|cls",
+      "attention pooling, mean over tokens, or class token", AT(pool) },
+    { "image", OPT_INT, "224", "PIXELS", "side of an image", AT(image), .min = 1,
+      .max = 10000 },
+    { "patch", OPT_INT, NULL, "PIXELS",
+      "side of a patch; 0: by shape (14; 16 for mu, Ti, S, M, B, L)", AT(patch),
+      .max = 10000 },
+    { "classes", OPT_INT, "1000", "K", "classes of the classifier", AT(classes),
+      .min = 1, .max = 1e6 },
+    { "loss", OPT_CHOICE, "sigmoid", "sigmoid|softmax", "form of cross-entropy",
+      AT(loss) },
+    { "optimizer", OPT_CHOICE, "adamw", "adamw|adafactor|sgd",
+      "what updates the parameters; only adamw is in this version", AT(optimizer) },
+
+    TITLE("Where it runs"),
+    { "mesh", OPT_TEXT, "auto", "DxM|auto",
+      "data ranks by model ranks; auto: the fewest model ranks with which it fits",
+      TEXT(mesh) },
+    { "device", OPT_CHOICE, "auto", "auto|cpu:ref|cpu:blis|cpu:onednn|cuda",
+      "what computes; cpu:onednn and cuda are not in this version", AT(device) },
+    { "dtype", OPT_CHOICE, "auto", "auto|f64|f32|bf16|bf16:emulate",
+      "number format, f32 on CPUs; bf16 is not in this version", AT(dtype) },
+    { "threads", OPT_INT, NULL, "N",
+      "threads of a rank; 0: its share of the cores that it may run on", AT(threads),
+      .max = 4096 },
+
+    TITLE("How it runs"),
+    { "overlap", OPT_CHOICE, "auto", "auto|plain|ring|bidir",
+      "how messages and products are brought together; auto: ring; bidir is not in "
+      "this "
+      "version",
+      AT(overlap) },
+    { "progress", OPT_CHOICE, "auto", "auto|poll|thread|none",
+      "who moves messages during products; auto: poll; thread is not in this version",
+      AT(progress) },
+    { "param-shard", OPT_CHOICE, "none", "none|full",
+      "cut parameters over the data axis; full is not in this version",
+      AT(param_shard) },
+    { "remat", OPT_CHOICE, "none", "none|block",
+      "recompute blocks in backward; block is not in this version", AT(remat) },
+    { "micro-batches", OPT_INT, "1", "N",
+      "passes that add to one update; more than 1 is not in this version",
+      AT(micro_batches), .min = 1, .max = 1e6 },
+    { "tune", OPT_FLAG, "true", NULL,
+      "let timing at the start choose between equal ways; this version has one of each",
+      AT(tune) },
+    { "ring-wire", OPT_CHOICE, "auto", "auto|bf16|f32",
+      "format of partial sums in bf16 runs; not in this version", AT(ring_wire) },
+    { "grad-wire", OPT_CHOICE, "auto", "auto|f32|bf16",
+      "format of gradients on the wire in bf16 runs; not in this version",
+      AT(grad_wire) },
+    { "tf32", OPT_FLAG, NULL, NULL, "TF32 products; needs a GPU, not in this version",
+      AT(tf32) },
+    { "deterministic", OPT_FLAG, NULL, NULL,
+      "the same bits in every run on the same mesh; CPU runs always do",
+      AT(deterministic) },
+
+    TITLE("What is measured"),
+    { "case", OPT_TEXT, "step", "step,block,gemm,coll,cmm,machine",
+      "what to time: training steps, single blocks, products, collectives, collective "
+      "products, the machine itself; data and ckpt are not in this version",
+      TEXT(cases) },
+    { "batch", OPT_TEXT, NULL, "N[,..]",
+      "images in the global batch; default 8 for every data rank, fewer if they do not "
+      "fit",
+      TEXT(batch) },
+    { "steps", OPT_INT, NULL, "N", "timed steps, exactly; 0: as --seconds says",
+      AT(steps), .max = 1 << 20 },
+    { "seconds", OPT_REAL, "10", "S", "time steps for this long, at least 3",
+      AT(seconds), .max = 1e7 },
+    { "warmup", OPT_INT, "2", "N",
+      "steps before the timed ones; the default run takes 1", AT(warmup), .max = 1e6 },
+    { "check", OPT_FLAG, "true", NULL,
+      "verify what was computed; steps without it are never VALID", AT(check) },
+    { "require-mfu", OPT_TEXT, NULL, "PCT|spec:PCT",
+      "fail below this MFU in per cent of the measured (or the data sheet's) peak",
+      TEXT(require_mfu) },
+    { "require-overlap", OPT_TEXT, NULL, "PCT",
+      "fail below this hidden share of messages; not in this version",
+      TEXT(require_overlap) },
+    { "profile", OPT_FLAG, NULL, NULL, "time every operation; not in this version",
+      AT(profile) },
+    { "official", OPT_FLAG, NULL, NULL,
+      "a run to publish: 600 seconds and a quarter of the memory", AT(official) },
+    { "sizes", OPT_TEXT, NULL, "START:STOP:FACTOR",
+      "bytes of the collectives of --case=coll; K, M, G allowed", TEXT(sizes) },
+    { "compare", OPT_TEXT, NULL, "OLD.json",
+      "compare with an earlier run; not in this version", TEXT(compare) },
+    { "stall-timeout", OPT_REAL, "300", "S",
+      "end the run when no message moves for this long; 0: never", AT(stall_timeout),
+      .max = 1e7 },
+    { "seed", OPT_INT, "0", "N", "of all random numbers", AT(seed), .max = 1e15 },
+
+    TITLE("What is written"),
+    { "json", OPT_TEXT, NULL, "FILE", "write the whole result as one JSON object",
+      TEXT(json) },
+    { "jsonl", OPT_TEXT, NULL, "FILE", "write one line of JSON a step", TEXT(jsonl) },
+    { "trace", OPT_TEXT, NULL, "FILE", "write a time line; not in this version",
+      TEXT(trace) },
+    { "machine-out", OPT_TEXT, NULL, "FILE", "write what --case=machine measured",
+      TEXT(machine_out) },
+    { "progress-report", OPT_REAL, NULL, "SECONDS",
+      "say on stderr how far it is, this often; 0: never", AT(progress_report),
+      .max = 1e6 },
+
+    TITLE("Planning"),
+    { "dry-run", OPT_ACTION, NULL, NULL,
+      "print parameters, FLOPs, memory, messages and bytes; run nothing", AT(dry_run) },
+    { "ranks", OPT_INT, NULL, "N", "plan for N ranks (with --dry-run)", AT(ranks),
+      .max = 1e7 },
+    { "machine", OPT_TEXT, NULL, "FILE|NAME",
+      "a machine file to predict times with; not in this version", TEXT(machine) },
+
+    TITLE("Help; these run nothing and need no mpirun"),
+    { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
+      AT(list_shapes) },
+    { "print-config", OPT_ACTION, NULL, NULL,
+      "print all options as a file that --config reads", AT(print_config) },
+    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
+      TEXT(config) },
+    { "schema", OPT_ACTION, NULL, NULL, "print the JSON schema of --json", AT(schema) },
+    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
+    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
+};
+
+const int options_count = sizeof options_table / sizeof options_table[0];
+
+int options_read(struct opts *opts, struct options *o, int argc, char **argv)
+{
+    int rc = opts_parse(opts, options_table, options_count, o, argc, argv);
+
+    if (rc == 0 && o->official && !opts_is_given(opts, "seconds"))
+        rc = opts_set(opts, "seconds", "600", FROM_PROGRAM);
+    if (rc == 0 && o->shape[0] == '\0' && !o->official &&
+        !opts_is_given(opts, "warmup"))
+        rc = opts_set(opts, "warmup", "1", FROM_PROGRAM);
+    return rc;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The options of vitbench: one row each, in options.c.  A plain struct, so that rank 0
+ * parses and sends the bytes to all.
+ */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include "src/base/opts.h"
+#include "src/plan/spec.h"
+#include "src/plan/traffic.h"
+
+#include <stdbool.h>
+
+enum device_choice {
+    DEVICE_AUTO,
+    DEVICE_CPU_REF,
+    DEVICE_CPU_BLIS,
+    DEVICE_CPU_ONEDNN,
+    DEVICE_CUDA
+};
+enum dtype_choice {
+    DTYPE_CHOICE_AUTO,
+    DTYPE_CHOICE_F64,
+    DTYPE_CHOICE_F32,
+    DTYPE_CHOICE_BF16,
+    DTYPE_CHOICE_EMULATE
+};
+enum progress_choice {
+    PROGRESS_CHOICE_AUTO,
+    PROGRESS_CHOICE_POLL,
+    PROGRESS_CHOICE_THREAD,
+    PROGRESS_CHOICE_NONE
+};
+enum { OPTIONS_BATCHES = 16, OPTIONS_SHAPES = 16 };
+
+struct options {
+    /* what */
+    char    shape[256]; /* names or C/L/F/H, comma-separated; empty: the default run */
+    int64_t layers;
+    int     wiring, qk_norm, gelu, pool, loss, optimizer; /* choices; wiring and qk_norm
+                                                             have "auto" as choice 0 */
+    int64_t image, patch, classes;
+    /* where */
+    char    mesh[32]; /* "DxM" or "auto" */
+    int     device, dtype;
+    int64_t threads;
+    /* how */
+    int     overlap, progress, param_shard, remat;
+    int64_t micro_batches;
+    bool    tune;
+    int     ring_wire, grad_wire;
+    bool    tf32, deterministic;
+    /* measure */
+    char    cases[128], batch[128];
+    int64_t steps, warmup;
+    double  seconds;
+    bool    check;
+    char    require_mfu[32], require_overlap[32];
+    bool    profile, official;
+    char    sizes[64], compare[1024];
+    double  stall_timeout;
+    int64_t seed;
+    /* output */
+    char    json[1024], jsonl[1024], trace[1024], machine_out[1024];
+    double  progress_report;
+    /* plan */
+    bool    dry_run;
+    int64_t ranks;
+    char    machine[1024];
+    /* help */
+    bool    list_shapes, print_config, schema, help, version;
+    char    config[1024];
+};
+
+extern const struct opt options_table[];
+extern const int        options_count;
+
+/* Parse into 'o' and let the program set what follows from the rest (a default run
+ * takes one warm-up step, an official one 600 seconds).  Returns 0 or ERR_USAGE; the
+ * rows of the command line alone (--help, --dry-run, ..) hold also after a failure.
+ */
+int options_read(struct opts *opts, struct options *o, int argc, char **argv);
+
+/* The few options that need more than a row: lists, "DxM", combinations that are
+ * refused (what this version does not do says so in a sentence).  Returns 0 or
+ * ERR_USAGE.
+ */
+struct choices {
+    int           shapes;
+    char          shape[OPTIONS_SHAPES][32];
+    bool          is_default_run; /* no shape was named */
+    int           batches;        /* 0: the default rule */
+    int64_t       batch[OPTIONS_BATCHES];
+    int           D, M;           /* 0: auto */
+    enum dtype    dtype;
+    const char   *device;         /* for dev_open() */
+    enum cmm_form form;           /* auto resolved: ring */
+    unsigned      cases;          /* a bit for every enum case_id */
+    double        require_mfu;    /* per cent, 0: none */
+    bool          require_mfu_spec;
+    int64_t       size_first, size_last; /* --sizes, bytes; 0: the case's own */
+    double        size_factor;           /* above 1 */
+};
+int options_resolve(struct choices *c, const struct options *o);
+
+/* The model options for one shape; and its model, where --layers of a default run is
+ * the most, for the shapes that have so many.
+ */
+struct spec_options options_spec(const struct options *o, const char *shape);
+int options_make_spec(struct spec *s, const struct options *o, const struct choices *c,
+                      const char *shape);
+
+#endif

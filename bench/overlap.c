@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The proof of overlap.  In each round, in turn:
+ *
+ *   run      a step as it is
+ *   muted    for each kind of traffic, a step without these messages
+ *   empty    a step without any message and without the device's arithmetic: what the
+ *            host does
+ *   alone    for each kind, the same with these messages; the difference is their time
+ *
+ * Differences are taken within a round, so that a drift of the clock cancels; a median
+ * and its interval over the rounds are reported.
+ */
+#include "config.h"
+
+#include "bench/overlap.h"
+
+#include "src/base/clock.h"
+#include "src/base/mem.h"
+
+#include <math.h>
+
+enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21 };
+
+/* Below this share of a step, or this many times the spread, a kind is too small. */
+#define SMALLEST_SHARE  0.05
+#define SMALLEST_SPREAD 2.0
+
+struct round {
+    double run, empty, muted[TRAFFIC_KINDS], alone[TRAFFIC_KINDS];
+};
+
+enum { ROUND_TIMES = sizeof(struct round) / sizeof(double) };
+
+/* ---- rounds ---------------------------------------------------------------------- */
+
+static double time_step(struct bench *b, struct step *step)
+{
+    struct step_result ignored;
+    double start;
+
+    coll_barrier(b->mesh);
+    start = clock_now();
+    step_run(step, 1.0, &ignored);
+    guard_alive();
+    return clock_now() - start;
+}
+
+static void mute_all(struct mesh *mesh, bool is_muted)
+{
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        mesh_mute(mesh, k, is_muted);
+}
+
+static void run_round(struct round *round, struct bench *b, struct step *step,
+                      const bool has_traffic[TRAFFIC_KINDS])
+{
+    round->run = time_step(b, step);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (!has_traffic[k])
+            continue;
+        mesh_mute(b->mesh, k, true);
+        round->muted[k] = time_step(b, step);
+        mesh_mute(b->mesh, k, false);
+    }
+    dev_mute(b->dev, true);
+    mute_all(b->mesh, true);
+    round->empty = time_step(b, step);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (!has_traffic[k])
+            continue;
+        mesh_mute(b->mesh, k, false);
+        round->alone[k] = time_step(b, step);
+        mesh_mute(b->mesh, k, true);
+    }
+    mute_all(b->mesh, false);
+    dev_mute(b->dev, false);
+}
+
+/* As many as the time that is left allows; the same on all ranks. */
+static int choose_rounds(struct bench *b, int kinds, double step_s, double spent)
+{
+    const double cost = (1.5 + kinds) * step_s; /* steps without arithmetic are short */
+    const double left = b->budget_s > 0 ? b->budget_s - spent : b->options->seconds;
+    const double n    = coll_smallest(b->mesh, AXIS_ALL, left / cost);
+
+    return (int)fmin(fmax(n, b->is_quick ? 1 : FEWEST_ROUNDS), MOST_ROUNDS);
+}
+
+/* ---- figures --------------------------------------------------------------------- */
+
+/* Median and interval of 'n' differences; sorts them.  The interval is between the
+ * order statistics that hold the median in 95 of 100 cases, or the extremes of a few.
+ * One difference alone takes its interval from the 'spread' of the timed steps.
+ */
+static void interval(double *median, double *lo, double *hi, double *x, int n,
+                     double spread)
+{
+    const int out = (int)fmax(0, floor(n / 2.0 - 0.98 * sqrt(n)));
+    struct stat s;
+
+    stat_of(&s, x, n, 0);
+    *median = s.median;
+    *lo     = n > 1 ? x[out] : x[0] - spread;
+    *hi     = n > 1 ? x[n - 1 - out] : x[0] + spread;
+}
+
+static double spread_of(const struct stat *timed)
+{
+    return (isnan(timed->p5) ? timed->max - timed->min : timed->p95 - timed->p5) / 2;
+}
+
+bool overlap_is_by_cores(struct bench *b, enum traffic kind)
+{
+    static const enum axis axis_of[TRAFFIC_KINDS] = {
+        [ACT_GATHER] = AXIS_MODEL,  [ACT_SCATTER] = AXIS_MODEL,
+        [PARAM_GATHER] = AXIS_DATA, [GRAD_SCATTER] = AXIS_DATA,
+        [REDUCE] = AXIS_ALL,
+    };
+    const MPI_Comm all = b->mesh->comm[axis_of[kind]];
+    MPI_Comm node;
+    int size;
+
+    TRY_MPI(MPI_Comm_split_type(all, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+    TRY_MPI(MPI_Comm_size(node, &size));
+    TRY_MPI(MPI_Comm_free(&node));
+    return dev_is_host(b->dev) &&
+           coll_smallest(b->mesh, AXIS_ALL,
+                         size == mesh_axis_size(b->mesh, axis_of[kind])) > 0;
+}
+
+/* Seconds alone and exposed of kind 'k'. */
+static void fill_times(struct comm *c, const struct round *round, int rounds, int k,
+                       double spread)
+{
+    double *x = mem_new((size_t)rounds, sizeof *x);
+    struct stat s;
+
+    for (int i = 0; i < rounds; i++)
+        x[i] = fmax(round[i].alone[k] - round[i].empty, 0);
+    stat_of(&s, x, rounds, 0);
+    c->alone_s = s.median;
+    for (int i = 0; i < rounds; i++)
+        x[i] = round[i].run - round[i].muted[k];
+    interval(&c->exposed_s, &c->exposed_lo, &c->exposed_hi, x, rounds, spread);
+    mem_free(x);
+}
+
+double overlap_share(double alone, double exposed, double compute)
+{
+    return fmin(fmax((alone - exposed) / fmin(alone, compute), 0), 1);
+}
+
+/* What part was hidden, or why this cannot be told; 'compute' is what may hide it. */
+static void fill_hidden(struct comm *c, double compute, double step_s, bool is_by_cores)
+{
+    const double spread = (c->exposed_hi - c->exposed_lo) / 2;
+
+    c->hidden    = overlap_share(c->alone_s, c->exposed_s, compute);
+    c->hidden_lo = overlap_share(c->alone_s, c->exposed_hi, compute);
+    c->hidden_hi = overlap_share(c->alone_s, c->exposed_lo, compute);
+    if (is_by_cores)
+        c->kind = HIDDEN_CORES;
+    else if (c->alone_s < fmax(SMALLEST_SHARE * step_s, SMALLEST_SPREAD * spread) ||
+             compute <= 0)
+        c->kind = HIDDEN_SMALL;
+    else
+        c->kind = HIDDEN_VALUE;
+}
+
+void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
+                     struct step *step, const struct stat *timed, double spent)
+{
+    bool has_traffic[TRAFFIC_KINDS];
+    struct round *round;
+    int kinds      = 0, rounds;
+    double compute = timed->median;
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        has_traffic[k] = comm[k].messages > 0;
+        comm[k].kind   = HIDDEN_NONE;
+        kinds += has_traffic[k];
+    }
+    if (kinds == 0)
+        return;
+    rounds = choose_rounds(b, kinds, timed->median, spent);
+    round  = mem_new((size_t)rounds, sizeof *round);
+    for (int i = 0; i < rounds; i++)
+        run_round(&round[i], b, step, has_traffic);
+    bench_slowest((double *)round, rounds * ROUND_TIMES, b->mesh);
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (!has_traffic[k])
+            continue;
+        fill_times(&comm[k], round, rounds, k, spread_of(timed));
+        compute -= fmax(comm[k].exposed_s, 0);
+    }
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (has_traffic[k])
+            fill_hidden(&comm[k], compute, timed->median, overlap_is_by_cores(b, k));
+    }
+    mem_free(round);
+}

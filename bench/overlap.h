@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Proof of overlap, by kind of traffic: exposed = T(step as run) - T(the same step with
+ * these messages taken out); alone = T(the messages with the arithmetic taken out);
+ * hidden = (alone - exposed) / min(alone, the compute that may hide it).
+ */
+#ifndef BENCH_OVERLAP_H
+#define BENCH_OVERLAP_H
+
+#include "bench/case.h"
+
+/* Fill the times of 'comm'; bytes and messages stay.  Must come last: results and state
+ * of 'step' are worthless afterwards.  Steps of all sorts alternate, in as many rounds
+ * as fit into the case's budget, of which 'spent' seconds are gone, by the step time in
+ * 'timed'; at least one.  Collective.
+ */
+void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
+                     struct step *step, const struct stat *timed, double spent);
+
+/* What part of 'alone' seconds of messages is hidden when 'exposed' of them show,
+ * beside 'compute' seconds of arithmetic: 0 .. 1.
+ */
+double overlap_share(double alone, double exposed, double compute);
+
+/* True where messages of this kind are moved by the cores that compute: all ranks of
+ * its axis share memory, everywhere.  There is nothing to hide them behind.
+ * Collective.
+ */
+bool overlap_is_by_cores(struct bench *b, enum traffic kind);
+
+#endif

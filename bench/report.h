@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The writers of a result. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "bench/options.h"
+#include "bench/result.h"
+
+#include <stdio.h>
+
+/* Text, in pieces, as the run goes: banner with the reproduction header and the
+ * resolved options; each case when it is done; the closing lines.  80 columns.
+ */
+void report_banner(FILE *out, const struct result *r, const struct opts *o);
+void report_case(FILE *out, const struct result *r, const struct case_result *c);
+void report_end(FILE *out, const struct result *r);
+
+/* The whole result as one JSON object (schema.json); the caller owns the reference. */
+json_t *report_json(const struct result *r);
+
+/* Write it to 'path', through a temporary name beside it: 0 or ERR_IO.  report_save()
+ * does the same with any JSON.
+ */
+int report_write(const struct result *r, const char *path);
+int report_save(json_t *json, const char *path);
+
+/* Make sure, before anything is timed, that 'path' can be written: 0 or ERR_IO. */
+int report_probe(const char *path);
+
+/* Where the JSON schema's text is compiled in. */
+extern const char report_schema[];
+
+/* --jsonl: one line a step, flushed, so that a run that dies leaves what it did. 'path'
+ * is emptied; an empty 'path' gives a NULL that the others accept and ignore.  Returns
+ * 0 or ERR_IO.  Rank 0 alone.
+ */
+struct jsonl;
+int  report_jsonl_open(struct jsonl **j, const char *path);
+void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
+                       double loss, double grad_norm, double tokens_per_s,
+                       double mfu_measured);
+void report_jsonl_close(struct jsonl **j);
+
+#endif

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The result as JSON, as schema.json has it: every field is always there, null where
+ * there is nothing to say.
+ */
+#include "config.h"
+
+#include "bench/report.h"
+
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/base/version.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SCHEMA_VERSION = 1 };
+
+/* ---- values ------------------------------------------------------------------------ */
+
+/* NaN and infinity have no JSON. */
+static json_t *real(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *positive(double x)
+{
+    return x > 0 ? real(x) : json_null();
+}
+
+/* Text of any origin: bytes that are not UTF-8 become question marks. */
+static json_t *text(const char *bytes)
+{
+    json_t *string = json_string(bytes);
+    char plain[4096];
+
+    if (string != NULL)
+        return string;
+    snprintf(plain, sizeof plain, "%s", bytes);
+    for (char *c = plain; *c != '\0'; c++)
+        *c = *c & 0x80 ? '?' : *c;
+    return json_string(plain);
+}
+
+static json_t *status_json(enum status s)
+{
+    static const char *const name[] = { [STATUS_PASS]       = "pass",
+                                        [STATUS_FAIL]       = "fail",
+                                        [STATUS_SKIP]       = "skip",
+                                        [STATUS_INCOMPLETE] = "fail" };
+
+    return json_string(name[s]);
+}
+
+/* ---- a case ------------------------------------------------------------------------ */
+
+static json_t *shape_json(const struct spec *s)
+{
+    if (s->C == 0)
+        return json_null();
+    return json_pack("{sI sI sI sI si si sI sI ss ss sb}", "width", (json_int_t)s->C,
+                     "depth", (json_int_t)s->L_full, "mlp", (json_int_t)s->F, "heads",
+                     (json_int_t)s->H, "image", s->image, "patch", s->patch, "tokens",
+                     (json_int_t)s->T, "classes", (json_int_t)s->K, "pool",
+                     pool_name(s->pool), "wiring", wiring_name(s->wiring), "qk_norm",
+                     s->qk_norm);
+}
+
+static json_t *steps_json(const struct stat *s)
+{
+    if (s->n < 1)
+        return json_null();
+    return json_pack("{si si so so so so so so}", "n", s->n, "warmup", s->warmup,
+                     "median", real(s->median), "p5", real(s->p5), "p95", real(s->p95),
+                     "min", real(s->min), "max", real(s->max), "cv", real(s->cv));
+}
+
+static json_t *extrapolated_json(const struct case_result *c)
+{
+    if (c->spec.L == c->spec.L_full || isnan(c->full_step_s))
+        return json_null();
+    return json_pack("{so so}", "step_s", real(c->full_step_s), "tokens_per_s",
+                     real(c->full_tokens_per_s));
+}
+
+static json_t *comm_json(const struct case_result *c)
+{
+    json_t *all = json_object();
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        const struct comm *t = &c->comm[k];
+        const bool is_timed  = t->kind != HIDDEN_NONE;
+
+        json_object_set_new(
+            all, traffic_name[k],
+            json_pack("{sI sI so so so}", "bytes", (json_int_t)t->bytes, "messages",
+                      (json_int_t)t->messages, "alone_s",
+                      is_timed ? real(t->alone_s) : json_null(), "exposed_s",
+                      is_timed ? real(t->exposed_s) : json_null(), "hidden",
+                      t->kind == HIDDEN_VALUE ? real(t->hidden) : json_null()));
+    }
+    return all;
+}
+
+static json_t *checks_json(const struct case_result *c)
+{
+    json_t *all = json_array();
+
+    for (int i = 0; i < c->checks; i++)
+        json_array_append_new(all,
+                              json_pack("{so so so so}", "name", text(c->check[i].name),
+                                        "residual", real(c->check[i].residual),
+                                        "threshold", real(c->check[i].threshold),
+                                        "status", status_json(c->check[i].status)));
+    return all;
+}
+
+static json_t *ranks_json(const struct case_result *c)
+{
+    json_t *slowest = json_array();
+
+    if (c->slow_ranks == 0) {
+        json_decref(slowest);
+        return json_null();
+    }
+    for (int i = 0; i < c->slow_ranks; i++)
+        json_array_append_new(slowest,
+                              json_pack("{si so so}", "rank", c->slowest[i].rank,
+                                        "host", text(c->slowest[i].host), "seconds",
+                                        real(c->slowest[i].seconds)));
+    return json_pack("{so so so so}", "min", real(c->compute_min), "median",
+                     real(c->compute_median), "max", real(c->compute_max), "slowest",
+                     slowest);
+}
+
+static json_t *rows_json(const struct case_result *c)
+{
+    json_t *all = json_array();
+
+    for (int i = 0; i < c->rows; i++) {
+        const struct row *w = &c->row[i];
+
+        json_array_append_new(
+            all,
+            json_pack("{so sI s[III] so so so so so so so so}", "name", text(w->name),
+                      "size", (json_int_t)w->size, "shape", (json_int_t)w->shape[0],
+                      (json_int_t)w->shape[1], (json_int_t)w->shape[2], "seconds",
+                      real(w->seconds), "rate", positive(w->rate), "algbw",
+                      positive(w->algbw), "busbw", positive(w->busbw), "hidden",
+                      real(w->hidden), "error", real(w->error), "threshold",
+                      real(w->threshold), "status", status_json(w->status)));
+    }
+    return all;
+}
+
+static json_t *case_json(const struct result *r, const struct case_result *c)
+{
+    const bool has_run   = c->status != STATUS_SKIP;
+    const bool has_steps = has_run && c->steps.n > 0;
+    const bool has_shape = c->spec.C > 0;
+    json_t *all          = json_pack(
+                 "{so so sI sI sI ss so so so so so so}", "case", text(c->name), "shape",
+                 shape_json(&c->spec), "layers_run", (json_int_t)c->spec.L, "layers_full",
+                 (json_int_t)c->spec.L_full, "batch", (json_int_t)c->batch, "dtype",
+                 dtype_name(c->dtype), "device", text(c->device), "overlap", text(c->overlap),
+                 "progress", text(c->progress), "param_shard", text(c->param_shard), "status",
+                 status_json(c->status), "reason",
+        c->reason[0] != '\0' ? text(c->reason) : json_null());
+    json_t *figures = json_pack(
+        "{so so so so so so so so}", "steps", steps_json(&c->steps), "tokens_per_s",
+        has_steps ? real(c->tokens_per_s) : json_null(), "tokens_per_s_rank",
+        has_steps && r->ranks > 0 ? real(c->tokens_per_s / r->ranks) : json_null(),
+        "flops_per_step", positive(c->flops_per_step), "mfu_spec",
+        has_steps ? real(c->mfu_spec) : json_null(), "mfu_measured",
+        has_steps ? real(c->mfu_measured) : json_null(), "mfu_palm",
+        has_steps ? real(c->mfu_palm) : json_null(), "extrapolated",
+        has_steps && has_shape ? extrapolated_json(c) : json_null());
+    json_t *rest = json_pack(
+        "{so so so so so so so so so}", "comm", has_steps ? comm_json(c) : json_null(),
+        "check", checks_json(c), "memory",
+        has_steps ? json_pack("{sI sI}", "predicted", (json_int_t)c->memory_predicted,
+                              "peak_rss", (json_int_t)c->memory_peak)
+                  : json_null(),
+        "ranks", ranks_json(c), "tuned",
+        r->tuned != NULL ? json_deep_copy(r->tuned) : json_object(), "hfu", json_null(),
+        "predicted", json_null(), "profile", json_array(), "rows", rows_json(c));
+
+    json_object_update_new(all, figures);
+    json_object_update_new(all, rest);
+    return all;
+}
+
+/* ---- the whole --------------------------------------------------------------------- */
+
+static json_t *rating_json(const struct result *r)
+{
+    const struct case_result *c = result_rated(r);
+    const bool has_run = c != NULL && c->status != STATUS_SKIP && c->steps.n > 0;
+    char name[64];
+
+    if (c != NULL)
+        snprintf(name, sizeof name, "%s %s", c->name, c->spec.name);
+    return json_pack(
+        "{so so so so sb}", "case", c != NULL ? text(name) : json_null(), "flops_per_s",
+        has_run ? real(c->flops_per_s) : json_null(), "tokens_per_s",
+        has_run ? real(c->tokens_per_s) : json_null(), "tokens_per_s_full",
+        has_run
+            ? real(isnan(c->full_tokens_per_s) ? c->tokens_per_s : c->full_tokens_per_s)
+            : json_null(),
+        "valid", result_is_valid(r));
+}
+
+/* A part that another file made, or an empty object. */
+static json_t *part(json_t *object)
+{
+    return object != NULL ? json_incref(object) : json_object();
+}
+
+json_t *report_json(const struct result *r)
+{
+    json_t *args = json_array(), *cases = json_array(), *warnings = json_array();
+
+    for (int i = 0; i < r->argc; i++)
+        json_array_append_new(args, text(r->argv[i]));
+    for (int i = 0; i < r->count; i++)
+        json_array_append_new(cases, case_json(r, &r->cases[i]));
+    for (int i = 0; i < r->warnings; i++)
+        json_array_append_new(warnings, text(r->warning[i]));
+    if (r->is_incomplete)
+        json_array_append_new(
+            warnings, json_string("INCOMPLETE: stopped before all cases were done"));
+    return json_pack(
+        "{si ss ss ss ss ss so so so so so s{si si} s{so so so} so so sb so si}",
+        "schema_version", SCHEMA_VERSION, "tool", "vitbench", "version", version_text(),
+        "git", version_git(), "start", r->start, "end", r->end, "args", args, "options",
+        part(r->options), "env", part(r->env), "build", part(r->build), "system",
+        part(r->system), "mesh", "D", r->D, "M", r->M, "peak", "spec",
+        positive(r->peak_spec), "measured", positive(r->peak_measured), "measured_by",
+        text(r->peak_by), "cases", cases, "rating", rating_json(r), "simulated", 0,
+        "warnings", warnings, "exit_status", r->exit_status);
+}
+
+/* ---- files ------------------------------------------------------------------------- */
+
+/* Devices and pipes of the shell are written directly. */
+static bool is_device(const char *path)
+{
+    return strncmp(path, "/dev/", 5) == 0;
+}
+
+/* The name under which 'path' is written before it takes its own. */
+static void beside(char *name, size_t size, const char *path)
+{
+    snprintf(name, size, "%s%s", path, is_device(path) ? "" : ".tmp");
+}
+
+static int io_error(const char *path)
+{
+    return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+}
+
+/* As much as a result may take is written once: a full disk opens files, too. */
+int report_probe(const char *path)
+{
+    enum { ROOM = 1 << 18 };
+    FILE *file = fopen(path, is_device(path) ? "a" : "r+"); /* finds folders, too */
+    char name[1100];
+    int rc = 0;
+
+    if (file == NULL && (errno != ENOENT || is_device(path)))
+        return io_error(path);
+    if (file != NULL)
+        fclose(file);
+    if (is_device(path))
+        return 0;
+    beside(name, sizeof name, path);
+    file = fopen(name, "w");
+    if (file == NULL)
+        return io_error(path);
+    for (int i = 0; i < ROOM; i++)
+        rc |= fputc('\n', file) == EOF;
+    rc |= fclose(file) != 0;
+    rc = rc != 0 ? io_error(path) : 0;
+    remove(name);
+    return rc;
+}
+
+int report_save(json_t *json, const char *path)
+{
+    char name[1100];
+    FILE *file;
+    int rc;
+
+    beside(name, sizeof name, path);
+    file = fopen(name, "w");
+    if (file == NULL)
+        return io_error(path);
+    rc = json_dumpf(json, file, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    rc |= fputc('\n', file) == EOF;
+    rc |= fflush(file);
+    if (!is_device(path))
+        rc |= fsync(fileno(file));
+    rc |= fclose(file);
+    if (rc == 0 && strcmp(name, path) != 0)
+        rc = rename(name, path);
+    return rc == 0 ? 0 : io_error(path);
+}
+
+int report_write(const struct result *r, const char *path)
+{
+    json_t *json = report_json(r);
+    int rc;
+
+    if (json == NULL)
+        die("the result has a part that is not UTF-8");
+    rc = report_save(json, path);
+    json_decref(json);
+    return rc;
+}
+
+/* ---- one line a step --------------------------------------------------------------- */
+
+struct jsonl {
+    FILE *file;
+    char path[1024];
+};
+
+int report_jsonl_open(struct jsonl **j, const char *path)
+{
+    FILE *file;
+
+    *j = NULL;
+    if (path[0] == '\0')
+        return 0;
+    file = fopen(path, "w");
+    if (file == NULL)
+        return io_error(path);
+    *j         = mem_new(1, sizeof **j);
+    (*j)->file = file;
+    snprintf((*j)->path, sizeof(*j)->path, "%s", path);
+    return 0;
+}
+
+void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
+                       double loss, double grad_norm, double tokens_per_s,
+                       double mfu_measured)
+{
+    json_t *line;
+
+    if (j == NULL)
+        return;
+    line = json_pack("{so sI so so so so so}", "case", text(name), "step",
+                     (json_int_t)step, "seconds", real(seconds), "loss", real(loss),
+                     "grad_norm", real(grad_norm), "tokens_per_s", real(tokens_per_s),
+                     "mfu_measured", real(mfu_measured));
+    json_dumpf(line, j->file, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    fputc('\n', j->file);
+    fflush(j->file);
+    json_decref(line);
+}
+
+void report_jsonl_close(struct jsonl **j)
+{
+    if (*j == NULL)
+        return;
+    if (ferror((*j)->file) | fclose((*j)->file))
+        WARN("%s could not be written in full", (*j)->path);
+    mem_free(*j);
+    *j = NULL;
+}

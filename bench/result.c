@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The record of a run, and the verdicts that follow from it. */
+#include "config.h"
+
+#include "bench/result.h"
+
+#include "src/base/clock.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CASES_GROW = 16, WARNINGS = 16 };
+
+struct result *result_open(void)
+{
+    struct result *r = mem_new(1, sizeof *r);
+
+    clock_date(r->start);
+    r->tuned = json_object();
+    return r;
+}
+
+void result_close(struct result **result)
+{
+    struct result *r = *result;
+
+    if (r == NULL)
+        return;
+    for (int i = 0; i < r->count; i++)
+        mem_free(r->cases[i].row);
+    mem_free(r->cases);
+    json_decref(r->options);
+    json_decref(r->env);
+    json_decref(r->build);
+    json_decref(r->system);
+    json_decref(r->tuned);
+    mem_free(r);
+    *result = NULL;
+}
+
+struct case_result *result_add(struct result *r)
+{
+    if (r->count % CASES_GROW == 0) {
+        struct case_result *more =
+            mem_new((size_t)r->count + CASES_GROW, sizeof *r->cases);
+
+        if (r->count > 0)
+            memcpy(more, r->cases, (size_t)r->count * sizeof *more);
+        mem_free(r->cases);
+        r->cases = more;
+    }
+    return &r->cases[r->count++];
+}
+
+void result_warn(struct result *r, const char *fmt, ...)
+{
+    char *text = r->warning[r->warnings];
+    va_list args;
+
+    if (r->warnings == WARNINGS)
+        return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof r->warning[0], fmt, args);
+    va_end(args);
+    WARN("%s", text);
+    r->warnings++;
+}
+
+/* ---- statistics -------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The value below which the share 'q' of the sorted 'x' lies, between neighbours. */
+static double quantile(const double *x, int n, double q)
+{
+    const double at = q * (n - 1);
+    const int i     = (int)at;
+
+    return i + 1 < n ? x[i] + (at - i) * (x[i + 1] - x[i]) : x[n - 1];
+}
+
+void stat_of(struct stat *s, double *seconds, int n, int warmup)
+{
+    enum { PERCENTILES_FROM = 20 };
+    double sum = 0, squares = 0;
+
+    *s = (struct stat){ n, warmup, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
+    if (n < 1)
+        return;
+    qsort(seconds, (size_t)n, sizeof *seconds, compare);
+    for (int i = 0; i < n; i++)
+        sum += seconds[i];
+    s->mean = sum / n;
+    for (int i = 0; i < n; i++)
+        squares += (seconds[i] - s->mean) * (seconds[i] - s->mean);
+    s->median = quantile(seconds, n, 0.5);
+    s->min    = seconds[0];
+    s->max    = seconds[n - 1];
+    s->cv     = n > 1 ? sqrt(squares / (n - 1)) / s->mean : 0;
+    if (n >= PERCENTILES_FROM) {
+        s->p5  = quantile(seconds, n, 0.05);
+        s->p95 = quantile(seconds, n, 0.95);
+    }
+}
+
+/* ---- verdicts ---------------------------------------------------------------------- */
+
+static void say_reason(struct case_result *c, enum status status, const char *fmt,
+                       va_list args)
+{
+    const size_t used = strlen(c->reason), room = sizeof c->reason;
+    char text[256];
+
+    vsnprintf(text, sizeof text, fmt, args);
+    snprintf(c->reason + used, room - used, "%s%s", used > 0 ? "; " : "", text);
+    c->status = status;
+}
+
+void case_fail(struct case_result *c, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    say_reason(c, STATUS_FAIL, fmt, args);
+    va_end(args);
+}
+
+void case_skip(struct case_result *c, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    say_reason(c, STATUS_SKIP, fmt, args);
+    va_end(args);
+}
+
+void result_judge(struct case_result *c, double require_mfu, bool is_spec)
+{
+    const double mfu = is_spec ? c->mfu_spec : c->mfu_measured;
+    int bad_rows     = 0;
+
+    c->status    = STATUS_PASS;
+    c->reason[0] = '\0';
+    for (int i = 0; i < c->checks; i++) {
+        if (c->check[i].status == STATUS_FAIL)
+            case_fail(c, "check %s: residual %.3g is above %g", c->check[i].name,
+                      c->check[i].residual, c->check[i].threshold);
+    }
+    for (int i = 0; i < c->rows; i++)
+        bad_rows += c->row[i].status == STATUS_FAIL;
+    if (bad_rows > 0)
+        case_fail(c, "%d of %d rows are wrong", bad_rows, c->rows);
+    if (c->mfu_measured > 1)
+        case_fail(c, "MFU %.1f %% of the measured peak: a clock or the peak is wrong",
+                  100 * c->mfu_measured);
+    if (c->mfu_spec > 1)
+        case_fail(c,
+                  "MFU %.1f %% of the data sheet's peak: a clock or the peak is wrong",
+                  100 * c->mfu_spec);
+    if (require_mfu > 0 && isnan(mfu))
+        case_fail(c, "MFU is unknown, %g %% were required", require_mfu);
+    if (require_mfu > 0 && 100 * mfu < require_mfu)
+        case_fail(c, "MFU %.1f %% is below the required %g %%", 100 * mfu, require_mfu);
+}
+
+const struct case_result *result_rated(const struct result *r)
+{
+    for (int i = 0; i < r->count; i++) {
+        if (r->cases[i].is_rated)
+            return &r->cases[i];
+    }
+    return NULL;
+}
+
+int result_count(const struct result *r, enum status status)
+{
+    int n = 0;
+
+    for (int i = 0; i < r->count; i++)
+        n += r->cases[i].status == status;
+    return n;
+}
+
+bool result_has_passed(const struct result *r)
+{
+    return result_count(r, STATUS_PASS) > 0 && result_count(r, STATUS_FAIL) == 0 &&
+           result_count(r, STATUS_INCOMPLETE) == 0 && !r->is_incomplete;
+}
+
+bool result_is_valid(const struct result *r)
+{
+    for (int i = 0; i < r->count; i++) {
+        const struct case_result *c = &r->cases[i];
+
+        if (c->status == STATUS_PASS && c->checks + c->rows == 0)
+            return false;
+    }
+    return result_has_passed(r);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From the agenda to results: what surrounds every case. */
+#include "config.h"
+
+#include "bench/run.h"
+
+#include "bench/report.h"
+#include "mesh/progress.h"
+#include "src/base/clock.h"
+#include "src/base/mem.h"
+#include "src/plan/machine.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+
+const struct bench_case bench_cases[CASES] = {
+    [CASE_STEP]    = { "step", "whole training steps", case_step },
+    [CASE_BLOCK]   = { "block", "one block, forward and backward", case_block },
+    [CASE_GEMM]    = { "gemm", "the products of a shape on one rank", case_gemm },
+    [CASE_COLL]    = { "coll", "collectives over all ranks", case_coll },
+    [CASE_CMM]     = { "cmm", "collective matmul, plain and overlapped", case_cmm },
+    [CASE_MACHINE] = { "machine", "peak, memory, products and links", case_machine },
+};
+
+/* ---- signals --------------------------------------------------------------------- */
+
+static volatile sig_atomic_t has_signal;
+
+static void note_signal(int number)
+{
+    (void)number;
+    has_signal = 1;
+}
+
+void bench_catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool bench_is_signalled(void)
+{
+    return has_signal != 0;
+}
+
+bool bench_is_stopped(struct mesh *mesh)
+{
+    return coll_largest(mesh, AXIS_ALL, has_signal) > 0;
+}
+
+/* ---- time ------------------------------------------------------------------------ */
+
+void bench_slowest(double *seconds, int n, struct mesh *mesh)
+{
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, seconds, n, MPI_DOUBLE, MPI_MAX,
+                          mesh->comm[AXIS_ALL]));
+}
+
+void bench_time(double *seconds, int n, int warmup, struct mesh *mesh, timed_fn run,
+                void *ctx)
+{
+    double before;
+
+    for (int i = 0; i < warmup; i++)
+        run(ctx);
+    coll_barrier(mesh);
+    before = clock_now();
+    for (int i = 0; i < n; i++) {
+        run(ctx);
+
+        const double now = clock_now();
+
+        seconds[i] = now - before;
+        before     = now;
+    }
+    bench_slowest(seconds, n, mesh);
+    guard_alive();
+}
+
+double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx)
+{
+    enum { FEWEST = 3, MOST = 1000 };
+    double seconds[MOST], first, wanted;
+    struct stat stat;
+    int n;
+
+    bench_time(&first, 1, 1, mesh, run, ctx);
+    wanted = budget / fmax(first, 1e-9);
+    n      = wanted < FEWEST ? FEWEST : wanted > MOST ? MOST : (int)wanted;
+    bench_time(seconds, n, 0, mesh, run, ctx);
+    stat_of(&stat, seconds, n, 0);
+    return stat.median;
+}
+
+/* ---- the peak -------------------------------------------------------------------- */
+
+void run_peak(struct bench *b)
+{
+    const double seconds = 0.25;
+    const char *source   = "";
+    struct result *r     = b->result;
+
+    guard_phase("measuring the peak");
+    coll_barrier(b->mesh);
+    b->peak_own  = fmax(b->peak_own, dev_peak(b->dev, seconds));
+    b->peak      = coll_smallest(b->mesh, AXIS_ALL, b->peak_own);
+    b->peak_spec = machine_spec_peak(dev_hardware(b->dev), dev_dtype(b->dev),
+                                     dev_threads(b->dev), &source);
+    if (r == NULL)
+        return;
+    r->peak_measured = b->peak;
+    r->peak_spec     = b->peak_spec;
+    snprintf(r->peak_source, sizeof r->peak_source, "%s", source);
+    snprintf(r->peak_by, sizeof r->peak_by, "%s multiply-adds, %d %s a rank, all ranks",
+             dtype_name(dev_dtype(b->dev)), dev_threads(b->dev),
+             dev_threads(b->dev) == 1 ? "thread" : "threads");
+}
+
+/* ---- a case ---------------------------------------------------------------------- */
+
+struct row *case_add_row(struct case_result *c)
+{
+    enum { GROW = 32 };
+
+    if (c->rows % GROW == 0) {
+        struct row *more = mem_new((size_t)c->rows + GROW, sizeof *more);
+
+        if (c->rows > 0)
+            memcpy(more, c->row, (size_t)c->rows * sizeof *more);
+        mem_free(c->row);
+        c->row = more;
+    }
+    c->row[c->rows] = (struct row){ .hidden = NAN, .error = NAN, .threshold = NAN };
+    return &c->row[c->rows++];
+}
+
+void row_judge(struct row *row)
+{
+    row->status = row->error <= row->threshold ? STATUS_PASS : STATUS_FAIL;
+}
+
+/* What is known of a case before it runs. */
+static void describe(struct case_result *c, struct bench *b,
+                     const struct agenda_entry *e)
+{
+    static const char *const form[] = {
+        [CMM_PLAIN] = "plain", [CMM_RING] = "ring", [CMM_BIDIR] = "bidir"
+    };
+
+    *c = (struct case_result){
+        .batch             = e->batch,
+        .dtype             = dev_dtype(b->dev),
+        .is_rated          = e->is_rated,
+        .mfu_spec          = NAN,
+        .mfu_measured      = NAN,
+        .mfu_palm          = NAN,
+        .loss              = NAN,
+        .grad_norm         = NAN,
+        .peak_logit        = NAN,
+        .full_step_s       = NAN,
+        .full_tokens_per_s = NAN,
+    };
+    if (e->has_spec)
+        c->spec = e->spec;
+    for (int kind = 0; kind < TRAFFIC_KINDS; kind++)
+        c->comm[kind].kind = HIDDEN_NONE;
+    stat_of(&c->steps, NULL, 0, 0);
+    snprintf(c->name, sizeof c->name, "%s", bench_cases[e->id].name);
+    snprintf(c->device, sizeof c->device, "%s", dev_name(b->dev));
+    snprintf(c->overlap, sizeof c->overlap, "%s", form[b->choices->form]);
+    snprintf(c->progress, sizeof c->progress, "%s",
+             b->options->progress == PROGRESS_CHOICE_NONE ? "none" : "poll");
+    snprintf(c->param_shard, sizeof c->param_shard, "none");
+}
+
+/* One entry of the agenda, from its announcement to its report. */
+static int run_entry(struct bench *b, const struct agenda_entry *e, FILE *out)
+{
+    struct case_result scratch;
+    struct case_result *c = b->result != NULL ? result_add(b->result) : &scratch;
+    int rc                = 0;
+
+    describe(c, b, e);
+    if (e->skip[0] != '\0')
+        case_skip(c, "%s", e->skip);
+    else
+        rc = bench_cases[e->id].run(b, c, e->has_spec ? &e->spec : NULL, e->batch);
+    if (b->result != NULL)
+        report_case(out, b->result, c);
+    else
+        mem_free(c->row);
+    return rc;
+}
+
+int run_agenda(struct bench *b, const struct agenda *a, FILE *out)
+{
+    const bool has_none = b->options->progress == PROGRESS_CHOICE_NONE;
+    int rc              = 0;
+
+    progress_set(b->mesh, has_none ? PROGRESS_NONE : PROGRESS_POLL);
+    for (int i = 0; i < a->count && rc == 0; i++) {
+        if (bench_is_stopped(b->mesh)) {
+            if (b->result != NULL)
+                b->result->is_incomplete = true;
+            break;
+        }
+        rc = run_entry(b, &a->entry[i], out);
+    }
+    return rc;
+}

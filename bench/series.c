@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Times of steps in lists that grow by doubling. */
+#include "config.h"
+
+#include "bench/series.h"
+
+#include "src/base/mem.h"
+
+#include <string.h>
+
+static void grow(double **list, int n, int room)
+{
+    double *more = mem_new((size_t)room, sizeof *more);
+
+    if (n > 0)
+        memcpy(more, *list, (size_t)n * sizeof *more);
+    mem_free(*list);
+    *list = more;
+}
+
+void series_add(struct series *s, double seconds, const double stage[STAGES])
+{
+    if (s->n == s->room) {
+        s->room = s->room > 0 ? 2 * s->room : 64;
+        grow(&s->seconds, s->n, s->room);
+        for (int i = 0; i < STAGES; i++)
+            grow(&s->stage[i], s->n, s->room);
+    }
+    s->seconds[s->n] = seconds;
+    for (int i = 0; i < STAGES; i++)
+        s->stage[i][s->n] = stage[i];
+    s->n++;
+}
+
+void series_finish(struct stat *steps, double stage[STAGES], struct series *s,
+                   int warmup, struct mesh *mesh)
+{
+    struct stat of_stage;
+
+    bench_slowest(s->seconds, s->n, mesh);
+    stat_of(steps, s->seconds, s->n, warmup);
+    for (int i = 0; i < STAGES; i++) {
+        stat_of(&of_stage, s->stage[i], s->n, 0);
+        stage[i] = of_stage.median;
+    }
+    bench_slowest(stage, STAGES, mesh);
+}
+
+void series_free(struct series *s)
+{
+    mem_free(s->seconds);
+    for (int i = 0; i < STAGES; i++)
+        mem_free(s->stage[i]);
+    *s = (struct series){ 0 };
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The times of steps as they are taken, on every rank, and what follows from them. */
+#ifndef BENCH_SERIES_H
+#define BENCH_SERIES_H
+
+#include "bench/case.h"
+
+struct series {
+    int n, room;
+    double *seconds;       /* [room] of each step */
+    double *stage[STAGES]; /* [room] of each step's stages */
+    double busy;           /* seconds inside operations, all steps together */
+};
+
+void series_add(struct series *s, double seconds, const double stage[STAGES]);
+
+/* Statistics of the steps, each the slowest rank's, and the medians of the stages, each
+ * on its slowest rank.  Times are not in order afterwards.  Collective over 'mesh'.
+ */
+void series_finish(struct stat *steps, double stage[STAGES], struct series *s,
+                   int warmup, struct mesh *mesh);
+void series_free(struct series *s);
+
+#endif

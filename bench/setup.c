@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Opened in the order in which one borrows the other. */
+#include "config.h"
+
+#include "bench/setup.h"
+
+#include "src/base/err.h"
+
+static int open_all(struct setup *setup, struct bench *b, const struct spec *spec,
+                    int64_t B, uint64_t seed)
+{
+    const struct vit_options option = {
+        .B = B, .form = b->choices->form, .seed = seed, .head = HEAD_INIT_NORMAL
+    };
+    struct optim_options update = optim_defaults();
+
+    update.lr = 1e-6;
+    TRY(vit_open(&setup->vit, spec, b->mesh, b->dev, &option));
+    TRY(mesh_agree(b->mesh, optim_open(&setup->optim, vit_shard(setup->vit), &update)));
+    TRY(mesh_agree(b->mesh, data_open_noise(&setup->data, spec->image, spec->K, seed)));
+    return step_open(&setup->step, setup->vit, setup->optim, setup->data);
+}
+
+int setup_open(struct setup *setup, struct bench *b, const struct spec *spec, int64_t B,
+               uint64_t seed)
+{
+    int rc;
+
+    *setup = (struct setup){ 0 };
+    rc     = open_all(setup, b, spec, B, seed);
+    if (rc != 0)
+        setup_close(setup);
+    return rc;
+}
+
+void setup_close(struct setup *setup)
+{
+    step_close(&setup->step);
+    data_close(&setup->data);
+    optim_close(&setup->optim);
+    vit_close(&setup->vit);
+}

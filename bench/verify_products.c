@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Two more passes over the last batch, without an update: one with plain products, one
+ * as the run does them.  The second one's products are projected as they finish; then
+ * the gradients of both are compared through one random projection each.
+ */
+#include "config.h"
+
+#include "bench/verify.h"
+#include "bench/watch.h"
+
+#include "mesh/guard.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* What is kept of a pass: of every tensor r'g and |g|^2, over the whole mesh. */
+struct pass {
+    struct step_result result;
+    double *sum; /* [2 * tensors]: projections, then squares */
+};
+
+/* The sum of 'n' elements with random signs by their logical index, 'first' and on; 64
+ * signs come from one draw.
+ */
+static double sum_signed(const double *g, int64_t n, uint64_t first, uint64_t seed,
+                         uint64_t stream)
+{
+    uint64_t bits = 0;
+    double sum    = 0;
+
+    for (int64_t c = 0; c < n; c++) {
+        const uint64_t i = first + (uint64_t)c;
+
+        if (c == 0 || i % 64 == 0)
+            bits = rng_bits(seed, stream, i / 64);
+        sum += bits >> i % 64 & 1 ? g[c] : -g[c];
+    }
+    return sum;
+}
+
+/* r'g of this rank's part of a tensor. */
+static double project_tensor(struct reader *reader, struct vit *vit,
+                             const struct item *it, uint64_t seed)
+{
+    const struct mat grad = shard_item_grad(vit_shard(vit), it);
+    const int64_t step    = reader_rows(reader, grad);
+    double sum            = 0;
+
+    for (int64_t lo = 0; lo < grad.rows; lo += step) {
+        const int64_t hi = lo + step < grad.rows ? lo + step : grad.rows;
+        const double *g  = reader_get(reader, grad, lo, hi);
+
+        for (int64_t r = lo; r < hi; r++, g += grad.cols)
+            sum += sum_signed(g, grad.cols, (uint64_t)item_index(it, r, 0), seed,
+                              RNG_CHECK + it->param->stream);
+    }
+    return sum;
+}
+
+static void run_pass(struct pass *p, struct bench *b, struct step *step,
+                     struct vit *vit, struct reader *reader)
+{
+    const struct layout *l = vit_layout(vit);
+    const int n            = l->params.count;
+
+    step_gradients(step, &p->result);
+    p->sum = mem_new(2 * (size_t)n, sizeof *p->sum);
+    for (int i = 0; i < n; i++) {
+        const struct item *it = &l->item[i];
+        struct piece piece;
+
+        if (layout_pieces(&piece, it, l->d, l->m) == 0 || !piece.is_first)
+            continue;
+        p->sum[i]     = project_tensor(reader, vit, it, (uint64_t)b->options->seed);
+        p->sum[n + i] = reader_norm(reader, shard_item_grad(vit_shard(vit), it));
+        guard_alive();
+    }
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, p->sum, 2 * n, MPI_DOUBLE, MPI_SUM,
+                          b->mesh->comm[AXIS_ALL]));
+}
+
+static void decide_overlap(struct check *c, struct bench *b, const struct layout *l,
+                           const struct pass *plain, const struct pass *run)
+{
+    const struct step_result *old = &plain->result, *new = &run->result;
+    const struct params *params = &l->params;
+    const double walk           = sqrt(2 * (double)l->blocks);
+    const enum dtype dtype      = dev_dtype(b->dev);
+    const int n                 = params->count;
+    const char *worst           = "loss";
+    double residual, r;
+
+    residual =
+        verify_residual(fabs(new->loss - old->loss), walk * fabs(old->loss), dtype);
+    r = verify_residual(fabs(new->grad_norm - old->grad_norm), walk * old->grad_norm,
+                        dtype);
+    if (r > residual) {
+        residual = r;
+        worst    = "gradient norm";
+    }
+    for (int i = 0; i < n; i++) {
+        const double yardstick = verify_yardstick(params, plain->sum + n, i);
+
+        r = verify_residual(fabs(run->sum[i] - plain->sum[i]), walk * yardstick, dtype);
+        if (r > residual) {
+            residual = r;
+            worst    = params->param[i].name;
+        }
+    }
+    snprintf(c->note, sizeof c->note, "worst: %s", worst);
+    residual = coll_largest(b->mesh, AXIS_ALL, residual);
+    verify_decide(c, "overlap", residual, VERIFY_THRESHOLD);
+}
+
+int verify_products(struct check *products, struct check *overlap, struct bench *b,
+                    struct step *step, struct vit *vit)
+{
+    struct cmm *cmm          = vit_cmm(vit);
+    const enum cmm_form form = cmm_form_of(cmm);
+    struct pass plain, run;
+    struct watch watch;
+
+    watch_open(&watch, b->mesh, b->dev, (uint64_t)b->options->seed);
+    cmm_set_form(cmm, CMM_PLAIN);
+    run_pass(&plain, b, step, vit, &watch.reader);
+    cmm_set_form(cmm, form);
+    watch_start(&watch, cmm);
+    run_pass(&run, b, step, vit, &watch.reader);
+    watch_stop(cmm);
+
+    watch_decide(products, &watch);
+    decide_overlap(overlap, b, vit_layout(vit), &plain, &run);
+    watch_close(&watch);
+    mem_free(plain.sum);
+    mem_free(run.sum);
+    return 0;
+}

@@ -1,0 +1,135 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Do the tests see small errors?  Usage: mutate.sh, in a build folder that is up to date.
+#
+# Copies the sources, makes one small edit at a time, builds the tests named beside it and
+# runs them.  A mutant is killed when one of them fails, having passed without the edit.
+# One that survives, does not compile, or is no different from the original fails this
+# script.  Takes about ten seconds a mutant.
+set -u
+options=$(./config.status --config) || exit 99
+rm -rf mutants
+mkdir -p mutants/build
+make distdir distdir=mutants/source >mutants/distdir.log 2>&1 || exit 99
+cd mutants/build || exit 99
+eval "../source/configure $options CFLAGS='-g -O1'" >configure.log 2>&1 || exit 99
+make -j2 check TESTS= >make.log 2>&1 || exit 99
+
+killed=0
+failed=0
+clean=
+
+# The first verdict of a test that says it failed.
+failure_of() {
+    srcdir=../source MPIEXEC=${MPIEXEC:-mpiexec} TEST_TIMEOUT=60 \
+        sh ../source/tests/run.sh "tests/$1" 2>&1 | grep -a -m 1 '^not ok'
+}
+
+# Every test passes as long as nothing is edited.
+need_clean() {
+    for test in "$@"; do
+        case " $clean " in *" $test "*) continue ;; esac
+        make "tests/$test" >make.log 2>&1 || exit 99
+        if failure=$(failure_of "$test"); then
+            echo "$test fails without any edit: $failure"
+            exit 99
+        fi
+        clean="$clean $test"
+    done
+}
+
+# Build and run tests until one fails, and say which in $verdict.
+judge() {
+    if cmp -s original "$file"; then
+        verdict='NOT AN EDIT'
+    elif ! make -j2 $(printf 'tests/%s ' "$@") >make.log 2>&1; then
+        verdict='DOES NOT COMPILE'
+    else
+        for test in "$@"; do
+            if failure=$(failure_of "$test"); then
+                verdict="$test, ${failure#not ok }"
+                return 0
+            fi
+        done
+        verdict="SURVIVED $*"
+    fi
+    return 1
+}
+
+# mutant WHAT FILE SED-EXPRESSION TEST ..
+mutant() {
+    what=$1
+    file=../source/$2
+    edit=$3
+    shift 3
+    need_clean "$@"
+    printf '%s: %s\n' "${file#../source/}" "$what"
+    cp -p "$file" original
+    sed "$edit" original >"$file"
+    if judge "$@"; then
+        killed=$((killed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+    printf '    %.100s\n' "$verdict"
+    cat original >"$file"
+}
+
+vit='t400-gradients t420-mesh'
+
+mutant 'residual of the MLP left out' src/vit/block.c \
+    '/^    dev_add(v->stream, next, x1);/d' $vit
+mutant 'residual of the parallel block left out' src/vit/block.c \
+    '/^    dev_add(v->stream, next, x);/d' $vit
+mutant 'gradient past the norm not added but written' src/vit/block.c \
+    's/norm_backward(v, dx, true, dxn, x1,/norm_backward(v, dx, false, dxn, x1,/' $vit
+mutant 'bias gradient of out and down missing' src/vit/linear.c \
+    '/dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, false);/d' $vit
+mutant 'GAP backward without 1 / N' src/vit/head.c \
+    '/dev_spread_rows/s|1 / (double)v->spec.N|1|' $vit
+mutant 'loss scaled by B + 1' src/vit/loss.c \
+    's|1 / (double)v->options.B|1 / ((double)v->options.B + 1)|' $vit
+mutant 'patch bias gradient added to what was there' src/vit/patch.c \
+    's/SLOT_PATCH_BIAS), each, false)/SLOT_PATCH_BIAS), each, true)/' $vit
+mutant 'norm widths of equal ranks' src/vit/norm.c \
+    's/v->mesh->M, v->widths, v->spec.norm/1, v->widths, v->spec.norm/' $vit
+mutant 'norm eps 1e-5' src/dev/cpu.h 's/CPU_NORM_EPS 1e-6/CPU_NORM_EPS 1e-5/' \
+    t400-gradients
+mutant 'attention scale 1 / E' src/dev/cpu_ref_real.h \
+    's|factor = 1.0 / sqrt((double)E)|factor = 1.0 / (double)E|' t400-gradients \
+    t220-dev-gradients
+mutant 'sign of delta in attention backward' src/dev/cpu_ref_real.h \
+    's/(dot(d, value, E) - delta)/(dot(d, value, E) + delta)/' t220-dev-gradients
+mutant 'BLIS attention without its factor' src/dev/cpu_blis_real.h \
+    's/product(p, factor, rows, flipped(keys), false)/product(p, 1, rows, flipped(keys), false)/' \
+    t210-dev-ops
+mutant 'GELU coefficient' src/dev/cpu_gelu.h 's/GELU_B 0.044715/GELU_B 0.044/' \
+    t400-gradients t210-dev-ops
+mutant 'AdamW without bias correction of mu' src/dev/cpu_ref_real.h \
+    's|mu / debias1 /|mu /|' t430-adamw t230-dev-adamw
+mutant 'wrong owner of a gathered slice' mesh/ring.c \
+    's/(r->mesh->m - r->turn + r->mesh->M)/(r->mesh->m + r->turn)/' t350-cmm
+mutant 'wrong owner of a scattered slice' mesh/ring.c \
+    's/(r->mesh->m + r->turn + 1)/(r->mesh->m + r->turn)/' t350-cmm
+mutant 'arrived sums not added' mesh/ring.c \
+    '/dev_add(s, partial, room_mat/d' t350-cmm
+mutant 'gradients not summed over the data axis' mesh/shard.c \
+    '/sum_over(sh, AXIS_DATA/d' t340-shard t420-mesh
+mutant 'replicated gradients not summed over the model axis' mesh/shard.c \
+    's/^        sum_over(sh, AXIS_MODEL, REDUCE, group);/        ;/' t340-shard t420-mesh
+mutant 'reduce-scatter leaves out its own slice' mesh/coll.c \
+    's/for (int j = 0; j < x.ranks; j++) {/for (int j = 1; j < x.ranks; j++) {/' \
+    t320-coll
+mutant 'clip at twice the norm' src/optim/optim.c \
+    's|with->clip / norm|2 * with->clip / norm|' t430-adamw
+mutant 'weight decay of the head as of any kernel' src/optim/optim.c \
+    's/(p->is_head ? o->head_decay : 1)/1/' t430-adamw
+mutant 'patch embedding counted three times' src/plan/count.c \
+    's/TRAIN_NO_INPUT = 2 \* 2/TRAIN_NO_INPUT = 2 * 3/' t120-count
+mutant 'a message too few in the plan' src/plan/traffic.c \
+    's/messages += times \* one.messages/messages += one.messages/' \
+    t140-traffic t500-step
+
+rm -f original
+echo "$killed killed, $failed not"
+[ $failed -eq 0 ]

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The options of vitbench: what is refused first, then what they mean. */
+#include "config.h"
+
+#include "bench/options.h"
+
+#include "bench/case.h"
+#include "src/base/err.h"
+#include "tests/tap.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static struct options o;
+static struct opts opts;
+static struct choices c;
+
+/* Read and resolve the arguments up to NULL; 0 or a code. */
+static int resolve(char *first, ...)
+{
+    char *argv[16] = { "vitbench", first };
+    int argc       = 1, rc;
+    va_list args;
+
+    va_start(args, first);
+    while (argv[argc] != NULL)
+        argv[++argc] = va_arg(args, char *);
+    va_end(args);
+    err_forget();
+    rc = options_read(&opts, &o, argc, argv);
+    return rc != 0 ? rc : options_resolve(&c, &o);
+}
+
+/* The argument is refused with exit status 2, in one sentence that names it and, where
+ * this version does not do it, says so.
+ */
+static void refused(char *argument, const char *sentence)
+{
+    const int rc    = resolve(argument, NULL);
+    const char *why = err_sentence() != NULL ? err_sentence() : "";
+
+    if (!ok(err_exit_status(rc) == 2 && strstr(why, sentence) != NULL &&
+                strchr(why, '\n') == NULL,
+            "%s is refused: .. %s ..", argument, sentence))
+        tap_note("status %d, %s", err_exit_status(rc), why);
+}
+
+static void test_bad_values(void)
+{
+    refused("--shape=23B", "neither C/L/F/H");
+    refused("--shape=B,,L", "neither");
+    refused("--shape=1/2/3", "neither C/L/F/H");
+    refused("--shape=50/2/70/4", "cannot be divided into 4 heads");
+    refused("--shape=-50/2/70/5", "must be at least 1");
+    refused("--shape=99999999/1/1/1", "at most");
+    refused("--shape=B,B,B,B,B,B,B,B,B,B,B,B,B,B,B,B,B", "more than 16");
+    refused("--layers=-1", "from 0");
+    refused("--layers=two", "a whole number");
+    refused("--mesh=2by2", "expected DxM");
+    refused("--mesh=0x1", "expected DxM");
+    refused("--mesh=-1x-1", "expected DxM");
+    refused("--mesh=2x", "expected DxM");
+    refused("--mesh=2x1x1", "expected DxM");
+    refused("--mesh= 2x1", "expected DxM");
+    refused("--mesh=9999999999999999999x1", "expected DxM");
+    refused("--mesh=100000x100000", "expected DxM");
+    refused("--batch=0", "from 1");
+    refused("--batch=8,-1", "from 1");
+    refused("--batch=8,", "a whole number");
+    refused("--batch=1e3", "a whole number");
+    refused("--batch=99999999999999999999", "a whole number");
+    refused("--case=stop", "expected some of step, block");
+    refused("--case=", "expected some of");
+    refused("--sizes=8:64:2", "is for --case=coll");
+    refused("--machine-out=machine.json", "is for --case=machine");
+    refused("--sizes=8", "START:STOP:FACTOR");
+    refused("--sizes=8:64", "START:STOP:FACTOR");
+    refused("--sizes=8:64:2:2", "START:STOP:FACTOR");
+    refused("--sizes=64:8:2", "stops before it starts");
+    refused("--sizes=8:64:1", "expected a number");
+    refused("--sizes=8X:64:2", "number of bytes");
+    refused("--require-mfu=half", "expected a number");
+    refused("--require-mfu=101", "from 0 to 100");
+    refused("--require-mfu=spec:", "expected a number");
+    refused("--seconds=nan", "a number");
+    refused("--steps=-3", "from 0");
+    refused("--classes=0", "from 1");
+    refused("--patch=300", "smaller than a patch");
+    refused("--official=maybe", "true or false");
+    refused("--shap=B", "did you mean --shape?");
+    refused("B", "not an option");
+}
+
+static void test_not_in_this_version(void)
+{
+    refused("--overlap=bidir", "not in this version");
+    refused("--progress=thread", "not in this version");
+    refused("--param-shard=full", "not in this version");
+    refused("--remat=block", "not in this version");
+    refused("--micro-batches=2", "not in this version");
+    refused("--grad-wire=bf16", "not in this version");
+    refused("--ring-wire=f32", "not in this version");
+    refused("--dtype=bf16", "not in this version");
+    refused("--dtype=bf16:emulate", "not in this version");
+    refused("--device=cpu:onednn", "not in this version");
+    refused("--device=cuda", "not in this version");
+    refused("--optimizer=sgd", "only adamw is in this version");
+    refused("--optimizer=adafactor", "only adamw is in this version");
+    refused("--trace=t.json", "not in this version");
+    refused("--profile", "not in this version");
+    refused("--require-overlap=50", "not in this version");
+    refused("--compare=old.json", "not in this version");
+    refused("--machine=m.json", "not in this version");
+    refused("--case=data", "not in this version");
+    refused("--case=step,ckpt", "not in this version");
+    refused("--tf32", "needs a GPU");
+    refused("--ranks=8", "is for --dry-run");
+}
+
+static void test_defaults(void)
+{
+    ok(resolve(NULL) == 0, "no option is fine");
+    ok(c.is_default_run && c.shapes == 4 && strcmp(c.shape[0], "22B") == 0 &&
+           strcmp(c.shape[3], "608/10/928/16") == 0,
+       "and is the default run of four shapes");
+    ok(c.D == 0 && c.M == 0 && c.batches == 0, "mesh and batch are open");
+    ok(c.dtype == DTYPE_F32 && c.form == CMM_RING && strcmp(c.device, "auto") == 0,
+       "f32, ring, the best device");
+    ok(c.cases == 1U << CASE_STEP && o.check && o.tune && o.seconds == 10,
+       "steps for ten seconds, checked");
+    ok(o.warmup == 1, "the default run takes one warm-up step");
+    ok(resolve("--warmup=5", NULL) == 0 && o.warmup == 5,
+       "unless another number is given");
+    ok(resolve("--shape=mu", NULL) == 0 && o.warmup == 2 && !c.is_default_run,
+       "a named shape takes two");
+    ok(resolve("--official", NULL) == 0 && o.seconds == 600,
+       "--official takes 600 seconds");
+    ok(resolve("--official", "--seconds=5", NULL) == ERR_USAGE, "and refuses fewer");
+    ok(resolve("--official", "--steps=5", NULL) == ERR_USAGE, "or a number of steps");
+}
+
+static void test_meaning(void)
+{
+    struct spec s;
+
+    ok(resolve("--shape=mu,64/2/128/8", "--mesh=3x2", "--batch=8,2K",
+               "--case=gemm,coll", "--sizes=1K:4M:2", "--require-mfu=spec:40",
+               "--overlap=plain", "--dtype=f64", "--device=cpu:ref", NULL) == 0,
+       "lists are taken apart");
+    ok(c.shapes == 2 && strcmp(c.shape[1], "64/2/128/8") == 0, "shapes");
+    ok(c.D == 3 && c.M == 2, "a mesh");
+    ok(c.batches == 2 && c.batch[0] == 8 && c.batch[1] == 2000, "batches, with K");
+    ok(c.cases == (1U << CASE_GEMM | 1U << CASE_COLL), "cases");
+    ok(c.size_first == 1024 && c.size_last == 4 << 20 && c.size_factor == 2, "sizes");
+    ok(c.require_mfu == 40 && c.require_mfu_spec, "a bar");
+    ok(c.form == CMM_PLAIN && c.dtype == DTYPE_F64 && strcmp(c.device, "cpu:ref") == 0,
+       "and the rest");
+
+    ok(resolve("--shape=22B", NULL) == 0 && options_make_spec(&s, &o, &c, "22B") == 0 &&
+           s.wiring == WIRING_PARALLEL && s.qk_norm && s.patch == 14,
+       "a shape has its own wiring and QK-norm");
+    ok(resolve("--shape=22B", "--wiring=sequential", "--qk-norm=off", "--pool=gap",
+               "--loss=softmax", "--gelu=exact", "--layers=3", NULL) == 0 &&
+           options_make_spec(&s, &o, &c, "22B") == 0 && s.wiring == WIRING_SEQUENTIAL &&
+           !s.qk_norm && s.pool == POOL_GAP && s.loss == LOSS_SOFTMAX &&
+           s.gelu == GELU_EXACT && s.L == 3 && s.L_full == 48,
+       "unless told otherwise");
+    ok(resolve("--shape=B", "--qk-norm=on", NULL) == 0 &&
+           options_make_spec(&s, &o, &c, "B") == 0 && s.qk_norm && s.patch == 16,
+       "also the other way");
+    ok(resolve("--shape=B", "--qk-norm", NULL) == 0 && o.qk_norm == 1,
+       "--qk-norm is on");
+    ok(resolve("--no-qk-norm", "--shape=22B", NULL) == 0 && o.qk_norm == 2,
+       "--no-qk-norm off");
+    ok(resolve("--shape=B", "--qk-norm", "auto", NULL) == 0 && o.qk_norm == 0,
+       "and a value may follow");
+    ok(resolve("--shape=B", "--layers=13", NULL) == ERR_SHAPE,
+       "13 blocks of 12 are refused");
+    ok(resolve("--layers=20", NULL) == 0 &&
+           options_make_spec(&s, &o, &c, "608/10/928/16") == 0 && s.L == 10 &&
+           options_make_spec(&s, &o, &c, "22B") == 0 && s.L == 20,
+       "but in the default run --layers is the most");
+}
+
+/* Every row can be dumped and read back: presets and ranges fit together. */
+static void test_rows(void)
+{
+    char text[2048];
+    bool is_same = true, has_about = true;
+
+    resolve(NULL);
+    for (int i = 0; i < options_count; i++) {
+        const struct opt *row = &options_table[i];
+
+        if (row->type == OPT_TITLE || row->type == OPT_ACTION)
+            continue;
+        opts_text(&opts, row, text, sizeof text);
+        is_same   = is_same && opts_set(&opts, row->name, text, FROM_COMMAND_LINE) == 0;
+        has_about = has_about && row->about != NULL && row->about[0] != '\0';
+    }
+    ok(is_same, "every default can be typed");
+    ok(has_about, "every option has a sentence");
+}
+
+int main(void)
+{
+    test_bad_values();
+    test_not_in_this_version();
+    test_defaults();
+    test_meaning();
+    test_rows();
+    return tap_done();
+}

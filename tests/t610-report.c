@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The text of a result: 80 columns, the lines that programs read, and the files. */
+#include "config.h"
+
+#include "bench/report.h"
+
+#include "src/base/err.h"
+#include "tests/sample.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* All of the report, in memory. */
+static char *print(const struct result *r)
+{
+    static struct options values;
+    static char *argv[] = { "vitbench", "--shape=22B,So400m" };
+    struct opts opts;
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    options_read(&opts, &values, 2, argv);
+    report_banner(out, r, &opts);
+    for (int i = 0; i < r->count; i++)
+        report_case(out, r, &r->cases[i]);
+    report_end(out, r);
+    fclose(out);
+    return text;
+}
+
+/* The longest line, but for the command line and the last one. */
+static int widest(const char *text)
+{
+    int most = 0;
+
+    while (*text != '\0') {
+        const int length = (int)strcspn(text, "\n");
+
+        if (length > most && strncmp(text, "command", 7) != 0 &&
+            strncmp(text, "Final Summary", 13) != 0)
+            most = length;
+        text += length + (text[length] == '\n');
+    }
+    return most;
+}
+
+static void has(const char *text, const char *line)
+{
+    ok(strstr(text, line) != NULL, "says: %.*s", (int)strcspn(line, "\n"), line);
+}
+
+static void test_text(void)
+{
+    struct result *r = sample_result();
+    char *text;
+
+    result_warn(
+        r, "two ranks on one core, which makes for a sentence that is so long that "
+           "it does not fit into one line of eighty columns");
+    memset(r->cases[0].check[0].note, 'x', 150);
+    text = print(r);
+    ok(widest(text) == 80, "no line is wider than 80 columns");
+    has(text, "command        vitbench --shape=22B,So400m --case=step,coll\n");
+    has(text, "  shape                22B,So400m               (command line)\n");
+    has(text, "mesh           1 data x 2 model = 2 ranks\n");
+    has(text, "data sheet n/a\n");
+    has(text, "WARNING        two ranks on one core");
+    has(text,
+        "!step    22B             1/48    16     1x2       3     1000   n/a  50.0    "
+        "1000\n");
+    has(text, "  slice        slice 1 of 48 blocks\n"
+              "  full depth   48 s a step, 62.5 tokens/s, extrapolated\n");
+    has(text, "  steps        3 after 1 warm-up: min 2, median 3, max 4 s");
+    has(text,
+        "act_gather     6430900224     1064      0.5       0.1 80 % (70 to 90)\n");
+    has(text, "n/a (too small to tell)\n");
+    has(text, "n/a (moved by the cores)\n");
+    has(text, "  grad_scatter            0        0        -         - none\n");
+    has(text, "  self-test   residual       0.25, threshold 32 .....");
+    has(text, ".. PASSED\n");
+    has(text, "slowest: 1 on node002 2, 0 on\n               node001 1 s\n");
+    has(text, "  SKIPPED      not enough memory\n");
+    has(text, "all-reduce                   1048576         1        1        1        "
+              "0   ok\n");
+    has(text,
+        "\nFinished 3 cases: 2 passed, 0 failed, 1 skipped\n"
+        "Final Summary::vitbench result is VALID with a rating of=1e+12 model FLOP/s "
+        "(1000 tokens/s, step 22B, f32)\n");
+    free(text);
+    result_close(&r);
+}
+
+/* Nothing hidden is a figure, no figure is a dash. */
+static void test_hidden(void)
+{
+    struct result *r      = sample_result();
+    struct case_result *c = &r->cases[2];
+    char *text;
+
+    strcpy(c->name, "cmm");
+    c->row[0].hidden = 0;
+    text             = print(r);
+    has(text, "all-reduce                   1048576         1        -        0        "
+              "0   ok\n");
+    has(text, "all-gather                   1048576         1        -        -        "
+              "0   ok\n");
+    free(text);
+    result_close(&r);
+}
+
+static void test_verdicts(void)
+{
+    struct result *r = sample_result();
+    char *text;
+
+    r->cases[0].checks = 0;
+    text               = print(r);
+    has(text, "Final Summary::vitbench result is NOT CHECKED with a rating of=1e+12");
+    free(text);
+    r->cases[0].checks = 4;
+
+    r->cases[0].check[2].status = STATUS_FAIL;
+    result_judge(&r->cases[0], 0, false);
+    text = print(r);
+    has(text, ".. FAILED\n");
+    has(text, "  FAILED       check overlap");
+    has(text, "Finished 3 cases: 1 passed, 1 failed, 1 skipped\n");
+    has(text, "Final Summary::vitbench result is INVALID with a rating of=1e+12");
+    free(text);
+
+    r->is_incomplete = true;
+    text             = print(r);
+    has(text, "INCOMPLETE: stopped");
+    has(text, "result is INVALID, INCOMPLETE, with a rating");
+    free(text);
+
+    r->cases[0].status = STATUS_SKIP;
+    text               = print(r);
+    has(text, "with no rating: step 22B did not run\n");
+    free(text);
+    r->cases[0].is_rated = false;
+    text                 = print(r);
+    has(text, "with no rating: no case of this run is rated\n");
+    free(text);
+    result_close(&r);
+}
+
+/* A folder of its own for the files of this test. */
+static char folder[] = "/tmp/t610-XXXXXX";
+
+static const char *in_folder(const char *name)
+{
+    static char path[2][64];
+    static int turn;
+
+    turn ^= 1;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+    return path[turn];
+}
+
+/* report_probe() where a file can be opened, but not written: a disk that is full. */
+static int probe_when_full(const char *path)
+{
+    struct rlimit old, full;
+    int rc;
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    full          = old;
+    full.rlim_cur = 0;
+    setrlimit(RLIMIT_FSIZE, &full);
+    rc = report_probe(path);
+    setrlimit(RLIMIT_FSIZE, &old);
+    return rc;
+}
+
+static void test_files(void)
+{
+    struct result *r = sample_result();
+    json_t *read;
+
+    ok(report_probe("/nowhere/at/all.json") == ERR_IO,
+       "no folder: refused before the run");
+    ok(strstr(err_sentence(), "/nowhere/at/all.json cannot be written: No such") !=
+           NULL,
+       "in a sentence that names the file");
+    ok(report_probe(folder) == ERR_IO, "a folder is no file");
+    ok(report_probe(in_folder("new.json")) == 0, "a new file can be written");
+    ok(access(in_folder("new.json"), F_OK) != 0, "and is not there yet");
+    ok(report_write(r, in_folder("new.json")) == 0, "then it is written");
+    ok(access(in_folder("new.json.tmp"), F_OK) != 0, "nothing stays beside it");
+    read = json_load_file(in_folder("new.json"), 0, NULL);
+    ok(json_integer_value(json_object_get(read, "schema_version")) == 1,
+       "and can be read");
+    json_decref(read);
+    ok(report_probe(in_folder("new.json")) == 0, "an old one can be written again");
+    ok(report_write(r, in_folder("new.json")) == 0, "and is");
+    ok(report_probe("/dev/null") == 0 && report_write(r, "/dev/null") == 0,
+       "a device is written directly");
+    ok(report_write(r, "/dev/full") == ERR_IO, "a full disk is noticed");
+    ok(probe_when_full(in_folder("full.json")) == ERR_IO, "and before the run");
+    ok(access(in_folder("full.json.tmp"), F_OK) != 0, "which leaves nothing there");
+    err_forget();
+    unlink(in_folder("new.json"));
+    result_close(&r);
+}
+
+static void test_jsonl(void)
+{
+    struct jsonl *j = NULL;
+    char line[512];
+    json_t *step;
+    FILE *file;
+
+    ok(report_jsonl_open(&j, "") == 0 && j == NULL, "no path, no file");
+    report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
+    report_jsonl_close(&j);
+    ok(report_jsonl_open(&j, "/nowhere/x") == ERR_IO && j == NULL,
+       "a bad path is refused");
+    err_forget();
+    ok(report_jsonl_open(&j, in_folder("steps")) == 0, "one line a step");
+    report_jsonl_step(j, "step", 1, 0.1, 693.25, 12.5, 100, NAN);
+    file = fopen(in_folder("steps"), "r");
+    ok(fgets(line, sizeof line, file) != NULL && strchr(line, '\n') != NULL,
+       "is there as soon as the step is done");
+    step = json_loads(line, 0, NULL);
+    ok(json_object_size(step) == 7 &&
+           json_real_value(json_object_get(step, "seconds")) == 0.1,
+       "with every digit");
+    ok(json_is_null(json_object_get(step, "mfu_measured")), "and null for NaN");
+    report_jsonl_step(j, "step", 2, 0.1, 693.25, 12.5, 100, 0.5);
+    ok(fgets(line, sizeof line, file) != NULL && fgets(line, sizeof line, file) == NULL,
+       "two steps, two lines");
+    json_decref(step);
+    fclose(file);
+    report_jsonl_close(&j);
+    ok(j == NULL, "closed");
+    unlink(in_folder("steps"));
+}
+
+int main(void)
+{
+    if (mkdtemp(folder) == NULL)
+        tap_skip_all("no folder for temporary files");
+    test_text();
+    test_hidden();
+    test_verdicts();
+    test_files();
+    test_jsonl();
+    rmdir(folder);
+    return tap_done();
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* --dry-run: the text is 80 columns wide, the JSON has what src/plan says. */
+#include "config.h"
+
+#include "bench/dry.h"
+
+#include "src/base/err.h"
+#include "src/plan/count.h"
+#include "src/plan/predict.h"
+#include "tests/tap.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct options o;
+static struct choices c;
+static char *text; /* what was printed */
+static json_t *json;
+static char path[] = "/tmp/t625-XXXXXX";
+
+/* Plan for the arguments up to NULL; text and JSON are kept until the next call. */
+static int dry(char *first, ...)
+{
+    char *argv[12] = { "vitbench", "--dry-run", first };
+    char option[64];
+    int argc = 2, rc;
+    struct opts opts;
+    va_list args;
+    size_t size;
+    FILE *out;
+
+    va_start(args, first);
+    while (argv[argc] != NULL)
+        argv[++argc] = va_arg(args, char *);
+    va_end(args);
+    snprintf(option, sizeof option, "--json=%s", path);
+    argv[argc++] = option;
+
+    free(text);
+    json_decref(json);
+    err_forget();
+    out = open_memstream(&text, &size);
+    rc  = options_read(&opts, &o, argc, argv);
+    if (rc == 0)
+        rc = options_resolve(&c, &o);
+    if (rc == 0)
+        rc = dry_run(out, &o, &c);
+    fclose(out);
+    json = rc == 0 ? json_load_file(path, 0, NULL) : NULL;
+    return rc;
+}
+
+static double number(const char *name)
+{
+    return json_number_value(json_object_get(json, name));
+}
+
+static int widest(void)
+{
+    int most = 0;
+
+    for (const char *at = text; *at != '\0'; at += strcspn(at, "\n") + 1)
+        most = (int)strcspn(at, "\n") > most ? (int)strcspn(at, "\n") : most;
+    return most;
+}
+
+static void test_refused(void)
+{
+    ok(dry("--shape=22B", "--ranks=8", "--mesh=2x2", NULL) == ERR_SHAPE,
+       "a mesh for other ranks is refused: %s", err_sentence());
+    ok(dry("--shape=mu", "--mesh=1x4", NULL) == ERR_SHAPE,
+       "so are more ranks than heads");
+    ok(dry("--shape=mu", "--mesh=8x1", "--batch=4", NULL) == ERR_SHAPE,
+       "and fewer images than data ranks");
+    ok(json == NULL && text[0] == '\0', "nothing is printed");
+}
+
+static void test_22B(void)
+{
+    const struct spec_options all = { .shape = "22B", .wiring = -1, .qk_norm = -1 };
+    const struct traffic_job job  = { 1024, 128, 8, DTYPE_F32, CMM_RING };
+    struct traffic_count sent[TRAFFIC_KINDS];
+    double messages = 0, bytes = 0, params = 0, flops = 0;
+    const char *name;
+    json_t *term;
+    struct spec s;
+
+    ok(dry("--shape=22B", "--ranks=1024", "--mesh=128x8", NULL) == 0,
+       "22B on 1024 ranks");
+    ok(widest() <= 80, "in 80 columns");
+    ok(strstr(text, "1024 ranks, mesh 128x8 (data x model), batch 1024") != NULL,
+       "says the mesh and the batch");
+    ok(strstr(text, "21,743,271,936") != NULL,
+       "and the parameters of the blocks' kernels");
+
+    spec_make(&s, &all);
+    ok(number("ranks") == 1024 && number("params_matmul") == 21743271936.0 &&
+           number("params") == (double)count_params(&s),
+       "parameters");
+    close_to(number("flops_per_image_forward"), count_flops_forward(&s), 1e3,
+             "FLOP forward");
+    close_to(number("flops_per_token_train"), 131.8e9, 0.05e9, "FLOP a token");
+    ok(number("bytes_per_rank") == (double)predict_most(&s, &job), "memory of a rank");
+    traffic_most(sent, &s, &job);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        messages += (double)sent[k].messages;
+        bytes += (double)sent[k].bytes;
+    }
+    ok(number("messages_per_step") == messages && number("bytes_per_step") == bytes,
+       "messages and bytes");
+    json_object_foreach(json_object_get(json, "terms"), name, term)
+    {
+        params += json_number_value(json_object_get(term, "params"));
+        flops += json_number_value(json_object_get(term, "flops"));
+    }
+    ok(params == number("params"), "the terms add up to the parameters");
+    close_to(flops / (1024 * number("flops_per_token_train") * 256), 1, 1e-9,
+             "and to the FLOPs of a step");
+}
+
+static void test_others(void)
+{
+    ok(dry("--ranks=4096", NULL) == 0 && json_array_size(json) == 4 && widest() <= 80,
+       "the default run is four plans");
+    ok(dry("--shape=So400m", "--layers=4", NULL) == 0 && number("ranks") == 1 &&
+           strstr(text, "4 of 27 blocks") != NULL,
+       "a slice on one rank");
+    ok(dry("--shape=B", "--mesh=4x2", NULL) == 0 && number("ranks") == 8,
+       "a mesh says how many ranks there are");
+    ok(dry("--shape=B", "--ranks=10000000", NULL) == 0 && widest() <= 80,
+       "ten million ranks");
+}
+
+int main(void)
+{
+    const int file = mkstemp(path);
+
+    if (file < 0)
+        tap_skip_all("no temporary file");
+    close(file);
+    test_refused();
+    test_22B();
+    test_others();
+    unlink(path);
+    free(text);
+    json_decref(json);
+    return tap_done();
+}

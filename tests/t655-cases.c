@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,4 */
+/* Every case on small shapes: it passes, and its figures fit together and are what the
+ * plan says.
+ */
+#include "config.h"
+
+#include "bench/overlap.h"
+#include "bench/setup.h"
+#include "src/plan/count.h"
+#include "src/plan/machine.h"
+#include "src/plan/predict.h"
+#include "tests/bed.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static int size;
+
+/* Run one case and leave its record in rank 0's result; true if it passed. */
+static const struct case_result *run_case(struct bed *bed, enum case_id id,
+                                          const struct spec *spec, int64_t batch)
+{
+    static struct agenda agenda;
+    FILE *null = fopen("/dev/null", "w");
+    int rc;
+
+    memset(&agenda, 0, sizeof agenda);
+    agenda.count    = 1;
+    agenda.entry[0] = (struct agenda_entry){ .id = id, .has_spec = spec != NULL };
+    if (spec != NULL)
+        agenda.entry[0].spec = *spec;
+    agenda.entry[0].batch = batch;
+    rc                    = run_agenda(&bed->bench, &agenda, null);
+    fclose(null);
+    if (!ok(rc == 0, "case %s ends on %dx%d", bench_cases[id].name, bed->bench.mesh->D,
+            bed->bench.mesh->M))
+        return NULL;
+    if (bed->bench.result == NULL)
+        return NULL;
+    return &bed->bench.result->cases[bed->bench.result->count - 1];
+}
+
+/* A sentence about rank 0's record. */
+#define says(c, is_so, ...) ok((c) == NULL || (is_so), __VA_ARGS__)
+
+static void check_comm(const struct case_result *c, struct bed *bed,
+                       const struct spec *spec)
+{
+    const struct mesh *mesh      = bed->bench.mesh;
+    const struct traffic_job job = { c != NULL ? c->batch : 1, mesh->D, mesh->M,
+                                     DTYPE_F32, bed->choices.form };
+    struct traffic_count most[TRAFFIC_KINDS];
+    bool is_planned = true, is_timed = true, is_none = true;
+
+    if (c == NULL) {
+        for (int i = 0; i < 3; i++)
+            ok(true, "-");
+        return;
+    }
+    traffic_most(most, spec, &job);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        const struct comm *t = &c->comm[k];
+
+        is_planned &= t->bytes == most[k].bytes && t->messages == most[k].messages;
+        if (most[k].messages == 0) {
+            is_none &= t->kind == HIDDEN_NONE;
+            continue;
+        }
+        is_none &= t->kind == HIDDEN_CORES;
+        is_timed &= t->alone_s >= 0 && t->exposed_lo <= t->exposed_s &&
+                    t->exposed_s <= t->exposed_hi && isfinite(t->exposed_s);
+    }
+    ok(is_planned, "bytes and messages are those of the plan");
+    ok(is_timed, "what there is of traffic is timed");
+    ok(is_none, "and said to be moved by the cores; the rest is none");
+}
+
+static void check_step(struct bed *bed, enum wiring wiring, enum pool pool)
+{
+    const int D        = bed->bench.mesh->D;
+    struct spec spec   = bed_spec("48/2/96/4", wiring, pool);
+    const int64_t B    = 2 * D + (D > 1);
+    const double flops = (double)B * count_flops_train(&spec);
+    const struct case_result *c;
+
+    spec.L_full = 10;
+    c           = run_case(bed, CASE_STEP, &spec, B);
+    says(c, c->status == STATUS_PASS && c->checks == 4 && c->reason[0] == '\0',
+         "a step passes four checks: %s", c != NULL ? c->reason : "");
+    says(c, c->steps.n == 2 && c->steps.warmup == 1, "as many steps as were asked for");
+    says(c,
+         c->flops_per_step == flops && c->flops_per_s == flops / c->steps.median &&
+             c->tokens_per_s == (double)(B * 9) / c->steps.median &&
+             fabs(c->mfu_measured * bed->bench.peak * size / c->flops_per_s - 1) <
+                 1e-12,
+         "rates follow from the median");
+    says(c, isnan(c->mfu_spec), "an unknown data sheet gives no MFU");
+    says(c,
+         c->full_step_s > c->steps.median && c->full_step_s < 6 * c->steps.median &&
+             c->full_tokens_per_s == (double)(B * 9) / c->full_step_s,
+         "a slice of 2 of 10 blocks is extrapolated");
+    says(c, c->memory_peak > 0 && c->memory_predicted > 0, "memory is noted");
+    says(c, isfinite(c->loss) && c->grad_norm > 0, "as are loss and gradient norm");
+    check_comm(c, bed, &spec);
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        ok(!bed->bench.mesh->is_muted[k], "%s is not muted any more", traffic_name[k]);
+}
+
+/* In the proof every kind is sent in all steps but those without it. */
+static void check_overlap(struct bed *bed)
+{
+    const struct spec spec  = bed_spec("48/2/96/4", WIRING_PARALLEL, POOL_MAP);
+    struct mesh *mesh       = bed->bench.mesh;
+    const struct stat timed = {
+        .n = 2, .median = 1e-3, .min = 1e-3, .max = 1e-3, .p5 = NAN
+    };
+    struct comm comm[TRAFFIC_KINDS] = { 0 };
+    struct traffic_count one[TRAFFIC_KINDS];
+    struct step_result ignored;
+    struct setup setup;
+    int64_t least = INT64_MAX, most = 0, steps;
+    int kinds = 0;
+
+    if (setup_open(&setup, &bed->bench, &spec, 4, 1) != 0)
+        abort();
+    mesh_count_reset(mesh);
+    step_run(setup.step, 1.0, &ignored);
+    memcpy(one, mesh->sent, sizeof one);
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        comm[k].messages = one[k].messages;
+    mesh_count_reset(mesh);
+    overlap_measure(comm, &bed->bench, setup.step, &timed, 0);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (one[k].messages == 0)
+            continue;
+        steps = mesh->sent[k].messages / one[k].messages;
+        least = steps < least ? steps : least;
+        most  = steps > most ? steps : most;
+        kinds++;
+    }
+    setup_close(&setup);
+    ok(kinds == 0 ||
+           (least == most && most % (kinds + 1) == 0 && most >= 3 * (kinds + 1)),
+       "messages are taken out one kind at a time");
+}
+
+static void check_slowest(struct bed *bed)
+{
+    double seconds[2] = { bed->bench.mesh->rank, -bed->bench.mesh->rank };
+
+    bench_slowest(seconds, 2, bed->bench.mesh);
+    ok(seconds[0] == size - 1 && seconds[1] == 0, "times are the slowest rank's");
+}
+
+static bool rows_pass(const struct case_result *c)
+{
+    bool is_ok = c->status == STATUS_PASS && c->rows > 0;
+
+    for (int i = 0; i < c->rows; i++)
+        is_ok &= c->row[i].status != STATUS_FAIL &&
+                 (c->row[i].seconds > 0 || c->row[i].status == STATUS_SKIP);
+    return is_ok;
+}
+
+static void check_block_and_gemm(struct bed *bed)
+{
+    struct spec spec = bed_spec("48/1/96/4", WIRING_SEQUENTIAL, POOL_MAP);
+    const struct case_result *c;
+
+    c = run_case(bed, CASE_BLOCK, &spec, 4);
+    says(c,
+         rows_pass(c) && c->rows == 2 && c->steps.n == 2 &&
+             c->flops_per_step == 4 * count_flops_block(&spec),
+         "a block goes forward and backward");
+    says(c,
+         fabs(c->row[0].rate * c->row[0].seconds * size * 3 / c->flops_per_step - 1) <
+                 1e-12 &&
+             fabs(c->row[1].rate * c->row[1].seconds * size * 1.5 / c->flops_per_step -
+                  1) < 1e-12,
+         "a third and two thirds of the work");
+    c = run_case(bed, CASE_GEMM, &spec, 4);
+    says(c, rows_pass(c) && c->rows == 12, "four products have three forms each");
+    spec.wiring = WIRING_PARALLEL;
+    c           = run_case(bed, CASE_GEMM, &spec, 4);
+    says(c, rows_pass(c) && c->rows == 6, "two products of a parallel block too");
+}
+
+static void check_coll(struct bed *bed)
+{
+    const struct case_result *c;
+    bool is_right = true;
+
+    bed->choices.size_first  = 1;
+    bed->choices.size_last   = 70000;
+    bed->choices.size_factor = 9;
+    c                        = run_case(bed, CASE_COLL, NULL, 0);
+    for (int i = 0; c != NULL && i < c->rows; i++) {
+        const struct row *r = &c->row[i];
+        const double bus =
+            (strcmp(r->name, "allreduce") == 0 ? 2.0 : 1.0) * (size - 1) / size;
+
+        is_right &= r->error == 0 &&
+                    fabs(r->algbw * r->seconds - (double)r->size) < 1e-6 &&
+                    fabs(r->busbw - bus * r->algbw) <= 1e-9 * r->algbw;
+    }
+    says(c, rows_pass(c) && c->rows == 18, "three collectives of six sizes are right");
+    ok(is_right, "their bandwidths are as nccl-tests define them");
+}
+
+static void check_cmm(struct bed *bed)
+{
+    const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);
+    const int M            = bed->bench.mesh->M;
+    const struct case_result *c;
+
+    c = run_case(bed, CASE_CMM, &spec, 4);
+    if (M == 1)
+        says(c, c->status == STATUS_SKIP && c->reason[0] != '\0',
+             "one model rank has no collective matmul, which is said");
+    else
+        says(c, rows_pass(c) && c->rows == 16, "four operations in four manners");
+    ok(!bed->bench.mesh->is_muted[ACT_GATHER] &&
+           !bed->bench.mesh->is_muted[ACT_SCATTER],
+       "nothing stays muted");
+}
+
+static void check_memory(struct bed *bed)
+{
+    const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);
+    const struct case_result *c;
+
+    bed->bench.node_memory = 1000;
+    c                      = run_case(bed, CASE_STEP, &spec, 4);
+    says(c, c->status == STATUS_SKIP && strstr(c->reason, "GB") != NULL,
+         "what does not fit is skipped, with its need");
+    bed->bench.node_memory = 0;
+}
+
+/* A signal to the last rank ends the case on all. */
+static void check_signal(struct bed *bed)
+{
+    const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);
+    static struct agenda agenda;
+    FILE *null = fopen("/dev/null", "w");
+    int count  = 0;
+
+    bench_catch_signals();
+    agenda.count = 2;
+    agenda.entry[0] =
+        (struct agenda_entry){ .id = CASE_STEP, .has_spec = true, .spec = spec };
+    agenda.entry[0].batch = 4;
+    agenda.entry[1]       = agenda.entry[0];
+    bed->options.steps    = 1000000;
+    if (bed->bench.mesh->rank == size - 1) {
+        signal(SIGALRM, SIG_DFL);
+        if (fork() == 0) {
+            usleep(700000);
+            kill(getppid(), SIGTERM);
+            _exit(0);
+        }
+    }
+    if (bed->bench.result != NULL)
+        count = bed->bench.result->count;
+    ok(run_agenda(&bed->bench, &agenda, null) == 0, "a signal ends the cases");
+    ok(bench_is_stopped(bed->bench.mesh), "all ranks know");
+    if (bed->bench.result != NULL) {
+        const struct result *r = bed->bench.result;
+
+        ok(r->is_incomplete && r->count == count + 1 &&
+               r->cases[count].status == STATUS_INCOMPLETE &&
+               r->cases[count].steps.n > 0,
+           "what was timed is kept, as incomplete: %s", r->cases[count].reason);
+    } else {
+        ok(true, "-");
+    }
+    fclose(null);
+}
+
+static void check_machine(struct bed *bed)
+{
+    const struct case_result *c;
+    char path[64] = "";
+    struct machine m;
+    int rc = 0;
+
+    if (bed->bench.mesh->rank == 0)
+        snprintf(path, sizeof path, "t655-machine-%d.json", (int)getpid());
+    MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+    strcpy(bed->options.machine_out, path);
+    bed->bench.node_memory = 200000000; /* the large products do not fit */
+    c                      = run_case(bed, CASE_MACHINE, NULL, 0);
+    bed->bench.node_memory = 0;
+    says(c, rows_pass(c), "a machine is measured");
+    if (bed->bench.mesh->rank == 0)
+        rc = machine_load(&m, path);
+    says(c,
+         rc == 0 && m.peak[DTYPE_F32] == bed->bench.peak && m.mem_bw > 1e8 &&
+             m.kernels >= 3 && m.links == (size > 1),
+         "and written to a file that can be read");
+    if (bed->bench.mesh->rank == 0)
+        remove(path);
+}
+
+static void check_share(void)
+{
+    ok(overlap_share(2, 0, 3) == 1 && overlap_share(2, 2, 3) == 0,
+       "all hidden, none hidden");
+    ok(overlap_share(2, 1, 3) == 0.5 && overlap_share(4, 3, 1) == 1,
+       "half hidden; as much as the compute allows");
+    ok(overlap_share(2, 3, 3) == 0 && overlap_share(2, -1, 3) == 1,
+       "never out of 0 to 1");
+}
+
+int main(int argc, char **argv)
+{
+    struct bed bed;
+
+    size = ranks_open(&argc, &argv, "t655-cases");
+    check_share();
+    for (int M = 1; M <= size; M++) {
+        if (size % M != 0)
+            continue;
+        bed_open_auto(&bed, size / M, M, DTYPE_F32, CMM_RING);
+        run_peak(&bed.bench);
+        check_step(&bed, M == 1 ? WIRING_SEQUENTIAL : WIRING_PARALLEL, POOL_MAP);
+        check_cmm(&bed);
+        check_overlap(&bed);
+        check_slowest(&bed);
+        if (M == size) {
+            check_block_and_gemm(&bed);
+            check_coll(&bed);
+            check_memory(&bed);
+            check_machine(&bed);
+            check_signal(&bed); /* last: a signal is not forgotten */
+        }
+        bed_close(&bed);
+    }
+    return ranks_done();
+}

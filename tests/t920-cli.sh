@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The command line of vitbench as a user meets it: bad input is refused in one sentence
+# from one rank with the right status on all, alone and on two ranks; what runs nothing
+# needs no mpirun and prints once.
+vitbench=${top_builddir:-.}/vitbench
+mpiexec=${MPIEXEC:-mpiexec}
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+count=0
+
+# ok SENTENCE: the verdict is the last status.
+ok() {
+    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
+    count=$((count + 1))
+    echo "$verdict $count - $1"
+    if [ "$verdict" != ok ]; then
+        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 20 >&2
+    fi
+}
+
+# run RANKS ARGUMENT..: leaves out, err, and the status of every rank, sorted, in status.
+run() {
+    ranks=$1
+    shift
+    "$mpiexec" -n "$ranks" sh -c '"$@" || status=$?; echo "::${status:-0}" >&2' \
+        sh "$vitbench" "$@" >"$folder/out" 2>"$folder/all" </dev/null
+    sed -n 's/^::\(.*\)/\1/p' "$folder/all" | sort | tr '\n' ' ' >"$folder/status"
+    grep '^vitbench' "$folder/all" | grep -v ' times mean' >"$folder/err"
+}
+
+# refused STATUS WORDS ARGUMENT..: on one rank and on two.
+refused() {
+    wanted=$1
+    words=$2
+    shift 2
+    for n in 1 2; do
+        run $n "$@"
+        case $n in 1) statuses="$wanted " ;; 2) statuses="$wanted $wanted " ;; esac
+        [ "$(cat "$folder/status")" = "$statuses" ] && [ "$(wc -l <"$folder/err")" -eq 1 ] &&
+            grep -q -- "$words" "$folder/err"
+        ok "np=$n: $* ends with $wanted and says .. $words .."
+    done
+}
+
+refused 2 'nor a named shape' --shape=23B
+refused 2 'did you mean --shape' --shap=B
+refused 2 'DxM' --mesh=2by2
+refused 2 'from 0' --shape=mu --layers=-1
+refused 2 'whole number' --shape=mu --steps=many
+refused 2 'whole number' --shape=mu --batch=999999999999999999999
+refused 2 'cannot be divided into 4 heads' --shape=50/1/70/4
+refused 2 'not in this version' --shape=mu --overlap=bidir
+refused 2 'is for 6 ranks' --shape=mu --mesh=3x2
+refused 3 'cannot be written' --shape=mu --steps=1 --json=/nowhere/at/all.json
+refused 3 'cannot be written' --shape=mu --steps=1 --jsonl=/
+refused 3 'not enough memory' --shape=983040/100/983040/3840 --classes=10
+
+run 2 --shape=mu --mesh=2x1 --batch=1
+[ "$(cat "$folder/status")" = '2 2 ' ] && grep -q 'too small for 2 data ranks' "$folder/err"
+ok 'fewer images than data ranks are refused'
+run 4 --shape=mu --mesh=1x4
+[ "$(cat "$folder/status")" = '2 2 2 2 ' ] && grep -q 'too many for the 2 heads' "$folder/err"
+ok 'more model ranks than heads are refused'
+
+VITBENCH_SHAPPE=mu run 2
+[ "$(cat "$folder/status")" = '2 2 ' ] && grep -q 'did you mean VITBENCH_SHAPE' "$folder/err"
+ok 'an unknown variable of ours in the environment is refused'
+VITBENCH_STEPS=-1 run 2 --shape=mu
+[ "$(cat "$folder/status")" = '2 2 ' ] && grep -q 'from VITBENCH_STEPS' "$folder/err"
+ok 'a bad value there, too, with its name'
+
+for option in --help --version --list-shapes --print-config --schema '--dry-run --shape=mu'; do
+    $vitbench $option >"$folder/out" 2>"$folder/err" </dev/null && [ -s "$folder/out" ] &&
+        [ ! -s "$folder/err" ] && cp "$folder/out" "$folder/alone"
+    ok "$option needs no mpirun"
+    run 2 $option
+    [ "$(cat "$folder/status")" = '0 0 ' ] && cmp -s "$folder/out" "$folder/alone"
+    ok "$option prints once on two ranks"
+done
+$vitbench --help | awk 'length > 80 { exit 1 }'
+ok 'the help is 80 columns wide'
+
+run 2 --shape=mu --steps=2 --no-check --json="$folder/r.json" --jsonl="$folder/r.jsonl"
+[ "$(cat "$folder/status")" = '0 0 ' ] && [ "$(wc -l <"$folder/r.jsonl")" -eq 2 ]
+ok 'two steps are run, and two lines written'
+tail -n 1 "$folder/out" | grep -q '^Final Summary::vitbench result is NOT CHECKED with a rating of='
+ok 'the last line says NOT CHECKED'
+grep -q '"valid": false' "$folder/r.json"
+ok 'and the JSON that it is not valid'
+"${top_builddir:-.}/tests/schema_check" "${srcdir:-.}/bench/schema.json" "$folder/r.json" \
+    >"$folder/out" 2>&1
+ok 'the JSON obeys the schema'
+
+run 1 --shape=mu --steps=2 --require-mfu=100
+[ "$(cat "$folder/status")" = '1 ' ] && grep -q 'result is INVALID' "$folder/out"
+ok 'a bar that is not reached ends with 1'
+
+$vitbench --shape=mu --seconds=100 --json="$folder/s.json" >"$folder/out" 2>"$folder/err" \
+    </dev/null &
+sleep 4
+kill -TERM $!
+wait $!
+[ $? -eq 3 ] && grep -q INCOMPLETE "$folder/out" && grep -q INCOMPLETE "$folder/s.json"
+ok 'stopped by SIGTERM it writes what it has, marked INCOMPLETE, and ends with 3'
+
+echo "1..$count"

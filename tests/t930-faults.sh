@@ -1,0 +1,73 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Errors planted in whole runs of vitbench: each makes its check fail, and the run end
+# FAILED with status 1.  The same runs without an error pass.
+build=${top_builddir:-.}
+if [ ! -x "$build/vitbench" ]; then
+    echo "1..0 # SKIP vitbench is not built"
+    exit 0
+fi
+out=t930-$$.out
+n=0
+
+# run RANKS MESH [OPTION ..]
+run() {
+    ranks=$1
+    mesh=$2
+    shift 2
+    "${MPIEXEC:-mpiexec}" -n "$ranks" "$build/vitbench" --shape=96/2/192/6 --image=42 \
+        --patch=14 --batch=4 --threads=1 --steps=2 --warmup=1 --seconds=0.1 \
+        --mesh="$mesh" "$@" </dev/null >$out 2>&1
+    status=$?
+}
+
+verdict() {
+    n=$((n + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $n - $2"
+    else
+        echo "not ok $n - $2"
+        sed 's/^/# /' $out
+    fi
+}
+
+# passes RANKS MESH [OPTION ..]
+passes() {
+    run "$@"
+    [ $status -eq 0 ] && ! grep -q FAILED $out && grep -q 'is VALID' $out
+    verdict $? "clean on $2 $3"
+}
+
+# fails FAULT CHECK RANKS MESH [OPTION ..]: the line of CHECK says FAILED.
+fails() {
+    fault=$1
+    check=$2
+    shift 2
+    VITBENCH_FAULT=$fault
+    export VITBENCH_FAULT
+    run "$@"
+    unset VITBENCH_FAULT
+    [ $status -eq 1 ] && grep -q "^  $check .* FAILED$" $out && grep -q 'is INVALID' $out
+    verdict $? "$fault on $2 $3 makes $check fail (exit status $status)"
+}
+
+passes 2 1x2
+passes 3 1x3 --overlap=plain
+passes 2 2x1
+for overlap in ring plain; do
+    fails slice:1 self-test 2 1x2 --overlap=$overlap
+    fails drop:0 self-test 2 1x2 --overlap=$overlap
+done
+fails slice:2 products 3 1x3
+fails drop:1 products 3 1x3
+fails moments:1 self-test 2 1x2
+fails moments:0 self-test 2 1x2 --wiring=parallel
+fails replica:1 replicas 2 2x1
+fails replica:0 replicas 2 1x2
+for kind in gather_y gather_dx gather_dw scatter_y scatter_dx scatter_dw; do
+    fails product:$kind:1 products 2 1x2
+done
+fails product:gather_y:0 overlap 2 1x2
+fails product:scatter_dw:0 products 1 1x1 --dtype=f64
+rm -f $out
+echo "1..$n"

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Matrices on two devices.  Both are in host memory here, and looked at directly. */
+#include "config.h"
+
+#include "tests/twin.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { BEFORE = 5, BETWEEN = 3, BEHIND = 7 };
+
+void twins_open(struct twins *two, const char *name, enum dtype dtype, int threads)
+{
+    *two = (struct twins){ 0 };
+    if (dev_open(&two->ref, "cpu:ref", DTYPE_F64, 1) != 0 ||
+        dev_open(&two->got, name, dtype, threads) != 0)
+        die("%s", err_sentence());
+}
+
+void twins_clear(struct twins *two)
+{
+    while (two->bufs > 0) {
+        struct buf *b = two->buf[--two->bufs];
+
+        dev_free(b);
+        mem_free(b);
+    }
+}
+
+void twins_close(struct twins *two)
+{
+    twins_clear(two);
+    dev_close(&two->ref);
+    dev_close(&two->got);
+}
+
+static struct mat blank(struct twins *two, struct dev *dev, enum dtype dtype,
+                        int64_t rows, int64_t cols)
+{
+    const int64_t ld = cols + BETWEEN, size = BEFORE + rows * ld + BEHIND;
+    struct buf *b = mem_new(1, sizeof *b);
+    struct mat a  = mat_at(b, dtype, BEFORE, rows, cols);
+
+    if (two->bufs == 2 * TWINS ||
+        dev_alloc(b, dev, (size_t)size * dtype_size(dtype)) != 0)
+        die("no more matrices");
+    two->buf[two->bufs++] = b;
+    for (int64_t i = 0; i < size; i++)
+        dtype_store(dtype, b->at, i, NAN);
+    a.ld = ld;
+    return a;
+}
+
+static struct twin make(struct twins *two, enum dtype dtype, int64_t rows, int64_t cols)
+{
+    return (struct twin){ .ref = blank(two, two->ref, DTYPE_F64, rows, cols),
+                          .got = blank(two, two->got, dtype, rows, cols) };
+}
+
+struct twin twin_blank(struct twins *two, int64_t rows, int64_t cols)
+{
+    return make(two, dev_dtype(two->got), rows, cols);
+}
+
+struct twin twin_blank_f64(struct twins *two, int64_t rows, int64_t cols)
+{
+    return make(two, DTYPE_F64, rows, cols);
+}
+
+struct twin twin_none(void)
+{
+    return (struct twin){ .ref = mat_none(), .got = mat_none() };
+}
+
+static int64_t index_of(struct mat a, int64_t r, int64_t c)
+{
+    return a.offset + r * a.ld + c;
+}
+
+double twin_ref(struct twin a, int64_t r, int64_t c)
+{
+    return dtype_load(a.ref.dtype, a.ref.buf->at, index_of(a.ref, r, c));
+}
+
+double twin_got(struct twin a, int64_t r, int64_t c)
+{
+    return dtype_load(a.got.dtype, a.got.buf->at, index_of(a.got, r, c));
+}
+
+void twin_set(struct twin a, int64_t r, int64_t c, double value)
+{
+    dtype_store(a.got.dtype, a.got.buf->at, index_of(a.got, r, c), value);
+    dtype_store(a.ref.dtype, a.ref.buf->at, index_of(a.ref, r, c), twin_got(a, r, c));
+}
+
+struct twin twin_random(struct twins *two, int64_t rows, int64_t cols, double size)
+{
+    struct twin a       = twin_blank(two, rows, cols);
+    const uint64_t draw = two->draws++;
+
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < cols; c++)
+            twin_set(a, r, c,
+                     size * rng_normal(draw, RNG_TEST, (uint64_t)(r * cols + c)));
+    return a;
+}
+
+struct twin twin_like(struct twins *two, struct twin a)
+{
+    struct twin b = make(two, a.got.dtype, a.got.rows, a.got.cols);
+
+    for (int64_t r = 0; r < a.got.rows; r++)
+        for (int64_t c = 0; c < a.got.cols; c++)
+            twin_set(b, r, c, twin_ref(a, r, c));
+    return b;
+}
+
+double twin_largest(struct twin a)
+{
+    double most = 0.0;
+
+    for (int64_t r = 0; r < a.ref.rows; r++)
+        for (int64_t c = 0; c < a.ref.cols; c++)
+            most = fmax(most, fabs(twin_ref(a, r, c)));
+    return most;
+}
+
+/* Whether element 'i' of the buffer belongs to the view. */
+static bool is_inside(struct mat a, int64_t i)
+{
+    i -= a.offset;
+    return i >= 0 && i / a.ld < a.rows && i % a.ld < a.cols;
+}
+
+bool twin_agrees(const struct twins *two, struct twin a, double roundings, double size,
+                 const char *what)
+{
+    const double unit   = dev_dtype(two->got) == DTYPE_F64 ? 0x1p-53 : 0x1p-24;
+    const int64_t count = (int64_t)(a.got.buf->bytes / dtype_size(a.got.dtype));
+
+    if (size == 0.0)
+        size = twin_largest(a);
+    for (int64_t r = 0; r < a.ref.rows; r++) {
+        for (int64_t c = 0; c < a.ref.cols; c++) {
+            const double ref = twin_ref(a, r, c), got = twin_got(a, r, c);
+
+            if (!isfinite(got) || !(fabs(got - ref) <= roundings * unit * size)) {
+                fprintf(
+                    stderr,
+                    "# %s: (%lld, %lld) is %.9g, not %.9g: %.3g of %.3g roundings\n",
+                    what, (long long)r, (long long)c, got, ref,
+                    fabs(got - ref) / (unit * size), roundings);
+                return false;
+            }
+        }
+    }
+    for (int64_t i = 0; i < count; i++) {
+        if (!is_inside(a.got, i) && !isnan(dtype_load(a.got.dtype, a.got.buf->at, i))) {
+            fprintf(stderr, "# %s: element %lld, beside the matrix, was written\n",
+                    what, (long long)i);
+            return false;
+        }
+    }
+    return true;
+}

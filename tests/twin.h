@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The same matrix on two devices, for tests of a device's operations: 'ref' on cpu:ref
+ * in f64, 'got' on the device under test.  Both lie in buffers with room before, behind
+ * and between the rows; everything is NaN until it is given a value, so that an
+ * operation that reads its output, or writes beside it, is found out.
+ */
+#ifndef TESTS_TWIN_H
+#define TESTS_TWIN_H
+
+#include "src/dev/dev.h"
+
+enum { TWINS = 64 };
+
+struct twins { /* the two devices, and all buffers on them */
+    struct dev *ref, *got;
+    struct buf *buf[2 * TWINS];
+    int bufs;
+    uint64_t draws; /* random matrices so far: each is another */
+};
+
+struct twin {
+    struct mat ref, got;
+};
+
+/* Open cpu:ref in f64, and 'name' in 'dtype' with 'threads'. */
+void twins_open(struct twins *two, const char *name, enum dtype dtype, int threads);
+void twins_clear(struct twins *two); /* free all buffers */
+void twins_close(struct twins *two);
+
+/* [rows, cols], all NaN; of the device's format, or of f64 on both. */
+struct twin twin_blank(struct twins *two, int64_t rows, int64_t cols);
+struct twin twin_blank_f64(struct twins *two, int64_t rows, int64_t cols);
+
+/* The same, normal numbers times 'size', rounded to the format: equal on both. */
+struct twin twin_random(struct twins *two, int64_t rows, int64_t cols, double size);
+
+/* A copy of 'a' as it is on ref, rounded to the format: equal on both. */
+struct twin twin_like(struct twins *two, struct twin a);
+
+void twin_set(struct twin a, int64_t r, int64_t c, double value); /* on both */
+double twin_ref(struct twin a, int64_t r, int64_t c);
+double twin_got(struct twin a, int64_t r, int64_t c);
+
+/* True if every element of 'got' is finite and differs from ref's by at most
+ * 'roundings' units of rounding of the format times 'size' (0: the largest of |ref|),
+ * and everything around the view is still NaN; else says where not.
+ */
+bool twin_agrees(const struct twins *two, struct twin a, double roundings, double size,
+                 const char *what);
+
+/* The largest magnitude on ref. */
+double twin_largest(struct twin a);
+
+/* No matrix. */
+struct twin twin_none(void);
+
+/* "EACH dev_op(ON, V(y), V(x));" does an operation on both devices
+ * of 'two'. */
+#define EACH for (int w = 0; w < 2; w++)
+#define ON   dev_stream(w == 0 ? two->ref : two->got, LANE_COMPUTE)
+#define V(a) (w == 0 ? (a).ref : (a).got)
+
+#endif
