@@ -13,29 +13,29 @@
 
 struct agenda_entry {
     enum case_id id;
-    bool         has_spec;    /* false: the case needs no shape */
-    struct spec  spec;
-    int64_t      batch;
-    bool         is_rated;
-    char         skip[256];   /* not empty: the reason why it cannot run */
+    bool has_spec; /* false: the case needs no shape */
+    struct spec spec;
+    int64_t batch;
+    bool is_rated;
+    char skip[256]; /* not empty: the reason why it cannot run */
 };
 
 enum { AGENDA_ENTRIES = 256 };
 struct agenda {
     struct agenda_entry entry[AGENDA_ENTRIES];
-    int                 count;
+    int count;
 };
 
 /* The mesh for 'ranks' ranks: --mesh, or chosen for the most demanding shape.  Needs
  * node_bytes (what the ranks of a node may use together).  Returns 0 or a code.
  */
-int agenda_mesh(int *D, int *M, const struct options *o, const struct choices *c, int ranks,
-                int ranks_per_node, int64_t node_bytes);
+int agenda_mesh(int *D, int *M, const struct options *o, const struct choices *c,
+                int ranks, int ranks_per_node, int64_t node_bytes);
 
 /* The list, given the mesh and the measured peak of a rank (FLOP/s).  Returns 0, or
  * ERR_SHAPE where a named shape cannot be run on this mesh at all.
  */
-int agenda_make(struct agenda *a, const struct options *o, const struct choices *c, int D,
-                int M, int ranks_per_node, int64_t node_bytes, double peak);
+int agenda_make(struct agenda *a, const struct options *o, const struct choices *c,
+                int D, int M, int ranks_per_node, int64_t node_bytes, double peak);
 
 #endif

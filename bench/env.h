@@ -20,7 +20,8 @@ void env_describe(struct result *r, struct mesh *mesh, struct dev *dev);
  * more threads, more threads than cores, a debug build.  Each is said once, for the
  * first rank that it is true of.  Collective over 'mesh'.
  */
-void env_warn(struct result *r, struct mesh *mesh, struct dev *dev, const struct node *n);
+void env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
+              const struct node *n);
 
 /* The rank as the launcher says it before MPI_Init, 0 where there is none. */
 int env_launcher_rank(void);

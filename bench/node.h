@@ -10,13 +10,14 @@
 #include <stdint.h>
 
 struct node {
-    int     ranks;      /* on this rank's node */
-    int     ranks_most; /* on the fullest node */
-    int64_t bytes;      /* that the ranks of a node may use together, the least of all nodes */
-    int     cores;      /* that this rank may run on; threads of one core count once */
-    int     sharers;    /* ranks of the node that may run on any of these, and this one */
-    int     cores_all;  /* that some rank of the node may run on */
-    bool    is_doubled; /* bound to a single core, as another rank is to the same */
+    int ranks;      /* on this rank's node */
+    int ranks_most; /* on the fullest node */
+    int64_t
+        bytes;   /* that the ranks of a node may use together, the least of all nodes */
+    int cores;   /* that this rank may run on; threads of one core count once */
+    int sharers; /* ranks of the node that may run on any of these, and this one */
+    int cores_all;   /* that some rank of the node may run on */
+    bool is_doubled; /* bound to a single core, as another rank is to the same */
 };
 
 /* Collective over 'comm', which holds all ranks. */

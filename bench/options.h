@@ -35,45 +35,45 @@ enum { OPTIONS_BATCHES = 16, OPTIONS_SHAPES = 16 };
 
 struct options {
     /* what */
-    char    shape[256]; /* names or C/L/F/H, comma-separated; empty: the default run */
+    char shape[256]; /* names or C/L/F/H, comma-separated; empty: the default run */
     int64_t layers;
-    int     wiring, qk_norm, gelu, pool, loss, optimizer; /* choices; wiring and qk_norm
+    int wiring, qk_norm, gelu, pool, loss, optimizer; /* choices; wiring and qk_norm
                                                              have "auto" as choice 0 */
     int64_t image, patch, classes;
     /* where */
-    char    mesh[32]; /* "DxM" or "auto" */
-    int     device, dtype;
+    char mesh[32]; /* "DxM" or "auto" */
+    int device, dtype;
     int64_t threads;
     /* how */
-    int     overlap, progress, param_shard, remat;
+    int overlap, progress, param_shard, remat;
     int64_t micro_batches;
-    bool    tune;
-    int     ring_wire, grad_wire;
-    bool    tf32, deterministic;
+    bool tune;
+    int ring_wire, grad_wire;
+    bool tf32, deterministic;
     /* measure */
-    char    cases[128], batch[128];
+    char cases[128], batch[128];
     int64_t steps, warmup;
-    double  seconds;
-    bool    check;
-    char    require_mfu[32], require_overlap[32];
-    bool    profile, official;
-    char    sizes[64], compare[1024];
-    double  stall_timeout;
+    double seconds;
+    bool check;
+    char require_mfu[32], require_overlap[32];
+    bool profile, official;
+    char sizes[64], compare[1024];
+    double stall_timeout;
     int64_t seed;
     /* output */
-    char    json[1024], jsonl[1024], trace[1024], machine_out[1024];
-    double  progress_report;
+    char json[1024], jsonl[1024], trace[1024], machine_out[1024];
+    double progress_report;
     /* plan */
-    bool    dry_run;
+    bool dry_run;
     int64_t ranks;
-    char    machine[1024];
+    char machine[1024];
     /* help */
-    bool    list_shapes, print_config, schema, help, version;
-    char    config[1024];
+    bool list_shapes, print_config, schema, help, version;
+    char config[1024];
 };
 
 extern const struct opt options_table[];
-extern const int        options_count;
+extern const int options_count;
 
 /* Parse into 'o' and let the program set what follows from the rest (a default run
  * takes one warm-up step, an official one 600 seconds).  Returns 0 or ERR_USAGE; the
@@ -86,20 +86,20 @@ int options_read(struct opts *opts, struct options *o, int argc, char **argv);
  * ERR_USAGE.
  */
 struct choices {
-    int           shapes;
-    char          shape[OPTIONS_SHAPES][32];
-    bool          is_default_run; /* no shape was named */
-    int           batches;        /* 0: the default rule */
-    int64_t       batch[OPTIONS_BATCHES];
-    int           D, M;           /* 0: auto */
-    enum dtype    dtype;
-    const char   *device;         /* for dev_open() */
-    enum cmm_form form;           /* auto resolved: ring */
-    unsigned      cases;          /* a bit for every enum case_id */
-    double        require_mfu;    /* per cent, 0: none */
-    bool          require_mfu_spec;
-    int64_t       size_first, size_last; /* --sizes, bytes; 0: the case's own */
-    double        size_factor;           /* above 1 */
+    int shapes;
+    char shape[OPTIONS_SHAPES][32];
+    bool is_default_run; /* no shape was named */
+    int batches;         /* 0: the default rule */
+    int64_t batch[OPTIONS_BATCHES];
+    int D, M; /* 0: auto */
+    enum dtype dtype;
+    const char *device; /* for dev_open() */
+    enum cmm_form form; /* auto resolved: ring */
+    unsigned cases;     /* a bit for every enum case_id */
+    double require_mfu; /* per cent, 0: none */
+    bool require_mfu_spec;
+    int64_t size_first, size_last; /* --sizes, bytes; 0: the case's own */
+    double size_factor;            /* above 1 */
 };
 int options_resolve(struct choices *c, const struct options *o);
 

@@ -35,7 +35,7 @@ extern const char report_schema[];
  * 0 or ERR_IO.  Rank 0 alone.
  */
 struct jsonl;
-int  report_jsonl_open(struct jsonl **j, const char *path);
+int report_jsonl_open(struct jsonl **j, const char *path);
 void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
                        double loss, double grad_norm, double tokens_per_s,
                        double mfu_measured);

@@ -13,89 +13,90 @@
 enum status { STATUS_PASS, STATUS_FAIL, STATUS_SKIP, STATUS_INCOMPLETE };
 
 struct check {
-    char        name[32]; /* "self-test", "products", "overlap", "replicas" */
-    double      residual, threshold;
+    char name[32]; /* "self-test", "products", "overlap", "replicas" */
+    double residual, threshold;
     enum status status;
-    char        note[160]; /* the smallest error it would see, the worst tensor, .. */
+    char note[160]; /* the smallest error it would see, the worst tensor, .. */
 };
 
 /* Statistics of n step times. */
 struct stat {
-    int    n, warmup;
+    int n, warmup;
     double median, p5, p95, min, max, mean, cv; /* p5, p95: NaN below 20 steps */
 };
 
 enum hidden_kind { HIDDEN_VALUE, HIDDEN_NONE, HIDDEN_SMALL, HIDDEN_CORES };
 struct comm {
-    int64_t          bytes, messages; /* of the rank that sends most, per step */
-    double           alone_s, exposed_s, exposed_lo, exposed_hi;
-    double           hidden, hidden_lo, hidden_hi; /* 0 .. 1, with HIDDEN_VALUE */
+    int64_t bytes, messages; /* of the rank that sends most, per step */
+    double alone_s, exposed_s, exposed_lo, exposed_hi;
+    double hidden, hidden_lo, hidden_hi; /* 0 .. 1, with HIDDEN_VALUE */
     enum hidden_kind kind;
 };
 
 struct slow_rank {
-    int    rank;
-    char   host[64];
+    int rank;
+    char host[64];
     double seconds;
 };
 enum { SLOW_RANKS = 3 };
 
 struct row { /* of the cases gemm, coll, cmm, block: one line of a table */
-    char    name[64];
-    int64_t size;  /* bytes, or rows */
+    char name[64];
+    int64_t size; /* bytes, or rows */
     int64_t shape[3];
-    double  seconds, rate; /* FLOP/s or, for coll, unused */
-    double  algbw, busbw;  /* bytes/s, coll */
-    double  hidden;        /* cmm: 0 .. 1 or NaN */
-    double  error;         /* against the plain version, scaled; threshold beside it */
-    double  threshold;
+    double seconds, rate; /* FLOP/s or, for coll, unused */
+    double algbw, busbw;  /* bytes/s, coll */
+    double hidden;        /* cmm: 0 .. 1 or NaN */
+    double error;         /* against the plain version, scaled; threshold beside it */
+    double threshold;
     enum status status;
 };
 
 struct case_result {
-    char              name[16]; /* "step", "block", .. */
-    struct spec       spec;
-    int64_t           batch;
-    enum dtype        dtype;
-    char              device[16], overlap[8], progress[8], param_shard[8];
-    enum status       status;
-    char              reason[256]; /* of a skip or failure */
-    bool              is_rated;    /* marked '!' */
-    struct stat       steps;
-    double            tokens_per_s, flops_per_step, flops_per_s;
-    double            mfu_spec, mfu_measured, mfu_palm; /* 0 .. 1, NaN: n/a */
-    double            loss, grad_norm, peak_logit; /* of the last step */
-    double            full_step_s, full_tokens_per_s; /* extrapolated; NaN at full depth */
-    struct comm       comm[TRAFFIC_KINDS];
-    struct check      check[4];
-    int               checks;
-    int64_t           memory_predicted, memory_peak; /* of the largest rank */
-    double            compute_min, compute_median, compute_max; /* ranks' seconds a step */
-    struct slow_rank  slowest[SLOW_RANKS];
-    int               slow_ranks;
-    double            stage_s[8]; /* medians by enum stage, slowest rank */
-    struct row       *row; /* 'rows' of them, made by mem_new(); owned by the result */
-    int               rows;
+    char name[16]; /* "step", "block", .. */
+    struct spec spec;
+    int64_t batch;
+    enum dtype dtype;
+    char device[16], overlap[8], progress[8], param_shard[8];
+    enum status status;
+    char reason[256]; /* of a skip or failure */
+    bool is_rated;    /* marked '!' */
+    struct stat steps;
+    double tokens_per_s, flops_per_step, flops_per_s;
+    double mfu_spec, mfu_measured, mfu_palm; /* 0 .. 1, NaN: n/a */
+    double loss, grad_norm, peak_logit;      /* of the last step */
+    double full_step_s, full_tokens_per_s;   /* extrapolated; NaN at full depth */
+    struct comm comm[TRAFFIC_KINDS];
+    struct check check[4];
+    int checks;
+    int64_t memory_predicted, memory_peak;           /* of the largest rank */
+    double compute_min, compute_median, compute_max; /* ranks' seconds a step */
+    struct slow_rank slowest[SLOW_RANKS];
+    int slow_ranks;
+    double stage_s[8]; /* medians by enum stage, slowest rank */
+    struct row *row;   /* 'rows' of them, made by mem_new(); owned by the result */
+    int rows;
 };
 
 struct result {
-    char   start[24], end[24];
-    int    argc;
+    char start[24], end[24];
+    int argc;
     char **argv;
-    int    D, M, ranks;
-    double peak_spec, peak_measured; /* FLOP/s of one rank, the slowest; spec 0: unknown */
-    char   peak_source[160], peak_by[96];
+    int D, M, ranks;
+    double peak_spec,
+        peak_measured; /* FLOP/s of one rank, the slowest; spec 0: unknown */
+    char peak_source[160], peak_by[96];
     struct case_result *cases; /* 'count' of them */
-    int    count;
-    char   warning[16][256];
-    int    warnings;
-    int    exit_status;
-    bool   is_incomplete;
+    int count;
+    char warning[16][256];
+    int warnings;
+    int exit_status;
+    bool is_incomplete;
     json_t *options, *env, *build, *system, *tuned; /* owned */
 };
 
 struct result *result_open(void);
-void           result_close(struct result **r);
+void result_close(struct result **r);
 struct case_result *result_add(struct result *r); /* valid until the next add */
 /* Keep a warning and say it on stderr; the first 16 are kept. */
 void result_warn(struct result *r, const char *fmt, ...)

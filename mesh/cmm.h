@@ -23,7 +23,7 @@
  * order and cover the output.  EPI_NONE for plain columns.
  */
 struct cmm_section {
-    struct range    cols;
+    struct range cols;
     struct epilogue epilogue;
 };
 
@@ -33,8 +33,8 @@ struct cmm_section {
  * below M, or ERR_USAGE for CMM_BIDIR.
  */
 struct cmm;
-int  cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
-              int64_t width, enum cmm_form form, int panels);
+int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
+             int64_t width, enum cmm_form form, int panels);
 void cmm_close(struct cmm **c);
 
 /* Bytes that cmm_open() allocates, with slices of s = rows * (C / M rounded up)
@@ -47,7 +47,7 @@ int64_t cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
  * dies if there is none.
  */
 enum cmm_form cmm_form_of(const struct cmm *c);
-void          cmm_set_form(struct cmm *c, enum cmm_form form);
+void cmm_set_form(struct cmm *c, enum cmm_form form);
 
 /* What a finished product looked like, for the check of the products and for planted
  * faults.  Called after each of the six kinds when set; x is this rank's slice where it
@@ -67,11 +67,11 @@ enum cmm_kind {
 };
 struct cmm_seen {
     enum cmm_kind kind;
-    const char   *what; /* the label given by the caller, "in", "out", .. */
-    struct mat    y, x, dy; /* y is the result; the operands that the kind has */
-    struct mat    w;        /* the weight matrix, none for DW kinds */
+    const char *what;    /* the label given by the caller, "in", "out", .. */
+    struct mat y, x, dy; /* y is the result; the operands that the kind has */
+    struct mat w;        /* the weight matrix, none for DW kinds */
     const struct cmm_section *section; /* of the result, 'sections' of them */
-    int           sections;
+    int sections;
 };
 typedef void (*cmm_watch_fn)(void *ctx, const struct cmm_seen *seen);
 void cmm_watch(struct cmm *c, cmm_watch_fn watch, void *ctx); /* NULL: none */

@@ -59,7 +59,7 @@ void coll_host_gather(struct mesh *mesh, enum axis axis, enum traffic kind, doub
 double coll_sum(struct mesh *mesh, enum axis axis, double x);
 double coll_largest(struct mesh *mesh, enum axis axis, double x);
 double coll_smallest(struct mesh *mesh, enum axis axis, double x);
-void   coll_barrier(struct mesh *mesh);
+void coll_barrier(struct mesh *mesh);
 
 /* Bytes from one rank to all. */
 void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,

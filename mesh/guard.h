@@ -16,7 +16,7 @@ struct mesh;
  * replaces the first.  Stopped by guard_stop() or mesh_close() of the same mesh.
  * Returns 0 or ERR_ENV.  Local.
  */
-int  guard_start(struct mesh *mesh, double seconds);
+int guard_start(struct mesh *mesh, double seconds);
 void guard_stop(struct mesh *mesh);
 
 /* Say what is being done from here on ("warm-up"); 'phase' is kept by reference and

@@ -14,13 +14,13 @@
 #include "src/plan/param.h"
 
 struct item {
-    const struct param *param;  /* borrowed from the layout's table */
-    int                 group;
-    enum slot           slot;
-    int64_t             offset; /* elements from the group's start to the first one */
-    int64_t             rows, cols, ld; /* the part as a matrix in the slot */
-    struct range        part;   /* of the split dimension; the whole if replicated */
-    bool                is_replicated; /* every rank of the model axis holds it whole */
+    const struct param *param; /* borrowed from the layout's table */
+    int group;
+    enum slot slot;
+    int64_t offset;         /* elements from the group's start to the first one */
+    int64_t rows, cols, ld; /* the part as a matrix in the slot */
+    struct range part;      /* of the split dimension; the whole if replicated */
+    bool is_replicated;     /* every rank of the model axis holds it whole */
 };
 
 struct slot_place {
@@ -28,14 +28,14 @@ struct slot_place {
 };
 
 struct layout {
-    struct params      params;
-    struct item       *item;   /* params.count, in the table's order */
-    int                groups;
-    int64_t           *size;   /* elements of each group's buffer */
-    struct slot_place *place;  /* [groups - 1 + L][SLOT_COUNT], a table for every block
+    struct params params;
+    struct item *item; /* params.count, in the table's order */
+    int groups;
+    int64_t *size;            /* elements of each group's buffer */
+    struct slot_place *place; /* [groups - 1 + L][SLOT_COUNT], a table for every block
                                   in the replicated group: use layout_slot() */
-    int64_t            blocks;
-    int                D, M, d, m;
+    int64_t blocks;
+    int D, M, d, m;
 };
 
 /* Lay the model 's' out for rank (d, m) of a D x M mesh.  Pure arithmetic. */
@@ -61,7 +61,7 @@ int64_t item_index(const struct item *it, int64_t r, int64_t c);
 struct piece {
     int64_t lo[PARAM_DIMS], hi[PARAM_DIMS];
     int64_t offset, rows, cols, ld;
-    bool    is_first;
+    bool is_first;
 };
 enum { LAYOUT_PIECES = 1 };
 int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct item *it, int d,

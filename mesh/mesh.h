@@ -32,21 +32,21 @@ enum fault {
 
 /* The fields are for reading. */
 struct mesh {
-    int      D, M;          /* the grid */
-    int      d, m;          /* this rank's place in it */
-    int      rank, size;    /* in AXIS_ALL */
-    int      node_rank, node_size; /* among the ranks that share this rank's memory */
-    int      nodes;
-    MPI_Comm comm[AXES];    /* this rank's column, its row, everyone */
+    int D, M;                 /* the grid */
+    int d, m;                 /* this rank's place in it */
+    int rank, size;           /* in AXIS_ALL */
+    int node_rank, node_size; /* among the ranks that share this rank's memory */
+    int nodes;
+    MPI_Comm comm[AXES]; /* this rank's column, its row, everyone */
 
-    struct traffic_count sent[TRAFFIC_KINDS];  /* since mesh_count_reset() */
-    double   waited[TRAFFIC_KINDS];            /* seconds inside waits, likewise */
-    int64_t  rings;         /* overlapped ring passes done, likewise */
-    bool     is_muted[TRAFFIC_KINDS];          /* set by mesh_mute() */
-    enum fault fault;       /* planted on this rank */
-    struct progress *progress;                 /* messages under way: mesh/progress.h */
-    double  *host;          /* scratch of coll_host_sum(), 'host_room' numbers */
-    int64_t  host_room;
+    struct traffic_count sent[TRAFFIC_KINDS]; /* since mesh_count_reset() */
+    double waited[TRAFFIC_KINDS];             /* seconds inside waits, likewise */
+    int64_t rings;                /* overlapped ring passes done, likewise */
+    bool is_muted[TRAFFIC_KINDS]; /* set by mesh_mute() */
+    enum fault fault;             /* planted on this rank */
+    struct progress *progress;    /* messages under way: mesh/progress.h */
+    double *host;                 /* scratch of coll_host_sum(), 'host_room' numbers */
+    int64_t host_room;
 };
 
 /* Arrange the ranks of 'comm' as 'D' by 'M' and store the mesh in 'mesh'.
@@ -55,7 +55,7 @@ struct mesh {
  * Returns 0, or ERR_SHAPE on all ranks.  Close with mesh_close().
  * Collective over 'comm'; 'D' and 'M' must agree.
  */
-int  mesh_open(struct mesh **mesh, MPI_Comm comm, int D, int M);
+int mesh_open(struct mesh **mesh, MPI_Comm comm, int D, int M);
 void mesh_close(struct mesh **mesh);
 
 /* Return the worst of everyone's 'rc' (the one with the largest exit status, then the

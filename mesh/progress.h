@@ -16,12 +16,12 @@ enum { WIRE_REQUESTS = 64 }; /* chunks of a message at most: 64 GiB */
 struct wire {
     struct mesh *mesh;
     enum traffic kind;
-    int          requests;
-    MPI_Request  request[WIRE_REQUESTS];
-    int          peer; /* its rank in AXIS_ALL */
-    bool         is_send;
+    int requests;
+    MPI_Request request[WIRE_REQUESTS];
+    int peer; /* its rank in AXIS_ALL */
+    bool is_send;
     struct wire *next; /* in the list of messages under way */
-    bool         is_active;
+    bool is_active;
 };
 
 enum progress_form { PROGRESS_POLL, PROGRESS_NONE };
@@ -54,7 +54,7 @@ void progress_state(const struct mesh *mesh, char *text, size_t size);
 /* Around a blocking call of MPI that is not a wire: what is waited for is 'kind' among
  * all ranks of an axis.  progress_waited() returns the seconds since.
  */
-void   progress_waits(struct mesh *mesh, enum traffic kind);
+void progress_waits(struct mesh *mesh, enum traffic kind);
 double progress_waited(struct mesh *mesh);
 
 /* For mesh_open() and mesh_close(). */

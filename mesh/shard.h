@@ -13,19 +13,19 @@
 #include "mesh/layout.h"
 
 struct shard {
-    struct mesh   *mesh;   /* borrowed, as are dev and layout */
-    struct dev    *dev;
+    struct mesh *mesh; /* borrowed, as are dev and layout */
+    struct dev *dev;
     const struct layout *layout;
-    struct buf    *param;  /* a buffer a group, dev_dtype() */
-    struct buf    *grad;   /* the same for gradients, dev_acc() */
-    struct buf     work;   /* for the sums: the largest part of a group, dev_acc() */
+    struct buf *param; /* a buffer a group, dev_dtype() */
+    struct buf *grad;  /* the same for gradients, dev_acc() */
+    struct buf work;   /* for the sums: the largest part of a group, dev_acc() */
 };
 
 /* Allocate all groups; parameters are set to their initial values for 'seed', gradients
  * to zero.  Returns 0 or ERR_MEMORY (local: agree afterwards).
  */
-int  shard_open(struct shard **shard, struct mesh *mesh, struct dev *dev,
-                const struct layout *layout, uint64_t seed);
+int shard_open(struct shard **shard, struct mesh *mesh, struct dev *dev,
+               const struct layout *layout, uint64_t seed);
 void shard_close(struct shard **shard);
 
 /* Views of a slot's parameters and gradients, none where the group has no such slot. */

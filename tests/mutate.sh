@@ -5,7 +5,7 @@
 # Copies the sources, makes one small edit at a time, builds the tests named beside it and
 # runs them.  A mutant is killed when one of them fails, having passed without the edit.
 # One that survives, does not compile, or is no different from the original fails this
-# script.  Takes about ten seconds a mutant.
+# script.  Takes up to half a minute a mutant.
 set -u
 options=$(./config.status --config) || exit 99
 rm -rf mutants

@@ -14,6 +14,7 @@
 bool schema_is_known(const json_t *schema, char *why, size_t size);
 
 /* True if 'document' obeys 'schema'; else 'why' names the place and the rule. */
-bool schema_allows(const json_t *schema, const json_t *document, char *why, size_t size);
+bool schema_allows(const json_t *schema, const json_t *document, char *why,
+                   size_t size);
 
 #endif

@@ -20,9 +20,10 @@ bool tap_ok(bool is_ok, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* |a - b| <= tol, all finite; prints both when not. */
-#define close_to(a, b, tol, ...) tap_close((a), (b), (tol), __FILE__, __LINE__, __VA_ARGS__)
-bool tap_close(double a, double b, double tol, const char *file, int line, const char *fmt,
-               ...) __attribute__((format(printf, 6, 7)));
+#define close_to(a, b, tol, ...)                                                       \
+    tap_close((a), (b), (tol), __FILE__, __LINE__, __VA_ARGS__)
+bool tap_close(double a, double b, double tol, const char *file, int line,
+               const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 void tap_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void tap_skip(const char *what, const char *why);

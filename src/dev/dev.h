@@ -34,16 +34,18 @@ struct dev_weight;
  * 'threads' 0 means one for every core that this process may run on.  'auto' takes the
  * best backend for 'dtype'.  Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
  */
-int  dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
+int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);
 
-const char *dev_name(const struct dev *dev);     /* "cpu:blis" */
-const char *dev_about(const struct dev *dev);    /* "BLIS 0.9.0, skx kernels (chosen by ..)" */
-const char *dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
-enum dtype  dev_dtype(const struct dev *dev);
-enum dtype  dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
-int         dev_threads(const struct dev *dev);
-bool        dev_is_host(const struct dev *dev); /* MPI can read and write its memory */
+const char *dev_name(const struct dev *dev); /* "cpu:blis" */
+const char *
+dev_about(const struct dev *dev); /* "BLIS 0.9.0, skx kernels (chosen by ..)" */
+const char *
+dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
+enum dtype dev_dtype(const struct dev *dev);
+enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
+int dev_threads(const struct dev *dev);
+bool dev_is_host(const struct dev *dev); /* MPI can read and write its memory */
 
 /* Peak FLOP/s of what this rank computes on (its threads; the whole GPU), measured now
  * by a loop of fused multiply-adds (CPU), for about 'seconds'.  All ranks of a node
@@ -65,16 +67,16 @@ double dev_busy(const struct dev *dev);
 /* ---- Memory, streams, events ------------------------------------------------------- */
 
 /* Returns 0 or ERR_MEMORY; 'b' is empty after failure or free.  Not zeroed. */
-int  dev_alloc(struct buf *b, struct dev *dev, size_t bytes);
+int dev_alloc(struct buf *b, struct dev *dev, size_t bytes);
 void dev_free(struct buf *b);
 
 /* Streams are opened with the device: products, and one for each direction of traffic.
  */
 enum dev_lane { LANE_COMPUTE, LANE_GATHER, LANE_SCATTER, LANES };
 struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane);
-struct dev        *stream_dev(const struct dev_stream *s);
+struct dev *stream_dev(const struct dev_stream *s);
 
-int  dev_event_open(struct dev_event **e, struct dev *dev);
+int dev_event_open(struct dev_event **e, struct dev *dev);
 void dev_event_close(struct dev_event **e);
 void dev_event_record(struct dev_event *e, struct dev_stream *s);
 void dev_event_wait(struct dev_stream *s, struct dev_event *e); /* the stream waits */
@@ -97,9 +99,9 @@ void dev_add(struct dev_stream *s, struct mat y, struct mat x);  /* y += x */
 /* A weight matrix [rows, cols] to multiply with: the device keeps packed panels, copies
  * in other formats and plans of it here.  'w' is borrowed until closed.
  */
-int        dev_weight_open(struct dev_weight **weight, struct dev *dev, struct mat w);
-void       dev_weight_close(struct dev_weight **weight);
-void       dev_weight_changed(struct dev_stream *s, struct dev_weight *weight);
+int dev_weight_open(struct dev_weight **weight, struct dev *dev, struct mat w);
+void dev_weight_close(struct dev_weight **weight);
+void dev_weight_changed(struct dev_stream *s, struct dev_weight *weight);
 struct mat dev_weight_mat(const struct dev_weight *weight);
 
 /* What happens to a product before it is left. */
@@ -112,10 +114,10 @@ enum epilogue_kind {
 
 struct epilogue {
     enum epilogue_kind kind;
-    enum gelu_form     gelu;
-    struct mat         bias; /* [1, cols] */
-    struct mat         act;  /* [rows, cols], EPI_GELU */
-    struct mat         pre;  /* [rows, cols], EPI_DGELU */
+    enum gelu_form gelu;
+    struct mat bias; /* [1, cols] */
+    struct mat act;  /* [rows, cols], EPI_GELU */
+    struct mat pre;  /* [rows, cols], EPI_DGELU */
 };
 
 /* y [n, j] = or += x [n, i] W[i, j], where 'i' and 'j' are ranges of rows and columns
@@ -147,7 +149,8 @@ void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is
  *   part [n, R]  RMS: the sum of squares; layer: mean and M2 of the local columns
  *   stat [n, 2]  mean (RMS: 0) and 1 / sqrt(variance or mean square + eps)
  */
-void dev_norm_moments(struct dev_stream *s, struct mat part, struct mat x, enum norm_kind k);
+void dev_norm_moments(struct dev_stream *s, struct mat part, struct mat x,
+                      enum norm_kind k);
 void dev_norm_merge(struct dev_stream *s, struct mat stat, struct mat parts, int M,
                     const int64_t *widths, enum norm_kind k);
 
@@ -165,9 +168,9 @@ void dev_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat
                                struct mat x, struct mat stat, struct mat scale,
                                enum norm_kind k);
 void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
-                       struct mat dscale, struct mat dbias, bool is_added, struct mat dy,
-                       struct mat x, struct mat stat, struct mat scale, struct mat parts,
-                       int M, int64_t C, enum norm_kind k);
+                       struct mat dscale, struct mat dbias, bool is_added,
+                       struct mat dy, struct mat x, struct mat stat, struct mat scale,
+                       struct mat parts, int M, int64_t C, enum norm_kind k);
 
 /* Every head's E columns of x [n, H_l * E] normalised by themselves, with one scale
  * [1, E] for all; stat is [n, 2 * H_l]: (mean, rstd) of each head.
@@ -195,9 +198,9 @@ int64_t dev_attn_kept(const struct dev *dev, const struct attn *a);
  */
 void dev_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat peak,
               struct mat q, struct mat k, struct mat v, const struct attn *a);
-void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk, struct mat dv,
-                       struct mat d_o, struct mat o, struct mat kept, struct mat q,
-                       struct mat k, struct mat v, const struct attn *a);
+void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
+                       struct mat dv, struct mat d_o, struct mat o, struct mat kept,
+                       struct mat q, struct mat k, struct mat v, const struct attn *a);
 
 /* ---- Embedding and pooling --------------------------------------------------------- */
 
@@ -210,7 +213,8 @@ void dev_patches(struct dev_stream *s, struct mat rows, struct mat images, int i
 
 /* y [B*N, c] += table [N, c] for every image; and back: dtable = or += the sum. */
 void dev_add_table(struct dev_stream *s, struct mat y, struct mat table);
-void dev_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy, bool is_added);
+void dev_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
+                    bool is_added);
 
 /* y [B, c] = factor * the sum of each image's N rows of x [B*N, c]; and the other way:
  * dx [B*N, c] = factor * dy of the row's image.
@@ -248,7 +252,7 @@ void dev_max(struct dev_stream *s, struct mat y, struct mat x);
 /* One tensor's part on this rank. */
 struct dev_segment {
     struct mat param, grad, mu, nu;
-    double     decay; /* weight decay x the tensor's multiplier */
+    double decay; /* weight decay x the tensor's multiplier */
 };
 
 /* AdamW with bias correction at step 't' (1, 2, ..), gradients scaled by 'clip':
@@ -256,13 +260,14 @@ struct dev_segment {
  *   param -= schedule lr ((mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t)) + eps) + decay param)
  */
 struct adamw {
-    double  lr, beta1, beta2, eps, schedule, clip;
+    double lr, beta1, beta2, eps, schedule, clip;
     int64_t t;
 };
 void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
                const struct adamw *a);
 
 /* sum [1, 1] of f64 = the sum of squares of all elements of the 'count' matrices. */
-void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x, int count);
+void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
+                     int count);
 
 #endif

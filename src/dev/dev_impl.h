@@ -11,20 +11,20 @@
 #include "src/dev/dev.h"
 
 struct dev_ops {
-    const char           *name;
+    const char *name;
     const struct dev_ops *fallback;
     const struct dev_ops *real[2]; /* slots that differ by format: f64, f32 */
-    bool                  is_host;
+    bool is_host;
 
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
-    int  (*open)(struct dev *dev);
+    int (*open)(struct dev *dev);
     void (*close)(struct dev *dev);
     double (*peak)(struct dev *dev, double seconds);
     double (*bandwidth)(struct dev *dev, double seconds);
 
-    int  (*alloc)(struct buf *b, struct dev *dev, size_t bytes);
+    int (*alloc)(struct buf *b, struct dev *dev, size_t bytes);
     void (*free)(struct buf *b);
-    int  (*event_open)(struct dev_event *e);
+    int (*event_open)(struct dev_event *e);
     void (*event_close)(struct dev_event *e);
     void (*event_record)(struct dev_event *e, struct dev_stream *s);
     void (*event_wait)(struct dev_stream *s, struct dev_event *e);
@@ -38,28 +38,29 @@ struct dev_ops {
     void (*add)(struct dev_stream *, struct mat, struct mat);
     void (*max)(struct dev_stream *, struct mat, struct mat);
 
-    int  (*weight_open)(struct dev_weight *weight);
+    int (*weight_open)(struct dev_weight *weight);
     void (*weight_close)(struct dev_weight *weight);
     void (*weight_changed)(struct dev_stream *, struct dev_weight *);
     void (*gemm)(struct dev_stream *, struct mat, struct mat, const struct dev_weight *,
                  struct range, struct range, bool, const struct epilogue *);
-    void (*gemm_t)(struct dev_stream *, struct mat, struct mat, const struct dev_weight *,
-                   struct range, struct range, bool, const struct epilogue *);
+    void (*gemm_t)(struct dev_stream *, struct mat, struct mat,
+                   const struct dev_weight *, struct range, struct range, bool,
+                   const struct epilogue *);
     void (*gemm_dw)(struct dev_stream *, struct mat, struct mat, struct mat, bool);
     void (*column_sums)(struct dev_stream *, struct mat, struct mat, bool);
 
     void (*norm_moments)(struct dev_stream *, struct mat, struct mat, enum norm_kind);
-    void (*norm_merge)(struct dev_stream *, struct mat, struct mat, int, const int64_t *,
-                       enum norm_kind);
-    void (*norm_apply)(struct dev_stream *, struct mat, struct mat, struct mat, struct mat,
-                       struct mat);
-    void (*norm_backward_moments)(struct dev_stream *, struct mat, struct mat, struct mat,
-                                  struct mat, struct mat, enum norm_kind);
+    void (*norm_merge)(struct dev_stream *, struct mat, struct mat, int,
+                       const int64_t *, enum norm_kind);
+    void (*norm_apply)(struct dev_stream *, struct mat, struct mat, struct mat,
+                       struct mat, struct mat);
+    void (*norm_backward_moments)(struct dev_stream *, struct mat, struct mat,
+                                  struct mat, struct mat, struct mat, enum norm_kind);
     void (*norm_backward)(struct dev_stream *, struct mat, bool, struct mat, struct mat,
-                          bool, struct mat, struct mat, struct mat, struct mat, struct mat,
-                          int, int64_t, enum norm_kind);
-    void (*head_norm)(struct dev_stream *, struct mat, struct mat, struct mat, struct mat,
-                      int64_t, enum norm_kind);
+                          bool, struct mat, struct mat, struct mat, struct mat,
+                          struct mat, int, int64_t, enum norm_kind);
+    void (*head_norm)(struct dev_stream *, struct mat, struct mat, struct mat,
+                      struct mat, int64_t, enum norm_kind);
     void (*head_norm_backward)(struct dev_stream *, struct mat, struct mat, bool,
                                struct mat, struct mat, struct mat, struct mat, int64_t,
                                enum norm_kind);
@@ -91,31 +92,31 @@ struct dev_ops {
 };
 
 struct dev_stream {
-    struct dev   *dev;
+    struct dev *dev;
     enum dev_lane lane;
-    void         *state; /* the backend's own */
+    void *state; /* the backend's own */
 };
 
 struct dev_event {
     struct dev *dev;
-    void       *state;
+    void *state;
 };
 
 struct dev_weight {
     struct dev *dev;
-    struct mat  w;
-    void       *state;
+    struct mat w;
+    void *state;
 };
 
 struct dev {
-    struct dev_ops    ops; /* complete: own slots and the fallbacks' */
-    enum dtype        dtype;
-    int               threads;
-    char              about[128], hardware[64];
-    bool              is_muted;
-    double            busy; /* seconds inside operations */
+    struct dev_ops ops; /* complete: own slots and the fallbacks' */
+    enum dtype dtype;
+    int threads;
+    char about[128], hardware[64];
+    bool is_muted;
+    double busy; /* seconds inside operations */
     struct dev_stream stream[LANES];
-    void             *state; /* the backend's own */
+    void *state; /* the backend's own */
 };
 
 extern const struct dev_ops dev_cpu_ref;

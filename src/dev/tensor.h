@@ -15,15 +15,15 @@ struct dev;
 /* Memory of a device.  'at' may be an address that only the device can follow. */
 struct buf {
     struct dev *dev;
-    char       *at;
-    size_t      bytes;
+    char *at;
+    size_t bytes;
 };
 
 /* Element (r, c) is number offset + r * ld + c of 'buf', in units of 'dtype'. */
 struct mat {
     struct buf *buf;
-    enum dtype  dtype;
-    int64_t     offset, rows, cols, ld;
+    enum dtype dtype;
+    int64_t offset, rows, cols, ld;
 };
 
 /* [rows, cols] at the start of 'b', or from element 'offset' on. */
@@ -32,8 +32,8 @@ static inline struct mat mat_of(struct buf *b, enum dtype t, int64_t rows, int64
     return (struct mat){ b, t, 0, rows, cols, cols };
 }
 
-static inline struct mat mat_at(struct buf *b, enum dtype t, int64_t offset, int64_t rows,
-                                int64_t cols)
+static inline struct mat mat_at(struct buf *b, enum dtype t, int64_t offset,
+                                int64_t rows, int64_t cols)
 {
     return (struct mat){ b, t, offset, rows, cols, cols };
 }

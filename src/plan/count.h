@@ -16,19 +16,21 @@
 
 /* A term of the sum, for --dry-run: the table of all of them has this many rows. */
 struct count_term {
-    const char *name;       /* "embed", "qkv", "attention", "out", "mlp", "pool", "head", .. */
-    int64_t     params;     /* whole model */
-    double      macs;       /* forward multiply-adds of one image */
-    double      train_flops; /* of one image */
+    const char
+        *name;      /* "embed", "qkv", "attention", "out", "mlp", "pool", "head", .. */
+    int64_t params; /* whole model */
+    double macs;    /* forward multiply-adds of one image */
+    double train_flops; /* of one image */
 };
 enum { COUNT_TERMS = 8 };
-int count_terms(struct count_term term[COUNT_TERMS], const struct spec *s); /* how many */
+int count_terms(struct count_term term[COUNT_TERMS],
+                const struct spec *s); /* how many */
 
-int64_t count_params(const struct spec *s);        /* with the options' pooling and head */
+int64_t count_params(const struct spec *s); /* with the options' pooling and head */
 int64_t count_params_matmul(const struct spec *s); /* block kernels alone */
-double  count_macs(const struct spec *s);          /* forward multiply-adds of one image */
-double  count_flops_forward(const struct spec *s); /* 2 x the above */
-double  count_flops_train(const struct spec *s);   /* of one image */
+double count_macs(const struct spec *s); /* forward multiply-adds of one image */
+double count_flops_forward(const struct spec *s); /* 2 x the above */
+double count_flops_train(const struct spec *s);   /* of one image */
 
 /* FLOPs of one block's training step per image (the same terms, one block), and of
  * everything that is not a block.

@@ -90,20 +90,20 @@ enum init {
 enum { PARAM_NAME = 96, PARAM_DIMS = 4 };
 
 struct param {
-    char      name[PARAM_NAME];
-    int       dims;            /* number of dimensions */
-    int64_t   dim[PARAM_DIMS]; /* the logical shape */
-    int       split;           /* the dimension cut over the model axis; -1: replicated */
-    int       fold;            /* in memory the first 'fold' dimensions are the rows */
-    int       group, block;    /* group; number of the block it belongs to, -1: none */
+    char name[PARAM_NAME];
+    int dims;                /* number of dimensions */
+    int64_t dim[PARAM_DIMS]; /* the logical shape */
+    int split;               /* the dimension cut over the model axis; -1: replicated */
+    int fold;                /* in memory the first 'fold' dimensions are the rows */
+    int group, block;        /* group; number of the block it belongs to, -1: none */
     enum slot slot;
     enum init init;
-    double    init_scale;
-    uint64_t  stream;    /* of random numbers, made of the name */
-    double    decay;     /* weight decay multiplier: kernels 1, everything else 0 */
-    bool      is_head;   /* head/kernel: takes --head-decay */
-    bool      is_matmul; /* a kernel of a block: counted in params_matmul */
-    bool      is_key_bias; /* its gradient is zero without QK-norm, up to rounding */
+    double init_scale;
+    uint64_t stream;  /* of random numbers, made of the name */
+    double decay;     /* weight decay multiplier: kernels 1, everything else 0 */
+    bool is_head;     /* head/kernel: takes --head-decay */
+    bool is_matmul;   /* a kernel of a block: counted in params_matmul */
+    bool is_key_bias; /* its gradient is zero without QK-norm, up to rounding */
 };
 
 /* How the classifier starts: vittrain as the papers do (zero kernel, bias -10 with the
@@ -113,7 +113,7 @@ enum head_init { HEAD_INIT_PAPER, HEAD_INIT_NORMAL };
 
 struct params {
     struct param *param; /* 'count' of them, by group, slot, and place in the slot */
-    int           count;
+    int count;
 };
 
 /* Make the table of 's'; params_free() undoes it. */
@@ -124,9 +124,9 @@ void params_free(struct params *p);
  * split dimension (heads, columns or classes, whichever the dimension counts); of a
  * replicated tensor the whole of its first dimension.
  */
-int64_t      param_size(const struct param *p);
+int64_t param_size(const struct param *p);
 struct range param_range(const struct param *p, int M, int m);
-int64_t      param_size_local(const struct param *p, int M, int m);
+int64_t param_size_local(const struct param *p, int M, int m);
 
 /* Elements of the flat buffer of 'group' on model rank m of M.  A slot (in the
  * replicated group: a slot of one block) starts at a multiple of PARAM_ALIGN elements,
@@ -146,6 +146,7 @@ static inline int64_t param_round(int64_t elements)
 double param_init(const struct param *p, uint64_t seed, int64_t i);
 
 /* The same for the 'n' elements from index 'first' on, faster. */
-void param_fill(float *x, int64_t n, const struct param *p, uint64_t seed, int64_t first);
+void param_fill(float *x, int64_t n, const struct param *p, uint64_t seed,
+                int64_t first);
 
 #endif

@@ -26,9 +26,9 @@ int64_t predict_most(const struct spec *s, const struct traffic_job *job);
  * batch is B images for every data rank.  Returns 0, or ERR_MEMORY with a sentence
  * (what is the least that any mesh needs) leaving '*M' at the M that needs least.
  */
-int predict_mesh(int *D, int *M, const struct spec *s, int ranks, int64_t B_per_data_rank,
-                 enum dtype dtype, enum cmm_form form, int ranks_per_node,
-                 int64_t node_bytes);
+int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
+                 int64_t B_per_data_rank, enum dtype dtype, enum cmm_form form,
+                 int ranks_per_node, int64_t node_bytes);
 
 /* The deepest slice (number of blocks, 0: not even one) of 's' that fits likewise on
  * the given mesh.

@@ -28,42 +28,42 @@ enum pool { POOL_MAP, POOL_GAP, POOL_CLS };
 enum loss_kind { LOSS_SIGMOID, LOSS_SOFTMAX };
 
 struct spec {
-    char           name[32]; /* "22B", "So400m", .. or "C/L/F/H" */
-    int64_t        C, H, E, F, L, L_full, K, T, N, P;
-    int            patch, image;
-    enum wiring    wiring;
+    char name[32]; /* "22B", "So400m", .. or "C/L/F/H" */
+    int64_t C, H, E, F, L, L_full, K, T, N, P;
+    int patch, image;
+    enum wiring wiring;
     enum norm_kind norm; /* follows the wiring: parallel RMS, sequential layer */
-    bool           qk_norm;
+    bool qk_norm;
     enum gelu_form gelu;
-    enum pool      pool;
+    enum pool pool;
     enum loss_kind loss;
 };
 
 /* What a user may ask for; zero or negative means "as the shape has it". */
 struct spec_options {
-    const char *shape;   /* a name or "C/L/F/H" */
-    int64_t     layers;  /* 0: all */
-    int         wiring;  /* enum wiring, or -1 */
-    int         qk_norm; /* 0, 1, or -1 */
-    int         gelu, pool, loss;
-    int         image, patch; /* patch 0: 14, but 16 for mu, Ti, S, M, B, L */
-    int64_t     classes;
+    const char *shape; /* a name or "C/L/F/H" */
+    int64_t layers;    /* 0: all */
+    int wiring;        /* enum wiring, or -1 */
+    int qk_norm;       /* 0, 1, or -1 */
+    int gelu, pool, loss;
+    int image, patch; /* patch 0: 14, but 16 for mu, Ti, S, M, B, L */
+    int64_t classes;
 };
 
 /* A named shape of the papers. */
 struct shape {
     const char *name;
-    int64_t     C, L, F, H;
-    int         patch;
+    int64_t C, L, F, H;
+    int patch;
     enum wiring wiring;
-    bool        qk_norm;
+    bool qk_norm;
     const char *source;
 };
 
 /* The shapes in order, 'count' of them; NULL if 'name' is none of them. */
 const struct shape *spec_shapes(int *count);
 const struct shape *spec_shape(const char *name);
-void                spec_list(FILE *out); /* --list-shapes, 80 columns */
+void spec_list(FILE *out); /* --list-shapes, 80 columns */
 
 /* Complete 's' from 'o'.  Returns 0, or ERR_USAGE or ERR_SHAPE with a sentence: unknown
  * shape, C not divisible by H, sizes below one, an image smaller than a patch.
@@ -72,13 +72,14 @@ int spec_make(struct spec *s, const struct spec_options *o);
 
 /* What rank (d, m) of a D x M mesh holds. */
 struct local {
-    struct range b, c, h, f, k;           /* its images, columns, heads, .. of the whole */
-    int64_t      B_l, C_l, H_l, F_l, K_l; /* their sizes */
-    int64_t      A_l;                     /* H_l * E: attention columns */
-    int64_t      rows;                    /* B_l * N */
+    struct range b, c, h, f, k;      /* its images, columns, heads, .. of the whole */
+    int64_t B_l, C_l, H_l, F_l, K_l; /* their sizes */
+    int64_t A_l;                     /* H_l * E: attention columns */
+    int64_t rows;                    /* B_l * N */
 };
 
-void spec_local(struct local *l, const struct spec *s, int64_t B, int D, int M, int d, int m);
+void spec_local(struct local *l, const struct spec *s, int64_t B, int D, int M, int d,
+                int m);
 
 /* 0 if a batch of B images can be run on D x M ranks, else ERR_SHAPE with a sentence:
  * B < D, M > H (heads are whole), M > C or F.

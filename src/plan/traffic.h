@@ -27,9 +27,9 @@ struct traffic_count {
 enum cmm_form { CMM_PLAIN, CMM_RING, CMM_BIDIR, CMM_AUTO };
 
 struct traffic_job {
-    int64_t       B;
-    int           D, M;
-    enum dtype    dtype;
+    int64_t B;
+    int D, M;
+    enum dtype dtype;
     enum cmm_form form;
 };
 
@@ -53,10 +53,14 @@ void traffic_most(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
  *   all-reduce:    ring over 'ranks' nearly equal parts of a flat buffer, scatter + gather
  */
 #define WIRE_CHUNK ((int64_t)1 << 30)
-void traffic_ring_gather(struct traffic_count *t, const int64_t *bytes, int ranks, int i);
-void traffic_ring_scatter(struct traffic_count *t, const int64_t *bytes, int ranks, int i);
+void traffic_ring_gather(struct traffic_count *t, const int64_t *bytes, int ranks,
+                         int i);
+void traffic_ring_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
+                          int i);
 void traffic_allgather(struct traffic_count *t, const int64_t *bytes, int ranks, int i);
-void traffic_reduce_scatter(struct traffic_count *t, const int64_t *bytes, int ranks, int i);
-void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int ranks, int i);
+void traffic_reduce_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
+                            int i);
+void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int ranks,
+                       int i);
 
 #endif
