@@ -71,7 +71,7 @@ static void run_pass(struct pass *p, struct bench *b, struct step *step,
         const struct item *it = &l->item[i];
         struct piece piece;
 
-        if (layout_pieces(&piece, it, l->d, l->m) == 0 || !piece.is_first)
+        if (layout_pieces(&piece, l, it, l->d, l->m) == 0 || !piece.is_first)
             continue;
         p->sum[i]     = project_tensor(reader, vit, it, (uint64_t)b->options->seed);
         p->sum[n + i] = reader_norm(reader, shard_item_grad(vit_shard(vit), it));

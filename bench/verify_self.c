@@ -142,7 +142,7 @@ static void compare_item(double *difference, double *reference, struct reader *r
     const int64_t step     = reader_rows(reader, grad);
     struct piece piece;
 
-    if (layout_pieces(&piece, it, l->d, l->m) == 0 || !piece.is_first)
+    if (layout_pieces(&piece, l, it, l->d, l->m) == 0 || !piece.is_first)
         return;
     for (int64_t lo = 0; lo < grad.rows; lo += step) {
         const int64_t hi = lo + step < grad.rows ? lo + step : grad.rows;

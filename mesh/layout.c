@@ -80,11 +80,12 @@ int64_t item_index(const struct item *it, int64_t r, int64_t c)
     return r * cols + c;
 }
 
-int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct item *it, int d,
-                  int m)
+int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct layout *l,
+                  const struct item *it, int d, int m)
 {
     const struct param *p = it->param;
 
+    (void)l;
     if (it->rows == 0 || it->cols == 0)
         return 0;
     *piece = (struct piece){ .offset   = it->offset,

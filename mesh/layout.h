@@ -52,11 +52,11 @@ struct slot_place layout_slot(const struct layout *l, int group, enum slot slot,
 /* The logical (row-major) index of element (r, c) of an item's part. */
 int64_t item_index(const struct item *it, int64_t r, int64_t c);
 
-/* The boxes of the logical tensor that rank (d, m) holds: 'lo' and 'hi' by dimension,
- * where its first element lies, and whether this rank is the first of the replicas.
- * Optimizer and sharding use all pieces; norms, digests, writes and counting only the
- * first ones, which tile every tensor exactly once.  Returns how many (0 or 1 while
- * parameters are not sharded over the data axis).
+/* The boxes of the logical tensor that rank (d, m) owns: 'lo' and 'hi' by dimension,
+ * where its first element lies in what the rank owns of the group, and whether this rank
+ * is the first of the replicas.  Optimizer and sharding use all pieces; norms, digests,
+ * writes and counting only the first ones, which tile every tensor exactly once.  Returns
+ * how many (0 or 1 while parameters are not sharded over the data axis).
  */
 struct piece {
     int64_t lo[PARAM_DIMS], hi[PARAM_DIMS];
@@ -64,7 +64,7 @@ struct piece {
     bool is_first;
 };
 enum { LAYOUT_PIECES = 1 };
-int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct item *it, int d,
-                  int m);
+int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct layout *l,
+                  const struct item *it, int d, int m);
 
 #endif

@@ -169,6 +169,29 @@ struct mat shard_item_grad(const struct shard *sh, const struct item *it)
     return item_view(sh->grad, dev_acc(sh->dev), it);
 }
 
+int64_t shard_own_size(const struct shard *sh, int group)
+{
+    return sh->layout->size[group];
+}
+
+static struct mat piece_view(struct buf *of, enum dtype dtype, const struct item *it,
+                             const struct piece *p)
+{
+    return (struct mat){ &of[it->group], dtype, p->offset, p->rows, p->cols, p->ld };
+}
+
+struct mat shard_piece_param(const struct shard *sh, const struct item *it,
+                             const struct piece *p)
+{
+    return piece_view(sh->param, dev_dtype(sh->dev), it, p);
+}
+
+struct mat shard_piece_grad(const struct shard *sh, const struct item *it,
+                            const struct piece *p)
+{
+    return piece_view(sh->grad, dev_acc(sh->dev), it, p);
+}
+
 /* ---- traffic --------------------------------------------------------------------- */
 
 void shard_gather_start(struct shard *sh, int group)

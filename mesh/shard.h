@@ -36,6 +36,16 @@ struct mat shard_grad(const struct shard *sh, int group, enum slot slot, int blo
 struct mat shard_item_param(const struct shard *sh, const struct item *it);
 struct mat shard_item_grad(const struct shard *sh, const struct item *it);
 
+/* What this rank owns and updates of a group: how many elements, and one piece of it as a
+ * view of the parameters and of the gradients once they are summed.  Moments have the
+ * same size and places.
+ */
+int64_t shard_own_size(const struct shard *sh, int group);
+struct mat shard_piece_param(const struct shard *sh, const struct item *it,
+                             const struct piece *p);
+struct mat shard_piece_grad(const struct shard *sh, const struct item *it,
+                            const struct piece *p);
+
 /* Bring the parameters of 'group' here, starting now / by the time finish returns.
  * Collective over the data axis.
  */

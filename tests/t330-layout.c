@@ -77,7 +77,7 @@ static void tally_rank(struct tally *t, const struct spec *s, int D, int M, int 
         const struct slot_place at = layout_slot(
             &l, it->group, it->slot, it->param->block < 0 ? 0 : it->param->block);
         struct piece p[LAYOUT_PIECES];
-        const int pieces = layout_pieces(p, it, d, m);
+        const int pieces = layout_pieces(p, &l, it, d, m);
 
         t->is_placed &=
             at.offset % 16 == 0 && it->offset >= at.offset && it->ld == at.cols;

@@ -39,7 +39,7 @@ struct optim_options optim_defaults(void)
 static int alloc_moments(struct buf *b, const struct shard *sh, int group)
 {
     const enum dtype acc = dev_acc(sh->dev);
-    const int64_t size   = sh->layout->size[group];
+    const int64_t size   = shard_own_size(sh, group);
 
     TRY(dev_alloc(b, sh->dev, (size_t)size * dtype_size(acc)));
     dev_fill(dev_stream(sh->dev, LANE_COMPUTE), mat_of(b, acc, 1, size), 0);
@@ -55,10 +55,12 @@ static int alloc_all(struct optim *o)
     return dev_alloc(&o->sum, o->shard->dev, sizeof(double));
 }
 
-static struct mat piece_of(struct buf *of, enum dtype dtype, const struct item *it,
-                           const struct piece *p)
+static struct mat moment(const struct optim *o, struct buf *of, const struct item *it,
+                         const struct piece *p)
 {
-    return (struct mat){ &of[it->group], dtype, p->offset, p->rows, p->cols, p->ld };
+    return (struct mat){ &of[it->group], dev_acc(o->shard->dev),
+                         p->offset,      p->rows,
+                         p->cols,        p->ld };
 }
 
 static double decay_of(const struct optim_options *o, const struct param *p)
@@ -69,20 +71,19 @@ static double decay_of(const struct optim_options *o, const struct param *p)
 static void list_pieces(struct optim *o, const struct item *it)
 {
     const struct shard *sh = o->shard;
-    const enum dtype acc   = dev_acc(sh->dev);
     const struct layout *l = sh->layout;
     struct piece piece[LAYOUT_PIECES];
-    const int pieces = layout_pieces(piece, it, l->d, l->m);
+    const int pieces = layout_pieces(piece, l, it, l->d, l->m);
 
     for (int i = 0; i < pieces; i++) {
         const struct piece *p = &piece[i];
-        const struct mat grad = piece_of(sh->grad, acc, it, p);
+        const struct mat grad = shard_piece_grad(sh, it, p);
 
         o->segment[o->segments++] = (struct dev_segment){
-            .param = piece_of(sh->param, dev_dtype(sh->dev), it, p),
+            .param = shard_piece_param(sh, it, p),
             .grad  = grad,
-            .mu    = piece_of(o->mu, acc, it, p),
-            .nu    = piece_of(o->nu, acc, it, p),
+            .mu    = moment(o, o->mu, it, p),
+            .nu    = moment(o, o->nu, it, p),
             .decay = decay_of(&o->options, it->param),
         };
         if (p->is_first)
@@ -173,20 +174,12 @@ int64_t optim_steps(const struct optim *o)
     return o->steps;
 }
 
-static struct mat item_moment(const struct optim *o, struct buf *of,
-                              const struct item *it)
+struct mat optim_mu(const struct optim *o, const struct item *it, const struct piece *p)
 {
-    return (struct mat){ &of[it->group], dev_acc(o->shard->dev),
-                         it->offset,     it->rows,
-                         it->cols,       it->ld };
+    return moment(o, o->mu, it, p);
 }
 
-struct mat optim_mu(const struct optim *o, const struct item *it)
+struct mat optim_nu(const struct optim *o, const struct item *it, const struct piece *p)
 {
-    return item_moment(o, o->mu, it);
-}
-
-struct mat optim_nu(const struct optim *o, const struct item *it)
-{
-    return item_moment(o, o->nu, it);
+    return moment(o, o->nu, it, p);
 }

@@ -37,7 +37,11 @@ double optim_norm_squared(struct optim *o);
 void optim_update(struct optim *o, double norm, double schedule);
 
 int64_t optim_steps(const struct optim *o); /* updates so far */
-struct mat optim_mu(const struct optim *o, const struct item *it);
-struct mat optim_nu(const struct optim *o, const struct item *it);
+
+/* The moments of a piece that this rank owns. */
+struct mat optim_mu(const struct optim *o, const struct item *it,
+                    const struct piece *p);
+struct mat optim_nu(const struct optim *o, const struct item *it,
+                    const struct piece *p);
 
 #endif
