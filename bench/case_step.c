@@ -272,10 +272,10 @@ static void check_and_prove(struct run *r)
     struct case_result *c = r->c;
 
     if (b->options->check) {
-        guard_phase("checking products");
-        verify_products(&c->check[1], &c->check[2], b, r->setup.step, r->setup.vit);
         guard_phase("checking replicas");
         verify_replicas(&c->check[3], b, r->setup.vit, &r->last);
+        guard_phase("checking products");
+        verify_products(&c->check[1], &c->check[2], b, r->setup.step, r->setup.vit);
         c->checks = 4;
     }
     guard_phase("proof of overlap");

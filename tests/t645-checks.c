@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "bench/nudge.h"
 #include "bench/setup.h"
 #include "bench/verify.h"
 #include "src/base/mem.h"
@@ -166,6 +167,67 @@ static void test_replicas(int D, int M)
     bed_close(&bed);
 }
 
+/* The largest relative move of an item's elements by a nudge, and how many moved. */
+static double nudged_by(int64_t *moved, struct setup *setup, struct reader *reader,
+                        double **before)
+{
+    const struct layout *l = vit_layout(setup->vit);
+    double most            = 0;
+
+    for (int i = 0; i < l->params.count; i++) {
+        const struct mat a = shard_item_param(vit_shard(setup->vit), &l->item[i]);
+        const double *x    = reader_get(reader, a, 0, a.rows);
+
+        for (int64_t k = 0; k < mat_size(a); k++) {
+            *moved += x[k] != before[i][k];
+            most = fmax(most, fabs(x[k] - before[i][k]) / fmax(fabs(x[k]), 1e-30));
+        }
+    }
+    return most;
+}
+
+static void test_nudge(int D, int M)
+{
+    const struct spec spec = bed_spec("24/2/48/6", WIRING_SEQUENTIAL, POOL_MAP);
+    const double eps       = dtype_eps(DTYPE_F32);
+    const struct layout *l;
+    struct step_result last;
+    struct setup setup;
+    struct check check;
+    struct reader reader;
+    struct bed bed;
+    double **before, most;
+    int64_t moved = 0, all = 0;
+
+    bed_open_auto(&bed, D, M, DTYPE_F32, CMM_RING);
+    if (setup_open(&setup, &bed.bench, &spec, 4, 1) != 0)
+        abort();
+    step_run(setup.step, 1.0, &last);
+    l      = vit_layout(setup.vit);
+    before = mem_new((size_t)l->params.count, sizeof *before);
+    reader_open(&reader, bed.bench.dev);
+    for (int i = 0; i < l->params.count; i++) {
+        const struct mat a = shard_item_param(vit_shard(setup.vit), &l->item[i]);
+        const size_t n     = (size_t)mat_size(a);
+
+        before[i] = mem_new(n, sizeof **before);
+        memcpy(before[i], reader_get(&reader, a, 0, a.rows), n * sizeof **before);
+        all += (int64_t)n;
+    }
+    nudge_parameters(setup.vit, &reader, eps, 5);
+    most = nudged_by(&moved, &setup, &reader, before);
+    verify_replicas(&check, &bed.bench, setup.vit, &last);
+    ok(most > 0.5 * eps && most <= 1.5 * eps && moved > all / 4 &&
+           check.status == STATUS_PASS,
+       "%dx%d: a nudge moves parameters by about eps, and replicas alike", D, M);
+    for (int i = 0; i < l->params.count; i++)
+        mem_free(before[i]);
+    mem_free(before);
+    reader_close(&reader);
+    setup_close(&setup);
+    bed_close(&bed);
+}
+
 /* The self-test compares with numbers of another kind: with a device that is slightly
  * wrong its residual says by how much.
  */
@@ -224,6 +286,8 @@ int main(int argc, char **argv)
     for (int m = 1; m <= size; m++) {
         if (size % m == 0 && size > 1)
             test_replicas(size / m, m);
+        if (size % m == 0)
+            test_nudge(size / m, m);
     }
     test_no_false_alarm(getenv("TEST_LONG") != NULL ? 1000 : 100);
     return ranks_done();

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Parameters read as doubles, some rows at a time, and written back in their format. */
+#include "config.h"
+
+#include "bench/nudge.h"
+
+#include "mesh/guard.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+
+static void nudge_item(const struct mat a, const struct item *it, struct reader *reader,
+                       double eps, uint64_t seed)
+{
+    const uint64_t stream = RNG_CHECK + it->param->stream;
+    const int64_t step    = reader_rows(reader, a);
+    void *raw             = mem_new((size_t)(step * a.cols), dtype_size(a.dtype));
+
+    for (int64_t lo = 0; lo < a.rows; lo += step) {
+        const int64_t hi = lo + step < a.rows ? lo + step : a.rows;
+        const double *x  = reader_get(reader, a, lo, hi);
+
+        for (int64_t i = 0; i < (hi - lo) * a.cols; i++) {
+            const int64_t index = item_index(it, lo + i / a.cols, i % a.cols);
+            const double u      = 2 * rng_uniform(seed, stream, (uint64_t)index) - 1;
+
+            dtype_store(a.dtype, raw, i, x[i] * (1 + eps * u));
+        }
+        dev_put(dev_stream(reader->dev, LANE_COMPUTE), mat_rows(a, lo, hi), raw);
+        guard_alive();
+    }
+    mem_free(raw);
+}
+
+void nudge_parameters(struct vit *vit, struct reader *reader, double eps, uint64_t seed)
+{
+    const struct layout *l = vit_layout(vit);
+
+    for (int i = 0; i < l->params.count; i++) {
+        const struct item *it = &l->item[i];
+        const struct mat a    = shard_item_param(vit_shard(vit), it);
+
+        if (mat_size(a) > 0)
+            nudge_item(a, it, reader, eps, seed);
+    }
+    vit_changed(vit);
+}
