@@ -6,75 +6,54 @@
 
 #include "mesh/mesh.h"
 #include "src/base/mem.h"
+#include "src/dev/cpu_info.h"
 
-#include <sched.h>
-#include <stdio.h>
-
-/* The first of the processors that are threads of the same core as 'cpu'. */
-static int core_of(int cpu)
+static bool is_overlapping(const struct cpu_set *a, const struct cpu_set *b)
 {
-    char path[96];
-    FILE *file;
-    int first = cpu;
-
-    snprintf(path, sizeof path,
-             "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
-    file = fopen(path, "r");
-    if (file == NULL)
-        return cpu;
-    if (fscanf(file, "%d", &first) != 1 || first < 0 || first >= CPU_SETSIZE)
-        first = cpu;
-    fclose(file);
-    return first;
-}
-
-/* The cores that this process may run on, each by its first thread. */
-static void own_cores(cpu_set_t *cores)
-{
-    cpu_set_t mask;
-
-    CPU_ZERO(cores);
-    if (sched_getaffinity(0, sizeof mask, &mask) != 0)
-        CPU_ZERO(&mask);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &mask))
-            CPU_SET(core_of(cpu), cores);
+    for (int i = 0; i < CPU_CORES_MOST / 64; i++) {
+        if ((a->word[i] & b->word[i]) != 0)
+            return true;
     }
-    if (CPU_COUNT(cores) == 0)
-        CPU_SET(0, cores);
+    return false;
 }
 
-/* Compare this rank's mask with those of the 'ranks' of its node. */
-static void compare(struct node *n, const cpu_set_t *all, int ranks, int rank)
+static void add(struct cpu_set *to, const struct cpu_set *set)
 {
-    const cpu_set_t own = all[rank];
-    cpu_set_t together, common;
+    for (int i = 0; i < CPU_CORES_MOST / 64; i++)
+        to->word[i] |= set->word[i];
+}
 
-    CPU_ZERO(&together);
-    n->cores      = CPU_COUNT(&own);
+/* Compare this rank's cores with those of the 'ranks' of its node. */
+static void compare(struct node *n, const struct cpu_set *all, int ranks, int rank)
+{
+    const struct cpu_set *own = &all[rank];
+    struct cpu_set together   = { 0 };
+
+    n->cores      = cpu_count(own);
     n->sharers    = 0;
     n->is_doubled = false;
     for (int i = 0; i < ranks; i++) {
-        CPU_OR(&together, &together, &all[i]);
-        CPU_AND(&common, &own, &all[i]);
-        n->sharers += CPU_COUNT(&common) > 0;
-        if (i != rank && n->cores == 1 && CPU_EQUAL(&own, &all[i]))
+        const bool is_shared = is_overlapping(own, &all[i]);
+
+        add(&together, &all[i]);
+        n->sharers += is_shared;
+        if (i != rank && n->cores == 1 && is_shared && cpu_count(&all[i]) == 1)
             n->is_doubled = true;
     }
-    n->cores_all = CPU_COUNT(&together);
+    n->cores_all = cpu_count(&together);
 }
 
 void node_find(struct node *n, MPI_Comm comm)
 {
     int64_t bytes = mem_available();
-    cpu_set_t own, *all;
+    struct cpu_set own, *all;
     MPI_Comm peers;
     int rank;
 
     TRY_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &peers));
     TRY_MPI(MPI_Comm_size(peers, &n->ranks));
     TRY_MPI(MPI_Comm_rank(peers, &rank));
-    own_cores(&own);
+    cpu_own_cores(&own);
     all = mem_new((size_t)n->ranks, sizeof *all);
     TRY_MPI(
         MPI_Allgather(&own, sizeof own, MPI_BYTE, all, sizeof own, MPI_BYTE, peers));

@@ -59,16 +59,18 @@ struct case_result *result_add(struct result *r)
 
 void result_warn(struct result *r, const char *fmt, ...)
 {
-    char *text = r->warning[r->warnings];
+    char text[sizeof r->warning[0]];
     va_list args;
 
-    if (r->warnings == WARNINGS)
-        return;
     va_start(args, fmt);
-    vsnprintf(text, sizeof r->warning[0], fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     WARN("%s", text);
-    r->warnings++;
+    if (r->warnings == WARNINGS)
+        snprintf(text, sizeof text, "and more, on stderr");
+    else
+        r->warnings++;
+    memcpy(r->warning[r->warnings - 1], text, sizeof text);
 }
 
 /* ---- statistics -------------------------------------------------------------------- */

@@ -98,7 +98,7 @@ struct result {
 struct result *result_open(void);
 void result_close(struct result **r);
 struct case_result *result_add(struct result *r); /* valid until the next add */
-/* Keep a warning and say it on stderr; the first 16 are kept. */
+/* Keep a warning and say it on stderr; of more than 16 the last says that there are. */
 void result_warn(struct result *r, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -20,6 +20,7 @@
 #include "src/base/version.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define USAGE "mpirun -n RANKS vitbench [--name=value ..]"
 #define ABOUT                                                                          \
@@ -107,14 +108,23 @@ static void note_choices(struct opts *opts, const struct bench *b)
         opts_set(opts, "overlap", "ring", FROM_PROGRAM);
 }
 
-/* The files of the output options can be written; found out before the work. */
+/* The files of the output options are apart and can be written; found out before the
+ * work.
+ */
 static int probe_outputs(const struct options *o)
 {
-    const char *const path[] = { o->json, o->jsonl, o->machine_out };
+    enum { FILES = 3 };
+    const char *const path[FILES] = { o->json, o->jsonl, o->machine_out };
 
-    for (size_t i = 0; i < sizeof path / sizeof path[0]; i++) {
-        if (path[i][0] != '\0')
-            TRY(report_probe(path[i]));
+    for (int i = 0; i < FILES; i++) {
+        if (path[i][0] == '\0')
+            continue;
+        for (int k = 0; k < i; k++) {
+            if (strcmp(path[k], path[i]) == 0)
+                return ERR(ERR_USAGE, "two outputs would write the same file %s",
+                           path[i]);
+        }
+        TRY(report_probe(path[i]));
     }
     return 0;
 }

@@ -152,25 +152,42 @@ static int first_sibling(int cpu)
     return first;
 }
 
+static void set_core(struct cpu_set *cores, int cpu)
+{
+    if (cpu >= 0 && cpu < CPU_CORES_MOST)
+        cores->word[cpu / 64] |= UINT64_C(1) << cpu % 64;
+}
+
+void cpu_own_cores(struct cpu_set *cores)
+{
+    const size_t size = CPU_ALLOC_SIZE(CPU_CORES_MOST);
+    cpu_set_t *mask   = CPU_ALLOC(CPU_CORES_MOST);
+
+    *cores = (struct cpu_set){ 0 };
+    if (mask != NULL && sched_getaffinity(0, size, mask) == 0) {
+        for (int cpu = 0; cpu < CPU_CORES_MOST; cpu++) {
+            if (CPU_ISSET_S(cpu, size, mask))
+                set_core(cores, first_sibling(cpu));
+        }
+    }
+    CPU_FREE(mask);
+    if (cpu_count(cores) == 0)
+        set_core(cores, 0);
+}
+
+int cpu_count(const struct cpu_set *cores)
+{
+    int count = 0;
+
+    for (int i = 0; i < CPU_CORES_MOST / 64; i++)
+        count += __builtin_popcountll(cores->word[i]);
+    return count;
+}
+
 int cpu_cores(void)
 {
-    enum { MOST = 8192 };
-    cpu_set_t *set        = CPU_ALLOC(MOST), *cores;
-    const size_t set_size = CPU_ALLOC_SIZE(MOST);
-    int count             = 1;
+    struct cpu_set cores;
 
-    if (set == NULL)
-        return 1;
-    cores = CPU_ALLOC(MOST);
-    if (cores != NULL && sched_getaffinity(0, set_size, set) == 0) {
-        CPU_ZERO_S(set_size, cores);
-        for (int cpu = 0; cpu < MOST; cpu++)
-            if (CPU_ISSET_S(cpu, set_size, set))
-                CPU_SET_S(first_sibling(cpu), set_size, cores);
-        count = CPU_COUNT_S(set_size, cores);
-    }
-    if (cores != NULL)
-        CPU_FREE(cores);
-    CPU_FREE(set);
-    return count > 0 ? count : 1;
+    cpu_own_cores(&cores);
+    return cpu_count(&cores);
 }

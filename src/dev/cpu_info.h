@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Sets of vector instructions that loops are compiled for, each within the next. */
 enum cpu_isa {
@@ -26,7 +27,17 @@ bool cpu_is_intel(void);
 /* The model name as the processor or the system gives it. */
 void cpu_model(char *name, size_t size);
 
-/* Cores that this process may run on (its affinity); threads of one core count once. */
+/* A set of cores, each by the first of its hardware threads. */
+enum { CPU_CORES_MOST = 8192 };
+struct cpu_set {
+    uint64_t word[CPU_CORES_MOST / 64];
+};
+
+/* The cores that this process may run on (its affinity); never empty. */
+void cpu_own_cores(struct cpu_set *cores);
+int cpu_count(const struct cpu_set *cores);
+
+/* How many these are: threads of one core count once. */
 int cpu_cores(void);
 
 #endif
