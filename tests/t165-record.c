@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Records: written and read back the same, by many writers at once, after a writer that
+ * was killed, and refused when they are wrong.
+ */
+#include "config.h"
+
+#include "src/plan/record.h"
+
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/plan/count.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/vitbench-record-XXXXXX";
+
+static void put(const char *mode, const char *text)
+{
+    FILE *file = fopen(path, mode);
+
+    fputs(text, file);
+    fclose(file);
+}
+
+static int read_all(struct record **r)
+{
+    *r = NULL;
+    return record_read(r, path);
+}
+
+static void make(struct record *r, const char *id)
+{
+    struct spec_options o = {
+        .shape = "Ti", .wiring = -1, .qk_norm = -1, .image = 224, .classes = 10
+    };
+    struct spec s;
+
+    spec_make(&s, &o);
+    record_init(r);
+    strcpy(r->id, id);
+    strcpy(r->program, "vittrain \"quoted\"");
+    record_set_spec(r, &s, 1000000);
+    r->seed       = 3;
+    r->err_10shot = 0.1234567890123456;
+    r->loss       = 1e-300;
+}
+
+static void round_trip(void)
+{
+    struct record r, *back;
+
+    make(&r, "one");
+    ok(r.width == 192 && r.depth == 12 && r.mlp == 768 && r.heads == 3 &&
+           r.tokens == 196000000 && r.params > 5000000 && r.err_5shot != r.err_5shot &&
+           r.devices == -1 && strcmp(r.status, "done") == 0,
+       "a record takes its shape from the spec");
+    ok(r.compute == r.flops_per_image * 1e6 && r.flops_per_image > 2.5e9 &&
+           r.flops_per_image < 2.6e9,
+       "compute is forward FLOPs times examples, without the factor 3");
+    ok(record_append(path, &r) == 0, "it is written");
+    ok(read_all(&back) == 1, "and read");
+    ok(back != NULL && strcmp(back->program, r.program) == 0 &&
+           back->params == r.params && back->err_10shot == r.err_10shot &&
+           back->loss == r.loss && back->compute == r.compute &&
+           isnan(back->err_5shot) && back->devices == -1,
+       "and is the same");
+    mem_free(back);
+
+    r.loss = 2;
+    record_append(path, &r);
+    make(&r, "two");
+    record_append(path, &r);
+    ok(read_all(&back) == 2 && strcmp(back[0].id, "one") == 0 && back[0].loss == 2,
+       "the last record of an id counts");
+    mem_free(back);
+}
+
+static void csv(void)
+{
+    struct record *back;
+
+    put("w", "id,width,err_10shot,other\na,608,0.25,x\nb,768,,y\n");
+    ok(read_all(&back) == 2 && back[0].width == 608 && back[0].err_10shot == 0.25 &&
+           isnan(back[1].err_10shot) && back[1].depth == -1,
+       "CSV is read, too; unknown columns are ignored");
+    mem_free(back);
+}
+
+static void refused(const char *text, const char *says)
+{
+    struct record *back;
+
+    put("w", text);
+    ok(read_all(&back) == ERR_DATA && back == NULL &&
+           strstr(err_sentence(), says) != NULL,
+       "refused: %s", says);
+    err_forget();
+}
+
+/* What a killed writer left does not harm the next one's line. */
+static void mend(void)
+{
+    struct record r, *back;
+
+    make(&r, "next");
+    put("w", "{\"id\":\"a\"}\n{\"id\":\"b\", \"wid");
+    ok(read_all(&back) == 1, "a line that was cut off is left out");
+    mem_free(back);
+    ok(record_append(path, &r) == 0 && read_all(&back) == 2 &&
+           strcmp(back[1].id, "next") == 0,
+       "and removed by the next writer");
+    mem_free(back);
+    put("w", "{\"id\":\"a\"}");
+    ok(record_append(path, &r) == 0 && read_all(&back) == 2 &&
+           strcmp(back[0].id, "a") == 0,
+       "a whole line without its newline is kept");
+    mem_free(back);
+}
+
+/* Eight writers, 25 records each, one of which is killed on the way. */
+static void many(void)
+{
+    enum { WRITERS = 8, EACH = 25 };
+    pid_t pid[WRITERS];
+    struct record *back;
+    int n;
+
+    put("w", "");
+    for (int w = 0; w < WRITERS; w++) {
+        pid[w] = fork();
+        for (int i = 0; pid[w] == 0 && i < EACH; i++) {
+            struct record r;
+            char id[32];
+
+            snprintf(id, sizeof id, "%d-%d", w, i);
+            make(&r, id);
+            if (record_append(path, &r) != 0)
+                _exit(1);
+        }
+        if (pid[w] == 0)
+            _exit(0);
+    }
+    kill(pid[0], SIGKILL);
+    for (int w = 0; w < WRITERS; w++)
+        waitpid(pid[w], NULL, 0);
+    n = read_all(&back);
+    ok(n >= (WRITERS - 1) * EACH && n <= WRITERS * EACH,
+       "many writers at once lose nothing (%d records)", n);
+    mem_free(back);
+}
+
+static void full(void)
+{
+    struct rlimit old, small = { 100, 100 };
+    struct record r;
+
+    make(&r, "x");
+    ok(record_append("/nowhere/records.jsonl", &r) == ERR_IO,
+       "a folder that is missing");
+    ok(record_append("/dev/full", &r) == ERR_IO, "a full disk");
+    put("w", "{\"id\":\"a\"}\n");
+    getrlimit(RLIMIT_FSIZE, &old);
+    small.rlim_max = old.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    ok(record_append(path, &r) == ERR_IO, "no room in the middle of a line");
+    setrlimit(RLIMIT_FSIZE, &old);
+    err_forget();
+
+    struct record *back;
+
+    ok(read_all(&back) == 1 && record_append(path, &r) == 0,
+       "leaves the file as it was");
+    mem_free(back);
+}
+
+int main(void)
+{
+    const int fd = mkstemp(path);
+
+    if (fd < 0)
+        tap_skip_all("no temporary file");
+    close(fd);
+    log_set_level(LOG_ERROR);
+    round_trip();
+    csv();
+    refused("{\"id\":\"a\",\"width\":1.5}\n",
+            "line 1, column width: 1.5 is not a whole");
+    refused("{\"id\":\"a\",\"width\":-608}\n", "line 1, column width: -608 is below 0");
+    refused("{\"id\":\"a\",\"loss\":\"low\"}\n", "line 1, column loss: 'low'");
+    refused("{\"id\":\"a\",\"status\":\"fine\"}\n", "line 1, column status: 'fine'");
+    refused("id,loss\na,0.5\nb,inf\n", "line 3, column loss: 'inf'");
+    mend();
+    many();
+    full();
+    unlink(path);
+    return tap_done();
+}
