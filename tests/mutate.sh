@@ -100,9 +100,10 @@ mutant 'attention scale 1 / E' src/dev/cpu_ref_real.h \
     t220-dev-gradients
 mutant 'sign of delta in attention backward' src/dev/cpu_ref_real.h \
     's/(dot(d, value, E) - delta)/(dot(d, value, E) + delta)/' t220-dev-gradients
-mutant 'BLIS attention without its factor' src/dev/cpu_blis_real.h \
-    's/product(p, factor, rows, flipped(keys), false)/product(p, 1, rows, flipped(keys), false)/' \
-    t210-dev-ops
+mutant 'attention without its factor' src/dev/cpu_attn_real.h \
+    's/a->Nk, a->E, m->factor)/a->Nk, a->E, 1)/' t210-dev-ops
+mutant 'the last rows of a tile left out' src/dev/cpu_tile_real.h \
+    's/for (; r < rows; r++)/for (; r < rows - 1; r++)/' t210-dev-ops
 mutant 'GELU coefficient' src/dev/cpu_gelu.h 's/GELU_B 0.044715/GELU_B 0.044/' \
     t400-gradients t210-dev-ops
 mutant 'AdamW without bias correction of mu' src/dev/cpu_ref_real.h \

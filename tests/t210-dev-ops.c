@@ -302,6 +302,8 @@ static void attention(struct twins *two)
     ok(is_right, "attention, head sizes 8 to 256");
     is_right = attention_is_right(two, (struct attn){ 1, 2, 10, 300, 70 });
     is_right &= attention_is_right(two, (struct attn){ 1, 1, 10, 515, 300 });
+    is_right &= attention_is_right(two, (struct attn){ 1, 1, 9, 20, 4096 });
+    is_right &= attention_is_right(two, (struct attn){ 1, 1, 80, 49, 49 });
     ok(is_right, "attention of long sequences");
     is_right = attention_is_right(two, (struct attn){ 0, 2, 10, 9, 9 });
     is_right &= attention_is_right(two, (struct attn){ 2, 0, 10, 9, 9 });

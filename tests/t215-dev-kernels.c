@@ -7,6 +7,7 @@
 
 #include "src/dev/cpu_kernels.h"
 
+#include "src/base/dtype.h"
 #include "src/base/rng.h"
 #include "tests/tap.h"
 
@@ -159,6 +160,81 @@ static double run(const struct kernels_f32 *f, const struct kernels_f64 *d, int 
     return worst;
 }
 
+/* Products and transposes of small integers, exact in both formats. */
+#define TILES(format, real)                                                            \
+    static bool tiles_are_right_##format(const struct kernels_##format *k, int rows,   \
+                                         int cols, int depth, bool is_turned)          \
+    {                                                                                  \
+        enum { LD = 96 };                                                              \
+        static _Alignas(64) real a[LD * LD], b[LD * LD], y[LD * LD], t[LD * LD];       \
+        const int row = is_turned ? 1 : LD, step = is_turned ? LD : 1;                 \
+        bool is_right = true;                                                          \
+                                                                                       \
+        for (int i = 0; i < LD * LD; i++) {                                            \
+            a[i] = (real)(i * 7 % 11 - 5);                                             \
+            b[i] = (real)(i * 5 % 13 - 6);                                             \
+            y[i] = 1;                                                                  \
+        }                                                                              \
+        k->product(y, LD, a, row, step, b, LD, rows, cols, depth, true);               \
+        k->transpose(t, LD, b, LD, rows, cols, 2);                                     \
+        for (int r = 0; r < rows; r++) {                                               \
+            for (int c = 0; c < cols; c++) {                                           \
+                double sum = 1;                                                        \
+                                                                                       \
+                for (int d = 0; d < depth; d++)                                        \
+                    sum += (double)a[r * row + d * step] * (double)b[d * LD + c];      \
+                is_right &= (double)y[r * LD + c] == sum;                              \
+                is_right &= t[c * LD + r] == 2 * b[r * LD + c];                        \
+            }                                                                          \
+        }                                                                              \
+        for (int c = 0; c < LD; c++)                                                   \
+            is_right &= y[rows * LD + c] == 1;                                         \
+        return is_right;                                                               \
+    }
+
+TILES(f64, double)
+TILES(f32, float)
+
+static void tiles(int isa, const char *name)
+{
+    static const int sizes[][3] = { { 1, 1, 1 },    { 6, 16, 5 },  { 7, 33, 9 },
+                                    { 13, 65, 17 }, { 24, 80, 3 }, { 65, 72, 60 } };
+    bool is_right               = true;
+
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        for (int is_turned = 0; is_turned < 2; is_turned++) {
+            is_right &= tiles_are_right_f64(f64[isa], sizes[i][0], sizes[i][1],
+                                            sizes[i][2], is_turned);
+            is_right &= tiles_are_right_f32(f32[isa], sizes[i][0], sizes[i][1],
+                                            sizes[i][2], is_turned);
+        }
+    }
+    ok(is_right, "%s: products and transposes of integers are exact", name);
+}
+
+static void bf16(const struct kernels_f32 *k, const char *name)
+{
+    enum { COUNT = 1 << 16 };
+    static uint16_t all[COUNT], back[COUNT];
+    static float wide[COUNT];
+    bool is_right = true;
+
+    for (int i = 0; i < COUNT; i++)
+        all[i] = (uint16_t)i;
+    k->widen(wide, all, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        const float is = dtype_from_bf16((uint16_t)i);
+
+        is_right &= isnan(is) ? isnan(wide[i]) : wide[i] == is;
+        wide[i] = is * (1.0f + (float)(i % 512) * 0x1p-16f);
+    }
+    k->narrow(back, wide, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        is_right &= isnan(wide[i]) ? isnan(dtype_from_bf16(back[i]))
+                                   : back[i] == dtype_to_bf16(wide[i]);
+    ok(is_right, "%s: bf16 and back, rounded to nearest even", name);
+}
+
 int main(void)
 {
     static const int lengths[] = { 1, 7, 16, 33, 64, 129, 300 };
@@ -168,6 +244,8 @@ int main(void)
         double worst = 0.0, same = 0.0;
 
         exponential(f32[isa], name);
+        tiles(isa, name);
+        bf16(f32[isa], name);
         for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
             worst = fmax(worst, run(f32[isa], f64[0], lengths[i]));
             same  = fmax(same, run(f32[0], f64[isa], lengths[i]));

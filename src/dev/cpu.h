@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the CPU backends share: the state behind a device, working memory, tables.
  *
- *   cpu:blis  products and attention (cpu_blis_real.h)
- *      falls back to dev_cpu_ops, which vectorises and threads the rest (cpu_ops_real.h)
+ *   cpu:blis  products (cpu_blis_real.h)
+ *      falls back to dev_cpu_ops, which vectorises and threads the rest (cpu_ops_real.h),
+ *      attention too (cpu_attn_real.h)
  *      falls back to cpu:ref
  */
 #ifndef DEV_CPU_H
@@ -24,6 +25,7 @@ struct cpu_state {
     struct cpu_block *block;         /* [threads] */
     const struct kernels_f64 *k_f64; /* the loops for this processor */
     const struct kernels_f32 *k_f32;
+    void *library; /* a backend's own */
 };
 
 #define CPU_NORM_EPS 1e-6
@@ -41,6 +43,7 @@ static inline float *at_f32(struct mat a, int64_t r)
 
 int cpu_open(struct dev *dev);     /* state and hardware, for the open of a backend */
 int cpu_ops_open(struct dev *dev); /* the same, and loops for this processor */
+int cpu_refuse_bf16(const struct dev *dev); /* for backends without it */
 void cpu_close(struct dev *dev);
 
 /* At least 'bytes' for 'thread' of 'dev', aligned, not zeroed; dies without memory. */
@@ -56,6 +59,7 @@ void cpu_finish_f32(struct dev_stream *s, struct mat y, const struct epilogue *e
 /* Slots by number format, and the fallback between cpu:blis and cpu:ref. */
 extern const struct dev_ops cpu_ref_f64, cpu_ref_f32;
 extern const struct dev_ops cpu_ops_f64, cpu_ops_f32;
+extern const struct dev_ops cpu_attn_f64, cpu_attn_f32;
 extern const struct dev_ops cpu_blis_f64, cpu_blis_f32;
 extern const struct dev_ops dev_cpu_ops;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cpu:blis: products through BLIS, attention through batched products, and everything
- * else through the vectorised loops of cpu_ops.
+/* cpu:blis: products through BLIS, and everything else through the vectorised loops of
+ * cpu_ops.
  */
 #include "config.h"
 
@@ -10,6 +10,7 @@
 
 static int blis_open(struct dev *dev)
 {
+    TRY(cpu_refuse_bf16(dev));
     TRY(cpu_ops_open(dev));
     blis_arch_start(dev->about, sizeof dev->about);
     return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Products and attention of cpu:blis in f32. */
+/* Products of cpu:blis in f32. */
 #include "config.h"
 
 #include "src/dev/cpu.h"

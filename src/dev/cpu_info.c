@@ -42,6 +42,15 @@ enum cpu_isa cpu_isa(void)
     return CPU_ISA_AVX512;
 }
 
+bool cpu_has_bf16(void)
+{
+    enum { BF16 = 1 << 5 };
+    unsigned a, b, c, d;
+
+    return cpu_isa() == CPU_ISA_AVX512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+           (a & BF16) != 0;
+}
+
 static bool is_vendor(const char *vendor)
 {
     unsigned a, b, c, d;
@@ -89,6 +98,11 @@ static bool brand(char text[49])
 enum cpu_isa cpu_isa(void)
 {
     return CPU_ISA_BASE;
+}
+
+bool cpu_has_bf16(void)
+{
+    return false;
 }
 
 bool cpu_is_amd(int *family)

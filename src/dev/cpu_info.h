@@ -20,6 +20,9 @@ enum cpu_isa {
 enum cpu_isa cpu_isa(void);
 const char *cpu_isa_name(enum cpu_isa isa);
 
+/* Dot products of pairs of bf16 numbers (AVX512-BF16). */
+bool cpu_has_bf16(void);
+
 /* Family and model as the vendor counts them; 0 if this is not such a processor. */
 bool cpu_is_amd(int *family);
 bool cpu_is_intel(void);

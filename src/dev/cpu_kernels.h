@@ -15,6 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What aligned rows start and end at: a cache line, and the widest vector. */
+#define CPU_LINE 64
+
 struct adamw_step {
     double beta1, beta2, eps, clip;
     double debias1, debias2; /* 1 / (1 - beta^t) */

@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* All loops in both number formats for one set of instructions, which who includes this
- * has told the compiler: cpu_kernels_base.c, _avx2.c, _avx512.c.  Before them the few
- * functions that differ by format: exponential and error function, in float written out
+ * has told the compiler: cpu_kernels_base.c, _avx2.c, _avx512.c, with the sizes that
+ * cpu_tile_real.h asks for.  Before them the few functions that differ by format: exponential and error function, in float written out
  * so that they vectorise, in double from the C library.
  */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HAVE_SHUFFLEVECTOR
+#endif
+#endif
+
 #define MAGIC 12582912.0f /* 1.5 * 2^23: added, it leaves an integer in the last bits */
 
 /* exp(x) to 2e-7 of itself: x = i log 2 + r, |r| <= log(2) / 2, and a Taylor series.

@@ -19,7 +19,10 @@
 #pragma GCC target("avx2,fma")
 #endif
 
-#define KERNELS kernels_avx2
+#define KERNELS        kernels_avx2
+#define TILE_WIDTH_f32 8
+#define TILE_WIDTH_f64 4
+#define TILE_VECTORS   2
 #include "src/dev/cpu_kernels_all.h"
 
 #if defined(__clang__)

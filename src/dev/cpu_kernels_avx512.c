@@ -22,7 +22,10 @@
     "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,prefer-vector-width=512")
 #endif
 
-#define KERNELS kernels_avx512
+#define KERNELS        kernels_avx512
+#define TILE_WIDTH_f32 16
+#define TILE_WIDTH_f64 8
+#define TILE_VECTORS   4
 #include "src/dev/cpu_kernels_all.h"
 
 #if defined(__clang__)

@@ -9,5 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KERNELS kernels_base
+#define KERNELS        kernels_base
+#define TILE_WIDTH_f32 4
+#define TILE_WIDTH_f64 2
+#define TILE_VECTORS   2
 #include "src/dev/cpu_kernels_all.h"

@@ -15,6 +15,8 @@
 #define SIMD_SUM(x)    SIMD_REDUCE(omp simd reduction(+ : x))
 #define SIMD_REDUCE(x) _Pragma(#x)
 
+#include "src/dev/cpu_tile_real.h"
+
 static void OF(fill)(REAL *restrict y, REAL value, int64_t n)
 {
     SIMD for (int64_t i = 0; i < n; i++) y[i] = value;
@@ -253,6 +255,35 @@ static void OF(softmax_back)(REAL *restrict p, REAL *restrict d, const REAL *par
     }
 }
 
+/* ---- bf16 -------------------------------------------------------------------------- */
+
+union OF(word) {
+    float f;
+    uint32_t u;
+};
+
+static void OF(widen)(REAL *restrict y, const uint16_t *restrict x, int64_t n)
+{
+    SIMD for (int64_t i = 0; i < n; i++)
+    {
+        const union OF(word) w = { .u = (uint32_t)x[i] << 16 };
+
+        y[i] = (REAL)w.f;
+    }
+}
+
+static void OF(narrow)(uint16_t *restrict y, const REAL *restrict x, int64_t n)
+{
+    SIMD for (int64_t i = 0; i < n; i++)
+    {
+        const union OF(word) w = { .f = (float)x[i] };
+        const uint32_t top     = w.u >> 16;
+        const bool is_nan      = (w.u & 0x7fffffffu) > 0x7f800000u;
+
+        y[i] = (uint16_t)(is_nan ? top | 0x40 : (w.u + 0x7fff + (top & 1)) >> 16);
+    }
+}
+
 /* ---- Optimizer --------------------------------------------------------------------- */
 
 static void OF(adamw)(REAL *restrict param, REAL *restrict mu, REAL *restrict nu,
@@ -292,6 +323,10 @@ const struct OF(kernels) OF(KERNELS) = {
     .softmax        = OF(softmax),
     .softmax_back   = OF(softmax_back),
     .dot            = OF(dot),
+    .product        = OF(product),
+    .transpose      = OF(transpose),
+    .widen          = OF(widen),
+    .narrow         = OF(narrow),
     .adamw          = OF(adamw),
 };
 

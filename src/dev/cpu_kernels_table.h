@@ -39,6 +39,22 @@ struct OF(kernels) {
                          int64_t n);
     REAL (*dot)(const REAL *x, const REAL *y, int64_t n);
 
+    /* y [rows, cols] = or += a b, where a(r, k) is a[r * row + k * step] and b is
+     * [depth, cols].  'y' and 'b' are aligned, and as 'ldy' and 'ldb' multiples of
+     * CPU_LINE bytes; up to there beyond 'cols' they are read and written too.
+     */
+    void (*product)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step,
+                    const REAL *b, int64_t ldb, int64_t rows, int64_t cols,
+                    int64_t depth, bool is_added);
+
+    /* y [cols, rows] = factor x^T, of x [rows, cols] likewise, beyond 'rows' too. */
+    void (*transpose)(REAL *y, int64_t ldy, const REAL *x, int64_t ldx, int64_t rows,
+                      int64_t cols, REAL factor);
+
+    /* From and to bf16, rounded to nearest even; NaN stays NaN. */
+    void (*widen)(REAL *y, const uint16_t *x, int64_t n);
+    void (*narrow)(uint16_t *y, const REAL *x, int64_t n);
+
     void (*adamw)(REAL *param, REAL *mu, REAL *nu, const REAL *grad, int64_t n,
                   const struct adamw_step *a);
 };

@@ -27,9 +27,16 @@ int cpu_ops_open(struct dev *dev)
     return 0;
 }
 
+static const struct dev_ops dev_cpu_attn = {
+    .name     = "cpu:attn",
+    .fallback = &dev_cpu_ref,
+    .real     = { &cpu_attn_f64, &cpu_attn_f32 },
+    .is_host  = true,
+};
+
 const struct dev_ops dev_cpu_ops = {
     .name     = "cpu:ops",
-    .fallback = &dev_cpu_ref,
+    .fallback = &dev_cpu_attn,
     .real     = { &cpu_ops_f64, &cpu_ops_f32 },
     .is_host  = true,
     .open     = cpu_ops_open,

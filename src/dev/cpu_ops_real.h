@@ -3,106 +3,54 @@
  * (cpu_real.h): the rows or columns of a matrix are dealt out to the threads by fixed
  * rules, and each runs the loops of cpu_kernels.h over its own.
  */
-
-#include "src/base/err.h"
+#include "src/dev/cpu_team.h"
 
 #include <math.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "src/dev/cpu_rows_real.h"
 
-#include "src/dev/cpu_real.h"
+/* Elements that are converted at a time: a few rows of them stay in the nearest cache. */
+enum { CHUNK = 8192 / sizeof(REAL), LINE = CPU_LINE / sizeof(REAL) };
 
-#define at OF(at)
-
-static const enum dtype FORMAT_HERE = sizeof(REAL) == 8 ? DTYPE_F64 : DTYPE_F32;
-
-/* Below this many elements threads cost more than they bring. */
-enum { THREADED = 16384 };
-
-/* Line after line of 'THREADS(s, size)', then a block: done by all threads at once. */
-#define THREADS(s, size)                                                               \
-    PARALLEL(omp parallel num_threads((s)->dev->threads) if ((size) > THREADED))
-#define PARALLEL(x) _Pragma(#x)
-
-static const struct OF(kernels) * loops(const struct dev_stream *s)
+/* The next chunk of columns lo .. hi from 'c' on. */
+static inline int64_t chunk(int64_t c, int64_t hi)
 {
-    return ((const struct cpu_state *)s->dev->state)->JOIN(k, FORMAT);
-}
-
-static int team(void)
-{
-#ifdef _OPENMP
-    return omp_get_num_threads();
-#else
-    return 1;
-#endif
-}
-
-static int member(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
-
-/* Of 'n' things this thread's. */
-static struct range my_share(int64_t n)
-{
-    return split_range(n, team(), member());
-}
-
-/* Of 'n' columns this thread's: whole cache lines, so that no two threads write one. */
-static struct range my_columns(int64_t n)
-{
-    const int64_t line = 64 / (int64_t)sizeof(REAL);
-    struct range r     = my_share((n + line - 1) / line);
-
-    r.lo *= line;
-    r.hi = r.hi * line < n ? r.hi * line : n;
-    return r;
-}
-
-/* Of a matrix this thread's part: rows, or columns where rows are few. */
-struct box {
-    struct range r, c;
-};
-
-static struct box my_box(int64_t rows, int64_t cols)
-{
-    struct box box = { { 0, rows }, { 0, cols } };
-
-    if (rows >= 4 * team())
-        box.r = my_share(rows);
-    else
-        box.c = my_columns(cols);
-    return box;
+    return hi - c < CHUNK ? hi - c : CHUNK;
 }
 
 /* ---- Copies ------------------------------------------------------------------------ */
 
+/* Neither format of the text nor bf16: f64 and f32 side by side. */
+static bool is_foreign(struct mat a)
+{
+    return a.dtype != (sizeof(REAL) == 8 ? DTYPE_F64 : DTYPE_F32) && !is_bf16(a);
+}
+
 static void ops_fill(struct dev_stream *s, struct mat y, double value)
 {
-    if (y.dtype != FORMAT_HERE) {
+    if (is_foreign(y)) {
         dev_cpu_ref.fill(s, y, value);
         return;
     }
     THREADS(s, mat_size(y))
     {
         const struct box b = my_box(y.rows, y.cols);
+        REAL room[CHUNK];
 
+        loops(s)->fill(room, (REAL)value, CHUNK);
         for (int64_t r = b.r.lo; r < b.r.hi; r++)
-            loops(s)->fill(at(y, r) + b.c.lo, (REAL)value, range_size(b.c));
+            for (int64_t c = b.c.lo; c < b.c.hi; c += CHUNK)
+                row_write(loops(s), y, room, r, c, chunk(c, b.c.hi));
     }
 }
 
 static void ops_copy(struct dev_stream *s, struct mat y, struct mat x)
 {
-    if (y.dtype != FORMAT_HERE || x.dtype != FORMAT_HERE) {
+    const bool is_same = y.dtype == x.dtype;
+    const size_t size  = dtype_size(x.dtype);
+
+    if (!is_same && (is_foreign(y) || is_foreign(x))) {
         dev_cpu_ref.copy(s, y, x);
         return;
     }
@@ -110,30 +58,45 @@ static void ops_copy(struct dev_stream *s, struct mat y, struct mat x)
     {
         const struct box b = my_box(y.rows, y.cols);
 
-        for (int64_t r = b.r.lo; r < b.r.hi && b.c.lo < b.c.hi; r++)
-            memcpy(at(y, r) + b.c.lo, at(x, r) + b.c.lo,
-                   (size_t)range_size(b.c) * sizeof(REAL));
+        for (int64_t r = b.r.lo; r < b.r.hi && b.c.lo < b.c.hi; r++) {
+            if (is_same)
+                memcpy((char *)mat_ptr(y) + (size_t)(r * y.ld + b.c.lo) * size,
+                       (char *)mat_ptr(x) + (size_t)(r * x.ld + b.c.lo) * size,
+                       (size_t)range_size(b.c) * size);
+            else if (is_bf16(x))
+                row_read(loops(s), at(y, r) + b.c.lo, x, r, b.c.lo, range_size(b.c));
+            else
+                row_write(loops(s), y, at(x, r) + b.c.lo, r, b.c.lo, range_size(b.c));
+        }
     }
 }
 
 static void ops_add(struct dev_stream *s, struct mat y, struct mat x)
 {
-    if (y.dtype != FORMAT_HERE || x.dtype != FORMAT_HERE) {
+    if (is_foreign(y) || is_foreign(x)) {
         dev_cpu_ref.add(s, y, x);
         return;
     }
     THREADS(s, mat_size(y))
     {
         const struct box b = my_box(y.rows, y.cols);
+        REAL room[2][CHUNK];
 
-        for (int64_t r = b.r.lo; r < b.r.hi; r++)
-            loops(s)->add(at(y, r) + b.c.lo, at(x, r) + b.c.lo, range_size(b.c));
+        for (int64_t r = b.r.lo; r < b.r.hi; r++) {
+            for (int64_t c = b.c.lo; c < b.c.hi; c += CHUNK) {
+                const int64_t n = chunk(c, b.c.hi);
+                REAL *sum       = row_in(loops(s), y, r, c, n, room[0]);
+
+                loops(s)->add(sum, row_in(loops(s), x, r, c, n, room[1]), n);
+                row_done(loops(s), y, sum, r, c, n);
+            }
+        }
     }
 }
 
 static void ops_max(struct dev_stream *s, struct mat y, struct mat x)
 {
-    if (y.dtype != FORMAT_HERE || x.dtype != FORMAT_HERE) {
+    if (is_foreign(y) || is_foreign(x) || is_bf16(y) || is_bf16(x)) {
         dev_cpu_ref.max(s, y, x);
         return;
     }
@@ -143,6 +106,29 @@ static void ops_max(struct dev_stream *s, struct mat y, struct mat x)
 
 /* ---- Sums -------------------------------------------------------------------------- */
 
+/* One chunk of a row of y, which e->act and e->pre are as large as. */
+static void finish_chunk(struct dev_stream *s, struct mat y, const struct epilogue *e,
+                         int64_t r, int64_t c, int64_t n)
+{
+    const struct OF(kernels) *f = loops(s);
+    const bool has_bias         = e->kind != EPI_DGELU && !mat_is_none(e->bias);
+    REAL room[3][CHUNK];
+    REAL *row  = row_in(f, y, r, c, n, room[0]);
+    REAL *bias = has_bias ? row_in(f, e->bias, 0, c, n, room[1]) : NULL;
+
+    if (e->kind == EPI_BIAS) {
+        f->add(row, bias, n);
+    } else if (e->kind == EPI_GELU) {
+        REAL *act = row_out(e->act, r, c, room[2]);
+
+        f->gelu(row, act, bias, n, e->gelu);
+        row_done(f, e->act, act, r, c, n);
+    } else {
+        f->dgelu(row, row_in(f, e->pre, r, c, n, room[2]), n, e->gelu);
+    }
+    row_done(f, y, row, r, c, n);
+}
+
 void OF(cpu_finish)(struct dev_stream *s, struct mat y, const struct epilogue *e)
 {
     if (e == NULL || e->kind == EPI_NONE)
@@ -150,42 +136,34 @@ void OF(cpu_finish)(struct dev_stream *s, struct mat y, const struct epilogue *e
     THREADS(s, mat_size(y))
     {
         const struct box b = my_box(y.rows, y.cols);
-        const int64_t lo = b.c.lo, n = range_size(b.c);
-        const bool has_bias = e->kind != EPI_DGELU && !mat_is_none(e->bias);
-        const REAL *bias    = has_bias ? at(e->bias, 0) + lo : NULL;
 
-        for (int64_t r = b.r.lo; r < b.r.hi; r++) {
-            if (e->kind == EPI_BIAS)
-                loops(s)->add(at(y, r) + lo, bias, n);
-            else if (e->kind == EPI_GELU)
-                loops(s)->gelu(at(y, r) + lo, at(e->act, r) + lo, bias, n, e->gelu);
-            else
-                loops(s)->dgelu(at(y, r) + lo, at(e->pre, r) + lo, n, e->gelu);
-        }
+        for (int64_t r = b.r.lo; r < b.r.hi; r++)
+            for (int64_t c = b.c.lo; c < b.c.hi; c += CHUNK)
+                finish_chunk(s, y, e, r, c, chunk(c, b.c.hi));
     }
 }
 
-/* The sums over rows first, first + step, .. of columns lo .. hi, in blocks of columns
- * that stay in the nearest cache; each is formed by one thread, from top to bottom.
+/* y [c] = or += factor times the sums over rows first, first + step, .. of columns c, in
+ * chunks that stay in the nearest cache; each is formed by one thread, from top to bottom.
  */
-static void sum_rows(struct dev_stream *s, REAL *y, struct mat x, int64_t first,
-                     int64_t step, struct range c, REAL factor, bool is_added)
+static void sum_rows(struct dev_stream *s, struct mat y, int64_t to, struct mat x,
+                     int64_t first, int64_t step, struct range c, REAL factor,
+                     bool is_added)
 {
-    enum { BLOCK = 16384 / sizeof(REAL) };
-    REAL sum[BLOCK];
+    const struct OF(kernels) *f = loops(s);
+    REAL sum[CHUNK], room[CHUNK];
 
-    for (int64_t lo = c.lo; lo < c.hi; lo += BLOCK) {
-        const int64_t n = lo + BLOCK < c.hi ? BLOCK : c.hi - lo;
+    for (int64_t lo = c.lo; lo < c.hi; lo += CHUNK) {
+        const int64_t n = chunk(lo, c.hi);
 
-        loops(s)->fill(sum, 0, n);
+        f->fill(sum, 0, n);
         for (int64_t r = first; r < x.rows; r += step)
-            loops(s)->add(sum, at(x, r) + lo, n);
+            f->add(sum, row_in(f, x, r, lo, n, room), n);
         if (factor != 1)
-            loops(s)->scale(sum, sum, factor, n);
+            f->scale(sum, sum, factor, n);
         if (is_added)
-            loops(s)->add(y + lo, sum, n);
-        else
-            memcpy(y + lo, sum, (size_t)n * sizeof *y);
+            f->add(sum, row_in(f, y, to, lo, n, room), n);
+        row_write(f, y, sum, to, lo, n);
     }
 }
 
@@ -193,7 +171,7 @@ static void ops_column_sums(struct dev_stream *s, struct mat db, struct mat dy,
                             bool is_added)
 {
     THREADS(s, mat_size(dy))
-    sum_rows(s, at(db, 0), dy, 0, 1, my_columns(dy.cols), 1, is_added);
+    sum_rows(s, db, 0, dy, 0, 1, my_columns(dy.cols, LINE), 1, is_added);
 }
 
 static void ops_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
@@ -204,7 +182,7 @@ static void ops_sum_tables(struct dev_stream *s, struct mat dtable, struct mat d
         const struct box b = my_box(dtable.rows, dtable.cols);
 
         for (int64_t t = b.r.lo; t < b.r.hi; t++)
-            sum_rows(s, at(dtable, t), dy, t, dtable.rows, b.c, 1, is_added);
+            sum_rows(s, dtable, t, dy, t, dtable.rows, b.c, 1, is_added);
     }
 }
 
@@ -218,8 +196,8 @@ static void ops_pool_rows(struct dev_stream *s, struct mat y, struct mat x,
         const struct box b = my_box(y.rows, y.cols);
 
         for (int64_t i = b.r.lo; i < b.r.hi; i++)
-            sum_rows(s, at(y, i), mat_rows(x, i * N, (i + 1) * N), 0, 1, b.c,
-                     (REAL)factor, false);
+            sum_rows(s, y, i, mat_rows(x, i * N, (i + 1) * N), 0, 1, b.c, (REAL)factor,
+                     false);
     }
 }
 
@@ -229,10 +207,18 @@ static void ops_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy,
     THREADS(s, mat_size(dx))
     {
         const struct range mine = my_share(dx.rows);
+        REAL room[2][CHUNK];
 
-        for (int64_t r = mine.lo; r < mine.hi; r++)
-            loops(s)->scale(at(dx, r), at(dy, r / (dx.rows / dy.rows)), (REAL)factor,
-                            dx.cols);
+        for (int64_t r = mine.lo; r < mine.hi; r++) {
+            for (int64_t c = 0; c < dx.cols; c += CHUNK) {
+                const int64_t n = chunk(c, dx.cols), from = r / (dx.rows / dy.rows);
+                REAL *row = row_out(dx, r, c, room[0]);
+
+                loops(s)->scale(row, row_in(loops(s), dy, from, c, n, room[1]),
+                                (REAL)factor, n);
+                row_done(loops(s), dx, row, r, c, n);
+            }
+        }
     }
 }
 
@@ -241,9 +227,17 @@ static void ops_add_table(struct dev_stream *s, struct mat y, struct mat table)
     THREADS(s, mat_size(y))
     {
         const struct range mine = my_share(y.rows);
+        REAL room[2][CHUNK];
 
-        for (int64_t r = mine.lo; r < mine.hi; r++)
-            loops(s)->add(at(y, r), at(table, r % table.rows), y.cols);
+        for (int64_t r = mine.lo; r < mine.hi; r++) {
+            for (int64_t c = 0; c < y.cols; c += CHUNK) {
+                const int64_t n = chunk(c, y.cols), from = r % table.rows;
+                REAL *row = row_in(loops(s), y, r, c, n, room[0]);
+
+                loops(s)->add(row, row_in(loops(s), table, from, c, n, room[1]), n);
+                row_done(loops(s), y, row, r, c, n);
+            }
+        }
     }
 }
 
@@ -256,168 +250,65 @@ static void ops_patches(struct dev_stream *s, struct mat rows, struct mat images
     THREADS(s, mat_size(rows))
     {
         const struct range mine = my_share(rows.rows);
+        REAL *room = cpu_block(s->dev, member(), (size_t)rows.cols * sizeof *room);
 
         for (int64_t r = mine.lo; r < mine.hi; r++) {
             const int64_t t = r % N - (N - T);
+            REAL *row       = row_out(rows, r, 0, room);
 
-            if (t < 0) {
-                loops(s)->fill(at(rows, r), 0, rows.cols);
-                continue;
-            }
-            for (int64_t down = 0; down < patch; down++)
-                memcpy(at(rows, r) + down * run,
-                       at(images, r / N) +
-                           ((t / side * patch + down) * image * 3 + t % side * run),
-                       (size_t)run * sizeof(REAL));
+            if (t < 0)
+                loops(s)->fill(row, 0, rows.cols);
+            for (int64_t down = 0; down < patch && t >= 0; down++)
+                row_read(loops(s), row + down * run, images, r / N,
+                         (t / side * patch + down) * image * 3 + t % side * run, run);
+            row_done(loops(s), rows, row, r, 0, rows.cols);
         }
     }
 }
 
-/* ---- Norms ------------------------------------------------------------------------- */
+#include "src/dev/cpu_norm_real.h"
 
-static void ops_norm_moments(struct dev_stream *s, struct mat part, struct mat x,
-                             enum norm_kind k)
-{
-    THREADS(s, mat_size(x))
-    {
-        const struct range mine = my_share(x.rows);
+/* ---- Losses, whose gradient may be bf16 --------------------------------------------- */
 
-        for (int64_t r = mine.lo; r < mine.hi; r++)
-            loops(s)->moments(at(part, r), at(x, r), x.cols, k);
-    }
-}
-
-static void ops_norm_apply(struct dev_stream *s, struct mat y, struct mat x,
-                           struct mat stat, struct mat scale, struct mat bias)
-{
-    const REAL *b = mat_is_none(bias) ? NULL : at(bias, 0);
-
-    THREADS(s, mat_size(x))
-    {
-        const struct range mine = my_share(x.rows);
-
-        for (int64_t r = mine.lo; r < mine.hi; r++)
-            loops(s)->norm(at(y, r), at(x, r), at(stat, r), at(scale, 0), b, x.cols);
-    }
-}
-
-static void ops_norm_backward_moments(struct dev_stream *s, struct mat part,
-                                      struct mat dy, struct mat x, struct mat stat,
-                                      struct mat scale, enum norm_kind k)
-{
-    THREADS(s, mat_size(x))
-    {
-        const struct range mine = my_share(x.rows);
-
-        for (int64_t r = mine.lo; r < mine.hi; r++) {
-            REAL sums[2];
-
-            loops(s)->norm_back_sums(sums, at(dy, r), at(x, r), at(stat, r),
-                                     at(scale, 0), x.cols);
-            if (k == NORM_LAYER)
-                at(part, r)[0] = sums[0];
-            at(part, r)[k == NORM_LAYER] = sums[1];
-        }
-    }
-}
-
-/* What 'count' sums of [n] in every thread's block are together: y = or += the blocks'
- * row 'i' in the order of the threads.  Called by all threads after a barrier.
+/* A matrix like 'a' in the format of the text: 'a' itself, or one in the first thread's
+ * block, to be copied to 'a' by put_back().
  */
-static void gather_sums(struct dev_stream *s, REAL *y, int64_t i, int64_t n,
-                        bool is_added)
+static struct mat own_format(struct dev_stream *s, struct buf *room, struct mat a)
 {
-    const struct range c = my_columns(n);
-    const size_t bytes   = (size_t)((i + 1) * n) * sizeof(REAL);
-
-    if (!is_added)
-        loops(s)->fill(y + c.lo, 0, range_size(c));
-    for (int t = 0; t < team(); t++)
-        loops(s)->add(y + c.lo,
-                      (const REAL *)cpu_block(s->dev, t, bytes) + i * n + c.lo,
-                      range_size(c));
+    if (!is_bf16(a))
+        return a;
+    *room =
+        (struct buf){ .dev   = s->dev,
+                      .at    = cpu_block(s->dev, 0, (size_t)mat_size(a) * sizeof(REAL)),
+                      .bytes = (size_t)mat_size(a) * sizeof(REAL) };
+    return mat_of(room, dev_acc(s->dev), a.rows, a.cols);
 }
 
-static void ops_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
-                              struct mat dscale, struct mat dbias, bool is_added,
-                              struct mat dy, struct mat x, struct mat stat,
-                              struct mat scale, struct mat parts, int M, int64_t C,
-                              enum norm_kind k)
+static void put_back(struct dev_stream *s, struct mat a, struct mat own)
 {
-    const int64_t n = x.cols, R = k == NORM_LAYER ? 2 : 1;
-
-    THREADS(s, mat_size(x))
-    {
-        const struct range mine = my_share(x.rows);
-        REAL *sums = cpu_block(s->dev, member(), (size_t)(2 * n) * sizeof *sums);
-
-        loops(s)->fill(sums, 0, 2 * n);
-        for (int64_t r = mine.lo; r < mine.hi; r++) {
-            REAL part[2] = { 0, 0 };
-
-            for (int64_t m = 0; m < M; m++)
-                for (int64_t i = 0; i < R; i++)
-                    part[2 - R + i] += at(parts, m * x.rows + r)[i];
-            part[0] /= (REAL)C;
-            part[1] /= (REAL)C;
-            loops(s)->norm_back(at(dx, r), is_dx_added, sums, sums + n, at(dy, r),
-                                at(x, r), at(stat, r), at(scale, 0), part, n);
-        }
-#pragma omp barrier
-        gather_sums(s, at(dscale, 0), 0, n, is_added);
-        if (!mat_is_none(dbias))
-            gather_sums(s, at(dbias, 0), 1, n, is_added);
-    }
+    if (is_bf16(a))
+        ops_copy(s, a, own);
 }
 
-static void ops_head_norm(struct dev_stream *s, struct mat y, struct mat stat,
-                          struct mat x, struct mat scale, int64_t E, enum norm_kind k)
+static void ops_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                             struct mat logits, struct mat targets, double scale)
 {
-    THREADS(s, mat_size(x))
-    {
-        const struct range mine = my_share(x.rows);
+    struct buf room;
+    const struct mat d = own_format(s, &room, dlogits);
 
-        for (int64_t i = mine.lo * x.cols / E; i < mine.hi * x.cols / E; i++) {
-            const int64_t r = i / (x.cols / E), h = i % (x.cols / E);
-            const REAL *head = at(x, r) + h * E;
-            REAL *st         = at(stat, r) + 2 * h;
-            REAL part[2]     = { 0, 0 };
-
-            loops(s)->moments(part, head, E, k);
-            st[0] = k == NORM_LAYER ? part[0] : 0;
-            st[1] = (REAL)(1.0 / sqrt((double)part[k == NORM_LAYER] / (double)E +
-                                      CPU_NORM_EPS));
-            loops(s)->norm(at(y, r) + h * E, head, st, at(scale, 0), NULL, E);
-        }
-    }
+    OF(cpu_ref).sigmoid_loss(s, loss, d, logits, targets, scale);
+    put_back(s, dlogits, d);
 }
 
-static void ops_head_norm_backward(struct dev_stream *s, struct mat dx,
-                                   struct mat dscale, bool is_added, struct mat dy,
-                                   struct mat x, struct mat stat, struct mat scale,
-                                   int64_t E, enum norm_kind k)
+static void ops_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                             struct mat logits, struct mat targets, struct mat largest,
+                             struct mat sum, struct mat total, double scale)
 {
-    THREADS(s, mat_size(x))
-    {
-        const struct range mine = my_share(x.rows);
-        REAL *sums = cpu_block(s->dev, member(), (size_t)(2 * E) * sizeof *sums);
+    struct buf room;
+    const struct mat d = own_format(s, &room, dlogits);
 
-        loops(s)->fill(sums, 0, 2 * E);
-        for (int64_t i = mine.lo * x.cols / E; i < mine.hi * x.cols / E; i++) {
-            const int64_t r = i / (x.cols / E), h = i % (x.cols / E);
-            const REAL *d = at(dy, r) + h * E, *head = at(x, r) + h * E;
-            const REAL *st = at(stat, r) + 2 * h;
-            REAL part[2];
-
-            loops(s)->norm_back_sums(part, d, head, st, at(scale, 0), E);
-            part[0] = k == NORM_LAYER ? part[0] / (REAL)E : 0;
-            part[1] /= (REAL)E;
-            loops(s)->norm_back(at(dx, r) + h * E, false, sums, sums + E, d, head, st,
-                                at(scale, 0), part, E);
-        }
-#pragma omp barrier
-        gather_sums(s, at(dscale, 0), 0, E, is_added);
-    }
+    OF(cpu_ref).softmax_loss(s, loss, d, logits, targets, largest, sum, total, scale);
+    put_back(s, dlogits, d);
 }
 
 /* ---- Optimizer --------------------------------------------------------------------- */
@@ -507,6 +398,8 @@ const struct dev_ops OF(cpu_ops) = {
     .sum_tables            = ops_sum_tables,
     .pool_rows             = ops_pool_rows,
     .spread_rows           = ops_spread_rows,
+    .sigmoid_loss          = ops_sigmoid_loss,
+    .softmax_loss          = ops_softmax_loss,
     .adamw                 = ops_adamw,
     .sum_squares           = ops_sum_squares,
 };

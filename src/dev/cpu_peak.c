@@ -67,11 +67,30 @@ FMA_LOOP(fma_f32_avx2, float, 32, __attribute__((target("avx2,fma"))))
 FMA_LOOP(fma_f64, double, 16, )
 FMA_LOOP(fma_f32, float, 16, )
 
+#if defined(__x86_64__)
+/* Dot products of pairs: four FLOPs for each of sixteen sums. */
+__attribute__((target("avx512f"))) static double dot_bf16(void)
+{
+    typedef float vec __attribute__((vector_size(64)));
+    vec a = { 0 }, sum[SUMS];
+
+    for (int i = 0; i < SUMS; i++)
+        sum[i] = (vec){ 0 };
+    for (int turn = 0; turn < TURNS; turn++)
+        _Pragma("GCC unroll 12") for (int i = 0; i < SUMS; i++) __asm__ volatile(
+            "vdpbf16ps %1, %1, %0" : "+v"(sum[i]) : "v"(a));
+    __asm__ volatile("" : : "m"(sum));
+    return 4.0 * 16.0 * SUMS * TURNS;
+}
+#endif
+
 static double (*fma_loop(enum dtype dtype))(void)
 {
     const bool is_f64 = dtype == DTYPE_F64;
 
 #if defined(__x86_64__)
+    if (dtype == DTYPE_BF16 && cpu_has_bf16())
+        return dot_bf16;
     if (cpu_isa() == CPU_ISA_AVX512)
         return is_f64 ? fma_f64_avx512 : fma_f32_avx512;
     if (cpu_isa() == CPU_ISA_AVX2)

@@ -22,12 +22,20 @@ int cpu_open(struct dev *dev)
 {
     struct cpu_state *state;
 
-    if (dev->dtype == DTYPE_BF16)
-        return ERR(ERR_USAGE, "bf16 on CPUs needs oneDNN, which is not in this build");
     state        = mem_new(1, sizeof *state);
     state->block = mem_new((size_t)dev->threads, sizeof *state->block);
     dev->state   = state;
     cpu_model(dev->hardware, sizeof dev->hardware);
+    return 0;
+}
+
+int cpu_refuse_bf16(const struct dev *dev)
+{
+    if (dev->dtype == DTYPE_BF16)
+        return ERR(ERR_USAGE,
+                   "%s has no products of bf16: cpu:onednn has, on processors with "
+                   "AVX512-BF16, and --dtype=bf16:emulate runs anywhere",
+                   dev->ops.name);
     return 0;
 }
 
@@ -59,10 +67,25 @@ void *cpu_block(struct dev *dev, int thread, size_t bytes)
 
 static int ref_open(struct dev *dev)
 {
+    TRY(cpu_refuse_bf16(dev));
     dev->threads = 1;
     TRY(cpu_open(dev));
     snprintf(dev->about, sizeof dev->about, "plain loops, one thread");
     return 0;
+}
+
+/* One way of doing each product. */
+static void no_tune(struct dev *dev, bool is_on)
+{
+    (void)dev;
+    (void)is_on;
+}
+
+static struct dev_choice *no_choices(struct dev *dev, int *count)
+{
+    (void)dev;
+    *count = 0;
+    return NULL;
 }
 
 /* ---- Memory, streams, events ------------------------------------------------------- */
@@ -242,6 +265,8 @@ const struct dev_ops dev_cpu_ref = {
     .close          = cpu_close,
     .peak           = cpu_peak,
     .bandwidth      = cpu_bandwidth,
+    .tune           = no_tune,
+    .choices        = no_choices,
     .alloc          = ref_alloc,
     .free           = ref_free,
     .event_open     = event_open,

@@ -17,7 +17,7 @@
 
 /* clang-format off */
 #define SLOTS(X)                                                                         \
-    X(open) X(close) X(peak) X(bandwidth)                                                \
+    X(open) X(close) X(peak) X(bandwidth) X(tune) X(choices)                             \
     X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
     X(event_is_done) X(event_sync) X(sync) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
     X(weight_open) X(weight_close) X(weight_changed)                                     \
@@ -46,8 +46,8 @@ static struct dev_ops complete(const struct dev_ops *table, enum dtype dtype)
 
     for (const struct dev_ops *t = table; t != NULL; t = t->fallback) {
         fill_empty(&ops, t);
-        if (dtype != DTYPE_BF16 && t->real[dtype] != NULL)
-            fill_empty(&ops, t->real[dtype]);
+        if (t->real[dtype != DTYPE_F64] != NULL)
+            fill_empty(&ops, t->real[dtype != DTYPE_F64]);
     }
     return ops;
 }
@@ -92,7 +92,8 @@ int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
     if (threads < 0)
         return ERR(ERR_USAGE, "%d threads are not possible", threads);
     for (int i = 0; dev_backends[i] != NULL && rc != 0; i++) {
-        if (is_auto || strcmp(name, dev_backends[i]->name) == 0) {
+        if ((is_auto && !dev_backends[i]->is_by_name) ||
+            strcmp(name, dev_backends[i]->name) == 0) {
             rc = open_backend(dev, dev_backends[i], dtype, threads);
             if (!is_auto)
                 return rc;
@@ -159,6 +160,16 @@ double dev_bandwidth(struct dev *dev, double seconds)
     return dev->ops.bandwidth(dev, seconds);
 }
 
+void dev_tune(struct dev *dev, bool is_on)
+{
+    dev->ops.tune(dev, is_on);
+}
+
+struct dev_choice *dev_choices(struct dev *dev, int *count)
+{
+    return dev->ops.choices(dev, count);
+}
+
 void dev_mute(struct dev *dev, bool is_muted)
 {
     dev->is_muted = is_muted;
@@ -167,6 +178,18 @@ void dev_mute(struct dev *dev, bool is_muted)
 double dev_busy(const struct dev *dev)
 {
     return dev->busy;
+}
+
+const struct dev_cost *dev_costs(const struct dev *dev, int *count)
+{
+    *count = dev->costs;
+    return dev->cost;
+}
+
+void dev_costs_reset(struct dev *dev)
+{
+    for (int i = 0; i < dev->costs; i++)
+        dev->cost[i] = (struct dev_cost){ .name = dev->cost[i].name };
 }
 
 /* ---- Memory, streams, events ------------------------------------------------------- */

@@ -30,7 +30,8 @@ struct dev_weight;
 
 /* ---- Open and close ---------------------------------------------------------------- */
 
-/* Open the device 'name': "auto", "cpu:ref", "cpu:blis"; others are refused by name.
+/* Open the device 'name': "auto", "cpu:ref", "cpu:blis", "cpu:onednn", or "cpu:emulate",
+ * which is for bf16 on processors without it; others are refused by name.
  * 'threads' 0 means one for every core that this process may run on.  'auto' takes the
  * best backend for 'dtype'.  Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
  */
@@ -56,6 +57,19 @@ double dev_peak(struct dev *dev, double seconds);
 /* Bytes/s that a long out-of-cache update moves, likewise. */
 double dev_bandwidth(struct dev *dev, double seconds);
 
+/* Products that a device can do in two ways.  Between dev_tune(true) and (false) each new
+ * one is timed in both, and done in the faster one from then on.  dev_choices() are all
+ * that were timed, in the order of their first use; whoever changes 'way' decides.
+ */
+struct dev_choice {
+    char name[64];
+    const char *ways[2];
+    double seconds[2];
+    int way;
+};
+void dev_tune(struct dev *dev, bool is_on);
+struct dev_choice *dev_choices(struct dev *dev, int *count);
+
 /* While muted, operations return at once and do nothing (copies to and from the host
  * too); memory calls work.  So a step can be run for its messages alone.
  */
@@ -63,6 +77,18 @@ void dev_mute(struct dev *dev, bool is_muted);
 
 /* Seconds spent inside operations so far (0 for devices that return early). */
 double dev_busy(const struct dev *dev);
+
+/* What operations have cost since dev_costs_reset(), 'count' of them in the order of
+ * their first calls.  FLOPs are those of products and attention; bytes, of the other
+ * ones, are reads of every input and writes of every output.
+ */
+struct dev_cost {
+    const char *name; /* "gemm" */
+    int64_t calls;
+    double seconds, flops, bytes;
+};
+const struct dev_cost *dev_costs(const struct dev *dev, int *count);
+void dev_costs_reset(struct dev *dev);
 
 /* ---- Memory, streams, events ------------------------------------------------------- */
 

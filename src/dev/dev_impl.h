@@ -13,14 +13,17 @@
 struct dev_ops {
     const char *name;
     const struct dev_ops *fallback;
-    const struct dev_ops *real[2]; /* slots that differ by format: f64, f32 */
+    const struct dev_ops *real[2]; /* slots that differ by format: f64; f32, bf16 */
     bool is_host;
+    bool is_by_name; /* 'auto' does not take it */
 
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
     int (*open)(struct dev *dev);
     void (*close)(struct dev *dev);
     double (*peak)(struct dev *dev, double seconds);
     double (*bandwidth)(struct dev *dev, double seconds);
+    void (*tune)(struct dev *dev, bool is_on);
+    struct dev_choice *(*choices)(struct dev *dev, int *count);
 
     int (*alloc)(struct buf *b, struct dev *dev, size_t bytes);
     void (*free)(struct buf *b);
@@ -108,6 +111,8 @@ struct dev_weight {
     void *state;
 };
 
+enum { DEV_COSTS = 64 };
+
 struct dev {
     struct dev_ops ops; /* complete: own slots and the fallbacks' */
     enum dtype dtype;
@@ -115,12 +120,16 @@ struct dev {
     char about[128], hardware[64];
     bool is_muted;
     double busy; /* seconds inside operations */
+    struct dev_cost cost[DEV_COSTS];
+    int costs;
     struct dev_stream stream[LANES];
     void *state; /* the backend's own */
 };
 
 extern const struct dev_ops dev_cpu_ref;
-extern const struct dev_ops dev_cpu_blis; /* only where configure found BLIS */
+extern const struct dev_ops dev_cpu_emulate;
+extern const struct dev_ops dev_cpu_blis;   /* only where configure found BLIS */
+extern const struct dev_ops dev_cpu_onednn; /* only where configure found oneDNN */
 
 /* The backends of this build, best first, up to a NULL.  In a file of its own, so that
  * a program that brings its own list is linked without the backends that it leaves out.
