@@ -289,6 +289,33 @@ static void terms(void)
     }
 }
 
+/* What the ranks of uneven meshes do, all together, is what there is to do. */
+static void ranks(void)
+{
+    static const int mesh[][2] = { { 1, 1 }, { 2, 1 }, { 3, 2 }, { 2, 3 }, { 5, 4 } };
+    const int64_t B            = 7;
+
+    for (size_t i = 0; i < sizeof mesh / sizeof mesh[0]; i++) {
+        const int D = mesh[i][0], M = mesh[i][1];
+        const struct spec s = make("S", 224, 16, POOL_MAP, 1000);
+        double sum = 0, least = INFINITY, most = 0;
+
+        for (int rank = 0; rank < D * M; rank++) {
+            struct local l;
+            double flops;
+
+            spec_local(&l, &s, B, D, M, rank / M, rank % M);
+            flops = count_flops_rank(&s, &l);
+            sum += flops;
+            least = fmin(least, flops);
+            most  = fmax(most, flops);
+        }
+        close_to(sum / ((double)B * count_flops_train(&s)), 1, 1e-14,
+                 "the work of %dx%d ranks sums up", D, M);
+        ok(D * M == 1 ? least == most : least < most, "and is not even");
+    }
+}
+
 /* MFU in percent of 'tokens' a second. */
 static double mfu(double tokens, double per_token_flops, int devices, double peak)
 {
@@ -328,6 +355,7 @@ int main(void)
     sovit_table_1();
     training();
     terms();
+    ranks();
     palm();
     return tap_done();
 }

@@ -26,7 +26,11 @@ static int64_t norm_params(const struct spec *s)
     return s->norm == NORM_LAYER ? 2 * s->C : s->C;
 }
 
-int count_terms(struct count_term out[COUNT_TERMS], const struct spec *s)
+/* The terms of the parameters of the whole model, and of the multiply-adds that the
+ * owner of 'l' does for one image.
+ */
+static int terms_of(struct count_term out[COUNT_TERMS], const struct spec *s,
+                    const struct local *l)
 {
     const int64_t C = s->C, F = s->F, L = s->L, K = s->K;
     const double T           = (double)s->T;
@@ -34,27 +38,37 @@ int count_terms(struct count_term out[COUNT_TERMS], const struct spec *s)
     const bool has_map       = s->pool == POOL_MAP;
     const int64_t mlp        = 2 * C * F + F + C;
     const int64_t norms      = L * (is_sequential ? 2 : 1) + 1;
-    const double CC          = (double)C * (double)C;
-    const double CF          = (double)C * (double)F;
+    const double A_l         = (double)l->A_l;
+    const double CA_l        = (double)C * A_l;
+    const double CF_l        = (double)C * (double)l->F_l;
     int n                    = 0;
 
     out[n++] = term("embed", (s->P + 1 + s->T + (s->pool == POOL_CLS)) * C,
-                    (double)s->P * (double)C * T, TRAIN_NO_INPUT);
+                    (double)s->P * (double)l->C_l * T, TRAIN_NO_INPUT);
     out[n++] = term("norm", norms * norm_params(s), 0, TRAIN);
     out[n++] = term("qkv", L * (3 * C * C + (is_sequential ? 3 * C : 0)),
-                    (double)L * T * 3 * CC, TRAIN);
+                    (double)L * T * 3 * CA_l, TRAIN);
     out[n++] = term("attention", L * (s->qk_norm ? 2 * s->E : 0),
-                    (double)L * 2 * T * T * (double)C, TRAIN);
+                    (double)L * 2 * T * T * A_l, TRAIN);
     /* The parallel block has one bias for both of its outputs: the MLP's. */
     out[n++] =
-        term("out", L * (C * C + (is_sequential ? C : 0)), (double)L * T * CC, TRAIN);
-    out[n++] = term("mlp", L * mlp, (double)L * T * 2 * CF, TRAIN);
+        term("out", L * (C * C + (is_sequential ? C : 0)), (double)L * T * CA_l, TRAIN);
+    out[n++] = term("mlp", L * mlp, (double)L * T * 2 * CF_l, TRAIN);
     /* q and out see the probe's one row an image, key and value all T. */
     if (has_map)
         out[n++] = term("pool", C + 4 * (C * C + C) + norm_params(s) + mlp,
-                        2 * CC + T * 2 * CC + 2 * T * (double)C + 2 * CF, TRAIN);
-    out[n++] = term("head", C * K + K, (double)C * (double)K, TRAIN);
+                        2 * CA_l + T * 2 * CA_l + 2 * T * A_l + 2 * CF_l, TRAIN);
+    out[n++] = term("head", C * K + K, (double)C * (double)l->K_l, TRAIN);
     return n;
+}
+
+int count_terms(struct count_term out[COUNT_TERMS], const struct spec *s)
+{
+    const struct local whole = {
+        .B_l = 1, .C_l = s->C, .A_l = s->C, .F_l = s->F, .K_l = s->K
+    };
+
+    return terms_of(out, s, &whole);
 }
 
 int64_t count_params(const struct spec *s)
@@ -98,6 +112,17 @@ double count_flops_train(const struct spec *s)
     for (int i = 0; i < n; i++)
         sum += t[i].train_flops;
     return sum;
+}
+
+double count_flops_rank(const struct spec *s, const struct local *l)
+{
+    struct count_term t[COUNT_TERMS];
+    const int n = terms_of(t, s, l);
+    double sum  = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += t[i].train_flops;
+    return (double)l->B_l * sum;
 }
 
 double count_flops_block(const struct spec *s)

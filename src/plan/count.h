@@ -32,6 +32,11 @@ double count_macs(const struct spec *s); /* forward multiply-adds of one image *
 double count_flops_forward(const struct spec *s); /* 2 x the above */
 double count_flops_train(const struct spec *s);   /* of one image */
 
+/* Training FLOPs of a step on the rank that holds 'l'.  All ranks' together are B times
+ * count_flops_train().
+ */
+double count_flops_rank(const struct spec *s, const struct local *l);
+
 /* FLOPs of one block's training step per image (the same terms, one block), and of
  * everything that is not a block.
  */
