@@ -28,6 +28,7 @@ enum fault {
     FAULT_DROP,    /* "drop": a gathered slice is left out of the sum         */
     FAULT_MOMENTS, /* "moments": a norm takes its own columns for all         */
     FAULT_REPLICA, /* "replica": one bit of a replicated tensor, after a step */
+    FAULT_SLOW,    /* "slow": twice the time in every step, the values right  */
 };
 
 /* The fields are for reading. */

@@ -138,6 +138,8 @@ static void test_faults(void)
     test_fault(value, FAULT_DROP);
     snprintf(value, sizeof value, "moments:%d", size - 1);
     test_fault(value, FAULT_MOMENTS);
+    snprintf(value, sizeof value, "slow:%d", size - 1);
+    test_fault(value, FAULT_SLOW);
     snprintf(value, sizeof value, "drops:%d", size - 1);
     test_fault(value, FAULT_NONE);
     test_fault("drop", FAULT_NONE);

@@ -204,12 +204,43 @@ static double loss_with_fault(struct model_options o, const char *fault, double 
     return loss;
 }
 
+/* The shortest of a few steps, in seconds inside operations. */
+static double fastest_step(struct model *m)
+{
+    double least = INFINITY;
+
+    for (int i = 0; i < 6; i++) {
+        const double before = dev_busy(vit_dev(m->vit));
+        struct step_result r;
+
+        step_run(m->step, 1, &r);
+        least = fmin(least, dev_busy(vit_dev(m->vit)) - before);
+    }
+    return least;
+}
+
+static void check_slow(struct model_options o)
+{
+    double quick, slow;
+    struct model m;
+
+    model_open(&m, &o, MPI_COMM_WORLD);
+    quick         = fastest_step(&m);
+    m.mesh->fault = FAULT_SLOW;
+    slow          = fastest_step(&m);
+    ok(slow > 1.5 * quick, "a slow rank takes twice as long on %dx%d", o.D, o.M);
+    model_close(&m);
+}
+
 static void check_faults(struct model_options o)
 {
     double param;
     const double loss = loss_with_fault(o, "", &param);
 
     ok(param == 0, "no fault, no change");
+    ok(loss_with_fault(o, "slow:0", &param) == loss && param == 0,
+       "nor with a slow rank on %dx%d", o.D, o.M);
+    check_slow(o);
     if (o.M > 1)
         ok(fabs(loss_with_fault(o, "moments:0", &param) / loss - 1) > 1e-6,
            "a norm without its neighbour's moments shows on %dx%d", o.D, o.M);

@@ -217,8 +217,22 @@ static void spoil_replica(struct step *s)
     dev_put(stream, at, bytes);
 }
 
+/* The other planted fault: the norm, which changes nothing, again and again, until this
+ * rank has computed twice as long since 'before' as it should.
+ */
+static void dawdle(struct step *s, double before)
+{
+    struct dev *dev    = vit_dev(s->vit);
+    const double until = 2 * dev_busy(dev) - before;
+
+    while (dev_busy(dev) < until)
+        optim_norm_squared(s->optim);
+}
+
 void step_run(struct step *s, double schedule, struct step_result *result)
 {
+    const double before = dev_busy(vit_dev(s->vit));
+
     step_gradients(s, result);
 
     const double start = clock_now();
@@ -229,6 +243,8 @@ void step_run(struct step *s, double schedule, struct step_result *result)
             spoil_replica(s);
         vit_changed(s->vit);
     }
+    if (vit_mesh(s->vit)->fault == FAULT_SLOW)
+        dawdle(s, before);
     s->count++;
     s->seconds[STAGE_UPDATE] += clock_now() - start;
 }
