@@ -36,6 +36,7 @@ struct bench {
     struct jsonl *jsonl;   /* NULL: none was asked for */
     double peak_own;       /* of this rank: the larger of all measurements */
     int64_t memory_base;   /* mem_high_water() after MPI_Init */
+    bool is_crowded;       /* somewhere threads share cores */
 };
 
 struct bench_case {
@@ -84,7 +85,7 @@ double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx);
 /* Make times of all ranks the largest of all ranks. */
 void bench_slowest(double *seconds, int n, struct mesh *mesh);
 
-/* True on every rank if SIGTERM has arrived anywhere (collective). */
+/* True on every rank if SIGTERM or SIGUSR1 has arrived anywhere (collective). */
 bool bench_is_stopped(struct mesh *mesh);
 bool bench_is_signalled(void); /* on this rank */
 void bench_catch_signals(void);

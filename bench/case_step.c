@@ -121,6 +121,7 @@ static void run_steps(struct run *r, int wanted, double *before, double *next_re
     const double *total = step_seconds(r->setup.step);
 
     while (r->series.n < wanted && !r->is_stopped) {
+        const double busy = dev_busy(r->bench->dev);
         double stage[STAGES], now;
 
         memcpy(stage, total, sizeof stage);
@@ -128,7 +129,7 @@ static void run_steps(struct run *r, int wanted, double *before, double *next_re
         now = clock_now();
         for (int i = 0; i < STAGES; i++)
             stage[i] = total[i] - stage[i];
-        series_add(&r->series, now - *before, stage);
+        series_add(&r->series, now - *before, stage, dev_busy(r->bench->dev) - busy);
         write_line(r, now - *before);
         say_progress(r, wanted, next_report);
         *before = now;
@@ -142,7 +143,6 @@ static void run_timed(struct run *r)
 {
     struct bench *b    = r->bench;
     const double warm  = warm_up(r);
-    const double busy  = dev_busy(b->dev);
     int wanted         = steps_wanted(b, 1, warm);
     double next_report = clock_now() + b->options->progress_report;
     double start, before;
@@ -157,7 +157,6 @@ static void run_timed(struct run *r)
         wanted = steps_wanted(b, r->series.n,
                               coll_largest(b->mesh, AXIS_ALL, before - start));
     }
-    r->series.busy = dev_busy(b->dev) - busy;
 }
 
 /* ---- figures --------------------------------------------------------------------- */
@@ -189,6 +188,20 @@ static int count_traffic(struct run *r)
     return is_wrong;
 }
 
+/* Who is slow, and what the others need for a rank's share of the work. */
+static void find_stragglers(struct run *r)
+{
+    struct bench *b         = r->bench;
+    const struct mesh *mesh = b->mesh;
+    struct local l;
+
+    spec_local(&l, r->spec, r->batch, mesh->D, mesh->M, mesh->d, mesh->m);
+    straggler_find(r->c, b->mesh, &r->series, count_flops_rank(r->spec, &l),
+                   b->is_crowded);
+    if (b->result != NULL && r->c->straggler[0] != '\0')
+        result_warn(b->result, "%s", r->c->straggler);
+}
+
 /* A slice's step with all blocks: these and their share of the update grow. */
 static void extrapolate(struct run *r)
 {
@@ -210,10 +223,10 @@ static void fill_figures(struct run *r)
 {
     struct bench *b       = r->bench;
     struct case_result *c = r->c;
-    const int ranks = b->mesh->size, n = r->series.n;
-    const double tokens = (double)(r->batch * r->spec->T);
+    const int ranks       = b->mesh->size;
+    const double tokens   = (double)(r->batch * r->spec->T);
 
-    straggler_find(c, b->mesh, r->series.busy / n);
+    find_stragglers(r);
     series_finish(&c->steps, c->stage_s, &r->series, (int)b->options->warmup, b->mesh);
     extrapolate(r);
     c->tokens_per_s = tokens / c->steps.median;

@@ -219,14 +219,14 @@ static bool find_first(struct culprit *c, struct mesh *mesh, bool is_true)
     return true;
 }
 
-void env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
+bool env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
               const struct node *n)
 {
     struct culprit own = { .rank    = mesh->rank,
                            .threads = dev_threads(dev),
                            .node    = *n };
     struct culprit c;
-    bool is_said;
+    bool is_said, is_crowded;
 
     snprintf(own.host, sizeof own.host, "%s", log_host());
 
@@ -248,9 +248,9 @@ void env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
                     "--bind-to none, or with more cores a rank",
                     c.rank, c.host, c.threads);
 
-    c = own;
-    if (!is_said && find_first(&c, mesh, own.threads * n->sharers > n->cores) &&
-        r != NULL)
+    c          = own;
+    is_crowded = is_said || find_first(&c, mesh, own.threads * n->sharers > n->cores);
+    if (is_crowded && !is_said && r != NULL)
         result_warn(r,
                     "%d %s with %d %s each share %d %s on %s: more threads than cores",
                     c.node.sharers, c.node.sharers == 1 ? "rank" : "ranks", c.threads,
@@ -259,4 +259,5 @@ void env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
 
     if (IS_DEBUG && r != NULL)
         result_warn(r, "built without optimisation: times mean nothing");
+    return is_crowded;
 }

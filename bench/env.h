@@ -18,9 +18,10 @@ void env_describe(struct result *r, struct mesh *mesh, struct dev *dev);
 
 /* Warnings that save a run: two ranks on one core, one core bound for a rank that has
  * more threads, more threads than cores, a debug build.  Each is said once, for the
- * first rank that it is true of.  Collective over 'mesh'.
+ * first rank that it is true of.  True if somewhere there are more threads than cores,
+ * so that the times of single ranks mean little.  Collective over 'mesh'.
  */
-void env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
+bool env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
               const struct node *n);
 
 /* The rank as the launcher says it before MPI_Init, 0 where there is none. */

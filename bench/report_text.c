@@ -291,6 +291,8 @@ static void case_machine(FILE *out, const struct case_result *c)
         field(out, "  ranks",
               "compute min %.3g, median %.3g, max %.3g s; slowest: %s s",
               c->compute_min, c->compute_median, c->compute_max, text);
+    if (c->straggler[0] != '\0')
+        field(out, "  STRAGGLER", "%s", c->straggler);
 }
 
 /* "  label  text ...... PASSED" */

@@ -5,6 +5,7 @@
 #include "bench/series.h"
 
 #include "src/base/mem.h"
+#include "src/base/split.h"
 
 #include <string.h>
 
@@ -18,18 +19,35 @@ static void grow(double **list, int n, int room)
     *list = more;
 }
 
-void series_add(struct series *s, double seconds, const double stage[STAGES])
+void series_add(struct series *s, double seconds, const double stage[STAGES],
+                double busy)
 {
     if (s->n == s->room) {
         s->room = s->room > 0 ? 2 * s->room : 64;
         grow(&s->seconds, s->n, s->room);
+        grow(&s->busy, s->n, s->room);
         for (int i = 0; i < STAGES; i++)
             grow(&s->stage[i], s->n, s->room);
     }
     s->seconds[s->n] = seconds;
+    s->busy[s->n]    = busy;
     for (int i = 0; i < STAGES; i++)
         s->stage[i][s->n] = stage[i];
     s->n++;
+}
+
+int series_parts(double busy[SERIES_PARTS], const struct series *s)
+{
+    const int parts = s->n < SERIES_PARTS ? s->n : SERIES_PARTS;
+
+    for (int k = 0; k < parts; k++) {
+        const struct range part = split_range(s->n, parts, k);
+
+        busy[k] = 0;
+        for (int64_t i = part.lo; i < part.hi; i++)
+            busy[k] += s->busy[i] / (double)range_size(part);
+    }
+    return parts;
 }
 
 void series_finish(struct stat *steps, double stage[STAGES], struct series *s,
@@ -49,6 +67,7 @@ void series_finish(struct stat *steps, double stage[STAGES], struct series *s,
 void series_free(struct series *s)
 {
     mem_free(s->seconds);
+    mem_free(s->busy);
     for (int i = 0; i < STAGES; i++)
         mem_free(s->stage[i]);
     *s = (struct series){ 0 };

@@ -9,10 +9,17 @@ struct series {
     int n, room;
     double *seconds;       /* [room] of each step */
     double *stage[STAGES]; /* [room] of each step's stages */
-    double busy;           /* seconds inside operations, all steps together */
+    double *busy;          /* [room] of each step inside operations of the device */
 };
 
-void series_add(struct series *s, double seconds, const double stage[STAGES]);
+void series_add(struct series *s, double seconds, const double stage[STAGES],
+                double busy);
+
+/* Cut the run into SERIES_PARTS parts of neighbouring steps, or as many as there are
+ * steps, and give the mean of 'busy' in each; returns how many there are.
+ */
+enum { SERIES_PARTS = 16 };
+int series_parts(double busy[SERIES_PARTS], const struct series *s);
 
 /* Statistics of the steps, each the slowest rank's, and the medians of the stages, each
  * on its slowest rank.  Times are not in order afterwards.  Collective over 'mesh'.

@@ -222,7 +222,7 @@ static int run(struct opts *opts, struct options *o, int argc, char **argv)
         bench_catch_signals();
         open_result(&b, opts, argc, argv);
         env_describe(b.result, b.mesh, b.dev);
-        env_warn(b.result, b.mesh, b.dev, &node);
+        b.is_crowded = env_warn(b.result, b.mesh, b.dev, &node);
         run_peak(&b);
         rc = agenda_make(&agenda, o, &choices, b.mesh->D, b.mesh->M, node.ranks_most,
                          node.bytes, b.peak);

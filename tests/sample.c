@@ -75,6 +75,8 @@ static void set_step(struct case_result *c)
     c->slow_ranks = 2;
     c->slowest[0] = (struct slow_rank){ 1, "node002", 2 };
     c->slowest[1] = (struct slow_rank){ 0, "node001", 1 };
+    strcpy(c->straggler, "rank 1 on node002 takes 2 times as long as the others (slow "
+                         "in 3 of 3 parts of the run)");
 }
 
 static void set_coll(struct case_result *c)

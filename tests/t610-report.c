@@ -85,6 +85,7 @@ static void test_text(void)
     has(text, "  self-test   residual       0.25, threshold 32 .....");
     has(text, ".. PASSED\n");
     has(text, "slowest: 1 on node002 2, 0 on\n               node001 1 s\n");
+    has(text, "  STRAGGLER    rank 1 on node002 takes 2 times as long as the others");
     has(text, "  SKIPPED      not enough memory\n");
     has(text, "all-reduce                   1048576         1        1        1        "
               "0   ok\n");

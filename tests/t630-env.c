@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3 */
-/* What a run says of its surroundings: nodes, threads, warnings, the slowest ranks. */
+/* What a run says of its surroundings: nodes, threads, warnings. */
 #include "config.h"
 
 #include "bench/env.h"
 
-#include "bench/straggler.h"
 #include "tests/ranks.h"
 
 #include <math.h>
@@ -102,11 +101,12 @@ static void test_warn(struct mesh *mesh, struct dev *dev)
     struct node thin    = { .ranks = size, .cores = 1, .sharers = 2, .cores_all = 64 };
     struct result *r    = rank == 0 ? result_open() : NULL;
 
-    env_warn(r, mesh, dev, &fine);
+    ok(!env_warn(r, mesh, dev, &fine), "a machine of one's own is not crowded");
 #ifdef __OPTIMIZE__
     ok(r == NULL || r->warnings == 0, "nothing is wrong, nothing is said");
 #endif
-    env_warn(r, mesh, dev, rank == size - 1 ? &doubled : &fine);
+    ok(env_warn(r, mesh, dev, rank == size - 1 ? &doubled : &fine),
+       "a core for two is, and all know");
     ok(is_warned(r, "same single core"), "two ranks on one core are");
     env_warn(r, mesh, dev, &crowded);
     ok(is_warned(r, "70 ranks share 64 cores"), "more ranks than cores");
@@ -114,33 +114,10 @@ static void test_warn(struct mesh *mesh, struct dev *dev)
         env_warn(r, mesh, dev, &bound);
         ok(is_warned(r, "has 2 threads but is bound to one core"),
            "threads without cores");
-        env_warn(r, mesh, dev, &thin);
+        ok(env_warn(r, mesh, dev, &thin), "crowds of threads, too");
         ok(is_warned(r, "more threads than cores"), "and more threads than cores");
     }
     result_close(&r);
-}
-
-static void test_straggler(struct mesh *mesh)
-{
-    struct case_result c = { 0 };
-
-    straggler_find(&c, mesh, rank == 0 ? 2.0 : 1.0 + 0.1 * rank);
-    if (rank == 0) {
-        ok(c.slow_ranks == (size < SLOW_RANKS ? size : SLOW_RANKS) &&
-               c.slowest[0].rank == 0 && c.slowest[0].seconds == 2.0,
-           "the slowest rank is found");
-        ok(c.compute_max == 2.0 && c.compute_min == (size > 1 ? 1.1 : 2.0),
-           "largest and smallest");
-        close_to(c.compute_median,
-                 size == 1   ? 2.0
-                 : size == 2 ? 1.55
-                             : 1.2,
-                 1e-15, "median");
-    } else {
-        ok(true, "-");
-        ok(true, "-");
-        close_to(0, 0, 0, "-");
-    }
 }
 
 int main(int argc, char **argv)
@@ -159,7 +136,6 @@ int main(int argc, char **argv)
         dev_open(&dev, "auto", DTYPE_F32, 2) == 0) {
         test_describe(mesh, dev);
         test_warn(mesh, dev);
-        test_straggler(mesh);
         dev_close(&dev);
         mesh_close(&mesh);
     }
