@@ -1,0 +1,42 @@
+# shellcheck shell=sh disable=SC2016
+# SPDX-License-Identifier: BSD-3-Clause
+# Test Anything Protocol for scripts that source this: '. "${srcdir:-.}/tests/tap.sh"'.
+# What a command under test says goes to $folder/out and is shown where a test fails.
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+trap 'exit 99' HUP INT TERM
+count=0
+
+# ok SENTENCE: the verdict is the last command's.
+ok() {
+    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
+    count=$((count + 1))
+    echo "$verdict $count - $1"
+    [ "$verdict" = ok ] || sed 's/^/# /' "$folder/out"
+}
+
+note() {
+    echo "# $1"
+}
+
+skip_all() {
+    echo "1..0 # SKIP $1"
+    exit 0
+}
+
+finish() {
+    echo "1..$count"
+}
+
+# json_after FILE WORDS NAME: in JSON with a value a line, the first value of NAME after
+# a line with WORDS.
+json_after() {
+    ${AWK:-awk} -v words="$2" -v name="\"$3\":" '
+        index($0, words) { is_there = 1 }
+        is_there && $1 == name { sub(/,$/, "", $2); print $2; exit }' "$1"
+}
+
+# holds EXPRESSION: of numbers, as awk understands them.
+holds() {
+    ${AWK:-awk} "BEGIN { exit !($1) }"
+}
