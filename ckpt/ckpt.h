@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Checkpoints: a list of named tensors in one HDF5 file, whole, whatever mesh holds
+ * their pieces.
+ *
+ * A file holds logical tensors in f32 (in f64 runs they are rounded), so any mesh reads
+ * what any other wrote.  Saving has a short part that all ranks wait for and a long one
+ * in the background:
+ *
+ *   ckpt_start()       make DIR/ckpt-STEP.h5.part, copy this rank's share to the host
+ *   steps go on        a thread of each rank writes its share (ckpt/writer.h)
+ *   ckpt_finish()      all agree; digests, fsync, the name without .part; old ones go
+ *
+ * A save that fails anywhere leaves the files that were there before.
+ */
+#ifndef CKPT_CKPT_H
+#define CKPT_CKPT_H
+
+#include "ckpt/meta.h"
+#include "mesh/mesh.h"
+#include "src/dev/dev.h"
+
+enum { CKPT_NAME = 128, CKPT_DIMS = 4, CKPT_PATH = 1024 };
+
+/* A box of a tensor that this rank holds, and where: the elements of the box in their
+ * logical order are the rows of 'at' one after the other.
+ */
+struct ckpt_piece {
+    int64_t lo[CKPT_DIMS], hi[CKPT_DIMS];
+    struct mat at; /* any dtype; borrowed */
+    bool is_first; /* of its replicas: only these are written */
+};
+
+/* A tensor and its place in a dataset: all of it, or entry 'layer' of the 'layers' that
+ * are stacked along a first dimension.  The first pieces of all ranks tile it exactly
+ * once.  Everything but the pieces is the same on all ranks.
+ */
+struct ckpt_tensor {
+    char dataset[CKPT_NAME]; /* "params/Transformer/encoderblock/LayerNorm_0/scale" */
+    int dims;                /* of the tensor itself */
+    int64_t dim[CKPT_DIMS];
+    int fold;              /* the first 'fold' dimensions are the rows of the pieces */
+    int64_t layer, layers; /* 'layers' 0: not stacked */
+    int first, count;      /* its pieces in the list */
+};
+
+/* The tensors of one dataset follow one another, in the order of their layers. */
+struct ckpt_list {
+    struct ckpt_tensor *tensor; /* 'tensors' of them */
+    struct ckpt_piece *piece;   /* 'pieces' of them, of this rank */
+    int tensors, pieces;
+};
+
+/* ---- saving ------------------------------------------------------------------------ */
+
+struct ckpt;
+
+/* What one save cost, over all ranks. */
+struct ckpt_cost {
+    int64_t bytes;    /* of the tensors */
+    double blocked_s; /* that training stood still */
+    double total_s;   /* from ckpt_start() until the file had its name */
+};
+
+/* Prepare to save the tensors of 'list' (borrowed, with all that it points to) in the
+ * folder 'dir', which is made if it is not there; of the complete files there the 'keep'
+ * newest stay (0: all).  What killed runs left half-written in 'dir' is removed.  Starts
+ * a thread.  Returns 0, ERR_IO or ERR_MEMORY, said, the same on all ranks.
+ * Collective over 'mesh'.
+ */
+int ckpt_open(struct ckpt **c, struct mesh *mesh, struct dev *dev,
+              const struct ckpt_list *list, const char *dir, int keep);
+
+/* Waits for a save under way, and drops it if it was not finished.  Accepts NULL.
+ * Collective over the mesh.
+ */
+void ckpt_close(struct ckpt **c);
+
+/* Start to save as step 'meta->step'.  When it returns the tensors may change.  Finishes
+ * a save that is still under way before.  Returns 0, ERR_IO (no room on the disk, ..) or
+ * ERR_MEMORY, said by one rank, the same on all; then nothing is under way.
+ * Collective over the mesh.
+ */
+int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta);
+
+/* True from ckpt_start() to ckpt_finish(); and true if this rank's share is on the disk,
+ * or will never be: when that holds on all ranks ckpt_finish() does not wait.  Local.
+ */
+bool ckpt_is_busy(const struct ckpt *c);
+bool ckpt_is_written(const struct ckpt *c);
+
+/* Wait until all ranks have written and give the file its name.  Returns 0 (also if no
+ * save was under way), or ERR_IO, said, and the file is removed.
+ * Collective over the mesh.
+ */
+int ckpt_finish(struct ckpt *c);
+
+/* The cost of the last save that was finished; its path. */
+struct ckpt_cost ckpt_cost(const struct ckpt *c);
+const char *ckpt_path(const struct ckpt *c);
+
+/* ---- loading ----------------------------------------------------------------------- */
+
+/* The newest complete file of 'dir' into 'path' (CKPT_PATH bytes), or "" if there is
+ * none; files that cannot be read are left out with a warning.  Rank 0 looks.  Returns 0
+ * or ERR_IO, said, the same on all ranks.
+ * Collective over 'comm'.
+ */
+int ckpt_newest(char *path, const char *dir, MPI_Comm comm);
+
+/* What 'path' says about itself; free with meta_free().  Returns 0, ERR_IO or ERR_DATA
+ * (not a checkpoint, not complete), said, the same on all ranks.
+ * Collective over 'comm'.
+ */
+int ckpt_meta(struct ckpt_meta *meta, const char *path, MPI_Comm comm);
+
+/* Fill all pieces of 'list' from 'path', which may hold more tensors, and compare their
+ * digests.  Returns 0, ERR_IO, ERR_MEMORY or ERR_DATA (missing or of another shape,
+ * truncated, damaged), said, the same on all ranks; after a failure the pieces hold
+ * anything.  Collective over 'mesh'.
+ */
+int ckpt_load(const struct ckpt_list *list, struct mesh *mesh, struct dev *dev,
+              const char *path);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a checkpoint says about itself besides its tensors: attributes of /meta. */
+#ifndef CKPT_META_H
+#define CKPT_META_H
+
+#include "src/io/h5.h"
+
+#include <jansson.h>
+
+struct ckpt_meta {
+    int64_t step;     /* updates that are in the parameters */
+    int64_t examples; /* images that were seen */
+    int64_t position; /* where the image source goes on */
+    json_t *options;  /* an object, as opts_json() makes it; NULL: none */
+    json_t *tuned;    /* choices that were made by timing; NULL: none */
+    char version[64]; /* that wrote the file: set by meta_write() */
+};
+
+/* Put 'meta' into a file that is being made.  The group /meta is made too.  Collective
+ * over the file.
+ */
+int meta_write(struct h5 *file, const struct ckpt_meta *meta);
+
+/* Read it; meta_free() drops the references to options and tuned choices.  Returns 0,
+ * ERR_IO or ERR_DATA with a sentence.
+ */
+int meta_read(struct ckpt_meta *meta, const struct h5 *file);
+void meta_free(struct ckpt_meta *meta);
+
+#endif
