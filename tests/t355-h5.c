@@ -172,6 +172,72 @@ static void test_change(const char *path)
        "and keeps the rest");
 }
 
+static int note_name(void *names, const struct h5 *file, const char *name)
+{
+    (void)file;
+    strcat(strcat(names, name), " ");
+    return strcmp(name, "b/stop") == 0 ? ERR_CHECK : 0;
+}
+
+static void test_each(const char *path)
+{
+    const struct h5_shape shape = { H5_TYPE_I32, 1, { 2 } };
+    char names[64]              = "";
+    struct h5 *file             = NULL;
+
+    if (rank == 0)
+        ok(h5_change(&file, MPI_COMM_NULL, path) == 0 && h5_group(file, "c/d") == 0 &&
+               h5_has(file, "/c/d") && h5_set_int(file, "/c/d", "n", 3) == 0 &&
+               h5_dataset(file, "b/stop", &shape) == 0 &&
+               h5_dataset(file, "b/go", &shape) == 0 &&
+               h5_dataset(file, "e", &shape) == 0 && h5_close(&file) == 0,
+           "groups are made, and attributes of them");
+    else
+        ok(true, "groups are made, and attributes of them");
+    MPI_Barrier(MPI_COMM_WORLD);
+    ok(h5_open(&file, MPI_COMM_NULL, path) == 0 &&
+           h5_each(file, note_name, names) == ERR_CHECK &&
+           strcmp(names, "a/x b/go b/stop ") == 0 && h5_close(&file) == 0,
+       "all datasets are visited by name until the visitor says no");
+}
+
+/* HDF5 describes a file in memory, and what it made room for is not there. */
+static void test_image(const char *path)
+{
+    const struct h5_shape shape = { H5_TYPE_F32, 2, { 10000, 5000 } };
+    struct h5_image image       = { 0 };
+    struct h5 *file             = NULL;
+    struct h5_shape found;
+    int64_t offset = 0, again = 0, n = 0;
+
+    ok(h5_create_image(&file, &image, "an image") == 0 &&
+           strcmp(h5_path(file), "an image") == 0 &&
+           h5_dataset(file, "g/large", &shape) == 0 &&
+           h5_offset(&offset, file, "g/large") == 0 &&
+           h5_set_int(file, "g/large", "n", 5) == 0 && h5_close(&file) == 0,
+       "a file is made in memory");
+    ok(image.at != NULL && image.bytes <= offset && offset < 10 << 20 &&
+           image.size == offset + 4 * 10000 * 5000,
+       "it is as large as its data, which are not in memory");
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0) {
+        const int fd = open(path, O_WRONLY | O_TRUNC);
+
+        if (write(fd, image.at, (size_t)image.bytes) != image.bytes ||
+            ftruncate(fd, image.size) != 0)
+            tap_note("%s cannot be written", path);
+        close(fd);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    ok(h5_open(&file, MPI_COMM_NULL, path) == 0 &&
+           h5_shape(&found, file, "g/large") == 0 && found.size[0] == 10000 &&
+           h5_offset(&again, file, "g/large") == 0 && again == offset &&
+           h5_get_int(&n, file, "g/large", "n") == 0 && n == 5 && h5_close(&file) == 0,
+       "on the disk it is a file like any other");
+    h5_image_free(&image);
+    ok(image.at == NULL, "and the memory is given back");
+}
+
 int main(int argc, char **argv)
 {
     char path[] = "/tmp/vitbench-h5-XXXXXX";
@@ -188,6 +254,8 @@ int main(int argc, char **argv)
     test_attributes(path);
     test_offset(path);
     test_change(path);
+    test_each(path);
+    test_image(path);
 
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank == 0)

@@ -76,7 +76,8 @@ static hid_t file_type(enum h5_type type)
 
 enum how { CREATE, READ, CHANGE };
 
-/* Files are closed with all that is open in them; with MPI, metadata is read by one
+/* Files are closed with all that is open in them.  What describes the data has check
+ * sums, which the format has from version 1.8 on.  With MPI, metadata is read by one
  * rank for all and written together.
  */
 static int access_list(hid_t *list, MPI_Comm comm, const char *path)
@@ -85,6 +86,8 @@ static int access_list(hid_t *list, MPI_Comm comm, const char *path)
 
     TRY_H5(path, *list = H5Pcreate(H5P_FILE_ACCESS));
     TRY_H5_GOTO(fail, rc, path, H5Pset_fclose_degree(*list, H5F_CLOSE_STRONG));
+    TRY_H5_GOTO(fail, rc, path,
+                H5Pset_libver_bounds(*list, H5F_LIBVER_V18, H5F_LIBVER_LATEST));
     if (comm == MPI_COMM_NULL)
         return 0;
     TRY_H5_GOTO(fail, rc, path, H5Pset_fapl_mpio(*list, comm, MPI_INFO_NULL));
@@ -107,7 +110,8 @@ static int transfer_list(hid_t *list, MPI_Comm comm, const char *path)
     return 0;
 }
 
-static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how how)
+static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how how,
+                     struct h5_image *image)
 {
     struct h5 *f = mem_new(1, sizeof *f);
     hid_t access;
@@ -115,12 +119,17 @@ static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how
 
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are said by err_say() alone */
     snprintf(f->path, sizeof f->path, "%s", path);
-    rc = transfer_list(&f->transfer, comm, path);
+    f->image = image;
+    rc       = transfer_list(&f->transfer, comm, path);
     if (rc != 0)
         goto free_file;
     rc = access_list(&access, comm, path);
     if (rc != 0)
         goto close_transfer;
+    if (image != NULL)
+        rc = h5_image_use(access, image, path);
+    if (rc != 0)
+        goto close_access;
     if (how == CREATE)
         f->id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     else
@@ -144,28 +153,43 @@ free_file:
 
 int h5_create(struct h5 **file, MPI_Comm comm, const char *path)
 {
-    return open_file(file, comm, path, CREATE);
+    return open_file(file, comm, path, CREATE, NULL);
 }
 
 int h5_open(struct h5 **file, MPI_Comm comm, const char *path)
 {
-    return open_file(file, comm, path, READ);
+    return open_file(file, comm, path, READ, NULL);
 }
 
 int h5_change(struct h5 **file, MPI_Comm comm, const char *path)
 {
-    return open_file(file, comm, path, CHANGE);
+    return open_file(file, comm, path, CHANGE, NULL);
+}
+
+int h5_create_image(struct h5 **file, struct h5_image *image, const char *path)
+{
+    return open_file(file, MPI_COMM_NULL, path, CREATE, image);
+}
+
+const char *h5_path(const struct h5 *file)
+{
+    return file->path;
 }
 
 int h5_close(struct h5 **file)
 {
     struct h5 *f = *file;
+    hsize_t size = 0;
     int rc       = 0;
 
     if (f == NULL)
         return 0;
     *file = NULL;
     H5Pclose(f->transfer);
+    if (f->image != NULL && H5Fget_filesize(f->id, &size) < 0)
+        rc = h5_failed(f->path, __FILE__, __LINE__);
+    if (f->image != NULL)
+        f->image->size = (int64_t)size;
     if (H5Fclose(f->id) < 0)
         rc = h5_failed(f->path, __FILE__, __LINE__);
     mem_free(f);
@@ -209,6 +233,60 @@ close_link:
 close_space:
     H5Sclose(space);
     return rc;
+}
+
+int h5_group(struct h5 *file, const char *name)
+{
+    hid_t link, group;
+    int rc = 0;
+
+    TRY_H5(file->path, link = H5Pcreate(H5P_LINK_CREATE));
+    TRY_H5_GOTO(close_link, rc, file->path, H5Pset_create_intermediate_group(link, 1));
+    TRY_H5_GOTO(close_link, rc, file->path,
+                group = H5Gcreate2(file->id, name, link, H5P_DEFAULT, H5P_DEFAULT));
+    H5Gclose(group);
+close_link:
+    H5Pclose(link);
+    return rc;
+}
+
+/* What h5_each() hands through HDF5, and the code that its visitor returned. */
+struct visit {
+    const struct h5 *file;
+    h5_visit_fn call;
+    void *ctx;
+    int rc;
+};
+
+static bool is_dataset(hid_t place, const char *name)
+{
+    const hid_t object = H5Oopen(place, name, H5P_DEFAULT);
+    bool answer        = false;
+
+    if (object >= 0) {
+        answer = H5Iget_type(object) == H5I_DATASET;
+        H5Oclose(object);
+    }
+    H5Eclear2(H5E_DEFAULT);
+    return answer;
+}
+
+static herr_t visit_link(hid_t root, const char *name, const H5L_info_t *info,
+                         void *ctx)
+{
+    struct visit *v = ctx;
+
+    if (info->type == H5L_TYPE_HARD && is_dataset(root, name))
+        v->rc = v->call(v->ctx, v->file, name);
+    return v->rc != 0;
+}
+
+int h5_each(const struct h5 *file, h5_visit_fn visit, void *ctx)
+{
+    struct visit v = { .file = file, .call = visit, .ctx = ctx };
+
+    TRY_H5(file->path, H5Lvisit(file->id, H5_INDEX_NAME, H5_ITER_INC, visit_link, &v));
+    return v.rc;
 }
 
 bool h5_has(const struct h5 *file, const char *name)

@@ -49,12 +49,35 @@ int h5_create(struct h5 **file, MPI_Comm comm, const char *path);
 int h5_open(struct h5 **file, MPI_Comm comm, const char *path);
 int h5_change(struct h5 **file, MPI_Comm comm, const char *path);
 
+/* A new file in memory.  When it is closed, 'image' has what HDF5 has written, from the
+ * file's first byte on, and how large the file is: what is missing is room for datasets.
+ * 'path' is for sentences.  h5_image_free() gives the memory back.
+ */
+struct h5_image {
+    char *at;
+    int64_t bytes; /* at 'at' */
+    int64_t size;  /* of the whole file */
+};
+int h5_create_image(struct h5 **file, struct h5_image *image, const char *path);
+void h5_image_free(struct h5_image *image);
+
+const char *h5_path(const struct h5 *file);
+
 /* What was written is in the file only if this returns 0.  Accepts NULL.  Collective.
  */
 int h5_close(struct h5 **file);
 
 /* Make the dataset 'name'; its elements are not written.  Collective. */
 int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape);
+
+/* Make the group 'name', and those on the way to it.  Collective. */
+int h5_group(struct h5 *file, const char *name);
+
+/* Call 'visit' for every dataset of the file, by name in the order of their letters,
+ * until it returns something other than 0, which is then returned.  Not collective.
+ */
+typedef int (*h5_visit_fn)(void *ctx, const struct h5 *file, const char *name);
+int h5_each(const struct h5 *file, h5_visit_fn visit, void *ctx);
 
 /* True if there is a dataset or group 'name'. */
 bool h5_has(const struct h5 *file, const char *name);

@@ -11,6 +11,7 @@ struct h5 {
     hid_t id;
     hid_t transfer; /* how data is read and written: collectively, with MPI */
     char path[1024];
+    struct h5_image *image; /* borrowed; NULL: the file is on the disk */
 };
 
 /* Return ERR_IO from the calling function, with HDF5's sentence, if 'call' fails.  For
@@ -30,6 +31,9 @@ struct h5 {
             goto label;                                                                \
         }                                                                              \
     } while (0)
+
+/* Let a file that is opened with 'access' be in memory. */
+int h5_image_use(hid_t access, struct h5_image *image, const char *path);
 
 /* Keep HDF5's own sentence about the call that failed; ERR_IO. */
 int h5_failed(const char *path, const char *file, int line);
