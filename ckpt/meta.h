@@ -13,12 +13,10 @@ struct ckpt_meta {
     int64_t position; /* where the image source goes on */
     json_t *options;  /* an object, as opts_json() makes it; NULL: none */
     json_t *tuned;    /* choices that were made by timing; NULL: none */
-    char version[64]; /* that wrote the file: set by meta_write() */
+    char version[64]; /* that wrote the file: meta_write() takes this program's */
 };
 
-/* Put 'meta' into a file that is being made.  The group /meta is made too.  Collective
- * over the file.
- */
+/* Put 'meta' into the group /meta, which is there.  Returns 0 or ERR_IO. */
 int meta_write(struct h5 *file, const struct ckpt_meta *meta);
 
 /* Read it; meta_free() drops the references to options and tuned choices.  Returns 0,

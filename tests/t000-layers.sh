@@ -74,7 +74,7 @@ unlisted() {
 }
 
 check "no file includes a higher layer or a sibling" "$(crossings)"
-vendor 'mpi\.h' '^(mesh|src/(io|vit|data|optim|step|train|eval)|ckpt|bench)/'
+vendor 'mpi\.h' '^(mesh|src/(io|vit|data|optim|step|train|eval|exchange)|ckpt|bench)/'
 vendor 'blis\.h' '^src/dev/(cpu_)?blis'
 vendor 'hdf5\.h' '^src/io/'
 vendor 'cuda' '^src/dev/cuda'

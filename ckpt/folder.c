@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Files that are being made end in .h5.part, so that a name tells what is complete. */
+#include "config.h"
+
+#include "ckpt/folder.h"
+
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+void folder_path(char path[CKPT_PATH], const char *dir, int64_t step)
+{
+    snprintf(path, CKPT_PATH, "%s/ckpt-%08" PRId64 ".h5", dir, step);
+}
+
+/* The step in a name "ckpt-STEP" followed by 'end', or -1. */
+static int64_t step_of(const char *name, const char *end)
+{
+    static const char start[] = "ckpt-";
+    char *after;
+    int64_t step;
+
+    if (strncmp(name, start, sizeof start - 1) != 0)
+        return -1;
+    name += sizeof start - 1;
+    if (*name < '0' || *name > '9')
+        return -1;
+    step = strtoll(name, &after, 10);
+    return strcmp(after, end) == 0 ? step : -1;
+}
+
+static int make_folders(const char *dir)
+{
+    char path[CKPT_PATH];
+
+    if (snprintf(path, sizeof path, "%s", dir) > CKPT_PATH - 64)
+        return ERR(ERR_USAGE, "the name of the folder %s is too long", dir);
+    for (char *at = path + 1;; at++) {
+        const char here = *at;
+
+        if (here != '/' && here != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return ERR(ERR_IO, "the folder %s cannot be made: %s", path,
+                       strerror(errno));
+        *at = here;
+        if (here == '\0')
+            return 0;
+    }
+}
+
+static void remove_file(const char *path)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        WARN("%s cannot be removed: %s", path, strerror(errno));
+}
+
+void folder_drop(const char *path)
+{
+    if (truncate(path, 0) == 0 || errno != ENOENT)
+        remove_file(path);
+}
+
+static void remove_unfinished(const char *dir, DIR *folder)
+{
+    const struct dirent *e;
+    char path[2 * CKPT_PATH];
+
+    while ((e = readdir(folder)) != NULL) {
+        if (step_of(e->d_name, ".h5.part") < 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        remove_file(path);
+    }
+}
+
+int folder_open(const char *dir)
+{
+    DIR *folder;
+
+    TRY(make_folders(dir));
+    folder = opendir(dir);
+    if (folder == NULL)
+        return ERR(ERR_IO, "the folder %s cannot be read: %s", dir, strerror(errno));
+    remove_unfinished(dir, folder);
+    closedir(folder);
+    if (access(dir, W_OK | X_OK) != 0)
+        return ERR(ERR_IO, "the folder %s cannot be written: %s", dir, strerror(errno));
+    return 0;
+}
+
+static int newest_first(const void *left, const void *right)
+{
+    const int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+
+    return a > b ? -1 : a < b;
+}
+
+int folder_steps(int64_t **steps, const char *dir)
+{
+    DIR *folder = opendir(dir);
+    const struct dirent *e;
+    int64_t *found;
+    int count = 0, room = 64;
+
+    if (folder == NULL && errno != ENOENT)
+        return ERR(ERR_IO, "the folder %s cannot be read: %s", dir, strerror(errno));
+    found = mem_new((size_t)room, sizeof *found);
+    while (folder != NULL && (e = readdir(folder)) != NULL) {
+        const int64_t step = step_of(e->d_name, ".h5");
+
+        if (step < 0)
+            continue;
+        if (count == room) {
+            int64_t *more = mem_new(2 * (size_t)room, sizeof *more);
+
+            memcpy(more, found, (size_t)count * sizeof *more);
+            mem_free(found);
+            found = more;
+            room *= 2;
+        }
+        found[count++] = step;
+    }
+    if (folder != NULL)
+        closedir(folder);
+    qsort(found, (size_t)count, sizeof *found, newest_first);
+    *steps = found;
+    return count;
+}
+
+int folder_has_room(const char *dir, int64_t bytes)
+{
+    struct statvfs disk;
+    double room;
+
+    if (statvfs(dir, &disk) != 0)
+        return ERR(ERR_IO, "%s: %s", dir, strerror(errno));
+    room = (double)disk.f_bavail * (double)disk.f_frsize;
+    if (room < (double)bytes)
+        return ERR(ERR_IO, "%s has room for %.1f MB, and a checkpoint takes %.1f MB",
+                   dir, room / 1e6, (double)bytes / 1e6);
+    return 0;
+}
+
+void folder_keep(const char *dir, int keep, int64_t step)
+{
+    int64_t *steps = NULL;
+    const int n    = keep > 0 ? folder_steps(&steps, dir) : 0;
+    char path[CKPT_PATH];
+
+    for (int i = keep; i < n; i++) {
+        folder_path(path, dir, steps[i]);
+        if (steps[i] != step)
+            remove_file(path);
+    }
+    err_forget();
+    mem_free(steps);
+}

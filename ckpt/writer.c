@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The thread sleeps until there is a job, does it, and says how it ended.  An error is
+ * kept as the system's number and said by the thread that waits, since the sentence of
+ * an error belongs to a thread.
+ */
+#include "config.h"
+
+#include "ckpt/writer.h"
+
+#include "ckpt/digest.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BLOCK = 1 << 20 }; /* elements that are read twice, the second time from cache */
+
+struct writer {
+    pthread_t thread;
+    pthread_mutex_t lock; /* of the next five */
+    pthread_cond_t change;
+    bool is_busy, is_closing;
+    int error;        /* of the last job: an errno, 0: none */
+    const char *call; /* that failed */
+
+    const char *path; /* the job, borrowed */
+    const struct writer_part *part;
+    int parts;
+    uint64_t *digest;
+};
+
+/* ---- the thread -------------------------------------------------------------------- */
+
+static int write_all(int fd, const char *at, int64_t bytes, int64_t offset)
+{
+    while (bytes > 0) {
+        const ssize_t n = pwrite(fd, at, (size_t)bytes, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : ENOSPC;
+        at += n;
+        bytes -= n;
+        offset += n;
+    }
+    return 0;
+}
+
+/* Let the system start to move these bytes to the disk, without waiting. */
+static void push(int fd, int64_t offset, int64_t bytes)
+{
+#ifdef HAVE_SYNC_FILE_RANGE
+    (void)sync_file_range(fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+#endif
+}
+
+static int write_part(int fd, const struct writer_part *p, uint64_t *digest)
+{
+    for (int64_t lo = 0; lo < p->count; lo += BLOCK) {
+        const int64_t n      = p->count - lo < BLOCK ? p->count - lo : BLOCK;
+        const int64_t bytes  = n * (int64_t)sizeof(float);
+        const int64_t offset = p->offset + lo * (int64_t)sizeof(float);
+        int error;
+
+        digest[p->dataset] += digest_of(p->at + lo, n, p->index + lo);
+        error = write_all(fd, (const char *)(p->at + lo), bytes, offset);
+        if (error != 0)
+            return error;
+        push(fd, offset, bytes);
+    }
+    return 0;
+}
+
+/* Do the job: 0, or an errno, and in 'call' what failed. */
+static int do_job(const struct writer *w, const char **call)
+{
+    const int fd = open(w->path, O_WRONLY);
+    int error    = fd < 0 ? errno : 0;
+
+    *call = "opened";
+    if (error != 0)
+        return error;
+    *call = "written";
+    for (int i = 0; i < w->parts && error == 0; i++)
+        error = write_part(fd, &w->part[i], w->digest);
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    if (close(fd) != 0 && error == 0)
+        error = errno;
+    return error;
+}
+
+static void *serve(void *writer)
+{
+    struct writer *w = writer;
+
+    pthread_mutex_lock(&w->lock);
+    for (;;) {
+        const char *call = NULL;
+        int error;
+
+        while (!w->is_busy && !w->is_closing)
+            pthread_cond_wait(&w->change, &w->lock);
+        if (!w->is_busy)
+            break;
+        pthread_mutex_unlock(&w->lock);
+        error = do_job(w, &call);
+        pthread_mutex_lock(&w->lock);
+        w->error   = error;
+        w->call    = call;
+        w->is_busy = false;
+        pthread_cond_broadcast(&w->change);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* ---- the main thread --------------------------------------------------------------- */
+
+int writer_open(struct writer **writer)
+{
+    struct writer *w = mem_new(1, sizeof *w);
+    pthread_condattr_t attr;
+    sigset_t all, before;
+    int error;
+
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->change, &attr);
+    pthread_condattr_destroy(&attr);
+    sigfillset(&all); /* signals are for the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&w->thread, NULL, serve, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        pthread_cond_destroy(&w->change);
+        pthread_mutex_destroy(&w->lock);
+        mem_free(w);
+        return ERR(ERR_ENV, "no thread for checkpoints: %s", strerror(error));
+    }
+    *writer = w;
+    return 0;
+}
+
+void writer_close(struct writer **writer)
+{
+    struct writer *w = *writer;
+
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->is_closing = true;
+    pthread_cond_broadcast(&w->change);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->change);
+    pthread_mutex_destroy(&w->lock);
+    mem_free(w);
+    *writer = NULL;
+}
+
+void writer_start(struct writer *w, const char *path, const struct writer_part *part,
+                  int parts, uint64_t *digest)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->is_busy)
+        die("a checkpoint is written while another one is under way");
+    w->path    = path;
+    w->part    = part;
+    w->parts   = parts;
+    w->digest  = digest;
+    w->is_busy = true;
+    pthread_cond_broadcast(&w->change);
+    pthread_mutex_unlock(&w->lock);
+}
+
+bool writer_wait(struct writer *w, double seconds)
+{
+    const int64_t nano = (int64_t)(seconds * 1e9);
+    struct timespec until;
+    bool is_busy;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)((until.tv_nsec + nano) / 1000000000);
+    until.tv_nsec = (long)((until.tv_nsec + nano) % 1000000000);
+    pthread_mutex_lock(&w->lock);
+    while (w->is_busy &&
+           pthread_cond_timedwait(&w->change, &w->lock, &until) != ETIMEDOUT)
+        ;
+    is_busy = w->is_busy;
+    pthread_mutex_unlock(&w->lock);
+    return !is_busy;
+}
+
+int writer_result(struct writer *w)
+{
+    int error;
+
+    pthread_mutex_lock(&w->lock);
+    error = w->error;
+    pthread_mutex_unlock(&w->lock);
+    if (error != 0)
+        return ERR(ERR_IO, "%s cannot be %s: %s", w->path, w->call, strerror(error));
+    return 0;
+}

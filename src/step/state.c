@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* First everything that is kept is listed as the model and the optimizer name it; then
+ * the tensors of the blocks are brought together, block i as entry i of a dataset.
+ */
+#include "config.h"
+
+#include "src/step/state.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Numbers of one kind that are kept of a tensor: a tensor of its own, and this rank's
+ * pieces of it.
+ */
+struct kept {
+    const char *folder; /* "params", "opt/mu", .. */
+    const struct param *param;
+    int dims, fold, pieces;
+    int64_t dim[PARAM_DIMS];
+    struct ckpt_piece piece[LAYOUT_PIECES];
+};
+
+/* ---- what is kept ------------------------------------------------------------------ */
+
+enum kind { PARAM, MU, NU, KINDS };
+
+static struct mat view_of(enum kind kind, struct vit *vit, const struct optim *optim,
+                          const struct item *it, const struct piece *p)
+{
+    switch (kind) {
+    case MU:
+        return optim_mu(optim, it, p);
+    case NU:
+        return optim_nu(optim, it, p);
+    default:
+        return shard_piece_param(vit_shard(vit), it, p);
+    }
+}
+
+/* Numbers in the places of the parameters. */
+static void keep_item(struct kept *k, enum kind kind, struct vit *vit,
+                      const struct optim *optim, const struct item *it)
+{
+    static const char *const folder[KINDS] = { "params", "opt/mu", "opt/nu" };
+    const struct layout *l                 = vit_layout(vit);
+    struct piece piece[LAYOUT_PIECES];
+
+    *k = (struct kept){ .folder = folder[kind],
+                        .param  = it->param,
+                        .dims   = it->param->dims,
+                        .fold   = it->param->fold,
+                        .pieces = layout_pieces(piece, l, it, l->d, l->m) };
+    memcpy(k->dim, it->param->dim, sizeof k->dim);
+    for (int i = 0; i < k->pieces; i++) {
+        memcpy(k->piece[i].lo, piece[i].lo, sizeof piece[i].lo);
+        memcpy(k->piece[i].hi, piece[i].hi, sizeof piece[i].hi);
+        k->piece[i].is_first = piece[i].is_first;
+        k->piece[i].at       = view_of(kind, vit, optim, it, &piece[i]);
+    }
+}
+
+/* All of it, kind after kind, each in the order of the blocks; returns how many. */
+static int keep_all(struct kept **all, struct vit *vit, const struct optim *optim)
+{
+    const struct layout *l = vit_layout(vit);
+    const int kinds        = optim != NULL ? KINDS : 1;
+    const int items        = l->params.count;
+
+    *all = mem_new((size_t)kinds * (size_t)items, sizeof **all);
+    for (int kind = 0; kind < kinds; kind++) {
+        for (int i = 0; i < items; i++)
+            keep_item(&(*all)[kind * items + i], (enum kind)kind, vit, optim,
+                      &l->item[i]);
+    }
+    return kinds * items;
+}
+
+/* ---- the list ---------------------------------------------------------------------- */
+
+/* The name of a tensor of a block without the block's number: in two pieces, up to and
+ * after it.
+ */
+static const char *tail_of(const struct param *p)
+{
+    const char *block = strstr(p->name, "encoderblock_");
+
+    if (block == NULL)
+        die("%s is in no block", p->name);
+    return strchr(block, '/');
+}
+
+static int head_of(const struct param *p)
+{
+    return (int)(strstr(p->name, "encoderblock_") - p->name) +
+           (int)strlen("encoderblock");
+}
+
+static void add(struct ckpt_list *list, const struct kept *k, int64_t L)
+{
+    struct ckpt_tensor *t = &list->tensor[list->tensors++];
+    const struct param *p = k->param;
+    const bool is_stacked = p->block >= 0;
+
+    t->dims   = k->dims;
+    t->fold   = k->fold;
+    t->layer  = is_stacked ? p->block : 0;
+    t->layers = is_stacked ? L : 0;
+    t->first  = list->pieces;
+    t->count  = k->pieces;
+    memcpy(t->dim, k->dim, sizeof t->dim);
+    if (snprintf(t->dataset, sizeof t->dataset, "%s/%.*s%s", k->folder,
+                 is_stacked ? head_of(p) : (int)strlen(p->name), p->name,
+                 is_stacked ? tail_of(p) : "") >= CKPT_NAME)
+        die("the name %s is too long", p->name);
+    for (int i = 0; i < k->pieces; i++)
+        list->piece[list->pieces++] = k->piece[i];
+}
+
+static bool is_beside(const struct kept *a, const struct kept *b)
+{
+    return a->param->block > 0 && a->param->block > b->param->block &&
+           strcmp(a->folder, b->folder) == 0 &&
+           strcmp(tail_of(a->param), tail_of(b->param)) == 0;
+}
+
+void state_list(struct ckpt_list *list, struct vit *vit, const struct optim *optim)
+{
+    const int64_t L = vit_layout(vit)->blocks;
+    struct kept *kept;
+    const int count = keep_all(&kept, vit, optim);
+
+    *list        = (struct ckpt_list){ 0 };
+    list->tensor = mem_new((size_t)count, sizeof *list->tensor);
+    list->piece  = mem_new((size_t)count * LAYOUT_PIECES, sizeof *list->piece);
+    for (int i = 0; i < count; i++) {
+        const bool is_block = kept[i].param->block == 0;
+
+        if (kept[i].param->block > 0)
+            continue;
+        add(list, &kept[i], L);
+        for (int k = i + 1; is_block && k < count; k++) {
+            if (is_beside(&kept[k], &kept[i]))
+                add(list, &kept[k], L);
+        }
+    }
+    mem_free(kept);
+}
+
+void state_free(struct ckpt_list *list)
+{
+    mem_free(list->tensor);
+    mem_free(list->piece);
+    *list = (struct ckpt_list){ 0 };
+}
+
+int state_load(struct vit *vit, const struct optim *optim, const char *path)
+{
+    struct ckpt_list list;
+    int rc;
+
+    state_list(&list, vit, optim);
+    rc = ckpt_load(&list, vit_mesh(vit), vit_dev(vit), path);
+    state_free(&list);
+    if (rc == 0)
+        vit_changed(vit);
+    return rc;
+}

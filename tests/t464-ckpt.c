@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,4 */
+/* Checkpoints: what one mesh saves any other loads, bit for bit; the file holds whole
+ * tensors with the same digests from every mesh; saves that fail leave what was there.
+ */
+#include "config.h"
+
+#include "ckpt/ckpt.h"
+
+#include "ckpt/digest.h"
+#include "ckpt/file.h"
+#include "ckpt/folder.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/ranks.h"
+#include "tests/tensors.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { SCALE = 3 };
+
+static int rank, size;
+static struct dev *dev;
+static char base[64]; /* a folder of this test */
+
+static struct mesh *open_mesh(MPI_Comm comm, int D, int M)
+{
+    struct mesh *mesh;
+
+    if (mesh_open(&mesh, comm, D, M) != 0)
+        die("no mesh");
+    return mesh;
+}
+
+static char *folder(const char *name)
+{
+    static char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", base, name);
+    return path;
+}
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* Save what 'seed' says as step 'step', while the tensors change. */
+static int save(struct ckpt *c, struct tensors *t, int64_t seed, int64_t step)
+{
+    struct ckpt_meta meta = { .step = step, .examples = 10 * step, .position = 7 };
+
+    tensors_fill(t, seed);
+    TRY(ckpt_start(c, &meta));
+    tensors_spoil(t);
+    return ckpt_finish(c);
+}
+
+/* ---- from mesh to mesh ------------------------------------------------------------- */
+
+/* True if the first D * M ranks load 'path' as they should. */
+static bool loads(const char *path, int D, int M, enum tensors_way way, int64_t seed)
+{
+    const bool is_in = rank < D * M;
+    bool is_right    = true;
+    MPI_Comm comm;
+
+    MPI_Comm_split(MPI_COMM_WORLD, is_in, rank, &comm);
+    if (is_in) {
+        struct mesh *mesh = open_mesh(comm, D, M);
+        struct tensors t;
+
+        tensors_open(&t, mesh, dev, way, SCALE);
+        tensors_spoil(&t);
+        is_right =
+            ckpt_load(&t.list, mesh, dev, path) == 0 && tensors_wrong(&t, seed) == 0;
+        tensors_close(&t);
+        mesh_close(&mesh);
+    }
+    MPI_Comm_free(&comm);
+    return is_right;
+}
+
+/* The whole dataset as HDF5 reads it, and at its offset, is what it should be. */
+static bool is_dataset_right(const struct ckpt_file *f, const struct entry *e,
+                             const struct h5 *h5, int fd, int64_t seed)
+{
+    float *read     = mem_new((size_t)e->elements, sizeof *read);
+    float *at       = mem_new((size_t)e->elements, sizeof *at);
+    uint64_t digest = 0;
+    bool is_right;
+    const int64_t start[H5_DIMS_MOST] = { 0 };
+
+    is_right = h5_read(read, H5_TYPE_F32, h5, e->name, start, e->size) == 0 &&
+               file_read(at, fd, f, e, 0, e->elements) == 0;
+    for (int64_t i = 0; is_right && i < e->elements; i++) {
+        const float value = tensors_value(e->name, seed, i);
+
+        is_right = memcmp(&value, &at[i], sizeof value) == 0 &&
+                   memcmp(&value, &read[i], sizeof value) == 0;
+        digest += digest_of(&value, 1, i);
+    }
+    mem_free(read);
+    mem_free(at);
+    return is_right && digest == e->digest;
+}
+
+static bool is_file_right(const char *path, int64_t seed)
+{
+    struct ckpt_file *f = NULL;
+    struct h5 *h5       = NULL;
+    bool is_right       = true;
+    int fd;
+
+    if (rank != 0)
+        return true;
+    if (file_open(&f, path) != 0 || h5_open(&h5, MPI_COMM_NULL, path) != 0)
+        return false;
+    fd = open(path, O_RDONLY);
+    for (int i = 0; i < f->entries; i++)
+        is_right = is_right && is_dataset_right(f, &f->entry[i], h5, fd, seed);
+    is_right = is_right && f->entries == 10 && f->meta.step == 8;
+    close(fd);
+    h5_close(&h5);
+    file_close(&f);
+    return is_right;
+}
+
+static void test_mesh(int D, int M, enum tensors_way way)
+{
+    const char *how    = way == TENSORS_CUT ? "cut" : "whole";
+    struct mesh *mesh  = open_mesh(MPI_COMM_WORLD, D, M);
+    const int64_t seed = 11;
+    struct tensors t;
+    struct ckpt *c;
+    char path[CKPT_PATH];
+
+    tensors_open(&t, mesh, dev, way, SCALE);
+    ok(ckpt_open(&c, mesh, dev, &t.list, folder("meshes"), 0) == 0 &&
+           save(c, &t, seed, 8) == 0,
+       "%dx%d, %s: tensors are saved while they change", D, M, how);
+    snprintf(path, sizeof path, "%s", ckpt_path(c));
+    ok(strstr(path, "/ckpt-00000008.h5") != NULL && ckpt_cost(c).bytes > 0 &&
+           ckpt_cost(c).total_s >= ckpt_cost(c).blocked_s,
+       "%dx%d, %s: the file has its name and its cost", D, M, how);
+    ckpt_close(&c);
+    tensors_close(&t);
+    mesh_close(&mesh);
+
+    ok(is_file_right(path, seed),
+       "%dx%d, %s: HDF5 and plain reads find whole tensors with their digests", D, M,
+       how);
+    ok(loads(path, 1, 1, TENSORS_WHOLE, seed), "1x1 loads them");
+    if (size >= 2)
+        ok(loads(path, 1, 2, TENSORS_CUT, seed) &&
+               loads(path, 2, 1, TENSORS_WHOLE, seed),
+           "1x2 and 2x1 do");
+    if (size >= 4)
+        ok(loads(path, 1, 3, TENSORS_WHOLE, seed) &&
+               loads(path, 3, 1, TENSORS_CUT, seed) &&
+               loads(path, 4, 1, TENSORS_CUT, seed) &&
+               loads(path, 2, 2, TENSORS_WHOLE, seed) &&
+               loads(path, 2, 2, TENSORS_CUT, seed),
+           "1x3, 3x1, 4x1 and 2x2 do, sharded or not");
+}
+
+/* ---- what is said about itself ----------------------------------------------------- */
+
+static void test_meta(struct mesh *mesh, struct tensors *t)
+{
+    struct ckpt_meta meta = { .step     = 1000000000000,
+                              .examples = 8000000000000,
+                              .position = -3,
+                              .options  = json_pack("{s:{s:f,s:s}}", "lr", "value", 0.1,
+                                                    "source", "default"),
+                              .tuned    = json_pack("{s:i}", "panels", 4) };
+    struct ckpt_meta read = { 0 };
+    struct ckpt *c;
+
+    tensors_fill(t, 1);
+    ok(ckpt_open(&c, mesh, dev, &t->list, folder("meta"), 1) == 0 && !ckpt_is_busy(c) &&
+           !ckpt_is_written(c) && ckpt_finish(c) == 0,
+       "nothing is under way at first");
+    ok(ckpt_start(c, &meta) == 0 && ckpt_is_busy(c), "a save is under way");
+    while (!ckpt_is_written(c))
+        usleep(1000);
+    ok(ckpt_is_busy(c) && ckpt_finish(c) == 0 && !ckpt_is_busy(c) &&
+           !ckpt_is_written(c),
+       "until it is written, and finished");
+    ok(ckpt_meta(&read, ckpt_path(c), MPI_COMM_WORLD) == 0 && read.step == meta.step &&
+           read.examples == meta.examples && read.position == meta.position &&
+           json_equal(read.options, meta.options) &&
+           json_equal(read.tuned, meta.tuned) && read.version[0] != '\0',
+       "all ranks read what the file says about itself");
+    meta_free(&read);
+    meta_free(&meta);
+    ckpt_close(&c);
+}
+
+/* ---- which there are --------------------------------------------------------------- */
+
+static bool is_newest(const char *dir, const char *name)
+{
+    char path[CKPT_PATH] = "?";
+    const int rc         = ckpt_newest(path, dir, MPI_COMM_WORLD);
+    const char *found    = strrchr(path, '/');
+
+    return rc == 0 && (name == NULL ? path[0] == '\0'
+                                    : found != NULL && strcmp(found + 1, name) == 0);
+}
+
+static void test_keep(struct mesh *mesh, struct tensors *t)
+{
+    char dir[128], path[CKPT_PATH];
+    bool are_saved = true;
+    struct ckpt *c;
+
+    snprintf(dir, sizeof dir, "%s", folder("some/where/keep"));
+    ok(is_newest(dir, NULL), "a folder that is not there has no checkpoint");
+    ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2) == 0, "folders are made");
+    ok(is_newest(dir, NULL), "an empty one has none");
+    for (int64_t step = 9; step <= 12; step++)
+        are_saved = are_saved && save(c, t, step, step) == 0;
+    ok(are_saved && is_newest(dir, "ckpt-00000012.h5"), "the newest one is found");
+    folder_path(path, dir, 11);
+    ok(is_there(path) && loads(path, 1, 1, TENSORS_WHOLE, 11), "and the one before");
+    folder_path(path, dir, 10);
+    ok(!is_there(path), "those before are gone");
+    folder_path(path, dir, 5);
+    ok(save(c, t, 5, 5) == 0 && is_there(path),
+       "what was just written stays, however old its step");
+    ckpt_close(&c);
+
+    folder_path(path, dir, 12);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0 && truncate(path, 3000) != 0)
+        die("no file to cut");
+    MPI_Barrier(MPI_COMM_WORLD);
+    ok(is_newest(dir, "ckpt-00000011.h5"), "a file that is cut off is left out");
+    snprintf(path, sizeof path, "%s/ckpt-00000020.h5.part", dir);
+    if (rank == 0)
+        close(creat(path, 0666));
+    MPI_Barrier(MPI_COMM_WORLD);
+    ok(is_newest(dir, "ckpt-00000011.h5"), "so is what was never finished");
+    MPI_Barrier(MPI_COMM_WORLD);
+    ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2) == 0 && !is_there(path),
+       "and is removed by the next run");
+    ckpt_close(&c);
+}
+
+/* ---- what goes wrong --------------------------------------------------------------- */
+
+/* No trace of step 'step' in 'dir', and the save before is still the newest. */
+static bool is_untouched(const char *dir, int64_t step)
+{
+    char path[CKPT_PATH], making[CKPT_PATH + 8];
+
+    MPI_Barrier(MPI_COMM_WORLD);
+    folder_path(path, dir, step);
+    snprintf(making, sizeof making, "%s.part", path);
+    return !is_there(path) && !is_there(making) && is_newest(dir, "ckpt-00000001.h5") &&
+           loads(folder("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1);
+}
+
+static void limit_files(rlim_t bytes)
+{
+    const struct rlimit limit = { bytes, RLIM_INFINITY };
+
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+static void test_failures(struct mesh *mesh, struct tensors *t)
+{
+    struct ckpt_meta meta = { .step = 3 };
+    struct ckpt_tensor *huge;
+    char dir[128];
+    struct ckpt *c;
+
+    snprintf(dir, sizeof dir, "%s", folder("bad"));
+    if (ckpt_open(&c, mesh, dev, &t->list, dir, 1) != 0 || save(c, t, 1, 1) != 0)
+        die("no first checkpoint");
+
+    if (rank == size - 1)
+        limit_files(4096);
+    ok(save(c, t, 2, 2) == ERR_IO, "a disk that is full for one rank fails the save");
+    limit_files(RLIM_INFINITY);
+    ok(!ckpt_is_busy(c) && is_untouched(dir, 2), "and leaves the one before");
+    ok(save(c, t, 4, 4) == 0 && save(c, t, 1, 1) == 0 &&
+           loads(folder("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
+       "the next one succeeds");
+    if (rank == 0)
+        unlink(folder("bad/ckpt-00000004.h5"));
+
+    tensors_fill(t, 3);
+    ok(ckpt_start(c, &meta) == 0, "a save is started");
+    ckpt_close(&c);
+    ok(is_untouched(dir, 3), "and dropped with its owner");
+
+    huge = &t->list.tensor[0];
+    huge->dim[0] += (int64_t)1 << 50;
+    if (ckpt_open(&c, mesh, dev, &t->list, dir, 1) != 0)
+        die("no second opening");
+    ok(ckpt_start(c, &meta) == ERR_IO && !ckpt_is_busy(c), "room is asked for before");
+    ok(is_untouched(dir, 3), "and nothing is written where there is none");
+    ckpt_close(&c);
+    huge->dim[0] -= (int64_t)1 << 50;
+    ok(ckpt_open(&c, mesh, dev, &t->list, folder("bad/ckpt-00000001.h5"), 1) == ERR_IO,
+       "a file is no folder");
+}
+
+static void test_refusals(struct mesh *mesh, struct tensors *t)
+{
+    char path[128];
+    struct tensors other;
+    struct ckpt_meta meta;
+    int fd;
+
+    snprintf(path, sizeof path, "%s", folder("bad/ckpt-00000001.h5"));
+    tensors_open(&other, mesh, dev, TENSORS_WHOLE, SCALE + 1);
+    ok(ckpt_load(&other.list, mesh, dev, path) == ERR_DATA,
+       "tensors of another shape are refused");
+    tensors_close(&other);
+    strcpy(t->list.tensor[0].dataset, "params/none");
+    ok(ckpt_load(&t->list, mesh, dev, path) == ERR_DATA,
+       "a tensor that is not in the file is missed");
+    strcpy(t->list.tensor[0].dataset, "params/a/matrix");
+    ok(ckpt_load(&t->list, mesh, dev, folder("none.h5")) == ERR_DATA,
+       "a file that is not there is refused");
+    ok(ckpt_meta(&meta, base, MPI_COMM_WORLD) == ERR_DATA, "so is a folder");
+
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0) {
+        struct ckpt_file *f = NULL;
+        const char byte     = 99;
+
+        if (file_open(&f, path) != 0)
+            die("no file to damage");
+        fd = open(path, O_WRONLY);
+        if (pwrite(fd, &byte, 1, (off_t)file_find(f, "params/b/out")->offset + 5) != 1)
+            die("no damage");
+        close(fd);
+        file_close(&f);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    ok(ckpt_load(&t->list, mesh, dev, path) == ERR_DATA,
+       "one byte that is not as it was written is seen");
+}
+
+/* ---- all --------------------------------------------------------------------------- */
+
+int main(int argc, char **argv)
+{
+    struct mesh *mesh;
+    struct tensors t;
+    char command[128];
+
+    size = ranks_open(&argc, &argv, "t464-ckpt");
+    rank = log_rank();
+    strcpy(base, "/tmp/vitbench-ckpt-XXXXXX");
+    if (rank == 0 && mkdtemp(base) == NULL)
+        die("no folder");
+    MPI_Bcast(base, sizeof base, MPI_CHAR, 0, MPI_COMM_WORLD);
+    if (dev_open(&dev, "cpu:ref", DTYPE_F32, 1) != 0)
+        die("no device");
+
+    for (int M = 1; M <= size; M *= 2) {
+        test_mesh(size / M, M, TENSORS_WHOLE);
+        test_mesh(size / M, M, TENSORS_CUT);
+    }
+    mesh = open_mesh(MPI_COMM_WORLD, size > 2 ? 2 : 1, size > 2 ? size / 2 : size);
+    tensors_open(&t, mesh, dev, TENSORS_CUT, SCALE);
+    test_meta(mesh, &t);
+    test_keep(mesh, &t);
+    test_failures(mesh, &t);
+    test_refusals(mesh, &t);
+    tensors_close(&t);
+    mesh_close(&mesh);
+    dev_close(&dev);
+
+    MPI_Barrier(MPI_COMM_WORLD);
+    snprintf(command, sizeof command, "rm -r %s", base);
+    if (rank == 0 && system(command) != 0)
+        tap_note("%s is left over", base);
+    return ranks_done();
+}
