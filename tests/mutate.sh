@@ -107,7 +107,7 @@ mutant 'the last rows of a tile left out' src/dev/cpu_tile_real.h \
 mutant 'GELU coefficient' src/dev/cpu_gelu.h 's/GELU_B 0.044715/GELU_B 0.044/' \
     t400-gradients t210-dev-ops
 mutant 'AdamW without bias correction of mu' src/dev/cpu_ref_real.h \
-    's|mu / debias1 /|mu /|' t430-adamw t230-dev-adamw
+    's|mu / debias1 /|mu /|' t430-update t230-dev-adamw
 mutant 'wrong owner of a gathered slice' mesh/ring.c \
     's/(r->mesh->m - r->turn + r->mesh->M)/(r->mesh->m + r->turn)/' t350-cmm
 mutant 'wrong owner of a scattered slice' mesh/ring.c \
@@ -122,9 +122,17 @@ mutant 'reduce-scatter leaves out its own slice' mesh/coll.c \
     's/for (int j = 0; j < x.ranks; j++) {/for (int j = 1; j < x.ranks; j++) {/' \
     t320-coll
 mutant 'clip at twice the norm' src/optim/optim.c \
-    's|with->clip / norm|2 * with->clip / norm|' t430-adamw
+    's|with->clip / norm|2 * with->clip / norm|' t430-update
 mutant 'weight decay of the head as of any kernel' src/optim/optim.c \
-    's/(p->is_head ? o->head_decay : 1)/1/' t430-adamw
+    's/(p->is_head ? o->head_decay : 1)/1/' t430-update
+mutant 'Adafactor without the mean of its rows' src/dev/cpu_ref_update.h \
+    's|sqrt(mean / at(a->v_row, 0)\[i\])|sqrt(1 / at(a->v_row, 0)[i])|' t435-optim
+mutant 'Adafactor: averages not summed over the model axis' src/optim/adafactor.c \
+    '/^    sum_over(o, AXIS_MODEL, n->own/d' t435-optim
+mutant 'Adafactor: momentum not rounded to bf16' src/optim/adafactor.c \
+    's/.is_mu_bf16 = true/.is_mu_bf16 = false/' t435-optim
+mutant 'a cool-down that begins a step late' src/optim/sched.c \
+    's/(s->steps - step)/(s->steps - step + 1)/' t440-sched
 mutant 'patch embedding counted three times' src/plan/count.c \
     's/TRAIN_NO_INPUT = 2 \* 2/TRAIN_NO_INPUT = 2 * 3/' t120-count
 mutant 'a message too few in the plan' src/plan/traffic.c \

@@ -40,7 +40,7 @@ static struct grid tensor(struct oracle *o, const char *prefix, const char *name
 
     snprintf(full, sizeof full, "%s%s", prefix, name);
     for (int i = 0; i < o->params.count; i++) {
-        const struct oracle_tensor *it = &o->tensor[i];
+        const struct updated *it = &o->tensor[i];
 
         if (strcmp(it->param->name, full) != 0)
             continue;
@@ -48,7 +48,7 @@ static struct grid tensor(struct oracle *o, const char *prefix, const char *name
         const struct grid g = grid(o, (int)it->size / cols, cols);
 
         for (int k = 0; k < g.rows * g.cols; k++)
-            g.at[k] = it->first + k;
+            g.at[k] = o->first[i] + k;
         return g;
     }
     return (struct grid){ 0 };
@@ -316,7 +316,7 @@ double oracle_gradients(struct oracle *o, int B, const double *images,
 
     tape_clear(t);
     for (int i = 0; i < o->params.count; i++) {
-        o->tensor[i].first = t->count;
+        o->first[i] = t->count;
         for (int64_t k = 0; k < o->tensor[i].size; k++)
             tape_constant(t, o->tensor[i].value[k]);
     }
@@ -335,7 +335,7 @@ double oracle_gradients(struct oracle *o, int B, const double *images,
     tape_run_back(t, loss);
     for (int i = 0; i < o->params.count; i++) {
         for (int64_t k = 0; k < o->tensor[i].size; k++)
-            o->tensor[i].grad[k] = t->node[o->tensor[i].first + k].grad;
+            o->tensor[i].grad[k] = t->node[o->first[i] + k].grad;
     }
     while (o->blocks > 0)
         free(o->block[--o->blocks]);
@@ -355,32 +355,16 @@ double oracle_norm(const struct oracle *o)
     return sqrt(sum);
 }
 
-void oracle_adamw(struct oracle *o, double step, double decay, double head_decay,
-                  double clip)
+void oracle_update(struct oracle *o, enum optimizer method, double step, double decay,
+                   double head_decay, double clip)
 {
-    const double b1 = 0.9, b2 = 0.999, norm = oracle_norm(o);
-    const double factor = norm > clip ? clip / norm : 1;
+    const double norm        = oracle_norm(o);
+    const struct update with = {
+        method, step, decay, head_decay, norm > clip ? clip / norm : 1, ++o->t
+    };
 
-    o->t++;
-    for (int i = 0; i < o->params.count; i++) {
-        struct oracle_tensor *it = &o->tensor[i];
-        const char *end          = strrchr(it->param->name, '/');
-        const bool is_kernel     = end != NULL && strcmp(end, "/kernel") == 0;
-        const bool is_head       = strcmp(it->param->name, "head/kernel") == 0;
-        const double pull        = is_head ? decay * head_decay : is_kernel ? decay : 0;
-
-        for (int64_t k = 0; k < it->size; k++) {
-            const double g = factor * it->grad[k];
-
-            it->mu[k] += (1 - b1) * (g - it->mu[k]);
-            it->nu[k] += (1 - b2) * (g * g - it->nu[k]);
-
-            const double mean = it->mu[k] / (1 - pow(b1, (double)o->t));
-            const double size = sqrt(it->nu[k] / (1 - pow(b2, (double)o->t)));
-
-            it->value[k] -= step * (mean / (size + 1e-8) + pull * it->value[k]);
-        }
-    }
+    for (int i = 0; i < o->params.count; i++)
+        update_tensor(&o->tensor[i], &with);
 }
 
 /* ---- open and close ---------------------------------------------------------------- */
@@ -392,27 +376,19 @@ struct oracle *oracle_open(const struct spec *s, enum head_init head, uint64_t s
     o->spec = *s;
     params_make(&o->params, s, head);
     o->tensor = tape_claim(calloc((size_t)o->params.count, sizeof *o->tensor));
+    o->first  = tape_claim(calloc((size_t)o->params.count, sizeof *o->first));
     tape_open(&o->tape);
-    for (int i = 0; i < o->params.count; i++) {
-        struct oracle_tensor *it = &o->tensor[i];
-
-        it->param = &o->params.param[i];
-        it->size  = param_size(it->param);
-        it->value = tape_claim(calloc((size_t)it->size * 4, sizeof(double)));
-        it->grad  = it->value + it->size;
-        it->mu    = it->grad + it->size;
-        it->nu    = it->mu + it->size;
-        for (int64_t k = 0; k < it->size; k++)
-            it->value[k] = param_init(it->param, seed, k);
-    }
+    for (int i = 0; i < o->params.count; i++)
+        update_open(&o->tensor[i], &o->params.param[i], seed);
     return o;
 }
 
 void oracle_close(struct oracle *o)
 {
     for (int i = 0; i < o->params.count; i++)
-        free(o->tensor[i].value);
+        update_close(&o->tensor[i]);
     free(o->tensor);
+    free(o->first);
     params_free(&o->params);
     tape_close(&o->tape);
     free(o->block);

@@ -9,19 +9,13 @@
 
 #include "src/plan/param.h"
 #include "tests/tape.h"
-
-/* A whole tensor in its logical order. */
-struct oracle_tensor {
-    const struct param *param;
-    int64_t size;
-    double *value, *grad, *mu, *nu;
-    int first; /* place of its first number on the tape */
-};
+#include "tests/update.h"
 
 struct oracle {
     struct spec spec;
     struct params params;
-    struct oracle_tensor *tensor; /* params.count */
+    struct updated *tensor; /* params.count */
+    int *first;             /* the place of each tensor's first number on the tape */
     struct tape tape;
     int **block; /* memory of a pass, 'blocks' pieces */
     int blocks;
@@ -39,9 +33,9 @@ void oracle_close(struct oracle *o);
 double oracle_gradients(struct oracle *o, int B, const double *images,
                         const double *targets);
 
-/* The norm of all gradients, and one step of AdamW with decoupled decay. */
+/* The norm of all gradients, and one step of 'method' with decoupled decay. */
 double oracle_norm(const struct oracle *o);
-void oracle_adamw(struct oracle *o, double step, double decay, double head_decay,
-                  double clip);
+void oracle_update(struct oracle *o, enum optimizer method, double step, double decay,
+                   double head_decay, double clip);
 
 #endif

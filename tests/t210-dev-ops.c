@@ -388,10 +388,16 @@ static void adamw(struct twins *two)
         for (int64_t r = 0; r < n; r++)
             for (int64_t c = 0; c < m; c++)
                 twin_set(nu[i], r, c, fabs(twin_ref(nu[i], r, c)) + 0.01);
-        ref[i] = (struct dev_segment){ param[i].ref, grad[i].ref, mu[i].ref, nu[i].ref,
-                                       decay };
-        got[i] = (struct dev_segment){ param[i].got, grad[i].got, mu[i].got, nu[i].got,
-                                       decay };
+        ref[i] = (struct dev_segment){ .param = param[i].ref,
+                                       .grad  = grad[i].ref,
+                                       .mu    = mu[i].ref,
+                                       .nu    = nu[i].ref,
+                                       .decay = decay };
+        got[i] = (struct dev_segment){ .param = param[i].got,
+                                       .grad  = grad[i].got,
+                                       .mu    = mu[i].got,
+                                       .nu    = nu[i].got,
+                                       .decay = decay };
     }
     for (int64_t t = 1; t <= 3; t++) {
         const struct adamw a = { 0.01, 0.9, 0.999, 1e-8, 0.5, 0.7, t };

@@ -12,6 +12,8 @@
 #include "tests/tap.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { MOST = 300 };
 
@@ -76,6 +78,43 @@ static void exponential(const struct kernels_f32 *k, const char *name)
     k->softmax(x, part, 3);
     ok(x[0] == 1.0f && isnan(x[1]) && isnan(part[1]) && x[2] < 1e-36f,
        "%s: NaN passes, what is far below is nothing", name);
+}
+
+/* The loops of SGD and Adafactor, with every pair of steps. */
+static double run_updates(const struct kernels_f32 *f, const struct kernels_f64 *d,
+                          const struct both *a, const struct both *b,
+                          const struct both *c, int n)
+{
+    const struct sgd sgd        = { 0.1, 0.9, 0.5, 0.7 };
+    const struct adafactor with = { 0.1, 0.9, 0.99, 1e-30, 0.5, 0.7 };
+    uint16_t mu_f[MOST] = { 0 }, mu_d[MOST] = { 0 };
+    struct both x = *a, y = *b, z = *c;
+    double worst = 0.0;
+
+    f->sgd(x.f, y.f, c->f, n, &sgd, 0.01);
+    d->sgd(x.d, y.d, c->d, n, &sgd, 0.01);
+    worst = fmax(worst, fmax(distance(&x, n), distance(&y, n)) / 16.0);
+    for (int steps = 1; steps < 4; steps++) {
+        const int row = steps & 1, col = steps >> 1;
+
+        y = z = *c;
+        f->factor_sums(y.f, row, z.f, col, b->f, 0.5f, n);
+        d->factor_sums(y.d, row, z.d, col, b->d, 0.5, n);
+        worst = fmax(worst, distance(&y, n) / (8.0 * n + 8.0));
+        worst = fmax(worst, distance(&z, n) / (8.0 * n + 8.0));
+        x     = *a;
+        f->adafactor(x.f, mu_f, NULL, c->f, row, b->f, col, a->f, n, &with, 0.01);
+        d->adafactor(x.d, mu_d, NULL, c->d, row, b->d, col, a->d, n, &with, 0.01);
+        worst = fmax(worst, distance(&x, n) / 64.0);
+        for (int i = 0; i < n; i++) /* at most its neighbour in bf16 */
+            worst = fmax(worst, abs((int)mu_f[i] - (int)mu_d[i]) > 1 ? 1e9 : 0.0);
+        memcpy(mu_f, mu_d, sizeof mu_f);
+    }
+    x = *a;
+    z = *c;
+    f->adafactor(x.f, mu_f, z.f, NULL, 0, NULL, 0, b->f, n, &with, 0.01);
+    d->adafactor(x.d, mu_d, z.d, NULL, 0, NULL, 0, b->d, n, &with, 0.01);
+    return fmax(worst, fmax(distance(&x, n), distance(&z, n)) / 64.0);
 }
 
 /* Everything of one length; 'n' roundings for what sums. */
@@ -157,7 +196,7 @@ static double run(const struct kernels_f32 *f, const struct kernels_f64 *d, int 
     d->adamw(x.d, y.d, z.d, b.d, n, &step);
     worst = fmax(worst, distance(&x, n) / 64.0);
     worst = fmax(worst, fmax(distance(&y, n), distance(&z, n)) / 64.0);
-    return worst;
+    return fmax(worst, run_updates(f, d, &a, &b, &c, n));
 }
 
 /* Products and transposes of small integers, exact in both formats. */

@@ -62,10 +62,11 @@ static void one_device(const char *name, enum dtype dtype, double tolerance)
         dev_alloc(&b, dev, 4 * SIZE * sizeof(double)) != 0)
         die("%s", err_sentence());
     s = dev_stream(dev, LANE_COMPUTE);
-    g = (struct dev_segment){ mat_at(&b, dtype, 0, 1, SIZE),
-                              mat_at(&b, dtype, SIZE, 1, SIZE),
-                              mat_at(&b, dtype, 2 * SIZE, 1, SIZE),
-                              mat_at(&b, dtype, 3 * SIZE, 1, SIZE), decay };
+    g = (struct dev_segment){ .param = mat_at(&b, dtype, 0, 1, SIZE),
+                              .grad  = mat_at(&b, dtype, SIZE, 1, SIZE),
+                              .mu    = mat_at(&b, dtype, 2 * SIZE, 1, SIZE),
+                              .nu    = mat_at(&b, dtype, 3 * SIZE, 1, SIZE),
+                              .decay = decay };
     for (int i = 0; i < SIZE; i++)
         dtype_store(dtype, mat_ptr(g.param), i, gradient(0, i));
     dev_fill(s, g.mu, 0.0);

@@ -76,7 +76,12 @@ static void check_learning(struct model_options o)
 
 static void check_traffic(struct model_options o, const char *what)
 {
-    const struct traffic_job job = { o.B, o.D, o.M, o.dtype, o.form };
+    const struct traffic_job job = { .B         = o.B,
+                                     .D         = o.D,
+                                     .M         = o.M,
+                                     .dtype     = o.dtype,
+                                     .form      = o.form,
+                                     .optimizer = o.optim.method };
     struct traffic_count plan[TRAFFIC_KINDS];
     struct step_result r;
     struct model m;
@@ -114,7 +119,12 @@ static void check_traffic(struct model_options o, const char *what)
 static void check_memory(struct model_options o)
 {
     const int64_t small          = 64 << 10;
-    const struct traffic_job job = { 8, o.D, o.M, o.dtype, o.form };
+    const struct traffic_job job = { .B         = 8,
+                                     .D         = o.D,
+                                     .M         = o.M,
+                                     .dtype     = o.dtype,
+                                     .form      = o.form,
+                                     .optimizer = o.optim.method };
     struct predict_memory plan;
     struct model m;
     int64_t taken;
@@ -271,6 +281,9 @@ int main(int argc, char **argv)
         o.dtype = DTYPE_F32;
         check_learning(o);
         check_traffic(o, "the same in f32");
+        o.optim.method = OPTIMIZER_ADAFACTOR;
+        check_learning(o);
+        check_traffic(o, "with Adafactor");
         o      = model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX);
         o.form = CMM_RING;
         o.M    = M;

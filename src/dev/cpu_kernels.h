@@ -10,7 +10,7 @@
 #define DEV_CPU_KERNELS_H
 
 #include "src/dev/cpu_info.h"
-#include "src/plan/spec.h"
+#include "src/dev/dev.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -114,6 +114,24 @@ static inline double root_f64(double x)
     return sqrt(x);
 }
 
+/* As dtype_from_bf16() and dtype_to_bf16(), but for what is not a number. */
+static inline float from_bf16(uint16_t x)
+{
+    const uint32_t bits = (uint32_t)x << 16;
+    float value;
+
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint16_t to_bf16(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
 #define FORMAT f64
 #include "src/dev/cpu_kernels_real.h"
 #undef FORMAT

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define KERNELS        kernels_base
 #define TILE_WIDTH_f32 4

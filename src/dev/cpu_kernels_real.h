@@ -308,6 +308,8 @@ static void OF(adamw)(REAL *restrict param, REAL *restrict mu, REAL *restrict nu
     }
 }
 
+#include "src/dev/cpu_kernels_update.h"
+
 const struct OF(kernels) OF(KERNELS) = {
     .fill           = OF(fill),
     .add            = OF(add),
@@ -328,6 +330,9 @@ const struct OF(kernels) OF(KERNELS) = {
     .widen          = OF(widen),
     .narrow         = OF(narrow),
     .adamw          = OF(adamw),
+    .sgd            = OF(sgd),
+    .factor_sums    = OF(factor_sums),
+    .adafactor      = OF(adafactor),
 };
 
 #undef SIMD

@@ -354,6 +354,8 @@ static void ops_adamw(struct dev_stream *s, const struct dev_segment *segment,
     }
 }
 
+#include "src/dev/cpu_ops_update.h"
+
 static void ops_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                             int count)
 {
@@ -401,5 +403,8 @@ const struct dev_ops OF(cpu_ops) = {
     .sigmoid_loss          = ops_sigmoid_loss,
     .softmax_loss          = ops_softmax_loss,
     .adamw                 = ops_adamw,
+    .sgd                   = ops_sgd,
+    .factor_sums           = ops_factor_sums,
+    .adafactor             = ops_adafactor,
     .sum_squares           = ops_sum_squares,
 };

@@ -394,6 +394,8 @@ static void ref_sum_squares(struct dev_stream *s, struct mat sum, const struct m
     *(double *)mat_ptr(sum) = all;
 }
 
+#include "src/dev/cpu_ref_update.h"
+
 const struct dev_ops OF(cpu_ref) = {
     .gemm                  = ref_gemm,
     .gemm_t                = ref_gemm_t,
@@ -418,5 +420,10 @@ const struct dev_ops OF(cpu_ref) = {
     .softmax_sum           = ref_softmax_sum,
     .softmax_loss          = ref_softmax_loss,
     .adamw                 = ref_adamw,
+    .sgd                   = ref_sgd,
+    .factor_sums           = ref_factor_sums,
+    .factor_rows           = ref_factor_rows,
+    .factor_scales         = ref_factor_scales,
+    .adafactor             = ref_adafactor,
     .sum_squares           = ref_sum_squares,
 };

@@ -27,7 +27,8 @@
     X(attn_kept) X(attn) X(attn_backward)                                                \
     X(patches) X(add_table) X(sum_tables) X(pool_rows) X(spread_rows)                    \
     X(sigmoid_loss) X(softmax_largest) X(softmax_sum) X(softmax_loss)                    \
-    X(adamw) X(sum_squares)
+    X(adamw) X(sgd) X(factor_sums) X(factor_rows) X(factor_scales) X(adafactor)          \
+    X(sum_squares)
 /* clang-format on */
 
 static void fill_empty(struct dev_ops *ops, const struct dev_ops *from)

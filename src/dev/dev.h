@@ -275,10 +275,25 @@ void dev_max(struct dev_stream *s, struct mat y, struct mat x);
 
 /* ---- Optimizer --------------------------------------------------------------------- */
 
+/* Where Adafactor's averages of a tensor's second moments lie, as plan/factor.h has
+ * them.  The segment is a box of the tensor, its first 'fold' axes being the rows of its
+ * matrices.  Views of [1, ..] begin at the number for the segment's first element; from
+ * one index of an axis to the next the place moves by 'step', 0 along the axis that is
+ * averaged over.  Numbers have dev_acc() type.
+ */
+enum { DEV_AXES = 4 };
+struct dev_factors {
+    struct mat row, col;
+    int axes, fold;
+    int64_t extent[DEV_AXES], row_step[DEV_AXES], col_step[DEV_AXES];
+    int tensor; /* segments of one tensor share its averages: its number */
+};
+
 /* One tensor's part on this rank. */
 struct dev_segment {
-    struct mat param, grad, mu, nu;
-    double decay; /* weight decay x the tensor's multiplier */
+    struct mat param, grad, mu, nu;    /* nu: AdamW, and Adafactor without factors */
+    double decay;                      /* weight decay x the tensor's multiplier */
+    const struct dev_factors *factors; /* Adafactor; NULL: the tensor has none */
 };
 
 /* AdamW with bias correction at step 't' (1, 2, ..), gradients scaled by 'clip':
@@ -291,6 +306,52 @@ struct adamw {
 };
 void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
                const struct adamw *a);
+
+/* Stochastic gradient descent with momentum:
+ *   mu = momentum mu + clip grad;  param -= schedule lr (mu + decay param)
+ */
+struct sgd {
+    double lr, momentum, schedule, clip;
+};
+void dev_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
+             const struct sgd *a);
+
+/* Adafactor in three operations, between which averages are summed over ranks.  First,
+ * 'row' and 'col' of every segment that has them += the sums of (clip grad)^2.
+ */
+void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, int count,
+                     double clip);
+
+/* What becomes of one tensor's sums.  row is [outer, along, inner]. */
+struct dev_averages {
+    struct mat row,
+        col; /* the sums, and then the factors: dev_segment's 'row', 'col' */
+    struct mat v_row, v_col; /* running averages */
+    struct mat mean;         /* [1, outer * inner]: of v_row over 'along' */
+    double row_count, col_count, mean_count; /* numbers that each is the mean of */
+    int64_t outer, along, inner;
+};
+
+/* v_row = beta2 v_row + (1 - beta2) (row / row_count + eps), and of its part here
+ *   mean = sum over 'along' of v_row / mean_count
+ */
+void dev_factor_rows(struct dev_stream *s, const struct dev_averages *tensor, int count,
+                     double beta2, double eps);
+
+/* v_col likewise; then  row = sqrt(mean / v_row),  col = 1 / sqrt(v_col). */
+void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
+                       int count, double beta2, double eps);
+
+/* Last:  g = clip grad;  u = g row col;  without factors:
+ *   nu = b2 nu + (1 - b2) (g^2 + eps);  u = g / sqrt(nu)
+ * and  m = b1 mu + (1 - b1) u;  param -= schedule lr (m + decay param);  mu = m
+ * with mu in bf16.
+ */
+struct adafactor {
+    double lr, beta1, beta2, eps, schedule, clip;
+};
+void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
+                   const struct adafactor *a);
 
 /* sum [1, 1] of f64 = the sum of squares of all elements of the 'count' matrices. */
 void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,

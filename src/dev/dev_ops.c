@@ -350,6 +350,36 @@ void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int coun
     OPERATE(s, adamw(s, segment, count, a));
 }
 
+void dev_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
+             const struct sgd *a)
+{
+    OPERATE(s, sgd(s, segment, count, a));
+}
+
+void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, int count,
+                     double clip)
+{
+    OPERATE(s, factor_sums(s, segment, count, clip));
+}
+
+void dev_factor_rows(struct dev_stream *s, const struct dev_averages *tensor, int count,
+                     double beta2, double eps)
+{
+    OPERATE(s, factor_rows(s, tensor, count, beta2, eps));
+}
+
+void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
+                       int count, double beta2, double eps)
+{
+    OPERATE(s, factor_scales(s, tensor, count, beta2, eps));
+}
+
+void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
+                   const struct adafactor *a)
+{
+    OPERATE(s, adafactor(s, segment, count, a));
+}
+
 void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                      int count)
 {

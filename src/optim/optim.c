@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* AdamW over the items of a layout.  The moments have the parameters' places, group by
- * group; what is updated, and what counts in the norm, is listed once at open.
+/* What all methods have in common: moments in the parameters' places, group by group;
+ * what is updated, and what counts in the norm, is listed once at open.
  */
 #include "config.h"
 
-#include "src/optim/optim.h"
+#include "src/optim/method.h"
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-struct optim {
-    struct optim_options options;
-    struct shard *shard; /* borrowed */
-    struct dev_stream *stream;
-    struct buf *mu, *nu;         /* a buffer a group, dev_acc() */
-    struct buf sum;              /* [1, 1] f64 */
-    struct dev_segment *segment; /* 'segments' of them: this rank's pieces */
-    struct mat *counted;         /* gradients of the first pieces */
-    int segments, counts;
-    int64_t steps;
+#include <string.h>
+
+static const struct optim_method *const methods[OPTIMIZERS] = {
+    [OPTIMIZER_ADAMW]     = &optim_adamw,
+    [OPTIMIZER_ADAFACTOR] = &optim_adafactor,
+    [OPTIMIZER_SGD]       = &optim_sgd,
 };
 
 struct optim_options optim_defaults(void)
@@ -34,33 +30,42 @@ struct optim_options optim_defaults(void)
     };
 }
 
+const char *optim_name(enum optimizer method)
+{
+    return methods[method]->name;
+}
+
 /* ---- open and close ---------------------------------------------------------------- */
 
-static int alloc_moments(struct buf *b, const struct shard *sh, int group)
+int optim_alloc(struct buf *b, const struct optim *o, enum dtype dtype, int64_t size)
 {
-    const enum dtype acc = dev_acc(sh->dev);
-    const int64_t size   = shard_own_size(sh, group);
-
-    TRY(dev_alloc(b, sh->dev, (size_t)size * dtype_size(acc)));
-    dev_fill(dev_stream(sh->dev, LANE_COMPUTE), mat_of(b, acc, 1, size), 0);
+    TRY(dev_alloc(b, o->shard->dev, (size_t)size * dtype_size(dtype)));
+    dev_fill(o->stream, mat_of(b, dtype, 1, size), 0);
     return 0;
+}
+
+static enum dtype mu_dtype(const struct optim *o)
+{
+    return o->method->is_mu_bf16 ? DTYPE_BF16 : dev_acc(o->shard->dev);
 }
 
 static int alloc_all(struct optim *o)
 {
     for (int group = 0; group < o->shard->layout->groups; group++) {
-        TRY(alloc_moments(&o->mu[group], o->shard, group));
-        TRY(alloc_moments(&o->nu[group], o->shard, group));
+        const int64_t size = shard_own_size(o->shard, group);
+
+        TRY(optim_alloc(&o->mu[group], o, mu_dtype(o), size));
+        if (o->method->has_nu)
+            TRY(optim_alloc(&o->nu[group], o, dev_acc(o->shard->dev), size));
     }
-    return dev_alloc(&o->sum, o->shard->dev, sizeof(double));
+    TRY(dev_alloc(&o->sum, o->shard->dev, sizeof(double)));
+    return o->method->open != NULL ? o->method->open(o) : 0;
 }
 
-static struct mat moment(const struct optim *o, struct buf *of, const struct item *it,
+static struct mat moment(struct buf *of, enum dtype dtype, const struct item *it,
                          const struct piece *p)
 {
-    return (struct mat){ &of[it->group], dev_acc(o->shard->dev),
-                         p->offset,      p->rows,
-                         p->cols,        p->ld };
+    return (struct mat){ &of[it->group], dtype, p->offset, p->rows, p->cols, p->ld };
 }
 
 static double decay_of(const struct optim_options *o, const struct param *p)
@@ -68,46 +73,66 @@ static double decay_of(const struct optim_options *o, const struct param *p)
     return o->decay * p->decay * (p->is_head ? o->head_decay : 1);
 }
 
-static void list_pieces(struct optim *o, const struct item *it)
+int optim_pieces(struct piece piece[LAYOUT_PIECES], const struct optim *o, int i)
+{
+    const struct layout *l = o->shard->layout;
+
+    return layout_pieces(piece, l, &l->item[i], l->d, l->m);
+}
+
+static void list_pieces(struct optim *o, int i)
 {
     const struct shard *sh = o->shard;
-    const struct layout *l = sh->layout;
+    const struct item *it  = &sh->layout->item[i];
     struct piece piece[LAYOUT_PIECES];
-    const int pieces = layout_pieces(piece, l, it, l->d, l->m);
+    const int pieces = optim_pieces(piece, o, i);
 
-    for (int i = 0; i < pieces; i++) {
-        const struct piece *p = &piece[i];
-        const struct mat grad = shard_piece_grad(sh, it, p);
+    for (int k = 0; k < pieces; k++) {
+        const struct piece *p = &piece[k];
+        struct dev_segment *g = &o->segment[o->segments++];
 
-        o->segment[o->segments++] = (struct dev_segment){
+        *g = (struct dev_segment){
             .param = shard_piece_param(sh, it, p),
-            .grad  = grad,
-            .mu    = moment(o, o->mu, it, p),
-            .nu    = moment(o, o->nu, it, p),
+            .grad  = shard_piece_grad(sh, it, p),
+            .mu    = moment(o->mu, mu_dtype(o), it, p),
             .decay = decay_of(&o->options, it->param),
         };
+        if (o->method->has_nu)
+            g->nu = moment(o->nu, dev_acc(sh->dev), it, p);
         if (p->is_first)
-            o->counted[o->counts++] = grad;
+            o->counted[o->counts++] = g->grad;
     }
+}
+
+static int count_pieces(const struct optim *o)
+{
+    struct piece piece[LAYOUT_PIECES];
+    int count = 0;
+
+    for (int i = 0; i < o->shard->layout->params.count; i++)
+        count += optim_pieces(piece, o, i);
+    return count;
 }
 
 int optim_open(struct optim **optim, struct shard *shard,
                const struct optim_options *options)
 {
     const struct layout *l = shard->layout;
-    const size_t most      = (size_t)l->params.count * LAYOUT_PIECES;
     struct optim *o        = mem_new(1, sizeof *o);
+    size_t most;
     int rc;
 
     o->options = *options;
+    o->method  = methods[options->method];
     o->shard   = shard;
     o->stream  = dev_stream(shard->dev, LANE_COMPUTE);
+    most       = (size_t)count_pieces(o);
     o->mu      = mem_new((size_t)l->groups, sizeof *o->mu);
     o->nu      = mem_new((size_t)l->groups, sizeof *o->nu);
     o->segment = mem_new(most, sizeof *o->segment);
     o->counted = mem_new(most, sizeof *o->counted);
     for (int i = 0; i < l->params.count; i++)
-        list_pieces(o, &l->item[i]);
+        list_pieces(o, i);
 
     rc = alloc_all(o);
     if (rc != 0) {
@@ -124,6 +149,8 @@ void optim_close(struct optim **optim)
 
     if (o == NULL)
         return;
+    if (o->method->close != NULL)
+        o->method->close(o);
     for (int group = 0; group < o->shard->layout->groups; group++) {
         dev_free(&o->mu[group]);
         dev_free(&o->nu[group]);
@@ -155,31 +182,72 @@ void optim_update(struct optim *o, double norm, double schedule)
     const bool is_clipped            = with->clip > 0 && norm > with->clip;
 
     o->steps++;
-    dev_adamw(o->stream, o->segment, o->segments,
-              &(struct adamw){
-                  .lr       = with->lr,
-                  .beta1    = with->beta1,
-                  .beta2    = with->beta2,
-                  .eps      = with->eps,
-                  .schedule = schedule,
-                  .clip     = is_clipped ? with->clip / norm : 1,
-                  .t        = o->steps,
-              });
+    o->method->update(o, is_clipped ? with->clip / norm : 1, schedule);
 }
-
-/* ---- its parts --------------------------------------------------------------------- */
 
 int64_t optim_steps(const struct optim *o)
 {
     return o->steps;
 }
 
-struct mat optim_mu(const struct optim *o, const struct item *it, const struct piece *p)
+void optim_set_steps(struct optim *o, int64_t steps)
 {
-    return moment(o, o->mu, it, p);
+    o->steps = steps;
 }
 
-struct mat optim_nu(const struct optim *o, const struct item *it, const struct piece *p)
+/* ---- its state --------------------------------------------------------------------- */
+
+int optim_list_pieces(struct optim_state *list, const struct optim *o, const char *kind,
+                      bool (*is_kept)(const struct param *p), optim_view_fn view)
 {
-    return moment(o, o->nu, it, p);
+    const struct params *params = &o->shard->layout->params;
+    int count = 0, next = 0;
+
+    for (int i = 0; i < params->count; i++) {
+        const struct param *p = &params->param[i];
+        struct optim_state *s = &list[count];
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = optim_pieces(piece, o, i), first = next;
+
+        next += pieces;
+        if (is_kept != NULL && !is_kept(p))
+            continue;
+        *s = (struct optim_state){
+            .kind = kind, .param = p, .dims = p->dims, .fold = p->fold, .pieces = pieces
+        };
+        memcpy(s->dim, p->dim, sizeof s->dim);
+        for (int k = 0; k < pieces; k++) {
+            s->piece[k] = (struct optim_piece){ .at = view(&o->segment[first + k]),
+                                                .is_first = piece[k].is_first };
+            memcpy(s->piece[k].lo, piece[k].lo, sizeof piece[k].lo);
+            memcpy(s->piece[k].hi, piece[k].hi, sizeof piece[k].hi);
+        }
+        count++;
+    }
+    return count;
+}
+
+static struct mat view_mu(const struct dev_segment *g)
+{
+    return g->mu;
+}
+
+static struct mat view_nu(const struct dev_segment *g)
+{
+    return g->nu;
+}
+
+int optim_states(struct optim_state **list, const struct optim *o)
+{
+    const int most = 1 + o->method->has_nu + o->method->states;
+    struct optim_state *all =
+        mem_new((size_t)o->shard->layout->params.count * (size_t)most, sizeof *all);
+    int count = optim_list_pieces(all, o, "mu", NULL, view_mu);
+
+    if (o->method->has_nu)
+        count += optim_list_pieces(all + count, o, "nu", NULL, view_nu);
+    if (o->method->list != NULL)
+        count += o->method->list(all + count, o);
+    *list = all;
+    return count;
 }

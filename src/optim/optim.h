@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The optimizer: one update of every tensor from its gradient.  AdamW. */
+/* The optimizer: one update of every tensor from its gradient, by AdamW, Adafactor or
+ * SGD with momentum, which are rows of one table (method.h).
+ */
 #ifndef OPTIM_OPTIM_H
 #define OPTIM_OPTIM_H
 
 #include "mesh/shard.h"
 
 struct optim_options {
-    double lr, beta1, beta2, eps, decay, head_decay;
+    enum optimizer method;
+    double lr;
+    double beta1; /* of the momentum, also of SGD */
+    double beta2; /* of the second moments; of Adafactor's the most, 1 - t^-0.8 else */
+    double eps;   /* AdamW's */
+    double decay, head_decay;
     double clip; /* global norm above which gradients are scaled down; 0: never */
 };
 
@@ -16,6 +23,8 @@ struct optim_options {
 
 /* The defaults of the papers: AdamW 0.9, 0.999, 1e-8; decay 0.03; clip 1.0; lr 8e-4. */
 struct optim_options optim_defaults(void);
+
+const char *optim_name(enum optimizer method); /* "adamw", "adafactor", "sgd" */
 
 struct optim;
 
@@ -32,16 +41,36 @@ void optim_close(struct optim **o);
 double optim_norm_squared(struct optim *o);
 
 /* Update with gradients scaled by clip / norm where 'norm' is above clip; 'schedule'
- * multiplies the step.  Local.
+ * multiplies the step.  Adafactor sums averages over ranks.  Collective over the mesh;
+ * local for the others.
  */
 void optim_update(struct optim *o, double norm, double schedule);
 
-int64_t optim_steps(const struct optim *o); /* updates so far */
+int64_t optim_steps(const struct optim *o);           /* updates so far */
+void optim_set_steps(struct optim *o, int64_t steps); /* of a state that was loaded */
 
-/* The moments of a piece that this rank owns. */
-struct mat optim_mu(const struct optim *o, const struct item *it,
-                    const struct piece *p);
-struct mat optim_nu(const struct optim *o, const struct item *it,
-                    const struct piece *p);
+/* What must be saved and loaded of a tensor to go on: state of one kind, "mu", "nu",
+ * "v", "v_row" or "v_col", as a tensor [dim[0], ..] and the boxes of it that this rank
+ * holds.  The first 'fold' dimensions are the rows of 'at'.  The first pieces of all
+ * ranks tile the tensor exactly once.
+ */
+struct optim_piece {
+    int64_t lo[PARAM_DIMS], hi[PARAM_DIMS];
+    struct mat at;
+    bool is_first;
+};
+
+struct optim_state {
+    const char *kind;
+    const struct param *param; /* whose state it is; borrowed from the layout */
+    int dims, fold, pieces;
+    int64_t dim[PARAM_DIMS];
+    struct optim_piece piece[LAYOUT_PIECES];
+};
+
+/* All state, kind after kind, each in the order of the layout's items; the same on all
+ * ranks but for the pieces.  '*list' is the caller's (mem_free).  Returns how many.
+ */
+int optim_states(struct optim_state **list, const struct optim *o);
 
 #endif

@@ -8,10 +8,10 @@
 
 #include "src/base/err.h"
 #include "src/plan/act.h"
+#include "src/plan/factor.h"
 #include "src/plan/param.h"
 
-/* Moments of AdamW, each in the format that adds gradients. */
-enum { MOMENTS = 2 };
+enum { BF16_BYTES = 2 };
 
 /* ---- one rank -------------------------------------------------------------------- */
 
@@ -41,6 +41,47 @@ static void group_sums(int64_t *all, int64_t *part, const struct spec *s, int D,
     params_free(&params);
 }
 
+/* Bytes of Adafactor: momentum in bf16; averages, and room to sum them; the second
+ * moments of what is not factored; work for the all-reduce.
+ */
+static int64_t adafactor_bytes(const struct spec *s, int64_t elements, int64_t sum,
+                               int M, int m)
+{
+    struct factor_sizes n;
+    struct params params;
+    int64_t whole = 0;
+
+    params_make(&params, s, HEAD_INIT_NORMAL);
+    factor_sizes(&n, &params, M, m);
+    for (int i = 0; i < params.count; i++) {
+        struct factor f;
+
+        factor_make(&f, &params.param[i], M, m);
+        if (!f.is_factored)
+            whole += param_size_local(&params.param[i], M, m);
+    }
+    params_free(&params);
+    return elements * BF16_BYTES +
+           sum * (2 * (n.own + n.joint) + n.joint_means + n.means + whole +
+                  (M > 1 ? split_most(n.joint + n.joint_means, M) : 0));
+}
+
+/* Bytes of the optimizer's state: moments in the format that adds gradients, two of
+ * AdamW, one of SGD.
+ */
+static int64_t moment_bytes(const struct spec *s, const struct traffic_job *job,
+                            int64_t elements, int64_t sum, int m)
+{
+    switch (job->optimizer) {
+    case OPTIMIZER_ADAFACTOR:
+        return adafactor_bytes(s, elements, sum, job->M, m);
+    case OPTIMIZER_SGD:
+        return elements * sum;
+    default:
+        return elements * sum * 2;
+    }
+}
+
 void predict_memory(struct predict_memory *p, const struct spec *s,
                     const struct traffic_job *job, int d, int m)
 {
@@ -53,7 +94,7 @@ void predict_memory(struct predict_memory *p, const struct spec *s,
     /* bf16 is a copy beside the f32 masters. */
     p->params  = elements * (sum + (job->dtype == DTYPE_BF16 ? 2 : 0));
     p->grads   = (elements + part) * sum;
-    p->moments = elements * sum * MOMENTS;
+    p->moments = moment_bytes(s, job, elements, sum, m);
     act_bytes(&p->kept, &p->work, &p->batch, s, &l, job->dtype, job->form, job->M);
     p->total = p->params + p->grads + p->moments + p->kept + p->work + p->batch;
 }

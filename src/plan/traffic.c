@@ -26,6 +26,8 @@
  *                gradients                                                GRAD_SCATTER
  *   the replicated group, if it holds anything: an all-reduce of its gradients over the
  *                model axis, then one over the data axis                       REDUCE
+ *   Adafactor: an all-reduce over the model axis of the averages (and means of them)
+ *                that run along the axis which is cut over it                  REDUCE
  *   over all ranks (D M > 1): the step's verdicts, 32 bytes, one library call  REDUCE
  *
  * Activations travel in the run's format; gradients and sums in the format that adds
@@ -36,6 +38,7 @@
 #include "src/plan/traffic.h"
 
 #include "src/base/mem.h"
+#include "src/plan/factor.h"
 #include "src/plan/param.h"
 
 const char *const traffic_name[TRAFFIC_KINDS] = {
@@ -261,6 +264,16 @@ static void replicated_gradients(const struct rank *r)
     traffic_allreduce(&r->t[REDUCE], elements, size, r->job->D, r->d);
 }
 
+static int64_t joint_factors(const struct rank *r)
+{
+    struct factor_sizes n;
+
+    if (r->job->optimizer != OPTIMIZER_ADAFACTOR)
+        return 0;
+    factor_sizes(&n, r->params, r->job->M, r->m);
+    return n.joint + n.joint_means;
+}
+
 /* Make of 'r' the rank (d, m) and count its step into 't'. */
 static void count_rank(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, int d,
                        int m)
@@ -280,6 +293,7 @@ static void count_rank(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, in
     gradients(r, group_block(0), r->s->L); /* all blocks are alike */
     gradients(r, group_head(r->s), 1);
     replicated_gradients(r);
+    traffic_allreduce(&t[REDUCE], joint_factors(r), (size_t)r->sum, job->M, m);
     if (job->D > 1 || job->M > 1)
         post(&t[REDUCE], VERDICT_BYTES, 1);
 }
@@ -320,7 +334,7 @@ void traffic_of_rank(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s
  * neighbour is rank 0.  One rank of each stretch stands for all of it.
  */
 struct stretches {
-    int start[12]; /* two for each end of the axis and each of five sizes */
+    int start[14]; /* two for each end of the axis and each of six sizes */
     int count, ranks;
 };
 
@@ -367,6 +381,7 @@ void traffic_most(struct traffic_count most[TRAFFIC_KINDS], const struct spec *s
     stretches_add(&of_m, s->F);
     stretches_add(&of_m, s->K);
     stretches_add(&of_m, group_elements(&r, group_replicated(s)));
+    stretches_add(&of_m, joint_factors(&r));
 
     for (int i = 0; i < of_m.count; i++) {
         r.m = of_m.start[i];

@@ -26,11 +26,15 @@ struct traffic_count {
 /* How a collective matmul is done; CMM_AUTO is only an option's value. */
 enum cmm_form { CMM_PLAIN, CMM_RING, CMM_BIDIR, CMM_AUTO };
 
+/* What updates the parameters. */
+enum optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAFACTOR, OPTIMIZER_SGD, OPTIMIZERS };
+
 struct traffic_job {
     int64_t B;
     int D, M;
     enum dtype dtype;
     enum cmm_form form;
+    enum optimizer optimizer;
 };
 
 /* What rank (d, m) sends in one step; the maximum over all ranks (by bytes, and by

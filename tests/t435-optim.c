@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,4,6 */
+/* Optimizers on shapes whose tensors Adafactor factors in every way, on every mesh, with
+ * given gradients: parameters and all state against whole tensors in double precision;
+ * the state tiles its tensors; messages and memory are those that were planned.
+ */
+#include "config.h"
+
+#include "tests/model.h"
+#include "tests/ranks.h"
+#include "tests/update.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+#include "src/plan/predict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEPS = 3 };
+
+/* A model's memory and its optimizer, without the model. */
+struct bench {
+    struct spec spec;
+    struct mesh *mesh;
+    struct dev *dev;
+    struct layout layout;
+    struct shard *shard;
+    struct optim *optim;
+    struct optim_options options;
+    struct updated *tensor; /* of every item, whole */
+};
+
+static void bench_open(struct bench *b, struct spec_options shape,
+                       enum optimizer method, const char *device, enum dtype dtype,
+                       int D, int M)
+{
+    *b                    = (struct bench){ .options = optim_defaults() };
+    b->options.method     = method;
+    b->options.decay      = 0.3;
+    b->options.head_decay = 10;
+    b->options.clip       = 2;
+    if (spec_make(&b->spec, &shape) != 0 ||
+        mesh_open(&b->mesh, MPI_COMM_WORLD, D, M) != 0 ||
+        dev_open(&b->dev, device, dtype, 2) != 0)
+        die("%s", err_sentence());
+    layout_make(&b->layout, &b->spec, HEAD_INIT_NORMAL, D, M, b->mesh->d, b->mesh->m);
+    if (shard_open(&b->shard, b->mesh, b->dev, &b->layout, 1) != 0 ||
+        optim_open(&b->optim, b->shard, &b->options) != 0)
+        die("%s", err_sentence());
+    b->tensor = mem_new((size_t)b->layout.params.count, sizeof *b->tensor);
+    for (int i = 0; i < b->layout.params.count; i++)
+        update_open(&b->tensor[i], &b->layout.params.param[i], 1);
+}
+
+static void bench_close(struct bench *b)
+{
+    for (int i = 0; i < b->layout.params.count; i++)
+        update_close(&b->tensor[i]);
+    mem_free(b->tensor);
+    optim_close(&b->optim);
+    shard_close(&b->shard);
+    layout_free(&b->layout);
+    dev_close(&b->dev);
+    mesh_close(&b->mesh);
+}
+
+/* ---- boxes ------------------------------------------------------------------------- */
+
+/* The logical index of the element 'k' of a box, both row-major. */
+static int64_t index_in(int dims, const int64_t *dim, const int64_t *lo,
+                        const int64_t *hi, int64_t k)
+{
+    int64_t index = 0, stride = 1;
+
+    for (int i = dims - 1; i >= 0; i--) {
+        index += (lo[i] + k % (hi[i] - lo[i])) * stride;
+        k /= hi[i] - lo[i];
+        stride *= dim[i];
+    }
+    return index;
+}
+
+/* The elements of 'at' as packed doubles; the caller frees them. */
+static double *fetch(const struct bench *b, struct mat at)
+{
+    const int64_t n = mat_size(at);
+    double *to      = mem_new((size_t)n + 1, sizeof *to);
+    char *raw       = mem_new((size_t)n + 1, sizeof(double));
+
+    dev_get(dev_stream(b->dev, LANE_COMPUTE), raw, at);
+    for (int64_t i = 0; i < n; i++)
+        to[i] = dtype_load(at.dtype, raw, i);
+    mem_free(raw);
+    return to;
+}
+
+static double worst_of_box(const struct bench *b, struct mat at, int dims,
+                           const int64_t *dim, const int64_t *lo, const int64_t *hi,
+                           const double *whole)
+{
+    double *got  = fetch(b, at);
+    double worst = 0;
+
+    for (int64_t k = 0; k < mat_size(at); k++) {
+        const double want = whole[index_in(dims, dim, lo, hi, k)];
+
+        worst = model_worse(worst, fabs(got[k] - want) / fmax(fabs(want), 1e-3));
+    }
+    mem_free(got);
+    return worst;
+}
+
+/* ---- steps ------------------------------------------------------------------------- */
+
+/* Gradients of step 't', the same whoever holds them. */
+static void set_gradients(struct bench *b, int t)
+{
+    const struct layout *l = &b->layout;
+    double norm            = 0;
+
+    for (int i = 0; i < l->params.count; i++) {
+        struct updated *u = &b->tensor[i];
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+
+        for (int64_t k = 0; k < u->size; k++) {
+            u->grad[k] = 0.1 * rng_normal((uint64_t)t, u->param->stream, (uint64_t)k);
+            u->grad[k] = (float)u->grad[k];
+            norm += u->grad[k] * u->grad[k];
+        }
+        for (int j = 0; j < pieces; j++) {
+            const struct mat at = shard_piece_grad(b->shard, &l->item[i], &piece[j]);
+            char *raw           = mem_new((size_t)mat_size(at) + 1, sizeof(double));
+
+            for (int64_t k = 0; k < mat_size(at); k++)
+                dtype_store(at.dtype, raw, k,
+                            u->grad[index_in(u->param->dims, u->param->dim, piece[j].lo,
+                                             piece[j].hi, k)]);
+            dev_put(dev_stream(b->dev, LANE_COMPUTE), at, raw);
+            mem_free(raw);
+        }
+    }
+    norm = sqrt(norm);
+
+    const struct update with = { b->options.method,
+                                 0.5 * b->options.lr,
+                                 b->options.decay,
+                                 b->options.head_decay,
+                                 norm > b->options.clip ? b->options.clip / norm : 1,
+                                 t };
+
+    for (int i = 0; i < l->params.count; i++)
+        update_tensor(&b->tensor[i], &with);
+    optim_update(b->optim, norm, 0.5);
+}
+
+static double worst_parameter(const struct bench *b)
+{
+    const struct layout *l = &b->layout;
+    double worst           = 0;
+
+    for (int i = 0; i < l->params.count; i++) {
+        const struct updated *u = &b->tensor[i];
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+
+        for (int j = 0; j < pieces; j++) {
+            double *got = fetch(b, shard_piece_param(b->shard, &l->item[i], &piece[j]));
+
+            for (int64_t k = 0; k < piece[j].rows * piece[j].cols; k++)
+                worst = model_worse(
+                    worst,
+                    fabs(got[k] - u->value[index_in(u->param->dims, u->param->dim,
+                                                    piece[j].lo, piece[j].hi, k)]));
+            mem_free(got);
+        }
+    }
+    return worst / b->options.lr;
+}
+
+/* ---- state ------------------------------------------------------------------------- */
+
+/* What the state 's' must be as a whole tensor: an average is held by every element that
+ * has it, so any of them will do.
+ */
+static const double *expected(const struct bench *b, const struct optim_state *s,
+                              double **room)
+{
+    const struct param *p   = s->param;
+    const struct updated *u = NULL;
+    int64_t stride          = 1;
+    int gone                = -1;
+
+    for (int i = 0; i < b->layout.params.count; i++) {
+        if (b->tensor[i].param == p)
+            u = &b->tensor[i];
+    }
+    *room = NULL;
+    if (strcmp(s->kind, "mu") == 0)
+        return u->mu;
+    if (s->dims == p->dims)
+        return u->nu;
+
+    /* The axis that is gone. */
+    for (int i = 0; i < p->dims && gone < 0; i++) {
+        if (i == s->dims || p->dim[i] != s->dim[i])
+            gone = i;
+    }
+    /* Of two equal largest axes row drops the last, which was found, col the other. */
+    if (strcmp(s->kind, "v_col") == 0 && gone == p->dims - 1 && gone > 0 &&
+        p->dim[gone - 1] == p->dim[gone])
+        gone--;
+    for (int i = gone + 1; i < p->dims; i++)
+        stride *= p->dim[i];
+    *room = mem_new((size_t)u->size + 1, sizeof **room);
+    for (int64_t k = 0; k < u->size; k++) {
+        const int64_t above = k / (stride * p->dim[gone]);
+
+        (*room)[above * stride + k % stride] =
+            strcmp(s->kind, "v_row") == 0 ? u->nu[k] : u->col[k];
+    }
+    return *room;
+}
+
+static void check_state(const struct bench *b, double tolerance)
+{
+    struct optim_state *list;
+    const int count = optim_states(&list, b->optim);
+    double worst = 0, covered = 0, all = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct optim_state *s = &list[i];
+        double size                 = 1;
+        double *room;
+        const double *want = expected(b, s, &room);
+
+        for (int j = 0; j < s->pieces; j++) {
+            const struct optim_piece *piece = &s->piece[j];
+
+            covered += piece->is_first ? (double)mat_size(piece->at) : 0;
+            worst = model_worse(worst, worst_of_box(b, piece->at, s->dims, s->dim,
+                                                    piece->lo, piece->hi, want));
+        }
+        for (int k = 0; k < s->dims; k++)
+            size *= (double)s->dim[k];
+        all += size;
+        mem_free(room);
+    }
+    covered = coll_sum(b->mesh, AXIS_ALL, covered);
+    if (!ok(worst <= tolerance && covered == all,
+            "  its state, %d tensors, is right and tiles them", count))
+        tap_note("off by %g; %g numbers of %g", worst, covered, all);
+    mem_free(list);
+}
+
+/* ---- checks ------------------------------------------------------------------------ */
+
+static void check(struct spec_options shape, enum optimizer method, const char *device,
+                  enum dtype dtype, int D, int M, const char *what)
+{
+    const double roundings = dtype == DTYPE_F64 ? 1e-9 : 1e-3;
+    struct bench b;
+    double worst;
+
+    bench_open(&b, shape, method, device, dtype, D, M);
+    for (int t = 1; t <= STEPS; t++)
+        set_gradients(&b, t);
+    worst = worst_parameter(&b);
+    if (!ok(worst <= roundings * 10, "%s, %s on %dx%d, %s %s", optim_name(method), what,
+            D, M, device, dtype_name(dtype)))
+        tap_note("parameters off by %g of lr", worst);
+    /* in f32 each step may round a momentum to its other neighbour in bf16 */
+    check_state(&b, dtype == DTYPE_F64 ? 1e-9 : STEPS * 0x1p-7);
+    bench_close(&b);
+}
+
+static void check_cost(struct spec_options shape, int D, int M)
+{
+    const struct traffic_job with = {
+        .B = D, .D = D, .M = M, .dtype = DTYPE_F64, .optimizer = OPTIMIZER_ADAFACTOR
+    };
+    struct traffic_job without = with;
+    struct traffic_count a[TRAFFIC_KINDS], p[TRAFFIC_KINDS];
+    struct predict_memory memory;
+    struct bench b;
+    int64_t before, taken;
+
+    without.optimizer = OPTIMIZER_SGD;
+    bench_open(&b, shape, OPTIMIZER_ADAFACTOR, "cpu:ref", DTYPE_F64, D, M);
+    traffic_of_rank(a, &b.spec, &with, b.mesh->d, b.mesh->m);
+    traffic_of_rank(p, &b.spec, &without, b.mesh->d, b.mesh->m);
+    mesh_count_reset(b.mesh);
+    optim_update(b.optim, 0, 0);
+    ok(b.mesh->sent[REDUCE].messages == a[REDUCE].messages - p[REDUCE].messages &&
+           b.mesh->sent[REDUCE].bytes == a[REDUCE].bytes - p[REDUCE].bytes,
+       "Adafactor on %dx%d posts what was planned", D, M);
+    predict_memory(&memory, &b.spec, &with, b.mesh->d, b.mesh->m);
+    before = mem_now();
+    optim_close(&b.optim);
+    taken = before - mem_now();
+    if (!ok(llabs(taken - memory.moments) < (64 << 10), "  and takes the memory"))
+        tap_note("%lld bytes, planned %lld", (long long)taken,
+                 (long long)memory.moments);
+    bench_close(&b);
+}
+
+int main(int argc, char **argv)
+{
+    const int ranks = ranks_open(&argc, &argv, "t435-optim");
+    /* Heads of 36 and 33 columns, equal axes, 36 positions, patches of 32. */
+    const struct spec_options shapes[] = {
+        { .shape   = "72/1/40/2",
+          .wiring  = WIRING_SEQUENTIAL,
+          .pool    = POOL_MAP,
+          .image   = 18,
+          .patch   = 3,
+          .classes = 35 },
+        { .shape   = "66/1/66/2",
+          .wiring  = WIRING_PARALLEL,
+          .qk_norm = 1,
+          .pool    = POOL_CLS,
+          .image   = 33,
+          .patch   = 32,
+          .classes = 7 },
+    };
+
+    for (int M = 1; M <= ranks && M <= 2; M++) {
+        const int D = ranks / M;
+
+        for (int i = 0; i < 2 && D * M == ranks; i++) {
+            const char *what = i == 0 ? "sequential" : "parallel";
+
+            for (int method = 0; method < OPTIMIZERS; method++) {
+                check(shapes[i], (enum optimizer)method, "cpu:ref", DTYPE_F64, D, M,
+                      what);
+#ifdef HAVE_BLIS
+                check(shapes[i], (enum optimizer)method, "cpu:blis", DTYPE_F32, D, M,
+                      what);
+                if (ranks == 1)
+                    check(shapes[i], (enum optimizer)method, "cpu:blis", DTYPE_F64, D,
+                          M, what);
+#endif
+            }
+        }
+        if (D * M == ranks)
+            check_cost(shapes[0], D, M);
+    }
+    return ranks_done();
+}
