@@ -48,11 +48,12 @@ struct planner {
 
 static struct traffic_job job_of(const struct planner *p, int64_t B)
 {
-    return (struct traffic_job){ .B     = B,
-                                 .D     = p->D,
-                                 .M     = p->M,
-                                 .dtype = p->choices->dtype,
-                                 .form  = p->choices->form };
+    return (struct traffic_job){ .B         = B,
+                                 .D         = p->D,
+                                 .M         = p->M,
+                                 .dtype     = p->choices->dtype,
+                                 .form      = p->choices->form,
+                                 .optimizer = p->choices->optimizer };
 }
 
 /* The deepest slice of 's' in 'share' of the memory, 0 if not even one block fits. */

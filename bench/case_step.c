@@ -344,7 +344,7 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
                      .spec      = spec,
                      .batch     = batch,
                      .job       = { batch, b->mesh->D, b->mesh->M, dev_dtype(b->dev),
-                                    b->choices->form },
+                                    b->choices->form, b->choices->optimizer },
                      .is_finite = true,
                      .start     = clock_now() };
     int rc;

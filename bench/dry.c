@@ -59,7 +59,9 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
                      const char *shape)
 {
-    *p       = (struct plan){ .job = { .dtype = c->dtype, .form = c->form } };
+    *p = (struct plan){
+        .job = { .dtype = c->dtype, .form = c->form, .optimizer = c->optimizer }
+    };
     p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
     TRY(options_make_spec(&p->spec, o, c, shape));
     TRY(choose_mesh(p, o, c));

@@ -29,22 +29,6 @@ enum { IS_DEBUG = 1 };
 
 extern char **environ;
 
-/* ---- before MPI -------------------------------------------------------------------- */
-
-int env_launcher_rank(void)
-{
-    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK",
-                                         "PMI_RANK", "SLURM_PROCID" };
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const char *text = getenv(names[i]);
-
-        if (text != NULL && isdigit((unsigned char)text[0]))
-            return atoi(text);
-    }
-    return 0;
-}
-
 /* ---- describe ---------------------------------------------------------------------- */
 
 static void set_text(json_t *object, const char *name, const char *text)

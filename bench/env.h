@@ -3,7 +3,7 @@
 #ifndef BENCH_ENV_H
 #define BENCH_ENV_H
 
-#include "bench/node.h"
+#include "mesh/node.h"
 #include "bench/result.h"
 #include "mesh/mesh.h"
 #include "src/dev/dev.h"
@@ -23,8 +23,5 @@ void env_describe(struct result *r, struct mesh *mesh, struct dev *dev);
  */
 bool env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
               const struct node *n);
-
-/* The rank as the launcher says it before MPI_Init, 0 where there is none. */
-int env_launcher_rank(void);
 
 #endif

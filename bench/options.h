@@ -5,51 +5,20 @@
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
 
-#include "src/base/opts.h"
-#include "src/plan/spec.h"
-#include "src/plan/traffic.h"
+#include "src/step/setting.h"
 
-#include <stdbool.h>
-
-enum device_choice {
-    DEVICE_AUTO,
-    DEVICE_CPU_REF,
-    DEVICE_CPU_BLIS,
-    DEVICE_CPU_ONEDNN,
-    DEVICE_CUDA
-};
-enum dtype_choice {
-    DTYPE_CHOICE_AUTO,
-    DTYPE_CHOICE_F64,
-    DTYPE_CHOICE_F32,
-    DTYPE_CHOICE_BF16,
-    DTYPE_CHOICE_EMULATE
-};
-enum progress_choice {
-    PROGRESS_CHOICE_AUTO,
-    PROGRESS_CHOICE_POLL,
-    PROGRESS_CHOICE_THREAD,
-    PROGRESS_CHOICE_NONE
-};
 enum { OPTIONS_BATCHES = 16, OPTIONS_SHAPES = 16 };
 
 struct options {
-    /* what */
-    char shape[256]; /* names or C/L/F/H, comma-separated; empty: the default run */
-    int64_t layers;
-    int wiring, qk_norm, gelu, pool, loss, optimizer; /* choices; wiring and qk_norm
-                                                             have "auto" as choice 0 */
-    int64_t image, patch, classes;
-    /* where */
-    char mesh[32]; /* "DxM" or "auto" */
-    int device, dtype;
-    int64_t threads;
-    /* how */
-    int overlap, progress, param_shard, remat;
-    int64_t micro_batches;
-    bool tune;
-    int ring_wire, grad_wire;
-    bool tf32, deterministic;
+    /* what, where, how: 'shape' holds names or C/L/F/H, comma-separated, or nothing for
+     * the default run
+     */
+    union {
+        struct setting setting;
+        struct {
+            SETTING_MEMBERS;
+        };
+    };
     /* measure */
     char cases[128], batch[128];
     int64_t steps, warmup;
@@ -95,6 +64,7 @@ struct choices {
     enum dtype dtype;
     const char *device; /* for dev_open() */
     enum cmm_form form; /* auto resolved: ring */
+    enum optimizer optimizer;
     unsigned cases;     /* a bit for every enum case_id */
     double require_mfu; /* per cent, 0: none */
     bool require_mfu_spec;
@@ -103,10 +73,9 @@ struct choices {
 };
 int options_resolve(struct choices *c, const struct options *o);
 
-/* The model options for one shape; and its model, where --layers of a default run is
- * the most, for the shapes that have so many.
+/* The model of one shape, where --layers of a default run is the most, for the shapes
+ * that have so many.
  */
-struct spec_options options_spec(const struct options *o, const char *shape);
 int options_make_spec(struct spec *s, const struct options *o, const struct choices *c,
                       const char *shape);
 

@@ -14,7 +14,8 @@ static int open_all(struct setup *setup, struct bench *b, const struct spec *spe
     };
     struct optim_options update = optim_defaults();
 
-    update.lr = 1e-6;
+    update.lr     = 1e-6;
+    update.method = b->choices->optimizer;
     TRY(vit_open(&setup->vit, spec, b->mesh, b->dev, &option));
     TRY(mesh_agree(b->mesh, optim_open(&setup->optim, vit_shard(setup->vit), &update)));
     TRY(mesh_agree(b->mesh, data_open_noise(&setup->data, spec->image, spec->K, seed)));

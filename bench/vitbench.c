@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vitbench: read the options, open mesh and device, run the cases, report.
- *
- * What runs nothing (--help, --dry-run, ..) is done before MPI, by the process that the
- * launcher calls rank 0; the others leave in silence.  In a run rank 0's reading of the
- * options counts, since files and environment may differ between nodes.
- */
+/* vitbench: read the options, open mesh and device, run the cases, report. */
 #include "config.h"
 
 #include "bench/agenda.h"
@@ -12,12 +7,11 @@
 #include "bench/env.h"
 #include "bench/report.h"
 #include "bench/run.h"
+#include "mesh/program.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
-#include "src/base/log.h"
 #include "src/base/mem.h"
-#include "src/base/version.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,52 +30,35 @@
 
 /* ---- without MPI ------------------------------------------------------------------- */
 
-static bool runs_nothing(const struct options *o)
+static int read_options(struct opts *opts, void *values, int argc, char **argv)
 {
+    return options_read(opts, values, argc, argv);
+}
+
+static bool runs_nothing(const void *values)
+{
+    const struct options *o = values;
+
     return o->help || o->version || o->list_shapes || o->schema || o->print_config ||
            o->dry_run;
 }
 
-/* Do what was asked for, on 'out'. */
-static int do_it(FILE *out, const struct opts *opts, const struct options *o)
+static int show(FILE *out, bool is_heard, void *values)
 {
+    struct options *o = values;
     struct choices choices;
 
-    if (o->help) {
-        opts_help(opts, out, USAGE, ABOUT);
-        fputs(STATUS, out);
-    } else if (o->version) {
-        fprintf(out, "vitbench %s (git %s)\n", version_text(), version_git());
-    } else if (o->list_shapes) {
+    if (!is_heard)
+        o->json[0] = '\0';
+    if (o->list_shapes) {
         spec_list(out);
     } else if (o->schema) {
         fputs(report_schema, out);
-    } else if (o->print_config) {
-        opts_dump(opts, out);
     } else {
         TRY(options_resolve(&choices, o));
         TRY(dry_run(out, o, &choices));
     }
-    if (fflush(out) != 0 || ferror(out))
-        return ERR(ERR_IO, "the output cannot be written");
     return 0;
-}
-
-/* The exit status; 'rc' is how reading the options ended.  Ranks other than 0 do the
- * same unheard, so that they end alike.
- */
-static int without_mpi(int rc, const struct opts *opts, struct options *o)
-{
-    const bool is_heard = env_launcher_rank() == 0;
-    FILE *out           = is_heard ? stdout : fopen("/dev/null", "w");
-
-    if (!is_heard)
-        o->json[0] = '\0';
-    if (rc == 0)
-        rc = out != NULL ? do_it(out, opts, o) : ERR(ERR_IO, "/dev/null is missing");
-    if (is_heard)
-        err_say(rc);
-    return err_exit_status(rc);
 }
 
 /* ---- a run ------------------------------------------------------------------------- */
@@ -204,8 +181,9 @@ static int open_bench(struct bench *b, struct node *node)
 }
 
 /* Everything between MPI_Init and MPI_Finalize; the exit status. */
-static int run(struct opts *opts, struct options *o, int argc, char **argv)
+static int run(struct opts *opts, void *values, int argc, char **argv)
 {
+    struct options *o = values;
     struct choices choices;
     struct bench b = { .options = o, .choices = &choices };
     struct agenda agenda;
@@ -246,21 +224,16 @@ static int run(struct opts *opts, struct options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct options options;
-    struct opts opts;
-    int rc = options_read(&opts, &options, argc, argv), rank, level, status;
 
-    log_open("vitbench", -1);
-    if (runs_nothing(&options))
-        return without_mpi(rc, &opts, &options);
-
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    log_open("vitbench", rank);
-    if (rank > 0)
-        err_forget(); /* rank 0's reading counts */
-    rc = mesh_agree_comm(MPI_COMM_WORLD, rank == 0 ? rc : 0);
-    MPI_Bcast(&options, sizeof options, MPI_BYTE, 0, MPI_COMM_WORLD);
-    status = rc == 0 ? run(&opts, &options, argc, argv) : err_exit_status(rc);
-    MPI_Finalize();
-    return status;
+    return program_main(&(struct program){ .name         = "vitbench",
+                                           .usage        = USAGE,
+                                           .about        = ABOUT,
+                                           .status       = STATUS,
+                                           .read         = read_options,
+                                           .values       = &options,
+                                           .size         = sizeof options,
+                                           .runs_nothing = runs_nothing,
+                                           .show         = show,
+                                           .run          = run },
+                        argc, argv);
 }

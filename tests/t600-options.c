@@ -87,6 +87,7 @@ static void test_bad_values(void)
     refused("--classes=0", "from 1");
     refused("--patch=300", "smaller than a patch");
     refused("--official=maybe", "true or false");
+    refused("--optimizer=lion", "expected adamw|adafactor|sgd");
     refused("--shap=B", "did you mean --shape?");
     refused("B", "not an option");
 }
@@ -104,8 +105,6 @@ static void test_not_in_this_version(void)
     refused("--dtype=bf16:emulate", "not in this version");
     refused("--device=cpu:onednn", "not in this version");
     refused("--device=cuda", "not in this version");
-    refused("--optimizer=sgd", "only adamw is in this version");
-    refused("--optimizer=adafactor", "only adamw is in this version");
     refused("--trace=t.json", "not in this version");
     refused("--profile", "not in this version");
     refused("--require-overlap=50", "not in this version");

@@ -319,6 +319,28 @@ int opts_set(struct opts *o, const char *name, const char *text, enum opt_source
     return set(o, row, text, source, source == FROM_PROGRAM ? " (the program)" : "");
 }
 
+bool opts_word(char *word, size_t size, const char **rest, char separator)
+{
+    const char *at = *rest;
+    const char *end;
+
+    if (at == NULL)
+        return false;
+    end = strchr(at, separator);
+    snprintf(word, size, "%.*s", end != NULL ? (int)(end - at) : (int)strlen(at), at);
+    *rest = end != NULL ? end + 1 : NULL;
+    return true;
+}
+
+int opts_number(void *value, const char *text, const char *name, enum opt_type type,
+                double min, double max)
+{
+    const struct opt row = { .name = name, .type = type, .min = min, .max = max };
+    struct opts one      = { .table = &row, .count = 1, .values = value };
+
+    return opts_set(&one, name, text, FROM_COMMAND_LINE);
+}
+
 int opts_is_given(const struct opts *o, const char *name)
 {
     const struct opt *row = find(o, name);

@@ -12,6 +12,7 @@
 #define BASE_OPTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -64,6 +65,16 @@ int opts_parse(struct opts *o, const struct opt *table, int count, void *values,
 /* Change one value by text and say that 'source' did it: 0 or ERR_USAGE. */
 int opts_set(struct opts *o, const char *name, const char *text,
              enum opt_source source);
+
+/* Values that are lists: the next of the words that 'separator' parts, at '*rest', which
+ * moves past it; false at the end ('*rest' NULL).  Words that do not fit into 'word' are
+ * cut, and are then unknown.
+ */
+bool opts_word(char *word, size_t size, const char **rest, char separator);
+
+/* Read one number of the option 'name' by the rules of a row 'type': 0 or ERR_USAGE. */
+int opts_number(void *value, const char *text, const char *name, enum opt_type type,
+                double min, double max);
 
 /* True if the row 'name' was given by anyone (not FROM_DEFAULT). */
 int opts_is_given(const struct opts *o, const char *name);

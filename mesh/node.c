@@ -2,7 +2,7 @@
 /* Cores and memory of a node, from the affinity masks of its ranks. */
 #include "config.h"
 
-#include "bench/node.h"
+#include "mesh/node.h"
 
 #include "mesh/mesh.h"
 #include "src/base/mem.h"

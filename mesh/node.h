@@ -2,8 +2,8 @@
 /* What the ranks of a node share: its cores and its memory.  Found before the mesh,
  * which is chosen by it.
  */
-#ifndef BENCH_NODE_H
-#define BENCH_NODE_H
+#ifndef MESH_NODE_H
+#define MESH_NODE_H
 
 #include <mpi.h>
 #include <stdbool.h>

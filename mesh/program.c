@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Start, read, end. */
+#include "config.h"
+
+#include "mesh/program.h"
+
+#include "mesh/mesh.h"
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/version.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- without MPI ------------------------------------------------------------------- */
+
+/* The rank as the launcher says it before MPI_Init, 0 where there is none. */
+static int launcher_rank(void)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                                         "PMI_RANK", "SLURM_PROCID" };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *text = getenv(names[i]);
+
+        if (text != NULL && isdigit((unsigned char)text[0]))
+            return atoi(text);
+    }
+    return 0;
+}
+
+bool program_is_asked(const struct opts *opts, const char *name)
+{
+    for (int i = 0; i < opts->count; i++) {
+        const struct opt *row = &opts->table[i];
+
+        if (row->type == OPT_ACTION && strcmp(row->name, name) == 0)
+            return *(const bool *)((const char *)opts->values + row->offset);
+    }
+    return false;
+}
+
+/* Do what was asked for, on 'out'. */
+static int show(const struct program *p, const struct opts *opts, FILE *out,
+                bool is_heard)
+{
+    if (program_is_asked(opts, "help")) {
+        opts_help(opts, out, p->usage, p->about);
+        fputs(p->status, out);
+    } else if (program_is_asked(opts, "version")) {
+        fprintf(out, "%s %s (git %s)\n", p->name, version_text(), version_git());
+    } else if (program_is_asked(opts, "print-config")) {
+        opts_dump(opts, out);
+    } else {
+        TRY(p->show(out, is_heard, p->values));
+    }
+    if (fflush(out) != 0 || ferror(out))
+        return ERR(ERR_IO, "the output cannot be written");
+    return 0;
+}
+
+/* The exit status; 'rc' is how reading the options ended. */
+static int without_mpi(const struct program *p, const struct opts *opts, int rc)
+{
+    const bool is_heard = launcher_rank() == 0;
+    FILE *out           = is_heard ? stdout : fopen("/dev/null", "w");
+
+    if (rc == 0)
+        rc = out != NULL ? show(p, opts, out, is_heard)
+                         : ERR(ERR_IO, "/dev/null is missing");
+    if (is_heard)
+        err_say(rc);
+    return err_exit_status(rc);
+}
+
+/* ---- with MPI ---------------------------------------------------------------------- */
+
+int program_main(const struct program *p, int argc, char **argv)
+{
+    struct opts opts;
+    int rc = p->read(&opts, p->values, argc, argv), rank, level, status;
+
+    log_open(p->name, -1);
+    if (p->runs_nothing(p->values))
+        return without_mpi(p, &opts, rc);
+
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    log_open(p->name, rank);
+    if (rank > 0)
+        err_forget(); /* rank 0's reading counts */
+    rc = mesh_agree_comm(MPI_COMM_WORLD, rank == 0 ? rc : 0);
+    MPI_Bcast(p->values, (int)p->size, MPI_BYTE, 0, MPI_COMM_WORLD);
+    status = rc == 0 ? p->run(&opts, p->values, argc, argv) : err_exit_status(rc);
+    MPI_Finalize();
+    return status;
+}

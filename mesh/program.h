@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The frame of a program that runs on several ranks: how it starts, and who reads.
+ *
+ * What runs nothing (--help, --dry-run, ..) is done before MPI, by the process that the
+ * launcher calls rank 0; the others do the same unheard, so that they end alike.  In a
+ * run rank 0's reading of the options counts, since files and environment may differ
+ * between nodes.
+ */
+#ifndef MESH_PROGRAM_H
+#define MESH_PROGRAM_H
+
+#include "src/base/opts.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct program {
+    const char *name;
+    const char *usage, *about; /* of the help */
+    const char *status;        /* what follows the options in the help */
+
+    /* Parse into 'values' (of 'size' bytes).  Returns 0 or ERR_USAGE. */
+    int (*read)(struct opts *opts, void *values, int argc, char **argv);
+    void *values;
+    size_t size;
+
+    /* Rows of these names end the program before MPI: "help", "version" and
+     * "print-config" are done here.
+     */
+    bool (*runs_nothing)(const void *values);
+
+    /* Do the rest of them: 0 or a code.  'is_heard' is false on ranks other than 0,
+     * whose 'out' goes nowhere and who must write no file.
+     */
+    int (*show)(FILE *out, bool is_heard, void *values);
+
+    /* Everything between MPI_Init and MPI_Finalize: the exit status. */
+    int (*run)(struct opts *opts, void *values, int argc, char **argv);
+};
+
+/* The exit status.  Calls MPI_Init_thread (FUNNELED). */
+int program_main(const struct program *p, int argc, char **argv);
+
+/* True if the action "name" was asked for. */
+bool program_is_asked(const struct opts *opts, const char *name);
+
+#endif

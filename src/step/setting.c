@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the shared options ask for, and what of it this version refuses. */
+#include "config.h"
+
+#include "src/step/setting.h"
+
+#include "src/base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The rows' choices, by their place in 'values'. */
+enum { OVERLAP_AUTO, OVERLAP_PLAIN, OVERLAP_RING, OVERLAP_BIDIR };
+enum { WIRE_AUTO };
+enum { SHARD_NONE };
+enum { REMAT_NONE };
+
+enum { RANKS_MOST = 10000000 };
+
+static int parse_mesh(struct way *way, const struct setting *o)
+{
+    char *end;
+    long D, M = 0;
+
+    if (strcmp(o->mesh, "auto") == 0)
+        return 0;
+    D = strtol(o->mesh, &end, 10);
+    if (end != o->mesh && *end == 'x' && strspn(end + 1, "0123456789") > 0)
+        M = strtol(end + 1, &end, 10);
+    if (o->mesh[0] < '0' || o->mesh[0] > '9' || *end != '\0' || D < 1 || M < 1 ||
+        D > RANKS_MOST || M > RANKS_MOST / D)
+        return ERR(ERR_USAGE, "--mesh=%s: expected DxM, for example 2x1, or auto",
+                   o->mesh);
+    way->D = (int)D;
+    way->M = (int)M;
+    return 0;
+}
+
+static int refuse(const struct setting *o)
+{
+#define LATER " is not in this version"
+    const struct {
+        bool is_asked;
+        const char *sentence;
+    } refusal[] = {
+        { o->device == DEVICE_CPU_ONEDNN,
+          "--device=cpu:onednn" LATER ": take cpu:blis" },
+        { o->device == DEVICE_CUDA, "--device=cuda" LATER ": take cpu:blis" },
+        { o->dtype == DTYPE_CHOICE_BF16, "--dtype=bf16" LATER ": take f32" },
+        { o->dtype == DTYPE_CHOICE_EMULATE, "--dtype=bf16:emulate" LATER ": take f32" },
+        { o->overlap == OVERLAP_BIDIR, "--overlap=bidir" LATER ": take ring or plain" },
+        { o->progress == PROGRESS_CHOICE_THREAD,
+          "--progress=thread" LATER ": take poll" },
+        { o->param_shard != SHARD_NONE, "--param-shard=full" LATER },
+        { o->remat != REMAT_NONE, "--remat=block" LATER },
+        { o->micro_batches != 1, "--micro-batches above 1" LATER },
+        { o->ring_wire != WIRE_AUTO,
+          "--ring-wire is for bf16 runs, which are not in this "
+          "version" },
+        { o->grad_wire != WIRE_AUTO,
+          "--grad-wire is for bf16 runs, which are not in this "
+          "version" },
+        { o->tf32, "--tf32 needs a GPU, and cuda" LATER },
+    };
+#undef LATER
+
+    for (size_t i = 0; i < sizeof refusal / sizeof refusal[0]; i++) {
+        if (refusal[i].is_asked)
+            return ERR(ERR_USAGE, "%s", refusal[i].sentence);
+    }
+    return 0;
+}
+
+int setting_resolve(struct way *way, const struct setting *o)
+{
+    struct way made = {
+        .dtype     = o->dtype == DTYPE_CHOICE_F64 ? DTYPE_F64 : DTYPE_F32,
+        .device    = o->device == DEVICE_CPU_REF    ? "cpu:ref"
+                     : o->device == DEVICE_CPU_BLIS ? "cpu:blis"
+                                                    : "auto",
+        .form      = o->overlap == OVERLAP_PLAIN ? CMM_PLAIN : CMM_RING,
+        .optimizer = (enum optimizer)o->optimizer,
+    };
+
+    TRY(refuse(o));
+    TRY(parse_mesh(&made, o));
+    *way = made;
+    return 0;
+}
+
+struct spec_options setting_spec(const struct setting *o, const char *shape)
+{
+    return (struct spec_options){
+        .shape   = shape,
+        .layers  = o->layers,
+        .wiring  = o->wiring - 1, /* auto, parallel, sequential */
+        .qk_norm = o->qk_norm == 0 ? -1 : o->qk_norm == 1, /* auto, on, off */
+        .gelu    = o->gelu,
+        .pool    = o->pool,
+        .loss    = o->loss,
+        .image   = (int)o->image,
+        .patch   = (int)o->patch,
+        .classes = o->classes,
+    };
+}

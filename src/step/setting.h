@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The options that all programs share which run a model: what is run, where and how.
+ * Their rows are text that a program's table includes (rows.h); here are their values
+ * and what follows from them.
+ */
+#ifndef STEP_SETTING_H
+#define STEP_SETTING_H
+
+#include "src/base/opts.h"
+#include "src/plan/spec.h"
+#include "src/plan/traffic.h"
+
+#include <stdbool.h>
+
+enum device_choice {
+    DEVICE_AUTO,
+    DEVICE_CPU_REF,
+    DEVICE_CPU_BLIS,
+    DEVICE_CPU_ONEDNN,
+    DEVICE_CUDA
+};
+enum dtype_choice {
+    DTYPE_CHOICE_AUTO,
+    DTYPE_CHOICE_F64,
+    DTYPE_CHOICE_F32,
+    DTYPE_CHOICE_BF16,
+    DTYPE_CHOICE_EMULATE
+};
+enum progress_choice {
+    PROGRESS_CHOICE_AUTO,
+    PROGRESS_CHOICE_POLL,
+    PROGRESS_CHOICE_THREAD,
+    PROGRESS_CHOICE_NONE
+};
+
+/* The values, as members of a program's own struct too.  Choices are places in a row's
+ * list; wiring and qk_norm have "auto" as choice 0.
+ */
+#define SETTING_MEMBERS                                                                \
+    char shape[256];                                                                   \
+    int64_t layers;                                                                    \
+    int wiring, qk_norm, gelu, pool, loss, optimizer;                                  \
+    int64_t image, patch, classes;                                                     \
+    char mesh[32]; /* "DxM" or "auto" */                                               \
+    int device, dtype;                                                                 \
+    int64_t threads;                                                                   \
+    int overlap, progress, param_shard, remat;                                         \
+    int64_t micro_batches;                                                             \
+    bool tune;                                                                         \
+    int ring_wire, grad_wire;                                                          \
+    bool tf32, deterministic
+
+struct setting {
+    SETTING_MEMBERS;
+};
+
+/* The values made ready for use: "auto" replaced where that needs no machine. */
+struct way {
+    int D, M; /* 0: auto */
+    enum dtype dtype;
+    const char *device; /* for dev_open() */
+    enum cmm_form form; /* auto resolved: ring */
+    enum optimizer optimizer;
+};
+
+/* Fill 'way' from the options.  Returns 0, or ERR_USAGE for a mesh that is not DxM and
+ * for what this version does not do, with a sentence.
+ */
+int setting_resolve(struct way *way, const struct setting *o);
+
+/* The model options for one shape. */
+struct spec_options setting_spec(const struct setting *o, const char *shape);
+
+#endif
