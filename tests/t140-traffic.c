@@ -291,7 +291,7 @@ static void play_step(struct job *j)
     for (int d = 0; d < j->t->D; d++) {
         for (int m = 0; m < j->t->M && j->t->D * j->t->M > 1; m++) {
             j->sent[d][m][REDUCE].messages++;
-            j->sent[d][m][REDUCE].bytes += 32;
+            j->sent[d][m][REDUCE].bytes += 48;
         }
     }
 }

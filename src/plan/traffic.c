@@ -28,7 +28,7 @@
  *                model axis, then one over the data axis                       REDUCE
  *   Adafactor: an all-reduce over the model axis of the averages (and means of them)
  *                that run along the axis which is cut over it                  REDUCE
- *   over all ranks (D M > 1): the step's verdicts, 32 bytes, one library call  REDUCE
+ *   over all ranks (D M > 1): the step's verdicts, 48 bytes, one library call  REDUCE
  *
  * Activations travel in the run's format; gradients and sums in the format that adds
  * them, f64 in f64 runs and f32 else.
@@ -50,7 +50,7 @@ const char *const traffic_name[TRAFFIC_KINDS] = {
 };
 
 /* Library calls: the loss' partial sum, and the vector of verdicts. */
-enum { LOSS_BYTES = 8, VERDICT_BYTES = 32 };
+enum { LOSS_BYTES = 8, VERDICT_BYTES = 48 };
 
 /* ---- collectives ----------------------------------------------------------------- */
 

@@ -26,7 +26,7 @@ struct verdict {
     double loss;         /* of this row's images, from the first rank of the row */
     double norm_squared; /* of the tensors that this rank counts */
     double peak_logit;
-    double is_stopping;
+    double is_stopping, is_save_due, is_written;
 };
 
 enum { VERDICT = sizeof(struct verdict) / sizeof(double) };
@@ -41,7 +41,7 @@ struct step {
     char *host;              /* of the batch as the source gives it */
     struct verdict *verdict; /* [ranks] */
 
-    bool is_stopping;
+    bool is_stopping, is_save_due, is_written;
     int64_t count;
     double seconds[STAGES];
 };
@@ -103,6 +103,11 @@ static struct mat batch_mat(struct step *s, enum act which)
                   p->rows, p->cols);
 }
 
+struct vit *step_vit(struct step *s)
+{
+    return s->vit;
+}
+
 struct mat step_images(struct step *s)
 {
     return batch_mat(s, BATCH_IMAGES);
@@ -135,16 +140,28 @@ static void put(struct step *s, struct mat to, const float *from)
     }
 }
 
-static void next_batch(struct step *s)
+static void take_batch(struct step *s, struct data *data, int64_t number)
 {
     const struct local *l = vit_local(s->vit);
-    const double start    = clock_now();
 
-    data_batch(s->data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
-               vit_batch(s->vit), s->count, l->b, l->k, dev_threads(vit_dev(s->vit)));
+    data_batch(data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
+               vit_batch(s->vit), number, l->b, l->k, dev_threads(vit_dev(s->vit)));
     put(s, step_images(s), host_part(s, HOST_IMAGES));
     put(s, step_targets(s), host_part(s, HOST_TARGETS));
+}
+
+static void next_batch(struct step *s)
+{
+    const double start = clock_now();
+
+    take_batch(s, s->data, s->count);
     s->seconds[STAGE_INPUT] += clock_now() - start;
+}
+
+double step_forward(struct step *s, struct data *data, int64_t number)
+{
+    take_batch(s, data, number);
+    return vit_forward(s->vit, step_images(s), step_targets(s));
 }
 
 /* ---- verdicts ---------------------------------------------------------------------- */
@@ -157,7 +174,7 @@ static void conclude(struct step *s, struct step_result *result, struct verdict 
 
     coll_host_gather(mesh, AXIS_ALL, REDUCE, (double *)s->verdict, (double *)&own,
                      VERDICT);
-    *result = (struct step_result){ .peak_logit = -INFINITY };
+    *result = (struct step_result){ .peak_logit = -INFINITY, .is_written = true };
     for (int i = 0; i < mesh->size; i++) {
         const struct verdict *v = &s->verdict[i];
 
@@ -165,6 +182,8 @@ static void conclude(struct step *s, struct step_result *result, struct verdict 
         norm_squared += v->norm_squared;
         result->peak_logit = fmax(result->peak_logit, v->peak_logit);
         result->is_stopped |= v->is_stopping != 0;
+        result->is_save_due |= v->is_save_due != 0;
+        result->is_written &= v->is_written != 0;
     }
     result->grad_norm = sqrt(norm_squared);
     result->is_finite = isfinite(result->loss) && isfinite(result->grad_norm);
@@ -183,7 +202,9 @@ static void take_seconds(struct step *s)
 
 void step_gradients(struct step *s, struct step_result *result)
 {
-    struct verdict own = { .is_stopping = s->is_stopping };
+    struct verdict own = { .is_stopping = s->is_stopping,
+                           .is_save_due = s->is_save_due,
+                           .is_written  = s->is_written };
 
     next_batch(s);
     own.loss = vit_forward(s->vit, step_images(s), step_targets(s));
@@ -254,9 +275,24 @@ void step_ask_stop(struct step *s)
     s->is_stopping = true;
 }
 
+void step_ask_save(struct step *s, bool is_due)
+{
+    s->is_save_due = is_due;
+}
+
+void step_say_written(struct step *s, bool is_written)
+{
+    s->is_written = is_written;
+}
+
 int64_t step_count(const struct step *s)
 {
     return s->count;
+}
+
+void step_set_count(struct step *s, int64_t count)
+{
+    s->count = count;
 }
 
 /* ---- times ------------------------------------------------------------------------- */

@@ -17,7 +17,9 @@ struct step_result {
         grad_norm;     /* of the whole batch; the same bits on all ranks of a group */
     double peak_logit; /* largest attention logit over all ranks */
     bool is_finite;
-    bool is_stopped; /* some rank was asked to stop (step_ask_stop) */
+    bool is_stopped;  /* some rank was asked to stop (step_ask_stop) */
+    bool is_save_due; /* some rank asks for a save (step_ask_save) */
+    bool is_written;  /* every rank has said so (step_say_written) */
 };
 
 struct step;
@@ -38,15 +40,31 @@ void step_run(struct step *step, double schedule, struct step_result *result);
 /* The batch of the next step, forward and backward, without the update. */
 void step_gradients(struct step *step, struct step_result *result);
 
+struct vit *step_vit(struct step *step); /* borrowed, as step_open() was given it */
+
 /* The batch on the device, for vit_forward(): that of the last step or
  * step_gradients(). */
 struct mat step_images(struct step *step);
 struct mat step_targets(struct step *step);
 
-/* Say that this rank wants to stop: all learn it at the end of the next step. */
+/* Say that this rank wants to stop: all learn it at the end of the next step.  And
+ * whether it wants to save, and whether it is done with its share of a save: so from
+ * here on, until it says otherwise.
+ */
 void step_ask_stop(struct step *step);
+void step_ask_save(struct step *step, bool is_due);
+void step_say_written(struct step *step, bool is_written);
 
+/* How many steps were run, the number of the next one; set it to go on from a state that
+ * was loaded.
+ */
 int64_t step_count(const struct step *step);
+void step_set_count(struct step *step, int64_t count);
+
+/* Forward alone on batch 's' of 'data', any source: the loss, as vit_forward() has it;
+ * the batch of the last step is lost.  Collective over the model axis.
+ */
+double step_forward(struct step *step, struct data *data, int64_t s);
 
 /* Seconds of each stage since step_reset_times(), on this rank. */
 const double *step_seconds(const struct step *step);
