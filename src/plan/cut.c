@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Cuts, from the table of tensors: the same walk by slots as in param_group_elements().
+ */
+#include "config.h"
+
+#include "src/plan/cut.h"
+
+#include "src/base/err.h"
+
+int64_t cut_rows_together(const struct param *p)
+{
+    int64_t rows = 1;
+
+    for (int i = 2; i < p->fold; i++)
+        rows *= p->dim[i];
+    return rows;
+}
+
+/* Rows of a tensor's part as a matrix. */
+static int64_t rows_of(const struct param *p, int M, int m)
+{
+    int64_t rows = 1;
+
+    for (int i = 0; i < p->fold; i++)
+        rows *= i == p->split ? range_size(param_range(p, M, m)) : p->dim[i];
+    return rows;
+}
+
+static bool is_same_slot(const struct param *a, const struct param *b)
+{
+    return a->group == b->group && a->slot == b->slot && a->block == b->block;
+}
+
+/* Add the slot whose first tensor is 'first' and that holds 'elements'. */
+static void add_slot(struct cut *c, const struct param *first, int64_t elements, int M,
+                     int m)
+{
+    const int64_t rows = rows_of(first, M, m);
+    int64_t row        = rows > 0 ? elements / rows : 0;
+
+    /* In this slot tensors lie one above the other, else side by side. */
+    if (first->slot == SLOT_OUT && rows > 0)
+        row = param_size_local(first, M, m) / rows;
+    row *= cut_rows_together(first);
+    if (elements > 0) {
+        if (c->slots == CUT_SLOTS)
+            die("group %d has more than %d slots", first->group, CUT_SLOTS);
+        c->slot[c->slots].offset = c->size;
+        c->slot[c->slots].row    = row;
+        c->slot[c->slots].rows   = elements / row;
+        c->slots++;
+    }
+    c->size += param_round(elements);
+}
+
+void cut_make(struct cut *c, const struct params *p, int group, int M, int m)
+{
+    int next;
+
+    c->size  = 0;
+    c->slots = 0;
+    for (int i = 0; i < p->count; i = next) {
+        const struct param *first = &p->param[i];
+        int64_t elements          = 0;
+
+        for (next = i; next < p->count; next++) {
+            if (!is_same_slot(first, &p->param[next]))
+                break;
+            elements += param_size_local(&p->param[next], M, m);
+        }
+        if (first->group == group)
+            add_slot(c, first, elements, M, m);
+    }
+}
+
+int64_t cut_at(const struct cut *c, int D, int d)
+{
+    const int64_t aim = c->size * d / D;
+    int i             = c->slots - 1;
+
+    if (aim == 0 || d == D)
+        return aim;
+    while (i > 0 && c->slot[i].offset > aim)
+        i--;
+
+    const int64_t row  = c->slot[i].row;
+    const int64_t rows = (aim - c->slot[i].offset + row - 1) / row;
+
+    if (rows < c->slot[i].rows)
+        return c->slot[i].offset + rows * row;
+    return i + 1 < c->slots ? c->slot[i + 1].offset : c->size;
+}
+
+int64_t cut_most(const struct cut *c, int D)
+{
+    int64_t row = 0;
+
+    for (int i = 0; i < c->slots; i++)
+        row = c->slot[i].row > row ? c->slot[i].row : row;
+    row += (c->size + D - 1) / D + PARAM_ALIGN; /* a share, and up to the next row */
+    return row < c->size ? row : c->size;
+}
