@@ -16,9 +16,10 @@ enum { AWAIT_NOTHING = -1, AWAIT_ALL = -1 };
 struct progress {
     enum progress_form form;
     struct wire *first; /* of the messages under way */
-    double since;       /* when the wait in progress began */
-    atomic_int kind;    /* of the message that is waited for, or AWAIT_NOTHING */
-    atomic_int peer;    /* its other end in AXIS_ALL, or AWAIT_ALL */
+    struct progress_task *task;
+    double since;    /* when the wait in progress began */
+    atomic_int kind; /* of the message that is waited for, or AWAIT_NOTHING */
+    atomic_int peer; /* its other end in AXIS_ALL, or AWAIT_ALL */
     atomic_bool is_send;
 };
 
@@ -160,23 +161,11 @@ void wire_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis a
                           mesh->comm[axis], &w->request[w->requests++]));
 }
 
-void wire_wait(struct wire *w)
-{
-    if (!w->is_active)
-        return;
-    wait_begins(w->mesh, w->kind, w->peer, w->is_send);
-    for (int k = 0; k < w->requests; k++)
-        TRY_MPI(MPI_Wait(&w->request[k], MPI_STATUS_IGNORE));
-    wire_close(w);
-    w->mesh->waited[w->kind] += progress_waited(w->mesh);
-}
-
-void progress_poll(struct mesh *mesh)
+/* Test every message, then let those who wait for them go on. */
+static void push(struct mesh *mesh)
 {
     struct wire *next;
 
-    if (mesh->progress->form == PROGRESS_NONE)
-        return;
     for (struct wire *w = mesh->progress->first; w != NULL; w = next) {
         int is_done;
 
@@ -185,4 +174,55 @@ void progress_poll(struct mesh *mesh)
         if (is_done)
             wire_close(w);
     }
+    for (struct progress_task *t = mesh->progress->task; t != NULL; t = t->next)
+        t->step(t->ctx);
+}
+
+/* Others may need what a task does after a message before they send the one that is
+ * waited for here: with tasks there is no waiting for a message alone.
+ */
+void wire_wait(struct wire *w)
+{
+    if (!w->is_active)
+        return;
+    wait_begins(w->mesh, w->kind, w->peer, w->is_send);
+    while (w->is_active && w->mesh->progress->task != NULL)
+        push(w->mesh);
+    if (w->is_active) {
+        for (int k = 0; k < w->requests; k++)
+            TRY_MPI(MPI_Wait(&w->request[k], MPI_STATUS_IGNORE));
+        wire_close(w);
+    }
+    w->mesh->waited[w->kind] += progress_waited(w->mesh);
+}
+
+void progress_poll(struct mesh *mesh)
+{
+    if (mesh->progress->form != PROGRESS_NONE)
+        push(mesh);
+}
+
+/* ---- tasks ----------------------------------------------------------------------- */
+
+void progress_add(struct mesh *mesh, struct progress_task *task)
+{
+    task->next           = mesh->progress->task;
+    mesh->progress->task = task;
+}
+
+void progress_remove(struct mesh *mesh, struct progress_task *task)
+{
+    struct progress_task **at = &mesh->progress->task;
+
+    while (*at != task)
+        at = &(*at)->next;
+    *at = task->next;
+}
+
+void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy)
+{
+    progress_waits(mesh, kind);
+    while (*is_busy)
+        push(mesh);
+    mesh->waited[kind] += progress_waited(mesh);
 }

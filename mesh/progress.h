@@ -28,7 +28,7 @@ enum progress_form { PROGRESS_POLL, PROGRESS_NONE };
 void progress_set(struct mesh *mesh, enum progress_form form);
 
 /* What separates messages of the same pair that are under way together. */
-enum wire_tag { TAG_GATHER = 1, TAG_SCATTER, TAG_DIRECT, TAG_ALLREDUCE };
+enum wire_tag { TAG_GATHER = 1, TAG_SCATTER, TAG_DIRECT, TAG_ALLREDUCE, TAG_SUM };
 
 /* Start to send (receive) 'bytes' at the host address 'at' to (from) rank 'peer' of
  * 'axis'.  The wire must not move, and the memory belongs to it, until wire_wait().
@@ -45,6 +45,21 @@ void wire_wait(struct wire *w);
 
 /* Push everything under way; cheap when nothing is.  A no-op with PROGRESS_NONE. */
 void progress_poll(struct mesh *mesh);
+
+/* Work that follows from messages: 'step' is called after each push of what is under
+ * way, by polling and by waiting, on the main thread.  It may start wires, not wait.
+ */
+struct progress_task {
+    void (*step)(void *ctx);
+    void *ctx;
+    struct progress_task *next;
+};
+void progress_add(struct mesh *mesh, struct progress_task *task); /* borrowed */
+void progress_remove(struct mesh *mesh, struct progress_task *task);
+
+/* Push until '*is_busy' is false, in any form of progress; what is waited for is 'kind'.
+ */
+void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy);
 
 /* What is being waited for, as "act_gather from rank 3", in 'text'; empty when nothing
  * is.  For the hang guard: may be called from another thread.

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,3,4,6 */
+/* Collectives that go on by themselves: right on any parts, several at once, beside other
+ * messages, also where the ranks wait for each other; moved on by polling alone; with
+ * the messages of the plan.  The arena that they fill: two groups, and no third.
+ */
+#include "config.h"
+
+#include "mesh/arena.h"
+#include "mesh/coll.h"
+#include "mesh/flight.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/ranks.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST = 64, PART = 40 };
+
+static struct mesh *mesh;
+static struct dev *dev;
+
+/* A buffer of parts, some of them empty. */
+struct parts {
+    struct buf x, work;
+    int64_t cut[MOST + 1];
+    int ranks, i;
+};
+
+static void parts_open(struct parts *p, enum axis axis, int seed)
+{
+    p->ranks  = mesh_axis_size(mesh, axis);
+    p->i      = mesh_axis_rank(mesh, axis);
+    p->cut[0] = 0;
+    for (int j = 0; j < p->ranks; j++)
+        p->cut[j + 1] = p->cut[j] + (j * 7 + seed) % 5 * (PART / 4);
+    if (dev_alloc(&p->x, dev, (size_t)(p->cut[p->ranks] + 1) * sizeof(double)) != 0 ||
+        dev_alloc(&p->work, dev, PART * sizeof(double)) != 0)
+        die("%s", err_sentence());
+}
+
+static void parts_close(struct parts *p)
+{
+    dev_free(&p->x);
+    dev_free(&p->work);
+}
+
+static double number(int seed, int rank, int64_t k)
+{
+    return (double)((k * 13 + 5 * rank + seed) % 23 - 11);
+}
+
+static double *values(struct parts *p)
+{
+    return (double *)(void *)p->x.at;
+}
+
+static void start(struct flight *f, struct parts *p, enum flight_form form,
+                  enum axis axis, enum traffic kind, int seed)
+{
+    const struct flight_plan plan = {
+        .mesh   = mesh,
+        .axis   = axis,
+        .kind   = kind,
+        .stream = dev_stream(dev, LANE_COMPUTE),
+        .x      = mat_of(&p->x, DTYPE_F64, 1, p->cut[p->ranks]),
+        .cut    = p->cut,
+        .work   = mat_of(&p->work, DTYPE_F64, 1, PART),
+    };
+
+    for (int64_t k = 0; k < p->cut[p->ranks]; k++)
+        values(p)[k] =
+            form == FLIGHT_GATHER && (k < p->cut[p->i] || k >= p->cut[p->i + 1])
+                ? NAN
+                : number(seed, p->i, k);
+    flight_start(f, form, &plan);
+}
+
+/* Whether the result of a flight is right. */
+static bool is_right(struct parts *p, enum flight_form form, int seed)
+{
+    bool is = true;
+
+    for (int j = 0; j < p->ranks; j++) {
+        for (int64_t k = p->cut[j]; k < p->cut[j + 1]; k++) {
+            double want = form == FLIGHT_GATHER ? number(seed, j, k) : 0;
+
+            for (int r = 0; r < p->ranks && form != FLIGHT_GATHER; r++)
+                want += number(seed, r, k);
+            is &= (form == FLIGHT_SCATTER && j != p->i) || values(p)[k] == want;
+        }
+    }
+    return is;
+}
+
+static struct traffic_count planned(const struct parts *p, enum flight_form form)
+{
+    struct traffic_count t = { 0 };
+    int64_t bytes[MOST];
+
+    for (int j = 0; j < p->ranks; j++)
+        bytes[j] = (p->cut[j + 1] - p->cut[j]) * (int64_t)sizeof(double);
+    if (p->ranks > 1 && form != FLIGHT_SCATTER)
+        traffic_ring_gather(&t, bytes, p->ranks, p->i);
+    if (p->ranks > 1 && form != FLIGHT_GATHER)
+        traffic_ring_scatter(&t, bytes, p->ranks, p->i);
+    return t;
+}
+
+static void one_by_one(enum axis axis)
+{
+    static const char *const name[] = { "gather", "scatter", "sum" };
+
+    for (int form = FLIGHT_GATHER; form <= FLIGHT_SUM; form++) {
+        bool is = true, is_planned = true;
+
+        for (int seed = 0; seed < 5; seed++) {
+            struct traffic_count want;
+            struct parts p;
+            struct flight f;
+
+            parts_open(&p, axis, seed);
+            want = planned(&p, form);
+            mesh_count_reset(mesh);
+            start(&f, &p, form, axis, GRAD_SCATTER, seed);
+            flight_finish(&f);
+            flight_finish(&f); /* nothing is under way any more */
+            is &= is_right(&p, form, seed);
+            is_planned &= memcmp(&mesh->sent[GRAD_SCATTER], &want, sizeof want) == 0;
+            parts_close(&p);
+        }
+        ok(is, "%s over %d ranks", name[form], mesh_axis_size(mesh, axis));
+        ok(is_planned, "with the messages of the plan");
+    }
+}
+
+/* Polling alone brings it to its end: nobody waits. */
+static void by_polling(void)
+{
+    struct parts p;
+    struct flight f;
+    int busy;
+
+    parts_open(&p, AXIS_ALL, 3);
+    start(&f, &p, FLIGHT_SUM, AXIS_ALL, GRAD_SCATTER, 3);
+    do {
+        progress_poll(mesh);
+        busy = f.is_active;
+        /* All leave together: whoever is done still passes on nothing, but polls. */
+        TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &busy, 1, MPI_INT, MPI_MAX,
+                              mesh->comm[AXIS_ALL]));
+    } while (busy);
+    ok(is_right(&p, FLIGHT_SUM, 3), "polling alone brings a flight home");
+    flight_finish(&f);
+    parts_close(&p);
+}
+
+/* A gather and a sum under way, and other messages between; the ranks of a row wait for
+ * each other while those of their columns need them to pass parts on.
+ */
+static void together(void)
+{
+    bool is = true;
+
+    for (int round = 0; round < 20; round++) {
+        struct parts p, q;
+        struct flight gather, sum;
+        double x[3];
+        struct buf b;
+        int64_t one[MOST];
+
+        for (int j = 0; j < mesh->M; j++)
+            one[j] = 1;
+        if (dev_alloc(&b, dev, (size_t)mesh->M * sizeof(double)) != 0)
+            die("%s", err_sentence());
+        parts_open(&p, AXIS_DATA, round);
+        parts_open(&q, AXIS_DATA, round + 1);
+        start(&gather, &p, FLIGHT_GATHER, AXIS_DATA, PARAM_GATHER, round);
+        start(&sum, &q, FLIGHT_SUM, AXIS_DATA, GRAD_SCATTER, round);
+        x[0] = mesh->rank;
+        if ((mesh->m + round) % 3 == 0)
+            flight_finish(&gather);
+        ((double *)(void *)b.at)[mesh->m] = x[0];
+        coll_allgather(mesh, AXIS_MODEL, ACT_GATHER, dev_stream(dev, LANE_COMPUTE),
+                       mat_of(&b, DTYPE_F64, 1, mesh->M),
+                       mat_at(&b, DTYPE_F64, mesh->m, 1, 1), 1, one);
+        for (int j = 0; j < mesh->M; j++)
+            is &= ((double *)(void *)b.at)[j] == mesh->d * mesh->M + j;
+        if ((mesh->m + round) % 3 == 1)
+            flight_finish(&sum);
+        flight_finish(&gather);
+        flight_finish(&sum);
+        is &= is_right(&p, FLIGHT_GATHER, round) && is_right(&q, FLIGHT_SUM, round);
+        parts_close(&p);
+        parts_close(&q);
+        dev_free(&b);
+    }
+    ok(is, "%dx%d: two flights at once, beside other messages", mesh->D, mesh->M);
+}
+
+static void muted(void)
+{
+    struct parts p;
+    struct flight f;
+
+    parts_open(&p, AXIS_ALL, 1);
+    mesh_mute(mesh, PARAM_GATHER, true);
+    mesh_count_reset(mesh);
+    start(&f, &p, FLIGHT_GATHER, AXIS_ALL, PARAM_GATHER, 1);
+    flight_finish(&f);
+    mesh_mute(mesh, PARAM_GATHER, false);
+    ok(mesh->sent[PARAM_GATHER].messages == 0, "a muted flight sends nothing");
+    parts_close(&p);
+}
+
+/* ---- the arena ------------------------------------------------------------------- */
+
+static double first_of(struct arena *a, int group)
+{
+    return ((double *)(void *)arena_room(a, group)->at)[0];
+}
+
+static void arena(void)
+{
+    static const int64_t size[] = { 5, 9, 9, 9, 2 };
+    struct arena a;
+
+    ok(arena_open(&a, dev, DTYPE_F64, size, 5, true) == 0 &&
+           a.room[0].bytes == 9 * sizeof(double) &&
+           a.room[1].bytes == 9 * sizeof(double),
+       "an arena has two rooms, for the largest of its groups");
+    ok(arena_take(&a, 0) && isnan(first_of(&a, 0)), "a room is empty when it is taken");
+    ok(!arena_take(&a, 0) && a.held == 1, "and taken once");
+    ((double *)(void *)arena_room(&a, 0)->at)[0] = 1;
+    ok(arena_take(&a, 1) && arena_room(&a, 1) != arena_room(&a, 0) && a.most == 2,
+       "the neighbour has the other one");
+    arena_drop(&a, 2);
+    ok(arena_has(&a, 0) && first_of(&a, 0) == 1, "only its owner gives it back");
+    arena_drop(&a, 0);
+    ok(!arena_has(&a, 0) && isnan(first_of(&a, 0)), "and leaves nothing behind");
+    ok(arena_take(&a, 2) && a.held == 2 && a.most == 2, "then the next one comes in");
+    arena_drop_all(&a);
+    ok(a.held == 0 && a.most == 2, "two at once were the most");
+    arena_close(&a);
+}
+
+int main(int argc, char **argv)
+{
+    const int size = ranks_open(&argc, &argv, "t345-flight");
+
+    for (int D = 1; D <= size; D++) {
+        if (size % D != 0)
+            continue;
+        if (mesh_open(&mesh, MPI_COMM_WORLD, D, size / D) != 0 ||
+            dev_open(&dev, "cpu:ref", DTYPE_F64, 1) != 0)
+            die("%s", err_sentence());
+        one_by_one(AXIS_DATA);
+        together();
+        if (D == size) {
+            by_polling();
+            muted();
+            arena();
+        }
+        dev_close(&dev);
+        mesh_close(&mesh);
+    }
+    return ranks_done();
+}
