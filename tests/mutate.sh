@@ -132,7 +132,7 @@ mutant 'Adafactor: averages not summed over the model axis' src/optim/adafactor.
 mutant 'Adafactor: momentum not rounded to bf16' src/optim/adafactor.c \
     's/.is_mu_bf16 = true/.is_mu_bf16 = false/' t435-optim
 mutant 'a cool-down that begins a step late' src/optim/sched.c \
-    's/(s->steps - step)/(s->steps - step + 1)/' t440-sched
+    's/(s->steps - step)/(s->steps - step + 1)/' t437-sched
 mutant 'patch embedding counted three times' src/plan/count.c \
     's/TRAIN_NO_INPUT = 2 \* 2/TRAIN_NO_INPUT = 2 * 3/' t120-count
 mutant 'a message too few in the plan' src/plan/traffic.c \

@@ -16,7 +16,7 @@
  * pieces of it.
  */
 struct kept {
-    const char *folder; /* "params", "opt/mu", .. */
+    char folder[16]; /* "params", "opt/mu", .. */
     const struct param *param;
     int dims, fold, pieces;
     int64_t dim[PARAM_DIMS];
@@ -25,30 +25,12 @@ struct kept {
 
 /* ---- what is kept ------------------------------------------------------------------ */
 
-enum kind { PARAM, MU, NU, KINDS };
-
-static struct mat view_of(enum kind kind, struct vit *vit, const struct optim *optim,
-                          const struct item *it, const struct piece *p)
+static void keep_param(struct kept *k, struct vit *vit, const struct item *it)
 {
-    switch (kind) {
-    case MU:
-        return optim_mu(optim, it, p);
-    case NU:
-        return optim_nu(optim, it, p);
-    default:
-        return shard_piece_param(vit_shard(vit), it, p);
-    }
-}
-
-/* Numbers in the places of the parameters. */
-static void keep_item(struct kept *k, enum kind kind, struct vit *vit,
-                      const struct optim *optim, const struct item *it)
-{
-    static const char *const folder[KINDS] = { "params", "opt/mu", "opt/nu" };
-    const struct layout *l                 = vit_layout(vit);
+    const struct layout *l = vit_layout(vit);
     struct piece piece[LAYOUT_PIECES];
 
-    *k = (struct kept){ .folder = folder[kind],
+    *k = (struct kept){ .folder = "params",
                         .param  = it->param,
                         .dims   = it->param->dims,
                         .fold   = it->param->fold,
@@ -58,24 +40,40 @@ static void keep_item(struct kept *k, enum kind kind, struct vit *vit,
         memcpy(k->piece[i].lo, piece[i].lo, sizeof piece[i].lo);
         memcpy(k->piece[i].hi, piece[i].hi, sizeof piece[i].hi);
         k->piece[i].is_first = piece[i].is_first;
-        k->piece[i].at       = view_of(kind, vit, optim, it, &piece[i]);
+        k->piece[i].at       = shard_piece_param(vit_shard(vit), it, &piece[i]);
+    }
+}
+
+static void keep_state(struct kept *k, const struct optim_state *s)
+{
+    *k = (struct kept){
+        .param = s->param, .dims = s->dims, .fold = s->fold, .pieces = s->pieces
+    };
+    snprintf(k->folder, sizeof k->folder, "opt/%s", s->kind);
+    memcpy(k->dim, s->dim, sizeof k->dim);
+    for (int i = 0; i < k->pieces; i++) {
+        memcpy(k->piece[i].lo, s->piece[i].lo, sizeof s->piece[i].lo);
+        memcpy(k->piece[i].hi, s->piece[i].hi, sizeof s->piece[i].hi);
+        k->piece[i].is_first = s->piece[i].is_first;
+        k->piece[i].at       = s->piece[i].at;
     }
 }
 
 /* All of it, kind after kind, each in the order of the blocks; returns how many. */
 static int keep_all(struct kept **all, struct vit *vit, const struct optim *optim)
 {
-    const struct layout *l = vit_layout(vit);
-    const int kinds        = optim != NULL ? KINDS : 1;
-    const int items        = l->params.count;
+    const struct layout *l     = vit_layout(vit);
+    const int items            = l->params.count;
+    struct optim_state *states = NULL;
+    const int count            = optim != NULL ? optim_states(&states, optim) : 0;
 
-    *all = mem_new((size_t)kinds * (size_t)items, sizeof **all);
-    for (int kind = 0; kind < kinds; kind++) {
-        for (int i = 0; i < items; i++)
-            keep_item(&(*all)[kind * items + i], (enum kind)kind, vit, optim,
-                      &l->item[i]);
-    }
-    return kinds * items;
+    *all = mem_new((size_t)(items + count), sizeof **all);
+    for (int i = 0; i < items; i++)
+        keep_param(&(*all)[i], vit, &l->item[i]);
+    for (int i = 0; i < count; i++)
+        keep_state(&(*all)[items + i], &states[i]);
+    mem_free(states);
+    return items + count;
 }
 
 /* ---- the list ---------------------------------------------------------------------- */

@@ -140,27 +140,30 @@ static void put(struct step *s, struct mat to, const float *from)
     }
 }
 
-static void take_batch(struct step *s, struct data *data, int64_t number)
+static void to_device(struct step *s)
 {
-    const struct local *l = vit_local(s->vit);
-
-    data_batch(data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
-               vit_batch(s->vit), number, l->b, l->k, dev_threads(vit_dev(s->vit)));
     put(s, step_images(s), host_part(s, HOST_IMAGES));
     put(s, step_targets(s), host_part(s, HOST_TARGETS));
 }
 
 static void next_batch(struct step *s)
 {
-    const double start = clock_now();
+    const struct local *l = vit_local(s->vit);
+    const double start    = clock_now();
 
-    take_batch(s, s->data, s->count);
+    data_batch(s->data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
+               vit_batch(s->vit), s->count, l->b, l->k, dev_threads(vit_dev(s->vit)));
+    to_device(s);
     s->seconds[STAGE_INPUT] += clock_now() - start;
 }
 
 double step_forward(struct step *s, struct data *data, int64_t number)
 {
-    take_batch(s, data, number);
+    const struct local *l = vit_local(s->vit);
+
+    data_batch(data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
+               vit_batch(s->vit), number, l->b, l->k, dev_threads(vit_dev(s->vit)));
+    to_device(s);
     return vit_forward(s->vit, step_images(s), step_targets(s));
 }
 
