@@ -74,8 +74,8 @@ struct case_result {
     struct slow_rank slowest[SLOW_RANKS];
     int slow_ranks;
     char straggler[512]; /* a sentence on those that stand out, or empty */
-    double stage_s[8]; /* medians by enum stage, slowest rank */
-    struct row *row;   /* 'rows' of them, made by mem_new(); owned by the result */
+    double stage_s[8];   /* medians by enum stage, slowest rank */
+    struct row *row;     /* 'rows' of them, made by mem_new(); owned by the result */
     int rows;
 };
 

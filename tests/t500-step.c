@@ -214,31 +214,33 @@ static double loss_with_fault(struct model_options o, const char *fault, double 
     return loss;
 }
 
-/* The shortest of a few steps, in seconds inside operations. */
-static double fastest_step(struct model *m)
+/* A step's seconds inside operations. */
+static double busy_step(struct model *m)
 {
-    double least = INFINITY;
+    const double before = dev_busy(vit_dev(m->vit));
+    struct step_result r;
 
-    for (int i = 0; i < 6; i++) {
-        const double before = dev_busy(vit_dev(m->vit));
-        struct step_result r;
-
-        step_run(m->step, 1, &r);
-        least = fmin(least, dev_busy(vit_dev(m->vit)) - before);
-    }
-    return least;
+    step_run(m->step, 1, &r);
+    return dev_busy(vit_dev(m->vit)) - before;
 }
 
+/* Whatever else the machine does: in some pair of steps the slow one takes its double. */
 static void check_slow(struct model_options o)
 {
-    double quick, slow;
+    bool is_slow = false;
     struct model m;
 
     model_open(&m, &o, MPI_COMM_WORLD);
-    quick         = fastest_step(&m);
-    m.mesh->fault = FAULT_SLOW;
-    slow          = fastest_step(&m);
-    ok(slow > 1.5 * quick, "a slow rank takes twice as long on %dx%d", o.D, o.M);
+    for (int i = 0; i < 50 && !is_slow; i++) {
+        double quick, slow;
+
+        m.mesh->fault = FAULT_NONE;
+        quick         = busy_step(&m);
+        m.mesh->fault = FAULT_SLOW;
+        slow          = busy_step(&m);
+        is_slow       = coll_largest(m.mesh, AXIS_ALL, !(slow > 1.8 * quick)) == 0;
+    }
+    ok(is_slow, "a slow rank takes twice as long on %dx%d", o.D, o.M);
     model_close(&m);
 }
 

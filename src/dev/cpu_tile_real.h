@@ -52,10 +52,10 @@ OF(tiles)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step, const 
 
     for (; r + 6 <= rows; r += 6)
         OF(tile)
-        (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 6, vectors);
+    (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 6, vectors);
     for (; r < rows; r++)
         OF(tile)
-        (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 1, vectors);
+    (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 1, vectors);
 }
 
 static void OF(product)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step,

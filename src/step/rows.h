@@ -69,4 +69,4 @@ TITLE("How it runs"),
 { "deterministic", OPT_FLAG, NULL, NULL,
   "the same bits in every run on the same mesh; CPU runs always do",
   AT(deterministic) },
-/* clang-format on */
+    /* clang-format on */
