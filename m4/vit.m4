@@ -12,6 +12,17 @@ AC_MSG_RESULT([$vit_ok])
 AC_SUBST([$1])
 ])
 
+# VIT_LDFLAG(VARIABLE, FLAGS): FLAGS in VARIABLE if the linker takes them.
+AC_DEFUN([VIT_LDFLAG], [
+AC_MSG_CHECKING([whether the linker takes $2])
+vit_save_LDFLAGS=$LDFLAGS
+LDFLAGS="$LDFLAGS $2"
+AC_LINK_IFELSE([AC_LANG_PROGRAM], [$1="$2"; vit_ok=yes], [$1=; vit_ok=no])
+LDFLAGS=$vit_save_LDFLAGS
+AC_MSG_RESULT([$vit_ok])
+AC_SUBST([$1])
+])
+
 # VIT_MPI_COMPILER: without a CC of the user's, an MPI's compiler.
 AC_DEFUN([VIT_MPI_COMPILER], [
 AC_ARG_WITH([mpi],

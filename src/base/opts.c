@@ -415,6 +415,35 @@ static int read_arguments(struct opts *o, int argc, char **argv)
     return 0;
 }
 
+/* True if 'arg', an option without "=", takes the argument behind it as its value. */
+static bool takes_next(const struct opts *o, const char *arg)
+{
+    const struct opt *row = find(o, arg + 2);
+
+    return row != NULL && row->type != OPT_FLAG && row->type != OPT_ACTION &&
+           strchr(arg, '=') == NULL;
+}
+
+int opts_take_words(char **word, int *argc, char **argv, const struct opt *table,
+                    int count)
+{
+    const struct opts o = { .table = table, .count = count };
+    int words = 0, kept = *argc > 0;
+
+    for (int i = 1; i < *argc; i++) {
+        if (strncmp(argv[i], "--", 2) != 0) {
+            word[words++] = argv[i];
+            continue;
+        }
+        argv[kept++] = argv[i];
+        if (takes_next(&o, argv[i]) && i + 1 < *argc &&
+            strncmp(argv[i + 1], "--", 2) != 0)
+            argv[kept++] = argv[++i];
+    }
+    *argc = kept;
+    return words;
+}
+
 static int read_variable(struct opts *o, const char *env, size_t length)
 {
     const struct opt *row = find_env(o, env, length);

@@ -62,6 +62,13 @@ struct opts {
 int opts_parse(struct opts *o, const struct opt *table, int count, void *values,
                int argc, char **argv);
 
+/* Take the words that are neither options nor their values ("fit runs.csv") off the
+ * command line 'argv[1..*argc)' into 'word', which has room for *argc: what is left is
+ * for opts_parse().  Returns how many.  Local.
+ */
+int opts_take_words(char **word, int *argc, char **argv, const struct opt *table,
+                    int count);
+
 /* Change one value by text and say that 'source' did it: 0 or ERR_USAGE. */
 int opts_set(struct opts *o, const char *name, const char *text,
              enum opt_source source);

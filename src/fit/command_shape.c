@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* 'vitfit shape': from a budget to a shape that can be trained, what rounding costs, and
+ * what to expect of it.
+ */
+#include "config.h"
+
+#include "src/base/err.h"
+#include "src/fit/command.h"
+#include "src/fit/cost.h"
+#include "src/fit/fitfile.h"
+#include "src/fit/shape.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const dim_name[LAW_DIMS] = { "width", "depth", "MLP" };
+
+struct answer {
+    const struct options *o;
+    struct rule rule;
+    struct fitfile *fit;     /* NULL: none given */
+    struct machine *machine; /* NULL: none given */
+    double budget;           /* as given */
+    bool is_seconds;
+    int64_t multiple[LAW_DIMS];
+    double t; /* compute */
+    double exact[READINGS][LAW_DIMS];
+    struct spec spec[READINGS]; /* rounded */
+    struct cost cost[READINGS];
+};
+
+/* ---- options --------------------------------------------------------------------- */
+
+static int three(double x[LAW_DIMS], const char *text, char separator,
+                 const char *option)
+{
+    const int n = options_numbers(x, LAW_DIMS, text, separator, option);
+
+    if (n >= 0 && n != LAW_DIMS)
+        return ERR(ERR_USAGE, "--%s=%s: expected three numbers", option, text);
+    return n < 0 ? n : 0;
+}
+
+static int parse_from(struct rule *r, const char *text)
+{
+    char shape[sizeof((struct options *)0)->from];
+    const char *at = strchr(text, '@');
+
+    if (at == NULL)
+        return ERR(ERR_USAGE,
+                   "--from=%s: expected C/L/F@T0, for example "
+                   "608/10/928@5.4e18",
+                   text);
+    snprintf(shape, sizeof shape, "%.*s", (int)(at - text), text);
+    TRY(three(r->x0, shape, '/', "from"));
+    const int n = options_numbers(&r->t0, 1, at + 1, ',', "from");
+
+    return n < 0 ? n : 0;
+}
+
+static int parse_multiples(struct answer *a)
+{
+    double m[LAW_DIMS];
+
+    TRY(three(m, a->o->multiple, '/', "multiple"));
+    for (int k = 0; k < LAW_DIMS; k++) {
+        if (m[k] != floor(m[k]) || m[k] > 1e6)
+            return ERR(ERR_USAGE, "--multiple=%s: expected whole numbers",
+                       a->o->multiple);
+        a->multiple[k] = (int64_t)m[k];
+    }
+    /* Heads are whole: the width is a multiple of their number, too. */
+    a->multiple[0] = shape_common(a->multiple[0], a->o->heads);
+    if (a->multiple[0] == 0)
+        return ERR(ERR_USAGE, "--multiple and --heads have no common multiple");
+    return 0;
+}
+
+static int parse_budget(struct answer *a)
+{
+    const char *text = a->o->budget;
+    char number[sizeof((struct options *)0)->budget];
+    const size_t n = strlen(text);
+    int rc;
+
+    if (n == 0)
+        return ERR(ERR_USAGE, "vitfit shape needs --budget=FLOP or --budget=SECONDSs");
+    a->is_seconds = text[n - 1] == 's';
+    snprintf(number, sizeof number, "%.*s", (int)(n - a->is_seconds), text);
+    rc = options_numbers(&a->budget, 1, number, ',', "budget");
+    if (rc >= 0 && a->is_seconds && a->machine == NULL)
+        return ERR(ERR_USAGE, "--budget=%s in device-seconds needs --machine=FILE",
+                   text);
+    return rc < 0 ? rc : 0;
+}
+
+/* Growth exponents of the fit, unless --exponents says others. */
+static int choose_exponents(struct answer *a, bool is_given)
+{
+    double sum = 0;
+
+    TRY(three(a->rule.s, a->o->exponents, '/', "exponents"));
+    TRY(three(a->rule.w, a->o->weights, ',', "w"));
+    for (int k = 0; k < LAW_DIMS; k++)
+        sum += a->rule.w[k];
+    if (fabs(sum - 1) > 1e-6)
+        return ERR(ERR_USAGE, "--w=%s: the shares add up to %g, not 1", a->o->weights,
+                   sum);
+    if (a->fit == NULL || is_given)
+        return 0;
+    if (a->fit->kind != LAW_SOVIT || a->fit->dims != LAW_DIMS)
+        return ERR(ERR_USAGE, "%s: is no fit of --law=sovit with three dimensions",
+                   a->fit->path);
+    for (int k = 0; k < LAW_DIMS; k++) {
+        const struct growth *g = &a->fit->growth[k];
+
+        if (!g->is_identified)
+            return ERR(ERR_DATA,
+                       "%s: s_%s is not identified: give --exponents yourself",
+                       a->fit->path, a->fit->dim[k]);
+        a->rule.s[k] = g->value;
+    }
+    return 0;
+}
+
+/* ---- the shape ------------------------------------------------------------------- */
+
+static int make_spec(struct spec *s, const struct options *o, const double *x,
+                     const int64_t *multiple)
+{
+    return cost_spec(s, shape_round(x[0], multiple[0]), shape_round(x[1], multiple[1]),
+                     shape_round(x[2], multiple[2]), o->heads, (int)o->patch,
+                     (int)o->image, o->classes);
+}
+
+/* Device-seconds of training the shape that the rule gives at compute t. */
+static int seconds_at(double *seconds, const struct answer *a, double t)
+{
+    double x[LAW_DIMS];
+    struct spec s;
+    struct cost c;
+
+    shape_grow(x, &a->rule, t, READING_SHARED);
+    TRY(make_spec(&s, a->o, x, a->multiple));
+    cost_of(&c, &s, a->machine, 1);
+    *seconds = c.seconds * t / c.forward;
+    return 0;
+}
+
+/* The compute that the budget buys: itself, or where device-seconds meet it. */
+static int find_compute(struct answer *a)
+{
+    double lo = log(a->rule.t0) - 20, hi = log(a->rule.t0) + 25;
+
+    if (!a->is_seconds) {
+        a->t = a->budget;
+        return 0;
+    }
+    for (int i = 0; i < 60; i++) {
+        double seconds;
+
+        TRY(seconds_at(&seconds, a, exp((lo + hi) / 2)));
+        if (seconds < a->budget)
+            lo = (lo + hi) / 2;
+        else
+            hi = (lo + hi) / 2;
+    }
+    a->t = exp(lo);
+    return 0;
+}
+
+static int grow_all(struct answer *a)
+{
+    for (int how = 0; how < READINGS; how++) {
+        shape_grow(a->exact[how], &a->rule, a->t, (enum reading)how);
+        TRY(make_spec(&a->spec[how], a->o, a->exact[how], a->multiple));
+        cost_of(&a->cost[how], &a->spec[how], a->machine, 1 << 20);
+    }
+    return 0;
+}
+
+/* What the fit's law expects of the shape 'x' at compute 't'; NaN if it cannot say. */
+static double expect(const struct answer *a, const double *x, double t)
+{
+    double at[LAW_VARS];
+
+    if (a->fit == NULL || !a->fit->has_law || a->fit->kind != LAW_SOVIT)
+        return NAN;
+    for (int v = 0; v < a->fit->law.vars; v++) {
+        at[v] = t;
+        for (int k = 0; k < LAW_DIMS; k++) {
+            if (strcmp(a->fit->law.var[v], a->fit->dim[k]) == 0)
+                at[v] = x[k];
+        }
+    }
+    return law_value(&a->fit->law, a->fit->theta, LAW_EVERY, at);
+}
+
+static void rounded(double x[LAW_DIMS], const struct spec *s)
+{
+    x[0] = (double)s->C;
+    x[1] = (double)s->L;
+    x[2] = (double)s->F;
+}
+
+/* ---- print ----------------------------------------------------------------------- */
+
+static void print_readings(FILE *out, const struct answer *a)
+{
+    static const char *const text[READINGS] = { "tau^(s w)  this one",
+                                                "tau^w  as printed",
+                                                "tau^s  unshared" };
+
+    fprintf(out, "%-21s%8s%8s%8s%10s%10s%13s\n", "rule", "width", "depth", "MLP",
+            "params/M", "GFLOP", "examples");
+    fprintf(out, "%-21s%8s%8s%8s%10s%10s%13s\n", "", "", "", "", "", "an image", "");
+    for (int how = 0; how < READINGS; how++) {
+        const struct spec *s = &a->spec[how];
+        const struct cost *c = &a->cost[how];
+
+        fprintf(out, "%-21s%8lld%8lld%8lld%10.1f%10.2f%13.4g\n", text[how],
+                (long long)s->C, (long long)s->L, (long long)s->F,
+                1e-6 * (double)c->params, 1e-9 * c->forward, a->t / c->forward);
+    }
+    fprintf(
+        out,
+        "\nThe paper prints tau^w for every dimension; its argument, and the shapes it "
+        "gives,\nfollow tau^(s w): each dimension takes a share w of the growth of "
+        "compute and turns\nit into size with its own exponent s.  tau^w would make "
+        "parameters grow about as\nfast as compute.\n\n");
+}
+
+static void print_rounding(FILE *out, const struct answer *a)
+{
+    const struct spec *s = &a->spec[READING_SHARED];
+    const double *x      = a->exact[READING_SHARED];
+    const double exact   = cost_forward(x[0], x[1], x[2], s);
+    double whole[LAW_DIMS];
+
+    rounded(whole, s);
+    fprintf(out, "rounding       %-6s%12s%10s%8s  multiple of\n", "", "exact",
+            "rounded", "");
+    for (int k = 0; k < LAW_DIMS; k++)
+        fprintf(out, "  %-19s%12.2f%10.0f%+7.2f%%  %lld\n", dim_name[k], x[k], whole[k],
+                100 * (whole[k] / x[k] - 1), (long long)a->multiple[k]);
+    fprintf(out, "  FLOP an image %+.2f %%, examples %+.2f %% at the same compute\n",
+            100 * (a->cost[0].forward / exact - 1),
+            100 * (exact / a->cost[0].forward - 1));
+    if (isfinite(expect(a, x, a->t)))
+        fprintf(out, "  %s %.5g exact, %.5g rounded: rounding costs %+.3g %%\n",
+                a->fit->y, expect(a, x, a->t), expect(a, whole, a->t),
+                100 * (expect(a, whole, a->t) / expect(a, x, a->t) - 1));
+    fprintf(out, "\n");
+}
+
+static void print_expected(FILE *out, const struct answer *a)
+{
+    const struct cost *c  = &a->cost[READING_SHARED];
+    const struct spec *s  = &a->spec[READING_SHARED];
+    const double examples = a->t / c->forward;
+    double whole[LAW_DIMS];
+
+    rounded(whole, s);
+    fprintf(out, "shape          --shape=%s\n", s->name);
+    fprintf(out, "compute        %.4g FLOP forward, %.4g FLOP of training\n", a->t,
+            examples * c->train);
+    fprintf(out, "examples       %.4g (%.4g tokens)\n", examples,
+            examples * (double)s->T);
+    if (isfinite(expect(a, whole, a->t)))
+        fprintf(out, "predicted      %s %.5g\n", a->fit->y, expect(a, whole, a->t));
+    else
+        fprintf(out, "predicted      n/a: needs --fit of a fit with --joint\n");
+    if (a->machine == NULL) {
+        fprintf(out, "time, memory   n/a: needs --machine\n");
+        return;
+    }
+
+    const double seconds = examples * c->seconds;
+    const int of_node = a->machine->ranks_per_node > 0 ? a->machine->ranks_per_node : 1;
+
+    fprintf(out, "machine        %s: %d x %d ranks, mesh %dx%d\n", a->machine->name,
+            a->machine->nodes, of_node, c->D, c->M);
+    fprintf(out, "memory         %.2f GB a rank%s\n", 1e-9 * (double)c->bytes,
+            c->fits ? "" : ": DOES NOT FIT");
+    fprintf(out,
+            "time           %.4g device-seconds, %.4g node-hours (no waiting for "
+            "messages)\n",
+            seconds, seconds / 3600 / of_node);
+}
+
+static void print(FILE *out, const struct answer *a)
+{
+    const struct rule *r = &a->rule;
+
+    fprintf(out, "From %g/%g/%g at t0 = %.4g FLOP to t = %.4g FLOP: tau = %.4g\n",
+            r->x0[0], r->x0[1], r->x0[2], r->t0, a->t, a->t / r->t0);
+    fprintf(out,
+            "s = %.4g/%.4g/%.4g, w = %.4g/%.4g/%.4g, %lld heads, patch %lld, %lld "
+            "pixels\n\n",
+            r->s[0], r->s[1], r->s[2], r->w[0], r->w[1], r->w[2],
+            (long long)a->o->heads, (long long)a->o->patch, (long long)a->o->image);
+    print_readings(out, a);
+    print_rounding(out, a);
+    print_expected(out, a);
+}
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *make_json(const struct answer *a)
+{
+    const struct cost *c  = &a->cost[READING_SHARED];
+    const struct spec *s  = &a->spec[READING_SHARED];
+    const double *x       = a->exact[READING_SHARED];
+    const double examples = a->t / c->forward;
+    double whole[LAW_DIMS];
+
+    rounded(whole, s);
+    return json_pack(
+        "{ss sf sf s[fff] s[III] sI sf sf sf so so so so sb}", "shape", s->name,
+        "compute", a->t, "tau", a->t / a->rule.t0, "exact", x[0], x[1], x[2], "rounded",
+        (json_int_t)s->C, (json_int_t)s->L, (json_int_t)s->F, "params",
+        (json_int_t)c->params, "flops_per_image", c->forward, "examples", examples,
+        "rounding_cost", c->forward / cost_forward(x[0], x[1], x[2], s) - 1,
+        "predicted", number(expect(a, whole, a->t)), "device_seconds",
+        number(examples * c->seconds), "bytes_per_rank",
+        a->machine != NULL ? json_integer((json_int_t)c->bytes) : json_null(), "mesh",
+        a->machine != NULL ? json_pack("{si si}", "D", c->D, "M", c->M) : json_null(),
+        "fits", (int)c->fits);
+}
+
+/* ---- all together ---------------------------------------------------------------- */
+
+static int answer(FILE *out, struct answer *a)
+{
+    const struct options *o = a->o;
+    const bool is_given     = strcmp(o->exponents, "0.22/0.45/0.6") != 0;
+
+    if (o->fit[0] != '\0')
+        TRY(fitfile_read(a->fit, o->fit));
+    else
+        a->fit = NULL;
+    if (o->machine[0] != '\0')
+        TRY(machine_load(a->machine, o->machine));
+    else
+        a->machine = NULL;
+    TRY(parse_from(&a->rule, o->from));
+    TRY(parse_multiples(a));
+    TRY(parse_budget(a));
+    TRY(choose_exponents(a, is_given));
+    TRY(find_compute(a));
+    TRY(grow_all(a));
+    print(out, a);
+    return command_save(make_json(a), o->json);
+}
+
+int command_shape(FILE *out, const struct options *o, char *const *word, int words)
+{
+    struct fitfile fit;
+    struct machine machine;
+    struct answer a = { .o = o, .fit = &fit, .machine = &machine };
+
+    if (words > 0)
+        return ERR(ERR_USAGE, "vitfit shape takes options only, not '%s'", word[0]);
+    return answer(out, &a);
+}

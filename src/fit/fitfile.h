@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What 'vitfit fit --json' left, read back for planning, shapes and plots. */
+#ifndef FIT_FITFILE_H
+#define FIT_FITFILE_H
+
+#include "src/fit/law.h"
+
+struct growth {
+    double value, lo, hi; /* NaN: not known */
+    bool is_identified;
+};
+
+struct fitfile {
+    char path[512], y[LAW_NAME];
+    enum law_kind kind;
+    double noise, level;
+    int dims; /* of sovit; 2 of chinchilla */
+    char dim[LAW_DIMS][LAW_NAME];
+    struct growth growth[LAW_DIMS];
+    bool has_dim[LAW_DIMS];             /* the arm could be fitted */
+    struct law_dim constants[LAW_DIMS]; /* of sovit, at the centre */
+    double centre[LAW_DIMS];
+    /* One law of everything (joint, chinchilla, additive), to predict with. */
+    bool has_law;
+    struct law law;
+    double theta[MODEL_PARAMS];
+};
+
+/* 0, ERR_IO, or ERR_DATA with a sentence that names the member. */
+int fitfile_read(struct fitfile *f, const char *path);
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of vitfit's options, and its lists taken apart. */
+#include "config.h"
+
+#include "src/fit/options.h"
+
+#include "src/base/err.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(field)   .offset = offsetof(struct options, field)
+#define TEXT(field) AT(field), .size = sizeof((struct options *)0)->field
+
+#define TITLE(text)                                                                    \
+    {                                                                                  \
+        .name = text, .type = OPT_TITLE                                                \
+    }
+
+const struct opt options_table[] = {
+    TITLE("fit, pareto and plot: the runs, lines of JSON or CSV"),
+    { "y", OPT_TEXT, NULL, "COLUMN",
+      "the metric, the lower the better; default err_10shot, for chinchilla loss",
+      TEXT(y) },
+    { "compute", OPT_TEXT, "compute", "COLUMN", "the compute of a run", TEXT(compute) },
+    { "dims", OPT_TEXT, "width,depth,mlp", "COLUMN,..", "the dimensions of a shape",
+      TEXT(dims) },
+    { "params", OPT_TEXT, "params", "COLUMN", "chinchilla: parameters", TEXT(params) },
+    { "tokens", OPT_TEXT, "tokens", "COLUMN", "chinchilla: tokens", TEXT(tokens) },
+    { "flops", OPT_TEXT, NULL, "COLUMN",
+      "chinchilla: training FLOPs; then tokens = flops / (6 params)", TEXT(flops) },
+
+    TITLE("fit: the law"),
+    { "law", OPT_CHOICE, "sovit", "sovit|chinchilla|additive",
+      "sovit: a x^-a + (b x^b + xi) t^-c + eps for every dimension x; chinchilla: "
+      "A N^-alpha + B D^-beta + E; additive: one power of every --terms, and a "
+      "constant",
+      AT(law) },
+    { "terms", OPT_TEXT, NULL, "COLUMN,..", "additive: the variables", TEXT(terms) },
+    { "shared-c", OPT_FLAG, NULL, NULL, "sovit: one c for all dimensions",
+      AT(shared_c) },
+    { "joint", OPT_FLAG, NULL, NULL,
+      "sovit: one law of all dimensions and all runs, on arms or not", AT(joint) },
+    { "objective", OPT_CHOICE, "auto", "auto|relative|huber",
+      "sum of squared relative errors, or of Huber's function of the logarithms' "
+      "differences; auto: huber for chinchilla",
+      AT(objective) },
+    { "delta", OPT_REAL, "1e-3", "D", "where Huber's function turns linear", AT(delta),
+      .min = 1e-9, .max = 1e3 },
+    { "drop-highest", OPT_INT, NULL, "N", "leave out the N runs of highest metric",
+      AT(drop_highest), .max = 1e6 },
+    { "hold-out", OPT_INT, NULL, "N",
+      "leave out the N runs of most compute, and say how well they are predicted",
+      AT(hold_out), .max = 1e6 },
+
+    TITLE("fit: how sure"),
+    { "bootstrap", OPT_INT, "400", "N", "data sets; 0: profile intervals alone",
+      AT(bootstrap), .max = 1e6 },
+    { "resample", OPT_CHOICE, "auto", "auto|residuals|rows",
+      "what a data set draws anew; auto: residuals, with huber rows", AT(resample) },
+    { "profile", OPT_FLAG, "true", NULL, "profile intervals; not with huber",
+      AT(profile) },
+    { "list-starts", OPT_FLAG, NULL, NULL, "print every start and where it ended",
+      AT(list_starts) },
+    { "threads", OPT_INT, NULL, "N", "for the bootstrap; 0: all cores", AT(threads),
+      .max = 256 },
+
+    TITLE("fit and plan"),
+    { "centre", OPT_TEXT, NULL, "C/L/F",
+      "centre of the star; default 1968/40/6144 in plan, the most frequent value of "
+      "every dimension in fit",
+      TEXT(centre) },
+    { "level", OPT_REAL, "0.8", "P", "of intervals", AT(level), .min = 0.01,
+      .max = 0.999 },
+    { "seed", OPT_INT, "0", "N", "of random numbers", AT(seed), .max = 1e15 },
+
+    TITLE("plan: the sweep"),
+    { "star", OPT_FLAG, NULL, NULL,
+      "one dimension at a time, from the centre (default)", AT(star) },
+    { "grid", OPT_FLAG, NULL, NULL, "all combinations", AT(grid) },
+    { "width", OPT_TEXT, NULL, "N,..",
+      "star: 608,768,928,1088,1328,1648; grid: "
+      "416,512,608,768",
+      TEXT(width) },
+    { "depth", OPT_TEXT, NULL, "N,..", "star: 8,10,12,16,20,24; grid: 6,8,10,12",
+      TEXT(depth) },
+    { "mlp", OPT_TEXT, NULL, "N,..",
+      "star: 1088,1360,1728,2160,2592,3072; grid: "
+      "768,928,1088,1360",
+      TEXT(mlp) },
+    { "steps", OPT_TEXT, NULL, "N,..",
+      "star: 500K,1M,2M; grid: those of 600M examples.  All of a shape are one run "
+      "with "
+      "forks",
+      TEXT(steps) },
+    { "batch", OPT_INT, "128", "N", "images a step", AT(batch), .min = 1, .max = 1e7 },
+    { "warmup-steps", OPT_INT, "10K", "N", "of a run", AT(warmup_steps), .max = 1e9 },
+    { "cooldown-steps", OPT_INT, "50K", "N", "of a run and of each fork",
+      AT(cooldown_steps), .max = 1e9 },
+    { "train-args", OPT_TEXT, NULL, "ARGS", "more options for vittrain in the job",
+      TEXT(train_args) },
+    { "probe-args", OPT_TEXT, NULL, "ARGS",
+      "options for vitprobe; without them the job does not probe", TEXT(probe_args) },
+
+    TITLE("plan: what it can tell"),
+    { "noise", OPT_REAL, "0.01", "SD", "relative noise of the metric", AT(noise),
+      .min = 1e-9, .max = 1 },
+    { "design", OPT_CHOICE, "star", "star|optimal",
+      "optimal: move and add runs for the narrowest intervals at equal cost",
+      AT(design) },
+
+    TITLE("plan and shape"),
+    { "budget", OPT_TEXT, NULL, "FLOP|SECONDSs",
+      "forward FLOPs x examples, or device-seconds (2e8s) of --machine", TEXT(budget) },
+    { "machine", OPT_TEXT, NULL, "FILE", "what vitbench --machine-out measured",
+      TEXT(machine) },
+    { "heads", OPT_INT, "16", "H", "of attention", AT(heads), .min = 1, .max = 1e6 },
+    { "patch", OPT_INT, "14", "PIXELS", "side of a patch", AT(patch), .min = 1,
+      .max = 1e4 },
+    { "image", OPT_INT, "224", "PIXELS", "side of an image", AT(image), .min = 1,
+      .max = 1e4 },
+    { "classes", OPT_INT, "1000", "K", "classes", AT(classes), .min = 1, .max = 1e6 },
+
+    TITLE("shape"),
+    { "from", OPT_TEXT, "608/10/928@5.4e18", "C/L/F@T0",
+      "a shape that is optimal at compute T0, in FLOP", TEXT(from) },
+    { "exponents", OPT_TEXT, "0.22/0.45/0.6", "SW/SD/SM",
+      "how the optimum of each dimension grows with compute; or from --fit",
+      TEXT(exponents) },
+    { "w", OPT_TEXT, "1/3,1/3,1/3", "W,W,W", "share of compute given to each dimension",
+      TEXT(weights) },
+    { "multiple", OPT_TEXT, "16/1/16", "C/L/F",
+      "sizes are rounded to multiples of these, the width also to whole heads",
+      TEXT(multiple) },
+
+    TITLE("plan, shape and plot"),
+    { "fit", OPT_TEXT, NULL, "FILE", "what vitfit fit --json wrote", TEXT(fit) },
+
+    TITLE("plan and plot"),
+    { "out", OPT_TEXT, NULL, "DIR|FILE",
+      "plan: folder for plan.jsonl and array.sbatch; plot: FILE.svg, FILE.png, or the "
+      "gnuplot script FILE.gp",
+      TEXT(out) },
+
+    TITLE("fit, pareto, plan and shape"),
+    { "json", OPT_TEXT, NULL, "FILE", "write the result as one JSON object",
+      TEXT(json) },
+
+    TITLE("every command"),
+    { "print-config", OPT_ACTION, NULL, NULL,
+      "print all options as a file that --config reads", AT(print_config) },
+    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
+      TEXT(config) },
+    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
+    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
+};
+
+const int options_count = sizeof options_table / sizeof options_table[0];
+
+int options_check(const struct opts *opts, const char *command)
+{
+    const char *title = "";
+
+    for (int i = 0; i < opts->count; i++) {
+        const struct opt *row = &opts->table[i];
+
+        if (row->type == OPT_TITLE)
+            title = row->name;
+        else if (opts->source[i] == FROM_COMMAND_LINE &&
+                 strstr(title, command) == NULL && strstr(title, "every") == NULL)
+            return ERR(ERR_USAGE, "--%s is not for 'vitfit %s'; --help says what is",
+                       row->name, command);
+    }
+    return 0;
+}
+
+static double suffix_of(char letter)
+{
+    return letter == 'K' ? 1e3 : letter == 'M' ? 1e6 : letter == 'G' ? 1e9 : 0;
+}
+
+/* One number at '*at', which moves past it. */
+static bool parse_one(double *x, const char **at, bool can_divide)
+{
+    char *end;
+
+    *x = strtod(*at, &end);
+    if (end == *at)
+        return false;
+    if (suffix_of(*end) > 0)
+        *x *= suffix_of(*end++);
+    if (can_divide && *end == '/') {
+        const char *below = end + 1;
+        const double over = strtod(below, &end);
+
+        if (end == below)
+            return false;
+        *x /= over;
+    }
+    *at = end;
+    return isfinite(*x) && *x > 0;
+}
+
+int options_numbers(double *x, int most, const char *text, char separator,
+                    const char *option)
+{
+    const char *at = text;
+    int n          = 0;
+
+    for (;; at++) {
+        if (n == most)
+            return ERR(ERR_USAGE, "--%s=%s: more than %d numbers", option, text, most);
+        if (!parse_one(&x[n++], &at, separator == ',') ||
+            (*at != separator && *at != '\0'))
+            return ERR(ERR_USAGE, "--%s=%s: expected numbers above 0, parted by '%c'",
+                       option, text, separator);
+        if (*at == '\0')
+            return n;
+    }
+}
+
+int options_words(char word[][OPTIONS_WORD], int most, const char *text,
+                  const char *option)
+{
+    int n = 0;
+
+    while (text[0] != '\0') {
+        const size_t length = strcspn(text, ",");
+
+        if (n == most)
+            return ERR(ERR_USAGE, "--%s: more than %d names", option, most);
+        if (length == 0 || length >= OPTIONS_WORD)
+            return ERR(ERR_USAGE, "--%s: a name is empty or too long", option);
+        memcpy(word[n], text, length);
+        word[n++][length] = '\0';
+        text += length + (text[length] == ',');
+    }
+    return n;
+}

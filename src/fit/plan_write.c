@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The files of a plan.  Tasks of the array are numbered by the lines of plan.jsonl, so
+ * that a plan written anew names the same runs by the same numbers.
+ */
+#include "config.h"
+
+#include "src/fit/plan_write.h"
+
+#include "src/base/err.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PATH_MOST = 1024 };
+
+static const char *const dim_name[LAW_DIMS] = { "width", "depth", "mlp" };
+
+json_t *plan_json(const struct sweep *s, const struct run *r)
+{
+    const struct training *t = &s->training;
+    const double images      = sweep_images(s, r);
+    json_t *forks = json_array(), *records = json_array();
+
+    for (int k = 0; k < r->steps; k++) {
+        char id[2 * SWEEP_ID];
+
+        sweep_record_id(id, s, r, k);
+        json_array_append_new(records, json_string(id));
+        if (k < r->steps - 1)
+            json_array_append_new(forks, json_integer(r->step[k] - t->cooldown));
+    }
+    return json_pack(
+        "{ss ss sI sI sI sI sI sI sI sI sI sI sI so so sf sf so sf so sI}", "id", r->id,
+        "arm", r->arm < 0 ? "grid" : dim_name[r->arm], "width", (json_int_t)r->x[0],
+        "depth", (json_int_t)r->x[1], "mlp", (json_int_t)r->x[2], "heads",
+        (json_int_t)t->heads, "patch", (json_int_t)t->patch, "image",
+        (json_int_t)t->image, "classes", (json_int_t)t->classes, "batch",
+        (json_int_t)t->batch, "steps", (json_int_t)r->step[r->steps - 1],
+        "warmup_steps", (json_int_t)t->warmup, "cooldown_steps",
+        (json_int_t)t->cooldown, "cooldown_at", forks, "records", records,
+        "flops_per_image", r->cost.forward, "examples", images, "device_seconds",
+        isfinite(r->cost.seconds) ? json_real(r->cost.seconds * images) : json_null(),
+        "compute", r->cost.forward * (double)r->step[r->steps - 1] * (double)t->batch,
+        "done", json_boolean(r->done == r->steps), "seed", (json_int_t)t->seed);
+}
+
+/* ---- files ----------------------------------------------------------------------- */
+
+static int failed(const char *path)
+{
+    return ERR(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+/* Write through a name beside it, so that a job that starts meanwhile reads a whole
+ * file.
+ */
+static int write_file(const char *path,
+                      void (*print)(FILE *file, const struct sweep *s,
+                                    const char *folder, const char *probe),
+                      const struct sweep *s, const char *folder, const char *probe)
+{
+    char beside[PATH_MOST + 8];
+    FILE *file;
+    int rc;
+
+    snprintf(beside, sizeof beside, "%s.part", path);
+    file = fopen(beside, "w");
+    if (file == NULL)
+        return failed(path);
+    print(file, s, folder, probe);
+    rc = ferror(file);
+    rc |= fclose(file);
+    if (rc == 0)
+        rc = rename(beside, path);
+    if (rc != 0) {
+        rc = failed(path);
+        remove(beside);
+    }
+    return rc;
+}
+
+static void print_plan(FILE *file, const struct sweep *s, const char *folder,
+                       const char *probe)
+{
+    (void)folder;
+    (void)probe;
+    for (int i = 0; i < s->runs; i++) {
+        json_t *o  = plan_json(s, &s->run[i]);
+        char *text = json_dumps(o, JSON_REAL_PRECISION(15));
+
+        fprintf(file, "%s\n", text != NULL ? text : "");
+        free(text);
+        json_decref(o);
+    }
+}
+
+/* The numbers of the runs that are not done, as Slurm takes them: "1-3,7"; returns how
+ * many.
+ */
+static int print_numbers(FILE *file, const struct sweep *s)
+{
+    int printed = 0;
+
+    for (int i = 0; i < s->runs;) {
+        int end = i;
+
+        while (end < s->runs && s->run[end].done < s->run[end].steps)
+            end++;
+        if (end > i && file != NULL)
+            fprintf(file, "%s%d", printed > 0 ? "," : "", i + 1);
+        if (end > i + 1 && file != NULL)
+            fprintf(file, "-%d", end);
+        printed += end - i;
+        i = end + 1;
+    }
+    return printed;
+}
+
+static void print_task(FILE *file, const struct sweep *s, int i)
+{
+    const struct run *r      = &s->run[i];
+    const struct training *t = &s->training;
+
+    fprintf(file, "%d)\n    id=%s\n    set -- --shape=%lld/%lld/%lld/%lld", i + 1,
+            r->id, (long long)r->x[0], (long long)r->x[1], (long long)r->x[2],
+            (long long)t->heads);
+    fprintf(file, " --steps=%lld", (long long)r->step[r->steps - 1]);
+    for (int k = 0; k < r->steps - 1; k++)
+        fprintf(file, "%s%lld", k == 0 ? " --cooldown-at=" : ",",
+                (long long)(r->step[k] - t->cooldown));
+    fprintf(file, "\n    ;;\n");
+}
+
+static void print_array(FILE *file, const struct sweep *s, const char *folder,
+                        const char *probe)
+{
+    const struct training *t = &s->training;
+    const int left           = print_numbers(NULL, s);
+
+    fprintf(file,
+            "#!/bin/bash\n"
+            "# Written by vitfit plan: one task for every run that is not done.\n"
+            "# sbatch options given on the command line win over those below, for "
+            "example\n"
+            "#   sbatch --nodes=4 --ntasks-per-node=64 array.sbatch\n"
+            "#SBATCH --job-name=sweep\n"
+            "#SBATCH --array=");
+    if (left > 0)
+        print_numbers(file, s);
+    else
+        fprintf(file, "1");
+    fprintf(file,
+            "\n#SBATCH --requeue\n"
+            "#SBATCH --open-mode=append\n"
+            "#SBATCH --signal=USR1@300\n"
+            "#SBATCH --output=sweep-%%A_%%a.out\n"
+            "set -u\n"
+            "cd '%s' || exit 3\n",
+            folder);
+    if (left == 0)
+        fprintf(file, "echo 'all runs are done'\nexit 0\n");
+    fprintf(file, "\ncase ${SLURM_ARRAY_TASK_ID:-${1:-}} in\n");
+    for (int i = 0; i < s->runs; i++)
+        print_task(file, s, i);
+    fprintf(file, "*)\n    echo 'no such run: give a line number of plan.jsonl' >&2\n"
+                  "    exit 2\n    ;;\nesac\n\n");
+    fprintf(file,
+            "status=0\n"
+            "${LAUNCH:-srun --mpi=pmix} vittrain \"$@\" \\\n"
+            "    --patch=%lld --image=%lld --classes=%lld --batch=%lld \\\n"
+            "    --warmup-steps=%lld --cooldown-steps=%lld --seed=%lld \\\n"
+            "    --out=runs/$id --resume=auto --records=records.jsonl --id=$id %s || "
+            "status=$?\n",
+            (long long)t->patch, (long long)t->image, (long long)t->classes,
+            (long long)t->batch, (long long)t->warmup, (long long)t->cooldown,
+            (long long)t->seed, t->more);
+    fprintf(file, "if [ $status -eq 75 ] && [ -n \"${SLURM_JOB_ID:-}\" ]; then\n"
+                  "    scontrol requeue \"$SLURM_JOB_ID\"\n"
+                  "fi\n"
+                  "[ $status -eq 0 ] || exit $status\n");
+    if (probe[0] != '\0')
+        fprintf(file,
+                "for folder in runs/$id runs/$id/fork-*; do\n"
+                "    [ -d \"$folder\" ] || continue\n"
+                "    name=$id\n"
+                "    [ \"$folder\" = runs/$id ] || name=$id.${folder##*fork-}\n"
+                "    ${LAUNCH:-srun --mpi=pmix} vitprobe --checkpoint=$folder "
+                "--records=records.jsonl \\\n"
+                "        --id=$name %s || exit\n"
+                "done\n",
+                probe);
+}
+
+int plan_write(const struct sweep *s, const char *folder, const char *probe)
+{
+    char path[PATH_MOST], *whole;
+    int rc;
+
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return failed(folder);
+    whole = realpath(folder, NULL);
+    if (whole == NULL)
+        return failed(folder);
+    snprintf(path, sizeof path, "%s/plan.jsonl", folder);
+    rc = write_file(path, print_plan, s, whole, probe);
+    snprintf(path, sizeof path, "%s/array.sbatch", folder);
+    if (rc == 0)
+        rc = write_file(path, print_array, s, whole, probe);
+    free(whole);
+    return rc;
+}

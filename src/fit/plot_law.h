@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Pictures of a law: IsoFLOP curves, growth exponents, optima against compute. */
+#ifndef FIT_PLOT_LAW_H
+#define FIT_PLOT_LAW_H
+
+#include "src/fit/fitfile.h"
+#include "src/fit/plot.h"
+#include "src/fit/points.h"
+
+/* 'p' are runs with the law's variables and, last, compute. */
+void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct points *p);
+void plot_exponents(struct plot *plot, const struct fitfile *f);
+void plot_frontier(struct plot *plot, const struct fitfile *f, const struct points *p);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Runs drawn. */
+#include "config.h"
+
+#include "src/fit/plot_runs.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/fit/pareto.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEYS_MOST = 12 }; /* more curves than this have no names */
+
+static const double *row(const struct points *p, int i)
+{
+    return p->x + (size_t)i * LAW_VARS;
+}
+
+static void shape_text(char *text, size_t size, const double *x, int dims)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (int k = 0; k < dims && used < size; k++)
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%g", k > 0 ? "/" : "", x[k]);
+}
+
+/* The runs of every shape by compute, a blank line between shapes. */
+static void print_shapes(struct plot *plot, const struct pareto *f)
+{
+    const struct points *p = f->points;
+
+    for (int s = 0; s < f->shapes; s++) {
+        double last = 0;
+
+        fprintf(plot->script, "$shape%d << EOD\n", s);
+        for (;;) {
+            int next = -1;
+
+            for (int i = 0; i < p->rows; i++) {
+                const double t = row(p, i)[f->dims];
+
+                if (f->shape_of[i] == s && t > last &&
+                    (next < 0 || t < row(p, next)[f->dims]))
+                    next = i;
+            }
+            if (next < 0)
+                break;
+            last = row(p, next)[f->dims];
+            fprintf(plot->script, "%.8g %.8g\n", last, p->y[next]);
+        }
+        fprintf(plot->script, "EOD\n");
+    }
+}
+
+static void print_axes(struct plot *plot, const char *x, const char *y)
+{
+    fprintf(plot->script, "set logscale x\nset format x '10^{%%T}'\nset xlabel ");
+    plot_quote(plot, strcmp(x, "compute") == 0 ? "compute, FLOP" : x);
+    fprintf(plot->script, "\nset ylabel ");
+    plot_quote(plot, y);
+    fprintf(plot->script, "\n");
+}
+
+/* ---- Pareto ---------------------------------------------------------------------- */
+
+static void print_frontier(struct plot *plot, const struct pareto *f)
+{
+    fprintf(plot->script, "$frontier << EOD\n");
+    for (int i = 0; i < f->count; i++) {
+        const struct stretch *s = &f->stretch[i];
+        const double hi         = isinf(s->hi) ? s->lo : s->hi;
+
+        for (int j = 0; j <= 20; j++) {
+            const double t = s->lo * pow(hi / s->lo, j / 20.0);
+
+            fprintf(plot->script, "%.8g %.8g\n", t, pareto_curve(f, s->shape, t));
+        }
+    }
+    fprintf(plot->script, "EOD\n");
+}
+
+void plot_pareto(struct plot *plot, const struct points *p, int dims, const char *y)
+{
+    char shape[64], label[128];
+    struct pareto f;
+
+    pareto_open(&f, p, dims);
+    print_shapes(plot, &f);
+    print_frontier(plot, &f);
+    plot_title(plot, "Pareto frontier of the grid: the lowest metric for each compute");
+    print_axes(plot, "compute", y);
+    if (f.best >= 0) {
+        const struct stretch *s = &f.stretch[f.best];
+
+        shape_text(shape, sizeof shape, f.x + (size_t)s->shape * LAW_VARS, dims);
+        snprintf(label, sizeof label, "x0 = %s, from t0 = %.3g FLOP", shape, s->lo);
+        fprintf(plot->script, "set label 1 ");
+        plot_quote(plot, label);
+        fprintf(
+            plot->script,
+            " at %.8g,%.8g left offset 1.2,0.8 font ',11' tc rgb '%s'\n"
+            "set object 1 circle at %.8g,%.8g size screen 0.008 fc rgb '%s' fs solid "
+            "front\n",
+            s->lo, s->y, plot_colour(1), s->lo, s->y, plot_colour(1));
+    }
+    fprintf(plot->script, "plot ");
+    for (int s = 0; s < f.shapes; s++)
+        fprintf(plot->script,
+                "$shape%d using 1:2 with linespoints pt 7 ps 0.6 lw 1 lc rgb '#AAAAAA' "
+                "%s, ",
+                s, s == 0 ? "title 'runs of one shape'" : "notitle");
+    fprintf(plot->script,
+            "$frontier using 1:2 with lines lw 3 lc rgb '%s' title 'frontier'\n",
+            plot_colour(0));
+    pareto_close(&f);
+}
+
+/* ---- learning curves ------------------------------------------------------------- */
+
+static void print_curve_plots(struct plot *plot, int curves, char (*name)[128])
+{
+    fprintf(plot->script, "plot ");
+    for (int s = 0; s < curves; s++) {
+        fprintf(plot->script, "%s$shape%d using 1:2 with %s lw 2 lc rgb '%s' dt %d ",
+                s > 0 ? ", " : "", s, "linespoints pt 7 ps 0.5", plot_colour(s),
+                s / 7 + 1);
+        if (curves <= KEYS_MOST) {
+            fprintf(plot->script, "title ");
+            plot_quote(plot, name[s]);
+        } else {
+            fprintf(plot->script, "notitle");
+        }
+    }
+    fprintf(plot->script, "\n");
+}
+
+void plot_shapes(struct plot *plot, const struct points *p, int dims, const char *x,
+                 const char *y)
+{
+    char(*name)[128];
+    struct pareto f;
+
+    pareto_open(&f, p, dims);
+    name = mem_new((size_t)f.shapes, sizeof *name);
+    for (int s = 0; s < f.shapes; s++)
+        shape_text(name[s], sizeof name[s], f.x + (size_t)s * LAW_VARS, dims);
+    print_shapes(plot, &f);
+    plot_title(plot, "Learning curves by shape");
+    print_axes(plot, x, y);
+    fprintf(plot->script, "set key outside right top\n");
+    print_curve_plots(plot, f.shapes, name);
+    mem_free(name);
+    pareto_close(&f);
+}
+
+int plot_files(struct plot *plot, char *const *file, int files, const char *x,
+               const char *y)
+{
+    char(*name)[128] = mem_new((size_t)files, sizeof *name);
+    int rc           = 0;
+
+    for (int f = 0; f < files && rc == 0; f++) {
+        const char *slash = strrchr(file[f], '/');
+        struct points p;
+
+        snprintf(name[f], sizeof name[f], "%s", slash != NULL ? slash + 1 : file[f]);
+        rc = points_read(&p, &file[f], 1, y, &x, 1, NULL);
+        if (rc != 0)
+            break;
+        fprintf(plot->script, "$shape%d << EOD\n", f);
+        for (int i = 0; i < p.rows; i++)
+            fprintf(plot->script, "%.8g %.8g\n", row(&p, i)[0], p.y[i]);
+        fprintf(plot->script, "EOD\n");
+        points_close(&p);
+    }
+    if (rc == 0) {
+        plot_title(plot, "Learning curves");
+        print_axes(plot, x, y);
+        fprintf(plot->script,
+                "unset logscale x\nset format x '%%g'\nset key top right\n");
+        print_curve_plots(plot, files, name);
+    }
+    mem_free(name);
+    return rc;
+}
+
+/* ---- design ---------------------------------------------------------------------- */
+
+static const char *const arm_name[LAW_DIMS] = { "width", "depth", "mlp" };
+
+/* One line of a plan: the points of arm k. */
+static int print_line(struct plot *plot, const json_t *o, int k)
+{
+    const json_t *forks    = json_object_get(o, "cooldown_at");
+    const double cooldown  = json_number_value(json_object_get(o, "cooldown_steps"));
+    const double step_cost = json_number_value(json_object_get(o, "flops_per_image")) *
+                             json_number_value(json_object_get(o, "batch"));
+    const double x  = json_number_value(json_object_get(o, arm_name[k]));
+    const char *arm = json_string_value(json_object_get(o, "arm"));
+
+    if (arm == NULL || !(x > 0) || !(step_cost > 0))
+        return ERR_DATA;
+    if (strcmp(arm, arm_name[k]) != 0)
+        return 0;
+    for (size_t i = 0; i < json_array_size(forks); i++)
+        fprintf(plot->script, "%.8g %.8g\n", x,
+                step_cost * (json_number_value(json_array_get(forks, i)) + cooldown));
+    fprintf(plot->script, "%.8g %.8g\n", x,
+            step_cost * json_number_value(json_object_get(o, "steps")));
+    return 0;
+}
+
+static int print_plan(struct plot *plot, const char *path, int k)
+{
+    FILE *file = fopen(path, "r");
+    char line[16384];
+    int rc = 0;
+
+    if (file == NULL)
+        return ERR(ERR_IO, "%s: cannot be read", path);
+    for (int n = 1; rc == 0 && fgets(line, sizeof line, file) != NULL; n++) {
+        json_t *o = json_loads(line, 0, NULL);
+
+        rc = print_line(plot, o, k);
+        if (rc != 0)
+            rc = ERR(ERR_DATA, "%s: line %d, column 1: is no run of a plan", path, n);
+        json_decref(o);
+    }
+    fclose(file);
+    return rc;
+}
+
+int plot_design(struct plot *plot, char *const *file, int files)
+{
+    for (int k = 0; k < LAW_DIMS; k++) {
+        for (int f = 0; f < files; f++) {
+            fprintf(plot->script, "$plan%d_%d << EOD\n", k, f);
+            TRY(print_plan(plot, file[f], k));
+            fprintf(plot->script, "EOD\n");
+        }
+    }
+    fprintf(
+        plot->script,
+        "set multiplot layout 1,3 title 'Planned points: size of the dimension that "
+        "an arm varies, and compute' font ',14'\n"
+        "set logscale xy\nset format y '10^{%%T}'\nset key top left reverse Left\n"
+        "set offsets graph 0.08, graph 0.08, graph 0.25, graph 0.05\n");
+    for (int k = 0; k < LAW_DIMS; k++) {
+        fprintf(plot->script, "set xlabel '%s'\n%s", arm_name[k],
+                k == 0 ? "set ylabel 'compute, FLOP'\n" : "unset ylabel\nunset key\n");
+        fprintf(plot->script, "plot ");
+        for (int f = 0; f < files; f++) {
+            fprintf(plot->script,
+                    "%s$plan%d_%d using 1:2 with points pt %d ps 1.2 lw 2 lc rgb '%s' "
+                    "title ",
+                    f > 0 ? ", " : "", k, f, f == 0 ? 7 : 4 + 2 * f, plot_colour(f));
+            plot_quote(plot, file[f]);
+        }
+        fprintf(plot->script, "\n");
+    }
+    fprintf(plot->script, "unset multiplot\n");
+    return 0;
+}

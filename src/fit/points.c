@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Rows from tables, their arms, and the model that a law makes of them. */
+#include "config.h"
+
+#include "src/fit/points.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Exponents are looked for here; one that ends at an edge is not identified. */
+static const double exp_least = 0.003, exp_most = 9;
+
+/* ---- reading --------------------------------------------------------------------- */
+
+static void points_open(struct points *p, int rows, int vars)
+{
+    *p      = (struct points){ .vars = vars };
+    p->y    = mem_new((size_t)rows, sizeof *p->y);
+    p->x    = mem_new((size_t)rows * LAW_VARS, sizeof *p->x);
+    p->arm  = mem_new((size_t)rows, sizeof *p->arm);
+    p->rows = 0;
+}
+
+void points_close(struct points *p)
+{
+    mem_free(p->y);
+    mem_free(p->x);
+    mem_free(p->arm);
+    *p = (struct points){ 0 };
+}
+
+static int positive(double *x, const struct table *t, int i, const char *name)
+{
+    TRY(table_number(x, t, i, name, -INFINITY));
+    if (*x > 0)
+        return 0;
+    return ERR(ERR_DATA, "%s: line %d, column %s: %g is not above 0", t->path,
+               t->line[i], name, *x);
+}
+
+/* Row i of 't' behind the rows of 'p'. */
+static int read_row(struct points *p, const struct table *t, int i, const char *y,
+                    const char *const *var, const char *flops)
+{
+    double *x = p->x + (size_t)p->rows * LAW_VARS;
+
+    TRY(positive(&p->y[p->rows], t, i, y));
+    for (int v = 0; v < p->vars; v++) {
+        if (flops == NULL || v == 0) {
+            TRY(positive(&x[v], t, i, var[v]));
+        } else {
+            TRY(positive(&x[v], t, i, flops));
+            x[v] /= 6 * x[0];
+        }
+    }
+    p->arm[p->rows++] = ARM_NONE;
+    return 0;
+}
+
+static bool is_done(const struct table *t, int i)
+{
+    const struct cell *c = table_cell(t, i, table_column(t, "status"));
+
+    return c->kind != CELL_TEXT || strcmp(c->text, "done") == 0;
+}
+
+static int read_tables(struct points *p, struct table **t, int tables, const char *y,
+                       const char *const *var, int vars, const char *flops)
+{
+    int rows = 0, rc = 0;
+
+    for (int f = 0; f < tables; f++)
+        rows += t[f]->rows;
+    points_open(p, rows, vars);
+    for (int f = 0; f < tables && rc == 0; f++) {
+        for (int i = 0; i < t[f]->rows && rc == 0; i++) {
+            if (is_done(t[f], i))
+                rc = read_row(p, t[f], i, y, var, flops);
+            else
+                p->failed++;
+        }
+    }
+    if (rc == 0 && p->rows == 0)
+        rc = ERR(ERR_DATA, "%s: there are no finished runs in it", t[0]->path);
+    if (rc != 0)
+        points_close(p);
+    return rc;
+}
+
+int points_read(struct points *p, char *const *file, int files, const char *y,
+                const char *const *var, int vars, const char *flops)
+{
+    struct table **t = mem_new((size_t)files, sizeof(struct table *));
+    int rc           = 0;
+
+    for (int f = 0; f < files && rc == 0; f++) {
+        rc = table_read(&t[f], file[f]);
+        if (rc == 0)
+            table_keep_last(t[f], "id");
+    }
+    if (rc == 0)
+        rc = read_tables(p, t, files, y, var, vars, flops);
+    for (int f = 0; f < files; f++)
+        table_close(&t[f]);
+    mem_free(t);
+    return rc;
+}
+
+/* ---- arms ------------------------------------------------------------------------ */
+
+static bool is_same(double a, double b)
+{
+    return fabs(a - b) <= 1e-9 * fabs(b);
+}
+
+void points_arms(struct points *p, const double *centre, int dims)
+{
+    for (int i = 0; i < p->rows; i++) {
+        const double *x = p->x + (size_t)i * LAW_VARS;
+        int others      = 0;
+
+        p->arm[i] = ARM_CENTRE;
+        for (int k = 0; k < dims; k++) {
+            if (!is_same(x[k], centre[k])) {
+                p->arm[i] = k;
+                others++;
+            }
+        }
+        if (others > 1)
+            p->arm[i] = ARM_NONE;
+    }
+}
+
+void points_centre(double *centre, const struct points *p, int dims)
+{
+    for (int k = 0; k < dims; k++) {
+        int most = 0;
+
+        for (int i = 0; i < p->rows; i++) {
+            const double x = p->x[(size_t)i * LAW_VARS + (size_t)k];
+            int same       = 0;
+
+            for (int j = 0; j < p->rows; j++)
+                same += is_same(p->x[(size_t)j * LAW_VARS + (size_t)k], x);
+            if (same > most) {
+                most      = same;
+                centre[k] = x;
+            }
+        }
+    }
+}
+
+int points_on(const struct points *p, int arm)
+{
+    int n = 0;
+
+    for (int i = 0; i < p->rows; i++)
+        n += p->arm[i] == arm;
+    return n;
+}
+
+int points_values(const struct points *p, int arm, int var)
+{
+    int n = 0;
+
+    for (int i = 0; i < p->rows; i++) {
+        bool is_new = arm == LAW_EVERY || p->arm[i] == arm;
+
+        for (int j = 0; j < i && is_new; j++)
+            is_new = (arm != LAW_EVERY && p->arm[j] != arm) ||
+                     !is_same(p->x[(size_t)j * LAW_VARS + (size_t)var],
+                              p->x[(size_t)i * LAW_VARS + (size_t)var]);
+        n += is_new;
+    }
+    return n;
+}
+
+/* ---- parts ----------------------------------------------------------------------- */
+
+static void copy_row(struct points *to, const struct points *from, int i)
+{
+    const int n = to->rows++;
+
+    to->y[n]   = from->y[i];
+    to->arm[n] = from->arm[i];
+    memmove(to->x + (size_t)n * LAW_VARS, from->x + (size_t)i * LAW_VARS,
+            LAW_VARS * sizeof *to->x);
+}
+
+void points_copy(struct points *copy, const struct points *p)
+{
+    points_open(copy, p->rows, p->vars);
+    copy->failed = p->failed;
+    for (int i = 0; i < p->rows; i++)
+        copy_row(copy, p, i);
+}
+
+void points_take(struct points *to, struct points *from,
+                 bool (*takes)(const struct points *p, int row, const void *what),
+                 const void *what)
+{
+    bool *is_taken = mem_new((size_t)from->rows, sizeof *is_taken);
+    const int rows = from->rows;
+
+    points_open(to, rows, from->vars);
+    for (int i = 0; i < rows; i++)
+        is_taken[i] = takes(from, i, what);
+    from->rows = 0;
+    for (int i = 0; i < rows; i++)
+        copy_row(is_taken[i] ? to : from, from, i);
+    mem_free(is_taken);
+}
+
+static double key(const struct points *p, int row, int var)
+{
+    return var < 0 ? p->y[row] : p->x[(size_t)row * LAW_VARS + (size_t)var];
+}
+
+static bool is_chosen(const struct points *p, int row, const void *what)
+{
+    (void)p;
+    return ((const bool *)what)[row];
+}
+
+void points_take_largest(struct points *to, struct points *from, int count, int var)
+{
+    bool *chosen = mem_new((size_t)from->rows, sizeof *chosen);
+
+    for (int n = 0; n < count && n < from->rows; n++) {
+        int best = -1;
+
+        for (int i = 0; i < from->rows; i++) {
+            if (!chosen[i] && (best < 0 || key(from, i, var) > key(from, best, var)))
+                best = i;
+        }
+        chosen[best] = true;
+    }
+    points_take(to, from, is_chosen, chosen);
+    mem_free(chosen);
+}
+
+/* ---- the model ------------------------------------------------------------------- */
+
+static double log_of(const struct points *p, int i, const struct factor *f)
+{
+    return log(p->x[(size_t)i * LAW_VARS + (size_t)f->var]);
+}
+
+static void find_centre(struct centre *c, const struct points *p, const struct term *t,
+                        int j)
+{
+    int rows = 0;
+
+    memset(c->at[j], 0, sizeof c->at[j]);
+    for (int i = 0; i < p->rows; i++) {
+        if (t->arm != LAW_EVERY && t->arm != p->arm[i])
+            continue;
+        rows++;
+        for (int f = 0; f < t->factors; f++)
+            c->at[j][f] += (log_of(p, i, &t->factor[f]) - c->at[j][f]) / rows;
+    }
+}
+
+void points_model(struct model *m, struct centre *c, const struct points *p,
+                  const struct law *l)
+{
+    model_open(m, p->rows, l->coefs, l->exps);
+    memcpy(m->y, p->y, (size_t)p->rows * sizeof *m->y);
+    for (int k = 0; k < l->exps; k++) {
+        m->lo[l->coefs + k] = exp_least;
+        m->hi[l->coefs + k] = exp_most;
+    }
+    for (int j = 0; j < l->coefs; j++) {
+        const struct term *t = &l->term[j];
+
+        find_centre(c, p, t, j);
+        for (int i = 0; i < p->rows; i++) {
+            const size_t at = (size_t)i * (size_t)l->coefs + (size_t)j;
+
+            m->has[at] = t->arm == LAW_EVERY || t->arm == p->arm[i];
+            for (int f = 0; f < t->factors; f++)
+                m->h[at * (size_t)l->exps + (size_t)t->factor[f].exp] +=
+                    t->factor[f].sign * (log_of(p, i, &t->factor[f]) - c->at[j][f]);
+        }
+    }
+}
+
+/* What a coefficient is to be multiplied with, as a logarithm. */
+static double shift(const struct term *t, const double *exps, const double at[2])
+{
+    double sum = 0;
+
+    for (int f = 0; f < t->factors; f++)
+        sum -= t->factor[f].sign * exps[t->factor[f].exp] * at[f];
+    return sum;
+}
+
+void points_raw(double *raw, const double *theta, const struct centre *c,
+                const struct law *l)
+{
+    memcpy(raw, theta, (size_t)(l->coefs + l->exps) * sizeof *raw);
+    for (int j = 0; j < l->coefs; j++)
+        raw[j] *= exp(shift(&l->term[j], theta + l->coefs, c->at[j]));
+}
+
+void points_centred(double *theta, const double *raw, const struct centre *c,
+                    const struct law *l)
+{
+    memcpy(theta, raw, (size_t)(l->coefs + l->exps) * sizeof *raw);
+    for (int j = 0; j < l->coefs; j++)
+        theta[j] *= exp(-shift(&l->term[j], raw + l->coefs, c->at[j]));
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The runs that a law is fitted to, out of tables: a metric and some variables a row,
+ * all above zero, and the arm of a star sweep that the row lies on.
+ */
+#ifndef FIT_POINTS_H
+#define FIT_POINTS_H
+
+#include "src/fit/law.h"
+#include "src/plan/table.h"
+
+/* A row that equals the centre in all dimensions but one lies on that arm. */
+enum { ARM_CENTRE = -2, ARM_NONE = -1 };
+
+struct points {
+    int rows, vars;
+    double *y;  /* [rows] */
+    double *x;  /* [rows, LAW_VARS] */
+    int *arm;   /* [rows] */
+    int failed; /* rows left out because their status is not "done" */
+};
+
+/* Read the columns 'y' and 'var' of all 'files'; of each id the last row of its file
+ * counts.  With 'flops' not NULL the second variable is that column / (6 x the first).
+ * Returns 0 or a code with a sentence that names file, line and column.
+ */
+int points_read(struct points *p, char *const *file, int files, const char *y,
+                const char *const *var, int vars, const char *flops);
+void points_close(struct points *p);
+void points_copy(struct points *copy, const struct points *p);
+
+/* Sort the rows onto the arms around 'centre' [dims]. */
+void points_arms(struct points *p, const double *centre, int dims);
+
+/* The most frequent value of every dimension. */
+void points_centre(double *centre, const struct points *p, int dims);
+
+/* Rows of an arm (ARM_CENTRE, ARM_NONE too), and how many values its dimension has. */
+int points_on(const struct points *p, int arm);
+int points_values(const struct points *p, int arm, int var);
+
+/* Move the rows that 'takes' wants out of 'from' into 'to', which is made. */
+void points_take(struct points *to, struct points *from,
+                 bool (*takes)(const struct points *p, int row, const void *what),
+                 const void *what);
+
+/* Move the 'count' rows with the largest metric (var -1) or variable into 'to'. */
+void points_take_largest(struct points *to, struct points *from, int count, int var);
+
+/* The mean logarithm of every factor of every term, over the rows that have the term. */
+struct centre {
+    double at[MODEL_COEFS][2];
+};
+
+/* The model of 'l' on these points, its variables relative to the centre, which is made
+ * here; and parameters as the law is written from those of the model, and back.
+ */
+void points_model(struct model *m, struct centre *c, const struct points *p,
+                  const struct law *l);
+void points_raw(double *raw, const double *theta, const struct centre *c,
+                const struct law *l);
+void points_centred(double *theta, const double *raw, const struct centre *c,
+                    const struct law *l);
+
+#endif

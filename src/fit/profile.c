@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Profile intervals: hold one quantity at a value, fit all else, and ask how much worse
+ * the fit is.  Worse by t^2 residual variances is where the interval ends.
+ */
+#include "config.h"
+
+#include "src/fit/fit.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { STEPS_MOST = 40, BISECTIONS = 26 };
+static const double widest = 40; /* times, or one over it: further out nobody looks */
+
+/* The normal quantile and its correction for few degrees of freedom. */
+double fit_student(double level, int freedom)
+{
+    const double v = freedom;
+    double lo = 0, hi = 40, z;
+
+    for (int i = 0; i < 100; i++) {
+        z = (lo + hi) / 2;
+        if (erf(z / sqrt(2)) < level)
+            lo = z;
+        else
+            hi = z;
+    }
+    return z + (pow(z, 3) + z) / (4 * v) +
+           (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * v * v) +
+           (3 * pow(z, 7) + 19 * pow(z, 5) + 17 * pow(z, 3) - 15 * z) /
+               (384 * v * v * v);
+}
+
+/* What is held: exponent 'exp', or a slope of the law. */
+struct held {
+    const struct fit *f;
+    struct model model; /* a copy, changed for every value */
+    const struct slope *slope;
+    int param;
+    double theta[MODEL_PARAMS]; /* the last fit, where the next one starts */
+};
+
+static double *h_of(const struct model *m, size_t at)
+{
+    return m->h + at * (size_t)m->exps;
+}
+
+/* Tie the slope to 's': its exponents obey a linear relation, so one of them goes away.
+ *   num / (d0 + d1) = s:         num = s d0 + s d1
+ *   the same with num = d1:      d1  = s / (1 - s) d0
+ */
+static void tie(struct held *held, double s)
+{
+    const struct slope *p  = held->slope;
+    const size_t terms     = (size_t)held->model.rows * (size_t)held->model.coefs;
+    const struct model *of = &held->f->model;
+    const bool is_share    = p->num == p->den[0] || p->num == p->den[1];
+    const int other        = p->num == p->den[0] ? p->den[1] : p->den[0];
+    const int num          = of->coefs + p->num;
+
+    for (size_t i = 0; i < terms; i++) {
+        const double *from = h_of(of, i);
+        double *h          = h_of(&held->model, i);
+
+        memcpy(h, from, (size_t)of->exps * sizeof *h);
+        h[p->num] = 0;
+        if (is_share) {
+            h[other] += s / (1 - s) * from[p->num];
+        } else {
+            h[p->den[0]] += s * from[p->num];
+            h[p->den[1]] += s * from[p->num];
+        }
+    }
+    held->model.lo[num] = held->model.hi[num] = 0;
+    held->theta[num]                          = 0;
+}
+
+static double value_at(struct held *held, double x)
+{
+    struct polish end;
+
+    if (held->slope != NULL) {
+        tie(held, x);
+    } else {
+        held->theta[held->param]    = x;
+        held->model.lo[held->param] = held->model.hi[held->param] = x;
+    }
+    model_polish(&end, &held->model, held->theta);
+    return end.value;
+}
+
+/* The end of the interval on one side: factors above or below 1 are tried. */
+static double find_end(struct held *held, double x, double limit, double direction)
+{
+    const double most =
+        held->slope != NULL && (held->slope->num == held->slope->den[0] ||
+                                held->slope->num == held->slope->den[1])
+            ? log(0.999 / x)
+            : log(widest);
+    double in = 0, out = 1e-3;
+
+    memcpy(held->theta, held->f->theta, sizeof held->theta);
+    for (int i = 0; i < STEPS_MOST; i++) {
+        if (direction > 0 && out > most)
+            out = most;
+        if (value_at(held, x * exp(direction * out)) > limit)
+            break;
+        if (out >= (direction > 0 ? most : log(widest)))
+            return direction > 0 ? INFINITY : 0;
+        in = out;
+        out *= 2;
+    }
+    memcpy(held->theta, held->f->theta, sizeof held->theta);
+    for (int i = 0; i < BISECTIONS && out - in > 1e-5 * out; i++) {
+        const double middle = (in + out) / 2;
+
+        if (value_at(held, x * exp(direction * middle)) > limit)
+            out = middle;
+        else
+            in = middle;
+    }
+    return x * exp(direction * (in + out) / 2);
+}
+
+static void profile(struct estimate *e, const struct fit *f, const struct slope *slope,
+                    int param, double limit)
+{
+    const double x   = slope != NULL
+                           ? law_slope(&f->law, f->raw, (int)(slope - f->law.slope))
+                           : f->theta[param];
+    struct held held = { .f = f, .slope = slope, .param = param };
+
+    if (!(x > 0))
+        return;
+    model_copy(&held.model, &f->model);
+    e->profile_lo = find_end(&held, x, limit, -1);
+    model_close(&held.model);
+    model_copy(&held.model, &f->model);
+    e->profile_hi = find_end(&held, x, limit, 1);
+    model_close(&held.model);
+}
+
+void fit_profile(struct fit *f, const struct fit_options *o)
+{
+    const int params = model_params(&f->model), free = f->model.rows - params;
+    const double t     = fit_student(o->level, free);
+    const double limit = f->end.value * (1 + t * t / free) + 1e-22 * f->model.rows;
+
+    for (int k = 0; k < params; k++)
+        f->param[k].profile_lo = f->param[k].profile_hi = NAN;
+    for (int i = 0; i < f->law.slopes; i++)
+        f->slope[i].profile_lo = f->slope[i].profile_hi = NAN;
+    if (!o->profile || o->objective != OBJECTIVE_RELATIVE)
+        return;
+    /* Coefficients apart from a constant change with where the variables are centred:
+     * they have no profile.
+     */
+    for (int k = 0; k < params; k++) {
+        if (k >= f->law.coefs || f->law.term[k].factors == 0)
+            profile(&f->param[k], f, NULL, k, limit);
+    }
+    for (int i = 0; i < f->law.slopes; i++)
+        profile(&f->slope[i], f, &f->law.slope[i], -1, limit);
+}

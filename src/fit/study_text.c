@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The fit as 80 columns of text: what was fitted to what, what the data say with which
+ * intervals, what they do not say, and why the minimum can be believed.
+ */
+#include "config.h"
+
+#include "src/fit/study.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { COLUMNS = 80 };
+
+static void rule(FILE *out, char c)
+{
+    for (int i = 0; i < COLUMNS; i++)
+        fputc(c, out);
+    fputc('\n', out);
+}
+
+/* ---- what was done --------------------------------------------------------------- */
+
+static const char *law_text(const struct study *s)
+{
+    if (s->options->law == LAW_CHINCHILLA)
+        return "A N^-alpha + B D^-beta + E";
+    if (s->options->law == LAW_ADDITIVE)
+        return "sum of A v^-alpha + E";
+    if (s->form == FORM_JOINT)
+        return "sum of alpha x^-a + (sum of beta x^b + xi) t^-c + eps, one law";
+    if (s->form == FORM_SHARED)
+        return "alpha x^-a + (beta x^b + xi) t^-c + eps, one c";
+    return "alpha x^-a + (beta x^b + xi) t^-c + eps, each dimension by itself";
+}
+
+static void print_head(FILE *out, const struct study *s)
+{
+    const int left_out =
+        s->middle.rows + s->held.rows + s->dropped + s->off_arms + s->points.failed;
+
+    rule(out, '=');
+    fprintf(out, "law        %s\n", law_text(s));
+    fprintf(out, "metric     %s of %d runs in %s%s\n", s->y, s->points.rows, s->file[0],
+            s->files > 1 ? " and other files" : "");
+    if (s->objective == OBJECTIVE_HUBER)
+        fprintf(out, "minimised  sum of Huber(log f - log %s), delta %g\n", s->y,
+                s->options->delta);
+    else
+        fprintf(out, "minimised  sum of (f / %s - 1)^2\n", s->y);
+    if (left_out > 0)
+        fprintf(out, "left out  ");
+    if (s->middle.rows > 0)
+        fprintf(out, " %d at the centre", s->middle.rows);
+    if (s->held.rows > 0)
+        fprintf(out, " %d held out", s->held.rows);
+    if (s->dropped > 0)
+        fprintf(out, " %d highest", s->dropped);
+    if (s->off_arms > 0)
+        fprintf(out, " %d on no arm (--joint takes them)", s->off_arms);
+    if (s->points.failed > 0)
+        fprintf(out, " %d failed", s->points.failed);
+    fprintf(out, "%s", left_out > 0 ? "\n" : "");
+    if (s->options->law == LAW_SOVIT) {
+        fprintf(out, "centre    ");
+        for (int k = 0; k < s->dims; k++)
+            fprintf(out, " %s %g", s->dim[k], s->centre[k]);
+        fprintf(out, "\n");
+    }
+    rule(out, '=');
+}
+
+/* ---- estimates ------------------------------------------------------------------- */
+
+static void range_text(char *text, size_t size, double lo, double hi)
+{
+    if (isfinite(lo) && isinf(hi))
+        snprintf(text, size, "%.4g ..", lo);
+    else if (isfinite(lo))
+        snprintf(text, size, "%.4g .. %.4g", lo, hi);
+    else
+        snprintf(text, size, "-");
+}
+
+static const char *verdict_text(const struct estimate *e)
+{
+    return e->identified == VERDICT_YES  ? "yes"
+           : e->identified == VERDICT_NO ? "not identified"
+                                         : "n/a";
+}
+
+static void print_estimate(FILE *out, const char *name, const struct estimate *e,
+                           const struct study *s)
+{
+    char boot[40] = "-", profile[40];
+
+    if (s->options->bootstrap > 0)
+        range_text(boot, sizeof boot, e->lo, e->hi);
+    range_text(profile, sizeof profile, e->profile_lo, e->profile_hi);
+    fprintf(out, "%-14s%11.5g  %-20s  %-18s  %s\n", name, e->value, boot, profile,
+            verdict_text(e));
+}
+
+static void print_columns(FILE *out, const struct study *s, const char *what)
+{
+    char boot[32], profile[32];
+
+    snprintf(boot, sizeof boot, "%g%% bootstrap", 100 * s->options->level);
+    snprintf(profile, sizeof profile, "%g%% profile", 100 * s->options->level);
+    fprintf(out, "%-14s%11s  %-20s  %-18s  %s\n", what, "value", boot, profile,
+            "identified");
+    rule(out, '-');
+}
+
+/* How optima grow with compute: what a sweep is made for. */
+static void print_slopes(FILE *out, const struct study *s)
+{
+    const int slopes = s->options->law == LAW_SOVIT        ? s->dims
+                       : s->options->law == LAW_CHINCHILLA ? 2
+                                                           : 0;
+
+    if (slopes == 0)
+        return;
+    print_columns(out, s, "optimum ~ t^s");
+    for (int k = 0; k < slopes; k++) {
+        int slope;
+        const struct fit *f = study_fit_of(s, k, &slope);
+        char name[64];
+
+        snprintf(name, sizeof name, "s_%.12s", s->dim[k]);
+        if (f != NULL)
+            print_estimate(out, name, &f->slope[slope], s);
+        else
+            fprintf(out, "%-14s%11s  %s: %s\n", name, "-", "not identified", s->why[k]);
+    }
+    fprintf(out, "\n");
+}
+
+static void print_constants(FILE *out, const struct study *s)
+{
+    print_columns(out, s, "constants");
+    for (int i = 0; i < s->fits; i++) {
+        const struct fit *f = &s->fit[i];
+
+        for (int e = 0; e < f->law.exps; e++)
+            print_estimate(out, f->law.exp_name[e], &f->param[f->law.coefs + e], s);
+        for (int j = 0; j < f->law.coefs; j++)
+            print_estimate(out, f->law.term[j].name, &f->param[j], s);
+    }
+    fprintf(out, "\n");
+}
+
+/* ---- why to believe it ----------------------------------------------------------- */
+
+static void print_reasons(FILE *out, const struct study *s)
+{
+    const char *said = NULL;
+
+    for (int i = 0; i < s->fits; i++) {
+        const struct fit *f = &s->fit[i];
+
+        for (int k = 0; k < model_params(&f->model) + f->law.slopes; k++) {
+            const int params = model_params(&f->model);
+            const struct estimate *e =
+                k < params ? &f->param[k] : &f->slope[k - params];
+            const bool is_term = k < f->law.coefs;
+            const char *name   = is_term      ? f->law.term[k].name
+                                 : k < params ? f->law.exp_name[k - f->law.coefs]
+                                              : f->law.slope[k - params].name;
+
+            if (e->identified != VERDICT_NO || is_term)
+                continue;
+            if (said == NULL)
+                fprintf(out, "not identified, because\n");
+            said = e->why;
+            fprintf(out, "  %s%-14s%s\n", k < params ? "" : "s_", name, e->why);
+        }
+    }
+    if (said != NULL)
+        fprintf(out, "\n");
+}
+
+static void print_errors(FILE *out, const char *what, const struct errors *e)
+{
+    if (e->n > 0)
+        fprintf(out,
+                "%-10s %d runs predicted: error %.3g %% (rms), mean %+.3g %%, worst "
+                "%+.3g %%\n",
+                what, e->n, 100 * e->rms, 100 * e->mean, 100 * e->worst);
+}
+
+static void print_certificate(FILE *out, const struct study *s)
+{
+    for (int i = 0; i < s->fits; i++) {
+        const struct fit *f = &s->fit[i];
+        const char *name    = s->form == FORM_ARMS ? s->dim[i] : "minimum";
+
+        if (f->model.rows == 0)
+            continue;
+        fprintf(out,
+                "%-10s %.8g, gradient %.1e, reached from %d of %d starts; noise %.3g "
+                "%%\n",
+                name, f->end.value, f->end.gradient, f->agreeing, f->starts,
+                100 * f->noise);
+    }
+    print_errors(out, "held out", &s->held_errors);
+    print_errors(out, "centre", &s->middle_errors);
+    fprintf(out, "time       %.2f s, %lld bootstraps of %s\n", s->seconds,
+            (long long)s->options->bootstrap,
+            s->fit[0].has_resampled_rows ? "rows" : "residuals");
+}
+
+static void print_starts(FILE *out, const struct fit *f)
+{
+    fprintf(out, "\n%-9s%16s%16s  %s\n", "start", "value there", "end", "exponents");
+    rule(out, '-');
+    for (int i = 0; i < f->starts; i++) {
+        const struct start *s = &f->start[i];
+
+        fprintf(out, "%-9s%16.8g%16.8g ", s->is_searched ? "searched" : "spread",
+                s->value, s->end.value);
+        for (int k = 0; k < f->law.exps && k < 4; k++)
+            fprintf(out, " %.3g", s->from[f->law.coefs + k]);
+        fprintf(out, "%s ->", f->law.exps > 4 ? " .." : "");
+        for (int k = 0; k < f->law.exps && k < 4; k++)
+            fprintf(out, " %.3g", s->theta[f->law.coefs + k]);
+        fprintf(out, "%s\n", f->law.exps > 4 ? " .." : "");
+    }
+}
+
+void study_print(FILE *out, const struct study *s)
+{
+    print_head(out, s);
+    print_slopes(out, s);
+    print_constants(out, s);
+    print_reasons(out, s);
+    print_certificate(out, s);
+    for (int i = 0; i < s->fits && s->options->list_starts; i++)
+        print_starts(out, &s->fit[i]);
+}

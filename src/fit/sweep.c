@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Making the runs, and finding those that are done. */
+#include "config.h"
+
+#include "src/fit/sweep.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+#include "src/plan/record.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- runs ------------------------------------------------------------------------ */
+
+static void drop(struct sweep *s, const int64_t x[LAW_DIMS], const char *why)
+{
+    struct dropped *more = mem_new((size_t)s->drops + 1, sizeof *more);
+
+    if (s->drops > 0)
+        memcpy(more, s->dropped, (size_t)s->drops * sizeof *more);
+    mem_free(s->dropped);
+    s->dropped = more;
+    memcpy(more[s->drops].x, x, sizeof more[s->drops].x);
+    snprintf(more[s->drops++].why, sizeof more[0].why, "%s", why);
+}
+
+static struct run *find_run(const struct sweep *s, const int64_t x[LAW_DIMS])
+{
+    for (int i = 0; i < s->runs; i++) {
+        if (memcmp(s->run[i].x, x, sizeof s->run[i].x) == 0)
+            return &s->run[i];
+    }
+    return NULL;
+}
+
+/* A new run of the shape 'x', or NULL if it cannot be: it is then among the dropped. */
+static struct run *add_run(struct sweep *s, const int64_t x[LAW_DIMS], int arm,
+                           const struct machine *m)
+{
+    const struct training *t = &s->training;
+    struct run run           = { .arm = arm }, *more;
+
+    for (int i = 0; i < s->drops; i++) {
+        if (memcmp(s->dropped[i].x, x, sizeof s->dropped[i].x) == 0)
+            return NULL;
+    }
+    memcpy(run.x, x, sizeof run.x);
+    if (cost_spec(&run.spec, x[0], x[1], x[2], t->heads, (int)t->patch, (int)t->image,
+                  t->classes) != 0) {
+        drop(s, x, err_sentence());
+        err_forget();
+        return NULL;
+    }
+    cost_of(&run.cost, &run.spec, m, t->batch);
+    if (!run.cost.fits) {
+        drop(s, x, "does not fit into the machine's memory");
+        return NULL;
+    }
+    more = mem_new((size_t)s->runs + 1, sizeof *more);
+    if (s->runs > 0)
+        memcpy(more, s->run, (size_t)s->runs * sizeof *more);
+    mem_free(s->run);
+    s->run        = more;
+    more[s->runs] = run;
+    return &more[s->runs++];
+}
+
+int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
+              const struct machine *m)
+{
+    struct run *r = find_run(s, x);
+    int at;
+
+    if (r == NULL)
+        r = add_run(s, x, arm, m);
+    if (r == NULL)
+        return 0;
+    if (step <= s->training.warmup + s->training.cooldown)
+        return ERR(ERR_USAGE,
+                   "%lld steps leave nothing between the warm-up of %lld and the "
+                   "cool-down of %lld: see --warmup-steps and --cooldown-steps",
+                   (long long)step, (long long)s->training.warmup,
+                   (long long)s->training.cooldown);
+    for (at = r->steps; at > 0 && r->step[at - 1] >= step; at--)
+        ;
+    if (at < r->steps && r->step[at] == step)
+        return 0;
+    if (r->steps == SWEEP_STEPS)
+        return ERR(ERR_USAGE, "more than %d numbers of steps for one shape",
+                   SWEEP_STEPS);
+    memmove(r->step + at + 1, r->step + at, (size_t)(r->steps - at) * sizeof *r->step);
+    r->step[at] = step;
+    r->steps++;
+    return 0;
+}
+
+static int add_steps(struct sweep *s, const int64_t x[LAW_DIMS], int arm,
+                     const struct machine *m)
+{
+    for (int i = 0; i < s->step_values; i++)
+        TRY(sweep_add(s, x, s->step[i], arm, m));
+    return 0;
+}
+
+static int make_star(struct sweep *s, const struct machine *m)
+{
+    for (int k = 0; k < LAW_DIMS; k++) {
+        for (int i = 0; i < s->values[k]; i++) {
+            int64_t x[LAW_DIMS];
+
+            memcpy(x, s->centre, sizeof x);
+            x[k] = s->value[k][i];
+            if (x[k] != s->centre[k])
+                TRY(add_steps(s, x, k, m));
+        }
+    }
+    return 0;
+}
+
+static int make_grid(struct sweep *s, const struct machine *m)
+{
+    for (int i = 0; i < s->values[0]; i++) {
+        for (int j = 0; j < s->values[1]; j++) {
+            for (int k = 0; k < s->values[2]; k++) {
+                const int64_t x[] = { s->value[0][i], s->value[1][j], s->value[2][k] };
+
+                TRY(add_steps(s, x, -1, m));
+            }
+        }
+    }
+    return 0;
+}
+
+int sweep_make(struct sweep *s, const struct machine *m)
+{
+    return s->is_star ? make_star(s, m) : make_grid(s, m);
+}
+
+void sweep_close(struct sweep *s)
+{
+    mem_free(s->run);
+    mem_free(s->dropped);
+    *s = (struct sweep){ 0 };
+}
+
+double sweep_images(const struct sweep *s, const struct run *r)
+{
+    const int64_t steps = r->step[r->steps - 1] + (r->steps - 1) * s->training.cooldown;
+
+    return (double)steps * (double)s->training.batch;
+}
+
+/* ---- what is done ---------------------------------------------------------------- */
+
+/* Everything that changes what a run computes. */
+static void make_id(struct run *r, const struct training *t)
+{
+    char text[1024];
+
+    snprintf(text, sizeof text,
+             "%lld/%lld/%lld/%lld patch %lld image %lld classes %lld batch %lld steps "
+             "%lld warmup %lld cooldown %lld seed %lld %s",
+             (long long)r->x[0], (long long)r->x[1], (long long)r->x[2],
+             (long long)t->heads, (long long)t->patch, (long long)t->image,
+             (long long)t->classes, (long long)t->batch,
+             (long long)r->step[r->steps - 1], (long long)t->warmup,
+             (long long)t->cooldown, (long long)t->seed, t->more);
+    snprintf(r->id, sizeof r->id, "%016llx", (unsigned long long)rng_hash(text));
+}
+
+void sweep_record_id(char id[2 * SWEEP_ID], const struct sweep *s, const struct run *r,
+                     int i)
+{
+    if (i == r->steps - 1)
+        snprintf(id, 2 * SWEEP_ID, "%s", r->id);
+    else
+        snprintf(id, 2 * SWEEP_ID, "%s.%lld", r->id,
+                 (long long)(r->step[i] - s->training.cooldown));
+}
+
+static bool has_record(const struct record *record, int records, const char *id)
+{
+    for (int i = 0; i < records; i++) {
+        if (strcmp(record[i].id, id) == 0 && strcmp(record[i].status, "done") == 0)
+            return true;
+    }
+    return false;
+}
+
+int sweep_look(struct sweep *s, const char *path)
+{
+    struct record *record = NULL;
+    int records           = 0;
+
+    if (access(path, F_OK) == 0)
+        records = record_read(&record, path);
+    if (records < 0)
+        return records;
+    for (int i = 0; i < s->runs; i++) {
+        struct run *r = &s->run[i];
+
+        make_id(r, &s->training);
+        r->done = 0;
+        for (int k = 0; k < r->steps; k++) {
+            char id[2 * SWEEP_ID];
+
+            sweep_record_id(id, s, r, k);
+            r->done += has_record(record, records, id);
+        }
+    }
+    mem_free(record);
+    return 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vitfit: from a plan of runs to the law behind them, and from the law to a shape.
+ * It needs no MPI: it runs where the plan is made, on a login node or a laptop.
+ */
+#include "config.h"
+
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/base/version.h"
+#include "src/fit/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define USAGE                                                                          \
+    "vitfit plan   [--star|--grid] --out=DIR [..]      write a sweep and its batch "   \
+    "job\n"                                                                            \
+    "       vitfit fit    FILE.. [--law=..] [..]             fit a law to runs\n"      \
+    "       vitfit pareto FILE.. [..]                        the best shapes of a "    \
+    "grid\n"                                                                           \
+    "       vitfit shape  --budget=B [..]                    the shape for a budget\n" \
+    "       vitfit plot   KIND FILE.. --out=F.svg|F.png      draw"
+#define ABOUT                                                                          \
+    "Plans sweeps of Vision Transformer shapes, fits scaling laws to the runs, and "   \
+    "gives the compute-optimal shape for a budget.  KIND is one of isoflop, "          \
+    "exponents, frontier, pareto, curves, design."
+#define STATUS                                                                         \
+    "\nExit status: 0 done; 2 an option or the data is wrong; 3 a file cannot be "     \
+    "read\nor written.\n"                                                              \
+    "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
+
+static const struct {
+    const char *name;
+    int (*run)(FILE *out, const struct options *o, char *const *word, int words);
+} commands[] = {
+    { "plan", command_plan },   { "fit", command_fit },   { "pareto", command_pareto },
+    { "shape", command_shape }, { "plot", command_plot },
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static int run(FILE *out, const struct opts *opts, const struct options *o,
+               char *const *word, int words)
+{
+    int i = 0;
+
+    while (words > 0 && i < COMMANDS && strcmp(word[0], commands[i].name) != 0)
+        i++;
+    if (o->help) {
+        opts_help(opts, out, USAGE, ABOUT);
+        fputs(STATUS, out);
+        return 0;
+    }
+    if (o->version) {
+        fprintf(out, "vitfit %s (git %s)\n", version_text(), version_git());
+        return 0;
+    }
+    if (o->print_config) {
+        opts_dump(opts, out);
+        return 0;
+    }
+    if (words == 0)
+        return ERR(ERR_USAGE, "which of plan, fit, pareto, shape, plot?  --help tells");
+    if (i == COMMANDS)
+        return ERR(ERR_USAGE, "'%s' is none of plan, fit, pareto, shape, plot",
+                   word[0]);
+    TRY(options_check(opts, word[0]));
+    return commands[i].run(out, o, word + 1, words - 1);
+}
+
+int main(int argc, char **argv)
+{
+    char **word = mem_new((size_t)argc, sizeof *word);
+    struct options options;
+    struct opts opts;
+    int words = 0, rc;
+
+    log_open("vitfit", -1);
+    words = opts_take_words(word, &argc, argv, options_table, options_count);
+    rc    = opts_parse(&opts, options_table, options_count, &options, argc, argv);
+    if (rc == 0)
+        rc = run(stdout, &opts, &options, word, words);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        rc = rc != 0 ? rc : ERR(ERR_IO, "the output cannot be written");
+    err_say(rc);
+    mem_free(word);
+    return err_exit_status(rc);
+}

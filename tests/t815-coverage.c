@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Intervals mean what they say: of 200 noisy data sets about 80 % have the truth within
+ * their 80 % bootstrap interval of every growth exponent.  (Of 1000 data sets at 0.3 %
+ * noise 80.4, 78.8 and 80.8 %.)  At 1 % noise the widths are reported.
+ */
+#include "config.h"
+
+#include "src/base/err.h"
+#include "src/fit/fit.h"
+#include "tests/planted.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { SETS = 200, FEW = 50, BOOTSTRAPS = 200, FIRST = 2000 };
+
+static const char *const dim[] = { "width", "depth", "mlp" };
+
+struct tally {
+    int inside, low, bounds;
+    double width[SETS];
+};
+
+static bool on_arm(const struct points *p, int row, const void *what)
+{
+    return p->arm[row] == *(const int *)what;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void one(struct tally *tally, struct points *all, int k, double truth, int set)
+{
+    const struct fit_options o = { .objective = OBJECTIVE_RELATIVE,
+                                   .bootstrap = BOOTSTRAPS,
+                                   .level     = 0.8,
+                                   .seed      = set,
+                                   .no_search = true };
+    struct points mine;
+    struct fit f;
+    struct law l;
+
+    points_take(&mine, all, on_arm, &k);
+    law_sovit_arm(&l, dim, 3, k, "compute");
+    if (fit_open(&f, &l, &mine, &o) != 0)
+        die("%s", err_sentence());
+    tally->inside += f.slope[0].lo <= truth && truth <= f.slope[0].hi;
+    tally->low += f.slope[0].hi < truth;
+    tally->bounds += f.slope[0].identified == VERDICT_NO;
+    tally->width[set] = f.slope[0].hi - f.slope[0].lo;
+    fit_close(&f);
+    points_close(&mine);
+}
+
+static void cover(const struct planted *p, double noise, int sets, bool is_judged)
+{
+    struct tally tally[3] = { 0 };
+
+    for (int set = 0; set < sets; set++) {
+        struct points all;
+
+        planted_points(&all, &p->sweep, &p->law, noise, FIRST + set);
+        for (int k = 0; k < 3; k++) {
+            const struct law_dim *d = &p->law.dim[k];
+
+            one(&tally[k], &all, k, d->c / (d->a + d->b), set);
+        }
+        points_close(&all);
+    }
+    for (int k = 0; k < 3; k++) {
+        const double part = 100.0 * tally[k].inside / sets;
+
+        qsort(tally[k].width, (size_t)sets, sizeof(double), compare);
+        tap_note("noise %g %%: s_%s is inside %.1f %% of its intervals (too low %.1f "
+                 "%%), median width %.4f, not identified %d of %d",
+                 100 * noise, dim[k], part, 100.0 * tally[k].low / sets,
+                 tally[k].width[sets / 2], tally[k].bounds, sets);
+        if (is_judged)
+            ok(part >= 74 && part <= 86,
+               "noise %g %%: 80 %% intervals of s_%s cover "
+               "in 74 to 86 %% of data sets",
+               100 * noise, dim[k]);
+    }
+}
+
+int main(void)
+{
+    struct planted p;
+
+    planted_open(&p);
+    cover(&p, 0.003, SETS, true);
+    cover(&p, 0.01, FEW, false);
+    planted_close(&p);
+    return tap_done();
+}
