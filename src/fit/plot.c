@@ -63,11 +63,17 @@ void plot_title(struct plot *p, const char *text)
     fputs(" font ',14' offset 0,0.3\n", p->script);
 }
 
-void plot_range(struct plot *p, const char *axis, double lo, double hi, double room)
+void plot_widen(struct bounds *b, double x)
 {
-    const double factor = pow(hi / lo, room) * 1.0001;
+    b->lo = b->lo > 0 ? fmin(b->lo, x) : x;
+    b->hi = fmax(b->hi, x);
+}
 
-    fprintf(p->script, "set %srange [%.6g:%.6g]\n", axis, lo / factor, hi * factor);
+void plot_range(struct plot *p, const char *axis, struct bounds b, double room)
+{
+    const double factor = pow(b.hi / b.lo, room) * 1.0001;
+
+    fprintf(p->script, "set %srange [%.6g:%.6g]\n", axis, b.lo / factor, b.hi * factor);
 }
 
 int plot_open(struct plot *p, const char *path, int width, int height)

@@ -31,7 +31,13 @@ void plot_quote(struct plot *p, const char *text);
 /* The colour of series i. */
 const char *plot_colour(int i);
 
-/* From 'lo' to 'hi' with some room on a logarithmic axis: "[lo:hi]". */
-void plot_range(struct plot *p, const char *axis, double lo, double hi, double room);
+/* The range of positive numbers seen; all zeros before the first. */
+struct bounds {
+    double lo, hi;
+};
+void plot_widen(struct bounds *b, double x);
+
+/* The range of a logarithmic axis ("x", "y"), with some room on both sides. */
+void plot_range(struct plot *p, const char *axis, struct bounds b, double room);
 
 #endif

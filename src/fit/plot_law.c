@@ -7,16 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { CURVE = 120, LEVELS = 4 };
+enum { CURVE = 120, LEVELS = 4, LEVELS_LONG = 7, TICS_MOST = 8 };
 
-struct bounds {
-    double lo, hi;
-};
-
-static void widen(struct bounds *b, double x)
+/* Curves: compute of chinchilla's runs spans decades, of a star's little more than one. */
+static int levels_of(const struct fitfile *f)
 {
-    b->lo = b->lo > 0 ? fmin(b->lo, x) : x;
-    b->hi = fmax(b->hi, x);
+    return f->kind == LAW_CHINCHILLA ? LEVELS_LONG : LEVELS;
 }
 
 /* Place i of n in a range, evenly in logarithms. */
@@ -67,18 +63,35 @@ static bool has_best(const struct fitfile *f, int k)
            (f->has_dim[k] && f->constants[k].alpha > 0 && f->constants[k].beta > 0);
 }
 
-/* Palette and colour bar over compute. */
-static void print_palette(struct plot *plot, struct bounds t, bool has_box)
+/* 1.2e19 as people write it. */
+static void print_power(FILE *out, double x)
+{
+    const int power = (int)floor(log10(x));
+
+    fprintf(out, "'%.1f·10^{%d}' %.6g", x / pow(10, power), power, x);
+}
+
+/* Palette and colour bar over compute, with marks where curves are drawn. */
+static void print_palette(struct plot *plot, struct bounds t, int levels, bool has_box)
 {
     fprintf(plot->script,
             "set palette defined (0 '#440154', 0.25 '#3B528B', 0.5 '#21918C', 0.75 "
-            "'#5EC962', 1 '#E6C700')\nset cbrange [%.6g:%.6g]\nset logscale cb\n"
-            "set format cb '10^{%%T}'\n",
+            "'#5EC962', 1 '#E6C700')\nset cbrange [%.6g:%.6g]\nset logscale cb\n",
             t.lo / 1.01, t.hi * 1.01);
-    if (has_box)
-        fprintf(plot->script, "set colorbox\nset cblabel 'compute, FLOP'\n");
-    else
-        fprintf(plot->script, "unset colorbox\n");
+    if (!has_box) {
+        fprintf(plot->script, "unset colorbox\nunset label 99\n");
+        return;
+    }
+    fprintf(plot->script,
+            "set colorbox user origin screen 0.90, screen 0.22 size screen "
+            "0.015, screen 0.62\nset label 99 'compute, FLOP' at screen "
+            "0.945, screen 0.89 center\n"
+            "set cbtics (");
+    for (int j = 0; j < levels; j++) {
+        fprintf(plot->script, "%s", j > 0 ? ", " : "");
+        print_power(plot->script, between(t, j, levels));
+    }
+    fprintf(plot->script, ")\n");
 }
 
 /* ---- IsoFLOP --------------------------------------------------------------------- */
@@ -91,9 +104,9 @@ static void print_runs(struct plot *plot, const struct fitfile *f,
     for (int i = 0; i < p->rows; i++) {
         if (!is_on(f, p, i, k))
             continue;
-        widen(x, row(p, i)[k]);
-        widen(y, p->y[i]);
-        widen(t, compute(p, i));
+        plot_widen(x, row(p, i)[k]);
+        plot_widen(y, p->y[i]);
+        plot_widen(t, compute(p, i));
         fprintf(plot->script, "%.8g %.8g %.8g\n", row(p, i)[k], p->y[i], compute(p, i));
     }
     fprintf(plot->script, "EOD\n");
@@ -125,10 +138,37 @@ static void print_curves(struct plot *plot, const struct fitfile *f, int k,
     fprintf(plot->script, "EOD\n");
 }
 
+/* The sizes that were run, if they are few. */
+static void print_tics(struct plot *plot, const struct fitfile *f,
+                       const struct points *p, int k)
+{
+    double seen[TICS_MOST];
+    int n = 0;
+
+    for (int i = 0; i < p->rows && n <= TICS_MOST; i++) {
+        bool is_new = is_on(f, p, i, k);
+
+        for (int j = 0; j < n && is_new; j++)
+            is_new = seen[j] != row(p, i)[k];
+        if (is_new && n == TICS_MOST)
+            n++;
+        else if (is_new)
+            seen[n++] = row(p, i)[k];
+    }
+    if (n > TICS_MOST) {
+        fprintf(plot->script, "set xtics autofreq\nset format x '10^{%%T}'\n");
+        return;
+    }
+    fprintf(plot->script, "set xtics (");
+    for (int j = 0; j < n; j++)
+        fprintf(plot->script, "%s'%g' %g", j > 0 ? ", " : "", seen[j], seen[j]);
+    fprintf(plot->script, ")\n");
+}
+
 static void print_panel(struct plot *plot, const struct fitfile *f, int k,
                         struct bounds x, struct bounds y, bool is_first, bool has_law)
 {
-    plot_range(plot, "x", x.lo, x.hi, 0.04);
+    plot_range(plot, "x", x, 0.04);
     fprintf(plot->script, "set yrange [%.6g:%.6g]\n", y.lo - 0.06 * (y.hi - y.lo),
             y.hi + 0.12 * (y.hi - y.lo));
     fprintf(plot->script, "set logscale x\nset xlabel ");
@@ -162,32 +202,23 @@ void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct point
     }
     snprintf(title, sizeof title, "IsoFLOP curves: %s against size, %d runs", f->y,
              p->rows);
-    print_palette(plot, t, panels == 1);
-    fprintf(plot->script, "set key top right\n");
-    if (panels == 1)
-        plot_title(plot, title);
-    else {
-        fprintf(plot->script, "set multiplot layout 1,%d title ", panels);
-        plot_quote(plot, title);
-        fprintf(plot->script, " font ',14'\n");
-    }
+    fprintf(plot->script,
+            "set multiplot layout 1,%d margins 0.07,0.88,0.2,0.9 spacing 0.05 title ",
+            panels);
+    plot_quote(plot, title);
+    fprintf(plot->script,
+            " font ',14'\n"
+            "set key at screen 0.48,0.05 center horizontal maxrows 1 samplen 3\n");
     for (int k = 0; k < panels; k++) {
-        if (k == panels - 1)
-            print_palette(plot, t, true);
+        print_palette(plot, t, levels_of(f), k == 0);
         if (k > 0)
             fprintf(plot->script, "unset key\n");
-        if (f->kind == LAW_SOVIT)
-            fprintf(plot->script, "set xtics (");
-        for (int i = 0; f->kind == LAW_SOVIT && i < 4; i++)
-            fprintf(plot->script, "%s'%.0f' %.0f", i > 0 ? ", " : "",
-                    between(x[k], i, 4), between(x[k], i, 4));
-        fprintf(plot->script,
-                f->kind == LAW_SOVIT ? ")\n" : "set format x '10^{%%T}'\n");
+        print_tics(plot, f, p, k);
         if (x[k].hi > 0)
             print_panel(plot, f, k, x[k], y, k == 0,
                         f->kind == LAW_CHINCHILLA || f->has_dim[k]);
     }
-    fprintf(plot->script, "%s", panels > 1 ? "unset multiplot\n" : "");
+    fprintf(plot->script, "unset multiplot\n");
 }
 
 /* ---- exponents ------------------------------------------------------------------- */
@@ -258,7 +289,7 @@ void plot_frontier(struct plot *plot, const struct fitfile *f, const struct poin
     struct bounds t = { 0 }, wide, size = { 0 };
 
     for (int i = 0; i < p->rows; i++)
-        widen(&t, compute(p, i));
+        plot_widen(&t, compute(p, i));
     wide = (struct bounds){ t.lo / 3, t.hi * 100 };
     for (int k = 0; k < f->dims; k++) {
         fprintf(plot->script, "$size%d << EOD\n", k);
@@ -267,7 +298,7 @@ void plot_frontier(struct plot *plot, const struct fitfile *f, const struct poin
             const double best =
                 f->kind == LAW_CHINCHILLA && k == 1 ? c / (6 * N) : best_at(f, k, c);
 
-            widen(&size, best);
+            plot_widen(&size, best);
             fprintf(plot->script, "%.8g %.8g\n", c, best);
         }
         fprintf(plot->script, "EOD\n");
@@ -283,8 +314,8 @@ void plot_frontier(struct plot *plot, const struct fitfile *f, const struct poin
         "set label 1 'compute of the runs' at %.6g, graph 0.03 center font ',10' tc "
         "rgb '#555555'\n",
         t.lo, t.hi, sqrt(t.lo * t.hi));
-    plot_range(plot, "x", wide.lo, wide.hi, 0);
-    plot_range(plot, "y", size.lo, size.hi, 0.06);
+    plot_range(plot, "x", wide, 0);
+    plot_range(plot, "y", size, 0.06);
     if (f->kind == LAW_CHINCHILLA)
         fprintf(plot->script, "set format y '10^{%%T}'\n");
     fprintf(plot->script, "plot ");

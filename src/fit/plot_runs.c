@@ -29,10 +29,11 @@ static void shape_text(char *text, size_t size, const double *x, int dims)
             (size_t)snprintf(text + used, size - used, "%s%g", k > 0 ? "/" : "", x[k]);
 }
 
-/* The runs of every shape by compute, a blank line between shapes. */
-static void print_shapes(struct plot *plot, const struct pareto *f)
+/* The runs of every shape by compute; the range of compute. */
+static struct bounds print_shapes(struct plot *plot, const struct pareto *f)
 {
     const struct points *p = f->points;
+    struct bounds t        = { 0 };
 
     for (int s = 0; s < f->shapes; s++) {
         double last = 0;
@@ -51,10 +52,12 @@ static void print_shapes(struct plot *plot, const struct pareto *f)
             if (next < 0)
                 break;
             last = row(p, next)[f->dims];
+            plot_widen(&t, last);
             fprintf(plot->script, "%.8g %.8g\n", last, p->y[next]);
         }
         fprintf(plot->script, "EOD\n");
     }
+    return t;
 }
 
 static void print_axes(struct plot *plot, const char *x, const char *y)
@@ -68,12 +71,12 @@ static void print_axes(struct plot *plot, const char *x, const char *y)
 
 /* ---- Pareto ---------------------------------------------------------------------- */
 
-static void print_frontier(struct plot *plot, const struct pareto *f)
+static void print_frontier(struct plot *plot, const struct pareto *f, double most)
 {
     fprintf(plot->script, "$frontier << EOD\n");
     for (int i = 0; i < f->count; i++) {
         const struct stretch *s = &f->stretch[i];
-        const double hi         = isinf(s->hi) ? s->lo : s->hi;
+        const double hi         = isinf(s->hi) ? most : s->hi;
 
         for (int j = 0; j <= 20; j++) {
             const double t = s->lo * pow(hi / s->lo, j / 20.0);
@@ -87,13 +90,15 @@ static void print_frontier(struct plot *plot, const struct pareto *f)
 void plot_pareto(struct plot *plot, const struct points *p, int dims, const char *y)
 {
     char shape[64], label[128];
+    struct bounds t;
     struct pareto f;
 
     pareto_open(&f, p, dims);
-    print_shapes(plot, &f);
-    print_frontier(plot, &f);
+    t = print_shapes(plot, &f);
+    print_frontier(plot, &f, t.hi);
     plot_title(plot, "Pareto frontier of the grid: the lowest metric for each compute");
     print_axes(plot, "compute", y);
+    plot_range(plot, "x", t, 0.04);
     if (f.best >= 0) {
         const struct stretch *s = &f.stretch[f.best];
 
@@ -143,15 +148,17 @@ void plot_shapes(struct plot *plot, const struct points *p, int dims, const char
                  const char *y)
 {
     char(*name)[128];
+    struct bounds t;
     struct pareto f;
 
     pareto_open(&f, p, dims);
     name = mem_new((size_t)f.shapes, sizeof *name);
     for (int s = 0; s < f.shapes; s++)
         shape_text(name[s], sizeof name[s], f.x + (size_t)s * LAW_VARS, dims);
-    print_shapes(plot, &f);
+    t = print_shapes(plot, &f);
     plot_title(plot, "Learning curves by shape");
     print_axes(plot, x, y);
+    plot_range(plot, "x", t, 0.04);
     fprintf(plot->script, "set key outside right top\n");
     print_curve_plots(plot, f.shapes, name);
     mem_free(name);
@@ -193,29 +200,43 @@ int plot_files(struct plot *plot, char *const *file, int files, const char *x,
 
 static const char *const arm_name[LAW_DIMS] = { "width", "depth", "mlp" };
 
+struct extent {
+    struct bounds x[LAW_DIMS], t;
+};
+
+static void print_point(struct plot *plot, struct extent *e, int k, double x, double t)
+{
+    plot_widen(&e->x[k], x);
+    plot_widen(&e->t, t);
+    fprintf(plot->script, "%.8g %.8g\n", x, t);
+}
+
+static double member(const json_t *o, const char *name)
+{
+    return json_number_value(json_object_get(o, name));
+}
+
 /* One line of a plan: the points of arm k. */
-static int print_line(struct plot *plot, const json_t *o, int k)
+static int print_line(struct plot *plot, struct extent *e, const json_t *o, int k)
 {
     const json_t *forks    = json_object_get(o, "cooldown_at");
-    const double cooldown  = json_number_value(json_object_get(o, "cooldown_steps"));
-    const double step_cost = json_number_value(json_object_get(o, "flops_per_image")) *
-                             json_number_value(json_object_get(o, "batch"));
-    const double x  = json_number_value(json_object_get(o, arm_name[k]));
-    const char *arm = json_string_value(json_object_get(o, "arm"));
+    const double step_cost = member(o, "flops_per_image") * member(o, "batch");
+    const double x         = member(o, arm_name[k]);
+    const char *arm        = json_string_value(json_object_get(o, "arm"));
 
     if (arm == NULL || !(x > 0) || !(step_cost > 0))
         return ERR_DATA;
     if (strcmp(arm, arm_name[k]) != 0)
         return 0;
     for (size_t i = 0; i < json_array_size(forks); i++)
-        fprintf(plot->script, "%.8g %.8g\n", x,
-                step_cost * (json_number_value(json_array_get(forks, i)) + cooldown));
-    fprintf(plot->script, "%.8g %.8g\n", x,
-            step_cost * json_number_value(json_object_get(o, "steps")));
+        print_point(plot, e, k, x,
+                    step_cost * (json_number_value(json_array_get(forks, i)) +
+                                 member(o, "cooldown_steps")));
+    print_point(plot, e, k, x, step_cost * member(o, "steps"));
     return 0;
 }
 
-static int print_plan(struct plot *plot, const char *path, int k)
+static int print_plan(struct plot *plot, struct extent *e, const char *path, int k)
 {
     FILE *file = fopen(path, "r");
     char line[16384];
@@ -226,7 +247,7 @@ static int print_plan(struct plot *plot, const char *path, int k)
     for (int n = 1; rc == 0 && fgets(line, sizeof line, file) != NULL; n++) {
         json_t *o = json_loads(line, 0, NULL);
 
-        rc = print_line(plot, o, k);
+        rc = print_line(plot, e, o, k);
         if (rc != 0)
             rc = ERR(ERR_DATA, "%s: line %d, column 1: is no run of a plan", path, n);
         json_decref(o);
@@ -235,33 +256,59 @@ static int print_plan(struct plot *plot, const char *path, int k)
     return rc;
 }
 
+/* Five sizes, evenly in logarithms. */
+static void print_tics(struct plot *plot, struct bounds x)
+{
+    fprintf(plot->script, "set xtics (");
+    for (int i = 0; i < 5; i++) {
+        const double at = x.lo * pow(x.hi / x.lo, i / 4.0);
+
+        fprintf(plot->script, "%s'%.0f' %.0f", i > 0 ? ", " : "", at, at);
+    }
+    fprintf(plot->script, ")\n");
+}
+
+static void print_design_panel(struct plot *plot, struct bounds x, char *const *file,
+                               int files, int k)
+{
+    fprintf(plot->script, "set xlabel '%s'\n%s", arm_name[k],
+            k == 0 ? "set ylabel 'compute, FLOP'\n" : "unset ylabel\nunset key\n");
+    plot_range(plot, "x", x, 0.06);
+    print_tics(plot, x);
+    fprintf(plot->script, "plot ");
+    for (int f = 0; f < files; f++) {
+        fprintf(plot->script,
+                "%s$plan%d_%d using 1:2 with points pt %d ps 1.2 lw 2 lc rgb '%s' "
+                "title ",
+                f > 0 ? ", " : "", k, f, f == 0 ? 7 : 4 + 2 * f, plot_colour(f));
+        plot_quote(plot, file[f]);
+    }
+    fprintf(plot->script, "\n");
+}
+
 int plot_design(struct plot *plot, char *const *file, int files)
 {
+    struct extent e = { 0 };
+
     for (int k = 0; k < LAW_DIMS; k++) {
         for (int f = 0; f < files; f++) {
             fprintf(plot->script, "$plan%d_%d << EOD\n", k, f);
-            TRY(print_plan(plot, file[f], k));
+            TRY(print_plan(plot, &e, file[f], k));
             fprintf(plot->script, "EOD\n");
         }
     }
-    fprintf(
-        plot->script,
-        "set multiplot layout 1,3 title 'Planned points: size of the dimension that "
-        "an arm varies, and compute' font ',14'\n"
-        "set logscale xy\nset format y '10^{%%T}'\nset key top left reverse Left\n"
-        "set offsets graph 0.08, graph 0.08, graph 0.25, graph 0.05\n");
+    if (e.t.hi == 0)
+        return ERR(ERR_DATA, "%s: is no plan of a star", file[0]);
+    fprintf(plot->script,
+            "set multiplot layout 1,3 margins 0.07,0.98,0.24,0.88 spacing 0.05 title "
+            "'Planned points: size of the dimension that an arm varies, and compute' "
+            "font ',14'\n"
+            "set logscale xy\nset format y '10^{%%T}'\n"
+            "set key at screen 0.5,0.05 center horizontal maxrows 1\n");
+    plot_range(plot, "y", e.t, 0.06);
     for (int k = 0; k < LAW_DIMS; k++) {
-        fprintf(plot->script, "set xlabel '%s'\n%s", arm_name[k],
-                k == 0 ? "set ylabel 'compute, FLOP'\n" : "unset ylabel\nunset key\n");
-        fprintf(plot->script, "plot ");
-        for (int f = 0; f < files; f++) {
-            fprintf(plot->script,
-                    "%s$plan%d_%d using 1:2 with points pt %d ps 1.2 lw 2 lc rgb '%s' "
-                    "title ",
-                    f > 0 ? ", " : "", k, f, f == 0 ? 7 : 4 + 2 * f, plot_colour(f));
-            plot_quote(plot, file[f]);
-        }
-        fprintf(plot->script, "\n");
+        if (e.x[k].hi > 0)
+            print_design_panel(plot, e.x[k], file, files, k);
     }
     fprintf(plot->script, "unset multiplot\n");
     return 0;

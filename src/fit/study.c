@@ -95,6 +95,8 @@ static int sort_arms(struct study *s)
 
     TRY(find_centre(s));
     points_arms(&s->points, s->centre, s->dims);
+    if (s->form == FORM_JOINT && s->options->centre[0] == '\0')
+        return 0; /* there may be no star at all */
     points_take(&s->middle, &s->points, is_middle, NULL);
     if (s->form == FORM_JOINT)
         return 0;
