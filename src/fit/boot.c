@@ -43,7 +43,7 @@ static int draw(const struct shared *s, int replica, int i, int rows)
     return (int)(rng_uniform(s->seed, s->stream, index) * rows);
 }
 
-static void draw_rows(struct model *m, const struct shared *s, int replica)
+static void draw_rows(struct powers *m, const struct shared *s, int replica)
 {
     memset(m->weight, 0, (size_t)m->rows * sizeof *m->weight);
     for (int i = 0; i < m->rows; i++) {
@@ -53,10 +53,10 @@ static void draw_rows(struct model *m, const struct shared *s, int replica)
     }
 }
 
-static void draw_residuals(struct model *m, const struct shared *s, int replica)
+static void draw_residuals(struct powers *m, const struct shared *s, int replica)
 {
     for (int i = 0; i < m->rows; i++) {
-        const double f = model_predict(&s->f->model, s->f->theta, i);
+        const double f = powers_predict(&s->f->model, s->f->theta, i);
         const double e = s->residual[draw(s, replica, i, m->rows)];
 
         m->y[i] = f * (e > -0.95 ? 1 + e : 0.05);
@@ -67,13 +67,13 @@ static void *work(void *arg)
 {
     const struct worker *w = arg;
     const struct shared *s = w->s;
-    const int params       = model_params(&s->f->model);
-    struct model m;
+    const int params       = powers_params(&s->f->model);
+    struct powers m;
 
-    model_copy(&m, &s->f->model);
+    powers_copy(&m, &s->f->model);
     for (int r = w->number; r < s->replicas; r += s->threads) {
         double *raw = s->replica + (size_t)r * (size_t)params;
-        double theta[MODEL_PARAMS];
+        double theta[POWERS_PARAMS];
         struct polish end;
 
         if (s->residual != NULL)
@@ -81,25 +81,25 @@ static void *work(void *arg)
         else
             draw_rows(&m, s, r);
         memcpy(theta, s->f->theta, sizeof theta);
-        model_polish(&end, &m, theta);
+        powers_polish(&end, &m, theta);
         points_raw(raw, theta, &s->f->centre, &s->f->law);
         if (!isfinite(end.value))
             raw[0] = NAN;
     }
-    model_close(&m);
+    powers_close(&m);
     return NULL;
 }
 
 static double *make_residuals(const struct fit *f, const struct fit_options *o)
 {
-    const int rows = f->model.rows, free = rows - model_params(&f->model);
+    const int rows = f->model.rows, free = rows - powers_params(&f->model);
     double *residual   = mem_new((size_t)rows, sizeof *residual);
     const double scale = sqrt((double)rows / free) * fit_student(o->level, free) /
                          fit_student(o->level, 1 << 30);
     double mean = 0;
 
     for (int i = 0; i < rows; i++) {
-        residual[i] = f->model.y[i] / model_predict(&f->model, f->theta, i) - 1;
+        residual[i] = f->model.y[i] / powers_predict(&f->model, f->theta, i) - 1;
         mean += residual[i] / rows;
     }
     for (int i = 0; i < rows; i++)
@@ -134,7 +134,7 @@ void fit_bootstrap(struct fit *f, const struct fit_options *o)
     f->has_resampled_rows = has_rows;
     if (o->bootstrap == 0)
         return;
-    f->replica = mem_new((size_t)o->bootstrap * (size_t)model_params(&f->model),
+    f->replica = mem_new((size_t)o->bootstrap * (size_t)powers_params(&f->model),
                          sizeof *f->replica);
     s.replica  = f->replica;
     s.residual = has_rows ? NULL : make_residuals(f, o);

@@ -20,4 +20,7 @@ int command_plot(FILE *out, const struct options *o, char *const *word, int word
  */
 int command_save(json_t *json, const char *path);
 
+/* Make sure, before anything is computed, that command_save() can write 'path'. */
+int command_probe(const char *path);
+
 #endif

@@ -30,7 +30,7 @@ static int search_arms(struct start *start, const struct fit *f, const struct po
 {
     const int dims = (f->law.exps - 1) / 2;
     const char *dim[LAW_DIMS];
-    struct model arm[LAW_DIMS];
+    struct powers arm[LAW_DIMS];
     int n, usable = 0;
 
     for (int k = 0; k < dims; k++)
@@ -54,11 +54,11 @@ static int search_arms(struct start *start, const struct fit *f, const struct po
             ? varpro_search_shared(start, SEARCHED_MOST, &f->model, arm, dims)
             : 0;
     for (int k = 0; k < dims; k++)
-        model_close(&arm[k]);
+        powers_close(&arm[k]);
     return n;
 }
 
-static int spread(struct start *start, const struct model *m, int count)
+static int spread(struct start *start, const struct powers *m, int count)
 {
     for (int i = 0; i < count; i++) {
         start[i] = (struct start){ 0 };
@@ -93,7 +93,7 @@ static void search(struct fit *f, const struct points *p, const struct fit_optio
         struct start *s = &f->start[i];
 
         memcpy(s->theta, s->from, sizeof s->theta);
-        model_polish(&s->end, &f->model, s->theta);
+        powers_polish(&s->end, &f->model, s->theta);
     }
     qsort(f->start, (size_t)f->starts, sizeof *f->start, compare_ends);
     memcpy(f->theta, f->start[0].theta, sizeof f->theta);
@@ -131,11 +131,11 @@ static int check_points(const struct law *l, const struct points *p)
 
 static double noise_of(const struct fit *f)
 {
-    const int free = f->model.rows - model_params(&f->model);
+    const int free = f->model.rows - powers_params(&f->model);
     double sum     = 0;
 
     for (int i = 0; i < f->model.rows; i++) {
-        const double e = model_predict(&f->model, f->theta, i) / f->model.y[i] - 1;
+        const double e = powers_predict(&f->model, f->theta, i) / f->model.y[i] - 1;
 
         sum += e * e;
     }
@@ -161,7 +161,7 @@ int fit_open(struct fit *f, const struct law *l, const struct points *p,
 
 void fit_close(struct fit *f)
 {
-    model_close(&f->model);
+    powers_close(&f->model);
     mem_free(f->start);
     mem_free(f->replica);
     *f = (struct fit){ 0 };
@@ -205,7 +205,7 @@ static double quantile(const double *x, int n, double q)
 /* The number that is estimated, of one replica: parameter k, or slope k - params. */
 static double quantity(const struct fit *f, const double *raw, int k)
 {
-    const int params = model_params(&f->model);
+    const int params = powers_params(&f->model);
 
     return k < params ? raw[k] : law_slope(&f->law, raw, k - params);
 }
@@ -216,7 +216,7 @@ static void percentiles(struct estimate *e, const struct fit *f, int k, double l
     int n     = 0;
 
     for (int r = 0; r < f->replicas; r++) {
-        const double *raw = f->replica + (size_t)r * (size_t)model_params(&f->model);
+        const double *raw = f->replica + (size_t)r * (size_t)powers_params(&f->model);
 
         if (isfinite(raw[0]))
             x[n++] = quantity(f, raw, k);
@@ -256,7 +256,7 @@ static bool exp_at_bound(const struct fit *f, int k)
         for (int i = 0; i < f->law.term[j].factors; i++)
             is_used |= f->law.term[j].factor[i].exp == k && f->theta[j] > 0;
     }
-    return !is_used || model_at_bound(&f->model, f->theta, f->law.coefs + k);
+    return !is_used || powers_at_bound(&f->model, f->theta, f->law.coefs + k);
 }
 
 static bool slope_at_bound(const struct fit *f, const struct slope *s)
@@ -268,7 +268,7 @@ static bool slope_at_bound(const struct fit *f, const struct slope *s)
 
 void fit_judge(struct fit *f, const struct fit_options *o)
 {
-    const int params = model_params(&f->model);
+    const int params = powers_params(&f->model);
 
     for (int k = 0; k < params + f->law.slopes; k++) {
         struct estimate *e  = k < params ? &f->param[k] : &f->slope[k - params];

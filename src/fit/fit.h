@@ -41,9 +41,9 @@ enum { FIT_STARTS = 128 };
 
 struct fit {
     struct law law;
-    struct model model; /* owns the data */
+    struct powers model; /* owns the data */
     struct centre centre;
-    double theta[MODEL_PARAMS], raw[MODEL_PARAMS];
+    double theta[POWERS_PARAMS], raw[POWERS_PARAMS];
     struct polish end;
     double noise; /* relative, of a row: root mean square per degree of freedom */
     int starts, agreeing;
@@ -51,7 +51,7 @@ struct fit {
     int replicas;
     double *replica; /* [replicas, params] raw; NaN where a data set had no fit */
     bool has_resampled_rows;
-    struct estimate param[MODEL_PARAMS], slope[LAW_SLOPES];
+    struct estimate param[POWERS_PARAMS], slope[LAW_SLOPES];
 };
 
 /* Fit 'l' to 'p', whose rows are sorted onto arms if the law has arms.  Returns 0, or

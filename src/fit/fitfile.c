@@ -76,7 +76,7 @@ static int read_factor(struct term *t, struct fitfile *f, double *exps, const ch
     TRY(read_text(name, o, "name", f));
     TRY(read_real(&sign, o, "sign", f));
     one->var  = place_of(l->var, &l->vars, LAW_VARS, var);
-    one->exp  = place_of(l->exp_name, &l->exps, MODEL_EXPS, name);
+    one->exp  = place_of(l->exp_name, &l->exps, POWERS_EXPS, name);
     one->sign = sign > 0 ? 1 : -1;
     if (one->var < 0 || one->exp < 0)
         return bad(f, "terms");
@@ -86,10 +86,10 @@ static int read_factor(struct term *t, struct fitfile *f, double *exps, const ch
 static int read_terms(struct fitfile *f, const json_t *root)
 {
     const json_t *terms = json_object_get(root, "terms");
-    double exps[MODEL_EXPS];
+    double exps[POWERS_EXPS];
     struct law *l = &f->law;
 
-    if (!json_is_array(terms) || json_array_size(terms) > MODEL_COEFS)
+    if (!json_is_array(terms) || json_array_size(terms) > POWERS_COEFS)
         return bad(f, "terms");
     for (size_t j = 0; j < json_array_size(terms); j++) {
         const json_t *o = json_array_get(terms, j);

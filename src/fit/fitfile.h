@@ -23,7 +23,7 @@ struct fitfile {
     /* One law of everything (joint, chinchilla, additive), to predict with. */
     bool has_law;
     struct law law;
-    double theta[MODEL_PARAMS];
+    double theta[POWERS_PARAMS];
 };
 
 /* 0, ERR_IO, or ERR_DATA with a sentence that names the member. */

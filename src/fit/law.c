@@ -25,8 +25,8 @@ static void set_vars(struct law *l, const char *const *var, int vars)
 
 static int add_exp(struct law *l, const char *what, const char *of)
 {
-    if (l->exps == MODEL_EXPS)
-        die("a law of more than %d exponents", MODEL_EXPS);
+    if (l->exps == POWERS_EXPS)
+        die("a law of more than %d exponents", POWERS_EXPS);
     set_name(l->exp_name[l->exps], what, of);
     return l->exps++;
 }
@@ -35,8 +35,8 @@ static struct term *add_term(struct law *l, const char *what, const char *of, in
 {
     struct term *t = &l->term[l->coefs];
 
-    if (l->coefs == MODEL_COEFS)
-        die("a law of more than %d terms", MODEL_COEFS);
+    if (l->coefs == POWERS_COEFS)
+        die("a law of more than %d terms", POWERS_COEFS);
     set_name(t->name, what, of);
     t->arm = arm;
     l->coefs++;

@@ -15,7 +15,7 @@
 #ifndef FIT_LAW_H
 #define FIT_LAW_H
 
-#include "src/fit/model.h"
+#include "src/fit/powers.h"
 
 enum { LAW_VARS = 8, LAW_DIMS = 3, LAW_NAME = 32, LAW_SLOPES = 3 };
 enum { LAW_EVERY = -1 }; /* an arm: all rows */
@@ -45,8 +45,8 @@ struct law {
     enum law_kind kind;
     int vars, coefs, exps, slopes;
     char var[LAW_VARS][LAW_NAME]; /* the columns */
-    struct term term[MODEL_COEFS];
-    char exp_name[MODEL_EXPS][LAW_NAME];
+    struct term term[POWERS_COEFS];
+    char exp_name[POWERS_EXPS][LAW_NAME];
     struct slope slope[LAW_SLOPES];
 };
 

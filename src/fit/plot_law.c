@@ -203,12 +203,11 @@ void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct point
     snprintf(title, sizeof title, "IsoFLOP curves: %s against size, %d runs", f->y,
              p->rows);
     fprintf(plot->script,
-            "set multiplot layout 1,%d margins 0.07,0.88,0.2,0.9 spacing 0.05 title ",
+            "set multiplot layout 1,%d margins 0.07,0.88,0.29,0.9 spacing 0.05 title ",
             panels);
     plot_quote(plot, title);
-    fprintf(plot->script,
-            " font ',14'\n"
-            "set key at screen 0.48,0.05 center horizontal maxrows 1 samplen 3\n");
+    fprintf(plot->script, " font ',14'\n"
+                          "set key at screen 0.48,0.09 center samplen 3\n");
     for (int k = 0; k < panels; k++) {
         print_palette(plot, t, levels_of(f), k == 0);
         if (k > 0)
@@ -227,6 +226,7 @@ void plot_exponents(struct plot *plot, const struct fitfile *f)
 {
     double most = 0;
     char title[160];
+    int known = 0;
 
     fprintf(plot->script, "$known << EOD\n");
     for (int k = 0; k < f->dims; k++) {
@@ -272,14 +272,19 @@ void plot_exponents(struct plot *plot, const struct fitfile *f)
                     f->growth[k].is_identified ? "" : " (not identified)",
                     f->growth[k].value, f->dims - k + 0.22);
     }
-    fprintf(
-        plot->script,
-        "set key bottom right\n"
-        "plot $known using 1:2:3:4 with xerrorbars pt 7 ps 1.4 lw 2.5 lc rgb '%s' "
-        "title 'identified', "
-        "$unknown using 1:2:3:4 with xerrorbars pt 6 ps 1.4 lw 1.5 lc rgb '%s' title "
-        "'not identified'\n",
-        plot_colour(0), plot_colour(1));
+    for (int k = 0; k < f->dims; k++)
+        known += f->growth[k].is_identified;
+    fprintf(plot->script, "set key bottom right\nplot ");
+    if (known > 0)
+        fprintf(plot->script,
+                "$known using 1:2:3:4 with xerrorbars pt 7 ps 1.4 lw 2.5 lc rgb '%s' "
+                "title 'identified'%s",
+                plot_colour(0), known < f->dims ? ", " : "\n");
+    if (known < f->dims)
+        fprintf(plot->script,
+                "$unknown using 1:2:3:4 with xerrorbars pt 6 ps 1.4 lw 1.5 lc rgb '%s' "
+                "title 'not identified'\n",
+                plot_colour(1));
 }
 
 /* ---- optima against compute ------------------------------------------------------ */

@@ -106,12 +106,11 @@ void plot_pareto(struct plot *plot, const struct points *p, int dims, const char
         snprintf(label, sizeof label, "x0 = %s, from t0 = %.3g FLOP", shape, s->lo);
         fprintf(plot->script, "set label 1 ");
         plot_quote(plot, label);
-        fprintf(
-            plot->script,
-            " at %.8g,%.8g left offset 1.2,0.8 font ',11' tc rgb '%s'\n"
-            "set object 1 circle at %.8g,%.8g size screen 0.008 fc rgb '%s' fs solid "
-            "front\n",
-            s->lo, s->y, plot_colour(1), s->lo, s->y, plot_colour(1));
+        fprintf(plot->script,
+                " at graph 0.03, graph 0.06 left font ',12' tc rgb '%s'\n"
+                "set object 1 circle at %.8g,%.8g size screen 0.008 fc rgb '%s' fs "
+                "solid front\n",
+                plot_colour(1), s->lo, s->y, plot_colour(1));
     }
     fprintf(plot->script, "plot ");
     for (int s = 0; s < f.shapes; s++)
@@ -300,11 +299,11 @@ int plot_design(struct plot *plot, char *const *file, int files)
     if (e.t.hi == 0)
         return ERR(ERR_DATA, "%s: is no plan of a star", file[0]);
     fprintf(plot->script,
-            "set multiplot layout 1,3 margins 0.07,0.98,0.24,0.88 spacing 0.05 title "
+            "set multiplot layout 1,3 margins 0.07,0.98,0.3,0.88 spacing 0.05 title "
             "'Planned points: size of the dimension that an arm varies, and compute' "
             "font ',14'\n"
             "set logscale xy\nset format y '10^{%%T}'\n"
-            "set key at screen 0.5,0.05 center horizontal maxrows 1\n");
+            "set key at screen 0.5,0.08 center\n");
     plot_range(plot, "y", e.t, 0.06);
     for (int k = 0; k < LAW_DIMS; k++) {
         if (e.x[k].hi > 0)

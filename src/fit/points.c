@@ -265,10 +265,10 @@ static void find_centre(struct centre *c, const struct points *p, const struct t
     }
 }
 
-void points_model(struct model *m, struct centre *c, const struct points *p,
+void points_model(struct powers *m, struct centre *c, const struct points *p,
                   const struct law *l)
 {
-    model_open(m, p->rows, l->coefs, l->exps);
+    powers_open(m, p->rows, l->coefs, l->exps);
     memcpy(m->y, p->y, (size_t)p->rows * sizeof *m->y);
     for (int k = 0; k < l->exps; k++) {
         m->lo[l->coefs + k] = exp_least;

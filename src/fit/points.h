@@ -48,13 +48,13 @@ void points_take_largest(struct points *to, struct points *from, int count, int 
 
 /* The mean logarithm of every factor of every term, over the rows that have the term. */
 struct centre {
-    double at[MODEL_COEFS][2];
+    double at[POWERS_COEFS][2];
 };
 
 /* The model of 'l' on these points, its variables relative to the centre, which is made
  * here; and parameters as the law is written from those of the model, and back.
  */
-void points_model(struct model *m, struct centre *c, const struct points *p,
+void points_model(struct powers *m, struct centre *c, const struct points *p,
                   const struct law *l);
 void points_raw(double *raw, const double *theta, const struct centre *c,
                 const struct law *l);

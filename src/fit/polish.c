@@ -10,7 +10,7 @@
 #include "config.h"
 
 #include "src/fit/dense.h"
-#include "src/fit/model.h"
+#include "src/fit/powers.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,10 +18,10 @@
 enum { ITERATIONS_MOST = 300, STALLS_MOST = 4 };
 
 struct newton {
-    const struct model *m;
+    const struct powers *m;
     int p, used;
-    int set[MODEL_PARAMS]; /* the parameters that move */
-    double gradient[MODEL_PARAMS], hessian[MODEL_PARAMS * MODEL_PARAMS];
+    int set[POWERS_PARAMS]; /* the parameters that move */
+    double gradient[POWERS_PARAMS], hessian[POWERS_PARAMS * POWERS_PARAMS];
     double floor; /* of the diagonal */
 };
 
@@ -62,7 +62,7 @@ static double slope(const struct newton *n, const double *theta)
 static bool step(double *next, const struct newton *n, const double *theta,
                  double damping)
 {
-    double a[MODEL_PARAMS * MODEL_PARAMS], move[MODEL_PARAMS];
+    double a[POWERS_PARAMS * POWERS_PARAMS], move[POWERS_PARAMS];
 
     for (int i = 0; i < n->used; i++) {
         const int k        = n->set[i];
@@ -92,17 +92,17 @@ static bool step(double *next, const struct newton *n, const double *theta,
 }
 
 /* Go down until nothing is left to gain. */
-static void descend(struct polish *p, const struct model *m, double *theta)
+static void descend(struct polish *p, const struct powers *m, double *theta)
 {
-    struct newton n = { .m = m, .p = model_params(m) };
-    double next[MODEL_PARAMS];
+    struct newton n = { .m = m, .p = powers_params(m) };
+    double next[POWERS_PARAMS];
     double damping = 1e-3;
     int stalls     = 0;
 
     for (int turn = 0; turn < ITERATIONS_MOST; turn++) {
         double value;
 
-        p->value = model_derive(m, theta, n.gradient, n.hessian);
+        p->value = powers_derive(m, theta, n.gradient, n.hessian);
         p->iterations++;
         choose_moving(&n, theta);
         p->gradient = slope(&n, theta);
@@ -111,7 +111,7 @@ static void descend(struct polish *p, const struct model *m, double *theta)
         do {
             value = INFINITY;
             if (step(next, &n, theta, damping))
-                value = model_value(m, next);
+                value = powers_value(m, next);
             if (!(value < p->value))
                 damping = damping < 1e-12 ? 1e-10 : 8 * damping;
         } while (!(value < p->value) && damping < 1e14);
@@ -126,12 +126,12 @@ static void descend(struct polish *p, const struct model *m, double *theta)
     }
 }
 
-void model_polish(struct polish *p, const struct model *m, double *theta)
+void powers_polish(struct polish *p, const struct powers *m, double *theta)
 {
-    struct model blunt = *m;
+    struct powers blunt = *m;
 
     *p = (struct polish){ .value = INFINITY };
-    for (int k = 0; k < model_params(m); k++) {
+    for (int k = 0; k < powers_params(m); k++) {
         if (theta[k] < m->lo[k])
             theta[k] = m->lo[k];
         if (theta[k] > m->hi[k])

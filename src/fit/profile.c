@@ -34,13 +34,13 @@ double fit_student(double level, int freedom)
 /* What is held: exponent 'exp', or a slope of the law. */
 struct held {
     const struct fit *f;
-    struct model model; /* a copy, changed for every value */
+    struct powers model; /* a copy, changed for every value */
     const struct slope *slope;
     int param;
-    double theta[MODEL_PARAMS]; /* the last fit, where the next one starts */
+    double theta[POWERS_PARAMS]; /* the last fit, where the next one starts */
 };
 
-static double *h_of(const struct model *m, size_t at)
+static double *h_of(const struct powers *m, size_t at)
 {
     return m->h + at * (size_t)m->exps;
 }
@@ -51,12 +51,12 @@ static double *h_of(const struct model *m, size_t at)
  */
 static void tie(struct held *held, double s)
 {
-    const struct slope *p  = held->slope;
-    const size_t terms     = (size_t)held->model.rows * (size_t)held->model.coefs;
-    const struct model *of = &held->f->model;
-    const bool is_share    = p->num == p->den[0] || p->num == p->den[1];
-    const int other        = p->num == p->den[0] ? p->den[1] : p->den[0];
-    const int num          = of->coefs + p->num;
+    const struct slope *p   = held->slope;
+    const size_t terms      = (size_t)held->model.rows * (size_t)held->model.coefs;
+    const struct powers *of = &held->f->model;
+    const bool is_share     = p->num == p->den[0] || p->num == p->den[1];
+    const int other         = p->num == p->den[0] ? p->den[1] : p->den[0];
+    const int num           = of->coefs + p->num;
 
     for (size_t i = 0; i < terms; i++) {
         const double *from = h_of(of, i);
@@ -85,7 +85,7 @@ static double value_at(struct held *held, double x)
         held->theta[held->param]    = x;
         held->model.lo[held->param] = held->model.hi[held->param] = x;
     }
-    model_polish(&end, &held->model, held->theta);
+    powers_polish(&end, &held->model, held->theta);
     return end.value;
 }
 
@@ -132,17 +132,17 @@ static void profile(struct estimate *e, const struct fit *f, const struct slope 
 
     if (!(x > 0))
         return;
-    model_copy(&held.model, &f->model);
+    powers_copy(&held.model, &f->model);
     e->profile_lo = find_end(&held, x, limit, -1);
-    model_close(&held.model);
-    model_copy(&held.model, &f->model);
+    powers_close(&held.model);
+    powers_copy(&held.model, &f->model);
     e->profile_hi = find_end(&held, x, limit, 1);
-    model_close(&held.model);
+    powers_close(&held.model);
 }
 
 void fit_profile(struct fit *f, const struct fit_options *o)
 {
-    const int params = model_params(&f->model), free = f->model.rows - params;
+    const int params = powers_params(&f->model), free = f->model.rows - params;
     const double t     = fit_student(o->level, free);
     const double limit = f->end.value * (1 + t * t / free) + 1e-22 * f->model.rows;
 

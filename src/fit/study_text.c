@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { COLUMNS = 80 };
+enum { COLUMNS = 80, BOOT = 20, PROFILE = 17 };
 
 static void rule(FILE *out, char c)
 {
@@ -71,14 +71,19 @@ static void print_head(FILE *out, const struct study *s)
 
 /* ---- estimates ------------------------------------------------------------------- */
 
-static void range_text(char *text, size_t size, double lo, double hi)
+/* With as many digits as there is room for. */
+static void range_text(char *text, size_t width, double lo, double hi)
 {
+    char whole[64] = "-";
+
     if (isfinite(lo) && isinf(hi))
-        snprintf(text, size, "%.4g ..", lo);
-    else if (isfinite(lo))
-        snprintf(text, size, "%.4g .. %.4g", lo, hi);
-    else
-        snprintf(text, size, "-");
+        snprintf(whole, sizeof whole, "%.4g ..", lo);
+    for (int digits = 4; isfinite(lo) && isfinite(hi) && digits > 1; digits--) {
+        snprintf(whole, sizeof whole, "%.*g .. %.*g", digits, lo, digits, hi);
+        if (strlen(whole) <= width)
+            break;
+    }
+    snprintf(text, width + 1, "%.*s", (int)width, whole);
 }
 
 static const char *verdict_text(const struct estimate *e)
@@ -91,12 +96,12 @@ static const char *verdict_text(const struct estimate *e)
 static void print_estimate(FILE *out, const char *name, const struct estimate *e,
                            const struct study *s)
 {
-    char boot[40] = "-", profile[40];
+    char boot[BOOT + 1] = "-", profile[PROFILE + 1];
 
     if (s->options->bootstrap > 0)
-        range_text(boot, sizeof boot, e->lo, e->hi);
-    range_text(profile, sizeof profile, e->profile_lo, e->profile_hi);
-    fprintf(out, "%-14s%11.5g  %-20s  %-18s  %s\n", name, e->value, boot, profile,
+        range_text(boot, BOOT, e->lo, e->hi);
+    range_text(profile, PROFILE, e->profile_lo, e->profile_hi);
+    fprintf(out, "%-13.13s%11.5g  %-20s  %-18s%s\n", name, e->value, boot, profile,
             verdict_text(e));
 }
 
@@ -106,7 +111,7 @@ static void print_columns(FILE *out, const struct study *s, const char *what)
 
     snprintf(boot, sizeof boot, "%g%% bootstrap", 100 * s->options->level);
     snprintf(profile, sizeof profile, "%g%% profile", 100 * s->options->level);
-    fprintf(out, "%-14s%11s  %-20s  %-18s  %s\n", what, "value", boot, profile,
+    fprintf(out, "%-13.13s%11s  %-20s  %-18s%s\n", what, "value", boot, profile,
             "identified");
     rule(out, '-');
 }
@@ -130,7 +135,7 @@ static void print_slopes(FILE *out, const struct study *s)
         if (f != NULL)
             print_estimate(out, name, &f->slope[slope], s);
         else
-            fprintf(out, "%-14s%11s  %s: %s\n", name, "-", "not identified", s->why[k]);
+            fprintf(out, "%-13s%11s  %s: %s\n", name, "-", "not identified", s->why[k]);
     }
     fprintf(out, "\n");
 }
@@ -158,8 +163,8 @@ static void print_reasons(FILE *out, const struct study *s)
     for (int i = 0; i < s->fits; i++) {
         const struct fit *f = &s->fit[i];
 
-        for (int k = 0; k < model_params(&f->model) + f->law.slopes; k++) {
-            const int params = model_params(&f->model);
+        for (int k = 0; k < powers_params(&f->model) + f->law.slopes; k++) {
+            const int params = powers_params(&f->model);
             const struct estimate *e =
                 k < params ? &f->param[k] : &f->slope[k - params];
             const bool is_term = k < f->law.coefs;
@@ -172,7 +177,8 @@ static void print_reasons(FILE *out, const struct study *s)
             if (said == NULL)
                 fprintf(out, "not identified, because\n");
             said = e->why;
-            fprintf(out, "  %s%-14s%s\n", k < params ? "" : "s_", name, e->why);
+            fprintf(out, "  %s%-*s%s\n", k < params ? "" : "s_", k < params ? 16 : 14,
+                    name, e->why);
         }
     }
     if (said != NULL)
@@ -196,9 +202,7 @@ static void print_certificate(FILE *out, const struct study *s)
 
         if (f->model.rows == 0)
             continue;
-        fprintf(out,
-                "%-10s %.8g, gradient %.1e, reached from %d of %d starts; noise %.3g "
-                "%%\n",
+        fprintf(out, "%-10s %.7g, slope %.0e, from %d of %d starts; noise %.3g %%\n",
                 name, f->end.value, f->end.gradient, f->agreeing, f->starts,
                 100 * f->noise);
     }

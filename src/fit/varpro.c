@@ -23,11 +23,11 @@ static const int grid_points[VARPRO_EXPS + 1] = { 1, 56, 48, 20 };
 /* ---- coefficients ---------------------------------------------------------------- */
 
 /* Least squares of (phi coef - y) / y with the weights of 'm' times 'more'. */
-static void solve(double *coef, const struct model *m, const double *phi,
+static void solve(double *coef, const struct powers *m, const double *phi,
                   const double *more)
 {
-    const int n                         = m->coefs;
-    double G[MODEL_COEFS * MODEL_COEFS] = { 0 }, r[MODEL_COEFS] = { 0 };
+    const int n                           = m->coefs;
+    double G[POWERS_COEFS * POWERS_COEFS] = { 0 }, r[POWERS_COEFS] = { 0 };
 
     for (int i = 0; i < m->rows; i++) {
         const double *row = phi + (size_t)i * (size_t)n;
@@ -51,7 +51,7 @@ static void solve(double *coef, const struct model *m, const double *phi,
 }
 
 /* The value with f = phi coef; for log-Huber leaves the rows' next weights in 'more'. */
-static double judge(double *more, const struct model *m, const double *phi,
+static double judge(double *more, const struct powers *m, const double *phi,
                     const double *coef)
 {
     double sum = 0;
@@ -78,7 +78,7 @@ static double judge(double *more, const struct model *m, const double *phi,
     return sum;
 }
 
-static double project(double *coef, const struct model *m, const double *phi,
+static double project(double *coef, const struct powers *m, const double *phi,
                       double *more)
 {
     const int turns = m->objective == OBJECTIVE_HUBER ? REWEIGHTS : 1;
@@ -93,7 +93,7 @@ static double project(double *coef, const struct model *m, const double *phi,
     return value;
 }
 
-double varpro_coefs(const struct model *m, double *theta)
+double varpro_coefs(const struct powers *m, double *theta)
 {
     const size_t terms = (size_t)m->rows * (size_t)m->coefs;
     double *phi        = mem_new(terms, sizeof *phi);
@@ -117,7 +117,7 @@ double varpro_coefs(const struct model *m, double *theta)
 /* ---- the grid -------------------------------------------------------------------- */
 
 struct grid {
-    const struct model *m;
+    const struct powers *m;
     int points;            /* of every exponent */
     int size[VARPRO_EXPS]; /* points, or 1 for an exponent that is not there */
     double *power;         /* [exps, points, rows, coefs] */
@@ -138,8 +138,8 @@ static size_t grid_place(const struct grid *g, const int at[VARPRO_EXPS])
 
 static double grid_solve(const struct grid *g, double *coef, const int at[VARPRO_EXPS])
 {
-    const struct model *m = g->m;
-    const size_t terms    = (size_t)m->rows * (size_t)m->coefs;
+    const struct powers *m = g->m;
+    const size_t terms     = (size_t)m->rows * (size_t)m->coefs;
 
     for (size_t i = 0; i < terms; i++)
         g->phi[i] = m->has[i];
@@ -153,11 +153,11 @@ static double grid_solve(const struct grid *g, double *coef, const int at[VARPRO
     return project(coef, m, g->phi, g->more);
 }
 
-static void grid_open(struct grid *g, const struct model *m)
+static void grid_open(struct grid *g, const struct powers *m)
 {
     const size_t terms = (size_t)m->rows * (size_t)m->coefs;
     size_t all         = 1;
-    double coef[MODEL_COEFS];
+    double coef[POWERS_COEFS];
     int at[VARPRO_EXPS];
 
     *g = (struct grid){ .m = m, .points = grid_points[m->exps] };
@@ -253,7 +253,7 @@ static int find_valleys(struct valley **valleys, const struct grid *g, int c)
     return n;
 }
 
-int varpro_search(struct start *start, int most, const struct model *m)
+int varpro_search(struct start *start, int most, const struct powers *m)
 {
     struct valley *v;
     struct grid g;
@@ -277,7 +277,7 @@ int varpro_search(struct start *start, int most, const struct model *m)
 /* ---- a shared exponent ----------------------------------------------------------- */
 
 /* Write the arms' best exponents, all with c, as start of the whole. */
-static void join(struct start *start, const struct model *whole, const struct grid *g,
+static void join(struct start *start, const struct powers *whole, const struct grid *g,
                  int arms, int c, int rank)
 {
     *start = (struct start){ .is_searched = true };
@@ -301,8 +301,8 @@ static int compare_starts(const void *a, const void *b)
     return (x->value > y->value) - (x->value < y->value);
 }
 
-int varpro_search_shared(struct start *start, int most, const struct model *whole,
-                         const struct model *arm, int arms)
+int varpro_search_shared(struct start *start, int most, const struct powers *whole,
+                         const struct powers *arm, int arms)
 {
     struct grid *g    = mem_new((size_t)arms, sizeof *g);
     struct start *all = mem_new(2 * POINTS_MOST, sizeof *all);
@@ -325,7 +325,7 @@ int varpro_search_shared(struct start *start, int most, const struct model *whol
     return n;
 }
 
-double varpro_spread(const struct model *m, int k, int i)
+double varpro_spread(const struct powers *m, int k, int i)
 {
     /* Multiples of an irrational number cover an interval evenly; another one for every
      * exponent: the powers of the root of x^(d+1) = x + 1.

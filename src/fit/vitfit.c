@@ -66,6 +66,7 @@ static int run(FILE *out, const struct opts *opts, const struct options *o,
         return ERR(ERR_USAGE, "'%s' is none of plan, fit, pareto, shape, plot",
                    word[0]);
     TRY(options_check(opts, word[0]));
+    TRY(command_probe(o->json));
     return commands[i].run(out, o, word + 1, words - 1);
 }
 

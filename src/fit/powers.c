@@ -2,18 +2,18 @@
 /* Value and derivatives of the objective. */
 #include "config.h"
 
-#include "src/fit/model.h"
+#include "src/fit/powers.h"
 
 #include "src/base/mem.h"
 
 #include <math.h>
 #include <string.h>
 
-void model_open(struct model *m, int rows, int coefs, int exps)
+void powers_open(struct powers *m, int rows, int coefs, int exps)
 {
     const size_t n = (size_t)rows, terms = n * (size_t)coefs;
 
-    *m        = (struct model){ .rows = rows, .coefs = coefs, .exps = exps };
+    *m        = (struct powers){ .rows = rows, .coefs = coefs, .exps = exps };
     m->y      = mem_new(n, sizeof *m->y);
     m->weight = mem_new(n, sizeof *m->weight);
     m->h      = mem_new(terms * (size_t)exps, sizeof *m->h);
@@ -24,21 +24,21 @@ void model_open(struct model *m, int rows, int coefs, int exps)
         m->hi[j] = INFINITY;
 }
 
-void model_close(struct model *m)
+void powers_close(struct powers *m)
 {
     mem_free(m->y);
     mem_free(m->weight);
     mem_free(m->h);
     mem_free(m->has);
-    *m = (struct model){ 0 };
+    *m = (struct powers){ 0 };
 }
 
-void model_copy(struct model *copy, const struct model *m)
+void powers_copy(struct powers *copy, const struct powers *m)
 {
     const size_t n = (size_t)m->rows, terms = n * (size_t)m->coefs;
-    struct model made;
+    struct powers made;
 
-    model_open(&made, m->rows, m->coefs, m->exps);
+    powers_open(&made, m->rows, m->coefs, m->exps);
     memcpy(made.y, m->y, n * sizeof *m->y);
     memcpy(made.weight, m->weight, n * sizeof *m->weight);
     memcpy(made.h, m->h, terms * (size_t)m->exps * sizeof *m->h);
@@ -57,12 +57,12 @@ void model_copy(struct model *copy, const struct model *m)
  */
 struct row {
     double f;
-    double first[MODEL_PARAMS];
-    double by_coef[MODEL_COEFS][MODEL_EXPS]; /* d2f / dcoef dexp */
-    double by_exp[MODEL_EXPS][MODEL_EXPS];   /* d2f / dexp dexp, lower triangle */
+    double first[POWERS_PARAMS];
+    double by_coef[POWERS_COEFS][POWERS_EXPS]; /* d2f / dcoef dexp */
+    double by_exp[POWERS_EXPS][POWERS_EXPS];   /* d2f / dexp dexp, lower triangle */
 };
 
-static double shape(const struct model *m, const double *exp_, int i, int j)
+static double shape(const struct powers *m, const double *exp_, int i, int j)
 {
     const double *h =
         m->h + ((size_t)i * (size_t)m->coefs + (size_t)j) * (size_t)m->exps;
@@ -73,7 +73,7 @@ static double shape(const struct model *m, const double *exp_, int i, int j)
     return exp(sum);
 }
 
-double model_predict(const struct model *m, const double *theta, int i)
+double powers_predict(const struct powers *m, const double *theta, int i)
 {
     double f = 0;
 
@@ -84,10 +84,11 @@ double model_predict(const struct model *m, const double *theta, int i)
     return f;
 }
 
-static void row_derive(struct row *r, const struct model *m, const double *theta, int i)
+static void row_derive(struct row *r, const struct powers *m, const double *theta,
+                       int i)
 {
     r->f = 0;
-    memset(r->first, 0, (size_t)model_params(m) * sizeof *r->first);
+    memset(r->first, 0, (size_t)powers_params(m) * sizeof *r->first);
     memset(r->by_coef, 0, (size_t)m->coefs * sizeof *r->by_coef);
     memset(r->by_exp, 0, (size_t)m->exps * sizeof *r->by_exp);
     for (int j = 0; j < m->coefs; j++) {
@@ -114,10 +115,10 @@ static void row_derive(struct row *r, const struct model *m, const double *theta
 
 /* Add 'outer' first first' + 'second' (second derivatives of f) to the lower triangle.
  */
-static void add_curvature(double *hessian, const struct model *m, const struct row *r,
+static void add_curvature(double *hessian, const struct powers *m, const struct row *r,
                           double outer, double second)
 {
-    const int p = model_params(m);
+    const int p = powers_params(m);
 
     for (int a = 0; a < p; a++) {
         const double factor = outer * r->first[a];
@@ -152,7 +153,7 @@ static double huber(double r, double delta)
     return fabs(r) <= delta ? r * r / 2 : delta * (fabs(r) - delta / 2);
 }
 
-double model_value(const struct model *m, const double *theta)
+double powers_value(const struct powers *m, const double *theta)
 {
     double sum = 0;
 
@@ -161,7 +162,7 @@ double model_value(const struct model *m, const double *theta)
 
         if (m->weight[i] == 0)
             continue;
-        f = model_predict(m, theta, i);
+        f = powers_predict(m, theta, i);
         if (m->objective == OBJECTIVE_RELATIVE) {
             sum += m->weight[i] * (f / m->y[i] - 1) * (f / m->y[i] - 1);
         } else {
@@ -173,10 +174,10 @@ double model_value(const struct model *m, const double *theta)
     return sum;
 }
 
-double model_derive(const struct model *m, const double *theta, double *gradient,
-                    double *hessian)
+double powers_derive(const struct powers *m, const double *theta, double *gradient,
+                     double *hessian)
 {
-    const int p = model_params(m);
+    const int p = powers_params(m);
     double sum  = 0;
     struct row r;
 
@@ -212,9 +213,9 @@ double model_derive(const struct model *m, const double *theta, double *gradient
     return sum;
 }
 
-void model_information(double *info, const struct model *m, const double *theta)
+void powers_information(double *info, const struct powers *m, const double *theta)
 {
-    const int p = model_params(m);
+    const int p = powers_params(m);
     struct row r;
 
     memset(info, 0, (size_t)(p * p) * sizeof *info);
@@ -226,7 +227,7 @@ void model_information(double *info, const struct model *m, const double *theta)
     mirror(info, p);
 }
 
-bool model_at_bound(const struct model *m, const double *theta, int k)
+bool powers_at_bound(const struct powers *m, const double *theta, int k)
 {
     return m->lo[k] < m->hi[k] && (theta[k] <= m->lo[k] || theta[k] >= m->hi[k]);
 }

@@ -8,12 +8,16 @@
  * are as little correlated as they can be.  f is linear in the coefficients, and its
  * first and second derivatives are sums of the same terms.
  */
-#ifndef FIT_MODEL_H
-#define FIT_MODEL_H
+#ifndef FIT_POWERS_H
+#define FIT_POWERS_H
 
 #include <stdbool.h>
 
-enum { MODEL_COEFS = 16, MODEL_EXPS = 10, MODEL_PARAMS = MODEL_COEFS + MODEL_EXPS };
+enum {
+    POWERS_COEFS  = 16,
+    POWERS_EXPS   = 10,
+    POWERS_PARAMS = POWERS_COEFS + POWERS_EXPS
+};
 
 /* What is minimised:
  *   relative   sum_i w_i (f_i / y_i - 1)^2
@@ -23,7 +27,7 @@ enum { MODEL_COEFS = 16, MODEL_EXPS = 10, MODEL_PARAMS = MODEL_COEFS + MODEL_EXP
  */
 enum objective { OBJECTIVE_RELATIVE, OBJECTIVE_HUBER };
 
-struct model {
+struct powers {
     int rows, coefs, exps;
     double *y;      /* [rows] above 0 */
     double *weight; /* [rows] how often a row counts */
@@ -32,33 +36,33 @@ struct model {
     enum objective objective;
     double delta;
     /* Parameters: coefficients, then exponents. */
-    double lo[MODEL_PARAMS], hi[MODEL_PARAMS];
+    double lo[POWERS_PARAMS], hi[POWERS_PARAMS];
 };
 
-static inline int model_params(const struct model *m)
+static inline int powers_params(const struct powers *m)
 {
     return m->coefs + m->exps;
 }
 
 /* Room for all arrays, zeroed; weights 1, coefficients from 0 on. */
-void model_open(struct model *m, int rows, int coefs, int exps);
-void model_close(struct model *m);
+void powers_open(struct powers *m, int rows, int coefs, int exps);
+void powers_close(struct powers *m);
 
 /* A copy with its own 'y', 'weight' and 'h'; close it, too. */
-void model_copy(struct model *copy, const struct model *m);
+void powers_copy(struct powers *copy, const struct powers *m);
 
 /* f of row i; the objective's value; and the same with gradient [params] and second
  * derivatives [params, params].  Infinite where f is not above 0.
  */
-double model_predict(const struct model *m, const double *theta, int i);
-double model_value(const struct model *m, const double *theta);
-double model_derive(const struct model *m, const double *theta, double *gradient,
-                    double *hessian);
+double powers_predict(const struct powers *m, const double *theta, int i);
+double powers_value(const struct powers *m, const double *theta);
+double powers_derive(const struct powers *m, const double *theta, double *gradient,
+                     double *hessian);
 
 /* sum_i w_i g_i g_i' with g_i the gradient of log f_i: what the data tell of the
  * parameters per unit of relative noise.
  */
-void model_information(double *info, const struct model *m, const double *theta);
+void powers_information(double *info, const struct powers *m, const double *theta);
 
 struct polish {
     double value;
@@ -67,9 +71,9 @@ struct polish {
 };
 
 /* Minimise from 'theta' on by a damped Newton method within the bounds. */
-void model_polish(struct polish *p, const struct model *m, double *theta);
+void powers_polish(struct polish *p, const struct powers *m, double *theta);
 
 /* True if a parameter is at one of its bounds (of different values). */
-bool model_at_bound(const struct model *m, const double *theta, int k);
+bool powers_at_bound(const struct powers *m, const double *theta, int k);
 
 #endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a plan promises is what fits of its points find: expected errors against the
+ * spread over planted data sets, of the star and of the better design at equal cost.
+ */
+#include "config.h"
+
+#include "src/base/err.h"
+#include "src/fit/fit.h"
+#include "tests/planted.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SETS = 120 };
+
+static const char *const dim[] = { "width", "depth", "mlp" };
+static const double noise      = 0.001;
+
+static bool on_arm(const struct points *p, int row, const void *what)
+{
+    return p->arm[row] == *(const int *)what;
+}
+
+/* The standard deviation of s over data sets. */
+static void spread(double sd[LAW_DIMS], const struct sweep *s,
+                   const struct design_law *l)
+{
+    const struct fit_options o = { .level = 0.8, .no_search = true };
+    double sum[LAW_DIMS] = { 0 }, squares[LAW_DIMS] = { 0 };
+
+    for (int set = 0; set < SETS; set++) {
+        struct points all;
+
+        planted_points(&all, s, l, noise, 100 + set);
+        for (int k = 0; k < LAW_DIMS; k++) {
+            struct points copy, mine;
+            struct fit f;
+            struct law law;
+
+            points_copy(&copy, &all);
+            points_take(&mine, &copy, on_arm, &k);
+            law_sovit_arm(&law, dim, 3, k, "compute");
+            if (fit_open(&f, &law, &mine, &o) != 0)
+                die("%s", err_sentence());
+            sum[k] += f.slope[0].value;
+            squares[k] += f.slope[0].value * f.slope[0].value;
+            fit_close(&f);
+            points_close(&mine);
+            points_close(&copy);
+        }
+        points_close(&all);
+    }
+    for (int k = 0; k < LAW_DIMS; k++)
+        sd[k] = sqrt((squares[k] - sum[k] * sum[k] / SETS) / (SETS - 1));
+}
+
+static double aim(const struct expected *e)
+{
+    double sum = 0;
+
+    for (int k = 0; k < LAW_DIMS; k++)
+        sum += pow(e[k].error / e[k].s, 2);
+    return sum;
+}
+
+static void compare(const char *name, const struct sweep *s, const struct design_law *l,
+                    const struct expected *e)
+{
+    double sd[LAW_DIMS];
+
+    spread(sd, s, l);
+    for (int k = 0; k < LAW_DIMS; k++)
+        ok(fabs(log(sd[k] / e[k].error)) < 0.25,
+           "%s: the error of s_%s is as expected: %.5f found, %.5f expected", name,
+           dim[k], sd[k], e[k].error);
+}
+
+/* Points that cannot tell: fewer than constants, or one number of steps. */
+static void unable(const struct planted *p)
+{
+    struct sweep few = p->sweep;
+    struct expected e[LAW_DIMS];
+
+    few.run  = NULL;
+    few.runs = few.drops = 0;
+    few.step_values      = 1;
+    if (sweep_make(&few, NULL) != 0)
+        die("%s", err_sentence());
+    design_expect(e, &few, &p->law, noise);
+    ok(isnan(e[0].error) && e[0].points == 6, "six points cannot tell seven constants");
+    sweep_close(&few);
+}
+
+int main(void)
+{
+    struct expected star[LAW_DIMS], better[LAW_DIMS];
+    struct sweep best;
+    struct planted p;
+
+    planted_open(&p);
+    design_expect(star, &p.sweep, &p.law, noise);
+    compare("star", &p.sweep, &p.law, star);
+    if (design_improve(&best, &p.sweep, &p.law, design_cost(&p.sweep), NULL) != 0)
+        die("%s", err_sentence());
+    design_expect(better, &best, &p.law, noise);
+    ok(design_cost(&best) <= design_cost(&p.sweep), "the better design costs no more");
+    ok(aim(better) < 0.6 * aim(star), "and its squared errors are %.2f of the star's",
+       aim(better) / aim(star));
+    compare("better", &best, &p.law, better);
+    unable(&p);
+    sweep_close(&best);
+    planted_close(&p);
+    return tap_done();
+}

@@ -1,0 +1,239 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vitfit as a user meets it: bad input ends with one sentence that names the place, good
+# input with what was asked for, a plan can be written again and again, pictures appear.
+vitfit=${top_builddir:-.}/vitfit
+data=${srcdir:-.}/tests/data/chinchilla-isoflop.csv
+case $vitfit in /*) ;; *) vitfit=$(pwd)/$vitfit ;; esac
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+count=0
+
+# ok SENTENCE: the verdict is the last status.
+ok() {
+    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
+    count=$((count + 1))
+    echo "$verdict $count - $1"
+    if [ "$verdict" != ok ]; then
+        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 30 >&2
+    fi
+}
+
+run() {
+    "$vitfit" "$@" >"$folder/out" 2>"$folder/err" </dev/null
+    status=$?
+}
+
+# refused STATUS WORDS ARGUMENT..
+refused() {
+    wanted=$1
+    words=$2
+    shift 2
+    run "$@"
+    [ $status -eq "$wanted" ] && [ "$(wc -l <"$folder/err")" -eq 1 ] &&
+        [ ! -s "$folder/out" ] && grep -q -- "$words" "$folder/err"
+    ok "ends with $wanted and says .. $words .."
+}
+
+# A star whose law is known: 0.1 of every term of eq. 2 in the middle.
+star() {
+    ${AWK:-awk} 'BEGIN {
+        print "id,status,width,depth,mlp,compute,err_10shot"
+        split("608 768 928 1088 1328 1648", x1); split("8 10 12 16 20 24", x2)
+        split("1088 1360 1728 2160 2592 3072", x3)
+        s[1] = 0.22; s[2] = 0.45; s[3] = 0.6
+        for (k = 1; k <= 3; k++) {
+            a = 0.65 / s[k] / 2
+            middle = k == 1 ? 1000 : k == 2 ? 14 : 1800
+            for (i = 1; i <= 6; i++) for (j = 0; j < 3; j++) {
+                w = 1968; d = 40; m = 6144
+                if (k == 1) w = x = x1[i]; else if (k == 2) d = x = x2[i]; else m = x = x3[i]
+                t = d * (4 * w * w + 2 * w * m) * 3e10 * 2 ^ j
+                f = (t / 2e19) ^ -0.65
+                y = 0.1 * (x / middle) ^ -a + 0.1 * (x / middle) ^ a * f + 0.1 * f + 0.1
+                printf "%d%d%d,done,%d,%d,%d,%.12g,%.12g\n", k, i, j, w, d, m, t, y
+            }
+        }
+    }'
+}
+star >"$folder/star.csv"
+
+# --- bad input ---------------------------------------------------------------------------
+
+bad() {
+    sed "$1" "$folder/star.csv" >"$folder/bad.csv"
+}
+bad '5s/[0-9.]*$/nan/'
+refused 2 'bad.csv: line 5, column err_10shot: .nan. is not a number' fit "$folder/bad.csv"
+bad '6s/,[0-9]*,/,wide,/'
+refused 2 'line 6, column width: .wide. is not a number' fit "$folder/bad.csv"
+bad '7s/[0-9.]*$/-0.3/'
+refused 2 'line 7, column err_10shot: -0.3 is not above 0' fit "$folder/bad.csv"
+bad '8s/[0-9.]*$//'
+refused 2 'line 8, column err_10shot: the value is missing' fit "$folder/bad.csv"
+bad '1s/compute/computed/'
+refused 2 'line 2, column compute: there is no such column' fit "$folder/bad.csv"
+bad '9s/$/,1/'
+refused 2 'line 9, column 8: more fields' fit "$folder/bad.csv"
+printf '{"width":1,"err_10shot":NaN}\n{}\n' >"$folder/bad.jsonl"
+refused 2 'line 1, column 2[0-9]: invalid token' fit "$folder/bad.jsonl"
+refused 3 'No such file' fit "$folder/nothing.csv"
+refused 2 'needs a file' fit
+refused 2 'which of plan' --y=loss
+refused 2 "'fitt' is none of" fitt
+refused 2 'did you mean --law' fit "$folder/star.csv" --lw=sovit
+refused 2 "not for 'vitfit fit'" fit "$folder/star.csv" --budget=1e20
+refused 2 'no dimension can be fitted; mlp: 0 rows are too few' fit "$folder/star.csv" --dims=mlp \
+    --centre=6144 --hold-out=53
+refused 2 'give --centre, or --joint' fit "$folder/star.csv" --centre=1/2/3
+refused 2 'parted by' fit "$folder/star.csv" --centre=1x2x3
+refused 2 'needs --terms' fit "$folder/star.csv" --law=additive
+refused 2 'needs --budget' shape
+refused 2 'needs --machine' shape --budget=2e8s
+refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928
+refused 2 'add up to' shape --budget=1e20 --w=1,1,1
+refused 2 'the values must rise' plan --width=700,600
+refused 2 'leave nothing between' plan --steps=1K
+refused 2 'one at a time' plan --star --grid
+refused 2 'expected a name in' plot isoflop "$folder/star.csv" --out=x.pdf
+refused 2 'expected isoflop' plot circles --out=x.svg
+refused 2 'from vitfit fit --json' plot exponents --out="$folder/x.svg"
+refused 3 'cannot be written' fit "$data" --law=chinchilla --bootstrap=0 --json=/nowhere/x.json
+
+# --- fits --------------------------------------------------------------------------------
+
+run fit "$folder/star.csv" --bootstrap=20 --json="$folder/fit.json"
+[ $status -eq 0 ] && [ ! -s "$folder/err" ] &&
+    grep -q '^s_width  *0.22 ' "$folder/out" && grep -q '^s_depth  *0.45 ' "$folder/out" &&
+    grep -q '^s_mlp  *0.6 ' "$folder/out"
+ok 'a planted star is found'
+! grep -n '.\{81\}' "$folder/out" >>"$folder/err"
+ok 'in 80 columns'
+for member in law n objective objective_form floor terms dims s_k certificate hold_out; do
+    grep -q "^  \"$member\":" "$folder/fit.json" || false
+    ok "its JSON has '$member'"
+done
+grep -v ',40,[1-3]' "$folder/star.csv" >"$folder/two.csv"
+run fit "$folder/two.csv" --centre=1968/40/6144 --bootstrap=0
+[ $status -eq 0 ] && grep -q '^s_mlp .*not identified: 0 rows' "$folder/out" &&
+    grep -q '^s_depth  *0.45 ' "$folder/out"
+ok 'a missing arm is not identified, the others are'
+{ cat "$folder/star.csv" && echo '999,failed,608,40,6144,,'; } >"$folder/failed.csv"
+run fit "$folder/failed.csv" --bootstrap=0 --hold-out=4
+[ $status -eq 0 ] && grep -q '1 failed' "$folder/out" && grep -q 'held out  *4 runs' "$folder/out"
+ok 'failed runs are left out, held-out ones predicted'
+run fit "$data" --law=chinchilla --drop-highest=5 --bootstrap=20 --list-starts \
+    --json="$folder/chinchilla.json"
+[ $status -eq 0 ] && grep -q '^alpha  *0.3473' "$folder/out" &&
+    [ "$(grep -c '^spread' "$folder/out")" -eq 16 ]
+ok 'the Chinchilla runs, with their starts'
+run fit --law chinchilla "$data" --bootstrap 0 --objective relative
+[ $status -eq 0 ] && grep -q 'minimised  sum of (f / loss - 1)^2' "$folder/out"
+ok 'options and files in any order'
+
+# --- plans -------------------------------------------------------------------------------
+
+run plan --out="$folder/sweep"
+[ $status -eq 0 ] && grep -q '18 runs give 54 points' "$folder/out" &&
+    [ "$(wc -l <"$folder/sweep/plan.jsonl")" -eq 18 ] &&
+    grep -q '^#SBATCH --array=1-18$' "$folder/sweep/array.sbatch" &&
+    bash -n "$folder/sweep/array.sbatch"
+ok 'the default star: 18 runs, 54 points'
+cp "$folder/sweep/plan.jsonl" "$folder/before"
+run plan --out="$folder/sweep"
+cmp -s "$folder/before" "$folder/sweep/plan.jsonl"
+ok 'written again it is the same'
+sed -n '2p;4p' "$folder/sweep/plan.jsonl" |
+    sed 's/.*"records": \[\([^]]*\)\].*/\1/; s/[", ][", ]*/\n/g' | sed '/^$/d' |
+    sed 's/.*/{"id":"&","status":"done"}/' >"$folder/sweep/records.jsonl"
+sed -n 5p "$folder/sweep/plan.jsonl" |
+    sed 's/.*"id": "\([^"]*\)".*/{"id":"\1","status":"failed"}/' >>"$folder/sweep/records.jsonl"
+run plan --out="$folder/sweep"
+[ $status -eq 0 ] && grep -q '6 done, 16 runs to do' "$folder/out" &&
+    grep -q '^#SBATCH --array=1,3,5-18$' "$folder/sweep/array.sbatch"
+ok 'finished runs are kept, failed ones run again'
+cat >"$folder/srun" <<'EOF'
+#!/bin/sh
+echo "$@" >>calls
+exit 75
+EOF
+chmod +x "$folder/srun"
+(cd "$folder" && LAUNCH=$folder/srun SLURM_ARRAY_TASK_ID=7 bash sweep/array.sbatch)
+[ $? -eq 75 ] && grep -q 'vittrain --shape=1968/8/6144/16 --steps=2000000 --cooldown-at=450000,950000' \
+    "$folder/sweep/calls"
+ok 'a task starts its run and passes its status on'
+run plan --grid
+[ $status -eq 0 ] && grep -q '64 runs give 64 points' "$folder/out"
+ok 'the default grid: 64 runs'
+run plan --depth=10,20 --mlp=1000,2000,3000,4000 --noise=0.05
+[ $status -eq 0 ] && grep -q "with 2 values of depth" "$folder/out" &&
+    grep -q 's_mlp will not be identified' "$folder/out"
+ok 'what a plan cannot tell is said before'
+run plan --fit="$folder/fit.json" --width=64,96,128,160 --steps=500K,1M,2M
+grep -q 'the optimal width is .* outside' "$folder/out"
+ok 'an optimum beyond the edge is said before'
+
+cat >"$folder/machine.json" <<'EOF'
+{"name": "small", "cores": 4, "memory_bytes": 4000000000, "peak": {"f32": 1e11},
+ "mem_bw": 1e10, "kernels": [{"op": "gemm", "dtype": "f32", "shape": [2048, 1152, 4304],
+ "rate": 8e10}], "links": [], "nodes": 2, "ranks_per_node": 4,
+ "topology": {"kind": "shared", "parameters": {}}, "progress": "poll", "source": "a test"}
+EOF
+run plan --grid --width=416,4096 --machine="$folder/machine.json"
+[ $status -eq 0 ] && grep -q '^dropped 4096/12/1360: does not fit' "$folder/out" &&
+    grep -q 'device-seconds' "$folder/out"
+ok 'what does not fit into a machine is dropped'
+
+# --- shapes ------------------------------------------------------------------------------
+
+run shape --budget=8.8e21 --json="$folder/shape.json"
+[ $status -eq 0 ] && grep -q '"shape": "1040/30/4080/16"' "$folder/shape.json" &&
+    grep -q 'tau^w  as printed' "$folder/out"
+ok 'a shape for a budget, with both readings of the rule'
+run shape --budget=1e20 --machine="$folder/machine.json" --json="$folder/flop.json"
+seconds=$(sed -n 's/.*"device_seconds": \([0-9.e+]*\).*/\1/p' "$folder/flop.json")
+run shape --budget="${seconds}s" --machine="$folder/machine.json" --json="$folder/time.json"
+[ $status -eq 0 ] && grep -q node-hours "$folder/out" &&
+    [ "$(grep '"shape"' "$folder/flop.json")" = "$(grep '"shape"' "$folder/time.json")" ]
+ok 'a budget in device-seconds gives the same shape as its FLOPs'
+star | sed '1!s/,[0-9.]*$/,0.5/' >"$folder/flat.csv"
+run fit "$folder/star.csv" --bootstrap=0 --joint --json="$folder/joint.json"
+run shape --budget=1e20 --fit="$folder/fit.json"
+[ $status -eq 0 ] && grep -q '^s = 0.22/0.45/0.6' "$folder/out"
+ok 'exponents come from a fit'
+
+# --- pictures ----------------------------------------------------------------------------
+
+run plot exponents --fit="$folder/fit.json" --out="$folder/x.gp"
+[ $status -eq 0 ] && grep -q xerrorbars "$folder/x.gp"
+ok 'a script for gnuplot elsewhere'
+(PATH=/nowhere && "$vitfit" plot exponents --fit="$folder/fit.json" --out="$folder/x.svg" \
+    >"$folder/out" 2>"$folder/err")
+[ $? -eq 3 ] && grep -q 'gnuplot is missing' "$folder/err"
+ok 'without gnuplot that is said'
+if command -v gnuplot >/dev/null 2>&1; then
+    "$vitfit" pareto "$folder/star.csv" >"$folder/out" 2>"$folder/err"
+    ok 'pareto runs on any runs'
+    # picture KIND WORDS ARGUMENT..: as SVG and PNG, nothing on stderr.
+    picture() {
+        kind=$1
+        words=$2
+        shift 2
+        run plot "$kind" "$@" --out="$folder/$kind.svg"
+        [ $status -eq 0 ] && [ ! -s "$folder/err" ] && grep -q "$words" "$folder/$kind.svg" &&
+            run plot "$kind" "$@" --out="$folder/$kind.png" && [ $status -eq 0 ] &&
+            head -c 4 "$folder/$kind.png" | grep -q PNG
+        ok "a picture: $kind"
+    }
+    picture isoflop 'IsoFLOP curves' "$folder/star.csv" --fit="$folder/fit.json"
+    picture isoflop 'loss' "$data" --fit="$folder/chinchilla.json"
+    picture exponents 'Growth exponents' --fit="$folder/fit.json"
+    picture frontier 'Compute-optimal' "$folder/star.csv" --fit="$folder/fit.json"
+    picture pareto 'Pareto' "$folder/star.csv"
+    picture curves 'Learning curves' "$folder/star.csv"
+    picture design 'Planned points' "$folder/sweep/plan.jsonl"
+else
+    echo "# gnuplot is missing (Debian: gnuplot-nox): no pictures"
+fi
+
+echo "1..$count"
