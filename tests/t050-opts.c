@@ -299,6 +299,24 @@ static void test_writing(const char *path)
     json_decref(json);
 }
 
+/* Words between options, as "fit runs.csv --steps 5 more.csv" has them. */
+static void test_words(void)
+{
+    char text[10][16] = { "program", "fit",   "--steps", "5",      "a.csv",
+                          "--check", "b.csv", "--any=7", "--mesh", "--seconds" };
+    char *argv[11], *word[11];
+    int argc = 10, words;
+
+    for (int i = 0; i < argc; i++)
+        argv[i] = text[i];
+    words = opts_take_words(word, &argc, argv, table, sizeof table / sizeof table[0]);
+    ok(words == 3 && word[0] == text[1] && word[1] == text[4] && word[2] == text[6],
+       "words are told from the values of options");
+    ok(argc == 7 && argv[0] == text[0] && argv[1] == text[2] && argv[2] == text[3] &&
+           argv[3] == text[5] && argv[4] == text[7] && argv[6] == text[9],
+       "and options are left in their order");
+}
+
 int main(void)
 {
     char path[] = "/tmp/vitbench-opts-XXXXXX";
@@ -310,6 +328,7 @@ int main(void)
     test_precedence(path);
     test_help();
     test_writing(path);
+    test_words();
     unlink(path);
     return tap_done();
 }
