@@ -155,6 +155,18 @@ static void coefficients(void)
         worst = fmax(worst, theta[j] > 0 ? fabs(g[j]) : -g[j]);
     ok(worst < 1e-9, "projected coefficients are a minimum (%.1e)", worst);
 
+    m.y[5] *= 3; /* a row that is far off */
+    memcpy(from, theta, sizeof from);
+    varpro_coefs(&m, from);
+    m.objective = OBJECTIVE_HUBER;
+    worst       = powers_value(&m, from);
+    close_to(varpro_coefs(&m, from) / powers_value(&m, from), 1, 1e-12,
+             "projected coefficients have the value that is said");
+    ok(powers_value(&m, from) < 0.995 * worst,
+       "for log-Huber rows are reweighted: %.4f instead of %.4f",
+       powers_value(&m, from), worst);
+    m.objective = OBJECTIVE_RELATIVE;
+
     for (int i = 0; i < ROWS; i++)
         m.y[i] = powers_predict(&m, theta, i);
     for (int k = 0; k < PARAMS; k++)

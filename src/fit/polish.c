@@ -5,7 +5,7 @@
  * a gradient of rounding size.  Where the second derivatives are not positive, or a step
  * does not lead down, the diagonal is raised (Levenberg and Marquardt).  A parameter at
  * a bound whose slope points outwards stands still; a step that crosses a bound is cut
- * there.  A sharp Huber bend is approached through blunter ones.
+ * there.
  */
 #include "config.h"
 
@@ -128,19 +128,12 @@ static void descend(struct polish *p, const struct powers *m, double *theta)
 
 void powers_polish(struct polish *p, const struct powers *m, double *theta)
 {
-    struct powers blunt = *m;
-
     *p = (struct polish){ .value = INFINITY };
     for (int k = 0; k < powers_params(m); k++) {
         if (theta[k] < m->lo[k])
             theta[k] = m->lo[k];
         if (theta[k] > m->hi[k])
             theta[k] = m->hi[k];
-    }
-    if (m->objective == OBJECTIVE_HUBER) {
-        for (blunt.delta = 64 * m->delta; blunt.delta > 1.5 * m->delta;
-             blunt.delta /= 4)
-            descend(p, &blunt, theta);
     }
     descend(p, m, theta);
 }

@@ -14,13 +14,11 @@
 #include <string.h>
 
 #define USAGE                                                                          \
-    "vitfit plan   [--star|--grid] --out=DIR [..]      write a sweep and its batch "   \
-    "job\n"                                                                            \
-    "       vitfit fit    FILE.. [--law=..] [..]             fit a law to runs\n"      \
-    "       vitfit pareto FILE.. [..]                        the best shapes of a "    \
-    "grid\n"                                                                           \
-    "       vitfit shape  --budget=B [..]                    the shape for a budget\n" \
-    "       vitfit plot   KIND FILE.. --out=F.svg|F.png      draw"
+    "vitfit plan [--star|--grid] --out=DIR [..]    write a sweep and its batch job\n"  \
+    "       vitfit fit FILE.. [--law=..] [..]             fit a law to runs\n"         \
+    "       vitfit pareto FILE.. [..]                     the best shapes of a grid\n" \
+    "       vitfit shape --budget=B [..]                  the shape for a budget\n"    \
+    "       vitfit plot KIND FILE.. --out=F.svg|F.png     draw"
 #define ABOUT                                                                          \
     "Plans sweeps of Vision Transformer shapes, fits scaling laws to the runs, and "   \
     "gives the compute-optimal shape for a budget.  KIND is one of isoflop, "          \
