@@ -98,6 +98,8 @@ refused 2 'one at a time' plan --star --grid
 refused 2 'expected a name in' plot isoflop "$folder/star.csv" --out=x.pdf
 refused 2 'expected isoflop' plot circles --out=x.svg
 refused 2 'from vitfit fit --json' plot exponents --out="$folder/x.svg"
+refused 2 "no line has both 'epoch' and 'loss'" plot curves "$data" --compute=epoch \
+    --out="$folder/x.gp"
 refused 3 'cannot be written' fit "$data" --law=chinchilla --bootstrap=0 --json=/nowhere/x.json
 
 # --- fits --------------------------------------------------------------------------------
@@ -231,6 +233,8 @@ if command -v gnuplot >/dev/null 2>&1; then
     picture frontier 'Compute-optimal' "$folder/star.csv" --fit="$folder/fit.json"
     picture pareto 'Pareto' "$folder/star.csv"
     picture curves 'Learning curves' "$folder/star.csv"
+    printf '{"program":"x"}\n{"step":1,"loss":3}\n{"step":2,"loss":2,"lr":1}\n' >"$folder/log.jsonl"
+    picture curves 'log.jsonl' "$folder/log.jsonl"
     picture design 'Planned points' "$folder/sweep/plan.jsonl"
 else
     echo "# gnuplot is missing (Debian: gnuplot-nox): no pictures"

@@ -164,6 +164,28 @@ void plot_shapes(struct plot *plot, const struct points *p, int dims, const char
     pareto_close(&f);
 }
 
+/* The lines of a log that have both numbers; others tell of something else. */
+static int print_log(struct plot *plot, const char *path, const char *x, const char *y)
+{
+    struct table *t;
+    int lines = 0;
+
+    TRY(table_read(&t, path));
+    for (int i = 0; i < t->rows; i++) {
+        const struct cell *at    = table_cell(t, i, table_column(t, x));
+        const struct cell *value = table_cell(t, i, table_column(t, y));
+
+        if (at->kind != CELL_NUMBER || value->kind != CELL_NUMBER)
+            continue;
+        fprintf(plot->script, "%.8g %.8g\n", at->number, value->number);
+        lines++;
+    }
+    table_close(&t);
+    if (lines == 0)
+        return ERR(ERR_DATA, "%s: no line has both '%s' and '%s'", path, x, y);
+    return 0;
+}
+
 int plot_files(struct plot *plot, char *const *file, int files, const char *x,
                const char *y)
 {
@@ -172,17 +194,11 @@ int plot_files(struct plot *plot, char *const *file, int files, const char *x,
 
     for (int f = 0; f < files && rc == 0; f++) {
         const char *slash = strrchr(file[f], '/');
-        struct points p;
 
         snprintf(name[f], sizeof name[f], "%s", slash != NULL ? slash + 1 : file[f]);
-        rc = points_read(&p, &file[f], 1, y, &x, 1, NULL);
-        if (rc != 0)
-            break;
         fprintf(plot->script, "$shape%d << EOD\n", f);
-        for (int i = 0; i < p.rows; i++)
-            fprintf(plot->script, "%.8g %.8g\n", row(&p, i)[0], p.y[i]);
+        rc = print_log(plot, file[f], x, y);
         fprintf(plot->script, "EOD\n");
-        points_close(&p);
     }
     if (rc == 0) {
         plot_title(plot, "Learning curves");
