@@ -252,7 +252,7 @@ static int diff_entry(FILE *out, bool *differs, struct source *a,
     if (*differs && a->rank == 0)
         fprintf(out, "%s: %.0f of %" PRId64 " differ, by %.3g at most, %.3g of norm\n",
                 ea->name, d.sum[DIFFERENT], ea->elements, d.largest,
-                sqrt(d.sum[SQUARES] / d.sum[SQUARES_A]));
+                fabs(sqrt(d.sum[SQUARES] / d.sum[SQUARES_A])));
     return 0;
 }
 

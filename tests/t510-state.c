@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=4 */
+/* A model and its optimizer through a checkpoint: what was trained on 2x2 is the same on
+ * 1x1, 1x3 and 4x1, bit for bit, under the names and shapes of the reference.
+ */
+#include "config.h"
+
+#include "src/step/state.h"
+
+#include "ckpt/file.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "tests/model.h"
+#include "tests/ranks.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int rank;
+static char base[64];
+
+/* ---- pieces against the file ------------------------------------------------------- */
+
+static int64_t index_of(const struct ckpt_tensor *t, const struct ckpt_piece *p,
+                        int64_t i)
+{
+    int64_t index = 0, stride = 1;
+
+    for (int k = t->dims - 1; k >= 0; k--) {
+        const int64_t side = p->hi[k] - p->lo[k];
+
+        index += (p->lo[k] + i % side) * stride;
+        stride *= t->dim[k];
+        i /= side;
+    }
+    return index + t->layer * stride;
+}
+
+/* Elements of a piece that differ from those of the file. */
+static int64_t count_wrong(struct model *m, const struct ckpt_tensor *t,
+                           const struct ckpt_piece *p, const float *all)
+{
+    double *own   = mem_new((size_t)mat_size(p->at), sizeof *own);
+    int64_t wrong = 0;
+
+    model_get(m, own, p->at);
+    for (int64_t i = 0; i < mat_size(p->at); i++) {
+        const float value = (float)own[i];
+
+        wrong += memcmp(&value, &all[index_of(t, p, i)], sizeof value) != 0;
+    }
+    mem_free(own);
+    return wrong;
+}
+
+/* True if all pieces of this rank are what the file holds, some of it not zero. */
+static bool is_as_saved(struct model *m, const char *path)
+{
+    struct ckpt_file *f = NULL;
+    struct ckpt_list list;
+    int64_t wrong = 0;
+    int fd;
+
+    if (file_open(&f, path) != 0)
+        return false;
+    fd = open(path, O_RDONLY);
+    state_list(&list, m->vit, m->optim);
+    for (int i = 0; i < list.tensors; i++) {
+        const struct ckpt_tensor *t = &list.tensor[i];
+        const struct entry *e       = file_find(f, t->dataset);
+        float *all                  = mem_new((size_t)e->elements, sizeof *all);
+
+        if (file_read(all, fd, f, e, 0, e->elements) != 0)
+            wrong++;
+        for (int k = t->first; k < t->first + t->count; k++)
+            wrong += count_wrong(m, t, &list.piece[k], all);
+        mem_free(all);
+    }
+    state_free(&list);
+    close(fd);
+    file_close(&f);
+    return wrong == 0;
+}
+
+/* ---- from mesh to mesh ------------------------------------------------------------- */
+
+static int save(struct model *m, const char *name, char path[CKPT_PATH])
+{
+    const struct ckpt_meta meta = { .step = 3 };
+    struct ckpt_list list;
+    char dir[128];
+    struct ckpt *c;
+    int rc;
+
+    snprintf(dir, sizeof dir, "%s/%s", base, name);
+    state_list(&list, m->vit, m->optim);
+    rc = ckpt_open(&c, m->mesh, m->dev, &list, dir, 0);
+    if (rc != 0)
+        die("no checkpoint");
+    rc = ckpt_start(c, &meta);
+    if (rc == 0)
+        rc = ckpt_finish(c);
+    snprintf(path, CKPT_PATH, "%s", ckpt_path(c));
+    ckpt_close(&c);
+    state_free(&list);
+    return rc;
+}
+
+/* The digests of two files are the same. */
+static bool are_same(const char *a, const char *b)
+{
+    struct ckpt_file *fa = NULL, *fb = NULL;
+    bool is_same =
+        file_open(&fa, a) == 0 && file_open(&fb, b) == 0 && fa->entries == fb->entries;
+
+    for (int i = 0; is_same && i < fa->entries; i++)
+        is_same = strcmp(fa->entry[i].name, fb->entry[i].name) == 0 &&
+                  fa->entry[i].digest == fb->entry[i].digest;
+    file_close(&fa);
+    file_close(&fb);
+    return is_same;
+}
+
+/* True if the first D * M ranks load 'path', hold what is in it, and save the same. */
+static bool passes_through(struct model_options o, const char *path, int D, int M)
+{
+    const bool is_in = rank < D * M;
+    bool is_right    = true;
+    MPI_Comm comm;
+
+    MPI_Comm_split(MPI_COMM_WORLD, is_in, rank, &comm);
+    if (is_in) {
+        char again[CKPT_PATH], name[32];
+        struct model m;
+
+        o.D = D;
+        o.M = M;
+        snprintf(name, sizeof name, "%dx%d", D, M);
+        model_open(&m, &o, comm);
+        is_right = state_load(m.vit, m.optim, path) == 0 && is_as_saved(&m, path) &&
+                   save(&m, name, again) == 0 && are_same(again, path);
+        model_close(&m);
+    }
+    MPI_Comm_free(&comm);
+    return is_right;
+}
+
+static void test_model(struct model_options o, const char *what)
+{
+    struct step_result result;
+    char path[CKPT_PATH];
+    struct model m;
+
+    o.spec.shape = "48/3/70/6";
+    o.dtype      = DTYPE_F32;
+    o.D = o.M = 2;
+    model_open(&m, &o, MPI_COMM_WORLD);
+    model_stir(&m);
+    for (int i = 0; i < 3; i++)
+        step_run(m.step, 1, &result);
+    ok(save(&m, what, path) == 0 && is_as_saved(&m, path), "%s: 2x2 saves it", what);
+    model_close(&m);
+    ok(passes_through(o, path, 1, 1), "%s: 1x1 has the same bits", what);
+    ok(passes_through(o, path, 1, 3), "%s: 1x3 has", what);
+    ok(passes_through(o, path, 4, 1), "%s: 4x1 has", what);
+}
+
+/* ---- names and shapes -------------------------------------------------------------- */
+
+static void test_names(struct model_options o, const char *const *wanted,
+                       const char *what)
+{
+    struct ckpt_list list;
+    struct model m;
+    bool are_right = true;
+    int datasets   = 0;
+
+    o.spec.shape = "48/3/70/6";
+    o.D = o.M = 2;
+    model_open(&m, &o, MPI_COMM_WORLD);
+    state_list(&list, m.vit, NULL);
+    for (int i = 0; i < list.tensors; i++) {
+        struct entry e;
+        char text[FILE_SHAPE], line[CKPT_NAME + FILE_SHAPE];
+
+        if (i > 0 && strcmp(list.tensor[i].dataset, list.tensor[i - 1].dataset) == 0) {
+            are_right =
+                are_right && list.tensor[i].layer == list.tensor[i - 1].layer + 1;
+            continue;
+        }
+        file_entry(&e, &list.tensor[i]);
+        snprintf(line, sizeof line, "%s %s", e.name, file_shape(text, e.size, e.dims));
+        if (wanted[datasets] == NULL || strcmp(line, wanted[datasets]) != 0) {
+            tap_note("%s", line);
+            are_right = false;
+        }
+        datasets += wanted[datasets] != NULL;
+    }
+    ok(are_right && wanted[datasets] == NULL, "%s: names, shapes and stacks", what);
+    state_free(&list);
+    model_close(&m);
+}
+
+#define BLOCK     "params/Transformer/encoderblock/"
+#define ATTENTION BLOCK "MultiHeadDotProductAttention_0/"
+
+static const char *const parallel[] = {
+    "params/embedding/kernel [3, 3, 3, 48]",
+    "params/embedding/bias [48]",
+    "params/pos_embedding [1, 9, 48]",
+    BLOCK "LayerNorm_0/scale [3, 48]",
+    ATTENTION "query/kernel [3, 48, 6, 8]",
+    ATTENTION "key/kernel [3, 48, 6, 8]",
+    ATTENTION "value/kernel [3, 48, 6, 8]",
+    BLOCK "MlpBlock_0/Dense_0/kernel [3, 48, 70]",
+    BLOCK "MlpBlock_0/Dense_0/bias [3, 70]",
+    ATTENTION "out/kernel [3, 6, 8, 48]",
+    BLOCK "MlpBlock_0/Dense_1/kernel [3, 70, 48]",
+    BLOCK "MlpBlock_0/Dense_1/bias [3, 48]",
+    "params/Transformer/encoder_norm/scale [48]",
+    "params/head/kernel [48, 7]",
+    "params/head/bias [7]",
+    ATTENTION "query_ln/scale [3, 8]",
+    ATTENTION "key_ln/scale [3, 8]",
+    NULL,
+};
+
+static const char *const sequential[] = {
+    "params/embedding/kernel [3, 3, 3, 48]",
+    "params/embedding/bias [48]",
+    "params/cls [1, 1, 48]",
+    "params/pos_embedding [1, 9, 48]",
+    BLOCK "LayerNorm_0/scale [3, 48]",
+    BLOCK "LayerNorm_0/bias [3, 48]",
+    ATTENTION "query/kernel [3, 48, 6, 8]",
+    ATTENTION "key/kernel [3, 48, 6, 8]",
+    ATTENTION "value/kernel [3, 48, 6, 8]",
+    ATTENTION "query/bias [3, 6, 8]",
+    ATTENTION "key/bias [3, 6, 8]",
+    ATTENTION "value/bias [3, 6, 8]",
+    ATTENTION "out/kernel [3, 6, 8, 48]",
+    ATTENTION "out/bias [3, 48]",
+    BLOCK "LayerNorm_1/scale [3, 48]",
+    BLOCK "LayerNorm_1/bias [3, 48]",
+    BLOCK "MlpBlock_0/Dense_0/kernel [3, 48, 70]",
+    BLOCK "MlpBlock_0/Dense_0/bias [3, 70]",
+    BLOCK "MlpBlock_0/Dense_1/kernel [3, 70, 48]",
+    BLOCK "MlpBlock_0/Dense_1/bias [3, 48]",
+    "params/Transformer/encoder_norm/scale [48]",
+    "params/Transformer/encoder_norm/bias [48]",
+    "params/head/kernel [48, 7]",
+    "params/head/bias [7]",
+    NULL,
+};
+
+/* ---- all --------------------------------------------------------------------------- */
+
+int main(int argc, char **argv)
+{
+    char command[128];
+
+    if (ranks_open(&argc, &argv, "t510-state") != 4)
+        die("not 4 ranks");
+    rank = log_rank();
+    strcpy(base, "/tmp/vitbench-state-XXXXXX");
+    if (rank == 0 && mkdtemp(base) == NULL)
+        die("no folder");
+    MPI_Bcast(base, sizeof base, MPI_CHAR, 0, MPI_COMM_WORLD);
+
+    test_names(model_odd(WIRING_PARALLEL, POOL_GAP, LOSS_SIGMOID), parallel,
+               "parallel");
+    test_names(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), sequential,
+               "sequential");
+    test_model(model_odd(WIRING_PARALLEL, POOL_MAP, LOSS_SIGMOID), "parallel");
+    test_model(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), "sequential");
+
+    MPI_Barrier(MPI_COMM_WORLD);
+    snprintf(command, sizeof command, "rm -r %s", base);
+    if (rank == 0 && system(command) != 0)
+        tap_note("%s is left over", base);
+    return ranks_done();
+}

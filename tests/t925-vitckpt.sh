@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vitckpt as a user meets it: whole files, different ones, damaged ones and foreign ones,
+# each with its status and at most one sentence, alone and on two ranks.
+build=${top_builddir:-.}
+vitckpt=$build/vitckpt
+if [ ! -x "$vitckpt" ]; then
+    echo "1..0 # SKIP vitckpt is not built: there is no HDF5"
+    exit 0
+fi
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+count=0
+
+# ok SENTENCE: the verdict is the last status.
+ok() {
+    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
+    count=$((count + 1))
+    echo "$verdict $count - $1"
+    if [ "$verdict" != ok ]; then
+        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 20 >&2
+    fi
+}
+
+# run ARGUMENT..: leaves out, err and status.
+run() {
+    "$vitckpt" "$@" >"$folder/out" 2>"$folder/err" </dev/null
+    status=$?
+}
+
+# gives STATUS WORDS ARGUMENT..: the words are in the output or in the one sentence.
+gives() {
+    wanted=$1
+    words=$2
+    shift 2
+    run "$@"
+    short=$(echo "$*" | sed "s#$folder/##g")
+    [ $status -eq "$wanted" ] && grep -q -- "$words" "$folder/out" "$folder/err" &&
+        [ "$(wc -l <"$folder/err")" -eq $((wanted > 0)) ]
+    ok "$short ends with $wanted and says .. $words .."
+}
+
+# Byte $2 of file $1 becomes another one.
+damage() {
+    byte=$(od -An -tu1 -j"$2" -N1 "$1" | tr -d ' ')
+    printf "\\$(printf %o $((byte ^ 16)))" |
+        dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
+"$build/tests/ckpt_make" "$folder/run" 7 8 2 >"$folder/out" 2>"$folder/err"
+ok "checkpoints are made"
+a=$folder/run/ckpt-00000007.h5
+b=$folder/run/ckpt-00000008.h5
+
+gives 0 'Usage: vitckpt list' --help
+gives 0 '^vitckpt [0-9]' --version
+gives 2 'expected list, verify or diff'
+gives 2 'none of list, verify, diff' lost "$a"
+gives 2 'takes two files, not 1' diff "$a"
+gives 0 '^step 7, 7 examples' list "$a"
+gives 0 '^[0-9a-f]\{16\}  \[194, 53\]  *params/a/matrix$' list "$a"
+gives 0 '10 datasets are as they were written' verify "$a"
+gives 0 '10 datasets are the same' diff "$a" "$a"
+gives 1 'differ in 10 datasets' diff "$a" "$b"
+gives 1 'opt/f64: [0-9]* of 480 differ, by [0-9]* at most' diff "$a" "$b"
+
+cp "$a" "$folder/flipped.h5"
+damage "$folder/flipped.h5" $(($(wc -c <"$a") - 3000))
+gives 2 '1 of 10 datasets are damaged' verify "$folder/flipped.h5"
+cp "$a" "$folder/described.h5"
+damage "$folder/described.h5" 60
+gives 2 'described.h5' list "$folder/described.h5"
+head -c 100000 "$a" >"$folder/cut.h5"
+gives 2 'truncated file' verify "$folder/cut.h5"
+echo 'no checkpoint' >"$folder/text.h5"
+gives 2 'no HDF5 file' list "$folder/text.h5"
+gives 2 'No such file' verify "$folder/none.h5"
+gives 2 'is not a file' list "$folder"
+
+"${MPIEXEC:-mpiexec}" -n 2 "$vitckpt" verify "$b" >"$folder/out" 2>"$folder/err" &&
+    [ "$(grep -c 'as they were written' "$folder/out")" -eq 1 ]
+ok "two ranks verify together and print once"
+"${MPIEXEC:-mpiexec}" -n 2 "$vitckpt" verify "$folder/flipped.h5" >"$folder/out" \
+    2>"$folder/err"
+[ $? -eq 2 ] && [ "$(grep -c '^vitckpt: ' "$folder/err")" -eq 1 ]
+ok "and say once what is damaged"
+echo "1..$count"
