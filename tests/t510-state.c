@@ -259,6 +259,7 @@ static const char *const sequential[] = {
 
 int main(int argc, char **argv)
 {
+    struct model_options o = model_odd(WIRING_PARALLEL, POOL_MAP, LOSS_SIGMOID);
     char command[128];
 
     if (ranks_open(&argc, &argv, "t510-state") != 4)
@@ -273,7 +274,11 @@ int main(int argc, char **argv)
                "parallel");
     test_names(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), sequential,
                "sequential");
-    test_model(model_odd(WIRING_PARALLEL, POOL_MAP, LOSS_SIGMOID), "parallel");
+    test_model(o, "parallel");
+    o.optim.method = OPTIMIZER_ADAFACTOR;
+    test_model(o, "Adafactor");
+    o.optim.method = OPTIMIZER_SGD;
+    test_model(o, "SGD");
     test_model(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), "sequential");
 
     MPI_Barrier(MPI_COMM_WORLD);
