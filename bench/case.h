@@ -14,6 +14,7 @@ enum case_id {
     CASE_GEMM,
     CASE_COLL,
     CASE_CMM,
+    CASE_CKPT,
     CASE_MACHINE,
     CASES
 };
@@ -22,6 +23,15 @@ enum case_id {
  * alone) and the numbers of this rank.
  */
 struct jsonl;
+struct bench;
+
+/* Run a case for 'spec' (NULL where the case has none) and fill 'c' (a scratch record on
+ * ranks other than 0).  Returns 0 also when checks failed (the status says so); codes are
+ * for what ends the run.  Collective over the mesh.
+ */
+typedef int case_fn(struct bench *b, struct case_result *c, const struct spec *spec,
+                    int64_t batch);
+
 struct bench {
     const struct options *options;
     const struct choices *choices;
@@ -37,32 +47,17 @@ struct bench {
     double peak_own;       /* of this rank: the larger of all measurements */
     int64_t memory_base;   /* mem_high_water() after MPI_Init */
     bool is_crowded;       /* somewhere threads share cores */
+    case_fn *ckpt;         /* case_ckpt(); NULL: this build has no HDF5 */
 };
 
 struct bench_case {
     const char *name;  /* as typed on the command line */
     const char *about; /* one sentence for the help */
-    /* Run for 'shape' (NULL where the case has none) and fill 'c' (a scratch record on
-     * ranks other than 0).  Returns 0 also when checks failed (the status says so);
-     * codes are for what ends the run.  Collective over the mesh.
-     */
-    int (*run)(struct bench *b, struct case_result *c, const struct spec *spec,
-               int64_t batch);
+    case_fn *run;
 };
 extern const struct bench_case bench_cases[CASES];
 
-int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
-              int64_t batch);
-int case_block(struct bench *b, struct case_result *c, const struct spec *spec,
-               int64_t batch);
-int case_gemm(struct bench *b, struct case_result *c, const struct spec *spec,
-              int64_t batch);
-int case_coll(struct bench *b, struct case_result *c, const struct spec *spec,
-              int64_t batch);
-int case_cmm(struct bench *b, struct case_result *c, const struct spec *spec,
-             int64_t batch);
-int case_machine(struct bench *b, struct case_result *c, const struct spec *spec,
-                 int64_t batch);
+case_fn case_step, case_block, case_gemm, case_coll, case_cmm, case_ckpt, case_machine;
 
 /* Add a line to the table of 'c': all zero, but for what has no value yet, which is
  * NaN.  Valid until the next one is added.

@@ -144,14 +144,14 @@ static json_t *rows_json(const struct case_result *c)
         const struct row *w = &c->row[i];
 
         json_array_append_new(
-            all,
-            json_pack("{so sI s[III] so so so so so so so so}", "name", text(w->name),
-                      "size", (json_int_t)w->size, "shape", (json_int_t)w->shape[0],
-                      (json_int_t)w->shape[1], (json_int_t)w->shape[2], "seconds",
-                      real(w->seconds), "rate", positive(w->rate), "algbw",
-                      positive(w->algbw), "busbw", positive(w->busbw), "hidden",
-                      real(w->hidden), "error", real(w->error), "threshold",
-                      real(w->threshold), "status", status_json(w->status)));
+            all, json_pack("{so sI s[III] so so so so so so so so so}", "name",
+                           text(w->name), "size", (json_int_t)w->size, "shape",
+                           (json_int_t)w->shape[0], (json_int_t)w->shape[1],
+                           (json_int_t)w->shape[2], "seconds", real(w->seconds), "rate",
+                           positive(w->rate), "algbw", positive(w->algbw), "busbw",
+                           positive(w->busbw), "blocked_s", real(w->blocked), "hidden",
+                           real(w->hidden), "error", real(w->error), "threshold",
+                           real(w->threshold), "status", status_json(w->status)));
     }
     return all;
 }

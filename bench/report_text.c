@@ -317,14 +317,21 @@ static const char *cell(char text[NUMBER], double x, int digits)
     return isnan(x) || x == 0 ? "-" : number(text, x, digits);
 }
 
-/* The rows of coll have bandwidths, the others a rate. */
+/* The rows of coll and ckpt have bandwidths, the others a rate. */
 static void case_rows(FILE *out, const struct case_result *c)
 {
-    const bool is_coll = strcmp(c->name, "coll") == 0;
+    const bool is_coll  = strcmp(c->name, "coll") == 0;
+    const bool is_bytes = is_coll || strcmp(c->name, "ckpt") == 0;
     char shape[64], ms[NUMBER], rate[NUMBER], hidden[NUMBER], error[NUMBER];
 
-    fprintf(out, "  %-18s%18s%10s%9s%9s%9s%5s\n", "name", is_coll ? "bytes" : "shape",
-            "ms", is_coll ? "algGB/s" : "GFLOP/s", is_coll ? "busGB/s" : "hidden%",
+    fprintf(out, "  %-18s%18s%10s%9s%9s%9s%5s\n", "name", is_bytes ? "bytes" : "shape",
+            "ms",
+            is_coll    ? "algGB/s"
+            : is_bytes ? "GB/s"
+                       : "GFLOP/s",
+            is_coll    ? "busGB/s"
+            : is_bytes ? "blocked%"
+                       : "hidden%",
             "error", "");
     for (int i = 0; i < c->rows; i++) {
         const struct row *w = &c->row[i];
@@ -337,8 +344,9 @@ static void case_rows(FILE *out, const struct case_result *c)
         fprintf(out, "  %-18.18s%18s%10s%9s%9s%9s%5s\n", w->name,
                 w->shape[0] > 0 || w->size > 0 ? shape : "-",
                 cell(ms, 1e3 * w->seconds, 4),
-                cell(rate, 1e-9 * (is_coll ? w->algbw : w->rate), 4),
+                cell(rate, 1e-9 * (is_bytes ? w->algbw : w->rate), 4),
                 is_coll            ? cell(hidden, 1e-9 * w->busbw, 4)
+                : is_bytes         ? cell(hidden, 100 * w->blocked / w->seconds, 3)
                 : isnan(w->hidden) ? "-"
                                    : number(hidden, 100 * w->hidden, 3),
                 isnan(w->error) ? "-" : number(error, w->error, 3),

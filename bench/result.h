@@ -40,12 +40,13 @@ struct slow_rank {
 };
 enum { SLOW_RANKS = 3 };
 
-struct row { /* of the cases gemm, coll, cmm, block: one line of a table */
+struct row { /* of the cases gemm, coll, cmm, block, ckpt: one line of a table */
     char name[64];
     int64_t size; /* bytes, or rows */
     int64_t shape[3];
     double seconds, rate; /* FLOP/s or, for coll, unused */
-    double algbw, busbw;  /* bytes/s, coll */
+    double algbw, busbw;  /* bytes/s, coll; ckpt the first alone */
+    double blocked;       /* ckpt: seconds that a save holds training up, or NaN */
     double hidden;        /* cmm: 0 .. 1 or NaN */
     double error;         /* against the plain version, scaled; threshold beside it */
     double threshold;

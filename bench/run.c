@@ -14,12 +14,23 @@
 #include <signal.h>
 #include <string.h>
 
+/* Checkpoints need HDF5, and the rest does not. */
+static int ckpt_or_skip(struct bench *b, struct case_result *c, const struct spec *spec,
+                        int64_t batch)
+{
+    if (b->ckpt != NULL)
+        return b->ckpt(b, c, spec, batch);
+    case_skip(c, "this vitbench was built without HDF5");
+    return 0;
+}
+
 const struct bench_case bench_cases[CASES] = {
     [CASE_STEP]    = { "step", "whole training steps", case_step },
     [CASE_BLOCK]   = { "block", "one block, forward and backward", case_block },
     [CASE_GEMM]    = { "gemm", "the products of a shape on one rank", case_gemm },
     [CASE_COLL]    = { "coll", "collectives over all ranks", case_coll },
     [CASE_CMM]     = { "cmm", "collective matmul, plain and overlapped", case_cmm },
+    [CASE_CKPT]    = { "ckpt", "saving and loading checkpoints", ckpt_or_skip },
     [CASE_MACHINE] = { "machine", "peak, memory, products and links", case_machine },
 };
 
@@ -133,7 +144,8 @@ struct row *case_add_row(struct case_result *c)
         mem_free(c->row);
         c->row = more;
     }
-    c->row[c->rows] = (struct row){ .hidden = NAN, .error = NAN, .threshold = NAN };
+    c->row[c->rows] =
+        (struct row){ .hidden = NAN, .error = NAN, .threshold = NAN, .blocked = NAN };
     return &c->row[c->rows++];
 }
 

@@ -61,6 +61,13 @@ static int show(FILE *out, bool is_heard, void *values)
     return 0;
 }
 
+/* What a build without HDF5 cannot do. */
+#ifdef HAVE_HDF5
+static case_fn *const ckpt = case_ckpt;
+#else
+static case_fn *const ckpt = NULL;
+#endif
+
 /* ---- a run ------------------------------------------------------------------------- */
 
 /* Tell rank 0's record of the options what "auto" became. */
@@ -185,7 +192,7 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
 {
     struct options *o = values;
     struct choices choices;
-    struct bench b = { .options = o, .choices = &choices };
+    struct bench b = { .options = o, .choices = &choices, .ckpt = ckpt };
     struct agenda agenda;
     struct node node;
     int rc, status;

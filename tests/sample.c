@@ -89,6 +89,7 @@ static void set_coll(struct case_result *c)
                               .seconds   = 0.001,
                               .algbw     = 1e9,
                               .busbw     = 1e9,
+                              .blocked   = NAN,
                               .hidden    = NAN,
                               .error     = 0,
                               .threshold = 1 };
