@@ -110,6 +110,19 @@ static int transfer_list(hid_t *list, MPI_Comm comm, const char *path)
     return 0;
 }
 
+/* A new file; dates would make files differ that hold the same. */
+static hid_t create_file(const char *path, hid_t access)
+{
+    const hid_t create = H5Pcreate(H5P_FILE_CREATE);
+    hid_t file         = H5I_INVALID_HID;
+
+    if (create >= 0 && H5Pset_obj_track_times(create, false) >= 0)
+        file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
+    if (create >= 0)
+        H5Pclose(create);
+    return file;
+}
+
 static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how how,
                      struct h5_image *image)
 {
@@ -117,6 +130,7 @@ static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how
     hid_t access;
     int rc;
 
+    H5dont_atexit(); /* it would try again, and crash, where a full disk failed a close */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are said by err_say() alone */
     snprintf(f->path, sizeof f->path, "%s", path);
     f->image = image;
@@ -131,7 +145,7 @@ static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how
     if (rc != 0)
         goto close_access;
     if (how == CREATE)
-        f->id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+        f->id = create_file(path, access);
     else
         f->id = H5Fopen(path, how == READ ? H5F_ACC_RDONLY : H5F_ACC_RDWR, access);
     if (f->id < 0) {
@@ -222,6 +236,7 @@ int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape)
                 H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY));
     TRY_H5_GOTO(close_create, rc, file->path,
                 H5Pset_fill_time(create, H5D_FILL_TIME_NEVER));
+    TRY_H5_GOTO(close_create, rc, file->path, H5Pset_obj_track_times(create, false));
     TRY_H5_GOTO(close_create, rc, file->path,
                 dataset = H5Dcreate2(file->id, name, file_type(shape->type), space,
                                      link, create, H5P_DEFAULT));
