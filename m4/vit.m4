@@ -82,19 +82,20 @@ AC_COMPILE_IFELSE([AC_LANG_SOURCE([[#include <mpi.h>
 AC_PATH_PROGS([MPIEXEC], [$vit_launchers], [], [$vit_mpi_path])
 ])
 
-# VIT_LIB(NAME, OPTION, TITLE, DEBIAN, MODULES, USUAL, PROLOGUE, BODY)
+# VIT_LIB(NAME, OPTION, TITLE, DEBIAN, MODULES, USUAL, PROLOGUE, BODY, OPTIONAL)
 # Look for a library with pkg-config as one of MODULES, then with the flags of USUAL, of
 # which each candidate joins its flags with colons; --with-OPTION=DIR looks in DIR alone.
 # Sets NAME_CFLAGS, NAME_LIBS, have_OPTION and the conditional and macro HAVE_NAME.
-# A program that would hold two MPIs is no success.
+# A program that would hold two MPIs is no success.  With OPTIONAL = optional a library
+# that is missing is left out, unless it was asked for.
 AC_DEFUN([VIT_LIB], [
 AC_ARG_WITH([$2],
     [AS_HELP_STRING([--with-$2=DIR], [$3 in DIR; --without-$2 to leave it out])],
-    [], [with_$2=yes])
+    [], [with_$2=m4_if([$9], [optional], [check], [yes])])
 vit_tries=
 AS_CASE([$with_$2],
     [no], [],
-    [yes],
+    [yes | check],
     [AS_IF([test -n "$PKG_CONFIG"],
         [for vit_pc in $5; do
              vit_flags=`$PKG_CONFIG --cflags --libs $vit_pc 2>/dev/null | tr -s ' ' ':'`
@@ -130,9 +131,11 @@ AS_IF([test "x$with_$2" != xno],
      CPPFLAGS=$vit_save_CPPFLAGS
      LIBS=$vit_save_LIBS
      AC_MSG_RESULT([$have_$2])
-     AS_IF([test $have_$2 = no],
-         [AC_MSG_ERROR([$3 is missing: install it (Debian: $4), name its place with --with-$2=DIR, or leave it out with --without-$2])])
-     AC_DEFINE([HAVE_$1], [1], [Define to 1 if $3 is used.])],
+     AS_IF([test $have_$2 = yes],
+         [AC_DEFINE([HAVE_$1], [1], [Define to 1 if $3 is used.])],
+         [test "x$with_$2" != xcheck],
+         [AC_MSG_ERROR([$3 is missing: install it (Debian: $4), name its place with --with-$2=DIR, or leave it out with --without-$2])])])
+AS_IF([test $have_$2 = no],
     [$1_CFLAGS=
      $1_LIBS=])
 AC_SUBST([$1_CFLAGS])
