@@ -39,7 +39,9 @@ static void fixed_close(struct data *data)
     (void)data;
 }
 
-static const struct data_ops fixed_ops = { "fixed", fixed_get, fixed_close };
+static const struct data_ops fixed_ops = { .name  = "fixed",
+                                           .get   = fixed_get,
+                                           .close = fixed_close };
 
 /* Let the steps of 'm' see the first batch of its source again and again. */
 static void fix_batch(struct model *m, struct fixed *f, int64_t B)

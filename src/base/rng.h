@@ -10,7 +10,19 @@
 /* The streams in use: what is drawn, so that no two draws share their numbers.  For
  * parameters the stream is RNG_PARAM + rng_hash(name).
  */
-enum rng_stream { RNG_PARAM = 1, RNG_IMAGE, RNG_LABEL, RNG_CHECK, RNG_BENCH, RNG_TEST };
+enum rng_stream {
+    RNG_PARAM = 1,
+    RNG_IMAGE,
+    RNG_LABEL,
+    RNG_CHECK,
+    RNG_BENCH,
+    RNG_TEST,
+    RNG_ORDER,
+    RNG_HOLDOUT,
+    RNG_AUGMENT,
+    RNG_MIXUP,
+    RNG_FRACTAL
+};
 
 uint64_t rng_mix(uint64_t x);        /* a bijection of 64 bits that mixes well */
 uint64_t rng_hash(const char *text); /* FNV-1a, mixed */

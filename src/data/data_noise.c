@@ -16,8 +16,10 @@ static void noise_get(const struct data *data, float *image, float *target,
     const uint64_t label = rng_bits(data->seed, RNG_LABEL, (uint64_t)index);
     const int64_t class  = (int64_t)(label % (uint64_t)data->classes);
 
-    rng_fill_normal(image, pixels, data->seed, RNG_IMAGE, (uint64_t)(index * pixels));
-    for (int64_t i = k.lo; i < k.hi; i++)
+    if (image != NULL)
+        rng_fill_normal(image, pixels, data->seed, RNG_IMAGE,
+                        (uint64_t)(index * pixels));
+    for (int64_t i = k.lo; target != NULL && i < k.hi; i++)
         target[i - k.lo] = i == class ? 1 : 0;
 }
 
@@ -36,7 +38,7 @@ int data_open_noise(struct data **data, int image, int64_t classes, uint64_t see
 {
     struct data *made = mem_new(1, sizeof *made);
 
-    *made = (struct data){ &noise, image, classes, seed };
+    *made = (struct data){ &noise, image, classes, seed, 0, 0, 0 };
     *data = made;
     return 0;
 }
