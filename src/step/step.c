@@ -12,6 +12,7 @@
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/data/feed.h"
 #include "src/plan/act.h"
 
 #include <math.h>
@@ -32,9 +33,9 @@ struct verdict {
 enum { VERDICT = sizeof(struct verdict) / sizeof(double) };
 
 struct step {
-    struct vit *vit; /* borrowed, as are the next two */
+    struct vit *vit; /* borrowed, as is the next */
     struct optim *optim;
-    struct data *data;
+    struct feed *feed;
 
     struct act_table act;
     struct buf memory;       /* of the batch on the device */
@@ -48,17 +49,19 @@ struct step {
 
 /* ---- open and close ---------------------------------------------------------------- */
 
-static int alloc_batch(struct step *step)
+static int alloc_batch(struct step *step, const struct data *data)
 {
-    struct dev *dev = vit_dev(step->vit);
+    struct dev *dev       = vit_dev(step->vit);
+    const struct local *l = vit_local(step->vit);
     void *host;
 
-    act_make(&step->act, vit_spec(step->vit), vit_local(step->vit), dev_dtype(dev),
-             vit_mesh(step->vit)->M, 0, 0);
+    act_make(&step->act, vit_spec(step->vit), l, dev_dtype(dev), vit_mesh(step->vit)->M,
+             0, 0);
     TRY(dev_alloc(&step->memory, dev, (size_t)step->act.bytes[ACT_BATCH]));
     TRY(mem_alloc(&host, (size_t)step->act.bytes[ACT_HOST]));
     step->host = host;
-    return 0;
+    return feed_open(&step->feed, data, vit_mesh(step->vit), vit_batch(step->vit), l->b,
+                     l->k, dev_threads(dev));
 }
 
 int step_open(struct step **step, struct vit *vit, struct optim *optim,
@@ -69,10 +72,9 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
 
     made->vit     = vit;
     made->optim   = optim;
-    made->data    = data;
     made->verdict = mem_new((size_t)vit_mesh(vit)->size, sizeof *made->verdict);
 
-    rc = mesh_agree(vit_mesh(vit), alloc_batch(made));
+    rc = mesh_agree(vit_mesh(vit), alloc_batch(made, data));
     if (rc != 0)
         step_close(&made);
     else
@@ -86,6 +88,7 @@ void step_close(struct step **step)
 
     if (s == NULL)
         return;
+    feed_close(&s->feed);
     dev_free(&s->memory);
     mem_free(s->host);
     mem_free(s->verdict);
@@ -140,6 +143,7 @@ static void put(struct step *s, struct mat to, const float *from)
     }
 }
 
+/* The batch from the host to the device. */
 static void to_device(struct step *s)
 {
     put(s, step_images(s), host_part(s, HOST_IMAGES));
@@ -148,11 +152,10 @@ static void to_device(struct step *s)
 
 static void next_batch(struct step *s)
 {
-    const struct local *l = vit_local(s->vit);
-    const double start    = clock_now();
+    const double start = clock_now();
 
-    data_batch(s->data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
-               vit_batch(s->vit), s->count, l->b, l->k, dev_threads(vit_dev(s->vit)));
+    feed_batch(s->feed, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
+               s->count);
     to_device(s);
     s->seconds[STAGE_INPUT] += clock_now() - start;
 }
@@ -161,8 +164,9 @@ double step_forward(struct step *s, struct data *data, int64_t number)
 {
     const struct local *l = vit_local(s->vit);
 
-    data_batch(data, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
-               vit_batch(s->vit), number, l->b, l->k, dev_threads(vit_dev(s->vit)));
+    feed_once(host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS), data,
+              vit_mesh(s->vit), vit_batch(s->vit), number, l->b, l->k,
+              dev_threads(vit_dev(s->vit)));
     to_device(s);
     return vit_forward(s->vit, step_images(s), step_targets(s));
 }
