@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Reading a set.  Nothing that the file says is believed before it was compared with
+ * the file's length, since the file may be of another program, cut short, or damaged.
+ */
+#include "config.h"
+
+#include "src/data/h5set.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+#include "src/data/decode_impl.h"
+#include "src/data/h5set_impl.h"
+#include "src/io/h5.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CHUNK = 1 << 13 /* numbers of a table at a time */ };
+
+/* ---- sizes and digest -------------------------------------------------------------- */
+
+int64_t h5set_item_bytes(const struct h5set_shape *s)
+{
+    return s->kind == H5SET_IMAGES ? 3 * (int64_t)s->height * s->width
+                                   : s->features * (int64_t)sizeof(float);
+}
+
+int64_t h5set_label_bytes(const struct h5set_shape *s)
+{
+    return s->has_many ? s->classes : (int64_t)sizeof(int32_t);
+}
+
+uint64_t h5set_hash(const void *bytes, size_t size, int64_t i)
+{
+    const unsigned char *at = bytes;
+    uint64_t hash           = rng_mix((uint64_t)i) ^ size;
+    uint64_t word           = 0;
+
+    for (; size >= sizeof word; size -= sizeof word, at += sizeof word) {
+        memcpy(&word, at, sizeof word);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    word = 0;
+    if (size > 0) /* an empty item may be nowhere */
+        memcpy(&word, at, size);
+    return rng_mix(hash ^ word);
+}
+
+/* ---- bytes ------------------------------------------------------------------------- */
+
+static int read_at(void *to, const struct h5set *set, int64_t bytes, int64_t at)
+{
+    char *next = to;
+
+    while (bytes > 0) {
+        const ssize_t got = pread(set->fd, next, (size_t)bytes, at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return ERR(ERR_IO, "%s cannot be read: %s", set->path, strerror(errno));
+        if (got == 0)
+            return ERR(ERR_IO, "%s has become shorter", set->path);
+        next += got;
+        bytes -= got;
+        at += got;
+    }
+    return 0;
+}
+
+/* ---- what the file says ------------------------------------------------------------ */
+
+/* The place of the dataset 'name' of 'type' and 'dims' dimensions, all of which must lie
+ * in the file's 'length' bytes.
+ */
+static int find(struct h5_shape *shape, int64_t *at, const struct h5 *file,
+                const char *path, const char *name, enum h5_type type, int dims,
+                int64_t length)
+{
+    static const int64_t bytes_of[H5_TYPES] = {
+        [H5_TYPE_U8] = 1,  [H5_TYPE_I32] = 4, [H5_TYPE_I64] = 8,
+        [H5_TYPE_F32] = 4, [H5_TYPE_F64] = 8,
+    };
+    int64_t bytes = bytes_of[type];
+
+    TRY(h5_shape(shape, file, name));
+    if (shape->type != type || shape->dims != dims)
+        return ERR(ERR_DATA, "%s: '%s' has another type or shape than that of a set",
+                   path, name);
+    for (int i = 0; i < dims; i++) {
+        if (shape->size[i] < 1 || shape->size[i] > length / bytes)
+            return ERR(ERR_DATA, "%s: '%s' is empty, or larger than the file", path,
+                       name);
+        bytes *= shape->size[i];
+    }
+    TRY(h5_offset(at, file, name));
+    if (*at < 0 || *at > length - bytes)
+        return ERR(ERR_DATA, "%s: the file is cut off: '%s' is not all in it", path,
+                   name);
+    return 0;
+}
+
+static int find_items(struct h5set *set, const struct h5 *file, int64_t length)
+{
+    struct h5set_shape *s = &set->shape;
+    struct h5_shape shape;
+
+    if (h5_has(file, "/bytes")) {
+        s->kind = H5SET_ENCODED;
+        TRY(find(&shape, &set->items_at, file, set->path, "/bytes", H5_TYPE_U8, 1,
+                 length));
+        s->bytes = shape.size[0];
+        TRY(find(&shape, &set->offset_at, file, set->path, "/offset", H5_TYPE_I64, 1,
+                 length));
+        s->count = shape.size[0] - 1;
+        return s->count > 0 ? 0 : ERR(ERR_DATA, "%s holds no image", set->path);
+    }
+    if (h5_has(file, "/images")) {
+        s->kind = H5SET_IMAGES;
+        TRY(find(&shape, &set->items_at, file, set->path, "/images", H5_TYPE_U8, 4,
+                 length));
+        if (shape.size[3] != 3 || shape.size[1] > DECODE_SIDE_MOST ||
+            shape.size[2] > DECODE_SIDE_MOST)
+            return ERR(ERR_DATA, "%s: '/images' is not [n, height, width, 3]",
+                       set->path);
+        s->height = (int)shape.size[1];
+        s->width  = (int)shape.size[2];
+        s->count  = shape.size[0];
+        return 0;
+    }
+    if (h5_has(file, "/features")) {
+        s->kind = H5SET_FEATURES;
+        TRY(find(&shape, &set->items_at, file, set->path, "/features", H5_TYPE_F32, 2,
+                 length));
+        s->features = shape.size[1];
+        s->count    = shape.size[0];
+        return 0;
+    }
+    return ERR(ERR_DATA,
+               "%s is no set of images: it has no 'bytes', 'images' or "
+               "'features'",
+               set->path);
+}
+
+/* Labels and classes; where the file does not say how many classes there are, 0. */
+static int find_labels(struct h5set *set, const struct h5 *file, int64_t length)
+{
+    struct h5set_shape *s = &set->shape;
+    struct h5_shape shape;
+
+    TRY(h5_shape(&shape, file, "/labels"));
+    s->has_many = shape.dims == 2;
+    TRY(find(&shape, &set->labels_at, file, set->path, "/labels",
+             s->has_many ? H5_TYPE_U8 : H5_TYPE_I32, shape.dims, length));
+    if (shape.dims < 1 || shape.dims > 2 || shape.size[0] != s->count)
+        return ERR(ERR_DATA, "%s: there are %lld items, but not as many labels",
+                   set->path, (long long)s->count);
+    s->classes = s->has_many ? shape.size[1] : 0;
+    if (!s->has_many && h5_get_int(&s->classes, file, "/", "classes") != 0)
+        err_forget();
+    if (h5_get_int(&s->digest, file, "/", "digest") != 0)
+        err_forget();
+    return 0;
+}
+
+/* ---- tables ------------------------------------------------------------------------ */
+
+static int check_offsets(const struct h5set *set)
+{
+    int64_t offset[CHUNK], last = 0;
+
+    for (int64_t i = 0; i <= set->shape.count; i += CHUNK) {
+        const int64_t left = set->shape.count + 1 - i, n = left < CHUNK ? left : CHUNK;
+
+        TRY(read_at(offset, set, n * 8, set->offset_at + i * 8));
+        for (int64_t j = 0; j < n; last = offset[j++]) {
+            if (offset[j] < last || offset[j] > set->shape.bytes ||
+                (i + j == 0 && offset[j] != 0))
+                return ERR(ERR_DATA, "%s: offset %lld is wrong", set->path,
+                           (long long)(i + j));
+        }
+    }
+    return 0;
+}
+
+/* Labels are within the classes; without a number of classes it is found here. */
+static int check_labels(struct h5set *set)
+{
+    struct h5set_shape *s = &set->shape;
+    int32_t label[CHUNK], most = 0;
+
+    for (int64_t i = 0; !s->has_many && i < s->count; i += CHUNK) {
+        const int64_t left = s->count - i, n = left < CHUNK ? left : CHUNK;
+
+        TRY(read_at(label, set, n * 4, set->labels_at + i * 4));
+        for (int64_t j = 0; j < n; j++) {
+            if (label[j] < 0 || (s->classes > 0 && label[j] >= s->classes))
+                return ERR(ERR_DATA,
+                           "%s: the label of item %lld is %d, of %lld "
+                           "classes",
+                           set->path, (long long)(i + j), (int)label[j],
+                           (long long)s->classes);
+            most = label[j] > most ? label[j] : most;
+        }
+    }
+    if (s->classes < 1)
+        s->classes = (int64_t)most + 1;
+    return 0;
+}
+
+/* ---- open and close ---------------------------------------------------------------- */
+
+static int open_set(struct h5set *set)
+{
+    struct h5 *file = NULL;
+    struct stat about;
+    int rc;
+
+    set->fd = open(set->path, O_RDONLY | O_CLOEXEC);
+    if (set->fd < 0 || fstat(set->fd, &about) != 0)
+        return ERR(ERR_IO, "%s cannot be opened: %s", set->path, strerror(errno));
+    rc = h5_open(&file, MPI_COMM_NULL, set->path);
+    if (rc != 0)
+        return ERR(ERR_DATA, "%s is no HDF5 file, or a damaged one", set->path);
+    rc = find_items(set, file, about.st_size);
+    if (rc == 0)
+        rc = find_labels(set, file, about.st_size);
+    h5_close(&file);
+    if (rc != 0)
+        return ERR_DATA; /* what the file holds is wrong, whoever noticed */
+    if (set->shape.kind == H5SET_ENCODED)
+        TRY(check_offsets(set));
+    return check_labels(set);
+}
+
+int h5set_open(struct h5set **set, const char *path)
+{
+    struct h5set *made = mem_new(1, sizeof *made);
+    int rc;
+
+    made->fd = -1;
+    if (strlen(path) >= sizeof made->path)
+        rc = ERR(ERR_IO, "the name %.64s.. is too long", path);
+    else {
+        strcpy(made->path, path);
+        rc = open_set(made);
+    }
+    if (rc != 0)
+        h5set_close(&made);
+    else
+        *set = made;
+    return rc;
+}
+
+void h5set_close(struct h5set **set)
+{
+    if (*set == NULL)
+        return;
+    if ((*set)->fd >= 0)
+        close((*set)->fd);
+    mem_free((*set)->many);
+    mem_free(*set);
+    *set = NULL;
+}
+
+const struct h5set_shape *h5set_shape(const struct h5set *set)
+{
+    return &set->shape;
+}
+
+int h5set_names(char *names, size_t size, const char *path)
+{
+    struct h5 *file = NULL;
+
+    names[0] = '\0';
+    TRY(h5_open(&file, MPI_COMM_NULL, path));
+    if (h5_get_text(names, size, file, "/", "names") != 0) {
+        err_forget();
+        names[0] = '\0';
+    }
+    return h5_close(&file);
+}
+
+/* ---- items ------------------------------------------------------------------------- */
+
+int h5set_read(struct decode_room *room, size_t *size, const struct h5set *set,
+               int64_t i)
+{
+    int64_t bytes = h5set_item_bytes(&set->shape), first = i * bytes, offset[2];
+
+    if (set->shape.kind == H5SET_ENCODED) {
+        TRY(read_at(offset, set, sizeof offset, set->offset_at + i * 8));
+        first = offset[0];
+        bytes = offset[1] - offset[0];
+        if (first < 0 || bytes < 0 || offset[1] > set->shape.bytes)
+            return ERR(ERR_DATA, "%s: offset %lld is wrong", set->path, (long long)i);
+    }
+    TRY(decode_reserve(room, (size_t)bytes));
+    TRY(read_at(room->bytes, set, bytes, set->items_at + first));
+    *size = (size_t)bytes;
+    return 0;
+}
+
+int h5set_target(float *target, const struct h5set *set, struct range k, int64_t i)
+{
+    uint8_t many[CHUNK];
+    int32_t label;
+
+    if (!set->shape.has_many) {
+        TRY(read_at(&label, set, sizeof label, set->labels_at + i * 4));
+        for (int64_t j = k.lo; j < k.hi; j++)
+            target[j - k.lo] = j == label ? 1 : 0;
+        return 0;
+    }
+    for (int64_t j = k.lo; j < k.hi; j += CHUNK) {
+        /* Classes of a model beyond those of the set are no image's. */
+        const int64_t most = k.hi < set->shape.classes ? k.hi : set->shape.classes;
+        const int64_t left = most > j ? most - j : 0, n = left < CHUNK ? left : CHUNK;
+
+        TRY(read_at(many, set, n, set->labels_at + i * set->shape.classes + j));
+        for (int64_t l = 0; l < CHUNK && j + l < k.hi; l++)
+            target[j + l - k.lo] = l < n && many[l] != 0 ? 1 : 0;
+    }
+    return 0;
+}
+
+int h5set_verify(const struct h5set *set)
+{
+    const int64_t bytes     = h5set_label_bytes(&set->shape);
+    uint8_t *label          = mem_new((size_t)bytes, 1);
+    struct decode_room room = { 0 };
+    uint64_t digest         = 0;
+    int rc                  = 0;
+
+    for (int64_t i = 0; rc == 0 && i < set->shape.count; i++) {
+        size_t size = 0;
+
+        rc = h5set_read(&room, &size, set, i);
+        if (rc == 0)
+            rc = read_at(label, set, bytes, set->labels_at + i * bytes);
+        if (rc == 0)
+            digest +=
+                h5set_hash(room.bytes, size, i) + h5set_hash(label, (size_t)bytes, ~i);
+    }
+    if (rc == 0 && digest != (uint64_t)set->shape.digest)
+        rc = ERR(ERR_DATA, "%s is damaged: its digest is %016llx, not %016llx",
+                 set->path, (unsigned long long)digest,
+                 (unsigned long long)set->shape.digest);
+    decode_free(&room);
+    mem_free(label);
+    return rc;
+}
