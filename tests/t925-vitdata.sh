@@ -1,0 +1,138 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vitdata as a user meets it: folders, lists and tables become sets; what is damaged or
+# foreign is named, skipped and counted; bad input and a full disk end with one sentence
+# and the right status, and leave no half-written file.
+vitdata=${top_builddir:-.}/vitdata
+data=${srcdir:-.}/tests/data
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+[ -x "$vitdata" ] || skip_all 'this build has no vitdata: HDF5 is missing'
+for format in JPEG PNG; do
+    grep -q "define HAVE_$format 1" "${top_builddir:-.}/config.h" ||
+        skip_all "this build has no $format"
+done
+
+# run ARGUMENT..: leaves out, err; the status is that of vitdata.
+run() {
+    "$vitdata" "$@" >"$folder/out" 2>"$folder/err" </dev/null
+}
+
+# refused STATUS WORDS ARGUMENT..: one sentence with WORDS, and nothing on stdout.
+refused() {
+    wanted=$1
+    words=$2
+    shift 2
+    run "$@"
+    [ $? -eq "$wanted" ] && [ "$(wc -l <"$folder/err")" -eq 1 ] && [ ! -s "$folder/out" ] &&
+        grep -q -- "$words" "$folder/err"
+    ok "$* ends with $wanted and says .. $words .."
+}
+
+# says WORDS FILE
+says() {
+    grep -q -- "$1" "$folder/${2:-out}"
+}
+
+refused 2 'which command'
+refused 2 'no command .pick.' pick x.h5
+refused 2 'needs the name of a file' info
+refused 2 'needs --from' pack "$folder/x.h5"
+refused 2 'No such file' pack "$folder/x.h5" --from="$folder/none"
+refused 2 'is not for info' info x.h5 --n=3
+refused 2 'did you mean --from' pack x.h5 --fro=y
+refused 3 'cannot be opened' info "$folder/none.h5"
+refused 3 'cannot be written' sheet /nonexistent/x.png --rows=1 --columns=1 --image=8
+for option in --help --version; do
+    run $option && [ -s "$folder/out" ] && [ ! -s "$folder/err" ]
+    ok "$option prints"
+done
+run --help && awk 'length > 80 { exit 1 }' "$folder/out"
+ok 'the help is 80 columns wide'
+
+# a folder of classes, with files that are none
+mkdir -p "$folder/in/red/more" "$folder/in/blue" "$folder/in/.hidden"
+cp "$data/bars.jpg" "$folder/in/red/1.jpg"
+cp "$data/bars.png" "$folder/in/red/more/2.png"
+cp "$data/bars-grey.jpg" "$folder/in/blue/3.jpg"
+head -c 300 "$data/bars.jpg" >"$folder/in/blue/4-cut.jpg"
+echo text >"$folder/in/blue/5.txt"
+: >"$folder/in/blue/6-empty.png"
+echo text >"$folder/in/README"
+run pack "$folder/a.h5" --from="$folder/in" && says '3 images of 2 classes; skipped: 4'
+ok 'a folder becomes a set'
+says '4-cut.jpg is skipped: damaged JPEG' err && says '5.txt is skipped: neither' err &&
+    says '6-empty.png is skipped' err && says 'README is skipped' err
+ok 'what is skipped is named'
+run info "$folder/a.h5" && says '^items *3 image files' && says '2 JPEG, 1 PNG, 0 neither' &&
+    says '^classes *2, of 1 to 2' && says '^names *blue red$' && says 'verified$'
+ok 'info describes and verifies it'
+run pack "$folder/d.h5" --from="$folder/in" --decode=12 && run info "$folder/d.h5" &&
+    says '^items *3 images' && says '12 wide, 12 high' && says 'verified$'
+ok 'or a set of pixels'
+run sheet "$folder/a.png" --data="$folder/a.h5" --rows=3 --columns=2 --image=16 \
+    --augment=crop+flip && [ "$(head -c 4 "$folder/a.png" | tail -c 3)" = PNG ]
+ok 'a sheet of it is drawn'
+mkdir "$folder/none"
+refused 2 'no folders' pack "$folder/x.h5" --from="$folder/none"
+mkdir "$folder/none/class"
+refused 2 'no image' pack "$folder/x.h5" --from="$folder/none"
+
+# lists
+printf 'red/1.jpg 0\nred/more/2.png 1\n\n# more\nblue/3.jpg 2\nblue/5.txt 1\nred/1.jpg x\n' \
+    >"$folder/in/list"
+run pack "$folder/l.h5" --from="$folder/in/list" && says '3 images of 3 classes; skipped: 2' &&
+    says 'line 7 is skipped' err
+ok 'a list becomes a set'
+printf 'red/1.jpg 0 4\nblue/3.jpg 2\n' >"$folder/in/many"
+run pack "$folder/m.h5" --from="$folder/in/many" && run info "$folder/m.h5" &&
+    says '^classes *5, of 0 to 1' && says '^labels *1.5 an item'
+ok 'images of a list may have several labels'
+
+# tables
+printf 'a,b,c,d,label\n0,1,2,4,0\n4,4,4,4,1\n1,2,x,3,0\n1,2,3,0\n9,0,0,0,1\n1,1,1,1,-1\n' \
+    >"$folder/t.csv"
+run pack "$folder/t.h5" --from="$folder/t.csv" --csv-max=4 &&
+    says '2 images of 2 classes; skipped: 4' && says 'line 4 is skipped: a value is no number' err &&
+    says 'line 5 is skipped: it has more or fewer' err && says 'line 6 is skipped: a pixel' err &&
+    says 'line 7 is skipped: the label' err
+ok 'a table becomes a set, bad lines are named'
+run info "$folder/t.h5" && says '2 wide, 2 high' && says 'verified$'
+ok 'with its pixels'
+printf '1,2,3,0\n' >"$folder/s.csv"
+refused 2 'not a square' pack "$folder/x.h5" --from="$folder/s.csv"
+
+# fractals
+run synth "$folder/f.h5" --n=20 --classes=3 --image=16 && run info "$folder/f.h5" &&
+    says '^items *20 images' && says 'verified$'
+ok 'a set of fractals'
+run synth "$folder/j.h5" --n=5 --classes=3 --image=16 --quality=80 && run info "$folder/j.h5" &&
+    says '5 JPEG, 0 PNG'
+ok 'and one of JPEG files'
+run synth "$folder/f2.h5" --n=20 --classes=3 --image=16 && cmp -s "$folder/f.h5" "$folder/f2.h5"
+ok 'the same again, to the byte'
+
+# damage
+head -c 3000 "$folder/f.h5" >"$folder/cut.h5"
+refused 2 'cut.h5' info "$folder/cut.h5"
+size=$(wc -c <"$folder/f.h5")
+{
+    head -c $((size / 2)) "$folder/f.h5"
+    printf 'damage'
+    tail -c +$((size / 2 + 7)) "$folder/f.h5"
+} >"$folder/bad.h5"
+run info "$folder/bad.h5"
+[ $? -eq 2 ] && [ "$(wc -l <"$folder/err")" -eq 1 ] && says 'is damaged: its digest' err
+ok 'a damaged set is found out by its digest'
+
+# a full disk, here a limit on the size of files
+(
+    trap '' XFSZ
+    ulimit -f 20
+    run synth "$folder/full.h5" --n=100 --classes=3 --image=32
+)
+[ $? -eq 3 ] && [ "$(wc -l <"$folder/err")" -eq 1 ] && says 'full.h5' err &&
+    [ ! -e "$folder/full.h5" ] && [ ! -e "$folder/full.h5.part" ]
+ok 'a full disk is said, and nothing is left'
+
+finish
