@@ -50,6 +50,7 @@ void bench_catch_signals(void)
 
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL); /* what launchers and batch systems pass on */
 }
 
 bool bench_is_signalled(void)

@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The job scripts of jobs/ under a Slurm of one node: they find their launcher, pass
+# options, results and signals on, and are queued again when there is more to do.
+# shellcheck disable=SC2154
+build=$(cd "${top_builddir:-.}" && pwd)
+tests=$(cd "${srcdir:-.}/tests" && pwd)
+if [ "$1" != in-slurm ]; then
+    [ -x "$build/vitbench" ] || {
+        echo '1..0 # SKIP vitbench is not built'
+        exit 0
+    }
+    if ! why=$(sh "$tests/slurm.sh" 2 true 2>&1); then
+        echo "1..0 # SKIP ${why:-no Slurm}"
+        exit 0
+    fi
+    exec sh "$tests/slurm.sh" 2 sh "$0" in-slurm
+fi
+# shellcheck source=tests/tap.sh
+. "$tests/tap.sh"
+jobs=$build/jobs
+export VIT_JOBS="$jobs" PATH="$folder/bin:$build:$PATH"
+unset TMPDIR
+cd "$folder" || exit 99
+mkdir bin
+
+# A trainer that needs two goes: told to stop, it saves and ends with 75; what it finds
+# saved it takes to its end.
+cat >bin/vittrain <<'EOF'
+#!/bin/sh
+echo "vittrain $*"
+trap 'echo saved; echo half >state; exit 75' USR1
+[ -f state ] && echo "goes on from $(cat state)" && exit 0
+echo begun >>log
+tries=0
+while [ $tries -lt 600 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+exit 9
+EOF
+chmod +x bin/vittrain
+
+# submit SCRIPT OPTION ..: with sbatch's options before; leaves $job.
+submit() {
+    : >out
+    job=$(sbatch --parsable --output=out --time=5 "$@" 2>err)
+    [ -n "$job" ] || cat err >>out
+}
+
+# field NAME: of what Slurm says of the job.
+field() {
+    scontrol show job "$job" 2>/dev/null | tr ' ' '\n' | sed -n "s/^$1=//p" | head -n 1
+}
+
+# becomes STATE [SECONDS]
+becomes() {
+    tries=0
+    until [ "$(field JobState)" = "$1" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt $((${2:-60} * 5)) ] || return 1
+        sleep 0.2
+    done
+}
+
+# says WORDS: the job, within a while.
+says() {
+    tries=0
+    until grep -q -- "$1" out; do
+        tries=$((tries + 1))
+        [ $tries -lt 300 ] || return 1
+        sleep 0.1
+    done
+}
+
+tiny='--shape=mu --mesh=2x1 --batch=4 --steps=2 --threads=1 --no-check'
+endless='--shape=mu --mesh=2x1 --batch=4 --steps=1000000 --threads=1 --no-check --progress-report=0.5'
+
+for launcher in '' 'mpirun -n 2'; do
+    export VIT_LAUNCHER="$launcher"
+    by=${launcher:-srun}
+    # shellcheck disable=SC2086
+    submit "$jobs/bench.sbatch" $tiny
+    becomes COMPLETED && grep -q '= 2 ranks' out && grep -q '^Final Summary' out
+    ok "the benchmark runs on two ranks by $by"
+    grep -q '"exit_status": 0' "vitbench-$job.json"
+    ok 'and leaves its JSON'
+    submit "$jobs/bench.sbatch" --shape=none
+    becomes FAILED && [ "$(field ExitCode)" = 2:0 ]
+    ok 'a wrong option ends the job with 2'
+    # shellcheck disable=SC2086
+    submit "$jobs/bench.sbatch" $endless
+    says 'step [0-9]* of about' && scancel --signal=USR1 --batch "$job"
+    becomes FAILED && grep -q 'INVALID, INCOMPLETE' out && [ "$(field ExitCode)" = 3:0 ]
+    ok 'a signal to the script reaches the ranks, which write what they have'
+done
+unset VIT_LAUNCHER
+
+# shellcheck disable=SC2086
+submit --time=1 --signal=B:USR1@40 "$jobs/bench.sbatch" $endless
+becomes FAILED 100 && grep -q 'INVALID, INCOMPLETE' out && [ "$(field ExitCode)" = 3:0 ]
+ok 'so does the one before the end of the allocation'
+
+for launcher in '' 'mpirun -n 1'; do
+    export VIT_LAUNCHER="$launcher"
+    rm -f state log
+    submit --ntasks-per-node=1 "$jobs/train.sbatch" --out=run --steps=10
+    says 'vittrain --resume=auto --out=run --steps=10'
+    ok "the trainer is started by ${launcher:-srun}"
+    tries=0
+    until [ -s log ] || [ $tries -gt 100 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    scancel --signal=USR1 --batch "$job"
+    says saved && says 'goes on from half' && becomes COMPLETED
+    ok 'told to stop, it saves, is queued again, and goes on to its end'
+    [ "$(field Restarts)" = 1 ] && [ "$(wc -l <log)" -eq 1 ]
+    ok 'all in one job, whose output was kept'
+done
+rm -f state log
+VIT_RESTARTS=0 submit --ntasks-per-node=1 "$jobs/train.sbatch" --out=run
+says vittrain && sleep 1 && scancel --signal=USR1 --batch "$job"
+becomes FAILED && [ "$(field ExitCode)" = 75:0 ]
+ok 'a job that may not start again ends with 75'
+finish
