@@ -15,7 +15,8 @@ cannot() {
 if [ "$1" = inside ]; then # the first process of the new namespaces
     shift
     trap 'exit 99' HUP INT TERM
-    mount -t tmpfs none /run && mkdir /run/tmp || cannot 'this root may not mount'
+    mount -t tmpfs none /run || cannot 'this root may not mount'
+    mkdir /run/tmp
     TMPDIR=/run/tmp "$@" &
     wait $!
     exit

@@ -123,4 +123,33 @@ VIT_RESTARTS=0 submit --ntasks-per-node=1 "$jobs/train.sbatch" --out=run
 says vittrain && sleep 1 && scancel --signal=USR1 --batch "$job"
 becomes FAILED && [ "$(field ExitCode)" = 75:0 ]
 ok 'a job that may not start again ends with 75'
+
+# A campaign, whose runs are the tasks of an array.
+if [ ! -x "$build/vitfit" ]; then
+    skip 'a campaign as an array' 'vitfit is not built'
+    finish
+    exit
+fi
+# shellcheck source=tests/campaign_tap.sh
+. "$tests/campaign_tap.sh"
+make_trainer bin/vittrain
+make_sweep sweep
+touch sweep/slow
+export VIT_POLL=0.5 VIT_SBATCH='--time=30 --ntasks=1'
+sh "$jobs/campaign.sh" sweep >out 2>&1 &
+tries=0
+until [ -s sweep/begun ] || [ $tries -gt 200 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+kill -KILL $!
+wait $! 2>/dev/null
+first=$(cat sweep/job)
+ok "a campaign is killed while its array, job $first, is at work"
+rm sweep/slow
+sh "$jobs/campaign.sh" sweep >out 2>&1
+[ $? -eq 0 ] && grep -q "runs are in job $first$" out && ! grep -q '"done": *false' sweep/plan.jsonl
+ok 'called again it waits for that one'
+[ "$(sort sweep/begun | uniq -d | wc -l)" -eq 0 ] && grep -q 'shape *--shape=' out
+ok 'and ends with a shape, no run done twice'
 finish

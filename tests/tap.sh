@@ -15,6 +15,12 @@ ok() {
     [ "$verdict" = ok ] || sed 's/^/# /' "$folder/out"
 }
 
+# skip SENTENCE REASON
+skip() {
+    count=$((count + 1))
+    echo "ok $count - $1 # SKIP $2"
+}
+
 note() {
     echo "# $1"
 }

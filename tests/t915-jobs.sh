@@ -1,0 +1,134 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The job scripts without a batch system: PBS and the trainer are a few lines each, that
+# do what a campaign needs of them.
+# shellcheck disable=SC2154
+build=$(cd "${top_builddir:-.}" && pwd)
+tests=$(cd "${srcdir:-.}/tests" && pwd)
+# shellcheck source=tests/tap.sh
+. "$tests/tap.sh"
+jobs=$build/jobs
+export VIT_JOBS="$jobs" PATH="$folder/bin:$build:$PATH"
+cd "$folder" || exit 99
+mkdir bin
+
+# script NAME: what is read becomes a command.
+script() {
+    {
+        echo '#!/bin/sh'
+        cat
+    } >"bin/$1"
+    chmod +x "bin/$1"
+}
+
+# ---- as they are -----------------------------------------------------------------------
+
+for file in "$jobs"/*.sh "$jobs"/*.sbatch "$jobs"/*.pbs; do
+    sh -n "$file" >out 2>&1 && ! grep -E '@[a-zA-Z]+@' "$file" >>out
+    ok "$(basename "$file") is a script, with its paths filled in"
+done
+if command -v shellcheck >/dev/null; then
+    shellcheck -s sh "$jobs"/*.sh "$jobs"/*.sbatch "$jobs"/*.pbs >out 2>&1
+    ok 'shellcheck has nothing to say'
+else
+    skip 'shellcheck has nothing to say' 'it is missing'
+fi
+
+# ---- PBS -------------------------------------------------------------------------------
+
+# Three seconds of walltime, and qsub that remembers what it was given.
+script qstat <<'EOF'
+echo "    Resource_List.walltime = 00:00:04"
+EOF
+script qsub <<'EOF'
+echo "$@" >>qsubs
+EOF
+script vittrain <<'EOF'
+echo "vittrain $*"
+trap 'echo saved; exit 75' USR1
+tries=0
+while [ $tries -lt 100 ] && [ -z "$is_done" ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+exit ${is_done:-9}
+EOF
+export PBS_JOBID=12.server PBS_JOBNAME=run PBS_O_WORKDIR="$folder" VIT_NOTICE=3
+export VIT_LAUNCHER=env
+sh "$jobs/train.pbs" >out 2>&1
+[ $? -eq 0 ] && grep -q 'vittrain --resume=auto --out=run' out && grep -q saved out
+ok 'a PBS job is told before its end, and the trainer saves'
+[ "$(cat qsubs)" = "-v VIT_RESTART=1 $jobs/train.pbs" ]
+ok 'and the job is submitted again'
+VIT_RESTART=4 VIT_RESTARTS=4 sh "$jobs/train.pbs" >out 2>&1
+[ $? -eq 75 ] && grep -q 'started again 4 times' out && [ "$(wc -l <qsubs)" -eq 1 ]
+ok 'but not for ever'
+is_done=0 sh "$jobs/train.pbs" >out 2>&1
+[ $? -eq 0 ] && [ "$(wc -l <qsubs)" -eq 1 ]
+ok 'nor when it is done'
+is_done=1 sh "$jobs/train.pbs" >out 2>&1
+[ $? -eq 1 ] && [ "$(wc -l <qsubs)" -eq 1 ]
+ok 'nor when it failed'
+unset PBS_JOBID PBS_JOBNAME PBS_O_WORKDIR VIT_NOTICE VIT_LAUNCHER
+
+# ---- a campaign ------------------------------------------------------------------------
+
+if [ ! -x "$build/vitfit" ]; then
+    skip 'a campaign from plan to shape' 'vitfit is not built'
+    finish
+    exit
+fi
+
+# shellcheck source=tests/campaign_tap.sh
+. "$tests/campaign_tap.sh"
+make_trainer bin/vittrain
+make_sweep sweep
+export LAUNCH=env VIT_LOCAL=yes
+campaign() {
+    sh "$jobs/campaign.sh" sweep >out 2>&1
+    status=$?
+}
+
+touch sweep/slow
+setsid sh "$jobs/campaign.sh" sweep >out 2>&1 &
+tries=0
+until [ "$(wc -l 2>/dev/null <sweep/begun)" -ge 2 ] 2>/dev/null || [ $tries -gt 200 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+kill -KILL $!
+wait $! 2>/dev/null
+rm sweep/slow
+[ "$(wc -l <sweep/begun)" -le 3 ] && [ ! -e sweep/fit.json ]
+ok 'a campaign is killed in its second run'
+campaign
+runs=$(wc -l <sweep/plan.jsonl)
+[ $status -eq 0 ] && [ "$(grep -c '"done": *true' sweep/plan.jsonl)" -eq "$runs" ]
+ok 'called again it takes all runs to their end'
+[ "$(sort -u sweep/begun | wc -l)" -eq "$runs" ] && [ "$(wc -l <sweep/begun)" -le $((runs + 1)) ]
+ok 'but those that were done'
+[ -s sweep/fit.json ] && [ -s sweep/shape.json ] && grep -q 'shape *--shape=' out
+ok 'and ends with a law and a shape'
+before=$(wc -l <sweep/begun)
+campaign
+[ $status -eq 0 ] && [ "$(wc -l <sweep/begun)" -eq "$before" ] && [ -s sweep/shape.json ]
+ok 'once more, it runs nothing'
+
+make_sweep again
+touch again/slow
+sh "$jobs/campaign.sh" again >out 2>&1 &
+until [ -s again/begun ] || [ $tries -gt 400 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+kill -TERM $!
+wait $!
+[ $? -eq 75 ] && grep -q 'called again it goes on' out && grep -q saved again/run-*.out
+ok 'told to stop, it has the run saved, and ends with 75'
+script vittrain <<'EOF'
+exit 1
+EOF
+sh "$jobs/campaign.sh" again >out 2>&1
+[ $? -eq 1 ] && grep -q 'runs are not done' out && [ ! -e again/fit.json ]
+ok 'runs that fail are counted, and there is no law of the rest'
+finish
