@@ -19,7 +19,7 @@
         .name = text, .type = OPT_TITLE                                                \
     }
 
-const struct opt options_table[] = {
+const struct opt vitfit_options[] = {
     TITLE("fit, pareto and plot: the runs, lines of JSON or CSV"),
     { "y", OPT_TEXT, NULL, "COLUMN",
       "the metric, the lower the better; default err_10shot, for chinchilla loss",
@@ -157,7 +157,7 @@ const struct opt options_table[] = {
     { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
 };
 
-const int options_count = sizeof options_table / sizeof options_table[0];
+const int vitfit_options_count = sizeof vitfit_options / sizeof vitfit_options[0];
 
 int options_check(const struct opts *opts, const char *command)
 {
@@ -224,18 +224,16 @@ int options_numbers(double *x, int most, const char *text, char separator,
 int options_words(char word[][OPTIONS_WORD], int most, const char *text,
                   const char *option)
 {
+    const char *rest = text[0] != '\0' ? text : NULL;
+    char one[OPTIONS_WORD];
     int n = 0;
 
-    while (text[0] != '\0') {
-        const size_t length = strcspn(text, ",");
-
+    while (opts_word(one, sizeof one, &rest, ',')) {
         if (n == most)
             return ERR(ERR_USAGE, "--%s: more than %d names", option, most);
-        if (length == 0 || length >= OPTIONS_WORD)
-            return ERR(ERR_USAGE, "--%s: a name is empty or too long", option);
-        memcpy(word[n], text, length);
-        word[n++][length] = '\0';
-        text += length + (text[length] == ',');
+        if (one[0] == '\0')
+            return ERR(ERR_USAGE, "--%s=%s: a name is empty", option, text);
+        memcpy(word[n++], one, sizeof one);
     }
     return n;
 }

@@ -44,8 +44,8 @@ struct options {
 
 enum { DESIGN_STAR, DESIGN_OPTIMAL };
 
-extern const struct opt options_table[];
-extern const int options_count;
+extern const struct opt vitfit_options[];
+extern const int vitfit_options_count;
 
 /* 0, or ERR_USAGE: an option was given that is not for 'command'. */
 int options_check(const struct opts *opts, const char *command);

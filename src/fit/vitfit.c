@@ -76,8 +76,8 @@ int main(int argc, char **argv)
     int words = 0, rc;
 
     log_open("vitfit", -1);
-    words = opts_take_words(word, &argc, argv, options_table, options_count);
-    rc    = opts_parse(&opts, options_table, options_count, &options, argc, argv);
+    words = opts_take_words(word, &argc, argv, vitfit_options, vitfit_options_count);
+    rc = opts_parse(&opts, vitfit_options, vitfit_options_count, &options, argc, argv);
     if (rc == 0)
         rc = run(stdout, &opts, &options, word, words);
     if (fflush(stdout) != 0 || ferror(stdout))
