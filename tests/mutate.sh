@@ -138,6 +138,20 @@ mutant 'patch embedding counted three times' src/plan/count.c \
 mutant 'a message too few in the plan' src/plan/traffic.c \
     's/messages += times \* one.messages/messages += one.messages/' \
     t140-traffic t500-step
+mutant 'second derivatives of a power law' src/fit/powers.c \
+    's/T \* h\[k\] \* h\[l\]/T * h[k]/' t800-powers
+mutant 'log-Huber rows not reweighted' src/fit/varpro.c \
+    's|r <= m->delta ? 1 : m->delta / r|1|' t800-powers
+mutant 'the best size with a and b exchanged' src/fit/law.c \
+    's|d->alpha \* d->a \* pow|d->alpha * d->b * pow|' t805-law
+mutant 'anything is identified' src/fit/fit.c \
+    's/hi <= 2 \* lo/hi <= 2000 * lo/' t810-planted
+mutant 'residuals of a fit taken for the noise' src/fit/boot.c \
+    's/sqrt((double)rows \/ free)/0.8/' t815-coverage
+mutant 'a design that costs twice as much' src/fit/design.c \
+    's/cost > e->most/cost > 2 * e->most/' t830-design
+mutant 'x0 on the edge of the grid' src/fit/pareto.c \
+    's/lo < x && x < hi/lo <= x \&\& x < hi/' t835-pareto
 
 rm -f original
 echo "$killed killed, $failed not"

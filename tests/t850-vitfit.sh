@@ -35,22 +35,28 @@ refused() {
     ok "ends with $wanted and says .. $words .."
 }
 
-# A star whose law is known: 0.1 of every term of eq. 2 in the middle.
+# A star whose law is known: 0.1 of every term of eq. 2 in the middle; with 'joint' the
+# sum of all dimensions' terms, eq. 3.
 star() {
-    ${AWK:-awk} 'BEGIN {
+    ${AWK:-awk} -v is_joint="${1:-}" '
+    function dim(k, x, f,   a) {
+        a = 0.65 / s[k] / 2
+        return 0.1 * (x / middle[k]) ^ -a + 0.1 * (x / middle[k]) ^ a * f
+    }
+    BEGIN {
         print "id,status,width,depth,mlp,compute,err_10shot"
         split("608 768 928 1088 1328 1648", x1); split("8 10 12 16 20 24", x2)
         split("1088 1360 1728 2160 2592 3072", x3)
         s[1] = 0.22; s[2] = 0.45; s[3] = 0.6
+        middle[1] = 1000; middle[2] = 14; middle[3] = 1800
         for (k = 1; k <= 3; k++) {
-            a = 0.65 / s[k] / 2
-            middle = k == 1 ? 1000 : k == 2 ? 14 : 1800
             for (i = 1; i <= 6; i++) for (j = 0; j < 3; j++) {
                 w = 1968; d = 40; m = 6144
                 if (k == 1) w = x = x1[i]; else if (k == 2) d = x = x2[i]; else m = x = x3[i]
                 t = d * (4 * w * w + 2 * w * m) * 3e10 * 2 ^ j
                 f = (t / 2e19) ^ -0.65
-                y = 0.1 * (x / middle) ^ -a + 0.1 * (x / middle) ^ a * f + 0.1 * f + 0.1
+                y = 0.1 * f + 0.1
+                y += is_joint ? dim(1, w, f) + dim(2, d, f) + dim(3, m, f) : dim(k, x, f)
                 printf "%d%d%d,done,%d,%d,%d,%.12g,%.12g\n", k, i, j, w, d, m, t, y
             }
         }
@@ -198,8 +204,14 @@ run shape --budget="${seconds}s" --machine="$folder/machine.json" --json="$folde
 [ $status -eq 0 ] && grep -q node-hours "$folder/out" &&
     [ "$(grep '"shape"' "$folder/flop.json")" = "$(grep '"shape"' "$folder/time.json")" ]
 ok 'a budget in device-seconds gives the same shape as its FLOPs'
-star | sed '1!s/,[0-9.]*$/,0.5/' >"$folder/flat.csv"
-run fit "$folder/star.csv" --bootstrap=0 --joint --json="$folder/joint.json"
+star joint >"$folder/joint.csv"
+run fit "$folder/joint.csv" --bootstrap=0 --joint --json="$folder/joint.json"
+[ $status -eq 0 ] && grep -q '^s_depth  *0.45 ' "$folder/out" && grep -q '^eps  *0.1 ' "$folder/out"
+ok 'one law of all dimensions is found'
+run shape --budget=2e19 --from=1000/14/1808@2e19 --fit="$folder/joint.json"
+[ $status -eq 0 ] && grep -q '^predicted  *err_10shot 0.8' "$folder/out" &&
+    grep -q 'rounding costs' "$folder/out"
+ok 'and predicts the metric of a shape: eight terms of 0.1'
 run shape --budget=1e20 --fit="$folder/fit.json"
 [ $status -eq 0 ] && grep -q '^s = 0.22/0.45/0.6' "$folder/out"
 ok 'exponents come from a fit'

@@ -8,10 +8,13 @@
 
 #include <errno.h>
 #include <math.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+
+extern char **environ;
 
 /* Colours that colour-blind people can tell apart (Okabe and Ito). */
 static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7",
@@ -108,9 +111,9 @@ int plot_open(struct plot *p, const char *path, int width, int height)
     return 0;
 }
 
-static int save(const struct plot *p)
+static int save(const struct plot *p, const char *path)
 {
-    FILE *file = fopen(p->path, "w");
+    FILE *file = fopen(path, "w");
     int rc;
 
     if (file == NULL)
@@ -122,16 +125,22 @@ static int save(const struct plot *p)
 
 static int run(const struct plot *p)
 {
-    FILE *pipe = popen("gnuplot", "w");
-    int status;
+    char script[sizeof p->path + 8];
+    char *argv[] = { "gnuplot", script, NULL };
+    int rc, status = 0;
+    pid_t pid;
 
-    if (pipe == NULL)
-        return ERR(ERR_ENV, "gnuplot cannot be started: %s", strerror(errno));
-    fputs(p->text, pipe);
-    status = pclose(pipe);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+    snprintf(script, sizeof script, "%s.part", p->path);
+    TRY(save(p, script));
+    rc = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+    while (rc == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    remove(script);
+    if (rc == ENOENT || (rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127))
         return ERR(ERR_ENV, "gnuplot is missing (Debian: gnuplot-nox); --out=FILE.gp "
                             "writes the script for elsewhere");
+    if (rc != 0)
+        return ERR(ERR_ENV, "gnuplot cannot be started: %s", strerror(rc));
     if (status != 0)
         return ERR(ERR_IO, "%s: gnuplot could not write it", p->path);
     return 0;
@@ -145,7 +154,7 @@ int plot_finish(struct plot *p)
         return ERR(ERR_MEMORY, "no memory for a picture");
     }
     p->script = NULL;
-    return ends_in(p->path, ".gp") ? save(p) : run(p);
+    return ends_in(p->path, ".gp") ? save(p, p->path) : run(p);
 }
 
 void plot_close(struct plot *p)
