@@ -100,6 +100,7 @@ refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928
 refused 2 'add up to' shape --budget=1e20 --w=1,1,1
 refused 2 'the values must rise' plan --width=700,600
 refused 2 'leave nothing between' plan --steps=1K
+refused 2 'cannot be divided into 16 heads' plan --width=600,601
 refused 2 'one at a time' plan --star --grid
 refused 2 'expected a name in' plot isoflop "$folder/star.csv" --out=x.pdf
 refused 2 'expected isoflop' plot circles --out=x.svg
@@ -180,6 +181,9 @@ ok 'what a plan cannot tell is said before'
 run plan --fit="$folder/fit.json" --width=64,96,128,160 --steps=500K,1M,2M
 grep -q 'the optimal width is .* outside' "$folder/out"
 ok 'an optimum beyond the edge is said before'
+run plan --grid --fit="$folder/fit.json" --depth=60,80,100
+[ $status -eq 0 ] && grep -q 'the optimal depth is .* outside' "$folder/out"
+ok 'of a grid, too'
 
 cat >"$folder/machine.json" <<'EOF'
 {"name": "small", "cores": 4, "memory_bytes": 4000000000, "peak": {"f32": 1e11},

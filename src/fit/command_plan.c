@@ -171,8 +171,8 @@ static int make_design(struct plan *p)
     struct sweep better;
     double cost;
 
-    if (!p->sweep.is_star)
-        return 0;
+    if (!p->sweep.is_star) /* a fitted law knows where a grid's optimum is */
+        return p->o->fit[0] != '\0' ? choose_law(p) : 0;
     TRY(choose_law(p));
     design_expect(p->expected, &p->sweep, &p->law, p->o->noise);
     if (p->o->design == DESIGN_STAR)
@@ -355,7 +355,7 @@ static json_t *make_json(const struct plan *p)
     for (int k = 0; k < LAW_DIMS; k++) {
         const struct expected *e = &p->expected[k];
 
-        if (p->law.has[k])
+        if (p->sweep.is_star && p->law.has[k])
             json_object_set_new(expected, dim_name[k],
                                 json_pack("{so so so so}", "value", number(e->s),
                                           "error", number(e->error), "lo",
@@ -376,6 +376,10 @@ static int make(FILE *out, struct plan *p)
 
     TRY(parse(p));
     TRY(sweep_make(&p->sweep, p->has_machine ? &p->machine : NULL));
+    if (p->sweep.runs == 0)
+        return ERR(ERR_SHAPE, "no shape of this sweep can be trained%s%s",
+                   p->sweep.drops > 0 ? ": " : "",
+                   p->sweep.drops > 0 ? p->sweep.dropped[0].why : "");
     TRY(make_design(p));
     snprintf(records, sizeof records, "%s/records.jsonl", o->out);
     TRY(sweep_look(&p->sweep, o->out[0] != '\0' ? records : ""));

@@ -208,9 +208,12 @@ static void print_certificate(FILE *out, const struct study *s)
     }
     print_errors(out, "held out", &s->held_errors);
     print_errors(out, "centre", &s->middle_errors);
-    fprintf(out, "time       %.2f s, %lld bootstraps of %s\n", s->seconds,
-            (long long)s->options->bootstrap,
-            s->fit[0].has_resampled_rows ? "rows" : "residuals");
+    fprintf(out, "time       %.2f s", s->seconds);
+    if (s->options->bootstrap > 0)
+        fprintf(out, ", %lld data sets of resampled %s",
+                (long long)s->options->bootstrap,
+                s->fit[0].has_resampled_rows ? "rows" : "residuals");
+    fprintf(out, "\n");
 }
 
 static void print_starts(FILE *out, const struct fit *f)
