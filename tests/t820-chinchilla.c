@@ -17,13 +17,15 @@ static const double published[] = { 482.01, 2085.43, 1.8172, 0.3478, 0.3658 };
 
 int main(void)
 {
-    static const char *const var[] = { "params", "tokens" };
-    const struct fit_options o     = { .objective = OBJECTIVE_HUBER,
-                                       .delta     = 1e-3,
-                                       .bootstrap = 100,
-                                       .level     = 0.8,
-                                       .no_search = true };
-    const char *folder             = getenv("srcdir");
+    const struct columns columns = {
+        .y = "loss", .var = { "params", "tokens" }, .vars = 2, .flops = "flops"
+    };
+    const struct fit_options o = { .objective = OBJECTIVE_HUBER,
+                                   .delta     = 1e-3,
+                                   .bootstrap = 100,
+                                   .level     = 0.8,
+                                   .no_search = true };
+    const char *folder         = getenv("srcdir");
     double theta[POWERS_PARAMS], reference;
     struct points p, highest;
     char path[1024], *file = path;
@@ -33,7 +35,7 @@ int main(void)
 
     snprintf(path, sizeof path, "%s/tests/data/chinchilla-isoflop.csv",
              folder != NULL ? folder : ".");
-    if (points_read(&p, &file, 1, "loss", var, 2, "flops") != 0)
+    if (points_read(&p, &file, 1, &columns) != 0)
         die("%s", err_sentence());
     points_take_largest(&highest, &p, 5, -1);
     ok(p.rows == 240 && highest.rows == 5, "245 runs, the 5 of highest loss left out");

@@ -131,6 +131,10 @@ ok 'a missing arm is not identified, the others are'
 run fit "$folder/failed.csv" --bootstrap=0 --hold-out=4
 [ $status -eq 0 ] && grep -q '1 failed' "$folder/out" && grep -q 'held out  *4 runs' "$folder/out"
 ok 'failed runs are left out, held-out ones predicted'
+sed '8s/[0-9.]*$//' "$folder/star.csv" >"$folder/missing.csv"
+run fit "$folder/missing.csv" --bootstrap=0 --skip-missing
+[ $status -eq 0 ] && grep -q '1 without err_10shot' "$folder/out"
+ok 'runs without a metric are left out if that is asked for'
 run fit "$data" --law=chinchilla --drop-highest=5 --bootstrap=20 --list-starts \
     --json="$folder/chinchilla.json"
 [ $status -eq 0 ] && grep -q '^alpha  *0.3473' "$folder/out" &&

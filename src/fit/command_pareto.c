@@ -78,17 +78,17 @@ static int read_runs(struct points *p, const struct options *o, char *const *wor
                      int words, const char *y)
 {
     char name[LAW_DIMS][OPTIONS_WORD];
-    const char *var[LAW_DIMS + 1];
-    const int dims = options_words(name, LAW_DIMS, o->dims, "dims");
+    const int dims   = options_words(name, LAW_DIMS, o->dims, "dims");
+    struct columns c = { .y = y, .vars = dims + 1, .skip_missing = o->skip_missing };
 
     if (dims < 1)
         return dims < 0 ? dims : ERR(ERR_USAGE, "--dims names no column");
     if (words == 0)
         return ERR(ERR_USAGE, "vitfit pareto needs a file of runs");
     for (int k = 0; k < dims; k++)
-        var[k] = name[k];
-    var[dims] = o->compute;
-    return points_read(p, word, words, y, var, dims + 1, NULL);
+        c.var[k] = name[k];
+    c.var[dims] = o->compute;
+    return points_read(p, word, words, &c);
 }
 
 int command_pareto(FILE *out, const struct options *o, char *const *word, int words)

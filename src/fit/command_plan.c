@@ -26,6 +26,7 @@ struct plan {
         star; /* what is planned; the star that an optimal one is from */
     struct machine machine;
     bool has_machine, has_star, is_guess;
+    double noise;
     struct design_law law;
     struct expected expected[LAW_DIMS], before[LAW_DIMS];
 };
@@ -102,6 +103,7 @@ static int parse(struct plan *p)
     if (o->star && o->grid)
         return ERR(ERR_USAGE, "--star and --grid are two sweeps: one at a time");
     s->is_star  = !o->grid;
+    p->noise    = o->noise > 0 ? o->noise : 0.01;
     s->training = (struct training){ .batch    = o->batch,
                                      .warmup   = o->warmup_steps,
                                      .cooldown = o->cooldown_steps,
@@ -138,6 +140,8 @@ static int choose_law(struct plan *p)
     TRY(fitfile_read(&f, p->o->fit));
     if (f.kind != LAW_SOVIT)
         return ERR(ERR_USAGE, "--fit=%s: is no fit of --law=sovit", p->o->fit);
+    if (p->o->noise == 0 && f.noise > 0)
+        p->noise = f.noise;
     for (int i = 0; i < f.dims; i++) {
         for (int k = 0; k < LAW_DIMS; k++) {
             const struct law_dim *d = &f.constants[i];
@@ -174,7 +178,7 @@ static int make_design(struct plan *p)
     if (!p->sweep.is_star) /* a fitted law knows where a grid's optimum is */
         return p->o->fit[0] != '\0' ? choose_law(p) : 0;
     TRY(choose_law(p));
-    design_expect(p->expected, &p->sweep, &p->law, p->o->noise);
+    design_expect(p->expected, &p->sweep, &p->law, p->noise);
     if (p->o->design == DESIGN_STAR)
         return 0;
     TRY(parse_budget(&cost, p));
@@ -184,7 +188,7 @@ static int make_design(struct plan *p)
     p->star     = p->sweep;
     p->has_star = true;
     p->sweep    = better;
-    design_expect(p->expected, &p->sweep, &p->law, p->o->noise);
+    design_expect(p->expected, &p->sweep, &p->law, p->noise);
     return 0;
 }
 
@@ -255,7 +259,7 @@ static void print_expected(FILE *out, const struct plan *p)
         return;
     fprintf(out,
             "\nWhat it can tell, at %.3g %% noise of the metric and the law of %s:\n",
-            100 * p->o->noise, p->is_guess ? "equal terms" : p->o->fit);
+            100 * p->noise, p->is_guess ? "equal terms" : p->o->fit);
     fprintf(out, "%-10s%8s%9s%12s%22s%17s\n", "", "points", "s", "std. error",
             "expected interval", p->has_star ? "star's error" : "");
     for (int k = 0; k < LAW_DIMS; k++) {
@@ -364,7 +368,7 @@ static json_t *make_json(const struct plan *p)
                                           number(e->s * exp(z * e->error / e->s))));
     }
     return json_pack("{ss sf so so}", "sweep", p->sweep.is_star ? "star" : "grid",
-                     "noise", p->o->noise, "expected", expected, "runs", runs);
+                     "noise", p->noise, "expected", expected, "runs", runs);
 }
 
 /* ---- all together ---------------------------------------------------------------- */

@@ -43,25 +43,28 @@ static int read_fit(struct fitfile *f, const struct drawing *d)
 /* Runs with their dimensions and compute. */
 static int read_shapes(struct points *p, const struct drawing *d, const char *y)
 {
-    const char *var[LAW_DIMS + 1];
+    struct columns c = { .y            = y,
+                         .vars         = d->dims + 1,
+                         .skip_missing = d->o->skip_missing };
 
     for (int k = 0; k < d->dims; k++)
-        var[k] = d->dim[k];
-    var[d->dims] = d->o->compute;
-    return points_read(p, d->file, d->files, y, var, d->dims + 1, NULL);
+        c.var[k] = d->dim[k];
+    c.var[d->dims] = d->o->compute;
+    return points_read(p, d->file, d->files, &c);
 }
 
 /* Runs with the variables that the fit's law has, and compute: 6 N D for chinchilla. */
 static int read_for(struct points *p, const struct fitfile *f, const struct drawing *d)
 {
-    const char *var[LAW_VARS], *flops = NULL;
+    struct columns c = { .y = metric(d, f->y), .skip_missing = d->o->skip_missing };
 
     TRY(need_files(d, "a file of runs"));
     for (int k = 0; k < f->dims; k++)
-        var[k] = f->dim[k];
+        c.var[k] = f->dim[k];
     if (f->kind == LAW_SOVIT) {
-        var[f->dims] = d->o->compute;
-        TRY(points_read(p, d->file, d->files, metric(d, f->y), var, f->dims + 1, NULL));
+        c.vars         = f->dims + 1;
+        c.var[f->dims] = d->o->compute;
+        TRY(points_read(p, d->file, d->files, &c));
         points_arms(p, f->centre, f->dims);
         return 0;
     }
@@ -70,11 +73,12 @@ static int read_for(struct points *p, const struct fitfile *f, const struct draw
 
     TRY(table_read(&t, d->file[0]));
     if (d->o->flops[0] != '\0')
-        flops = d->o->flops;
+        c.flops = d->o->flops;
     else if (table_column(t, f->dim[1]) < 0)
-        flops = "flops";
+        c.flops = "flops";
     table_close(&t);
-    TRY(points_read(p, d->file, d->files, metric(d, f->y), var, 2, flops));
+    c.vars = 2;
+    TRY(points_read(p, d->file, d->files, &c));
     p->vars = 3;
     for (int i = 0; i < p->rows; i++) {
         double *x = p->x + (size_t)i * LAW_VARS;

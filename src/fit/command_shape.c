@@ -96,18 +96,19 @@ static int parse_budget(struct answer *a)
 }
 
 /* Growth exponents of the fit, unless --exponents says others. */
-static int choose_exponents(struct answer *a, bool is_given)
+static int choose_exponents(struct answer *a)
 {
-    double sum = 0;
+    const char *given = a->o->exponents;
+    double sum        = 0;
 
-    TRY(three(a->rule.s, a->o->exponents, '/', "exponents"));
+    TRY(three(a->rule.s, given[0] != '\0' ? given : "0.22/0.45/0.6", '/', "exponents"));
     TRY(three(a->rule.w, a->o->weights, ',', "w"));
     for (int k = 0; k < LAW_DIMS; k++)
         sum += a->rule.w[k];
     if (fabs(sum - 1) > 1e-6)
         return ERR(ERR_USAGE, "--w=%s: the shares add up to %g, not 1", a->o->weights,
                    sum);
-    if (a->fit == NULL || is_given)
+    if (a->fit == NULL || given[0] != '\0')
         return 0;
     if (a->fit->kind != LAW_SOVIT || a->fit->dims != LAW_DIMS)
         return ERR(ERR_USAGE, "%s: is no fit of --law=sovit with three dimensions",
@@ -337,7 +338,6 @@ static json_t *make_json(const struct answer *a)
 static int answer(FILE *out, struct answer *a)
 {
     const struct options *o = a->o;
-    const bool is_given     = strcmp(o->exponents, "0.22/0.45/0.6") != 0;
 
     if (o->fit[0] != '\0')
         TRY(fitfile_read(a->fit, o->fit));
@@ -350,7 +350,7 @@ static int answer(FILE *out, struct answer *a)
     TRY(parse_from(&a->rule, o->from));
     TRY(parse_multiples(a));
     TRY(parse_budget(a));
-    TRY(choose_exponents(a, is_given));
+    TRY(choose_exponents(a));
     TRY(find_compute(a));
     TRY(grow_all(a));
     print(out, a);

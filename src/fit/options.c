@@ -31,6 +31,8 @@ const struct opt vitfit_options[] = {
     { "tokens", OPT_TEXT, "tokens", "COLUMN", "chinchilla: tokens", TEXT(tokens) },
     { "flops", OPT_TEXT, NULL, "COLUMN",
       "chinchilla: training FLOPs; then tokens = flops / (6 params)", TEXT(flops) },
+    { "skip-missing", OPT_FLAG, NULL, NULL, "leave out runs that have no metric yet",
+      AT(skip_missing) },
 
     TITLE("fit: the law"),
     { "law", OPT_CHOICE, "sovit", "sovit|chinchilla|additive",
@@ -105,8 +107,9 @@ const struct opt vitfit_options[] = {
       "options for vitprobe; without them the job does not probe", TEXT(probe_args) },
 
     TITLE("plan: what it can tell"),
-    { "noise", OPT_REAL, "0.01", "SD", "relative noise of the metric", AT(noise),
-      .min = 1e-9, .max = 1 },
+    { "noise", OPT_REAL, NULL, "SD",
+      "relative noise of the metric; default that of --fit, else 0.01", AT(noise),
+      .min = 0, .max = 1 },
     { "design", OPT_CHOICE, "star", "star|optimal",
       "optimal: move and add runs for the narrowest intervals at equal cost",
       AT(design) },
@@ -126,8 +129,9 @@ const struct opt vitfit_options[] = {
     TITLE("shape"),
     { "from", OPT_TEXT, "608/10/928@5.4e18", "C/L/F@T0",
       "a shape that is optimal at compute T0, in FLOP", TEXT(from) },
-    { "exponents", OPT_TEXT, "0.22/0.45/0.6", "SW/SD/SM",
-      "how the optimum of each dimension grows with compute; or from --fit",
+    { "exponents", OPT_TEXT, NULL, "SW/SD/SM",
+      "how the optimum of each dimension grows with compute; default those of --fit, "
+      "else 0.22/0.45/0.6",
       TEXT(exponents) },
     { "w", OPT_TEXT, "1/3,1/3,1/3", "W,W,W", "share of compute given to each dimension",
       TEXT(weights) },

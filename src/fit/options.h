@@ -13,6 +13,7 @@
 struct options {
     /* the runs */
     char y[64], compute[64], dims[160], params[64], tokens[64], flops[64];
+    bool skip_missing;
     /* the law */
     int law, objective;
     bool shared_c, joint;

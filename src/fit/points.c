@@ -43,17 +43,17 @@ static int positive(double *x, const struct table *t, int i, const char *name)
 }
 
 /* Row i of 't' behind the rows of 'p'. */
-static int read_row(struct points *p, const struct table *t, int i, const char *y,
-                    const char *const *var, const char *flops)
+static int read_row(struct points *p, const struct table *t, int i,
+                    const struct columns *c)
 {
     double *x = p->x + (size_t)p->rows * LAW_VARS;
 
-    TRY(positive(&p->y[p->rows], t, i, y));
+    TRY(positive(&p->y[p->rows], t, i, c->y));
     for (int v = 0; v < p->vars; v++) {
-        if (flops == NULL || v == 0) {
-            TRY(positive(&x[v], t, i, var[v]));
+        if (c->flops == NULL || v == 0) {
+            TRY(positive(&x[v], t, i, c->var[v]));
         } else {
-            TRY(positive(&x[v], t, i, flops));
+            TRY(positive(&x[v], t, i, c->flops));
             x[v] /= 6 * x[0];
         }
     }
@@ -68,20 +68,28 @@ static bool is_done(const struct table *t, int i)
     return c->kind != CELL_TEXT || strcmp(c->text, "done") == 0;
 }
 
-static int read_tables(struct points *p, struct table **t, int tables, const char *y,
-                       const char *const *var, int vars, const char *flops)
+static bool is_missing(const struct table *t, int i, const struct columns *c)
+{
+    return c->skip_missing &&
+           table_cell(t, i, table_column(t, c->y))->kind == CELL_NONE;
+}
+
+static int read_tables(struct points *p, struct table **t, int tables,
+                       const struct columns *c)
 {
     int rows = 0, rc = 0;
 
     for (int f = 0; f < tables; f++)
         rows += t[f]->rows;
-    points_open(p, rows, vars);
+    points_open(p, rows, c->vars);
     for (int f = 0; f < tables && rc == 0; f++) {
         for (int i = 0; i < t[f]->rows && rc == 0; i++) {
-            if (is_done(t[f], i))
-                rc = read_row(p, t[f], i, y, var, flops);
-            else
+            if (!is_done(t[f], i))
                 p->failed++;
+            else if (is_missing(t[f], i, c))
+                p->missing++;
+            else
+                rc = read_row(p, t[f], i, c);
         }
     }
     if (rc == 0 && p->rows == 0)
@@ -91,8 +99,7 @@ static int read_tables(struct points *p, struct table **t, int tables, const cha
     return rc;
 }
 
-int points_read(struct points *p, char *const *file, int files, const char *y,
-                const char *const *var, int vars, const char *flops)
+int points_read(struct points *p, char *const *file, int files, const struct columns *c)
 {
     struct table **t = mem_new((size_t)files, sizeof(struct table *));
     int rc           = 0;
@@ -103,7 +110,7 @@ int points_read(struct points *p, char *const *file, int files, const char *y,
             table_keep_last(t[f], "id");
     }
     if (rc == 0)
-        rc = read_tables(p, t, files, y, var, vars, flops);
+        rc = read_tables(p, t, files, c);
     for (int f = 0; f < files; f++)
         table_close(&t[f]);
     mem_free(t);
@@ -194,7 +201,8 @@ static void copy_row(struct points *to, const struct points *from, int i)
 void points_copy(struct points *copy, const struct points *p)
 {
     points_open(copy, p->rows, p->vars);
-    copy->failed = p->failed;
+    copy->failed  = p->failed;
+    copy->missing = p->missing;
     for (int i = 0; i < p->rows; i++)
         copy_row(copy, p, i);
 }

@@ -13,18 +13,29 @@ enum { ARM_CENTRE = -2, ARM_NONE = -1 };
 
 struct points {
     int rows, vars;
-    double *y;  /* [rows] */
-    double *x;  /* [rows, LAW_VARS] */
-    int *arm;   /* [rows] */
-    int failed; /* rows left out because their status is not "done" */
+    double *y;   /* [rows] */
+    double *x;   /* [rows, LAW_VARS] */
+    int *arm;    /* [rows] */
+    int failed;  /* rows left out because their status is not "done" */
+    int missing; /* because they have no metric */
 };
 
-/* Read the columns 'y' and 'var' of all 'files'; of each id the last row of its file
- * counts.  With 'flops' not NULL the second variable is that column / (6 x the first).
- * Returns 0 or a code with a sentence that names file, line and column.
+/* What to read: with 'flops' not NULL the second variable is that column / (6 x the
+ * first).
  */
-int points_read(struct points *p, char *const *file, int files, const char *y,
-                const char *const *var, int vars, const char *flops);
+struct columns {
+    const char *y;
+    const char *var[LAW_VARS];
+    int vars;
+    const char *flops;
+    bool skip_missing; /* rows that have no metric yet do not count */
+};
+
+/* Read all 'files'; of each id the last row of its file counts.  Returns 0 or a code with
+ * a sentence that names file, line and column.
+ */
+int points_read(struct points *p, char *const *file, int files,
+                const struct columns *c);
 void points_close(struct points *p);
 void points_copy(struct points *copy, const struct points *p);
 

@@ -12,8 +12,8 @@
 
 /* ---- the runs -------------------------------------------------------------------- */
 
-/* The columns that the law wants, the metric apart; how many, or a code. */
-static int choose_columns(const char *column[LAW_VARS], struct study *s)
+/* The columns that the law wants. */
+static int choose_columns(struct columns *c, struct study *s)
 {
     const struct options *o = s->options;
     int n;
@@ -37,8 +37,15 @@ static int choose_columns(const char *column[LAW_VARS], struct study *s)
             return n < 0 ? n : ERR(ERR_USAGE, "--law=additive needs --terms=COLUMN,..");
     }
     for (int v = 0; v < n; v++)
-        column[v] = s->dim[v];
-    return n;
+        c->var[v] = s->dim[v];
+    c->vars         = n;
+    c->skip_missing = o->skip_missing;
+    snprintf(s->y, sizeof s->y, "%s",
+             o->y[0] != '\0'            ? o->y
+             : o->law == LAW_CHINCHILLA ? "loss"
+                                        : "err_10shot");
+    c->y = s->y;
+    return 0;
 }
 
 /* Without --tokens and --flops, files that have no tokens but flops say which. */
@@ -114,19 +121,12 @@ static int sort_arms(struct study *s)
 static int read_runs(struct study *s)
 {
     const struct options *o = s->options;
-    const char *column[LAW_VARS], *flops;
+    struct columns columns  = { 0 };
     struct points dropped;
-    int vars;
 
-    vars = choose_columns(column, s);
-    if (vars < 0)
-        return vars;
-    snprintf(s->y, sizeof s->y, "%s",
-             o->y[0] != '\0'            ? o->y
-             : o->law == LAW_CHINCHILLA ? "loss"
-                                        : "err_10shot");
-    TRY(choose_flops(&flops, s));
-    TRY(points_read(&s->points, s->file, s->files, s->y, column, vars, flops));
+    TRY(choose_columns(&columns, s));
+    TRY(choose_flops(&columns.flops, s));
+    TRY(points_read(&s->points, s->file, s->files, &columns));
     points_take_largest(&dropped, &s->points, (int)o->drop_highest, -1);
     s->dropped = dropped.rows;
     points_close(&dropped);
@@ -136,7 +136,7 @@ static int read_runs(struct study *s)
         return 0;
     if (o->law == LAW_ADDITIVE)
         return ERR(ERR_USAGE, "--hold-out needs compute: --law=additive has none");
-    if (flops != NULL || o->law == LAW_CHINCHILLA) { /* N D: by compute */
+    if (o->law == LAW_CHINCHILLA) { /* N D: by compute */
         for (int i = 0; i < s->points.rows; i++) {
             double *x = s->points.x + (size_t)i * LAW_VARS;
 

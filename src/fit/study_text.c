@@ -35,8 +35,8 @@ static const char *law_text(const struct study *s)
 
 static void print_head(FILE *out, const struct study *s)
 {
-    const int left_out =
-        s->middle.rows + s->held.rows + s->dropped + s->off_arms + s->points.failed;
+    const int left_out = s->middle.rows + s->held.rows + s->dropped + s->off_arms +
+                         s->points.failed + s->points.missing;
 
     rule(out, '=');
     fprintf(out, "law        %s\n", law_text(s));
@@ -59,6 +59,8 @@ static void print_head(FILE *out, const struct study *s)
         fprintf(out, " %d on no arm (--joint takes them)", s->off_arms);
     if (s->points.failed > 0)
         fprintf(out, " %d failed", s->points.failed);
+    if (s->points.missing > 0)
+        fprintf(out, " %d without %s", s->points.missing, s->y);
     fprintf(out, "%s", left_out > 0 ? "\n" : "");
     if (s->options->law == LAW_SOVIT) {
         fprintf(out, "centre    ");
