@@ -267,13 +267,14 @@ static int cut_tensor(struct boxes *b, int tensor, int made)
 {
     const struct range hull = hull_of(b, tensor);
     const int64_t row       = row_size(&b->list->tensor[tensor]);
-    const int64_t step      = (b->size / row > 0 ? b->size / row : 1) * row;
+    const int64_t size      = b->share * b->mesh->M;
+    const int64_t step      = (size / row > 0 ? size / row : 1) * row;
     int n                   = 0;
 
     for (int64_t lo = hull.lo; lo < hull.hi; lo += step) {
         const int64_t hi    = lo + step < hull.hi ? lo + step : hull.hi;
         const int64_t held  = count_held(b, tensor, lo, hi);
-        const int64_t worth = held * BOXES_SHARES / b->size;
+        const int64_t worth = held * BOXES_PARTS / b->share;
         int64_t writers     = b->mesh->M;
 
         if (held == 0)
@@ -366,15 +367,15 @@ static void alloc_messages(struct boxes *b)
 }
 
 int boxes_open(struct boxes **boxes, struct mesh *mesh, struct dev *dev,
-               const struct ckpt_list *list, bool is_first_only, int64_t slab)
+               const struct ckpt_list *list, bool is_first_only, int64_t share)
 {
     struct boxes *b = mem_new(1, sizeof *b);
     int rc;
 
-    b->mesh = mesh;
-    b->dev  = dev;
-    b->list = list;
-    b->size = slab;
+    b->mesh  = mesh;
+    b->dev   = dev;
+    b->list  = list;
+    b->share = share;
     share_boxes(b, is_first_only);
     make_slabs(b);
     alloc_messages(b);

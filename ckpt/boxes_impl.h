@@ -35,7 +35,7 @@ struct boxes {
     const struct ckpt_list *list;
     struct held *held; /* by rank, then by tensor: start[] tells where */
     int *start;        /* [M * tensors + 1] */
-    int64_t size;      /* elements of a slab */
+    int64_t share;     /* elements of a share, about */
     struct slab *slab;
     int slabs;
     float *mine;   /* of a slab: this rank's boxes, packed, one after the other */

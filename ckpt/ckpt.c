@@ -37,6 +37,7 @@ struct ckpt {
     float *share;             /* of one pass, f32 */
     struct writer_part *part; /* of one pass */
     uint64_t *digest;         /* of this rank's elements, by dataset */
+    int64_t memory;           /* for it, 0: half of what is free */
     int passes;               /* 0: not known yet */
 
     char making[CKPT_PATH + 8]; /* the path until then */
@@ -102,7 +103,7 @@ int ckpt_open(struct ckpt **ckpt, struct mesh *mesh, struct dev *dev,
     list_datasets(c);
     rc = mesh_agree(mesh, open_local(c));
     if (rc == 0)
-        rc = boxes_open(&c->boxes, mesh, dev, list, true, BOXES_SLAB);
+        rc = boxes_open(&c->boxes, mesh, dev, list, true, BOXES_SHARE);
     if (rc != 0) {
         c->is_busy = false;
         ckpt_close(&c);
@@ -169,11 +170,12 @@ static struct load largest_load(const struct ckpt *c, int passes)
     return most;
 }
 
-/* How many passes leave half of the memory that is free now, on the rank with least. */
+/* How many passes it takes on the rank that has the least room for its share. */
 static int choose_passes(const struct ckpt *c)
 {
     enum { MOST = 64 };
-    const double room = 0.5 * (double)mem_available() / c->mesh->node_size;
+    const double half = 0.5 * (double)mem_available() / c->mesh->node_size;
+    const double room = c->memory > 0 ? (double)c->memory : half;
     int passes        = 1;
 
     while (room > 0 && passes < MOST &&
@@ -195,13 +197,14 @@ static int alloc_share(struct ckpt *c)
     return 0;
 }
 
-/* Take a pass from the device and let the thread write it. */
+/* Take a pass from the device and let the thread write it, which begins at once. */
 static void take(struct ckpt *c, int pass)
 {
     const struct range slabs = split_range(boxes_count(c->boxes), c->passes, pass);
     float *at                = c->share;
     int parts                = 0;
 
+    writer_start(c->writer, c->making, c->part, c->digest);
     for (int64_t i = slabs.lo; i < slabs.hi; i++) {
         const struct slab *s        = boxes_slab(c->boxes, (int)i);
         const struct ckpt_tensor *t = &c->list->tensor[s->tensor];
@@ -220,9 +223,10 @@ static void take(struct ckpt *c, int pass)
             };
         }
         at += s->share;
+        writer_add(c->writer, s->extents);
         guard_alive();
     }
-    writer_start(c->writer, c->making, c->part, parts, c->digest);
+    writer_end(c->writer);
 }
 
 /* Wait until all ranks have written.  They ask each other now and then, so that nobody
@@ -297,6 +301,11 @@ int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta)
     c->file.meta.options = c->file.meta.tuned = NULL; /* were borrowed */
     c->blocked                                = clock_now() - c->start;
     return rc == 0 ? 0 : give_up(c, rc);
+}
+
+void ckpt_set_memory(struct ckpt *c, int64_t bytes)
+{
+    c->memory = bytes;
 }
 
 bool ckpt_is_busy(const struct ckpt *c)

@@ -213,7 +213,7 @@ int ckpt_load(const struct ckpt_list *list, struct mesh *mesh, struct dev *dev,
     l.digest = mem_new((size_t)file->entries, sizeof *l.digest);
     rc       = mesh_agree(mesh, match_all(l.entry, file, list));
     if (rc == 0)
-        rc = boxes_open(&l.boxes, mesh, dev, list, false, BOXES_SLAB);
+        rc = boxes_open(&l.boxes, mesh, dev, list, false, BOXES_SHARE);
     if (rc == 0)
         rc = mesh_agree(mesh, open_numbers(&l));
     if (rc == 0)

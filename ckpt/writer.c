@@ -23,15 +23,16 @@ enum { BLOCK = 1 << 20 }; /* elements that are read twice, the second time from 
 
 struct writer {
     pthread_t thread;
-    pthread_mutex_t lock; /* of the next five */
+    pthread_mutex_t lock; /* of the next seven */
     pthread_cond_t change;
     bool is_busy, is_closing;
+    bool has_all; /* no more parts will be added */
+    int parts;
     int error;        /* of the last job: an errno, 0: none */
     const char *call; /* that failed */
 
     const char *path; /* the job, borrowed */
     const struct writer_part *part;
-    int parts;
     uint64_t *digest;
 };
 
@@ -82,21 +83,33 @@ static int write_part(int fd, const struct writer_part *p, uint64_t *digest)
     return 0;
 }
 
+/* Wait for part number 'i'; false if there is none. */
+static bool has_part(struct writer *w, int i)
+{
+    bool has;
+
+    pthread_mutex_lock(&w->lock);
+    while (i >= w->parts && !w->has_all)
+        pthread_cond_wait(&w->change, &w->lock);
+    has = i < w->parts;
+    pthread_mutex_unlock(&w->lock);
+    return has;
+}
+
 /* Do the job: 0, or an errno, and in 'call' what failed. */
-static int do_job(const struct writer *w, const char **call)
+static int do_job(struct writer *w, const char **call)
 {
     const int fd = open(w->path, O_WRONLY);
     int error    = fd < 0 ? errno : 0;
 
-    *call = "opened";
-    if (error != 0)
-        return error;
-    *call = "written";
-    for (int i = 0; i < w->parts && error == 0; i++)
-        error = write_part(fd, &w->part[i], w->digest);
+    *call = fd < 0 ? "opened" : "written";
+    for (int i = 0; has_part(w, i); i++) {
+        if (error == 0)
+            error = write_part(fd, &w->part[i], w->digest);
+    }
     if (error == 0 && fsync(fd) != 0)
         error = errno;
-    if (close(fd) != 0 && error == 0)
+    if (fd >= 0 && close(fd) != 0 && error == 0)
         error = errno;
     return error;
 }
@@ -172,16 +185,33 @@ void writer_close(struct writer **writer)
 }
 
 void writer_start(struct writer *w, const char *path, const struct writer_part *part,
-                  int parts, uint64_t *digest)
+                  uint64_t *digest)
 {
     pthread_mutex_lock(&w->lock);
     if (w->is_busy)
         die("a checkpoint is written while another one is under way");
     w->path    = path;
     w->part    = part;
-    w->parts   = parts;
+    w->parts   = 0;
     w->digest  = digest;
+    w->has_all = false;
     w->is_busy = true;
+    pthread_cond_broadcast(&w->change);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_add(struct writer *w, int parts)
+{
+    pthread_mutex_lock(&w->lock);
+    w->parts += parts;
+    pthread_cond_broadcast(&w->change);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_end(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->has_all = true;
     pthread_cond_broadcast(&w->change);
     pthread_mutex_unlock(&w->lock);
 }

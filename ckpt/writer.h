@@ -24,12 +24,15 @@ struct writer;
 int writer_open(struct writer **w);
 void writer_close(struct writer **w);
 
-/* Start to write 'parts' parts of 'path', a file that exists, and to add their digests
- * to digest[dataset].  All three are borrowed until writer_wait() is true.  Nothing may be under
- * way.
+/* Start to write parts of 'path', a file that exists, and to add their digests to
+ * digest[dataset]: those of 'part' as they are added, 'parts' more at a time, until
+ * writer_end().  All three are borrowed until writer_wait() is true.  Nothing may be
+ * under way.
  */
 void writer_start(struct writer *w, const char *path, const struct writer_part *part,
-                  int parts, uint64_t *digest);
+                  uint64_t *digest);
+void writer_add(struct writer *w, int parts);
+void writer_end(struct writer *w);
 
 /* Wait at most this long; true if nothing is under way any more. */
 bool writer_wait(struct writer *w, double seconds);

@@ -64,8 +64,7 @@ static bool is_share_right(const struct tensors *t, const struct slab *s,
     return true;
 }
 
-static void test_get(struct tensors *t, struct mesh *mesh, int64_t slab,
-                     const char *what)
+static void test_get(struct tensors *t, struct mesh *mesh, int64_t of, const char *what)
 {
     const struct total wanted = total_of(t);
     struct total found        = { 0 };
@@ -74,7 +73,7 @@ static void test_get(struct tensors *t, struct mesh *mesh, int64_t slab,
     float *share   = mem_new(1 << 20, sizeof *share);
 
     tensors_fill(t, SEED);
-    if (boxes_open(&boxes, mesh, t->dev, &t->list, true, slab) != 0)
+    if (boxes_open(&boxes, mesh, t->dev, &t->list, true, of) != 0)
         die("no boxes");
     for (int i = 0; i < boxes_count(boxes); i++) {
         const struct slab *s = boxes_slab(boxes, i);
@@ -95,14 +94,13 @@ static void test_get(struct tensors *t, struct mesh *mesh, int64_t slab,
     mem_free(share);
 }
 
-static void test_put(struct tensors *t, struct mesh *mesh, int64_t slab,
-                     const char *what)
+static void test_put(struct tensors *t, struct mesh *mesh, int64_t of, const char *what)
 {
     struct boxes *boxes;
     float *share = mem_new(1 << 20, sizeof *share);
 
     tensors_spoil(t);
-    if (boxes_open(&boxes, mesh, t->dev, &t->list, false, slab) != 0)
+    if (boxes_open(&boxes, mesh, t->dev, &t->list, false, of) != 0)
         die("no boxes");
     for (int i = 0; i < boxes_count(boxes); i++) {
         const struct slab *s             = boxes_slab(boxes, i);
@@ -123,8 +121,8 @@ static void test_put(struct tensors *t, struct mesh *mesh, int64_t slab,
 
 int main(int argc, char **argv)
 {
-    static const int64_t slabs[] = { BOXES_SLAB, 64, 2000 };
-    const int ranks              = ranks_open(&argc, &argv, "t462-boxes");
+    static const int64_t shares[] = { BOXES_SHARE, 64, 2000 };
+    const int ranks               = ranks_open(&argc, &argv, "t462-boxes");
     struct dev *dev;
 
     if (dev_open(&dev, "cpu:ref", DTYPE_F32, 1) != 0)
@@ -141,11 +139,11 @@ int main(int argc, char **argv)
             struct tensors t;
             char what[80];
 
-            snprintf(what, sizeof what, "%dx%d, %s, slabs of %lld", ranks / M, M,
-                     way == TENSORS_CUT ? "cut" : "whole", (long long)slabs[i / 2]);
+            snprintf(what, sizeof what, "%dx%d, %s, shares of %lld", ranks / M, M,
+                     way == TENSORS_CUT ? "cut" : "whole", (long long)shares[i / 2]);
             tensors_open(&t, mesh, dev, way, SCALE);
-            test_get(&t, mesh, slabs[i / 2], what);
-            test_put(&t, mesh, slabs[i / 2], what);
+            test_get(&t, mesh, shares[i / 2], what);
+            test_put(&t, mesh, shares[i / 2], what);
             tensors_close(&t);
         }
         mesh_close(&mesh);

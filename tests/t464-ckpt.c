@@ -169,6 +169,23 @@ static void test_mesh(int D, int M, enum tensors_way way)
            "1x3, 3x1, 4x1 and 2x2 do, sharded or not");
 }
 
+/* One rank has little memory: it takes several passes, and so do the others. */
+static void test_passes(struct mesh *mesh, struct tensors *t)
+{
+    struct ckpt *c;
+
+    if (ckpt_open(&c, mesh, dev, &t->list, folder("passes"), 0) != 0)
+        die("no checkpoint");
+    if (rank == size - 1)
+        ckpt_set_memory(c, 30000 / size);
+    ok(save(c, t, 2, 8) == 0 && save(c, t, 3, 9) == 0,
+       "what does not fit into memory at once is saved in passes");
+    ok(is_file_right(folder("passes/ckpt-00000008.h5"), 2) &&
+           loads(folder("passes/ckpt-00000009.h5"), 1, 1, TENSORS_WHOLE, 3),
+       "and is as good");
+    ckpt_close(&c);
+}
+
 /* ---- what is said about itself ----------------------------------------------------- */
 
 static void test_meta(struct mesh *mesh, struct tensors *t)
@@ -374,6 +391,7 @@ int main(int argc, char **argv)
     }
     mesh = open_mesh(MPI_COMM_WORLD, size > 2 ? 2 : 1, size > 2 ? size / 2 : size);
     tensors_open(&t, mesh, dev, TENSORS_CUT, SCALE);
+    test_passes(mesh, &t);
     test_meta(mesh, &t);
     test_keep(mesh, &t);
     test_failures(mesh, &t);
