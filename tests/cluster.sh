@@ -68,6 +68,7 @@ prepare_mpi() {
     export OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,self
     export OMPI_MCA_btl_tcp_if_include=$net.0/24 OMPI_MCA_oob_tcp_if_include=$net.0/24
     export OMPI_MCA_hwloc_base_binding_policy=none
+    [ "$1" -le "$(getconf _NPROCESSORS_ONLN)" ] || export OMPI_MCA_mpi_yield_when_idle=1
 }
 
 case $1 in
@@ -82,8 +83,8 @@ agent) # what Open MPI calls instead of ssh: an address and the words of a comma
     ;;
 inside)
     build "$2" "$3" || cannot 'this kernel has no bridge, veth or tbf for us'
+    prepare_mpi "$2"
     shift 3
-    prepare_mpi
     on host0 "$@"
     ;;
 [1-9]*)

@@ -72,7 +72,7 @@ done
 start --mesh=1x2 --stall-timeout=300
 ip -n switch link set port1 down
 ends $((2 * tcp + 20))
-[ "$(cat "$folder/words")" -le 1 ]
+[ "$(cat "$folder/words")" -le 1 ] && grep -q 'Connection timed out' "$folder/out"
 ok 'without a guard to speak of, TCP finds it'
 recover
 
