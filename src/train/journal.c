@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Lines. */
+#include "config.h"
+
+#include "src/train/journal.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/plan/count.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the file ---------------------------------------------------------------------- */
+
+/* True for a line that was written before a run goes on from step 'first': also one of
+ * a fork that had left before.
+ */
+static bool is_before(const char *line, int64_t first)
+{
+    json_t *object     = json_loads(line, 0, NULL);
+    const json_t *step = json_object_get(object, "step");
+    const json_t *fork = json_object_get(object, "fork");
+    bool is            = json_is_integer(step) && json_integer_value(step) <= first;
+
+    if (json_is_integer(fork))
+        is = json_integer_value(fork) < first;
+    json_decref(object);
+    return is;
+}
+
+/* The lines of 'file' up to step 'first', one after the other; the caller frees them. */
+static char *lines_until(FILE *file, int64_t first)
+{
+    char *kept = NULL, *line = NULL;
+    size_t used = 0, room = 0, size = 0;
+
+    while (getline(&line, &size, file) >= 0) {
+        const size_t length = strlen(line);
+
+        if (is_before(line, first)) {
+            if (used + length + 1 > room) {
+                room = 2 * (used + length + 1);
+                kept = realloc(kept, room);
+                if (kept == NULL)
+                    die("no memory for %zu letters", room);
+            }
+            memcpy(kept + used, line, length + 1);
+            used += length;
+        }
+    }
+    free(line);
+    return kept;
+}
+
+int journal_open(struct journal *j, const char *path, int64_t first)
+{
+    char *kept = NULL;
+
+    if (path[0] == '\0')
+        return 0;
+    if (first > 0) {
+        FILE *before = fopen(path, "r");
+
+        if (before != NULL) {
+            kept = lines_until(before, first);
+            fclose(before);
+        }
+    }
+    j->jsonl = fopen(path, "w");
+    if (j->jsonl != NULL && kept != NULL)
+        fputs(kept, j->jsonl);
+    free(kept);
+    if (j->jsonl == NULL || fflush(j->jsonl) != 0)
+        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    return 0;
+}
+
+void journal_close(struct journal *j)
+{
+    if (j->jsonl != NULL && fclose(j->jsonl) != 0)
+        WARN("the lines of JSON could not all be written: %s", strerror(errno));
+    j->jsonl = NULL;
+}
+
+/* null for what is not finite */
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static void write_line(struct journal *j, json_t *line, int64_t fork)
+{
+    if (fork >= 0)
+        json_object_set_new(line, "fork", json_integer(fork));
+    if (json_dumpf(line, j->jsonl, JSON_COMPACT) != 0 || fputc('\n', j->jsonl) == EOF ||
+        fflush(j->jsonl) != 0) {
+        WARN("a line of JSON cannot be written: %s", strerror(errno));
+        fclose(j->jsonl);
+        j->jsonl = NULL;
+    }
+    json_decref(line);
+}
+
+/* ---- lines ------------------------------------------------------------------------- */
+
+/* "0:42", "1:02:03" */
+static const char *duration(char text[32], double seconds)
+{
+    const long s = seconds > 0 && seconds < 1e9 ? (long)seconds : 0;
+
+    if (s >= 3600)
+        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    return text;
+}
+
+void journal_start(struct journal *j, int64_t step, int64_t steps)
+{
+    j->last_time = clock_now();
+    j->last_step = step;
+    j->steps     = steps;
+}
+
+void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule,
+                  const struct step_result *r)
+{
+    const double now     = clock_now();
+    const double seconds = (now - j->last_time) / (double)(step - j->last_step);
+    const double rate    = (double)(j->B * j->T) / seconds;
+    const double mfu     = count_mfu(j->flops_per_step, seconds, j->ranks, j->peak);
+    char left[32], part[32] = "";
+
+    j->last_time = now;
+    j->last_step = step;
+    if (fork >= 0)
+        snprintf(part, sizeof part, "fork %lld ", (long long)fork);
+    if (j->out != NULL) {
+        fprintf(j->out,
+                "%sstep %lld/%lld  loss %.5g  lr %.3g  norm %.3g  logit %.3g  "
+                "%.4g tokens/s  MFU %.1f %%  left %s\n",
+                part, (long long)step, (long long)j->steps, r->loss, j->lr * schedule,
+                r->grad_norm, r->peak_logit, rate, 100 * mfu,
+                duration(left, seconds * (double)(j->steps - step)));
+        fflush(j->out);
+    }
+    if (j->jsonl != NULL)
+        write_line(j,
+                   json_pack("{sI sI sf so sf so so sf so}", "step", (json_int_t)step,
+                             "examples", (json_int_t)(step * j->B), "seconds",
+                             now - j->start, "loss", number(r->loss), "lr",
+                             j->lr * schedule, "grad_norm", number(r->grad_norm),
+                             "peak_logit", number(r->peak_logit), "tokens_per_s", rate,
+                             "mfu_measured", number(mfu)),
+                   fork);
+}
+
+void journal_metric(struct journal *j, int64_t step, int64_t fork,
+                    const struct metric *m)
+{
+    if (j->out != NULL) {
+        fprintf(
+            j->out,
+            "step %lld  held out: loss %.5g  top-1 %.2f %%  calibration error %.4f  "
+            "(%lld images)\n",
+            (long long)step, m->loss, 100 * m->top1, m->ece, (long long)m->examples);
+        fflush(j->out);
+    }
+    if (j->jsonl != NULL)
+        write_line(j,
+                   json_pack("{sI sI sf so so so sI}", "step", (json_int_t)step,
+                             "examples", (json_int_t)(step * j->B), "seconds",
+                             clock_now() - j->start, "eval_loss", number(m->loss),
+                             "top1", number(m->top1), "ece", number(m->ece),
+                             "eval_examples", (json_int_t)m->examples),
+                   fork);
+}
+
+void journal_say(struct journal *j, const char *fmt, ...)
+{
+    va_list args;
+
+    if (j->out == NULL)
+        return;
+    va_start(args, fmt);
+    vfprintf(j->out, fmt, args);
+    va_end(args);
+    fputc('\n', j->out);
+    fflush(j->out);
+}

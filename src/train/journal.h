@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a run says on its way: lines on stdout, and the same as lines of JSON.
+ *
+ *   {"step", "examples", "seconds", "loss", "lr", "grad_norm", "peak_logit",
+ *    "tokens_per_s", "mfu_measured"}
+ *   {"step", "examples", "seconds", "eval_loss", "top1", "ece", "eval_examples"}
+ *
+ * Both have "fork": STEP in a fork.  'step' counts updates, so the first line is of step
+ * 1; 'seconds' those of the run, without what it did before it was resumed.  All of it
+ * is for rank 0; on the others nothing is written.
+ */
+#ifndef TRAIN_JOURNAL_H
+#define TRAIN_JOURNAL_H
+
+#include "src/step/metric.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+struct journal {
+    FILE *out, *jsonl; /* NULL: not written */
+    double start;      /* of the run, on clock_now() */
+    double last_time;  /* of the last line's step */
+    int64_t last_step;
+    int64_t B, T, steps;
+    int ranks;
+    double lr, flops_per_step, peak;
+};
+
+/* Open 'path' (empty: none) for lines of JSON; a run that goes on from 'first' keeps the
+ * lines up to there.  The other members are set by the caller.  Returns 0 or ERR_IO.
+ */
+int journal_open(struct journal *j, const char *path, int64_t first);
+void journal_close(struct journal *j);
+
+/* A leg of the run begins, or goes on after something else: the time until now is none
+ * of its steps'.
+ */
+void journal_start(struct journal *j, int64_t step, int64_t steps);
+
+/* Step 'step' (from 1 on) is done; 'fork': -1, or the fork's step. */
+void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule,
+                  const struct step_result *r);
+void journal_metric(struct journal *j, int64_t step, int64_t fork,
+                    const struct metric *m);
+
+/* A line for the reader alone. */
+void journal_say(struct journal *j, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

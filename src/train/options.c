@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of vittrain, and what its values mean together. */
+#include "config.h"
+
+#include "src/train/options.h"
+
+#include "src/base/err.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#define AT(field)   .offset = offsetof(struct train_options, field)
+#define TEXT(field) AT(field), .size = sizeof((struct train_options *)0)->field
+
+#define TITLE(text)                                                                    \
+    {                                                                                  \
+        .name = text, .type = OPT_TITLE                                                \
+    }
+
+static const struct opt table[] = {
+    TITLE("What is trained"),
+    { "shape", OPT_TEXT, "S", "NAME|C/L/F/H",
+      "a shape by name (--list-shapes) or as width/depth/mlp/heads", TEXT(shape) },
+#define ROWS_TUNE "false"
+#include "src/step/rows.h"
+
+    TITLE("On which images"),
+    { "data", OPT_TEXT, "fractal", "fractal|noise|FILE",
+      "pictures of iterated function systems, made as they are needed, of --classes "
+      "classes; noise; or a set that vitdata has packed",
+      TEXT(data) },
+    { "holdout", OPT_TEXT, "auto", "auto|SHARE|FILE",
+      "images that are never trained on: a share of the set (auto: 0.1) or another "
+      "set; "
+      "0: none",
+      TEXT(holdout) },
+    { "augment", OPT_CHOICE, "crop+flip", "none|flip|crop+flip",
+      "flip half of the images; crop 5 to 100 % of the area", AT(augment) },
+    { "mixup", OPT_REAL, NULL, "P",
+      "mix neighbours of a batch, the share from Beta(P, P)", AT(mixup), .max = 100 },
+    { "label-smoothing", OPT_REAL, NULL, "SHARE",
+      "spread this share of a label evenly over all classes", AT(label_smoothing),
+      .max = 1 },
+    { "order", OPT_CHOICE, "shuffle", "shuffle|file", "order of the images of a set",
+      AT(order) },
+    { "batch", OPT_INT, "64", "N", "images in the global batch", AT(batch), .min = 1,
+      .max = 1e7 },
+    { "seed", OPT_INT, "0", "N", "of all random numbers", AT(seed), .max = 1e15 },
+
+    TITLE("How it learns"),
+    { "steps", OPT_INT, NULL, "N", "length of the run; without one of the three: 1000",
+      AT(steps), .max = 1e12 },
+    { "examples", OPT_INT, NULL, "N", "the same in images", AT(examples), .max = 1e15 },
+    { "epochs", OPT_REAL, NULL, "N", "the same in passes through the set", AT(epochs),
+      .max = 1e9 },
+    { "lr", OPT_REAL, "8e-4", "RATE", "learning rate", AT(lr), .max = 1e6 },
+    { "weight-decay", OPT_REAL, "0.03", "W", "decay of kernels: lr x W a step",
+      AT(weight_decay), .max = 1e6 },
+    { "head-decay", OPT_REAL, "1", "FACTOR",
+      "its factor for the classifier's kernel; the papers have 100", AT(head_decay),
+      .max = 1e6 },
+    { "beta1", OPT_REAL, "0.9", "B", "decay of the momentum", AT(beta1), .max = 1 },
+    { "beta2", OPT_REAL, "0.999", "B",
+      "decay of second moments; of adafactor's the most", AT(beta2), .max = 1 },
+    { "clip", OPT_REAL, "1", "NORM",
+      "global norm above which gradients are scaled down; 0: never", AT(clip),
+      .max = 1e12 },
+    { "schedule", OPT_CHOICE, "rsqrt", "rsqrt|cosine|constant",
+      "of the learning rate between warm-up and cool-down", AT(schedule) },
+    { "warmup-steps", OPT_TEXT, "auto", "auto|N",
+      "the rate rises from 0 in so many steps; auto: a tenth of them",
+      TEXT(warmup_steps) },
+    { "cooldown-steps", OPT_TEXT, "auto", "auto|N",
+      "and falls to 0 in the last ones; auto: a tenth of them, none with cosine",
+      TEXT(cooldown_steps) },
+    { "timescale", OPT_REAL, "10000", "STEPS", "of rsqrt", AT(timescale), .min = 1e-6,
+      .max = 1e12 },
+    { "cooldown-at", OPT_TEXT, NULL, "STEP[,..]",
+      "at each of these steps also cool down at once, beside the run, which goes on: "
+      "into OUT/fork-STEP, and a record ID.STEP",
+      TEXT(cooldown_at) },
+    { "head-bias", OPT_TEXT, "auto", "auto|B",
+      "first bias of the classifier; auto: -10 with the sigmoid loss, else 0",
+      TEXT(head_bias) },
+    { "init", OPT_TEXT, NULL, "FILE", "start from the parameters of a checkpoint",
+      TEXT(init) },
+
+    TITLE("How it is run"),
+    { "log-every", OPT_INT, "10", "STEPS", "a line every so many steps; 0: none",
+      AT(log_every), .max = 1e12 },
+    { "eval-every", OPT_INT, NULL, "STEPS",
+      "look at the held-out images so often; 0: at the end alone", AT(eval_every),
+      .max = 1e12 },
+    { "save-every", OPT_TEXT, NULL, "STEPS|SECONDSs",
+      "save so often: 500, or 600s; without it at the end, and when stopped",
+      TEXT(save_every) },
+    { "out", OPT_TEXT, NULL, "DIR",
+      "folder of the checkpoints; without it none is saved", TEXT(out) },
+    { "keep", OPT_INT, "3", "N", "the newest checkpoints that stay; 0: all", AT(keep),
+      .max = 1e6 },
+    { "resume", OPT_TEXT, "auto", "auto|never|FILE",
+      "go on from a checkpoint; auto: from the newest one in --out, if there is one",
+      TEXT(resume) },
+    { "time-limit", OPT_REAL, NULL, "SECONDS",
+      "save and end before so many seconds; 0: as long as the batch system says",
+      AT(time_limit), .max = 1e9 },
+    { "stall-timeout", OPT_REAL, "300", "S",
+      "end the run when no message moves for this long; 0: never", AT(stall_timeout),
+      .max = 1e7 },
+
+    TITLE("What is written"),
+    { "json", OPT_TEXT, NULL, "FILE", "write how it ended as one JSON object",
+      TEXT(json) },
+    { "jsonl", OPT_TEXT, NULL, "FILE",
+      "write a line of JSON for every line of the log; default: OUT/log.jsonl",
+      TEXT(jsonl) },
+    { "records", OPT_TEXT, NULL, "FILE", "append the run's record, for vitfit",
+      TEXT(records) },
+    { "id", OPT_TEXT, NULL, "TEXT",
+      "the record's name; default: a number of the options", TEXT(id) },
+
+    TITLE("Help; these run nothing and need no mpirun"),
+    { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
+      AT(list_shapes) },
+    { "print-config", OPT_ACTION, NULL, NULL,
+      "print all options as a file that --config reads", AT(print_config) },
+    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
+      TEXT(config) },
+    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
+    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
+};
+
+enum { ROWS = sizeof table / sizeof table[0] };
+
+/* What may differ when a run is resumed: its length, */
+static const char *const lengths[] = { "steps", "examples", "epochs" };
+
+/* and what does not make it another run. */
+static const char *const incidental[] = {
+    "mesh",      "device",        "dtype",       "threads",       "overlap",
+    "progress",  "remat",         "param-shard", "tune",          "micro-batches",
+    "ring-wire", "grad-wire",     "tf32",        "deterministic", "cooldown-at",
+    "log-every", "eval-every",    "save-every",  "out",           "keep",
+    "resume",    "time-limit",    "json",        "jsonl",         "records",
+    "id",        "stall-timeout", "config",
+};
+
+int train_options_read(struct opts *opts, void *values, int argc, char **argv)
+{
+    struct train_options *o = values;
+
+    TRY(opts_parse(opts, table, ROWS, values, argc, argv));
+    o->has_classes = opts_is_given(opts, "classes");
+    return 0;
+}
+
+/* ---- what they mean ---------------------------------------------------------------- */
+
+/* A number that may be "auto": then '*is_auto', and 'value' stays. */
+static int auto_steps(int64_t *value, bool *is_auto, const char *text, const char *name)
+{
+    *is_auto = strcmp(text, "auto") == 0;
+    return *is_auto ? 0 : opts_number(value, text, name, OPT_INT, 0, 1e12);
+}
+
+static int plan_save(struct train_plan *p, const struct train_options *o)
+{
+    const size_t length = strlen(o->save_every);
+    char text[sizeof o->save_every];
+
+    if (length == 0)
+        return 0;
+    if (o->out[0] == '\0')
+        return ERR(ERR_USAGE, "--save-every needs --out");
+    strcpy(text, o->save_every);
+    if (text[length - 1] != 's')
+        return opts_number(&p->save_steps, text, "save-every", OPT_INT, 1, 1e12);
+    text[length - 1] = '\0';
+    return opts_number(&p->save_seconds, text, "save-every", OPT_REAL, 1e-3, 1e9);
+}
+
+static int plan_forks(struct train_plan *p, const struct train_options *o)
+{
+    const char *rest = o->cooldown_at[0] != '\0' ? o->cooldown_at : NULL;
+    char word[32];
+
+    while (opts_word(word, sizeof word, &rest, ',')) {
+        int64_t *at = &p->fork[p->forks];
+
+        if (p->forks == TRAIN_FORKS)
+            return ERR(ERR_USAGE, "--cooldown-at: more than %d steps", TRAIN_FORKS);
+        TRY(opts_number(at, word, "cooldown-at", OPT_INT, 1, 1e12));
+        if (p->forks++ > 0 && *at <= at[-1])
+            return ERR(ERR_USAGE, "--cooldown-at=%s: expected growing steps",
+                       o->cooldown_at);
+    }
+    return 0;
+}
+
+/* "auto", a share, or the name of a file. */
+static int plan_holdout(struct train_plan *p, const struct train_options *o)
+{
+    char *end;
+
+    p->holdout = strtod(o->holdout, &end);
+    if (strcmp(o->holdout, "auto") == 0)
+        p->holdout = 0.1;
+    else if (o->holdout[0] == '\0' || *end != '\0')
+        p->holdout = NAN;
+    else if (!(p->holdout >= 0 && p->holdout < 1))
+        return ERR(ERR_USAGE, "--holdout=%s: expected a share below 1, or a file",
+                   o->holdout);
+    if (o->holdout[0] == '\0')
+        return ERR(ERR_USAGE, "--holdout needs a share or a file");
+    return 0;
+}
+
+int train_plan(struct train_plan *p, const struct train_options *o)
+{
+    const struct spec_options model = setting_spec(&o->setting, o->shape);
+    struct train_plan made          = { .optim = optim_defaults() };
+
+    TRY(setting_resolve(&made.way, &o->setting));
+    if ((o->steps > 0) + (o->examples > 0) + (o->epochs > 0) > 1)
+        return ERR(ERR_USAGE, "give one of --steps, --examples and --epochs");
+    TRY(auto_steps(&made.sched.warmup, &made.is_warmup_auto, o->warmup_steps,
+                   "warmup-steps"));
+    TRY(auto_steps(&made.sched.cooldown, &made.is_cooldown_auto, o->cooldown_steps,
+                   "cooldown-steps"));
+    made.sched.kind      = (enum sched_kind)o->schedule;
+    made.sched.timescale = o->timescale;
+    made.has_head_bias   = strcmp(o->head_bias, "auto") != 0;
+    if (made.has_head_bias)
+        TRY(opts_number(&made.head_bias, o->head_bias, "head-bias", OPT_REAL, 0, 0));
+    TRY(plan_holdout(&made, o));
+    TRY(plan_save(&made, o));
+    TRY(plan_forks(&made, o));
+    TRY(spec_make(&made.spec, &model));
+    made.optim.method     = made.way.optimizer;
+    made.optim.lr         = o->lr;
+    made.optim.beta1      = o->beta1;
+    made.optim.beta2      = o->beta2;
+    made.optim.decay      = o->weight_decay;
+    made.optim.head_decay = o->head_decay;
+    made.optim.clip       = o->clip;
+    *p                    = made;
+    return 0;
+}
+
+int train_plan_steps(struct train_plan *p, const struct train_options *o, int64_t count)
+{
+    enum { DEFAULT_STEPS = 1000, TENTH = 10 };
+    double examples = (double)o->examples;
+
+    if (o->epochs > 0 && count == 0)
+        return ERR(ERR_USAGE, "--epochs is for sets with an end: --data=%s has none",
+                   o->data);
+    if (o->epochs > 0)
+        examples = o->epochs * (double)count;
+    p->steps       = o->steps > 0   ? o->steps
+                     : examples > 0 ? (int64_t)ceil(examples / (double)o->batch)
+                                    : DEFAULT_STEPS;
+    p->sched.steps = p->steps;
+    if (p->is_warmup_auto)
+        p->sched.warmup = p->steps / TENTH;
+    if (p->is_cooldown_auto)
+        p->sched.cooldown = p->sched.kind == SCHED_COSINE ? 0 : p->steps / TENTH;
+    if (p->forks > 0 && p->fork[p->forks - 1] > p->steps)
+        return ERR(ERR_USAGE, "--cooldown-at=%s: the run ends at step %lld",
+                   o->cooldown_at, (long long)p->steps);
+    if (p->forks > 0 && p->sched.cooldown == 0)
+        return ERR(ERR_USAGE, "--cooldown-at needs --cooldown-steps");
+    return 0;
+}
+
+/* ---- options of a run that goes on ------------------------------------------------- */
+
+static bool is_among(const char *name, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_incidental(const char *name)
+{
+    return is_among(name, incidental, sizeof incidental / sizeof incidental[0]);
+}
+
+static bool is_changeable(const char *name)
+{
+    return is_incidental(name) ||
+           is_among(name, lengths, sizeof lengths / sizeof lengths[0]);
+}
+
+static bool has_value(const struct opt *row)
+{
+    return row->type != OPT_TITLE && row->type != OPT_ACTION;
+}
+
+json_t *train_options_json(const struct opts *opts, bool is_essence)
+{
+    json_t *all = json_object();
+    char text[TRAIN_PATH + 1];
+
+    for (int i = 0; i < opts->count; i++) {
+        const struct opt *row = &opts->table[i];
+
+        if (!has_value(row) || (is_essence && is_incidental(row->name)))
+            continue;
+        opts_text(opts, row, text, sizeof text);
+        json_object_set_new(all, row->name, json_string(text));
+    }
+    return all;
+}
+
+int train_options_compare(const struct opts *opts, const json_t *stored)
+{
+    char text[TRAIN_PATH + 1];
+
+    for (int i = 0; i < opts->count; i++) {
+        const struct opt *row = &opts->table[i];
+        const char *before;
+
+        if (!has_value(row) || is_changeable(row->name))
+            continue;
+        before = json_string_value(json_object_get(stored, row->name));
+        opts_text(opts, row, text, sizeof text);
+        if (before == NULL || strcmp(before, text) != 0)
+            return ERR(ERR_USAGE,
+                       "--%s is %s, but %s in the run that is to go on: give the same, "
+                       "or --resume=never",
+                       row->name, text[0] != '\0' ? text : "not given",
+                       before == NULL      ? "unknown"
+                       : before[0] != '\0' ? before
+                                           : "not given");
+    }
+    return 0;
+}

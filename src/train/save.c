@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Checkpoints through ckpt/ and the list of tensors of step/state.h. */
+#include "config.h"
+
+#include "src/train/save.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/step/state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct save {
+    struct ckpt *ckpt; /* NULL: nothing is saved */
+    struct ckpt_list list;
+    const struct opts *opts; /* borrowed */
+    int64_t step, started;   /* of the last save that was finished, that was begun */
+};
+
+/* ---- going on ---------------------------------------------------------------------- */
+
+/* The same options, and the time that was taken so far. */
+static int compare(struct saved *saved, const struct ckpt_meta *meta,
+                   const struct opts *opts)
+{
+    saved->step    = meta->step;
+    saved->seconds = json_number_value(json_object_get(meta->tuned, "seconds"));
+    return train_options_compare(opts, meta->options);
+}
+
+int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
+               const struct train_options *o)
+{
+    struct ckpt_meta meta;
+    int rc;
+
+    *saved = (struct saved){ 0 };
+    if (strcmp(o->resume, "never") == 0 || o->resume[0] == '\0')
+        return 0;
+    if (strcmp(o->resume, "auto") != 0)
+        snprintf(saved->path, sizeof saved->path, "%s", o->resume);
+    else if (o->out[0] != '\0')
+        TRY(ckpt_newest(saved->path, o->out, mesh->comm[AXIS_ALL]));
+    saved->is_of_run = strcmp(o->resume, "auto") == 0;
+    if (saved->path[0] == '\0')
+        return 0;
+    TRY(ckpt_meta(&meta, saved->path, mesh->comm[AXIS_ALL]));
+    rc = mesh_agree(mesh, compare(saved, &meta, opts));
+    meta_free(&meta);
+    return rc;
+}
+
+int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim)
+{
+    TRY(state_load(vit, optim, saved->path));
+    optim_set_steps(optim, saved->step);
+    return 0;
+}
+
+int saved_init(const char *path, struct vit *vit)
+{
+    return state_load(vit, NULL, path);
+}
+
+bool saved_has(const char *dir, int64_t step, struct mesh *mesh)
+{
+    struct ckpt_meta meta;
+    char path[CKPT_PATH];
+    bool has;
+
+    if (ckpt_newest(path, dir, mesh->comm[AXIS_ALL]) != 0 || path[0] == '\0' ||
+        ckpt_meta(&meta, path, mesh->comm[AXIS_ALL]) != 0)
+        return false;
+    has = meta.step == step;
+    meta_free(&meta);
+    return has;
+}
+
+/* ---- saving ------------------------------------------------------------------------ */
+
+int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
+              struct optim *optim, const struct opts *opts)
+{
+    struct save *s = mem_new(1, sizeof *s);
+    int rc         = 0;
+
+    s->opts = opts;
+    s->step = -1;
+    if (dir[0] != '\0') {
+        state_list(&s->list, vit, optim);
+        rc = ckpt_open(&s->ckpt, vit_mesh(vit), vit_dev(vit), &s->list, dir, keep);
+    }
+    if (rc != 0)
+        save_close(&s);
+    else
+        *save = s;
+    return rc;
+}
+
+void save_close(struct save **save)
+{
+    struct save *s = *save;
+
+    if (s == NULL)
+        return;
+    ckpt_close(&s->ckpt);
+    state_free(&s->list);
+    mem_free(s);
+    *save = NULL;
+}
+
+int save_start(struct save *s, int64_t step, int64_t examples, double seconds)
+{
+    struct ckpt_meta meta = { .step     = step,
+                              .examples = examples,
+                              .position = examples };
+    int rc;
+
+    if (s->ckpt == NULL)
+        return 0;
+    meta.options = train_options_json(s->opts, false);
+    meta.tuned   = json_pack("{sf}", "seconds", seconds);
+    s->started   = step;
+    rc           = ckpt_start(s->ckpt, &meta);
+    json_decref(meta.options);
+    json_decref(meta.tuned);
+    return rc;
+}
+
+int save_finish(struct save *s)
+{
+    if (!save_is_busy(s))
+        return 0;
+    TRY(ckpt_finish(s->ckpt));
+    s->step = s->started;
+    return 0;
+}
+
+bool save_is_busy(const struct save *s)
+{
+    return s->ckpt != NULL && ckpt_is_busy(s->ckpt);
+}
+
+bool save_is_written(const struct save *s)
+{
+    return s->ckpt == NULL || ckpt_is_written(s->ckpt);
+}
+
+int64_t save_step(const struct save *s)
+{
+    return s->step;
+}
+
+double save_seconds(const struct save *s)
+{
+    return s->step >= 0 ? ckpt_cost(s->ckpt).total_s : 0;
+}
+
+const char *save_path(const struct save *s)
+{
+    return s->step >= 0 ? ckpt_path(s->ckpt) : "";
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The checkpoints of a run: when it was last saved, and what a file must say to be gone
+ * on from.  The one place of the trainer that knows the files' format.
+ */
+#ifndef TRAIN_SAVE_H
+#define TRAIN_SAVE_H
+
+#include "src/step/step.h"
+#include "src/train/options.h"
+
+struct save;
+
+/* What a run goes on from. */
+struct saved {
+    char path[TRAIN_PATH]; /* empty: from the start */
+    bool is_of_run;        /* it is one of this run's own, in --out */
+    int64_t step;
+    double seconds; /* that the run has taken so far */
+};
+
+/* Find the checkpoint to go on from, as --resume says, and see that the options are
+ * those it was made with.  Returns 0 or a code, the same on all ranks.
+ * Collective over 'mesh'.
+ */
+int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
+               const struct train_options *o);
+
+/* Load it, or the parameters alone of another (--init).  Collective over the mesh. */
+int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim);
+int saved_init(const char *path, struct vit *vit);
+
+/* True if the folder holds a complete checkpoint of 'step'.  Collective. */
+bool saved_has(const char *dir, int64_t step, struct mesh *mesh);
+
+/* Save into 'dir' (empty: never), of which 'keep' files stay.  Returns 0 or a code, the
+ * same on all ranks.  Collective over the mesh.
+ */
+int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
+              struct optim *optim, const struct opts *opts);
+void save_close(struct save **save);
+
+/* Start to save 'step' updates, after 'seconds' of the run; go on until save_is_written()
+ * on all ranks, or wait for it in save_finish().  Both return 0, or ERR_IO, said, which
+ * leaves the earlier files.
+ */
+int save_start(struct save *save, int64_t step, int64_t examples, double seconds);
+int save_finish(struct save *save);
+bool save_is_busy(const struct save *save);
+bool save_is_written(const struct save *save); /* this rank's share */
+
+/* The last save that was finished: its step (-1: none), and what it took. */
+int64_t save_step(const struct save *save);
+double save_seconds(const struct save *save);
+const char *save_path(const struct save *save);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Open and close a run, each thing after what it borrows; and its record. */
+#include "config.h"
+
+#include "src/train/train.h"
+
+#include "mesh/guard.h"
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+#include "src/base/version.h"
+#include "src/plan/count.h"
+#include "src/plan/predict.h"
+#include "src/plan/record.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- where it runs ----------------------------------------------------------------- */
+
+/* The mesh as asked for, or the fewest model ranks with which it fits the memory. */
+static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
+                       const struct node *node)
+{
+    const struct way *way = &t->plan.way;
+    const int64_t B       = t->options->batch;
+
+    *D = way->D;
+    *M = way->M;
+    if (way->D == 0)
+        TRY(predict_mesh(D, M, &t->plan.spec, ranks, B > ranks ? B / ranks : 1,
+                         way->dtype, way->form, node->ranks_most, node->bytes));
+    if ((int64_t)*D * *M != ranks)
+        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %d", *D, *M,
+                   (long long)*D * *M, ranks);
+    return spec_check_mesh(&t->plan.spec, B, *D, *M);
+}
+
+/* What it needs must be there: touching more would end in a kill. */
+static int check_memory(const struct trainer *t, const struct node *node)
+{
+    const struct traffic_job job = { .B         = t->options->batch,
+                                     .D         = t->mesh->D,
+                                     .M         = t->mesh->M,
+                                     .dtype     = t->plan.way.dtype,
+                                     .form      = t->plan.way.form,
+                                     .optimizer = t->plan.way.optimizer };
+    const double most            = (double)predict_most(&t->plan.spec, &job);
+
+    if (node->bytes == 0 || most * node->ranks_most <= (double)node->bytes)
+        return 0;
+    return ERR(
+        ERR_MEMORY,
+        "not enough memory: %.1f GB a rank are needed, a node has %.1f GB for %d",
+        most * 1e-9, (double)node->bytes * 1e-9, node->ranks_most);
+}
+
+/* Files of the output options, on rank 0. */
+static int probe(const char *path)
+{
+    FILE *file = path[0] != '\0' ? fopen(path, "a") : stdout;
+
+    if (file == NULL)
+        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    if (file != stdout)
+        fclose(file);
+    return 0;
+}
+
+/* The folder 'path' and those above it. */
+static int make_folders(const char *path)
+{
+    char part[TRAIN_PATH];
+
+    for (size_t i = 1; i <= strlen(path); i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        snprintf(part, sizeof part, "%.*s", (int)i, path);
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return ERR(ERR_IO, "--out=%s cannot be made: %s", path, strerror(errno));
+    }
+    return 0;
+}
+
+static int probe_outputs(const struct train_options *o)
+{
+    TRY(make_folders(o->out));
+    TRY(probe(o->json));
+    TRY(probe(o->jsonl));
+    return probe(o->records);
+}
+
+static int open_place(struct trainer *t)
+{
+    const struct train_options *o = t->options;
+    const struct way *way         = &t->plan.way;
+    struct node node;
+    int ranks, D = 0, M = 0, rc;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    node_find(&node, MPI_COMM_WORLD);
+    rc = train_plan(&t->plan, o);
+    if (rc == 0)
+        rc = choose_mesh(&D, &M, t, ranks, &node);
+    if (rc == 0)
+        rc = mesh_open(&t->mesh, MPI_COMM_WORLD, D, M);
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    rc = dev_open(&t->dev, way->device, way->dtype,
+                  o->threads > 0 ? (int)o->threads : node_threads(&node));
+    if (rc == 0)
+        rc = check_memory(t, &node);
+    if (rc == 0 && t->mesh->rank == 0)
+        rc = probe_outputs(o);
+    if (rc == 0)
+        rc = guard_start(t->mesh, o->stall_timeout);
+    return mesh_agree(t->mesh, rc);
+}
+
+/* ---- what it runs ------------------------------------------------------------------ */
+
+static int open_source(struct trainer *t)
+{
+    TRY(source_open(&t->source, &t->plan, t->options));
+    t->plan.spec.K = t->source.train->classes;
+    return train_plan_steps(&t->plan, t->options, t->source.train->count);
+}
+
+/* The first bias of the classifier, where it is not what the loss asks for. */
+static void set_head_bias(struct trainer *t)
+{
+    const struct layout *l = vit_layout(t->vit);
+
+    for (int i = 0; i < l->params.count && t->plan.has_head_bias; i++) {
+        struct piece piece[LAYOUT_PIECES];
+        int pieces;
+
+        if (strcmp(l->params.param[i].name, "head/bias") != 0)
+            continue;
+        pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+        for (int k = 0; k < pieces; k++)
+            dev_fill(dev_stream(t->dev, LANE_COMPUTE),
+                     shard_piece_param(vit_shard(t->vit), &l->item[i], &piece[k]),
+                     t->plan.head_bias);
+    }
+    vit_changed(t->vit);
+}
+
+static int open_model(struct trainer *t)
+{
+    const struct train_options *o   = t->options;
+    const struct vit_options option = { .B    = o->batch,
+                                        .form = t->plan.way.form,
+                                        .seed = (uint64_t)o->seed,
+                                        .head = HEAD_INIT_PAPER };
+
+    guard_phase("opening the model");
+    TRY(vit_open(&t->vit, &t->plan.spec, t->mesh, t->dev, &option));
+    TRY(mesh_agree(t->mesh, optim_open(&t->optim, vit_shard(t->vit), &t->plan.optim)));
+    TRY(step_open(&t->step, t->vit, t->optim, t->source.train));
+    set_head_bias(t);
+    return 0;
+}
+
+/* Where it goes on, or what it starts from. */
+static int load(struct trainer *t)
+{
+    const struct train_options *o = t->options;
+
+    guard_phase("loading");
+    TRY(saved_find(&t->saved, t->mesh, t->opts, o));
+    if (t->saved.path[0] == '\0')
+        return o->init[0] != '\0' ? saved_init(o->init, t->vit) : 0;
+    TRY(saved_load(&t->saved, t->vit, t->optim));
+    step_set_count(t->step, t->saved.step);
+    if (t->saved.step <= t->plan.sched.steps)
+        return 0;
+    return mesh_agree(t->mesh, ERR(ERR_USAGE,
+                                   "%s is of step %lld, and the run ends at step %lld",
+                                   t->saved.path, (long long)t->saved.step,
+                                   (long long)t->plan.sched.steps));
+}
+
+static int open_journal(struct trainer *t)
+{
+    const struct train_options *o = t->options;
+    struct journal *j             = &t->journal;
+    char path[TRAIN_PATH + 16];
+
+    guard_phase("measuring the peak");
+    coll_barrier(t->mesh);
+    *j      = (struct journal){ .start = t->start,
+                                .B     = o->batch,
+                                .T     = t->plan.spec.T,
+                                .ranks = t->mesh->size,
+                                .lr    = o->lr,
+                                .flops_per_step =
+                                    (double)o->batch * count_flops_train(&t->plan.spec) };
+    j->peak = coll_smallest(t->mesh, AXIS_ALL, dev_peak(t->dev, 0.25));
+    if (t->mesh->rank != 0)
+        return 0;
+    j->out = stdout;
+    snprintf(path, sizeof path, "%s%s", o->jsonl[0] != '\0' ? o->jsonl : o->out,
+             o->jsonl[0] != '\0' || o->out[0] == '\0' ? "" : "/log.jsonl");
+    return journal_open(j, path, t->saved.step);
+}
+
+int trainer_open(struct trainer *t, const struct opts *opts,
+                 const struct train_options *o)
+{
+    *t = (struct trainer){ .opts = opts, .options = o };
+    TRY(open_place(t));
+    t->start = clock_now(); /* which the mesh has set */
+    stop_open(&t->stop, o->time_limit, t->mesh->rank == 0);
+    TRY(mesh_agree(t->mesh, open_source(t)));
+    TRY(open_model(t));
+    TRY(load(t));
+    TRY(save_open(&t->save, o->out, (int)o->keep, t->vit, t->optim, opts));
+    TRY(mesh_agree(t->mesh, open_journal(t)));
+    t->saved_at = clock_now();
+    return 0;
+}
+
+void trainer_close(struct trainer *t)
+{
+    journal_close(&t->journal);
+    save_close(&t->save);
+    step_close(&t->step);
+    optim_close(&t->optim);
+    vit_close(&t->vit);
+    source_close(&t->source);
+    if (t->mesh != NULL)
+        guard_stop(t->mesh);
+    dev_close(&t->dev);
+    mesh_close(&t->mesh);
+}
+
+/* ---- the record -------------------------------------------------------------------- */
+
+/* Options that make a run, as one number: the same however often it is resumed. */
+void trainer_id(char *text, size_t size, const struct trainer *t)
+{
+    json_t *options = train_options_json(t->opts, true);
+    char *all       = json_dumps(options, JSON_SORT_KEYS | JSON_COMPACT);
+
+    if (t->options->id[0] != '\0')
+        snprintf(text, size, "%s", t->options->id);
+    else
+        snprintf(text, size, "%016llx",
+                 (unsigned long long)rng_hash(all != NULL ? all : ""));
+    free(all);
+    json_decref(options);
+}
+
+static int append(const struct trainer *t, int64_t step, int64_t fork)
+{
+    const struct train_options *o = t->options;
+    char id[96];
+    struct record r;
+
+    trainer_id(id, sizeof id, t);
+    record_init(&r);
+    record_set_spec(&r, &t->plan.spec, step * o->batch);
+    if (fork < 0)
+        snprintf(r.id, sizeof r.id, "%s", id);
+    else
+        snprintf(r.id, sizeof r.id, "%s.%lld", id, (long long)fork);
+    snprintf(r.program, sizeof r.program, "vittrain");
+    snprintf(r.version, sizeof r.version, "%s", version_text());
+    snprintf(r.machine, sizeof r.machine, "%s", log_host());
+    snprintf(r.mesh, sizeof r.mesh, "%dx%d", t->mesh->D, t->mesh->M);
+    snprintf(r.dtype, sizeof r.dtype, "%s", dtype_name(dev_dtype(t->dev)));
+    snprintf(r.data, sizeof r.data, "%.*s", RECORD_TEXT - 1, o->data);
+    r.seed           = o->seed;
+    r.devices        = t->mesh->size;
+    r.device_seconds = trainer_seconds(t) * t->mesh->size;
+    r.loss           = t->last.loss;
+    r.top1           = t->last.top1;
+    r.ece            = t->last.ece;
+    return record_append(o->records, &r);
+}
+
+int trainer_record(struct trainer *t, int64_t step, int64_t fork)
+{
+    int rc = 0;
+
+    if (t->options->records[0] != '\0' && t->mesh->rank == 0)
+        rc = append(t, step, fork);
+    return mesh_agree(t->mesh, rc);
+}

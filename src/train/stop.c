@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Signals set a flag; the clock is looked at. */
+#include "config.h"
+
+#include "src/train/stop.h"
+
+#include "src/base/clock.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Before the end that the batch system sets, for what comes after a save. */
+static const double reserve = 15;
+
+static volatile sig_atomic_t has_signal;
+
+static void note_signal(int number)
+{
+    (void)number;
+    has_signal = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+/* ---- the clock --------------------------------------------------------------------- */
+
+double stop_parse_left(const char *text)
+{
+    const char *dash = strchr(text, '-');
+    double days = 0, seconds = 0;
+    int parts = 0;
+
+    if (dash != NULL) {
+        days = atof(text);
+        text = dash + 1;
+    }
+    while (parts < 3) {
+        char *end;
+        const long number = strtol(text, &end, 10);
+
+        if (end == text || !isdigit((unsigned char)text[0]))
+            return -1;
+        seconds = 60 * seconds + (double)number;
+        parts++;
+        if (*end != ':') {
+            const bool is_end = *end == '\0' || isspace((unsigned char)*end);
+
+            return is_end && parts >= 2 ? 86400 * days + seconds : -1;
+        }
+        text = end + 1;
+    }
+    return -1;
+}
+
+/* What the batch system's own program says of the job; negative: nothing. */
+static double ask_squeue(const char *job)
+{
+    char command[128], answer[64] = "";
+    FILE *pipe;
+
+    if (strspn(job, "0123456789_") != strlen(job))
+        return -1;
+    snprintf(command, sizeof command, "squeue -h -j %s -o %%L 2>/dev/null", job);
+    pipe = popen(command, "r");
+    if (pipe == NULL)
+        return -1;
+    if (fgets(answer, sizeof answer, pipe) == NULL)
+        answer[0] = '\0';
+    pclose(pipe);
+    return stop_parse_left(answer);
+}
+
+/* Seconds until the batch system ends the job, less the reserve; infinity if unknown. */
+static double seconds_left(void)
+{
+    const char *end = getenv("SLURM_JOB_END_TIME"), *job = getenv("SLURM_JOB_ID");
+    double left = -1;
+
+    if (end != NULL && isdigit((unsigned char)end[0]))
+        return atof(end) - (double)time(NULL) - reserve;
+    if (job != NULL)
+        left = ask_squeue(job);
+    return left >= 0 ? left - reserve : INFINITY;
+}
+
+void stop_open(struct stop *s, double limit, bool is_timed)
+{
+    *s = (struct stop){ .end = INFINITY };
+    catch_signals();
+    if (is_timed)
+        s->end = clock_now() + (limit > 0 ? limit : seconds_left());
+}
+
+static bool is_late(const struct stop *s)
+{
+    return clock_now() + s->spare >= s->end;
+}
+
+bool stop_is_due(const struct stop *s)
+{
+    return has_signal != 0 || is_late(s);
+}
+
+const char *stop_reason(const struct stop *s)
+{
+    return has_signal == 0 && is_late(s) ? "the time limit" : "a signal";
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loop.  A run is a leg, and so is a fork of it: steps under one schedule, with its
+ * own folder and record.
+ *
+ *   trunk   0 ------- S1 ------- S2 ------------- end
+ *                      \          \
+ *   forks               cool-down  cool-down
+ *
+ * A fork starts from the trunk's state at its step, which is kept aside and put back.
+ * What ranks must agree on rides in the verdicts of a step (step.h).
+ */
+#include "config.h"
+
+#include "src/train/train.h"
+
+#include "mesh/guard.h"
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/step/finite.h"
+#include "src/train/snapshot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct leg {
+    struct sched sched;
+    int64_t fork; /* its step; -1: the trunk */
+};
+
+/* ---- what every leg does ----------------------------------------------------------- */
+
+double trainer_seconds(const struct trainer *t)
+{
+    return t->saved.seconds + clock_now() - t->start - t->aside;
+}
+
+static bool must_stop(void *ctx)
+{
+    const struct trainer *t = ctx;
+
+    return stop_is_due(&t->stop);
+}
+
+/* Look at the held-out images after 'step' updates; true if told to stop meanwhile. */
+static bool evaluate(struct trainer *t, int64_t step, const struct leg *leg)
+{
+    t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
+    if (t->source.held == NULL)
+        return false;
+    guard_phase("evaluation");
+    metric_run(&t->last, t->step, t->source.held, t->source.held_count, must_stop, t);
+    guard_phase("steps");
+    if (!t->last.is_stopped)
+        journal_metric(&t->journal, step, leg->fork, &t->last);
+    journal_start(&t->journal, step, leg->sched.steps);
+    return t->last.is_stopped;
+}
+
+static int64_t examples_at(const struct trainer *t, int64_t step)
+{
+    return step * t->options->batch;
+}
+
+/* Begin to save the trunk in the background.  A save that fails is no reason to end. */
+static void start_save(struct trainer *t, int64_t step)
+{
+    t->saved_at = clock_now();
+    if (save_start(t->save, step, examples_at(t, step), trainer_seconds(t)) != 0)
+        journal_say(&t->journal, "step %lld  not saved", (long long)step);
+}
+
+static void finish_save(struct trainer *t)
+{
+    if (save_finish(t->save) == 0)
+        journal_say(&t->journal, "step %lld  saved %s", (long long)save_step(t->save),
+                    save_path(t->save));
+}
+
+/* Save now, and wait for it. */
+static int save_now(struct trainer *t, struct save *save, int64_t step)
+{
+    const bool is_old = save == t->save && t->saved.is_of_run && t->saved.step == step;
+
+    guard_phase("saving");
+    if (save_is_busy(save))
+        save_finish(save); /* one that fails has said so */
+    if (save_step(save) == step || is_old)
+        return 0;
+    TRY(save_start(save, step, examples_at(t, step), trainer_seconds(t)));
+    TRY(save_finish(save));
+    if (save_step(save) == step)
+        journal_say(&t->journal, "step %lld  saved %s", (long long)step,
+                    save_path(save));
+    return 0;
+}
+
+static int not_finite(struct trainer *t, int64_t step)
+{
+    char where[2 * PARAM_NAME];
+
+    finite_find(where, sizeof where, t->vit);
+    return mesh_agree(
+        t->mesh, ERR(ERR_CHECK,
+                     "step %lld: the loss or the gradient's norm is not finite; the "
+                     "first tensor that is not: %s",
+                     (long long)step, where));
+}
+
+/* True if 'every' steps are over (0: never). */
+static bool is_due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
+/* What this rank has to say to the others with the next step. */
+static void tell(struct trainer *t, const struct leg *leg)
+{
+    const double every = t->plan.save_seconds;
+    const bool is_old  = t->mesh->rank == 0 && every > 0 && leg->fork < 0 &&
+                        clock_now() - t->saved_at >= every;
+
+    t->stop.spare = t->step_seconds + 2 * save_seconds(t->save);
+    if (stop_is_due(&t->stop))
+        step_ask_stop(t->step);
+    step_ask_save(t->step, is_old);
+    step_say_written(t->step, save_is_written(t->save));
+}
+
+/* One step and what follows from it; '*is_stopped' if it was the last for now. */
+static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
+{
+    const int64_t step  = step_count(t->step);
+    const double factor = sched_at(&leg->sched, step), before = clock_now();
+    const bool was_busy = save_is_busy(t->save);
+    struct step_result r;
+    const int64_t done = step + 1;
+
+    tell(t, leg);
+    step_run(t->step, factor, &r);
+    guard_alive();
+    t->step_seconds = fmax(t->step_seconds, clock_now() - before);
+    if (!r.is_finite)
+        return not_finite(t, step);
+    if (is_due(done, t->options->log_every) || done == leg->sched.steps)
+        journal_step(&t->journal, done, leg->fork, factor, &r);
+    if (was_busy && r.is_written)
+        finish_save(t);
+    *is_stopped = r.is_stopped;
+    if (done == leg->sched.steps || *is_stopped)
+        return 0;
+    if (leg->fork < 0 && (is_due(done, t->plan.save_steps) || r.is_save_due))
+        start_save(t, done);
+    if (is_due(done, t->options->eval_every))
+        *is_stopped = evaluate(t, done, leg);
+    return 0;
+}
+
+/* ---- forks ------------------------------------------------------------------------- */
+
+static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped);
+
+/* The folder of a fork's checkpoint, nothing where none is written. */
+static void fork_folder(char *path, size_t size, const struct trainer *t, int64_t fork)
+{
+    path[0] = '\0';
+    if (t->options->out[0] != '\0' &&
+        snprintf(path, size, "%s/fork-%lld", t->options->out, (long long)fork) >=
+            (int)size)
+        path[0] = '\0';
+}
+
+/* The cool-down itself, its checkpoint and its record. */
+static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char *folder,
+                           bool *is_stopped)
+{
+    struct save *save;
+    int rc;
+
+    TRY(run_steps(t, leg, is_stopped));
+    if (*is_stopped)
+        return 0;
+    *is_stopped = evaluate(t, leg->sched.steps, leg);
+    if (*is_stopped)
+        return 0;
+    TRY(save_open(&save, folder, 1, t->vit, t->optim, t->opts));
+    rc = save_now(t, save, leg->sched.steps);
+    save_close(&save);
+    if (rc == 0)
+        rc = trainer_record(t, leg->sched.steps, leg->fork);
+    return rc;
+}
+
+/* Cool down beside the trunk, which is afterwards where it was. */
+static int run_fork(struct trainer *t, int64_t fork, bool *is_stopped)
+{
+    const struct leg leg   = { sched_fork(&t->plan.sched, fork), fork };
+    const double start     = clock_now();
+    struct snapshot *aside = NULL;
+    char folder[TRAIN_PATH];
+    int rc;
+
+    fork_folder(folder, sizeof folder, t, fork);
+    if (folder[0] != '\0' && saved_has(folder, leg.sched.steps, t->mesh))
+        return 0;
+    if (save_is_busy(t->save))
+        finish_save(t);
+    TRY(mesh_agree(t->mesh, snapshot_take(&aside, t->vit, t->optim)));
+    journal_say(&t->journal, "step %lld  fork: cools down to step %lld",
+                (long long)fork, (long long)leg.sched.steps);
+    journal_start(&t->journal, fork, leg.sched.steps);
+    rc = run_leg_of_fork(t, &leg, folder, is_stopped);
+    snapshot_restore(aside);
+    snapshot_free(&aside);
+    step_set_count(t->step, fork);
+    t->aside += clock_now() - start;
+    journal_start(&t->journal, fork, t->plan.sched.steps);
+    return rc;
+}
+
+/* The fork that leaves the trunk at this step, if there is one. */
+static int fork_here(struct trainer *t, bool *is_stopped)
+{
+    const int64_t step = step_count(t->step);
+
+    for (int i = 0; i < t->plan.forks; i++) {
+        if (t->plan.fork[i] == step)
+            return run_fork(t, step, is_stopped);
+    }
+    return 0;
+}
+
+/* ---- a run ------------------------------------------------------------------------- */
+
+static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped)
+{
+    while (!*is_stopped && step_count(t->step) < leg->sched.steps) {
+        if (leg->fork < 0)
+            TRY(fork_here(t, is_stopped));
+        if (!*is_stopped)
+            TRY(one_step(t, leg, is_stopped));
+    }
+    if (leg->fork < 0 && !*is_stopped) /* one that leaves at the end */
+        TRY(fork_here(t, is_stopped));
+    return 0;
+}
+
+/* Told to stop: what there is, is saved. */
+static int stopped(struct trainer *t)
+{
+    const int64_t step = step_count(t->step);
+
+    if (t->options->out[0] == '\0')
+        return mesh_agree(t->mesh,
+                          ERR(ERR_ENV,
+                              "stopped by %s after step %lld; without --out nothing is "
+                              "saved",
+                              stop_reason(&t->stop), (long long)step));
+    TRY(save_now(t, t->save, step));
+    return mesh_agree(t->mesh, ERR(ERR_STOPPED,
+                                   "stopped by %s after step %lld: start it again to "
+                                   "go on",
+                                   stop_reason(&t->stop), (long long)step));
+}
+
+int trainer_run(struct trainer *t)
+{
+    const struct leg trunk = { t->plan.sched, -1 };
+    bool is_stopped        = false;
+    int rc;
+
+    guard_phase("steps");
+    journal_start(&t->journal, step_count(t->step), trunk.sched.steps);
+    rc = run_steps(t, &trunk, &is_stopped);
+    if (rc == 0 && !is_stopped)
+        is_stopped = evaluate(t, trunk.sched.steps, &trunk);
+    if (rc != 0) {
+        save_finish(t->save); /* the last good one */
+        return rc;
+    }
+    if (is_stopped)
+        return stopped(t);
+    TRY(save_now(t, t->save, trunk.sched.steps));
+    return trainer_record(t, trunk.sched.steps, -1);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A training run: steps from where it begins, or goes on, to its end; forks, looks at
+ * the held-out images, saves, and a good end when it is told to stop.
+ */
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+
+#include "mesh/node.h"
+#include "src/train/journal.h"
+#include "src/train/save.h"
+#include "src/train/source.h"
+#include "src/train/stop.h"
+
+struct trainer {
+    const struct opts *opts; /* borrowed, as are the options */
+    const struct train_options *options;
+    struct train_plan plan;
+    struct mesh *mesh;
+    struct dev *dev;
+    struct source source;
+    struct vit *vit;
+    struct optim *optim;
+    struct step *step;
+    struct save *save;
+    struct journal journal;
+    struct stop stop;
+    struct saved saved;  /* what it has gone on from */
+    struct metric last;  /* of the last look at the held-out images */
+    double start;        /* on clock_now() */
+    double aside;        /* seconds of forks that are over */
+    double saved_at;     /* of the last save by the clock, likewise; rank 0's counts */
+    double step_seconds; /* the longest step so far */
+};
+
+/* Open all that a run needs on the ranks of MPI_COMM_WORLD, and load what it goes on
+ * from.  Returns 0 or a code, the same on all ranks; close in either case.
+ */
+int trainer_open(struct trainer *t, const struct opts *opts,
+                 const struct train_options *o);
+void trainer_close(struct trainer *t);
+
+/* Run to the end.  Returns 0; ERR_STOPPED after a good save, ERR_ENV without one;
+ * ERR_CHECK for a loss that is not finite; ERR_IO where the last save failed.  The same
+ * on all ranks; said.
+ */
+int trainer_run(struct trainer *t);
+
+/* Append the record of a leg that ended at 'step', of the fork at 'fork' or of the run
+ * (-1).  Returns 0 or ERR_IO, the same on all ranks.  Collective.
+ */
+int trainer_record(struct trainer *t, int64_t step, int64_t fork);
+
+/* Seconds that the run has taken, all its parts together, without its forks; in a fork
+ * those of the trunk up to there and its own.
+ */
+double trainer_seconds(const struct trainer *t);
+
+/* The name of the run's records: --id, or a number of its options. */
+void trainer_id(char *text, size_t size, const struct trainer *t);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vittrain: read the options, open a run, run it, say how it ended. */
+#include "config.h"
+
+#include "src/train/train.h"
+
+#include "mesh/program.h"
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/version.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define USAGE "mpirun -n RANKS vittrain [--name=value ..]"
+#define ABOUT                                                                          \
+    "Trains a Vision Transformer on images, on a mesh of data and model ranks.  A "    \
+    "run "                                                                             \
+    "that was stopped, by a signal, by the clock or by an accident, goes on from its " \
+    "last checkpoint when it is started again with the same options."
+#define STATUS                                                                         \
+    "\nExit status: 0 done; 1 the loss was not finite; 2 an option or input is wrong;" \
+    "\n3 memory, device, files; 75 stopped by a signal or the clock after a good "     \
+    "save:"                                                                            \
+    "\nstart it again.\n"                                                              \
+    "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
+
+static bool runs_nothing(const void *values)
+{
+    const struct train_options *o = values;
+
+    return o->help || o->version || o->list_shapes || o->print_config;
+}
+
+/* What is left of it: --list-shapes. */
+static int show(FILE *out, bool is_heard, void *values)
+{
+    (void)is_heard;
+    (void)values;
+    spec_list(out);
+    return 0;
+}
+
+/* ---- the beginning ----------------------------------------------------------------- */
+
+static void banner(struct trainer *t)
+{
+    const struct train_options *o = t->options;
+    const struct spec *s          = &t->plan.spec;
+    const struct sched *sched     = &t->plan.sched;
+    struct journal *j             = &t->journal;
+
+    journal_say(
+        j, "vittrain %s: %s, width %lld, depth %lld, MLP %lld, %lld heads, %s%s",
+        version_text(), s->name, (long long)s->C, (long long)s->L, (long long)s->F,
+        (long long)s->H, wiring_name(s->wiring), s->qk_norm ? ", QK-norm" : "");
+    journal_say(j,
+                "  images      %s, %d pixels, patch %d, %lld classes, batch %lld, seed "
+                "%lld",
+                o->data, s->image, s->patch, (long long)s->K, (long long)o->batch,
+                (long long)o->seed);
+    journal_say(j,
+                "  learning    %s, lr %g, decay %g, clip %g; %lld steps, warm-up %lld, "
+                "cool-down %lld",
+                optim_name(t->plan.optim.method), o->lr, o->weight_decay, o->clip,
+                (long long)sched->steps, (long long)sched->warmup,
+                (long long)sched->cooldown);
+    journal_say(j, "  runs on     mesh %dx%d, %s on %s, %d %s a rank", t->mesh->D,
+                t->mesh->M, dtype_name(dev_dtype(t->dev)), dev_name(t->dev),
+                dev_threads(t->dev), dev_threads(t->dev) == 1 ? "thread" : "threads");
+    if (t->saved.path[0] != '\0')
+        journal_say(j, "  goes on     from %s, step %lld", t->saved.path,
+                    (long long)t->saved.step);
+}
+
+/* ---- the end ----------------------------------------------------------------------- */
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* How it ended, with status 'status', as JSON on rank 0. */
+static int write_end(const struct trainer *t, int status)
+{
+    const struct mesh *mesh = t->mesh;
+    char id[96], date[24];
+    json_t *all;
+    int rc = 0;
+
+    trainer_id(id, sizeof id, t);
+    clock_date(date);
+    all = json_pack(
+        "{ss ss ss ss so sI sI s{si si} sf so so so si}", "tool", "vittrain", "version",
+        version_text(), "id", id, "end", date, "options",
+        train_options_json(t->opts, false), "step", (json_int_t)step_count(t->step),
+        "steps", (json_int_t)t->plan.sched.steps, "mesh", "D", mesh->D, "M", mesh->M,
+        "seconds", trainer_seconds(t), "loss", number(t->last.loss), "top1",
+        number(t->last.top1), "ece", number(t->last.ece), "exit_status", status);
+    if (json_dump_file(all, t->options->json, JSON_INDENT(2)) != 0)
+        rc = ERR(ERR_IO, "%s cannot be written: %s", t->options->json, strerror(errno));
+    json_decref(all);
+    return rc;
+}
+
+static int run(struct opts *opts, void *values, int argc, char **argv)
+{
+    const struct train_options *o = values;
+    struct trainer t;
+    int rc, status;
+
+    (void)argc;
+    (void)argv;
+    rc = trainer_open(&t, opts, o);
+    if (rc == 0) {
+        banner(&t);
+        rc = trainer_run(&t);
+    }
+    status = err_exit_status(rc);
+    if (t.step != NULL && o->json[0] != '\0') {
+        rc = mesh_agree(t.mesh, t.mesh->rank == 0 ? write_end(&t, status) : 0);
+        if (status == 0)
+            status = err_exit_status(rc);
+    }
+    trainer_close(&t);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct train_options options;
+
+    return program_main(&(struct program){ .name         = "vittrain",
+                                           .usage        = USAGE,
+                                           .about        = ABOUT,
+                                           .status       = STATUS,
+                                           .read         = train_options_read,
+                                           .values       = &options,
+                                           .size         = sizeof options,
+                                           .runs_nothing = runs_nothing,
+                                           .show         = show,
+                                           .run          = run },
+                        argc, argv);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The parts of the trainer that need no run: options and what follows from them, when to
+ * stop, and the lines of a run that goes on.
+ */
+#include "config.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/train/journal.h"
+#include "src/train/options.h"
+#include "src/train/stop.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct opts opts;
+static struct train_options o;
+static struct train_plan plan;
+
+/* Read and resolve the arguments up to NULL, a set having 'count' images. */
+static int resolve(int64_t count, ...)
+{
+    char *argv[16] = { "vittrain" };
+    int argc       = 0;
+    va_list args;
+
+    va_start(args, count);
+    while (argv[argc] != NULL)
+        argv[++argc] = va_arg(args, char *);
+    va_end(args);
+    TRY(train_options_read(&opts, &o, argc, argv));
+    TRY(train_plan(&plan, &o));
+    return train_plan_steps(&plan, &o, count);
+}
+
+static void refused(char *option, const char *words)
+{
+    const int rc = resolve(0, option, NULL);
+
+    if (!ok(rc != 0 && err_exit_status(rc) == 2 &&
+                strstr(err_sentence(), words) != NULL,
+            "%s is refused: .. %s ..", option, words))
+        tap_note("%s", rc != 0 ? err_sentence() : "it was taken");
+    err_forget();
+}
+
+static void bad_options(void)
+{
+    refused("--shape=23B", "nor a named shape");
+    refused("--shape=S,B", "nor a named shape");
+    refused("--mesh=2by2", "DxM");
+    refused("--lr=fast", "a number");
+    refused("--lr=-1", "from 0");
+    refused("--beta1=2", "from 0 to 1");
+    refused("--batch=0", "from 1");
+    refused("--augment=crop", "did you mean crop+flip");
+    refused("--warmup-steps=few", "a whole number");
+    refused("--cooldown-steps=-3", "a whole number");
+    refused("--head-bias=low", "a number");
+    refused("--holdout=1", "a share below 1");
+    refused("--holdout=-0.1", "a share below 1");
+    refused("--epochs=2", "has none");
+    refused("--save-every=10", "needs --out");
+    refused("--cooldown-at=5,x", "a whole number");
+    refused("--cooldown-at=7,5", "growing");
+    refused("--cooldown-at=1001", "ends at step 1000");
+    refused("--overlap=bidirectional", "plain|ring|bidir");
+    ok(resolve(0, "--steps=5", "--examples=7", NULL) == ERR_USAGE,
+       "the length is given once");
+    ok(resolve(0, "--save-every=10x", "--out=d", NULL) == ERR_USAGE,
+       "saves are counted in steps or seconds");
+    ok(resolve(0, "--cooldown-at=5", "--cooldown-steps=0", NULL) == ERR_USAGE,
+       "a fork needs a cool-down");
+    err_forget();
+}
+
+static void defaults(void)
+{
+    ok(resolve(0, NULL) == 0, "no option is fine");
+    ok(strcmp(o.data, "fractal") == 0 && !o.tune && o.seed == 0,
+       "fractals, nothing chosen by timing, seed 0");
+    ok(plan.optim.method == OPTIMIZER_ADAMW && plan.optim.lr == 8e-4 &&
+           plan.optim.decay == 0.03 && plan.optim.clip == 1,
+       "AdamW as in the papers");
+    ok(plan.sched.kind == SCHED_RSQRT && plan.sched.steps == 1000 &&
+           plan.sched.warmup == 100 && plan.sched.cooldown == 100,
+       "rsqrt, a tenth of the steps up and a tenth down");
+    ok(plan.holdout == 0.1 && !plan.has_head_bias && plan.spec.loss == LOSS_SIGMOID,
+       "a tenth held out, the sigmoid loss and its bias");
+}
+
+static void lengths(void)
+{
+    ok(resolve(0, "--examples=1000", "--batch=64", NULL) == 0 && plan.steps == 16,
+       "1000 images in batches of 64 are 16 steps");
+    ok(resolve(100, "--epochs=2.5", "--batch=8", NULL) == 0 && plan.steps == 32,
+       "so are 2.5 passes through 100 images in batches of 8: 32");
+    ok(resolve(0, "--steps=50", "--schedule=cosine", NULL) == 0 &&
+           plan.sched.warmup == 5 && plan.sched.cooldown == 0,
+       "a cosine needs no cool-down");
+    ok(resolve(0, "--steps=50", "--warmup-steps=0", "--cooldown-steps=20",
+               "--cooldown-at=10,30", NULL) == 0 &&
+           plan.sched.warmup == 0 && plan.sched.cooldown == 20 && plan.forks == 2 &&
+           plan.fork[1] == 30,
+       "what is asked for is taken");
+    ok(resolve(0, "--out=d", "--save-every=600s", NULL) == 0 &&
+           plan.save_seconds == 600 && plan.save_steps == 0,
+       "saves by the clock");
+    ok(resolve(0, "--out=d", "--save-every=1K", NULL) == 0 && plan.save_steps == 1000,
+       "and by steps");
+    ok(resolve(0, "--holdout=other.h5", NULL) == 0 && isnan(plan.holdout),
+       "a file to hold out");
+}
+
+static void going_on(void)
+{
+    json_t *stored;
+
+    ok(resolve(0, "--lr=0.1", "--steps=5", NULL) == 0, "a run");
+    stored = train_options_json(&opts, false);
+    ok(resolve(0, "--lr=1e-1", "--steps=9", "--mesh=2x2", "--log-every=1",
+               "--overlap=plain", NULL) == 0 &&
+           train_options_compare(&opts, stored) == 0,
+       "goes on longer, elsewhere, with other lines");
+    ok(resolve(0, "--lr=0.2", "--steps=5", NULL) == 0 &&
+           train_options_compare(&opts, stored) == ERR_USAGE &&
+           strstr(err_sentence(), "--lr is 0.2, but 0.1") != NULL,
+       "but not with another learning rate: %s", err_sentence());
+    ok(resolve(0, "--lr=0.1", "--seed=1", NULL) == 0 &&
+           train_options_compare(&opts, stored) == ERR_USAGE,
+       "nor with another seed");
+    err_forget();
+    json_decref(stored);
+}
+
+/* ---- when to stop ------------------------------------------------------------------ */
+
+static void times_left(void)
+{
+    ok(stop_parse_left("1:02") == 62, "squeue's minutes and seconds");
+    ok(stop_parse_left("3:01:02\n") == 3 * 3600 + 62, "hours");
+    ok(stop_parse_left("2-03:01:02") == 2 * 86400 + 3 * 3600 + 62, "days");
+    ok(stop_parse_left("UNLIMITED") < 0 && stop_parse_left("") < 0 &&
+           stop_parse_left("7") < 0 && stop_parse_left("1:2:3:4") < 0 &&
+           stop_parse_left("1:") < 0,
+       "and what is no time");
+}
+
+static void stopping(void)
+{
+    struct stop s;
+    char end[32];
+
+    unsetenv("SLURM_JOB_END_TIME");
+    unsetenv("SLURM_JOB_ID");
+    stop_open(&s, 0, true);
+    ok(!stop_is_due(&s) && isinf(s.end), "without a limit a run goes on");
+    stop_open(&s, 100, true);
+    ok(!stop_is_due(&s), "within its limit, too");
+    s.spare = 101;
+    ok(stop_is_due(&s) && strcmp(stop_reason(&s), "the time limit") == 0,
+       "until a step and a save would not fit any more");
+    stop_open(&s, 100, false);
+    s.spare = 101;
+    ok(!stop_is_due(&s), "the clock is rank 0's");
+    snprintf(end, sizeof end, "%lld", (long long)time(NULL) + 1000);
+    setenv("SLURM_JOB_END_TIME", end, 1);
+    stop_open(&s, 0, true);
+    ok(fabs(s.end - clock_now() - 985) < 3, "the batch system's end, less a reserve");
+    stop_open(&s, 50, true);
+    ok(fabs(s.end - clock_now() - 50) < 3, "--time-limit comes before it");
+    unsetenv("SLURM_JOB_END_TIME");
+    stop_open(&s, 0, true);
+    raise(SIGUSR1);
+    ok(stop_is_due(&s) && strcmp(stop_reason(&s), "a signal") == 0, "a signal");
+}
+
+/* ---- lines ------------------------------------------------------------------------- */
+
+static int lines_of(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    int lines  = 0, c;
+
+    while (file != NULL && (c = fgetc(file)) != EOF)
+        lines += c == '\n';
+    if (file != NULL)
+        fclose(file);
+    return lines;
+}
+
+static void lines(void)
+{
+    const struct step_result r = { .loss = 1.5, .grad_norm = NAN, .peak_logit = 2 };
+    char path[]                = "/tmp/vittrain-XXXXXX";
+    struct journal j           = { .B = 8, .T = 4, .ranks = 1 };
+    FILE *file;
+
+    close(mkstemp(path));
+    ok(journal_open(&j, path, 0) == 0, "a file for lines");
+    journal_start(&j, 0, 10);
+    for (int64_t step = 1; step <= 5; step++)
+        journal_step(&j, step, -1, 1, &r);
+    journal_metric(&j, 5, -1,
+                   &(struct metric){ .examples = 3, .loss = 1, .top1 = 0.5 });
+    journal_close(&j);
+    ok(lines_of(path) == 6, "a line for every step and every look");
+    file = fopen(path, "a");
+    fputs("{\"step\": 6, \"los", file); /* of a run that was killed */
+    fclose(file);
+    ok(journal_open(&j, path, 4) == 0, "opened by a run that goes on from step 4");
+    journal_close(&j);
+    ok(lines_of(path) == 4, "it holds the lines up to there");
+    ok(journal_open(&j, path, 0) == 0, "and by a new run");
+    journal_close(&j);
+    ok(lines_of(path) == 0, "none");
+    ok(journal_open(&j, "/nowhere/at/all.jsonl", 0) == ERR_IO,
+       "a file that cannot be is refused");
+    err_forget();
+    unlink(path);
+}
+
+int main(void)
+{
+    bad_options();
+    defaults();
+    lengths();
+    going_on();
+    times_left();
+    stopping();
+    lines();
+    return tap_done();
+}

@@ -1,0 +1,152 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vittrain, whole runs: bad options, a run that was cut off ends as if it had not been,
+# signals and the clock, forks, a loss that is not finite.
+train=${top_builddir:-.}/vittrain
+mpiexec=${MPIEXEC:-mpiexec}
+if [ ! -x "$train" ]; then
+    echo "1..0 # SKIP this build has no vittrain"
+    exit 0
+fi
+if ! command -v "$mpiexec" >/dev/null 2>&1; then
+    echo "1..0 # SKIP nothing here starts MPI programs (MPIEXEC=$mpiexec)"
+    exit 0
+fi
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+count=0
+
+# ok SENTENCE: of the status of the command before.
+ok() {
+    verdict=ok
+    [ $? -eq 0 ] || verdict='not ok'
+    count=$((count + 1))
+    echo "$verdict $count - $1"
+    if [ "$verdict" != ok ]; then
+        sed 's/^/# /' "$folder/out" "$folder/err" | tail -n 20 >&2
+    fi
+}
+
+# run RANKS ARGUMENT..: leaves out, err, and the status of every rank, sorted, in status;
+# the ranks' process numbers in pids.
+run() {
+    ranks=$1
+    shift
+    : >"$folder/pids"
+    "$mpiexec" -n "$ranks" sh -c 'pids=$1; shift; "$@" & echo $! >>"$pids"
+        wait $!; echo "::$?" >&2' \
+        sh "$folder/pids" "$train" "$@" >"$folder/out" 2>"$folder/all" </dev/null
+    sed -n 's/^::\(.*\)/\1/p' "$folder/all" | sort | tr '\n' ' ' >"$folder/status"
+    grep '^vittrain' "$folder/all" >"$folder/err"
+}
+
+status_is() {
+    [ "$(cat "$folder/status")" = "$1" ]
+}
+
+said() {
+    [ "$(wc -l <"$folder/err")" -eq 1 ] && grep -q -- "$1" "$folder/err"
+}
+
+refused() {
+    words=$1
+    shift
+    run 2 "$@"
+    status_is '2 2 ' && said "$words"
+    ok "$* ends with 2 and says .. $words .."
+}
+
+refused 'did you mean --shape' --shap=B
+refused 'cannot be divided into 4 heads' --shape=50/1/70/4
+refused 'too small for 2 data ranks' --shape=mu --batch=1 --mesh=2x1
+refused 'is for 4 ranks' --shape=mu --mesh=2x2
+refused 'no-such-set.h5' --shape=mu --data=no-such-set.h5
+[ "$($train --help | awk 'length > 80' | wc -l)" -eq 0 ]
+ok 'the help is 80 columns wide'
+
+# A model so small that a step takes a few milliseconds.
+model='--shape=32/2/64/2 --image=16 --patch=4 --classes=8 --batch=8 --lr=3e-3'
+
+# What must not depend on interruptions: losses and norms of the last 20 steps.
+curve() {
+    sed -n 's/^{"step":\([0-9]*\),.*"loss":\([^,]*\),.*"grad_norm":\([^,]*\),.*/\1 \2 \3/p' \
+        "$1" | tail -n 20
+}
+
+long="$model --steps=40 --log-every=1 --mixup=0.3 --save-every=5 --keep=0"
+for optimizer in adamw adafactor; do
+    run 2 $long --optimizer=$optimizer --mesh=1x2 --out="$folder/whole"
+    status_is '0 0 ' && [ "$(curve "$folder/whole/log.jsonl" | wc -l)" -eq 20 ]
+    ok "$optimizer: a run of 40 steps"
+    mkdir "$folder/cut"
+    cp "$folder/whole/ckpt-00000020.h5" "$folder/cut/"
+    run 2 $long --optimizer=$optimizer --mesh=1x2 --out="$folder/cut"
+    curve "$folder/whole/log.jsonl" >"$folder/a"
+    curve "$folder/cut/log.jsonl" >"$folder/b"
+    status_is '0 0 ' && cmp -s "$folder/a" "$folder/b"
+    ok "$optimizer: gone on from step 20, the same losses and norms to the last bit"
+    rm -rf "$folder/whole" "$folder/cut"
+done
+
+run 1 $model --steps=30 --log-every=1 --jsonl="$folder/plain.jsonl"
+run 1 $model --steps=30 --log-every=1 --cooldown-at=10,20 --id=T --out="$folder/trunk" \
+    --records="$folder/records"
+curve "$folder/plain.jsonl" >"$folder/a"
+grep -v '"fork"' "$folder/trunk/log.jsonl" >"$folder/trunk.jsonl"
+curve "$folder/trunk.jsonl" >"$folder/b"
+status_is '0 ' && cmp -s "$folder/a" "$folder/b"
+ok 'forks leave their trunk as it was'
+[ -f "$folder/trunk/fork-10/ckpt-00000013.h5" ] &&
+    [ -f "$folder/trunk/fork-20/ckpt-00000023.h5" ] &&
+    [ "$(sed 's/.*"id": *"\([^"]*\)".*/\1/' "$folder/records" | tr '\n' ' ')" = \
+        'T.10 T.20 T ' ]
+ok 'and end in folders and records of their own'
+run 1 $model --steps=30 --lr=1e-3 --out="$folder/trunk"
+status_is '2 ' && said 'is 0.001, but 0.003'
+ok 'a run does not go on with another learning rate'
+run 1 $model --steps=30 --out="$folder/trunk"
+status_is '0 ' && ! grep -q '^step 30/30' "$folder/out"
+ok 'and one that was done has nothing to do'
+
+# signalled WORDS RANKS ARGUMENT..: wait for the first line of a run, then do WORDS.
+signalled() {
+    words=$1
+    shift
+    run "$@" &
+    whole=$!
+    tries=0
+    while ! grep -q '^step' "$folder/out" 2>/dev/null && [ $tries -lt 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    eval "$words"
+    wait $whole
+}
+
+endless="$model --steps=1000000 --log-every=5 --out=$folder/stop"
+: >"$folder/out"
+signalled 'kill -USR1 $(cat "$folder/pids")' 4 $endless --mesh=2x2
+status_is '75 75 75 75 ' && said 'stopped by a signal'
+ok 'USR1 on a mesh 2x2: saved, and 75 everywhere'
+step=$(ls "$folder/stop" | sed -n 's/ckpt-0*\([1-9][0-9]*\).h5/\1/p' | tail -n 1)
+: >"$folder/out"
+signalled 'kill -TERM $(cat "$folder/pids")' 2 $endless --mesh=1x2
+status_is '75 75 ' && grep -q "goes on .* step $step\$" "$folder/out"
+ok "TERM on 1x2, which had gone on from there: 75 again"
+: >"$folder/out"
+signalled 'kill -TERM $(head -n 1 "$folder/pids")' 2 $model --steps=1000000 --log-every=5
+status_is '3 3 ' && said 'without --out nothing is saved'
+ok 'told on one rank, without a folder: 3'
+run 2 $endless --mesh=2x1 --time-limit=2
+status_is '75 75 ' && said 'the time limit'
+ok 'the time limit: 75'
+
+run 2 $model --steps=20 --lr=1e30 --clip=0 --warmup-steps=0 --out="$folder/nan" --save-every=1
+status_is '1 1 ' && said 'step [0-9]*: the loss .* not finite; the first tensor .*/'
+ok 'a loss that is not finite: 1, with the step and a tensor'
+
+run 2 $model --steps=2 --out="$folder/nan/ckpt-00000001.h5"
+status_is '3 3 ' && [ "$(wc -l <"$folder/err")" -eq 1 ]
+ok 'a folder that cannot be made: 3'
+
+echo "1..$count"
