@@ -8,6 +8,8 @@
 
 #include "mesh/cmm_impl.h"
 
+#include "mesh/trace.h"
+#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/plan/act.h"
@@ -24,71 +26,84 @@ static int ring_rooms(int M)
     return M > 2 ? 2 : M - 1;
 }
 
-static int64_t slice_bytes(int64_t rows, int64_t width, int M, enum dtype dtype)
-{
-    return (int64_t)mem_round((size_t)(rows * split_most(width, M)) *
-                              dtype_size(dtype));
-}
-
 int64_t cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
                   enum cmm_form form)
 {
     return act_cmm_bytes(rows, width, M, dtype, form);
 }
 
-/* Room 'i' is 'slices' of the block from slice 'first' on. */
-static void carve(struct cmm *c, int i, int first, int slices)
+/* Make room '*r' of 'slices', of what 'lanes' carry of one, from '*at' of the block on. */
+static void carve(struct cmm *c, int64_t *at, struct buf *r, int slices, int lanes)
 {
-    const int64_t bytes = slice_bytes(c->rows, c->width, c->mesh->M, dev_dtype(c->dev));
+    const int64_t cols  = split_most(split_most(c->width, c->mesh->M), lanes);
+    const size_t bytes  = (size_t)(c->rows * cols) * dtype_size(dev_dtype(c->dev));
+    const int64_t whole = slices * (int64_t)mem_round(bytes);
 
-    c->room[i] = (struct buf){ .dev   = c->dev,
-                               .at    = c->block.at + first * bytes,
-                               .bytes = (size_t)(slices * bytes) };
+    *r = (struct buf){ .dev = c->dev, .at = c->block.at + *at, .bytes = (size_t)whole };
+    *at += whole;
+}
+
+static void carve_lanes(struct cmm *c, struct buf *room, int lanes)
+{
+    const int rooms  = ring_rooms(c->mesh->M);
+    const int slices = lanes > 1 ? GATHER_ROOMS : rooms;
+    int64_t at       = 0;
+
+    for (int lane = 0; lane < lanes; lane++, room += LANE_ROOMS) {
+        for (int i = 0; i < slices; i++)
+            carve(c, &at, &room[i], 1, lanes);
+        for (int i = 0; i < rooms; i++)
+            carve(c, &at, &room[GATHER_ROOMS + i], 1, lanes);
+        carve(c, &at, &room[LANE_ROOMS - 1], 1, lanes);
+    }
 }
 
 static void carve_all(struct cmm *c)
 {
-    const int M = c->mesh->M, rooms = ring_rooms(M);
+    const int M = c->mesh->M;
+    int64_t at  = 0;
 
-    memset(c->room, 0, sizeof c->room);
     if (M == 1)
         return;
-    if (c->form == CMM_PLAIN) {
-        carve(c, 0, 0, M);
-        carve(c, 1, M, M - 1);
-        return;
-    }
-    for (int i = 0; i < rooms; i++) {
-        carve(c, i, i, 1);
-        carve(c, 2 + i, rooms + i, 1);
-    }
-    carve(c, 4, 2 * rooms, 1);
+    carve(c, &at, &c->rooms[CMM_PLAIN][0], M, 1);
+    carve(c, &at, &c->rooms[CMM_PLAIN][1], M - 1, 1);
+    carve_lanes(c, c->rooms[CMM_RING], 1);
+    carve_lanes(c, c->rooms[CMM_BIDIR], RING_LANES);
 }
 
 /* Make room for the form in use; what is there stays if it is large enough.  Zeroed, so
  * that products of slices that never came (a muted mesh) are of numbers.
  */
-static int make_room(struct cmm *c)
+static int make_room(struct cmm *c, enum cmm_form form)
 {
     const enum dtype t  = dev_dtype(c->dev);
-    const int64_t bytes = cmm_bytes(c->rows, c->width, c->mesh->M, t, c->form);
+    const int64_t bytes = cmm_bytes(c->rows, c->width, c->mesh->M, t, form);
 
     if ((int64_t)c->block.bytes < bytes) {
         dev_sync(c->stream);
         dev_free(&c->block);
         TRY(dev_alloc(&c->block, c->dev, (size_t)bytes));
         dev_fill(c->stream, mat_of(&c->block, t, 1, bytes / (int64_t)dtype_size(t)), 0);
+        carve_all(c);
     }
-    carve_all(c);
+    c->form = form;
     return 0;
 }
 
-static int use_form(struct cmm *c, enum cmm_form form)
+/* Get ready for a call: the form of its product in this pass. */
+static void use_form(struct cmm *c, enum cmm_pass pass)
 {
-    c->form = form == CMM_AUTO ? CMM_RING : form;
-    c->ops  = c->form == CMM_PLAIN && c->mesh->M > 1 ? &cmm_plain : &cmm_ring;
-    c->cuts = c->form == CMM_PLAIN || c->mesh->M == 1 ? 1 : c->panels;
-    return make_room(c);
+    const struct cmm_choice *tuned = &c->tuned.of[c->product][pass];
+    const bool is_auto             = c->form == CMM_AUTO;
+    const enum cmm_form form       = is_auto ? tuned->form : c->form;
+    const int panels               = is_auto ? tuned->panels : c->panels;
+    const bool is_ring             = form != CMM_PLAIN && c->mesh->M > 1;
+
+    c->ops   = form == CMM_PLAIN && c->mesh->M > 1 ? &cmm_plain : &cmm_ring;
+    c->lanes = form == CMM_BIDIR && is_ring ? RING_LANES : 1;
+    c->cuts  = is_ring ? (panels > 0 ? panels : PANELS) : 1;
+    c->least = panels > 0 ? 1 : PANEL_LEAST;
+    c->room  = c->rooms[form];
 }
 
 int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
@@ -97,8 +112,6 @@ int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
     struct cmm *new;
     int rc;
 
-    if (form == CMM_BIDIR)
-        return ERR(ERR_USAGE, "the ring in both directions is not built");
     if (width < mesh->M)
         return ERR(ERR_SHAPE, "a width of %lld cannot be cut for %d model ranks",
                    (long long)width, mesh->M);
@@ -108,13 +121,14 @@ int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
     new->stream = dev_stream(dev, LANE_COMPUTE);
     new->rows   = rows;
     new->width  = width;
-    new->panels = panels > 0 ? panels : PANELS;
-    new->least  = panels > 0 ? 1 : PANEL_LEAST;
+    new->panels = panels;
     new->what   = "product";
     new->cols   = mem_new((size_t)mesh->M, sizeof *new->cols);
     for (int j = 0; j < mesh->M; j++)
         new->cols[j] = split_size(width, mesh->M, j);
-    rc = use_form(new, form);
+    for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
+        new->tuned.of[k / CMM_PASSES][k % CMM_PASSES].form = CMM_RING;
+    rc = make_room(new, form);
     if (rc != 0) {
         cmm_close(&new);
         return rc;
@@ -140,9 +154,23 @@ enum cmm_form cmm_form_of(const struct cmm *c)
 
 void cmm_set_form(struct cmm *c, enum cmm_form form)
 {
-    if (form == CMM_BIDIR || use_form(c, form) != 0)
-        die("no other form of collective matmul: %s",
-            err_sentence() != NULL ? err_sentence() : "not built");
+    if (make_room(c, form) != 0)
+        die("no other form of collective matmul: %s", err_sentence());
+}
+
+void cmm_set_panels(struct cmm *c, int panels)
+{
+    c->panels = panels;
+}
+
+void cmm_tune(struct cmm *c, const struct cmm_tuned *tuned)
+{
+    c->tuned = *tuned;
+}
+
+void cmm_select(struct cmm *c, enum cmm_product product)
+{
+    c->product = product;
 }
 
 void cmm_watch(struct cmm *c, cmm_watch_fn watch, void *ctx)
@@ -163,11 +191,11 @@ struct range cmm_slice(const struct cmm *c, int j)
     return split_range(c->width, c->mesh->M, j);
 }
 
-struct range cmm_rows_for(struct cmm *c, struct mat slice, int j)
+struct range cmm_rows_for(struct cmm *c, struct mat slice, int j, struct range part)
 {
     const int M              = c->mesh->M;
     const enum fault fault   = c->mesh->fault;
-    const struct range right = cmm_slice(c, j);
+    const struct range right = range_moved(part, cmm_slice(c, j).lo);
     int64_t lo;
 
     if (M == 1 || j != (c->mesh->m + 1) % M)
@@ -300,6 +328,22 @@ static void check_slice(const struct cmm *c, struct mat slice)
             (long long)slice.cols, (long long)c->rows, (long long)c->cols[c->mesh->m]);
 }
 
+/* A call, for the record of a trace; returns when it began. */
+static double begin(struct cmm *c, enum cmm_pass pass)
+{
+    use_form(c, pass);
+    return clock_now();
+}
+
+static void end(struct cmm *c, const char *name, double start)
+{
+    trace_add(c->mesh, (struct trace_span){ .track = TRACE_COMPUTE,
+                                            .name  = name,
+                                            .what  = c->what,
+                                            .start = start,
+                                            .end   = clock_now() });
+}
+
 static void show(struct cmm *c, struct cmm_seen seen)
 {
     if (c->watch == NULL)
@@ -339,6 +383,7 @@ void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weig
                              .w        = mat_cols(dev_weight_mat(w), 0, y.cols),
                              .section  = section,
                              .sections = sections };
+    const double start   = begin(c, CMM_FORWARD);
 
     check_slice(c, x);
     if (c->watch != NULL && strip_dgelu(bare, section, sections)) {
@@ -349,6 +394,7 @@ void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weig
         return;
     }
     c->ops->gather(c, y, x, w, section, sections);
+    end(c, "gather", start);
     show(c, seen);
 }
 
@@ -356,10 +402,12 @@ void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, bool is_dw
                          struct mat dy, struct mat x, const struct dev_weight *w)
 {
     const struct mat weights = mat_cols(dev_weight_mat(w), 0, dy.cols);
+    const double start       = begin(c, CMM_BACKWARD);
 
     check_slice(c, x);
     check_slice(c, dx);
     c->ops->gather_backward(c, dx, dw, is_dw_added, dy, x, w);
+    end(c, "gather backward", start);
     show(c,
          (struct cmm_seen){ .kind = CMM_GATHER_DX, .y = dx, .dy = dy, .w = weights });
     if (!is_dw_added)
@@ -370,9 +418,11 @@ void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_wei
                  struct mat bias)
 {
     const struct cmm_section section = cmm_bias_section(y, bias);
+    const double start               = begin(c, CMM_FORWARD);
 
     check_slice(c, y);
     c->ops->scatter(c, y, x, w, bias);
+    end(c, "scatter", start);
     show(c, (struct cmm_seen){ .kind     = CMM_SCATTER_Y,
                                .y        = y,
                                .x        = x,
@@ -393,6 +443,7 @@ void cmm_scatter_backward(struct cmm *c, struct mat dx,
                              .w        = mat_rows(dev_weight_mat(w), 0, dx.cols),
                              .section  = section,
                              .sections = sections };
+    const double start   = begin(c, CMM_BACKWARD);
 
     check_slice(c, dy);
     if (c->watch != NULL && strip_dgelu(bare, section, sections)) {
@@ -402,6 +453,7 @@ void cmm_scatter_backward(struct cmm *c, struct mat dx,
         c->ops->scatter_backward(c, dx, section, sections, dw, is_dw_added, dy, x, w);
     } else {
         c->ops->scatter_backward(c, dx, section, sections, dw, is_dw_added, dy, x, w);
+        end(c, "scatter backward", start);
         show(c, seen);
     }
     if (!is_dw_added)

@@ -10,9 +10,10 @@
  *
  * The backward of the one is the other: d(gather) scatters, d(scatter) gathers.
  *
- * Forms, same answer: plain (collective, then product: the oracle) and ring.  In a ring
- * products are cut along output columns into 'panels', and messages are pushed between
- * panels.  With M = 1 there is one product and no message.
+ * Forms, same answer: plain (collective, then product: the oracle), ring, and bidir (two
+ * half rings, one each way).  In a ring products are cut along output columns into
+ * 'panels', and messages are pushed between panels.  With M = 1 there is one product and
+ * no message.
  */
 #ifndef MESH_CMM_H
 #define MESH_CMM_H
@@ -29,8 +30,8 @@ struct cmm_section {
 
 /* Sizes that the calls may use: rows n up to 'rows', slices of 'width' C over M ranks.
  * 'panels' is how many a product of a ring is cut into, about; 0: a good default.  What
- * is gathered must be packed.  Returns 0, ERR_MEMORY (local), ERR_SHAPE for a width
- * below M, or ERR_USAGE for CMM_BIDIR.
+ * is gathered must be packed.  CMM_AUTO is a ring for all until cmm_tune().  Returns 0,
+ * ERR_MEMORY (local), or ERR_SHAPE for a width below M.
  */
 struct cmm;
 int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
@@ -38,16 +39,24 @@ int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
 void cmm_close(struct cmm **c);
 
 /* Bytes that cmm_open() allocates, with slices of s = rows * (C / M rounded up)
- * elements: ring (2 min(2, M - 1) + 1) s, plain (2 M - 1) s, nothing with M = 1.
+ * elements: ring (2 min(2, M - 1) + 1) s, plain (2 M - 1) s, bidir about
+ * (3 + min(2, M - 1)) s, auto as much as any of them; nothing with M = 1.
  */
 int64_t cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
                   enum cmm_form form);
 
-/* The form in use; another one, for the checks: what it needs more is allocated, and it
- * dies if there is none.
+/* The form in use; another one, or other panels, for the checks and for timing: what it
+ * needs more is allocated, and it dies if there is none.
  */
 enum cmm_form cmm_form_of(const struct cmm *c);
 void cmm_set_form(struct cmm *c, enum cmm_form form);
+void cmm_set_panels(struct cmm *c, int panels);
+
+/* The choices of CMM_AUTO, copied, and which product the calls to come are of: this
+ * decides their form.  Must agree on all ranks of the model axis.
+ */
+void cmm_tune(struct cmm *c, const struct cmm_tuned *tuned);
+void cmm_select(struct cmm *c, enum cmm_product product);
 
 /* What a finished product looked like, for the check of the products and for planted
  * faults.  Called after each of the six kinds when set; x is this rank's slice where it
@@ -97,7 +106,7 @@ void cmm_scatter_backward(struct cmm *c, struct mat dx,
                           struct mat dw, bool is_dw_added, struct mat dy, struct mat x,
                           const struct dev_weight *w);
 
-/* The forms as tables; for cmm.c and tests. */
+/* The ways as tables; for cmm.c and tests.  A ring has one lane or two. */
 struct cmm_ops {
     const char *name;
     void (*gather)(struct cmm *, struct mat, struct mat, const struct dev_weight *,

@@ -2,44 +2,52 @@
 /* What the forms of collective matmul share: the object, and products cut into panels.
  * For mesh/cmm*.c only.
  *
- *   form    room                                              slices of memory
- *   plain   [0] all slices   [1] the parts of other ranks     M + (M - 1)
- *   ring    [0] [1] gather   [2] [3] partial sums             2 min(2, M - 1)
- *           [4] the sum that arrives                          + 1
+ *   form    room                                               slices of memory
+ *   plain   [0] all slices   [1] the parts of other ranks      M + (M - 1)
+ *   ring    [0] [1] gather   [2] [3] partial sums              2 min(2, M - 1)
+ *           [4] the sum that arrives                           + 1
+ *   bidir   the same for each of two lanes, in half slices:    2 + min(2, M - 1)
+ *           [0 .. 4] and [5 .. 9]                              + 1
  */
 #ifndef MESH_CMM_IMPL_H
 #define MESH_CMM_IMPL_H
 
 #include "mesh/cmm.h"
 
-enum { CMM_ROOMS = 5 };
+enum { LANE_ROOMS = GATHER_ROOMS + SCATTER_ROOMS, CMM_ROOMS = RING_LANES * LANE_ROOMS };
 
 struct cmm {
     struct mesh *mesh; /* borrowed, as is dev */
     struct dev *dev;
     struct dev_stream *stream;
     enum cmm_form form;
-    const struct cmm_ops *ops;
+    int panels;             /* asked for, but for CMM_AUTO */
+    struct cmm_tuned tuned; /* for CMM_AUTO */
     int64_t rows, width;
-    int64_t *cols;              /* [M] columns of each slice */
-    int panels;                 /* asked for */
-    int cuts;                   /* panels of a product in the form in use */
-    int64_t least;              /* columns of a panel */
-    struct buf block;           /* all rooms */
-    struct buf room[CMM_ROOMS]; /* views into the block */
+    int64_t *cols;    /* [M] columns of each slice */
+    struct buf block; /* all rooms; those of one form lie over those of another */
+    struct buf rooms[CMM_AUTO][CMM_ROOMS]; /* views into the block, by form */
+    enum cmm_product product;
     cmm_watch_fn watch;
     void *watch_ctx;
     const char *what;
+
+    /* Of the call that is being made. */
+    const struct cmm_ops *ops;
+    int lanes;        /* of its rings */
+    int cuts;         /* panels of a product */
+    int64_t least;    /* columns of a panel */
+    struct buf *room; /* of its form */
 };
 
 /* The columns of slice 'j' of the width. */
 struct range cmm_slice(const struct cmm *c, int j);
 
-/* The rows of W that the gathered slice of number 'j' is multiplied by in cmm_gather():
- * cmm_slice(), unless a fault is planted on this rank, which spoils the slice that
- * comes from the farthest rank.
+/* The rows of W that 'part' of the gathered slice of number 'j' is multiplied by in
+ * cmm_gather(): these of the slice, unless a fault is planted on this rank, which spoils
+ * the slice that comes from the farthest rank.
  */
-struct range cmm_rows_for(struct cmm *c, struct mat slice, int j);
+struct range cmm_rows_for(struct cmm *c, struct mat slice, int j, struct range part);
 
 /* y = or += x W[depth, out], and y = or += x W[out, depth]^T, panel by panel of y's
  * columns with a poll after each, section by section; 'section' NULL: no epilogue.
@@ -61,6 +69,11 @@ struct cmm_section cmm_bias_section(struct mat y, struct mat bias);
 static inline struct range range_all(int64_t n)
 {
     return (struct range){ 0, n };
+}
+
+static inline struct range range_moved(struct range r, int64_t by)
+{
+    return (struct range){ r.lo + by, r.hi + by };
 }
 
 #endif

@@ -50,8 +50,8 @@ static void plain_gather(struct cmm *c, struct mat y, struct mat x,
     for (int j = 0; j < M; j++) {
         const struct mat slice = slice_at(c, all, x.rows, j);
 
-        cmm_multiply(c, y, slice, w, cmm_rows_for(c, slice, j), range_all(y.cols),
-                     j > 0, j == M - 1 ? section : NULL, sections);
+        cmm_multiply(c, y, slice, w, cmm_rows_for(c, slice, j, range_all(slice.cols)),
+                     range_all(y.cols), j > 0, j == M - 1 ? section : NULL, sections);
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "mesh/coll.h"
 
+#include "mesh/doubling.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -37,6 +38,27 @@ void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis a
                int peer, int tag, struct mat a)
 {
     wire_recv(w, mesh, kind, axis, peer, tag, address(a), mat_bytes(a));
+}
+
+static struct stretch stretch_of(struct mat a)
+{
+    return (struct stretch){ address(a), mat_bytes(a) };
+}
+
+void coll_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct mat part[2])
+{
+    const struct stretch at[2] = { stretch_of(part[0]), stretch_of(part[1]) };
+
+    wire_send_two(w, mesh, kind, axis, peer, tag, at);
+}
+
+void coll_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct mat part[2])
+{
+    const struct stretch at[2] = { stretch_of(part[0]), stretch_of(part[1]) };
+
+    wire_recv_two(w, mesh, kind, axis, peer, tag, at);
 }
 
 /* ---- slices ---------------------------------------------------------------------- */
@@ -128,6 +150,11 @@ void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
     mine = slices_at(all, rows, cols, x.i);
     if (mat_size(own) > 0 && mat_ptr(mine) != mat_ptr(own))
         dev_copy(s, mine, own);
+    if (traffic_is_doubled(x.ranks)) {
+        doubling_gather(mesh, axis, kind, TAG_DIRECT, s,
+                        &(struct slices){ all, rows, cols });
+        return;
+    }
     dev_sync(s);
     for (int round = 1; round < x.ranks; round++)
         exchange_round(&x, round, mine,
@@ -141,6 +168,12 @@ void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
     struct exchange x;
 
     exchange_open(&x, mesh, axis, kind);
+    if (traffic_is_doubled(x.ranks)) {
+        halving_scatter(mesh, axis, kind, TAG_DIRECT, s,
+                        &(struct slices){ all, rows, cols }, work);
+        dev_copy(s, own, slices_at(all, rows, cols, x.i));
+        return;
+    }
     dev_sync(s);
     for (int round = 1; round < x.ranks; round++)
         exchange_round(&x, round, slices_at(all, rows, cols, exchange_to(&x, round)),
@@ -165,17 +198,17 @@ static struct mat part_of(struct mat x, int ranks, int j)
     return mat_cols(x, part.lo, part.hi);
 }
 
-void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
-                    struct dev_stream *s, struct mat x, struct mat work)
+/* Sums go down, beginning with the part that is farthest from home; a rank's own part is
+ * complete in the last turn.  Then the sums go up.
+ */
+static void ring_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
+                           struct dev_stream *s, struct mat x, struct mat work)
 {
     const int ranks = mesh_axis_size(mesh, axis), i = mesh_axis_rank(mesh, axis);
     const int up = (i + 1) % ranks, down = (i + ranks - 1) % ranks;
     struct wire send = { 0 }, recv;
 
     dev_sync(s);
-    /* Sums go down, beginning with the part that is farthest from home; a rank's own
-     * part is complete in the last turn.
-     */
     for (int turn = 0; turn < ranks; turn++) {
         const struct mat part = part_of(x, ranks, (up + turn) % ranks);
 
@@ -191,7 +224,6 @@ void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
         if (turn < ranks - 1)
             coll_send(&send, mesh, kind, axis, down, TAG_ALLREDUCE, part);
     }
-    /* The sums go up. */
     for (int turn = 0; turn < ranks - 1; turn++) {
         const int j = (i - turn + ranks) % ranks;
 
@@ -201,6 +233,19 @@ void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
         wire_wait(&recv);
         wire_wait(&send);
     }
+}
+
+void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
+                    struct dev_stream *s, struct mat x, struct mat work)
+{
+    const struct slices parts = { .all = x };
+
+    if (!traffic_is_doubled_sum(mesh_axis_size(mesh, axis), mat_bytes(x))) {
+        ring_allreduce(mesh, axis, kind, s, x, work);
+        return;
+    }
+    halving_scatter(mesh, axis, kind, TAG_ALLREDUCE, s, &parts, work);
+    doubling_gather(mesh, axis, kind, TAG_ALLREDUCE, s, &parts);
 }
 
 /* ---- numbers on the host --------------------------------------------------------- */

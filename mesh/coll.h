@@ -20,13 +20,20 @@ void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis a
 void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                int peer, int tag, struct mat a);
 
+/* The same for two matrices in one message; either may be empty. */
+void coll_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct mat part[2]);
+void coll_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct mat part[2]);
+
 /* Slices of different sizes in one buffer: slice j is [rows, cols[j]], packed, and
  * starts at element rows * (cols[0] + .. + cols[j-1]).
  */
 struct mat slices_at(struct mat all, int64_t rows, const int64_t *cols, int j);
 
 /* all = everyone's slices, rank after rank; 'own' is this rank's [rows, cols[i]], and
- * may be its place in 'all'.  Direct messages to every other rank.
+ * may be its place in 'all'.  Direct messages to every other rank; of many ranks by
+ * doubling (traffic.h says from how many on).
  */
 void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
                     struct dev_stream *s, struct mat all, struct mat own, int64_t rows,
@@ -34,13 +41,16 @@ void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
 
 /* own [rows, cols[i]] = the sum over ranks, in rank order, of their slice i of 'all'.
  * 'work' has room for all other ranks' parts: (ranks - 1) * rows * cols[i] elements.
+ * Many ranks halve: sums are added in another fixed order, in 'all', which is spoilt, and
+ * 'work' has room for ranks / 2 of the largest slices, rounded up.
  */
 void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
                          struct dev_stream *s, struct mat own, struct mat all,
                          struct mat work, int64_t rows, const int64_t *cols);
 
-/* x [1, n] = the sum over ranks: a ring, scatter then gather.  'work' has room for the
- * largest of 'ranks' parts: split_most(n, ranks).
+/* x [1, n] = the sum over ranks, the same bits on all: scatter then gather, round a ring,
+ * or by halving and doubling where there are many ranks or few bytes.  'work' has room
+ * for traffic_allreduce_room() elements.
  */
 void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
                     struct dev_stream *s, struct mat x, struct mat work);

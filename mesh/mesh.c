@@ -174,5 +174,5 @@ void mesh_count_reset(struct mesh *mesh)
 {
     memset(mesh->sent, 0, sizeof mesh->sent);
     memset(mesh->waited, 0, sizeof mesh->waited);
-    mesh->rings = 0;
+    mesh->rings = mesh->bidirs = 0;
 }

@@ -42,10 +42,11 @@ struct mesh {
 
     struct traffic_count sent[TRAFFIC_KINDS]; /* since mesh_count_reset() */
     double waited[TRAFFIC_KINDS];             /* seconds inside waits, likewise */
-    int64_t rings;                /* overlapped ring passes done, likewise */
+    int64_t rings, bidirs; /* ring passes done, one way and both ways, likewise */
     bool is_muted[TRAFFIC_KINDS]; /* set by mesh_mute() */
     enum fault fault;             /* planted on this rank */
     struct progress *progress;    /* messages under way: mesh/progress.h */
+    struct trace *trace;          /* what is being recorded, or NULL: mesh/trace.h */
     double *host;                 /* scratch of coll_host_sum(), 'host_room' numbers */
     int64_t host_room;
 };

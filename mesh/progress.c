@@ -1,22 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Wires, and the list of those under way that polling walks. */
+/* Wires, and the list of those under way that is walked to push them, by the thread that
+ * computes or by one beside it.  The list and the requests in it belong to whoever has
+ * the lock; a wire that is waited for is taken out of the list first, so that no request
+ * is in two hands.
+ */
 #include "config.h"
 
 #include "mesh/progress.h"
 
+#include "mesh/trace.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+const char *const progress_name[PROGRESS_FORMS] = {
+    [PROGRESS_POLL]   = "poll",
+    [PROGRESS_THREAD] = "thread",
+    [PROGRESS_NONE]   = "none",
+};
 
 /* What the main thread waits for, as the guard's thread may read it. */
 enum { AWAIT_NOTHING = -1, AWAIT_ALL = -1 };
 
 struct progress {
     enum progress_form form;
-    struct wire *first; /* of the messages under way */
-    struct progress_task *task;
+    pthread_mutex_t lock;
+    struct wire *first;         /* of the messages under way */
+    struct progress_task *task; /* of the main thread alone */
+    pthread_t thread;           /* with PROGRESS_THREAD */
+    pthread_cond_t is_needed;   /* there is a first message, or the thread is to end */
+    bool is_ending;
     double since;    /* when the wait in progress began */
     atomic_int kind; /* of the message that is waited for, or AWAIT_NOTHING */
     atomic_int peer; /* its other end in AXIS_ALL, or AWAIT_ALL */
@@ -27,20 +47,20 @@ void progress_open(struct mesh *mesh)
 {
     mesh->progress = mem_new(1, sizeof *mesh->progress);
     atomic_store(&mesh->progress->kind, AWAIT_NOTHING);
+    pthread_mutex_init(&mesh->progress->lock, NULL);
+    pthread_cond_init(&mesh->progress->is_needed, NULL);
 }
 
 void progress_close(struct mesh *mesh)
 {
+    progress_set(mesh, PROGRESS_NONE);
     if (mesh->progress->first != NULL)
         die("a message of kind %s is under way while the mesh closes",
             traffic_name[mesh->progress->first->kind]);
+    pthread_cond_destroy(&mesh->progress->is_needed);
+    pthread_mutex_destroy(&mesh->progress->lock);
     mem_free(mesh->progress);
     mesh->progress = NULL;
-}
-
-void progress_set(struct mesh *mesh, enum progress_form form)
-{
-    mesh->progress->form = form;
 }
 
 /* ---- waiting --------------------------------------------------------------------- */
@@ -62,9 +82,17 @@ void progress_waits(struct mesh *mesh, enum traffic kind)
 
 double progress_waited(struct mesh *mesh)
 {
-    atomic_store_explicit(&mesh->progress->kind, AWAIT_NOTHING, memory_order_relaxed);
+    struct progress *p = mesh->progress;
+    const double now   = MPI_Wtime();
+
+    trace_add(mesh, (struct trace_span){ .track = TRACE_COMPUTE,
+                                         .name  = "wait",
+                                         .what  = traffic_name[atomic_load(&p->kind)],
+                                         .start = p->since,
+                                         .end   = now });
+    atomic_store_explicit(&p->kind, AWAIT_NOTHING, memory_order_relaxed);
     guard_alive();
-    return MPI_Wtime() - mesh->progress->since;
+    return now - p->since;
 }
 
 void progress_state(const struct mesh *mesh, char *text, size_t size)
@@ -98,32 +126,118 @@ static int rank_of(const struct mesh *mesh, enum axis axis, int peer)
     }
 }
 
-/* Set the wire up for 'bytes' and put it into the list; false if there is nothing to
- * post.
- */
-static bool wire_open(struct wire *w, struct mesh *mesh, enum traffic kind,
-                      enum axis axis, int peer, bool is_send, int64_t bytes)
+/* Where a message goes, and of what it is made. */
+struct letter {
+    enum axis axis;
+    int peer, tag;
+    struct stretch part[2];
+};
+
+/* Post one request of 'count' times 'type' at 'at'. */
+static void post(struct wire *w, const struct letter *l, void *at, int count,
+                 MPI_Datatype type)
 {
+    const MPI_Comm comm  = w->mesh->comm[l->axis];
+    MPI_Request *request = &w->request[w->requests++];
+
+    if (w->is_send)
+        TRY_MPI(MPI_Isend(at, count, type, l->peer, l->tag, comm, request));
+    else
+        TRY_MPI(MPI_Irecv(at, count, type, l->peer, l->tag, comm, request));
+}
+
+/* Post the chunk of 'bytes' from byte 'from' on, which may lie in both stretches. */
+static void post_chunk(struct wire *w, const struct letter *l, int64_t from, int bytes)
+{
+    const int64_t first = l->part[0].bytes - from; /* in the first stretch */
+    MPI_Datatype both;
+    MPI_Aint at[2];
+    int length[2];
+
+    if (first >= bytes) {
+        post(w, l, l->part[0].at + from, bytes, MPI_BYTE);
+    } else if (first <= 0) {
+        post(w, l, l->part[1].at - first, bytes, MPI_BYTE);
+    } else {
+        length[0] = (int)first;
+        length[1] = bytes - length[0];
+        TRY_MPI(MPI_Get_address(l->part[0].at + from, &at[0]));
+        TRY_MPI(MPI_Get_address(l->part[1].at, &at[1]));
+        TRY_MPI(MPI_Type_create_hindexed(2, length, at, MPI_BYTE, &both));
+        TRY_MPI(MPI_Type_commit(&both));
+        post(w, l, MPI_BOTTOM, 1, both);
+        TRY_MPI(MPI_Type_free(&both)); /* when the message is done */
+    }
+}
+
+static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
+                       bool is_send, const struct letter *l)
+{
+    struct progress *p  = mesh->progress;
+    const int64_t bytes = l->part[0].bytes + l->part[1].bytes;
+
     w->mesh      = mesh;
     w->kind      = kind;
     w->requests  = 0;
     w->is_active = false;
     if (bytes == 0 || mesh->is_muted[kind])
-        return false;
+        return;
     if (bytes < 0 || bytes > WIRE_REQUESTS * WIRE_CHUNK)
         die("a message of %lld bytes; the longest has %d times %lld", (long long)bytes,
             WIRE_REQUESTS, (long long)WIRE_CHUNK);
-    w->peer               = rank_of(mesh, axis, peer);
-    w->is_send            = is_send;
-    w->is_active          = true;
-    w->next               = mesh->progress->first;
-    mesh->progress->first = w;
+    w->peer      = rank_of(mesh, l->axis, l->peer);
+    w->is_send   = is_send;
+    w->bytes     = bytes;
+    w->start     = MPI_Wtime();
+    w->is_active = true;
+    pthread_mutex_lock(&p->lock);
+    for (int64_t from = 0; from < bytes; from += WIRE_CHUNK)
+        post_chunk(w, l, from,
+                   (int)(bytes - from < WIRE_CHUNK ? bytes - from : WIRE_CHUNK));
+    w->next  = p->first;
+    p->first = w;
+    if (p->form == PROGRESS_THREAD)
+        pthread_cond_signal(&p->is_needed);
+    pthread_mutex_unlock(&p->lock);
+    if (is_send) {
+        mesh->sent[kind].messages += w->requests;
+        mesh->sent[kind].bytes += bytes;
+    }
     guard_alive();
-    return true;
 }
 
-/* All of it is there. */
-static void wire_close(struct wire *w)
+void wire_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct stretch part[2])
+{
+    wire_start(w, mesh, kind, true,
+               &(struct letter){ axis, peer, tag, { part[0], part[1] } });
+}
+
+void wire_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct stretch part[2])
+{
+    wire_start(w, mesh, kind, false,
+               &(struct letter){ axis, peer, tag, { part[0], part[1] } });
+}
+
+void wire_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, const void *at, int64_t bytes)
+{
+    const struct stretch part[2] = { { (char *)at, bytes }, { NULL, 0 } };
+
+    wire_send_two(w, mesh, kind, axis, peer, tag, part);
+}
+
+void wire_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, void *at, int64_t bytes)
+{
+    const struct stretch part[2] = { { at, bytes }, { NULL, 0 } };
+
+    wire_recv_two(w, mesh, kind, axis, peer, tag, part);
+}
+
+/* Take an active wire out of the list; with the lock. */
+static void wire_unlink(struct wire *w)
 {
     struct wire **at = &w->mesh->progress->first;
 
@@ -131,51 +245,77 @@ static void wire_close(struct wire *w)
         at = &(*at)->next;
     *at          = w->next;
     w->is_active = false;
+}
+
+/* All of it is there. */
+static void wire_done(const struct wire *w)
+{
+    trace_add(w->mesh, (struct trace_span){ .track   = TRACE_MESSAGES,
+                                            .name    = traffic_name[w->kind],
+                                            .start   = w->start,
+                                            .end     = MPI_Wtime(),
+                                            .bytes   = w->bytes,
+                                            .peer    = w->peer,
+                                            .is_send = w->is_send });
     guard_alive();
 }
 
-static int chunk_at(int64_t bytes, int64_t from)
-{
-    return (int)(bytes - from < WIRE_CHUNK ? bytes - from : WIRE_CHUNK);
-}
+/* ---- pushing --------------------------------------------------------------------- */
 
-void wire_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, const void *at, int64_t bytes)
-{
-    if (!wire_open(w, mesh, kind, axis, peer, true, bytes))
-        return;
-    for (int64_t from = 0; from < bytes; from += WIRE_CHUNK)
-        TRY_MPI(MPI_Isend((const char *)at + from, chunk_at(bytes, from), MPI_BYTE,
-                          peer, tag, mesh->comm[axis], &w->request[w->requests++]));
-    mesh->sent[kind].messages += w->requests;
-    mesh->sent[kind].bytes += bytes;
-}
-
-void wire_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, void *at, int64_t bytes)
-{
-    if (!wire_open(w, mesh, kind, axis, peer, false, bytes))
-        return;
-    for (int64_t from = 0; from < bytes; from += WIRE_CHUNK)
-        TRY_MPI(MPI_Irecv((char *)at + from, chunk_at(bytes, from), MPI_BYTE, peer, tag,
-                          mesh->comm[axis], &w->request[w->requests++]));
-}
-
-/* Test every message, then let those who wait for them go on. */
-static void push(struct mesh *mesh)
+/* Test every message; with the lock. */
+static void test_all(struct progress *p)
 {
     struct wire *next;
 
-    for (struct wire *w = mesh->progress->first; w != NULL; w = next) {
+    for (struct wire *w = p->first; w != NULL; w = next) {
         int is_done;
 
         next = w->next;
         TRY_MPI(MPI_Testall(w->requests, w->request, &is_done, MPI_STATUSES_IGNORE));
-        if (is_done)
-            wire_close(w);
+        if (is_done) {
+            wire_done(w);
+            wire_unlink(w); /* from here on it may be used again */
+        }
     }
-    for (struct progress_task *t = mesh->progress->task; t != NULL; t = t->next)
+}
+
+/* Let those who wait for messages go on. */
+static void step_tasks(struct progress *p)
+{
+    for (struct progress_task *t = p->task; t != NULL; t = t->next)
         t->step(t->ctx);
+}
+
+static void push(struct progress *p)
+{
+    pthread_mutex_lock(&p->lock);
+    test_all(p);
+    pthread_mutex_unlock(&p->lock);
+    step_tasks(p);
+}
+
+void progress_poll(struct mesh *mesh)
+{
+    struct progress *p = mesh->progress;
+
+    if (p->form == PROGRESS_POLL)
+        push(p);
+    else if (p->form == PROGRESS_THREAD)
+        step_tasks(p);
+}
+
+/* Take the wire out of the list; false if it is done, for the thread may be faster. */
+static bool take(struct wire *w)
+{
+    struct progress *p = w->mesh->progress;
+    bool is_active;
+
+    pthread_mutex_lock(&p->lock);
+    is_active = w->is_active;
+    if (is_active)
+        wire_unlink(w);
+    pthread_mutex_unlock(&p->lock);
+    return is_active;
 }
 
 /* Others may need what a task does after a message before they send the one that is
@@ -187,19 +327,13 @@ void wire_wait(struct wire *w)
         return;
     wait_begins(w->mesh, w->kind, w->peer, w->is_send);
     while (w->is_active && w->mesh->progress->task != NULL)
-        push(w->mesh);
-    if (w->is_active) {
+        push(w->mesh->progress);
+    if (take(w)) {
         for (int k = 0; k < w->requests; k++)
             TRY_MPI(MPI_Wait(&w->request[k], MPI_STATUS_IGNORE));
-        wire_close(w);
+        wire_done(w);
     }
     w->mesh->waited[w->kind] += progress_waited(w->mesh);
-}
-
-void progress_poll(struct mesh *mesh)
-{
-    if (mesh->progress->form != PROGRESS_NONE)
-        push(mesh);
 }
 
 /* ---- tasks ----------------------------------------------------------------------- */
@@ -223,6 +357,69 @@ void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy)
 {
     progress_waits(mesh, kind);
     while (*is_busy)
-        push(mesh);
+        push(mesh->progress);
     mesh->waited[kind] += progress_waited(mesh);
+}
+
+/* ---- the thread ------------------------------------------------------------------ */
+
+enum { LOOK = 50000, SLACK = 1000 /* nanoseconds */ };
+
+/* The thread shares its core with the products: it sleeps between two looks for as long
+ * as a message of some ten kilobytes takes, by a timer that does not round this up.
+ */
+static void *push_always(void *ctx)
+{
+    const struct timespec nap = { 0, LOOK };
+    struct progress *p        = ctx;
+
+#ifdef __linux__
+    prctl(PR_SET_TIMERSLACK, SLACK);
+#endif
+    pthread_mutex_lock(&p->lock);
+    while (!p->is_ending) {
+        if (p->first == NULL) {
+            pthread_cond_wait(&p->is_needed, &p->lock);
+            continue;
+        }
+        test_all(p);
+        pthread_mutex_unlock(&p->lock);
+        nanosleep(&nap, NULL);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+static bool thread_start(struct progress *p)
+{
+    int level;
+
+    TRY_MPI(MPI_Query_thread(&level));
+    p->is_ending = false;
+    return level == MPI_THREAD_MULTIPLE &&
+           pthread_create(&p->thread, NULL, push_always, p) == 0;
+}
+
+static void thread_end(struct progress *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->is_ending = true;
+    pthread_cond_signal(&p->is_needed);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+}
+
+enum progress_form progress_set(struct mesh *mesh, enum progress_form form)
+{
+    struct progress *p = mesh->progress;
+
+    if (form == p->form)
+        return form;
+    if (p->form == PROGRESS_THREAD)
+        thread_end(p);
+    if (form == PROGRESS_THREAD && !thread_start(p))
+        form = PROGRESS_POLL;
+    p->form = form;
+    return form;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Who moves the messages.  Most MPI libraries move large messages only inside MPI
- * calls, so a long product is cut into panels and progress_poll() is called between
- * them.
+ * calls.  So either a long product is cut into panels and progress_poll() is called
+ * between them, or a thread beside the products asks MPI again and again.
  *
  * A wire is one message of any length, cut into chunks that MPI can count.
  */
@@ -10,6 +10,8 @@
 
 #include "mesh/guard.h"
 #include "mesh/mesh.h"
+
+#include <stdatomic.h>
 
 enum { WIRE_REQUESTS = 64 }; /* chunks of a message at most: 64 GiB */
 
@@ -20,15 +22,30 @@ struct wire {
     MPI_Request request[WIRE_REQUESTS];
     int peer; /* its rank in AXIS_ALL */
     bool is_send;
-    struct wire *next; /* in the list of messages under way */
-    bool is_active;
+    int64_t bytes;
+    double start;          /* when it was posted */
+    struct wire *next;     /* in the list of messages under way */
+    atomic_bool is_active; /* until it is known to be there (gone) */
 };
 
-enum progress_form { PROGRESS_POLL, PROGRESS_NONE };
-void progress_set(struct mesh *mesh, enum progress_form form);
+/* PROGRESS_THREAD: a thread of this process, asleep while nothing is under way.  It needs
+ * MPI_THREAD_MULTIPLE; without that, or without a thread, the form becomes PROGRESS_POLL.
+ * Returns the form in use.  No message may be under way.  Local.
+ */
+enum progress_form { PROGRESS_POLL, PROGRESS_THREAD, PROGRESS_NONE, PROGRESS_FORMS };
+extern const char *const progress_name[PROGRESS_FORMS]; /* "poll", .. */
+enum progress_form progress_set(struct mesh *mesh, enum progress_form form);
 
 /* What separates messages of the same pair that are under way together. */
-enum wire_tag { TAG_GATHER = 1, TAG_SCATTER, TAG_DIRECT, TAG_ALLREDUCE, TAG_SUM };
+enum wire_tag {
+    TAG_GATHER = 1,
+    TAG_SCATTER,
+    TAG_GATHER_BACK, /* of a ring that turns the other way */
+    TAG_SCATTER_BACK,
+    TAG_DIRECT,
+    TAG_ALLREDUCE,
+    TAG_SUM
+};
 
 /* Start to send (receive) 'bytes' at the host address 'at' to (from) rank 'peer' of
  * 'axis'.  The wire must not move, and the memory belongs to it, until wire_wait().
@@ -40,10 +57,22 @@ void wire_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis a
 void wire_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                int peer, int tag, void *at, int64_t bytes);
 
+/* The same of two stretches of memory, one behind the other in one message. */
+struct stretch {
+    char *at;
+    int64_t bytes; /* 0: none */
+};
+void wire_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct stretch part[2]);
+void wire_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+                   int peer, int tag, const struct stretch part[2]);
+
 /* Wait until the message is there (gone); an inactive wire returns at once. */
 void wire_wait(struct wire *w);
 
-/* Push everything under way; cheap when nothing is.  A no-op with PROGRESS_NONE. */
+/* Push everything under way; cheap when nothing is.  A no-op with PROGRESS_NONE; with
+ * PROGRESS_THREAD its thread pushes, and only tasks are left to do here.
+ */
 void progress_poll(struct mesh *mesh);
 
 /* Work that follows from messages: 'step' is called after each push of what is under

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The two rings.  With M ranks a gather needs min(2, M - 1) rooms and a scatter as
- * many, and one for what arrives (room[2]); in turn t a room is used again that was
- * free since the end of turn t - 1.
+/* The lanes of rings.  A gather needs min(2, M - 1) rooms and a scatter as many, and one
+ * for what arrives (room[2]); in turn t a room is used again that was free since the end
+ * of turn t - 1.  Of two lanes each needs two rooms for a gather always: half of the own
+ * slice is not packed, and is copied to the room that the first turn leaves free.
  *
  * The host waits for the compute stream before it starts messages: whatever was put
  * there has then read what is received over and written what is sent.  At that point
@@ -13,19 +14,23 @@
 
 #include "mesh/coll.h"
 
+struct range ring_part(const struct ring *r, int j)
+{
+    return split_range(r->cols[j], r->lanes, r->lane);
+}
+
 static struct mat room_mat(const struct ring *r, int room, int owner)
 {
-    return mat_of(&r->room[room], r->own.dtype, r->rows, r->cols[owner]);
+    return mat_of(&r->room[room], r->own.dtype, r->rows,
+                  range_size(ring_part(r, owner)));
 }
 
-static int up(const struct ring *r)
+/* The rank that is 'steps' from this one in the lane's direction. */
+static int along(const struct ring *r, int steps)
 {
-    return (r->mesh->m + 1) % r->mesh->M;
-}
+    const int M = r->mesh->M;
 
-static int down(const struct ring *r)
-{
-    return (r->mesh->m + r->mesh->M - 1) % r->mesh->M;
+    return (r->mesh->m + (r->lane == 0 ? steps : -steps) + 2 * M) % M;
 }
 
 static bool is_last_turn(const struct ring *r)
@@ -34,40 +39,63 @@ static bool is_last_turn(const struct ring *r)
 }
 
 static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
-                      enum traffic kind, struct mat own, int64_t rows,
-                      const int64_t *cols, struct buf *room)
+                      enum traffic kind, int lane, int lanes, struct mat own,
+                      int64_t rows, const int64_t *cols, struct buf *room)
 {
+    struct range part;
+
     r->mesh           = mesh;
     r->dev            = dev;
     r->kind           = kind;
+    r->lane           = lane;
+    r->lanes          = lanes;
     r->turn           = 0;
     r->rows           = rows;
     r->cols           = cols;
     r->room           = room;
-    r->own            = own;
+    part              = ring_part(r, mesh->m);
+    r->own            = mat_cols(own, part.lo, part.hi);
     r->send.is_active = false;
     r->recv.is_active = false;
 }
 
-/* On to the next turn; a pass over several ranks that moved something counts. */
+/* On to the next turn; a pass over several ranks that moved something counts, both lanes
+ * of it as one.
+ */
 static void next_turn(struct ring *r)
 {
     r->turn++;
-    if (r->turn == r->mesh->M && r->turn > 1 && !r->mesh->is_muted[r->kind])
+    if (r->turn < r->mesh->M || r->turn == 1 || r->mesh->is_muted[r->kind])
+        return;
+    if (r->lanes == 1)
         r->mesh->rings++;
+    else if (r->lane == 0)
+        r->mesh->bidirs++;
 }
 
 /* ---- gather ---------------------------------------------------------------------- */
 
+static int gather_tag(const struct ring *r)
+{
+    return r->lane == 0 ? TAG_GATHER : TAG_GATHER_BACK;
+}
+
 int gather_owner(const struct ring *r)
 {
-    return (r->mesh->m - r->turn + r->mesh->M) % r->mesh->M;
+    return along(r, -r->turn);
 }
 
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
-                 struct mat own, int64_t rows, const int64_t *cols, struct buf room[2])
+                 int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
+                 struct buf room[GATHER_ROOMS])
 {
-    ring_open(r, mesh, dev, kind, own, rows, cols, room);
+    ring_open(r, mesh, dev, kind, lane, lanes, own, rows, cols, room);
+    if (lanes > 1) {
+        const struct mat copy = room_mat(r, 1, mesh->m);
+
+        dev_copy(dev_stream(dev, LANE_COMPUTE), copy, r->own);
+        r->own = copy;
+    }
 }
 
 struct mat gather_slice(const struct ring *r)
@@ -77,14 +105,12 @@ struct mat gather_slice(const struct ring *r)
 
 void gather_start(struct ring *r)
 {
-    const int M = r->mesh->M, next = (gather_owner(r) + M - 1) % M;
-
     if (is_last_turn(r))
         return;
     dev_sync(dev_stream(r->dev, LANE_COMPUTE));
-    coll_recv(&r->recv, r->mesh, r->kind, AXIS_MODEL, down(r), TAG_GATHER,
-              room_mat(r, r->turn % 2, next));
-    coll_send(&r->send, r->mesh, r->kind, AXIS_MODEL, up(r), TAG_GATHER,
+    coll_recv(&r->recv, r->mesh, r->kind, AXIS_MODEL, along(r, -1), gather_tag(r),
+              room_mat(r, r->turn % 2, along(r, -r->turn - 1)));
+    coll_send(&r->send, r->mesh, r->kind, AXIS_MODEL, along(r, 1), gather_tag(r),
               gather_slice(r));
 }
 
@@ -99,22 +125,28 @@ void gather_finish(struct ring *r)
 
 enum { ARRIVING = 2 };
 
+static int scatter_tag(const struct ring *r)
+{
+    return r->lane == 0 ? TAG_SCATTER : TAG_SCATTER_BACK;
+}
+
 int scatter_owner(const struct ring *r)
 {
-    return (r->mesh->m + r->turn + 1) % r->mesh->M;
+    return along(r, r->turn + 1);
 }
 
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
-                  struct mat own, int64_t rows, const int64_t *cols, struct buf room[3])
+                  int lane, int lanes, struct mat own, int64_t rows,
+                  const int64_t *cols, struct buf room[SCATTER_ROOMS])
 {
-    ring_open(r, mesh, dev, kind, own, rows, cols, room);
+    ring_open(r, mesh, dev, kind, lane, lanes, own, rows, cols, room);
 }
 
 void scatter_start(struct ring *r)
 {
     if (r->turn == 0)
         return;
-    coll_recv(&r->recv, r->mesh, r->kind, AXIS_MODEL, up(r), TAG_SCATTER,
+    coll_recv(&r->recv, r->mesh, r->kind, AXIS_MODEL, along(r, 1), scatter_tag(r),
               room_mat(r, ARRIVING, scatter_owner(r)));
 }
 
@@ -134,7 +166,7 @@ void scatter_finish(struct ring *r, struct dev_stream *s)
     }
     if (!is_last_turn(r)) {
         dev_sync(s);
-        coll_send(&r->send, r->mesh, r->kind, AXIS_MODEL, down(r), TAG_SCATTER,
+        coll_send(&r->send, r->mesh, r->kind, AXIS_MODEL, along(r, -1), scatter_tag(r),
                   partial);
     }
     next_turn(r);

@@ -6,6 +6,10 @@
  *             turns every rank has held every slice once, its own first.
  *   scatter:  partial sums go to m - 1 and come from m + 1, starting with the slice
  *             that is farthest from home; the last one in hand is the rank's own.
+ *
+ * A ring has one lane, or two that turn at the same time in opposite directions, each
+ * with one half of every slice's columns, so that both directions of a link are in use.
+ * A struct ring is one lane.
  */
 #ifndef MESH_RING_H
 #define MESH_RING_H
@@ -13,36 +17,45 @@
 #include "mesh/progress.h"
 #include "src/dev/dev.h"
 
+enum { RING_LANES = 2, GATHER_ROOMS = 2, SCATTER_ROOMS = 3 };
+
 struct ring {
     struct mesh *mesh;
     struct dev *dev;
     enum traffic kind;
+    int lane, lanes;
     int turn; /* 0 .. M - 1 */
     int64_t rows;
     const int64_t *cols; /* [M] columns of each slice, borrowed */
-    struct buf *room;    /* two slices of the largest size, borrowed */
-    struct mat own;      /* gather: the first slice; scatter: where the last one goes */
+    struct buf *room;    /* of the lane's part of a slice each, borrowed */
+    struct mat own;      /* gather: the first part; scatter: where the last one goes */
     struct wire send, recv;
 };
+
+/* The columns of slice 'j' that this lane carries, counted from the slice's first. */
+struct range ring_part(const struct ring *r, int j);
 
 /* The number of the slice in hand in this turn. */
 int gather_owner(const struct ring *r);
 int scatter_owner(const struct ring *r);
 
-/* A gather: each turn: the slice in hand (packed), start, [use it], finish. */
+/* A gather: each turn: the lane's part of the slice in hand (packed), start, [use it],
+ * finish.  'own' is this rank's whole slice; with one lane it must be packed.
+ */
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
-                 struct mat own, int64_t rows, const int64_t *cols, struct buf room[2]);
+                 int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
+                 struct buf room[GATHER_ROOMS]);
 struct mat gather_slice(const struct ring *r);
 void gather_start(struct ring *r);
 void gather_finish(struct ring *r); /* and on to the next turn */
 
 /* A scatter: each turn: start (the arriving sum is asked for), fill scatter_partial()
- * with the own contribution to slice scatter_owner(), finish: the arrived sum is added
- * and the result sent on; in the last turn it is left in 'own'.
+ * with the own contribution to the lane's part of slice scatter_owner(), finish: the
+ * arrived sum is added and the result sent on; in the last turn it is left in 'own'.
  */
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
-                  struct mat own, int64_t rows, const int64_t *cols,
-                  struct buf room[3]);
+                  int lane, int lanes, struct mat own, int64_t rows,
+                  const int64_t *cols, struct buf room[SCATTER_ROOMS]);
 void scatter_start(struct ring *r);
 struct mat scatter_partial(const struct ring *r);
 void scatter_finish(struct ring *r, struct dev_stream *s);

@@ -9,24 +9,26 @@
 #include "mesh/guard.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/base/split.h"
 
 /* ---- open and close -------------------------------------------------------------- */
 
-/* The larger of 'most' and the part that an all-reduce of 'size' elements adds. */
-static int64_t larger_part(int64_t most, int64_t size, int ranks)
+/* The larger of 'most' and what an all-reduce of 'size' elements needs to add them. */
+static int64_t larger_room(int64_t most, int64_t size, size_t bytes, int ranks)
 {
-    const int64_t part = ranks > 1 ? split_most(size, ranks) : 0;
+    const int64_t room = traffic_allreduce_room(size, bytes, ranks);
 
-    return part > most ? part : most;
+    return room > most ? room : most;
 }
 
-static int64_t work_size(const struct layout *l)
+/* Elements of the room that all sums share. */
+static int64_t work_size(const struct shard *sh)
 {
-    int64_t most = larger_part(0, l->size[l->groups - 1], l->M);
+    const struct layout *l = sh->layout;
+    const size_t bytes     = dtype_size(dev_acc(sh->dev));
+    int64_t most           = larger_room(0, l->size[l->groups - 1], bytes, l->M);
 
     for (int g = 0; g < l->groups; g++)
-        most = larger_part(most, l->size[g], l->D);
+        most = larger_room(most, l->size[g], bytes, l->D);
     return most;
 }
 
@@ -45,7 +47,7 @@ static int alloc_all(struct shard *sh)
         TRY(alloc_zeroed(&sh->param[g], sh->dev, dev_dtype(sh->dev), l->size[g]));
         TRY(alloc_zeroed(&sh->grad[g], sh->dev, dev_acc(sh->dev), l->size[g]));
     }
-    return alloc_zeroed(&sh->work, sh->dev, dev_acc(sh->dev), work_size(l));
+    return alloc_zeroed(&sh->work, sh->dev, dev_acc(sh->dev), work_size(sh));
 }
 
 /* The initial values of an item, a few rows at a time through 'values' for 'size'
@@ -223,7 +225,8 @@ static void sum_over(struct shard *sh, enum axis axis, enum traffic kind, int gr
         return;
     coll_allreduce(sh->mesh, axis, kind, dev_stream(sh->dev, LANE_COMPUTE),
                    mat_of(&sh->grad[group], acc, 1, size),
-                   mat_of(&sh->work, acc, 1, split_most(size, ranks)));
+                   mat_of(&sh->work, acc, 1,
+                          traffic_allreduce_room(size, dtype_size(acc), ranks)));
 }
 
 void shard_scatter_finish(struct shard *sh, int group)

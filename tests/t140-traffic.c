@@ -1,116 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Messages and bytes of a step, against collectives played out message by message.
- *
- * A 'net' is a model or data group in which every rank really holds slices, passes them
- * on as the collective does, and is found to hold the right thing at the end.  What it
- * posts on the way is what the formulas must say.
- */
+/* Messages and bytes of a step, against collectives played out message by message. */
 #include "config.h"
 
 #include "src/plan/traffic.h"
 
 #include "src/base/rng.h"
 #include "src/plan/param.h"
+#include "tests/net.h"
 #include "tests/tap.h"
 
 #include <string.h>
-
-enum { RANKS = 12 };
-
-struct net {
-    int ranks;
-    struct traffic_count sent[RANKS];
-    int wrong; /* ranks that ended with something else than they should */
-};
-
-static void net_post(struct net *net, int from, int64_t bytes)
-{
-    for (; bytes > 0; bytes -= WIRE_CHUNK) {
-        net->sent[from].messages++;
-        net->sent[from].bytes += bytes < WIRE_CHUNK ? bytes : WIRE_CHUNK;
-    }
-}
-
-/* ---- collectives, played --------------------------------------------------------- */
-
-/* What is in hand goes to the next rank, until everyone has seen everything. */
-static void play_ring_gather(struct net *net, const int64_t *bytes)
-{
-    int hand[RANKS], next[RANKS];
-    unsigned seen[RANKS];
-
-    for (int i = 0; i < net->ranks; i++) {
-        hand[i] = i;
-        seen[i] = 1u << i;
-    }
-    for (int turn = 1; turn < net->ranks; turn++) {
-        for (int i = 0; i < net->ranks; i++) {
-            net_post(net, i, bytes[hand[i]]);
-            next[(i + 1) % net->ranks] = hand[i];
-        }
-        for (int i = 0; i < net->ranks; i++) {
-            hand[i] = next[i];
-            seen[i] |= 1u << hand[i];
-        }
-    }
-    for (int i = 0; i < net->ranks; i++)
-        net->wrong += seen[i] != (1u << net->ranks) - 1;
-}
-
-/* A sum starts at the rank after its home and goes to the rank before, growing. */
-static void play_ring_scatter(struct net *net, const int64_t *bytes)
-{
-    int slice[RANKS], next_slice[RANKS];
-    unsigned sum[RANKS], next_sum[RANKS];
-
-    for (int i = 0; i < net->ranks; i++) {
-        slice[i] = (i + 1) % net->ranks;
-        sum[i]   = 1u << i; /* whose contributions are in it */
-    }
-    for (int turn = 1; turn < net->ranks; turn++) {
-        for (int i = 0; i < net->ranks; i++) {
-            const int to = (i + net->ranks - 1) % net->ranks;
-
-            net_post(net, i, bytes[slice[i]]);
-            next_slice[to] = slice[i];
-            next_sum[to]   = sum[i] | 1u << to;
-        }
-        memcpy(slice, next_slice, sizeof slice);
-        memcpy(sum, next_sum, sizeof sum);
-    }
-    for (int i = 0; i < net->ranks; i++)
-        net->wrong += slice[i] != i || sum[i] != (1u << net->ranks) - 1;
-}
-
-static void play_allgather(struct net *net, const int64_t *bytes)
-{
-    for (int i = 0; i < net->ranks; i++) {
-        for (int to = 0; to < net->ranks; to++) {
-            if (to != i)
-                net_post(net, i, bytes[i]);
-        }
-    }
-}
-
-static void play_reduce_scatter(struct net *net, const int64_t *bytes)
-{
-    for (int i = 0; i < net->ranks; i++) {
-        for (int to = 0; to < net->ranks; to++) {
-            if (to != i)
-                net_post(net, i, bytes[to]);
-        }
-    }
-}
-
-static void play_allreduce(struct net *net, int64_t count, size_t size)
-{
-    int64_t part[RANKS];
-
-    for (int j = 0; j < net->ranks; j++)
-        part[j] = range_size(split_range(count, net->ranks, j)) * (int64_t)size;
-    play_ring_scatter(net, part);
-    play_ring_gather(net, part);
-}
 
 /* ---- the formulas of collectives ------------------------------------------------- */
 
@@ -193,19 +92,42 @@ static void charge(struct job *j, const struct net *net, int d, enum traffic kin
 
 /* A matrix of 'rows' rows over the width, in data row d. */
 static void play_act(struct job *j, int d, enum traffic kind, int64_t rows,
-                     bool is_plain)
+                     enum cmm_form form)
 {
-    struct net net       = { .ranks = j->t->M };
+    const int lanes = form == CMM_BIDIR ? 2 : 1;
+    struct net net = { .ranks = j->t->M }, back = net;
     int64_t bytes[RANKS] = { 0 };
 
-    for (int m = 0; m < net.ranks; m++)
-        bytes[m] = rows * range_size(split_range(j->s->C, net.ranks, m)) *
-                   (int64_t)dtype_size(j->t->dtype);
-    if (kind == ACT_GATHER)
-        (is_plain ? play_allgather : play_ring_gather)(&net, bytes);
-    else
-        (is_plain ? play_reduce_scatter : play_ring_scatter)(&net, bytes);
+    for (int lane = 0; lane < lanes; lane++) {
+        for (int m = 0; m < net.ranks; m++)
+            bytes[m] = rows * (int64_t)dtype_size(j->t->dtype) *
+                       split_size(split_size(j->s->C, net.ranks, m), lanes, lane);
+        if (kind == ACT_SCATTER)
+            (form == CMM_PLAIN ? play_reduce_scatter : play_ring_scatter)(&net, bytes);
+        else if (lane == 1)
+            play_ring_back(&back, bytes);
+        else
+            (form == CMM_PLAIN ? play_allgather : play_ring_gather)(&net, bytes);
+    }
     charge(j, &net, d, kind);
+    charge(j, &back, d, kind);
+}
+
+static enum cmm_form form_of(const struct job *j, enum cmm_product product,
+                             enum cmm_pass pass)
+{
+    return j->t->form == CMM_AUTO ? j->t->tuned->of[product][pass].form : j->t->form;
+}
+
+/* Five passes: in forward and twice backward, out forward and backward. */
+static void play_pair(struct job *j, int d, int64_t n, enum cmm_product in,
+                      enum cmm_product out)
+{
+    play_act(j, d, ACT_GATHER, n, form_of(j, in, CMM_FORWARD));
+    play_act(j, d, ACT_SCATTER, n, form_of(j, out, CMM_FORWARD));
+    play_act(j, d, ACT_GATHER, n, form_of(j, out, CMM_BACKWARD));
+    play_act(j, d, ACT_GATHER, n, form_of(j, in, CMM_BACKWARD));
+    play_act(j, d, ACT_SCATTER, n, form_of(j, in, CMM_BACKWARD));
 }
 
 static void play_numbers(struct job *j, int d, int64_t numbers)
@@ -227,20 +149,25 @@ static void play_model_row(struct job *j, int d)
     const struct spec *s = j->s;
     const int64_t b      = range_size(split_range(j->t->B, j->t->D, d));
     const int64_t n      = b * (s->T + (s->pool == POOL_CLS));
-    const bool is_plain  = j->t->form == CMM_PLAIN;
     const bool has_map   = s->pool == POOL_MAP;
     const int pairs      = (int)s->L * (s->wiring == WIRING_PARALLEL ? 1 : 2);
     const int norms      = pairs + 1;
     const int numbers    = s->wiring == WIRING_PARALLEL ? 1 : 2;
 
-    for (int i = 0; i < 3 * pairs + 2 * has_map; i++)
-        play_act(j, d, ACT_GATHER, n, is_plain);
-    for (int i = 0; i < 2 * pairs + has_map; i++)
-        play_act(j, d, ACT_SCATTER, n, is_plain);
+    for (int i = 0; i < pairs; i++) {
+        const bool is_first = i % 2 == 0 || s->wiring == WIRING_PARALLEL;
+
+        play_pair(j, d, n, is_first ? CMM_IN : CMM_UP, is_first ? CMM_OUT : CMM_DOWN);
+    }
+    for (int i = 0; i < has_map; i++) {
+        play_act(j, d, ACT_GATHER, n, form_of(j, CMM_IN, CMM_FORWARD));
+        play_act(j, d, ACT_GATHER, n, form_of(j, CMM_IN, CMM_BACKWARD));
+        play_act(j, d, ACT_SCATTER, n, form_of(j, CMM_IN, CMM_BACKWARD));
+    }
     for (int i = 0; i < 2 + 4 * has_map; i++)
-        play_act(j, d, ACT_GATHER, b, true);
+        play_act(j, d, ACT_GATHER, b, CMM_PLAIN);
     for (int i = 0; i < 1 + 3 * has_map; i++)
-        play_act(j, d, ACT_SCATTER, b, true);
+        play_act(j, d, ACT_SCATTER, b, CMM_PLAIN);
     for (int i = 0; i < 2 * norms; i++)
         play_numbers(j, d, n * numbers);
     for (int i = 0; i < 2 * has_map; i++)
@@ -330,6 +257,7 @@ static void random_jobs(void)
         int64_t r[16];
         char shape[64];
         static struct job j;
+        struct cmm_tuned tuned;
         struct spec s;
 
         for (uint64_t k = 0; k < 16; k++)
@@ -352,7 +280,11 @@ static void random_jobs(void)
                                         .D     = D,
                                         .M     = M,
                                         .dtype = r[13] % 2 ? DTYPE_F32 : DTYPE_F64,
-                                        .form  = r[14] % 2 ? CMM_RING : CMM_PLAIN };
+                                        .form  = (enum cmm_form)(r[14] % CMM_FORMS),
+                                        .tuned = &tuned };
+
+        for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
+            tuned.of[k / 2][k % 2].form = (enum cmm_form)((r[15] >> 2 * k) % CMM_AUTO);
 
         refused += spec_make(&s, &o) != 0 || spec_check_mesh(&s, t.B, D, M) != 0;
         j.s = &s;
@@ -363,6 +295,49 @@ static void random_jobs(void)
     ok(refused == 0, "600 random jobs on meshes up to 7x7 can be run");
     ok(wrong == 0, "every rank of them posts what its play posts, of every kind");
     ok(wrong_most == 0, "and the busiest rank is found without trying all");
+}
+
+/* Too many ranks to play; all of them by the formulas against the few that are tried. */
+static void many_ranks(void)
+{
+    static const int D[] = { 65, 100, 128, 257 }, M[] = { 1, 3, 17, 66 };
+    int wrong = 0;
+
+    for (int i = 0; i < 16; i++) {
+        const struct spec_options o  = { .shape   = "924/2/511/66",
+                                         .wiring  = i / 4 % 2,
+                                         .qk_norm = 1,
+                                         .classes = 77,
+                                         .image   = 28,
+                                         .patch   = 14 };
+        const struct traffic_job job = { .B     = D[i / 4] + 31,
+                                         .D     = D[i / 4],
+                                         .M     = M[i % 4],
+                                         .dtype = DTYPE_F32,
+                                         .form  = i % 2 ? CMM_PLAIN : CMM_BIDIR };
+        struct traffic_count most[TRAFFIC_KINDS], all[TRAFFIC_KINDS] = { 0 };
+        struct spec s;
+
+        if (spec_make(&s, &o) != 0 || spec_check_mesh(&s, job.B, job.D, job.M) != 0)
+            ok(false, "a mesh of %dx%d can be run", job.D, job.M);
+        traffic_most(most, &s, &job);
+        for (int d = 0; d < job.D; d++) {
+            for (int m = 0; m < job.M; m++) {
+                struct traffic_count t[TRAFFIC_KINDS];
+
+                traffic_of_rank(t, &s, &job, d, m);
+                for (int k = 0; k < TRAFFIC_KINDS; k++) {
+                    if (t[k].messages > all[k].messages)
+                        all[k].messages = t[k].messages;
+                    if (t[k].bytes > all[k].bytes)
+                        all[k].bytes = t[k].bytes;
+                }
+            }
+        }
+        for (int k = 0; k < TRAFFIC_KINDS; k++)
+            wrong += !is_same(most[k], all[k]);
+    }
+    ok(wrong == 0, "so it is on meshes up to 257x66, where sums double and halve");
 }
 
 /* ---- the papers' figures --------------------------------------------------------- */
@@ -410,8 +385,8 @@ static void large(void)
 
     ok(spec_make(&s, &o) == 0, "22B");
     traffic_most(t, &s, &job);
-    ok(t[GRAD_SCATTER].messages == (48 + 2) * 2 * 4095 && t[PARAM_GATHER].messages == 0,
-       "on 4096 data ranks every group is two rings of 4095 messages");
+    ok(t[GRAD_SCATTER].messages == (48 + 2) * 2 * 12 && t[PARAM_GATHER].messages == 0,
+       "on 4096 data ranks every group is halved and doubled in 12 messages each");
     traffic_most(t, &s, &one);
     for (int k = 0; k < TRAFFIC_KINDS; k++)
         messages += t[k].messages + t[k].bytes;
@@ -422,10 +397,12 @@ int main(void)
 {
     collective("ring gather", play_ring_gather, traffic_ring_gather);
     collective("ring scatter", play_ring_scatter, traffic_ring_scatter);
+    collective("ring gather the other way", play_ring_back, traffic_ring_back);
     collective("all-gather", play_allgather, traffic_allgather);
     collective("reduce-scatter", play_reduce_scatter, traffic_reduce_scatter);
     allreduce();
     random_jobs();
+    many_ranks();
     ring_passes();
     large();
     return tap_done();

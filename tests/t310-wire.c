@@ -34,6 +34,35 @@ static bool is_filled(const char *at, int64_t n, int who)
     return true;
 }
 
+/* 'n' bytes of two stretches to the neighbour, who cuts them elsewhere. */
+static void test_two(int64_t n, int64_t cut_out, int64_t cut_in)
+{
+    const int up = (rank + 1) % size, down = (rank + size - 1) % size;
+    char *all = mem_new((size_t)n + 1, 1), *out = mem_new(2 * (size_t)n + 1, 1);
+    char *in = mem_new(2 * (size_t)n + 1, 1), *joined = mem_new((size_t)n + 1, 1);
+    const struct stretch from[2] = { { out + n, cut_out }, { out, n - cut_out } };
+    const struct stretch to[2]   = { { in + n, cut_in }, { in, n - cut_in } };
+    struct wire send, recv;
+
+    fill(all, n, rank);
+    memcpy(out + n, all, (size_t)cut_out);
+    memcpy(out, all + cut_out, (size_t)(n - cut_out));
+    mesh_count_reset(mesh);
+    wire_recv_two(&recv, mesh, REDUCE, AXIS_ALL, down, TAG_DIRECT, to);
+    wire_send_two(&send, mesh, REDUCE, AXIS_ALL, up, TAG_DIRECT, from);
+    wire_wait(&recv);
+    wire_wait(&send);
+    memcpy(joined, in + n, (size_t)cut_in);
+    memcpy(joined + cut_in, in, (size_t)(n - cut_in));
+    ok(is_filled(joined, n, down) && mesh->sent[REDUCE].messages == (n > 0) &&
+           mesh->sent[REDUCE].bytes == n,
+       "%lld bytes in two stretches are one message", (long long)n);
+    mem_free(all);
+    mem_free(out);
+    mem_free(in);
+    mem_free(joined);
+}
+
 /* 'n' bytes once round the neighbours, polled to their end or waited for. */
 static void test_length(int64_t n, bool is_polled)
 {
@@ -167,6 +196,10 @@ int main(int argc, char **argv)
         test_length(lengths[i], false);
         test_length(lengths[i], true);
     }
+    test_two(0, 0, 0);
+    test_two(1000, 0, 1000);
+    test_two(1000, 1000, 300);
+    test_two(200003, 70001, 3);
     test_muted();
     test_many();
     test_state();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1,2,3,4 */
-/* Collective matmul on small integers: the plain form, the ring and an unsharded
- * product in plain loops agree bit for bit, at sizes that nothing divides; GELUs to
- * rounding.
+/* RUN np=1,2,3,4,5 */
+/* Collective matmul on small integers: the plain form, the rings one way and both ways,
+ * each product in a form of its own, and an unsharded product in plain loops agree bit
+ * for bit, at sizes that nothing divides; GELUs to rounding.
  */
 #include "config.h"
 
@@ -74,6 +74,14 @@ struct side {
     struct cmm_section gather[3], back[2];
 };
 
+/* A different form for each call: the table of CMM_AUTO. */
+static const struct cmm_tuned mixed = {
+    .of = { [CMM_UP]   = { [CMM_FORWARD]  = { CMM_BIDIR, 3 },
+                           [CMM_BACKWARD] = { CMM_PLAIN, 0 } },
+            [CMM_DOWN] = { [CMM_FORWARD]  = { CMM_RING, 0 },
+                           [CMM_BACKWARD] = { CMM_BIDIR, 1 } } }
+};
+
 static const struct range rows_all = { 0, ROWS };
 
 static void side_open(struct side *s, struct mesh *mesh, enum dtype t, int panels,
@@ -90,6 +98,7 @@ static void side_open(struct side *s, struct mesh *mesh, enum dtype t, int panel
         lazy_make(s->dev);
     if (cmm_open(&s->cmm, mesh, s->dev, ROWS + 2, C, CMM_RING, panels) != 0)
         die("%s", err_sentence());
+    cmm_tune(s->cmm, &mixed);
     s->c        = split_range(C, M, m);
     s->f        = split_range(F, M, m);
     s->x        = own_open(s->dev, X, rows_all, s->c);
@@ -150,22 +159,26 @@ static void side_close(struct side *s)
 
 static void do_gather(struct side *s)
 {
+    cmm_select(s->cmm, CMM_UP);
     cmm_gather(s->cmm, view(&s->y), view(&s->x), s->in, s->gather, 3);
 }
 
 static void do_gather_backward(struct side *s, bool is_added)
 {
+    cmm_select(s->cmm, CMM_UP);
     cmm_gather_backward(s->cmm, view(&s->dx), view(&s->dw), is_added, view(&s->dy_in),
                         view(&s->x), s->in);
 }
 
 static void do_scatter(struct side *s)
 {
+    cmm_select(s->cmm, CMM_DOWN);
     cmm_scatter(s->cmm, view(&s->yo), view(&s->xo), s->out, view(&s->bias_out));
 }
 
 static void do_scatter_backward(struct side *s, bool is_added)
 {
+    cmm_select(s->cmm, CMM_DOWN);
     cmm_scatter_backward(s->cmm, view(&s->dxo), s->back, 2, view(&s->dwo), is_added,
                          view(&s->dy_out), view(&s->xo), s->out);
 }
@@ -305,11 +318,6 @@ static double off_rest(struct side *s, double times)
 
 /* ---- tests ----------------------------------------------------------------------- */
 
-static const char *form_name(enum cmm_form form)
-{
-    return form == CMM_PLAIN ? "plain" : "ring";
-}
-
 static void test_values(struct side *s, enum cmm_form form)
 {
     const struct mesh *mesh = s->mesh;
@@ -319,51 +327,93 @@ static void test_values(struct side *s, enum cmm_form form)
     cmm_set_form(s->cmm, form);
     do_all(s);
     ok(off_gather(s) == 0, "%s %dx%d %s: gather then multiply is exact",
-       form_name(form), mesh->D, mesh->M, dtype);
+       cmm_form_name[form], mesh->D, mesh->M, dtype);
     ok(off_act(s) < eps, "%s %dx%d %s: so is the GELU behind it, to rounding",
-       form_name(form), mesh->D, mesh->M, dtype);
+       cmm_form_name[form], mesh->D, mesh->M, dtype);
     ok(off_rest(s, 1) == 0, "%s %dx%d %s: the other products are exact",
-       form_name(form), mesh->D, mesh->M, dtype);
+       cmm_form_name[form], mesh->D, mesh->M, dtype);
     ok(off_dgelu(s) < eps, "%s %dx%d %s: GELU's gradient is applied once, at the end",
-       form_name(form), mesh->D, mesh->M, dtype);
+       cmm_form_name[form], mesh->D, mesh->M, dtype);
     do_gather_backward(s, true);
     do_scatter_backward(s, true);
     ok(off_rest(s, 2) == 0, "%s %dx%d %s: gradients of weights are added when asked",
-       form_name(form), mesh->D, mesh->M, dtype);
+       cmm_form_name[form], mesh->D, mesh->M, dtype);
 }
 
-/* What the four functions post. */
+static enum cmm_form form_of(enum cmm_form form, enum cmm_product product,
+                             enum cmm_pass pass)
+{
+    return form == CMM_AUTO ? mixed.of[product][pass].form : form;
+}
+
+/* Bytes of the slices of ROWS rows, or of half of their columns. */
+static const int64_t *bytes_of(const struct side *s, int lanes, int lane)
+{
+    static int64_t bytes[8];
+    const int64_t size = (int64_t)dtype_size(dev_dtype(s->dev));
+
+    for (int j = 0; j < s->mesh->M; j++)
+        bytes[j] = ROWS * size * split_size(split_size(C, s->mesh->M, j), lanes, lane);
+    return bytes;
+}
+
+static void plan_gather(struct traffic_count *t, const struct side *s,
+                        enum cmm_form form)
+{
+    const int M = s->mesh->M, m = s->mesh->m;
+
+    if (form == CMM_PLAIN)
+        traffic_allgather(t, bytes_of(s, 1, 0), M, m);
+    if (form == CMM_RING)
+        traffic_ring_gather(t, bytes_of(s, 1, 0), M, m);
+    if (form == CMM_BIDIR) {
+        traffic_ring_gather(t, bytes_of(s, 2, 0), M, m);
+        traffic_ring_back(t, bytes_of(s, 2, 1), M, m);
+    }
+}
+
+static void plan_scatter(struct traffic_count *t, const struct side *s,
+                         enum cmm_form form)
+{
+    const int M = s->mesh->M, m = s->mesh->m;
+
+    if (form == CMM_PLAIN)
+        traffic_reduce_scatter(t, bytes_of(s, 1, 0), M, m);
+    if (form == CMM_RING)
+        traffic_ring_scatter(t, bytes_of(s, 1, 0), M, m);
+    for (int lane = 0; lane < 2 && form == CMM_BIDIR; lane++)
+        traffic_ring_scatter(t, bytes_of(s, 2, lane), M, m);
+}
+
+/* What the four functions post, and how many ring passes of each kind they make. */
 static void test_traffic(struct side *s, enum cmm_form form)
 {
-    const int M = s->mesh->M, m = s->mesh->m, rings = M > 1 && form == CMM_RING;
+    const enum cmm_form used[]  = { form_of(form, CMM_UP, CMM_FORWARD),     /* x      */
+                                    form_of(form, CMM_UP, CMM_BACKWARD),    /* x      */
+                                    form_of(form, CMM_DOWN, CMM_BACKWARD),  /* dy     */
+                                    form_of(form, CMM_UP, CMM_BACKWARD),    /* dx sum */
+                                    form_of(form, CMM_DOWN, CMM_FORWARD) }; /* y sum  */
     struct traffic_count gather = { 0 }, scatter = { 0 };
-    int64_t bytes[8];
+    int rings = 0, bidirs = 0;
 
     cmm_set_form(s->cmm, form);
-    for (int j = 0; j < M; j++)
-        bytes[j] = ROWS * split_size(C, M, j) * (int64_t)dtype_size(dev_dtype(s->dev));
-    for (int k = 0; k < 3; k++) { /* y in, dw in, dx out */
-        if (form == CMM_PLAIN)
-            traffic_allgather(&gather, bytes, M, m);
+    for (int k = 0; k < 5 && s->mesh->M > 1; k++) {
+        if (k < 3)
+            plan_gather(&gather, s, used[k]);
         else
-            traffic_ring_gather(&gather, bytes, M, m);
+            plan_scatter(&scatter, s, used[k]);
+        rings += used[k] == CMM_RING;
+        bidirs += used[k] == CMM_BIDIR;
     }
-    for (int k = 0; k < 2; k++) { /* dx in, y out */
-        if (form == CMM_PLAIN)
-            traffic_reduce_scatter(&scatter, bytes, M, m);
-        else
-            traffic_ring_scatter(&scatter, bytes, M, m);
-    }
-    if (M == 1)
-        gather = scatter = (struct traffic_count){ 0, 0 };
     mesh_count_reset(s->mesh);
     do_all(s);
     ok(memcmp(&s->mesh->sent[ACT_GATHER], &gather, sizeof gather) == 0 &&
            memcmp(&s->mesh->sent[ACT_SCATTER], &scatter, sizeof scatter) == 0,
-       "%s %dx%d: messages and bytes are those of the plan", form_name(form),
-       s->mesh->D, M);
-    ok(s->mesh->rings == 5 * rings, "%s %dx%d: %d rings turned", form_name(form),
-       s->mesh->D, M, 5 * rings);
+       "%s %dx%d: messages and bytes are those of the plan", cmm_form_name[form],
+       s->mesh->D, s->mesh->M);
+    ok(s->mesh->rings == rings && s->mesh->bidirs == bidirs,
+       "%s %dx%d: %d rings turned one way, %d both ways", cmm_form_name[form],
+       s->mesh->D, s->mesh->M, rings, bidirs);
 }
 
 static void test_muted(struct side *s, enum cmm_form form)
@@ -374,14 +424,15 @@ static void test_muted(struct side *s, enum cmm_form form)
     mesh_count_reset(s->mesh);
     do_all(s);
     ok(s->mesh->sent[ACT_GATHER].messages == 0 &&
-           s->mesh->sent[ACT_SCATTER].bytes == 0 && s->mesh->rings == 0,
-       "%s %dx%d: without its messages it returns and posts nothing", form_name(form),
-       s->mesh->D, s->mesh->M);
+           s->mesh->sent[ACT_SCATTER].bytes == 0 && s->mesh->rings == 0 &&
+           s->mesh->bidirs == 0,
+       "%s %dx%d: without its messages it returns and posts nothing",
+       cmm_form_name[form], s->mesh->D, s->mesh->M);
     mesh_mute(s->mesh, ACT_GATHER, false);
     mesh_mute(s->mesh, ACT_SCATTER, false);
     do_all(s);
     ok(off_gather(s) + off_rest(s, 1) == 0, "%s %dx%d: with them it is right again",
-       form_name(form), s->mesh->D, s->mesh->M);
+       cmm_form_name[form], s->mesh->D, s->mesh->M);
 }
 
 /* A watch that checks what it is shown. */
@@ -437,9 +488,9 @@ static void test_watch(struct side *s, enum cmm_form form)
         is_once &= v.times[k] == 1;
     ok(is_once && v.is_right && v.off == 0,
        "%s %dx%d: a watch sees all six kinds once, before GELU's gradient",
-       form_name(form), s->mesh->D, s->mesh->M);
+       cmm_form_name[form], s->mesh->D, s->mesh->M);
     ok(off_gather(s) + off_rest(s, 1) == 0 && off_dgelu(s) < 1e-5,
-       "%s %dx%d: and changes no result", form_name(form), s->mesh->D, s->mesh->M);
+       "%s %dx%d: and changes no result", cmm_form_name[form], s->mesh->D, s->mesh->M);
 }
 
 /* A fault on the last rank of the job is felt there, and nowhere else in a gather. */
@@ -452,37 +503,38 @@ static void test_fault(struct side *s, enum cmm_form form, enum fault fault)
     do_gather(s);
     s->mesh->fault = FAULT_NONE;
     ok((off_gather(s) > 0) == is_here,
-       "%s %dx%d: a planted fault (%d) spoils the product", form_name(form), s->mesh->D,
-       s->mesh->M, fault);
+       "%s %dx%d: a planted fault (%d) spoils the product", cmm_form_name[form],
+       s->mesh->D, s->mesh->M, fault);
     do_gather(s);
-    ok(off_gather(s) == 0, "%s %dx%d: the next is right", form_name(form), s->mesh->D,
-       s->mesh->M);
+    ok(off_gather(s) == 0, "%s %dx%d: the next is right", cmm_form_name[form],
+       s->mesh->D, s->mesh->M);
 }
 
 static void test_mesh(struct mesh *mesh, enum dtype t)
 {
-    static const int panels[]          = { 0, 1, 3 };
-    static const enum cmm_form forms[] = { CMM_RING, CMM_PLAIN, CMM_RING };
+    static const int panels[]          = { 0, 1, 3, 0, 5 };
+    static const enum cmm_form forms[] = { CMM_RING, CMM_PLAIN, CMM_RING, CMM_BIDIR,
+                                           CMM_BIDIR };
     struct side s;
 
-    for (int p = 0; p < 3; p++) {
+    for (int p = 0; p < 5; p++) {
         side_open(&s, mesh, t, panels[p], false);
         test_values(&s, forms[p]);
         side_close(&s);
     }
     side_open(&s, mesh, t, 0, true);
-    test_values(&s, CMM_RING);
-    test_values(&s, CMM_PLAIN);
+    for (enum cmm_form form = CMM_PLAIN; form <= CMM_AUTO; form++)
+        test_values(&s, form);
     ok(the_lazy.most > 1, "on a device that runs behind the host too");
     side_close(&s);
     side_open(&s, mesh, t, 0, false);
-    for (int i = 0; i < 2; i++) {
-        test_traffic(&s, forms[i]);
-        test_muted(&s, forms[i]);
-        test_watch(&s, forms[i]);
+    for (enum cmm_form form = CMM_PLAIN; form <= CMM_AUTO; form++) {
+        test_traffic(&s, form);
+        test_muted(&s, form);
+        test_watch(&s, form);
         if (mesh->M > 1) {
-            test_fault(&s, forms[i], FAULT_SLICE);
-            test_fault(&s, forms[i], FAULT_DROP);
+            test_fault(&s, form, FAULT_SLICE);
+            test_fault(&s, form, FAULT_DROP);
         }
     }
     side_close(&s);
@@ -515,11 +567,9 @@ int main(int argc, char **argv)
     if (mesh_open(&mesh, MPI_COMM_WORLD, 1, size) != 0 ||
         dev_open(&dev, "cpu:ref", DTYPE_F64, 1) != 0)
         die("%s", err_sentence());
-    ok(cmm_open(&cmm, mesh, dev, ROWS, C, CMM_BIDIR, 0) == ERR_USAGE && cmm == NULL,
-       "both directions are refused");
     ok(cmm_open(&cmm, mesh, dev, ROWS, size - 1, CMM_RING, 0) == ERR_SHAPE &&
            cmm == NULL,
-       "and a width below M");
+       "a width below M is refused");
     err_forget();
     dev_close(&dev);
     mesh_close(&mesh);

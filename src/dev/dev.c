@@ -193,6 +193,12 @@ void dev_costs_reset(struct dev *dev)
         dev->cost[i] = (struct dev_cost){ .name = dev->cost[i].name };
 }
 
+void dev_note(struct dev *dev, dev_note_fn note, void *ctx)
+{
+    dev->note     = note;
+    dev->note_ctx = ctx;
+}
+
 /* ---- Memory, streams, events ------------------------------------------------------- */
 
 int dev_alloc(struct buf *b, struct dev *dev, size_t bytes)

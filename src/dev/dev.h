@@ -90,6 +90,12 @@ struct dev_cost {
 const struct dev_cost *dev_costs(const struct dev *dev, int *count);
 void dev_costs_reset(struct dev *dev);
 
+/* Tell 'note' of every operation from now on: its name without "dev_", and its seconds
+ * on clock_now().  NULL: nobody.
+ */
+typedef void (*dev_note_fn)(void *ctx, const char *op, double start, double end);
+void dev_note(struct dev *dev, dev_note_fn note, void *ctx);
+
 /* ---- Memory, streams, events ------------------------------------------------------- */
 
 /* Returns 0 or ERR_MEMORY; 'b' is empty after failure or free.  Not zeroed. */

@@ -128,7 +128,9 @@ struct dev {
     int threads;
     char about[128], hardware[64];
     bool is_muted;
-    double busy; /* seconds inside operations */
+    double busy;      /* seconds inside operations */
+    dev_note_fn note; /* of every operation, or NULL */
+    void *note_ctx;
     struct dev_cost cost[DEV_COSTS];
     int costs;
     struct dev_stream stream[LANES];

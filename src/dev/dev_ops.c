@@ -20,8 +20,13 @@
         struct dev *const dev_ = (s)->dev;                                             \
         if (!dev_->is_muted) {                                                         \
             const double start_ = clock_now();                                         \
+            double end_;                                                               \
             dev_->ops.call;                                                            \
-            dev_->busy += clock_now() - start_;                                        \
+            end_ = clock_now();                                                        \
+            dev_->busy += end_ - start_;                                               \
+            if (dev_->note != NULL)                                                    \
+                dev_->note(dev_->note_ctx, __func__ + sizeof "dev_" - 1, start_,       \
+                           end_);                                                      \
         }                                                                              \
     } while (0)
 

@@ -190,18 +190,29 @@ int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk)
 }
 
 /* A plain product has room for all slices and for what other ranks send of one; a ring
- * has up to two rooms for slices that come, two for sums, and one for its own part.
+ * has up to two rooms for slices that come, as many for sums, and one for the sum that
+ * arrives.  In both directions each has half of the columns, and two rooms always for
+ * slices, of which the own is copied.
  */
 int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
                       enum cmm_form form)
 {
-    const int rooms      = M > 2 ? 2 : M - 1;
-    const int slices     = form == CMM_PLAIN ? 2 * M - 1 : 2 * rooms + 1;
-    const int64_t number = (int64_t)dtype_size(dtype);
+    const int lanes    = form == CMM_BIDIR ? 2 : 1;
+    const int rooms    = M > 2 ? 2 : M - 1;
+    const int slices   = form == CMM_PLAIN   ? 2 * M - 1
+                         : form == CMM_BIDIR ? 2 * (2 + rooms + 1)
+                                             : 2 * rooms + 1;
+    const int64_t cols = split_most(split_most(width, M), lanes);
 
     if (M == 1)
         return 0;
-    return slices * (int64_t)mem_round((size_t)(rows * split_most(width, M) * number));
+    if (form == CMM_AUTO) {
+        const int64_t plain = act_cmm_bytes(rows, width, M, dtype, CMM_PLAIN);
+        const int64_t bidir = act_cmm_bytes(rows, width, M, dtype, CMM_BIDIR);
+
+        return plain > bidir ? plain : bidir;
+    }
+    return slices * (int64_t)mem_round((size_t)(rows * cols) * dtype_size(dtype));
 }
 
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,

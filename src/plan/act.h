@@ -107,7 +107,9 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
 
 int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk);
 
-/* Bytes of a collective matmul of 'rows' rows: the slices that travel. */
+/* Bytes of a collective matmul of 'rows' rows: the slices that travel; CMM_AUTO: as much
+ * as any form needs.
+ */
 int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
                       enum cmm_form form);
 

@@ -15,11 +15,11 @@ enum { BF16_BYTES = 2 };
 
 /* ---- one rank -------------------------------------------------------------------- */
 
-/* Elements of this rank's groups: their sum, and the largest part of one that the
- * all-reduce of its gradients adds at a time.
+/* Elements of this rank's groups: their sum, and the most of one that the all-reduce of
+ * its gradients, of 'sum' bytes each, adds at a time.
  */
 static void group_sums(int64_t *all, int64_t *part, const struct spec *s, int D, int M,
-                       int m)
+                       int m, int64_t sum)
 {
     const int group[]     = { GROUP_EMBED, group_block(0), group_head(s),
                               group_replicated(s) };
@@ -34,8 +34,9 @@ static void group_sums(int64_t *all, int64_t *part, const struct spec *s, int D,
 
         *all += size * times[i];
         for (int k = 0; k < 2; k++) {
-            if (axes[k] > 1 && split_most(size, axes[k]) > *part)
-                *part = split_most(size, axes[k]);
+            const int64_t room = traffic_allreduce_room(size, (size_t)sum, axes[k]);
+
+            *part = room > *part ? room : *part;
         }
     }
     params_free(&params);
@@ -90,7 +91,7 @@ void predict_memory(struct predict_memory *p, const struct spec *s,
     struct local l;
 
     spec_local(&l, s, job->B, job->D, job->M, d, m);
-    group_sums(&elements, &part, s, job->D, job->M, m);
+    group_sums(&elements, &part, s, job->D, job->M, m, sum);
     /* bf16 is a copy beside the f32 masters. */
     p->params  = elements * (sum + (job->dtype == DTYPE_BF16 ? 2 : 0));
     p->grads   = (elements + part) * sum;

@@ -19,7 +19,8 @@
  *   softmax      all-gathers of B_l maxima and of 2 B_l sums                   REDUCE
  *   verdict      the M partial sums of the loss, 8 bytes, one library call     REDUCE
  *
- * Gathers count as ACT_GATHER and go round the ring, or plainly, as the form says;
+ * Gathers count as ACT_GATHER and go round the ring, or both ways, or plainly, as the form
+ * of the product says;
  * scatters likewise as ACT_SCATTER.  Then
  *
  *   over the data axis (D > 1): each group but the replicated one: an all-reduce of its
@@ -49,6 +50,13 @@ const char *const traffic_name[TRAFFIC_KINDS] = {
     [REDUCE]       = "reduce",
 };
 
+const char *const cmm_form_name[CMM_FORMS] = {
+    [CMM_PLAIN] = "plain",
+    [CMM_RING]  = "ring",
+    [CMM_BIDIR] = "bidir",
+    [CMM_AUTO]  = "auto",
+};
+
 /* Library calls: the loss' partial sum, and the vector of verdicts. */
 enum { LOSS_BYTES = 8, VERDICT_BYTES = 48 };
 
@@ -76,39 +84,117 @@ void traffic_ring_gather(struct traffic_count *t, const int64_t *bytes, int rank
     post_all_but(t, bytes, ranks, (i + 1) % ranks);
 }
 
+void traffic_ring_back(struct traffic_count *t, const int64_t *bytes, int ranks, int i)
+{
+    post_all_but(t, bytes, ranks, (i + ranks - 1) % ranks);
+}
+
 void traffic_ring_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
                           int i)
 {
     post_all_but(t, bytes, ranks, i);
 }
 
+/* Slices in one buffer: of 'bytes[j]' each, or nearly equal parts of 'count' elements. */
+struct cut {
+    const int64_t *bytes; /* NULL: of 'count' elements */
+    int64_t count, size;
+    int ranks;
+};
+
+/* Bytes of the slices before slice 'j'. */
+static int64_t bytes_before(const struct cut *c, int j)
+{
+    int64_t sum = 0;
+
+    if (c->bytes == NULL)
+        return j == c->ranks ? c->count * c->size
+                             : split_range(c->count, c->ranks, j).lo * c->size;
+    for (int k = 0; k < j; k++)
+        sum += c->bytes[k];
+    return sum;
+}
+
+/* Bytes of 'n' slices from slice 'first' on, round the circle. */
+static int64_t bytes_around(const struct cut *c, int first, int n)
+{
+    const int lo = first % c->ranks, hi = lo + n;
+
+    if (hi <= c->ranks)
+        return bytes_before(c, hi) - bytes_before(c, lo);
+    return bytes_before(c, c->ranks) - bytes_before(c, lo) +
+           bytes_before(c, hi - c->ranks);
+}
+
+static void post_doubling(struct traffic_count *t, const struct cut *c, int i)
+{
+    for (int d = 1; d < c->ranks; d *= 2)
+        post(t, bytes_around(c, i, traffic_round(c->ranks, d)), 1);
+}
+
+static void post_halving(struct traffic_count *t, const struct cut *c, int i)
+{
+    for (int d = 1; d < c->ranks; d *= 2)
+        post(t, bytes_around(c, i + d, traffic_round(c->ranks, d)), 1);
+}
+
 void traffic_allgather(struct traffic_count *t, const int64_t *bytes, int ranks, int i)
 {
-    post(t, bytes[i], ranks - 1);
+    const struct cut cut = { .bytes = bytes, .ranks = ranks };
+
+    if (traffic_is_doubled(ranks))
+        post_doubling(t, &cut, i);
+    else
+        post(t, bytes[i], ranks - 1);
 }
 
 void traffic_reduce_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
                             int i)
 {
-    post_all_but(t, bytes, ranks, i);
+    const struct cut cut = { .bytes = bytes, .ranks = ranks };
+
+    if (traffic_is_doubled(ranks))
+        post_halving(t, &cut, i);
+    else
+        post_all_but(t, bytes, ranks, i);
 }
 
-/* Parts have two sizes, so no list of them is needed: all are posted twice but for the
- * two that stay.
+/* Parts have two sizes, so no list of them is needed: on a ring all are posted twice but
+ * for the two that stay.
  */
 void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int ranks,
                        int i)
 {
     const int64_t larger = count % ranks, z = (int64_t)size;
+    const struct cut cut  = { .count = count, .size = z, .ranks = ranks };
     const int64_t stay[2] = { split_size(count, ranks, i),
                               split_size(count, ranks, (i + 1) % ranks) };
 
     if (ranks == 1)
         return;
+    if (traffic_is_doubled_sum(ranks, count * z)) {
+        post_halving(t, &cut, i);
+        post_doubling(t, &cut, i);
+        return;
+    }
     post(t, (count / ranks + 1) * z, 2 * larger);
     post(t, count / ranks * z, 2 * (ranks - larger));
     for (int k = 0; k < 2; k++)
         post(t, stay[k] * z, -1);
+}
+
+int64_t traffic_allreduce_room(int64_t count, size_t size, int ranks)
+{
+    int most = 1;
+
+    if (ranks == 1)
+        return 0;
+    for (int d = 1; d < ranks && traffic_is_doubled_sum(ranks, count * (int64_t)size);
+         d *= 2) {
+        if (traffic_round(ranks, d) > most)
+            most = traffic_round(ranks, d);
+    }
+    return most * split_most(count, ranks);
 }
 
 /* ---- one rank's step ------------------------------------------------------------- */
@@ -125,12 +211,20 @@ struct rank {
     struct traffic_count *t; /* [TRAFFIC_KINDS] */
 };
 
-/* Slices of a matrix of 'rows' rows over the width. */
-static const int64_t *slices(const struct rank *r, int64_t rows)
+/* Slices of a matrix of 'rows' rows over the width; of 'lanes' that share each of them
+ * by columns, the part of 'lane'.
+ */
+static const int64_t *slices_of(const struct rank *r, int64_t rows, int lanes, int lane)
 {
     for (int j = 0; j < r->job->M; j++)
-        r->slice[j] = rows * split_size(r->s->C, r->job->M, j) * r->size;
+        r->slice[j] =
+            rows * r->size * split_size(split_size(r->s->C, r->job->M, j), lanes, lane);
     return r->slice;
+}
+
+static const int64_t *slices(const struct rank *r, int64_t rows)
+{
+    return slices_of(r, rows, 1, 0);
 }
 
 static void plain_gather(const struct rank *r, int64_t rows)
@@ -143,21 +237,45 @@ static void plain_scatter(const struct rank *r, int64_t rows)
     traffic_reduce_scatter(&r->t[ACT_SCATTER], slices(r, rows), r->job->M, r->m);
 }
 
-/* The same as the form has it. */
-static void gather(const struct rank *r, int64_t rows)
+static enum cmm_form form_of(const struct rank *r, enum cmm_product product,
+                             enum cmm_pass pass)
 {
-    if (r->job->form == CMM_PLAIN)
-        plain_gather(r, rows);
-    else
-        traffic_ring_gather(&r->t[ACT_GATHER], slices(r, rows), r->job->M, r->m);
+    if (r->job->form != CMM_AUTO)
+        return r->job->form;
+    return r->job->tuned != NULL ? r->job->tuned->of[product][pass].form : CMM_RING;
 }
 
-static void scatter(const struct rank *r, int64_t rows)
+/* The same as the form of a product has it. */
+static void gather(const struct rank *r, int64_t rows, enum cmm_product product,
+                   enum cmm_pass pass)
 {
-    if (r->job->form == CMM_PLAIN)
+    struct traffic_count *t  = &r->t[ACT_GATHER];
+    const enum cmm_form form = form_of(r, product, pass);
+    const int M              = r->job->M;
+
+    if (form == CMM_PLAIN) {
+        plain_gather(r, rows);
+    } else if (form == CMM_RING) {
+        traffic_ring_gather(t, slices(r, rows), M, r->m);
+    } else {
+        traffic_ring_gather(t, slices_of(r, rows, 2, 0), M, r->m);
+        traffic_ring_back(t, slices_of(r, rows, 2, 1), M, r->m);
+    }
+}
+
+static void scatter(const struct rank *r, int64_t rows, enum cmm_product product,
+                    enum cmm_pass pass)
+{
+    const enum cmm_form form = form_of(r, product, pass);
+    const int lanes          = form == CMM_BIDIR ? 2 : 1;
+
+    if (form == CMM_PLAIN) {
         plain_scatter(r, rows);
-    else
-        traffic_ring_scatter(&r->t[ACT_SCATTER], slices(r, rows), r->job->M, r->m);
+        return;
+    }
+    for (int lane = 0; lane < lanes; lane++)
+        traffic_ring_scatter(&r->t[ACT_SCATTER], slices_of(r, rows, lanes, lane),
+                             r->job->M, r->m);
 }
 
 /* 'numbers' sums of every row, gathered by all. */
@@ -182,12 +300,15 @@ static void block(const struct rank *r)
     const int pairs = r->s->wiring == WIRING_PARALLEL ? 1 : 2;
 
     for (int i = 0; i < pairs; i++) {
+        const enum cmm_product in  = i == 0 ? CMM_IN : CMM_UP;
+        const enum cmm_product out = i == 0 ? CMM_OUT : CMM_DOWN;
+
         norm(r, n);
-        gather(r, n);  /* n(x), forward */
-        scatter(r, n); /* y */
-        gather(r, n);  /* dy */
-        gather(r, n);  /* n(x), backward */
-        scatter(r, n); /* d n(x) */
+        gather(r, n, in, CMM_FORWARD);   /* n(x) */
+        scatter(r, n, out, CMM_FORWARD); /* y */
+        gather(r, n, out, CMM_BACKWARD); /* dy */
+        gather(r, n, in, CMM_BACKWARD);  /* n(x) again */
+        scatter(r, n, in, CMM_BACKWARD); /* d n(x) */
     }
 }
 
@@ -195,18 +316,18 @@ static void map_head(const struct rank *r)
 {
     const int64_t n = r->l.rows, b = r->l.B_l;
 
-    gather(r, n);        /* key, value: x */
-    plain_scatter(r, b); /* out: y */
+    gather(r, n, CMM_IN, CMM_FORWARD); /* key, value: x */
+    plain_scatter(r, b);               /* out: y */
     norm(r, b);
     plain_gather(r, b);  /* up: x */
     plain_scatter(r, b); /* down: y */
 
-    plain_gather(r, b);  /* down: dy */
-    plain_gather(r, b);  /* up: x */
-    plain_scatter(r, b); /* up: dx */
-    plain_gather(r, b);  /* out: dy */
-    gather(r, n);        /* key, value: x */
-    scatter(r, n);       /* key, value: dx */
+    plain_gather(r, b);                  /* down: dy */
+    plain_gather(r, b);                  /* up: x */
+    plain_scatter(r, b);                 /* up: dx */
+    plain_gather(r, b);                  /* out: dy */
+    gather(r, n, CMM_IN, CMM_BACKWARD);  /* key, value: x */
+    scatter(r, n, CMM_IN, CMM_BACKWARD); /* key, value: dx */
 }
 
 static void classifier(const struct rank *r)
@@ -331,27 +452,61 @@ void traffic_of_rank(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s
 
 /* Shares have two sizes, and so have those of a rank's neighbour: along an axis traffic
  * changes only where a remainder ends, one before it, and at the last rank, whose
- * neighbour is rank 0.  One rank of each stretch stands for all of it.
+ * neighbour is rank 0; where sums are doubled and halved, also as far from there as a
+ * round reaches.  The ends of each stretch stand for all of it.  Of few ranks all are
+ * looked at.
  */
+enum { FEW_RANKS = 64, STRETCHES = 4096 };
+
 struct stretches {
-    int start[14]; /* two for each end of the axis and each of six sizes */
+    int start[STRETCHES];
     int count, ranks;
 };
 
+static void stretches_point(struct stretches *st, int64_t at)
+{
+    const int rank = (int)(((at % st->ranks) + st->ranks) % st->ranks);
+
+    for (int k = 0; k < st->count; k++) {
+        if (st->start[k] == rank)
+            return;
+    }
+    if (st->count < STRETCHES)
+        st->start[st->count++] = rank;
+}
+
+/* Around 'at', and at the reach of every round from there. */
+static void stretches_bend(struct stretches *st, int64_t at)
+{
+    for (int side = -1; side <= 1; side++) {
+        stretches_point(st, at + side);
+        for (int64_t d = 1; d < st->ranks; d *= 2) {
+            const int round = traffic_round(st->ranks, (int)d);
+
+            stretches_point(st, at + side - d);
+            stretches_point(st, at + side - round);
+            stretches_point(st, at + side - d - round);
+        }
+    }
+}
+
 static void stretches_open(struct stretches *st, int ranks)
 {
-    *st = (struct stretches){ .start = { 0, ranks - 1 }, .count = 2, .ranks = ranks };
+    st->count = 0;
+    st->ranks = ranks;
+    if (ranks > FEW_RANKS) {
+        stretches_bend(st, 0);
+        return;
+    }
+    for (int rank = 0; rank < ranks; rank++)
+        st->start[st->count++] = rank;
 }
 
 /* A size that is split over the axis. */
 static void stretches_add(struct stretches *st, int64_t size)
 {
-    const int rest = (int)(size % st->ranks);
-
-    if (rest == 0)
-        return; /* the stretches start at 0 and at the last rank: there already */
-    st->start[st->count++] = rest;
-    st->start[st->count++] = rest - 1;
+    if (st->ranks > FEW_RANKS && size % st->ranks != 0)
+        stretches_bend(st, size % st->ranks);
 }
 
 static void take_larger(struct traffic_count most[TRAFFIC_KINDS],

@@ -23,8 +23,22 @@ struct traffic_count {
     int64_t messages, bytes;
 };
 
-/* How a collective matmul is done; CMM_AUTO is only an option's value. */
-enum cmm_form { CMM_PLAIN, CMM_RING, CMM_BIDIR, CMM_AUTO };
+/* How a collective matmul is done; CMM_AUTO: as a table says. */
+enum cmm_form { CMM_PLAIN, CMM_RING, CMM_BIDIR, CMM_AUTO, CMM_FORMS };
+extern const char *const cmm_form_name[CMM_FORMS]; /* "plain", .. */
+
+/* The sharded products of a block, their two passes, and a choice for each: keys and
+ * values of the pooling head are done as CMM_IN is.
+ */
+enum cmm_product { CMM_IN, CMM_OUT, CMM_UP, CMM_DOWN, CMM_PRODUCTS };
+enum cmm_pass { CMM_FORWARD, CMM_BACKWARD, CMM_PASSES };
+struct cmm_choice {
+    enum cmm_form form; /* not CMM_AUTO */
+    int panels;         /* of a ring's product; 0: a good default */
+};
+struct cmm_tuned {
+    struct cmm_choice of[CMM_PRODUCTS][CMM_PASSES];
+};
 
 /* What updates the parameters. */
 enum optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAFACTOR, OPTIMIZER_SGD, OPTIMIZERS };
@@ -35,6 +49,7 @@ struct traffic_job {
     enum dtype dtype;
     enum cmm_form form;
     enum optimizer optimizer;
+    const struct cmm_tuned *tuned; /* for CMM_AUTO; NULL: rings */
 };
 
 /* What rank (d, m) sends in one step; the maximum over all ranks (by bytes, and by
@@ -51,14 +66,47 @@ void traffic_most(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
  * WIRE_CHUNK bytes counts once for every chunk.
  *
  *   ring gather:   slice i, then what came from i - 1, on to i + 1:  all but slice i + 1
+ *   ring back:     the same the other way round:  all but slice i - 1
  *   ring scatter:  the sums of all slices but its own go to i - 1 .. :  all but slice i
  *   all-gather:    plain form and moments: slice i to every other rank
  *   reduce-scatter: plain form: every slice j != i to rank j, which adds in rank order
  *   all-reduce:    ring over 'ranks' nearly equal parts of a flat buffer, scatter + gather
+ *
+ * The last three double and halve where traffic_is_doubled() says so, in rounds of
+ * distance d = 1, 2, 4, .. below 'ranks', of c = min(d, ranks - d) slices each, counted
+ * round the circle, in one message:
+ *
+ *   doubling   round by round upwards: slices i .. i + c - 1 go to rank i - d
+ *   halving    downwards: the sums of slices i + d .. i + d + c - 1 go to rank i + d
  */
 #define WIRE_CHUNK ((int64_t)1 << 30)
+
+/* More ranks than this double and halve; so do all-reduces of few bytes, where it is the
+ * number of messages that takes the time.
+ */
+enum { TRAFFIC_DIRECT_RANKS = 16, TRAFFIC_FEW_BYTES = 1 << 15 };
+static inline bool traffic_is_doubled(int ranks)
+{
+    return ranks > TRAFFIC_DIRECT_RANKS;
+}
+
+static inline bool traffic_is_doubled_sum(int ranks, int64_t bytes)
+{
+    return traffic_is_doubled(ranks) || (ranks > 3 && bytes <= TRAFFIC_FEW_BYTES);
+}
+
+/* Slices that a round of this distance sends. */
+static inline int traffic_round(int ranks, int distance)
+{
+    return distance < ranks - distance ? distance : ranks - distance;
+}
+
+/* Elements of the room that an all-reduce of 'count' elements receives sums in. */
+int64_t traffic_allreduce_room(int64_t count, size_t size, int ranks);
+
 void traffic_ring_gather(struct traffic_count *t, const int64_t *bytes, int ranks,
                          int i);
+void traffic_ring_back(struct traffic_count *t, const int64_t *bytes, int ranks, int i);
 void traffic_ring_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
                           int i);
 void traffic_allgather(struct traffic_count *t, const int64_t *bytes, int ranks, int i);

@@ -6,12 +6,25 @@
 
 #include "src/vit/linear.h"
 
-/* What a slot's products are called in reports. */
-static const char *const label[SLOT_COUNT] = {
-    [SLOT_IN] = "in",         [SLOT_OUT] = "out",           [SLOT_UP] = "up",
-    [SLOT_DOWN] = "down",     [SLOT_MAP_KV] = "map_kv",     [SLOT_MAP_OUT] = "map_out",
-    [SLOT_MAP_UP] = "map_up", [SLOT_MAP_DOWN] = "map_down", [SLOT_HEAD] = "classifier",
+/* What a slot's products are called in reports, and as which product of a block they are
+ * done.
+ */
+static const struct {
+    const char *label;
+    enum cmm_product as;
+} product[SLOT_COUNT] = {
+    [SLOT_IN] = { "in", CMM_IN },           [SLOT_OUT] = { "out", CMM_OUT },
+    [SLOT_UP] = { "up", CMM_UP },           [SLOT_DOWN] = { "down", CMM_DOWN },
+    [SLOT_MAP_KV] = { "map_kv", CMM_IN },   [SLOT_MAP_OUT] = { "map_out", CMM_OUT },
+    [SLOT_MAP_UP] = { "map_up", CMM_UP },   [SLOT_MAP_DOWN] = { "map_down", CMM_DOWN },
+    [SLOT_HEAD] = { "classifier", CMM_IN },
 };
+
+static void begin(struct cmm *c, enum slot slot)
+{
+    cmm_label(c, product[slot].label);
+    cmm_select(c, product[slot].as);
+}
 
 /* The bias of the weight in 'slot' or its gradient; the slot after it holds it. */
 static enum slot bias_of(enum slot slot)
@@ -22,7 +35,7 @@ static enum slot bias_of(enum slot slot)
 void linear_gather(struct vit *v, struct cmm *c, struct mat y, struct mat x, int group,
                    enum slot slot, const struct cmm_section *section, int sections)
 {
-    cmm_label(c, label[slot]);
+    begin(c, slot);
     cmm_gather(c, y, x, vit_weight(v, group, slot), section, sections);
 }
 
@@ -31,7 +44,7 @@ void linear_gather_backward(struct vit *v, struct cmm *c, struct mat dx, struct 
 {
     const struct mat db = vit_grad(v, group, bias_of(slot));
 
-    cmm_label(c, label[slot]);
+    begin(c, slot);
     cmm_gather_backward(c, dx, vit_grad(v, group, slot), false, dy, x,
                         vit_weight(v, group, slot));
     dev_column_sums(v->stream, db, mat_cols(dy, dy.cols - db.cols, dy.cols), false);
@@ -40,7 +53,7 @@ void linear_gather_backward(struct vit *v, struct cmm *c, struct mat dx, struct 
 void linear_scatter(struct vit *v, struct cmm *c, struct mat y, struct mat x, int group,
                     enum slot slot)
 {
-    cmm_label(c, label[slot]);
+    begin(c, slot);
     cmm_scatter(c, y, x, vit_weight(v, group, slot),
                 vit_param(v, group, bias_of(slot)));
 }
@@ -49,7 +62,7 @@ void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
                              const struct cmm_section *section, int sections,
                              struct mat dy, struct mat x, int group, enum slot slot)
 {
-    cmm_label(c, label[slot]);
+    begin(c, slot);
     cmm_scatter_backward(c, dx, section, sections, vit_grad(v, group, slot), false, dy,
                          x, vit_weight(v, group, slot));
     dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, false);

@@ -106,6 +106,8 @@ static int open_local(struct vit *v)
     TRY(open_activations(v));
     TRY(cmm_open(&v->cmm, v->mesh, v->dev, v->local.rows, v->spec.C, o->form,
                  o->panels));
+    if (o->tuned != NULL)
+        cmm_tune(v->cmm, o->tuned);
     TRY(cmm_open(&v->cmm_pool, v->mesh, v->dev, v->local.B_l, v->spec.C, CMM_PLAIN, 1));
     return open_weights(v);
 }

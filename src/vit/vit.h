@@ -15,7 +15,8 @@
 struct vit_options {
     int64_t B; /* global batch */
     enum cmm_form form;
-    int panels; /* of a ring's products; 0: a good default */
+    int panels;                    /* of a ring's products; 0: a good default */
+    const struct cmm_tuned *tuned; /* for CMM_AUTO, borrowed while opening; or NULL */
     uint64_t seed;
     enum head_init head;
 };
