@@ -37,17 +37,19 @@ struct bench {
     const struct choices *choices;
     struct mesh *mesh;
     struct dev *dev;
-    struct result *result; /* NULL on other ranks */
-    double peak;           /* FLOP/s of the slowest rank, measured before */
-    double peak_spec;      /* FLOP/s of a rank by the data sheet, 0: unknown */
-    int64_t node_memory;   /* bytes that the ranks of a node may use together */
-    double budget_s;       /* seconds a case should take, all in; 0: no limit */
-    bool is_quick;         /* default run: lower the batch to stay in budget */
-    struct jsonl *jsonl;   /* NULL: none was asked for */
-    double peak_own;       /* of this rank: the larger of all measurements */
-    int64_t memory_base;   /* mem_high_water() after MPI_Init */
-    bool is_crowded;       /* somewhere threads share cores */
-    case_fn *ckpt;         /* case_ckpt(); NULL: this build has no HDF5 */
+    struct result *result;         /* NULL on other ranks */
+    double peak;                   /* FLOP/s of the slowest rank, measured before */
+    double peak_spec;              /* FLOP/s of a rank by the data sheet, 0: unknown */
+    int64_t node_memory;           /* bytes that the ranks of a node may use together */
+    double budget_s;               /* seconds a case should take, all in; 0: no limit */
+    bool is_quick;                 /* default run: lower the batch to stay in budget */
+    struct jsonl *jsonl;           /* NULL: none was asked for */
+    double peak_own;               /* of this rank: the larger of all measurements */
+    int64_t memory_base;           /* mem_high_water() after MPI_Init */
+    bool is_crowded;               /* somewhere threads share cores */
+    case_fn *ckpt;                 /* case_ckpt(); NULL: this build has no HDF5 */
+    enum progress_form progress;   /* in use */
+    const struct cmm_tuned *tuned; /* of the case at hand, for CMM_AUTO; or NULL */
 };
 
 struct bench_case {

@@ -4,215 +4,191 @@
  *
  *   plain      collective, then product
  *   ring       the product of one slice while the next one travels
+ *   bidir      the same in half slices, one each way
+ *   auto       as --overlap=auto has it
  *   products   the ring without its messages
  *   messages   the ring without its products
  *
- * (dgather and dscatter are the backwards), and of the ring hidden = (messages -
- * exposed) / min(messages, products), where exposed = ring - products.
+ * (dgather and dscatter are the backwards), and of what overlaps hidden = (messages -
+ * exposed) / min(messages, products), where exposed = form - products, each of its own
+ * form; none where messages take too little to tell, or are moved by the cores.  All
+ * alternate, and differences are taken within a round.
  */
 #include "config.h"
 
 #include "bench/case.h"
 #include "bench/overlap.h"
-#include "bench/product.h"
+#include "bench/pair.h"
+#include "bench/tune.h"
 #include "bench/watch.h"
 
 #include "src/base/err.h"
+#include "src/base/mem.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* Into a block: y = gather(x) w.  Out of it: dx = scatter(x2 w2).  And back. */
-enum { X, DX, Y, X2, DX2, W, W2, DW, DW2, MATS };
+enum { FORMS = CMM_FORMS, RUN = 0, PRODUCTS = 1, MESSAGES = 2, WAYS = 3 };
+enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21 };
+
+#define SECONDS 1.2 /* of timing an operation */
 
 struct job {
     struct bench *bench;
-    struct cmm *cmm;
-    struct buf buf[MATS];
-    struct mat mat[MATS];
-    struct dev_weight *w, *w2;
-    struct cmm_section in, out; /* plain columns, all */
-    const struct operation *operation;
+    struct case_result *result;
+    struct pair pair;
+    bool is_by_cores; /* messages of activations */
 };
 
-/* ---- the operations -------------------------------------------------------------- */
-
-static void gather(struct job *j)
+/* A form as it is, without its messages, and without its products. */
+static void list_manners(struct manner manner[FORMS * WAYS])
 {
-    cmm_gather(j->cmm, j->mat[Y], j->mat[X], j->w, &j->in, 1);
+    for (int form = 0; form < FORMS; form++) {
+        for (int way = 0; way < WAYS; way++)
+            manner[form * WAYS + way] =
+                (struct manner){ .choice    = { (enum cmm_form)form, 0 },
+                                 .is_silent = way == PRODUCTS,
+                                 .is_idle   = way == MESSAGES };
+    }
 }
 
-static void gather_backward(struct job *j)
+/* As many rounds as there is time for; the same on all ranks. */
+static int choose_rounds(struct job *j, enum pair_op op, const struct manner *manner)
 {
-    cmm_gather_backward(j->cmm, j->mat[DX], j->mat[DW], false, j->mat[Y], j->mat[X],
-                        j->w);
+    double once[FORMS * WAYS], all = 0;
+
+    pair_time(once, &j->pair, op, manner, FORMS * WAYS, 1);
+    for (int k = 0; k < FORMS * WAYS; k++)
+        all += once[k];
+    return (int)fmin(fmax(SECONDS / fmax(all, 1e-9), FEWEST_ROUNDS), MOST_ROUNDS);
 }
 
-static void scatter(struct job *j)
-{
-    cmm_scatter(j->cmm, j->mat[DX], j->mat[X2], j->w2, mat_none());
-}
-
-static void scatter_backward(struct job *j)
-{
-    cmm_scatter_backward(j->cmm, j->mat[DX2], &j->out, 1, j->mat[DW2], false, j->mat[X],
-                         j->mat[X2], j->w2);
-}
-
-struct operation {
-    const char *name;
-    int weight;   /* which one it multiplies with */
-    int products; /* each of 2 n rows cols FLOPs */
-    void (*run)(struct job *j);
-};
-
-static const struct operation operations[] = {
-    { "gather", W, 1, gather },
-    { "dgather", W, 2, gather_backward },
-    { "scatter", W2, 1, scatter },
-    { "dscatter", W2, 2, scatter_backward },
-};
-
-enum { OPERATIONS = sizeof operations / sizeof operations[0] };
-
-static void run_operation(void *ctx)
-{
-    struct job *j = ctx;
-
-    j->operation->run(j);
-    dev_sync(dev_stream(j->bench->dev, LANE_COMPUTE));
-}
-
-/* ---- lines of the table ---------------------------------------------------------- */
-
-static struct row *time_row(struct case_result *c, struct job *j, const char *what)
-{
-    const double seconds = 0.3;
-    const struct mat w   = j->mat[j->operation->weight];
-    struct row *row      = case_add_row(c);
-
-    snprintf(row->name, sizeof row->name, "%s %s", j->operation->name, what);
-    row->size     = j->mat[X].rows;
-    row->shape[0] = j->mat[X].rows;
-    row->shape[1] = w.cols;
-    row->shape[2] = w.rows;
-    row->seconds  = bench_median(seconds, j->bench->mesh, run_operation, j);
-    row->status   = STATUS_SKIP; /* of those that compute nothing whole */
-    return row;
-}
-
-static void set_rate(struct row *row, const struct operation *o)
-{
-    row->rate = 2.0 * o->products * (double)row->shape[0] * (double)row->shape[1] *
-                (double)row->shape[2] / row->seconds;
-}
-
-static void mute_messages(struct mesh *mesh, bool is_muted)
-{
-    mesh_mute(mesh, ACT_GATHER, is_muted);
-    mesh_mute(mesh, ACT_SCATTER, is_muted);
-}
-
-/* One form, timed and then looked at. */
-static double time_form(struct case_result *c, struct job *j, enum cmm_form form,
-                        const char *what)
+/* Whether a form computes the right thing, by random projection. */
+static void check_form(struct row *row, struct job *j, enum pair_op op,
+                       enum cmm_form form)
 {
     struct bench *b = j->bench;
     struct check check;
     struct watch watch;
-    struct row *row;
 
-    cmm_set_form(j->cmm, form);
-    row = time_row(c, j, what);
-    set_rate(row, j->operation);
+    cmm_set_form(j->pair.cmm, form);
+    cmm_set_panels(j->pair.cmm, 0);
     watch_open(&watch, b->mesh, b->dev, (uint64_t)b->options->seed);
-    watch_start(&watch, j->cmm);
-    run_operation(j);
-    watch_stop(j->cmm);
+    watch_start(&watch, j->pair.cmm);
+    pair_run(&j->pair, op);
+    watch_stop(j->pair.cmm);
     watch_decide(&check, &watch);
     watch_close(&watch);
     row->error     = check.residual;
     row->threshold = check.threshold;
     row_judge(row);
-    return row->seconds;
 }
 
-static void time_operation(struct case_result *c, struct job *j,
-                           const struct operation *o)
+static void stat_of_rounds(struct stat *s, const double *seconds, int rounds)
 {
-    struct bench *b = j->bench;
-    double ring, products, messages;
-    int of_ring;
+    double *sorted = mem_new((size_t)rounds, sizeof *sorted);
 
-    j->operation = o;
-    time_form(c, j, CMM_PLAIN, "plain");
-    of_ring = c->rows;
-    ring    = time_form(c, j, CMM_RING, "ring");
-
-    mute_messages(b->mesh, true);
-    products = time_row(c, j, "products")->seconds;
-    set_rate(&c->row[c->rows - 1], o);
-    mute_messages(b->mesh, false);
-
-    dev_mute(b->dev, true);
-    messages = time_row(c, j, "messages")->seconds;
-    dev_mute(b->dev, false);
-    if (!overlap_is_by_cores(b, ACT_GATHER))
-        c->row[of_ring].hidden = overlap_share(messages, ring - products, products);
+    for (int i = 0; i < rounds; i++)
+        sorted[i] = seconds[i];
+    stat_of(s, sorted, rounds, 0);
+    mem_free(sorted);
 }
 
-/* ---- the case -------------------------------------------------------------------- */
-
-static int open_job(struct job *j, const struct spec *spec, const struct local *l)
+/* The hidden share of a form from its rounds; NaN where there is no telling. */
+static double hidden_share(const struct job *j, const double *run,
+                           const double *products, const double *messages, int rounds)
 {
-    struct bench *b        = j->bench;
-    const bool is_parallel = spec->wiring == WIRING_PARALLEL;
-    const int64_t n = l->rows, C_l = l->C_l;
-    const int64_t in            = is_parallel ? 3 * l->A_l + l->F_l : l->F_l;
-    const int64_t out           = is_parallel ? l->A_l + l->F_l : l->F_l;
-    const int64_t size[MATS][2] = {
-        [X] = { n, C_l },        [DX] = { n, C_l },      [Y] = { n, in },
-        [X2] = { n, out },       [DX2] = { n, out },     [W] = { spec->C, in },
-        [W2] = { out, spec->C }, [DW] = { spec->C, in }, [DW2] = { out, spec->C },
-    };
-    double on_node = 0;
+    double *alone   = mem_new(2 * (size_t)rounds, sizeof *alone);
+    double *exposed = alone + rounds;
+    struct comm c   = { 0 };
+    struct stat all, work;
 
-    for (int i = 0; i < MATS; i++)
-        on_node += (double)(size[i][0] * size[i][1]) *
-                   (double)dtype_size(dev_acc(b->dev)) * b->mesh->node_size;
-    if (b->node_memory > 0 && on_node > (double)b->node_memory)
-        return ERR(ERR_MEMORY, "products of %.1f GB a node do not fit", on_node * 1e-9);
-    for (int i = 0; i < MATS; i++) {
-        const enum dtype dtype =
-            i == DW || i == DW2 ? dev_acc(b->dev) : dev_dtype(b->dev);
-
-        TRY(dev_alloc(&j->buf[i], b->dev,
-                      (size_t)(size[i][0] * size[i][1]) * dtype_size(dtype)));
-        j->mat[i] = mat_of(&j->buf[i], dtype, size[i][0], size[i][1]);
-        product_fill(dev_stream(b->dev, LANE_COMPUTE), j->mat[i],
-                     (uint64_t)(b->options->seed + b->mesh->rank * MATS + i));
+    for (int i = 0; i < rounds; i++) {
+        alone[i]   = messages[i];
+        exposed[i] = run[i] - products[i];
     }
-    j->in  = (struct cmm_section){ .cols = { 0, in } };
-    j->out = (struct cmm_section){ .cols = { 0, out } };
-    TRY(dev_weight_open(&j->w, b->dev, j->mat[W]));
-    TRY(dev_weight_open(&j->w2, b->dev, j->mat[W2]));
-    return cmm_open(&j->cmm, b->mesh, b->dev, n, spec->C, CMM_PLAIN, 0);
+    stat_of_rounds(&all, run, rounds);
+    stat_of_rounds(&work, products, rounds);
+    overlap_times(&c, alone, exposed, rounds, (all.max - all.min) / 2);
+    overlap_decide(&c, work.median, all.median, j->is_by_cores);
+    mem_free(alone);
+    return c.kind == HIDDEN_VALUE ? c.hidden : NAN;
 }
 
-static void close_job(struct job *j)
+static struct row *add_row(struct job *j, enum pair_op op, const char *what,
+                           const double *seconds, int rounds)
 {
-    cmm_close(&j->cmm);
-    dev_weight_close(&j->w2);
-    dev_weight_close(&j->w);
-    for (int i = 0; i < MATS; i++)
-        dev_free(&j->buf[i]);
+    const struct mat w = pair_weights(&j->pair, op);
+    struct row *row    = case_add_row(j->result);
+    struct stat s;
+
+    stat_of_rounds(&s, seconds, rounds);
+    snprintf(row->name, sizeof row->name, "%s %s", pair_name[op], what);
+    row->size     = j->pair.mat[PAIR_X].rows;
+    row->shape[0] = j->pair.mat[PAIR_X].rows;
+    row->shape[1] = w.cols;
+    row->shape[2] = w.rows;
+    row->seconds  = s.median;
+    row->rate     = pair_flops(&j->pair, op) / s.median;
+    row->status   = STATUS_SKIP; /* of those that compute nothing whole */
+    return row;
+}
+
+static void time_operation(struct job *j, enum pair_op op)
+{
+    struct manner manner[FORMS * WAYS];
+    double *seconds;
+    int rounds;
+
+    list_manners(manner);
+    rounds  = choose_rounds(j, op, manner);
+    seconds = mem_new((size_t)(FORMS * WAYS * rounds), sizeof *seconds);
+    pair_time(seconds, &j->pair, op, manner, FORMS * WAYS, rounds);
+    for (int form = 0; form < FORMS; form++) {
+        const double *run   = seconds + form * WAYS * rounds;
+        const double hidden = hidden_share(j, run, run + PRODUCTS * rounds,
+                                           run + MESSAGES * rounds, rounds);
+        struct row *row     = add_row(j, op, cmm_form_name[form], run, rounds);
+
+        row->hidden = form == CMM_PLAIN ? NAN : hidden;
+        check_form(row, j, op, (enum cmm_form)form);
+    }
+    seconds += CMM_RING * WAYS * rounds;
+    add_row(j, op, "products", seconds + PRODUCTS * rounds, rounds);
+    add_row(j, op, "messages", seconds + MESSAGES * rounds, rounds)->rate = 0;
+    mem_free(seconds - CMM_RING * WAYS * rounds);
+}
+
+/* The pair of the MLP, or the only one. */
+static int run_pair(struct bench *b, struct case_result *c, const struct spec *spec,
+                    int64_t rows)
+{
+    struct job j = { .bench = b, .result = c };
+
+    TRY(pair_open(&j.pair, b, spec, pair_count(spec) - 1, rows));
+    j.is_by_cores     = overlap_is_by_cores(b, ACT_GATHER);
+    c->tuned_products = 0;
+    for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
+        c->tuned.of[k / CMM_PASSES][k % CMM_PASSES] =
+            (struct cmm_choice){ CMM_RING, 0 };
+    if (b->options->tune) {
+        tune_pair(&c->tuned, &j.pair);
+        for (int i = 0; i < 2; i++)
+            c->tuned_products |= 1U << j.pair.product[i];
+    }
+    cmm_tune(j.pair.cmm, &c->tuned);
+    for (int op = 0; op < PAIR_OPS; op++) {
+        cmm_select(j.pair.cmm, pair_product(&j.pair, op));
+        time_operation(&j, (enum pair_op)op);
+    }
+    pair_close(&j.pair);
+    return 0;
 }
 
 int case_cmm(struct bench *b, struct case_result *c, const struct spec *spec,
              int64_t batch)
 {
-    struct mesh *mesh = b->mesh;
-    struct job j      = { .bench = b };
+    const struct mesh *mesh = b->mesh;
     struct local l;
     int rc;
 
@@ -223,13 +199,10 @@ int case_cmm(struct bench *b, struct case_result *c, const struct spec *spec,
     }
     guard_phase("collective matmul");
     spec_local(&l, spec, batch, mesh->D, mesh->M, mesh->d, mesh->m);
-    rc = mesh_agree(mesh, open_job(&j, spec, &l));
+    rc = run_pair(b, c, spec, l.rows);
     if (rc == ERR_MEMORY)
         case_skip(c, "not enough memory");
-    for (int i = 0; rc == 0 && i < OPERATIONS; i++)
-        time_operation(c, &j, &operations[i]);
     if (rc == 0)
         result_judge(c, 0, false);
-    close_job(&j);
     return rc == ERR_MEMORY ? 0 : rc;
 }

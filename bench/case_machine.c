@@ -101,7 +101,11 @@ static void describe(struct machine *m, const struct bench *b)
     m->ranks_per_node          = mesh->node_size;
     snprintf(m->topology, sizeof m->topology, "%s",
              mesh->nodes > 1 ? "unknown" : "shared");
-    snprintf(m->progress, sizeof m->progress, "poll");
+    snprintf(m->progress, sizeof m->progress, "%s",
+             b->options->progress == PROGRESS_CHOICE_AUTO &&
+                     b->progress == PROGRESS_NONE
+                 ? "full"
+                 : "poll");
     snprintf(m->source, sizeof m->source, "vitbench --case=machine, %s, %s, %s",
              dev_hardware(b->dev), dev_name(b->dev), dtype_name(dev_dtype(b->dev)));
 }

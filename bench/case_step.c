@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The main case: whole training steps, end to end.
  *
- *   self-test  warm-up  barrier  steps ..  peak  products, overlap, replicas  proof
+ *   self-test  warm-up  barrier  steps ..  peak  products, overlap, replicas  trace
+ *   proof
  *
  * Between the barrier and the last step nothing happens but steps.  A step's time is
  * the difference of its ends, the largest over all ranks; rates follow from the median.
@@ -15,6 +16,7 @@
 #include "bench/run.h"
 #include "bench/series.h"
 #include "bench/straggler.h"
+#include "bench/trace.h"
 #include "bench/verify.h"
 
 #include "src/base/clock.h"
@@ -278,11 +280,15 @@ static bool fits(struct run *r)
 
 /* ---- checks ---------------------------------------------------------------------- */
 
-/* What follows the timed steps, the proof of overlap last: it ruins the model. */
-static void check_and_prove(struct run *r)
+/* What follows the timed steps, the proof of overlap last: it ruins the model.  Returns 0
+ * or the code of a trace that cannot be written.
+ */
+static int check_and_prove(struct run *r)
 {
     struct bench *b       = r->bench;
     struct case_result *c = r->c;
+    const char *trace     = b->options->trace;
+    bool is_traced        = c->is_rated && trace[0] != '\0';
 
     if (b->options->check) {
         guard_phase("checking replicas");
@@ -291,8 +297,11 @@ static void check_and_prove(struct run *r)
         verify_products(&c->check[1], &c->check[2], b, r->setup.step, r->setup.vit);
         c->checks = 4;
     }
+    guard_phase("writing the trace");
+    TRY(is_traced ? trace_write(b, r->setup.step, trace) : 0);
     guard_phase("proof of overlap");
     overlap_measure(c->comm, b, r->setup.step, &c->steps, clock_now() - r->start);
+    return 0;
 }
 
 static void judge(struct run *r, bool is_traffic_wrong)
@@ -300,6 +309,7 @@ static void judge(struct run *r, bool is_traffic_wrong)
     const struct choices *choices = r->bench->choices;
 
     result_judge(r->c, choices->require_mfu, choices->require_mfu_spec);
+    result_judge_overlap(r->c, choices->require_overlap);
     if (is_traffic_wrong)
         case_fail(r->c, "messages or bytes are not what was planned");
     if (!r->is_finite)
@@ -317,7 +327,7 @@ static void stopped(struct run *r)
         r->bench->result->is_incomplete = true;
 }
 
-static void measure(struct run *r)
+static int measure(struct run *r)
 {
     bool is_wrong = false;
 
@@ -330,10 +340,11 @@ static void measure(struct run *r)
     }
     if (r->is_stopped) {
         stopped(r);
-        return;
+        return 0;
     }
-    check_and_prove(r);
+    TRY(check_and_prove(r));
     judge(r, is_wrong);
+    return 0;
 }
 
 int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
@@ -343,8 +354,13 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
                      .c         = c,
                      .spec      = spec,
                      .batch     = batch,
-                     .job       = { batch, b->mesh->D, b->mesh->M, dev_dtype(b->dev),
-                                    b->choices->form, b->choices->optimizer },
+                     .job       = { .B         = batch,
+                                    .D         = b->mesh->D,
+                                    .M         = b->mesh->M,
+                                    .dtype     = dev_dtype(b->dev),
+                                    .form      = b->choices->form,
+                                    .tuned     = b->tuned,
+                                    .optimizer = b->choices->optimizer },
                      .is_finite = true,
                      .start     = clock_now() };
     int rc;
@@ -366,8 +382,8 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
         return 0;
     }
     TRY(rc);
-    measure(&r);
+    rc = measure(&r);
     series_free(&r.series);
     setup_close(&r.setup);
-    return 0;
+    return rc;
 }

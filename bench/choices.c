@@ -98,10 +98,13 @@ static int parse_sizes(struct choices *c, const struct options *o)
     return 0;
 }
 
-static int parse_bar(struct choices *c, const struct options *o)
+static int parse_bars(struct choices *c, const struct options *o)
 {
     const char *text = o->require_mfu;
 
+    if (o->require_overlap[0] != '\0')
+        TRY(parse_number(&c->require_overlap, o->require_overlap, "require-overlap",
+                         OPT_REAL, 0, 100));
     if (text[0] == '\0')
         return 0;
     c->require_mfu_spec = strncmp(text, "spec:", 5) == 0;
@@ -119,10 +122,8 @@ static int refuse(const struct options *o)
         bool is_asked;
         const char *sentence;
     } refusal[] = {
-        { o->require_overlap[0] != '\0', "--require-overlap" LATER },
         { o->profile, "--profile" LATER },
         { o->compare[0] != '\0', "--compare" LATER },
-        { o->trace[0] != '\0', "--trace" LATER },
         { o->machine[0] != '\0', "--machine" LATER },
         { o->ranks != 0 && !o->dry_run,
           "--ranks is for --dry-run: mpirun -n says how many "
@@ -163,6 +164,10 @@ static int refuse_idle(const struct choices *c, const struct options *o)
         return ERR(ERR_USAGE, "--sizes is for --case=coll");
     if (o->out[0] != '\0' && (c->cases >> CASE_CKPT & 1U) == 0)
         return ERR(ERR_USAGE, "--out is for --case=ckpt");
+    if (o->trace[0] != '\0' && (c->cases >> CASE_STEP & 1U) == 0)
+        return ERR(ERR_USAGE, "--trace is for --case=step");
+    if (c->require_overlap > 0 && (c->cases >> CASE_STEP & 1U) == 0)
+        return ERR(ERR_USAGE, "--require-overlap is for --case=step");
     return 0;
 }
 
@@ -182,7 +187,7 @@ int options_resolve(struct choices *c, const struct options *o)
     TRY(parse_cases(&made, o));
     TRY(parse_batches(&made, o));
     TRY(parse_sizes(&made, o));
-    TRY(parse_bar(&made, o));
+    TRY(parse_bars(&made, o));
     TRY(parse_shapes(&made, o));
     TRY(refuse_idle(&made, o));
     *c = made;

@@ -113,7 +113,7 @@ static void print_head(FILE *out, const struct plan *p)
     fprintf(out, "%d %s, mesh %dx%d (data x model)%s, batch %lld, %s, %s\n", p->ranks,
             p->ranks == 1 ? "rank" : "ranks", p->job.D, p->job.M,
             p->is_chosen ? " chosen" : "", (long long)p->job.B,
-            dtype_name(p->job.dtype), p->job.form == CMM_PLAIN ? "plain" : "ring");
+            dtype_name(p->job.dtype), cmm_form_name[p->job.form]);
     if (p->is_tight)
         fprintf(
             out,
@@ -180,7 +180,11 @@ static void print_traffic(FILE *out, const struct plan *p)
         fprintf(out, "%-16s%20s%17s\n", traffic_name[k],
                 grouped(bytes, p->sent[k].bytes),
                 grouped(messages, p->sent[k].messages));
-    fprintf(out, "\nMemory and messages are those of the rank that has most.\n\n");
+    fprintf(out, "\nMemory and messages are those of the rank that has most.\n");
+    if (p->job.form == CMM_AUTO && p->job.M > 1)
+        fprintf(out,
+                "A run chooses forms by timing; messages are counted as of rings.\n");
+    fprintf(out, "\n");
 }
 
 /* ---- JSON -------------------------------------------------------------------------- */

@@ -48,7 +48,9 @@ const struct opt options_table[] = {
       "fail below this MFU in per cent of the measured (or the data sheet's) peak",
       TEXT(require_mfu) },
     { "require-overlap", OPT_TEXT, NULL, "PCT",
-      "fail below this hidden share of messages; not in this version",
+      "fail if a kind of messages that takes 5 % of a step is hidden by less than "
+      "this, "
+      "or if none can be told",
       TEXT(require_overlap) },
     { "profile", OPT_FLAG, NULL, NULL, "time every operation; not in this version",
       AT(profile) },
@@ -70,7 +72,8 @@ const struct opt options_table[] = {
     { "json", OPT_TEXT, NULL, "FILE", "write the whole result as one JSON object",
       TEXT(json) },
     { "jsonl", OPT_TEXT, NULL, "FILE", "write one line of JSON a step", TEXT(jsonl) },
-    { "trace", OPT_TEXT, NULL, "FILE", "write a time line; not in this version",
+    { "trace", OPT_TEXT, NULL, "FILE",
+      "write a step of the marked case as a time line that Perfetto opens",
       TEXT(trace) },
     { "machine-out", OPT_TEXT, NULL, "FILE", "write what --case=machine measured",
       TEXT(machine_out) },

@@ -63,11 +63,12 @@ struct choices {
     int D, M; /* 0: auto */
     enum dtype dtype;
     const char *device; /* for dev_open() */
-    enum cmm_form form; /* auto resolved: ring */
+    enum cmm_form form; /* auto without --tune: ring */
     enum optimizer optimizer;
     unsigned cases;     /* a bit for every enum case_id */
     double require_mfu; /* per cent, 0: none */
     bool require_mfu_spec;
+    double require_overlap;        /* per cent, 0: none */
     int64_t size_first, size_last; /* --sizes, bytes; 0: the case's own */
     double size_factor;            /* above 1 */
 };

@@ -21,8 +21,7 @@
 
 enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21 };
 
-/* Below this share of a step, or this many times the spread, a kind is too small. */
-#define SMALLEST_SHARE  0.05
+/* Below this many times the spread, too, a kind is too small. */
 #define SMALLEST_SPREAD 2.0
 
 struct round {
@@ -128,21 +127,28 @@ bool overlap_is_by_cores(struct bench *b, enum traffic kind)
                          size == mesh_axis_size(b->mesh, axis_of[kind])) > 0;
 }
 
+void overlap_times(struct comm *c, double *alone, double *exposed, int n, double spread)
+{
+    struct stat s;
+
+    stat_of(&s, alone, n, 0);
+    c->alone_s = s.median;
+    interval(&c->exposed_s, &c->exposed_lo, &c->exposed_hi, exposed, n, spread);
+}
+
 /* Seconds alone and exposed of kind 'k'. */
 static void fill_times(struct comm *c, const struct round *round, int rounds, int k,
                        double spread)
 {
-    double *x = mem_new((size_t)rounds, sizeof *x);
-    struct stat s;
+    double *alone   = mem_new(2 * (size_t)rounds, sizeof *alone);
+    double *exposed = alone + rounds;
 
-    for (int i = 0; i < rounds; i++)
-        x[i] = fmax(round[i].alone[k] - round[i].empty, 0);
-    stat_of(&s, x, rounds, 0);
-    c->alone_s = s.median;
-    for (int i = 0; i < rounds; i++)
-        x[i] = round[i].run - round[i].muted[k];
-    interval(&c->exposed_s, &c->exposed_lo, &c->exposed_hi, x, rounds, spread);
-    mem_free(x);
+    for (int i = 0; i < rounds; i++) {
+        alone[i]   = fmax(round[i].alone[k] - round[i].empty, 0);
+        exposed[i] = round[i].run - round[i].muted[k];
+    }
+    overlap_times(c, alone, exposed, rounds, spread);
+    mem_free(alone);
 }
 
 double overlap_share(double alone, double exposed, double compute)
@@ -150,8 +156,7 @@ double overlap_share(double alone, double exposed, double compute)
     return fmin(fmax((alone - exposed) / fmin(alone, compute), 0), 1);
 }
 
-/* What part was hidden, or why this cannot be told; 'compute' is what may hide it. */
-static void fill_hidden(struct comm *c, double compute, double step_s, bool is_by_cores)
+void overlap_decide(struct comm *c, double compute, double step_s, bool is_by_cores)
 {
     const double spread = (c->exposed_hi - c->exposed_lo) / 2;
 
@@ -160,7 +165,7 @@ static void fill_hidden(struct comm *c, double compute, double step_s, bool is_b
     c->hidden_hi = overlap_share(c->alone_s, c->exposed_lo, compute);
     if (is_by_cores)
         c->kind = HIDDEN_CORES;
-    else if (c->alone_s < fmax(SMALLEST_SHARE * step_s, SMALLEST_SPREAD * spread) ||
+    else if (c->alone_s < fmax(RESULT_SMALLEST * step_s, SMALLEST_SPREAD * spread) ||
              compute <= 0)
         c->kind = HIDDEN_SMALL;
     else
@@ -196,7 +201,7 @@ void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
     }
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         if (has_traffic[k])
-            fill_hidden(&comm[k], compute, timed->median, overlap_is_by_cores(b, k));
+            overlap_decide(&comm[k], compute, timed->median, overlap_is_by_cores(b, k));
     }
     mem_free(round);
 }

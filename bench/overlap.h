@@ -16,6 +16,18 @@
 void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
                      struct step *step, const struct stat *timed, double spent);
 
+/* The two halves of it, also for the case cmm.  From 'n' rounds, in which the messages
+ * alone took alone[i] and exposed[i] of them showed: medians, and the interval of what
+ * shows (one round alone takes it from 'spread').  Sorts both.
+ */
+void overlap_times(struct comm *c, double *alone, double *exposed, int n,
+                   double spread);
+
+/* From these times what part was hidden, or why this cannot be told, beside 'compute'
+ * seconds of arithmetic in 'step_s' seconds of a step.
+ */
+void overlap_decide(struct comm *c, double compute, double step_s, bool is_by_cores);
+
 /* What part of 'alone' seconds of messages is hidden when 'exposed' of them show,
  * beside 'compute' seconds of arithmetic: 0 .. 1.
  */

@@ -156,6 +156,22 @@ static json_t *rows_json(const struct case_result *c)
     return all;
 }
 
+/* What timing chose for the run and for this case. */
+static json_t *tuned_json(const struct result *r, const struct case_result *c)
+{
+    json_t *all = r->tuned != NULL ? json_deep_copy(r->tuned) : json_object();
+    char name[RESULT_CHOICE], choice[RESULT_CHOICE];
+
+    for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++) {
+        if ((c->tuned_products >> k / CMM_PASSES & 1U) == 0)
+            continue;
+        result_choice(name, choice, c, (enum cmm_product)(k / CMM_PASSES),
+                      (enum cmm_pass)(k % CMM_PASSES));
+        json_object_set_new(all, name, json_string(choice));
+    }
+    return all;
+}
+
 static json_t *case_json(const struct result *r, const struct case_result *c)
 {
     const bool has_run   = c->status != STATUS_SKIP;
@@ -184,8 +200,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
         has_steps ? json_pack("{sI sI}", "predicted", (json_int_t)c->memory_predicted,
                               "peak_rss", (json_int_t)c->memory_peak)
                   : json_null(),
-        "ranks", ranks_json(c), "tuned",
-        r->tuned != NULL ? json_deep_copy(r->tuned) : json_object(), "hfu", json_null(),
+        "ranks", ranks_json(c), "tuned", tuned_json(r, c), "hfu", json_null(),
         "predicted", json_null(), "profile", json_array(), "rows", rows_json(c));
 
     json_object_update_new(all, figures);

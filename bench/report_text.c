@@ -190,6 +190,24 @@ static void case_row(FILE *out, const struct result *r, const struct case_result
                 number(rate, c->flops_per_s * 1e-9, 5));
 }
 
+/* What timing chose, product by product. */
+static void case_tuned(FILE *out, const struct case_result *c)
+{
+    char name[RESULT_CHOICE], choice[RESULT_CHOICE], all[512];
+    size_t used = 0;
+
+    for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++) {
+        if ((c->tuned_products >> k / CMM_PASSES & 1U) == 0)
+            continue;
+        result_choice(name, choice, c, (enum cmm_product)(k / CMM_PASSES),
+                      (enum cmm_pass)(k % CMM_PASSES));
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s %s",
+                                 used > 0 ? ", " : "", name, choice);
+    }
+    if (used > 0)
+        field(out, "  tuned", "%s", all);
+}
+
 /* What was run, in words. */
 static void case_model(FILE *out, const struct case_result *c)
 {
@@ -204,6 +222,7 @@ static void case_model(FILE *out, const struct case_result *c)
               s->image, s->patch, (long long)s->T, pool_name(s->pool), (long long)s->K);
     field(out, "  run", "%s on %s, overlap %s, progress %s, param-shard %s",
           dtype_name(c->dtype), c->device, c->overlap, c->progress, c->param_shard);
+    case_tuned(out, c);
 }
 
 static void case_steps(FILE *out, const struct case_result *c)
@@ -237,22 +256,6 @@ static void case_steps(FILE *out, const struct case_result *c)
               c->grad_norm, c->peak_logit);
 }
 
-static void hidden_text(char *text, size_t size, const struct comm *t)
-{
-    static const char *const words[] = {
-        [HIDDEN_VALUE] = "",
-        [HIDDEN_NONE]  = "none",
-        [HIDDEN_SMALL] = "n/a (too small to tell)",
-        [HIDDEN_CORES] = "n/a (moved by the cores)",
-    };
-
-    if (t->kind == HIDDEN_VALUE)
-        snprintf(text, size, "%.0f %% (%.0f to %.0f)", 100 * t->hidden,
-                 100 * t->hidden_lo, 100 * t->hidden_hi);
-    else
-        snprintf(text, size, "%s", words[t->kind]);
-}
-
 static void case_comm(FILE *out, const struct case_result *c)
 {
     char hidden[64], alone[NUMBER], exposed[NUMBER];
@@ -262,7 +265,7 @@ static void case_comm(FILE *out, const struct case_result *c)
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         const struct comm *t = &c->comm[k];
 
-        hidden_text(hidden, sizeof hidden, t);
+        result_hidden(hidden, sizeof hidden, t);
         fprintf(out, "  %-13s%12lld%9lld%9s%10s %s\n", traffic_name[k],
                 (long long)t->bytes, (long long)t->messages,
                 t->kind == HIDDEN_NONE ? "-" : number(alone, t->alone_s, 3),

@@ -175,6 +175,66 @@ void result_judge(struct case_result *c, double require_mfu, bool is_spec)
         case_fail(c, "MFU %.1f %% is below the required %g %%", 100 * mfu, require_mfu);
 }
 
+void result_hidden(char *text, size_t size, const struct comm *t)
+{
+    static const char *const words[] = {
+        [HIDDEN_VALUE] = "",
+        [HIDDEN_NONE]  = "none",
+        [HIDDEN_SMALL] = "n/a (too small to tell)",
+        [HIDDEN_CORES] = "n/a (moved by the cores)",
+    };
+
+    if (t->kind == HIDDEN_VALUE)
+        snprintf(text, size, "%.0f %% (%.0f to %.0f)", 100 * t->hidden,
+                 100 * t->hidden_lo, 100 * t->hidden_hi);
+    else
+        snprintf(text, size, "%s", words[t->kind]);
+}
+
+void result_judge_overlap(struct case_result *c, double percent)
+{
+    static const struct comm nothing = { .kind = HIDDEN_NONE };
+    const struct comm *largest       = NULL;
+    char text[64];
+    int large = 0;
+
+    for (int k = 0; k < TRAFFIC_KINDS && percent > 0; k++) {
+        const struct comm *t = &c->comm[k];
+
+        if (t->kind == HIDDEN_NONE)
+            continue;
+        if (largest == NULL || t->alone_s > largest->alone_s)
+            largest = t;
+        if (t->alone_s < RESULT_SMALLEST * c->steps.median)
+            continue;
+        large++;
+        result_hidden(text, sizeof text, t);
+        if (t->kind != HIDDEN_VALUE || 100 * t->hidden < percent)
+            case_fail(c, "hidden share of %s: %s, %g %% were required", traffic_name[k],
+                      text, percent);
+    }
+    if (percent <= 0 || large > 0)
+        return;
+    result_hidden(text, sizeof text, largest != NULL ? largest : &nothing);
+    case_fail(c, "hidden share of messages: %s, %g %% were required", text, percent);
+}
+
+void result_choice(char name[RESULT_CHOICE], char text[RESULT_CHOICE],
+                   const struct case_result *c, enum cmm_product product,
+                   enum cmm_pass pass)
+{
+    static const char *const of[CMM_PRODUCTS] = { "in", "out", "up", "down" };
+    const struct cmm_choice *choice           = &c->tuned.of[product][pass];
+
+    snprintf(name, RESULT_CHOICE, "%s%s", of[product],
+             pass == CMM_BACKWARD ? "_backward" : "");
+    if (choice->form == CMM_PLAIN || choice->panels == 0)
+        snprintf(text, RESULT_CHOICE, "%s", cmm_form_name[choice->form]);
+    else
+        snprintf(text, RESULT_CHOICE, "%s %d", cmm_form_name[choice->form],
+                 choice->panels);
+}
+
 const struct case_result *result_rated(const struct result *r)
 {
     for (int i = 0; i < r->count; i++) {

@@ -25,6 +25,9 @@ struct stat {
     double median, p5, p95, min, max, mean, cv; /* p5, p95: NaN below 20 steps */
 };
 
+/* The share of a step below which messages are too small to tell. */
+#define RESULT_SMALLEST 0.05
+
 enum hidden_kind { HIDDEN_VALUE, HIDDEN_NONE, HIDDEN_SMALL, HIDDEN_CORES };
 struct comm {
     int64_t bytes, messages; /* of the rank that sends most, per step */
@@ -74,9 +77,11 @@ struct case_result {
     double compute_min, compute_median, compute_max; /* ranks' seconds a step */
     struct slow_rank slowest[SLOW_RANKS];
     int slow_ranks;
-    char straggler[512]; /* a sentence on those that stand out, or empty */
-    double stage_s[8];   /* medians by enum stage, slowest rank */
-    struct row *row;     /* 'rows' of them, made by mem_new(); owned by the result */
+    char straggler[512];     /* a sentence on those that stand out, or empty */
+    double stage_s[8];       /* medians by enum stage, slowest rank */
+    struct cmm_tuned tuned;  /* what timing chose, */
+    unsigned tuned_products; /* for these: bits by enum cmm_product */
+    struct row *row; /* 'rows' of them, made by mem_new(); owned by the result */
     int rows;
 };
 
@@ -119,6 +124,21 @@ void case_skip(struct case_result *c, const char *fmt, ...)
  * MFU counts as below).  Sets 'status' and 'reason'.
  */
 void result_judge(struct case_result *c, double require_mfu, bool is_spec);
+
+/* Fail a case whose messages are not hidden by 'percent' (0: no bar): every kind that
+ * takes 5 % of a step alone, or more, must be, and there must be such a kind; what cannot
+ * be told fails in the words of the report.
+ */
+void result_judge_overlap(struct case_result *c, double percent);
+
+/* "72 % (70 to 75)" or why there is no such figure. */
+void result_hidden(char *text, size_t size, const struct comm *t);
+
+/* A tuned choice in words, "ring 16"; its name, "in_backward", in 'name'. */
+enum { RESULT_CHOICE = 24 };
+void result_choice(char name[RESULT_CHOICE], char text[RESULT_CHOICE],
+                   const struct case_result *c, enum cmm_product product,
+                   enum cmm_pass pass);
 
 /* The marked case, or NULL. */
 const struct case_result *result_rated(const struct result *r);

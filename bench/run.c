@@ -5,6 +5,7 @@
 #include "bench/run.h"
 
 #include "bench/report.h"
+#include "bench/tune.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
 #include "src/base/mem.h"
@@ -159,10 +160,6 @@ void row_judge(struct row *row)
 static void describe(struct case_result *c, struct bench *b,
                      const struct agenda_entry *e)
 {
-    static const char *const form[] = {
-        [CMM_PLAIN] = "plain", [CMM_RING] = "ring", [CMM_BIDIR] = "bidir"
-    };
-
     *c = (struct case_result){
         .batch             = e->batch,
         .dtype             = dev_dtype(b->dev),
@@ -183,10 +180,22 @@ static void describe(struct case_result *c, struct bench *b,
     stat_of(&c->steps, NULL, 0, 0);
     snprintf(c->name, sizeof c->name, "%s", bench_cases[e->id].name);
     snprintf(c->device, sizeof c->device, "%s", dev_name(b->dev));
-    snprintf(c->overlap, sizeof c->overlap, "%s", form[b->choices->form]);
-    snprintf(c->progress, sizeof c->progress, "%s",
-             b->options->progress == PROGRESS_CHOICE_NONE ? "none" : "poll");
+    snprintf(c->overlap, sizeof c->overlap, "%s", cmm_form_name[b->choices->form]);
+    snprintf(c->progress, sizeof c->progress, "%s", progress_name[b->progress]);
     snprintf(c->param_shard, sizeof c->param_shard, "none");
+}
+
+/* Choose the forms of a case that has sharded products, where they are to be chosen. */
+static void tune(struct bench *b, struct case_result *c, const struct agenda_entry *e)
+{
+    b->tuned = NULL;
+    if (b->choices->form != CMM_AUTO || b->mesh->M == 1 ||
+        (e->id != CASE_STEP && e->id != CASE_BLOCK))
+        return;
+    tune_products(&c->tuned, b, &e->spec, e->batch);
+    c->tuned_products = e->spec.wiring == WIRING_PARALLEL ? 1U << CMM_IN | 1U << CMM_OUT
+                                                          : (1U << CMM_PRODUCTS) - 1;
+    b->tuned          = &c->tuned;
 }
 
 /* One entry of the agenda, from its announcement to its report. */
@@ -197,10 +206,12 @@ static int run_entry(struct bench *b, const struct agenda_entry *e, FILE *out)
     int rc                = 0;
 
     describe(c, b, e);
-    if (e->skip[0] != '\0')
+    if (e->skip[0] != '\0') {
         case_skip(c, "%s", e->skip);
-    else
+    } else {
+        tune(b, c, e);
         rc = bench_cases[e->id].run(b, c, e->has_spec ? &e->spec : NULL, e->batch);
+    }
     if (b->result != NULL)
         report_case(out, b->result, c);
     else
@@ -210,10 +221,8 @@ static int run_entry(struct bench *b, const struct agenda_entry *e, FILE *out)
 
 int run_agenda(struct bench *b, const struct agenda *a, FILE *out)
 {
-    const bool has_none = b->options->progress == PROGRESS_CHOICE_NONE;
-    int rc              = 0;
+    int rc = 0;
 
-    progress_set(b->mesh, has_none ? PROGRESS_NONE : PROGRESS_POLL);
     for (int i = 0; i < a->count && rc == 0; i++) {
         if (bench_is_stopped(b->mesh)) {
             if (b->result != NULL)

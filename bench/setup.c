@@ -9,10 +9,12 @@
 static int open_all(struct setup *setup, struct bench *b, const struct spec *spec,
                     int64_t B, uint64_t seed)
 {
-    const struct vit_options option = {
-        .B = B, .form = b->choices->form, .seed = seed, .head = HEAD_INIT_NORMAL
-    };
-    struct optim_options update = optim_defaults();
+    const struct vit_options option = { .B     = B,
+                                        .form  = b->choices->form,
+                                        .tuned = b->tuned,
+                                        .seed  = seed,
+                                        .head  = HEAD_INIT_NORMAL };
+    struct optim_options update     = optim_defaults();
 
     update.lr     = 1e-6;
     update.method = b->choices->optimizer;

@@ -7,6 +7,7 @@
 #include "bench/env.h"
 #include "bench/report.h"
 #include "bench/run.h"
+#include "bench/tune.h"
 #include "mesh/program.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
@@ -33,6 +34,14 @@
 static int read_options(struct opts *opts, void *values, int argc, char **argv)
 {
     return options_read(opts, values, argc, argv);
+}
+
+/* A thread of its own moves messages. */
+static bool is_threaded(const void *values)
+{
+    const struct options *o = values;
+
+    return o->progress == PROGRESS_CHOICE_THREAD;
 }
 
 static bool runs_nothing(const void *values)
@@ -87,9 +96,9 @@ static void note_choices(struct opts *opts, const struct bench *b)
     if (o->dtype == DTYPE_CHOICE_AUTO)
         opts_set(opts, "dtype", dtype_name(dev_dtype(b->dev)), FROM_PROGRAM);
     if (o->progress == PROGRESS_CHOICE_AUTO)
-        opts_set(opts, "progress", "poll", FROM_PROGRAM);
-    if (o->overlap == 0) /* auto is the first choice */
-        opts_set(opts, "overlap", "ring", FROM_PROGRAM);
+        opts_set(opts, "progress", progress_name[b->progress], FROM_PROGRAM);
+    if (o->overlap == 0 && !o->tune) /* auto is the first choice */
+        opts_set(opts, "overlap", cmm_form_name[b->choices->form], FROM_PROGRAM);
 }
 
 /* The files of the output options are apart and can be written; found out before the
@@ -97,8 +106,8 @@ static void note_choices(struct opts *opts, const struct bench *b)
  */
 static int probe_outputs(const struct options *o)
 {
-    enum { FILES = 3 };
-    const char *const path[FILES] = { o->json, o->jsonl, o->machine_out };
+    enum { FILES = 4 };
+    const char *const path[FILES] = { o->json, o->jsonl, o->machine_out, o->trace };
 
     for (int i = 0; i < FILES; i++) {
         if (path[i][0] == '\0')
@@ -123,6 +132,9 @@ static void open_result(struct bench *b, struct opts *opts, int argc, char **arg
     b->result->argv = argv;
     note_choices(opts, b);
     b->result->options = opts_json(opts);
+    if (b->options->progress == PROGRESS_CHOICE_AUTO && b->options->tune)
+        json_object_set_new(b->result->tuned, "progress",
+                            json_string(progress_name[b->progress]));
 }
 
 /* The exit status of a run whose cases ended with 'rc'; says why where nobody has. */
@@ -195,6 +207,7 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     struct bench b = { .options = o, .choices = &choices, .ckpt = ckpt };
     struct agenda agenda;
     struct node node;
+    bool is_fallback;
     int rc, status;
 
     rc = mesh_agree_comm(MPI_COMM_WORLD, options_resolve(&choices, o));
@@ -205,9 +218,13 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
         b.is_quick = choices.is_default_run && !o->official;
         b.budget_s = b.is_quick ? AGENDA_BUDGET : 0;
         bench_catch_signals();
+        tune_progress(&b, &is_fallback);
         open_result(&b, opts, argc, argv);
         env_describe(b.result, b.mesh, b.dev);
         b.is_crowded = env_warn(b.result, b.mesh, b.dev, &node);
+        if (is_fallback && b.result != NULL)
+            result_warn(b.result, "this MPI has no MPI_THREAD_MULTIPLE for "
+                                  "--progress=thread: products poll instead");
         run_peak(&b);
         rc = agenda_make(&agenda, o, &choices, b.mesh->D, b.mesh->M, node.ranks_most,
                          node.bytes, b.peak);
@@ -241,6 +258,7 @@ int main(int argc, char **argv)
                                            .size         = sizeof options,
                                            .runs_nothing = runs_nothing,
                                            .show         = show,
+                                           .is_threaded  = is_threaded,
                                            .run          = run },
                         argc, argv);
 }

@@ -80,12 +80,15 @@ int program_main(const struct program *p, int argc, char **argv)
 {
     struct opts opts;
     int rc = p->read(&opts, p->values, argc, argv), rank, level, status;
+    bool is_threaded;
 
     log_open(p->name, -1);
     if (p->runs_nothing(p->values))
         return without_mpi(p, &opts, rc);
 
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &level);
+    is_threaded = p->is_threaded != NULL && p->is_threaded(p->values);
+    MPI_Init_thread(&argc, &argv,
+                    is_threaded ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED, &level);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     log_open(p->name, rank);
     if (rank > 0)

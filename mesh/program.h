@@ -34,11 +34,16 @@ struct program {
      */
     int (*show)(FILE *out, bool is_heard, void *values);
 
+    /* True if several threads will call MPI; NULL: never.  Whether this MPI allows it is
+     * for MPI_Query_thread().
+     */
+    bool (*is_threaded)(const void *values);
+
     /* Everything between MPI_Init and MPI_Finalize: the exit status. */
     int (*run)(struct opts *opts, void *values, int argc, char **argv);
 };
 
-/* The exit status.  Calls MPI_Init_thread (FUNNELED). */
+/* The exit status.  Calls MPI_Init_thread: FUNNELED, or MULTIPLE if it is_threaded(). */
 int program_main(const struct program *p, int argc, char **argv);
 
 /* True if the action "name" was asked for. */

@@ -72,6 +72,7 @@ static void test_bad_values(void)
     refused("--case=stop", "expected some of step, block");
     refused("--case=", "expected some of");
     refused("--sizes=8:64:2", "is for --case=coll");
+    refused("--require-overlap=101", "100");
     refused("--machine-out=machine.json", "is for --case=machine");
     refused("--sizes=8", "START:STOP:FACTOR");
     refused("--sizes=8:64", "START:STOP:FACTOR");
@@ -94,8 +95,6 @@ static void test_bad_values(void)
 
 static void test_not_in_this_version(void)
 {
-    refused("--overlap=bidir", "not in this version");
-    refused("--progress=thread", "not in this version");
     refused("--param-shard=full", "not in this version");
     refused("--remat=block", "not in this version");
     refused("--micro-batches=2", "not in this version");
@@ -105,9 +104,7 @@ static void test_not_in_this_version(void)
     refused("--dtype=bf16:emulate", "not in this version");
     refused("--device=cpu:onednn", "not in this version");
     refused("--device=cuda", "not in this version");
-    refused("--trace=t.json", "not in this version");
     refused("--profile", "not in this version");
-    refused("--require-overlap=50", "not in this version");
     refused("--compare=old.json", "not in this version");
     refused("--machine=m.json", "not in this version");
     refused("--case=data", "not in this version");
@@ -123,8 +120,8 @@ static void test_defaults(void)
            strcmp(c.shape[3], "608/10/928/16") == 0,
        "and is the default run of four shapes");
     ok(c.D == 0 && c.M == 0 && c.batches == 0, "mesh and batch are open");
-    ok(c.dtype == DTYPE_F32 && c.form == CMM_RING && strcmp(c.device, "auto") == 0,
-       "f32, ring, the best device");
+    ok(c.dtype == DTYPE_F32 && c.form == CMM_AUTO && strcmp(c.device, "auto") == 0,
+       "f32, forms by timing, the best device");
     ok(c.cases == 1U << CASE_STEP && o.check && o.tune && o.seconds == 10,
        "steps for ten seconds, checked");
     ok(o.warmup == 1, "the default run takes one warm-up step");
@@ -152,6 +149,17 @@ static void test_meaning(void)
     ok(c.cases == (1U << CASE_GEMM | 1U << CASE_COLL), "cases");
     ok(c.size_first == 1024 && c.size_last == 4 << 20 && c.size_factor == 2, "sizes");
     ok(c.require_mfu == 40 && c.require_mfu_spec, "a bar");
+    ok(resolve("--case=gemm", "--trace=t.json", NULL) == ERR_USAGE &&
+           resolve("--case=gemm", "--require-overlap=50", NULL) == ERR_USAGE,
+       "a trace and a bar of overlap need steps");
+    ok(resolve("--require-overlap=70.5", "--no-tune", NULL) == 0 &&
+           c.require_overlap == 70.5 && c.form == CMM_RING,
+       "another bar; without timing auto is the ring");
+    ok(resolve("--overlap=bidir", "--progress=thread", "--trace=t.json", NULL) == 0 &&
+           c.form == CMM_BIDIR,
+       "both ways, a thread, a trace");
+    ok(resolve("--overlap=plain", "--dtype=f64", "--device=cpu:ref", NULL) == 0,
+       "plain again");
     ok(c.form == CMM_PLAIN && c.dtype == DTYPE_F64 && strcmp(c.device, "cpu:ref") == 0,
        "and the rest");
 

@@ -82,7 +82,7 @@ static void test_22B(void)
 {
     const struct spec_options all = { .shape = "22B", .wiring = -1, .qk_norm = -1 };
     const struct traffic_job job  = {
-         .B = 1024, .D = 128, .M = 8, .dtype = DTYPE_F32, .form = CMM_RING
+         .B = 1024, .D = 128, .M = 8, .dtype = DTYPE_F32, .form = CMM_AUTO
     };
     struct traffic_count sent[TRAFFIC_KINDS];
     double messages = 0, bytes = 0, params = 0, flops = 0;

@@ -224,7 +224,7 @@ static void check_cmm(struct bed *bed)
         says(c, c->status == STATUS_SKIP && c->reason[0] != '\0',
              "one model rank has no collective matmul, which is said");
     else
-        says(c, rows_pass(c) && c->rows == 16, "four operations in four manners");
+        says(c, rows_pass(c) && c->rows == 24, "four operations in six manners");
     ok(!bed->bench.mesh->is_muted[ACT_GATHER] &&
            !bed->bench.mesh->is_muted[ACT_SCATTER],
        "nothing stays muted");

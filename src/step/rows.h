@@ -41,12 +41,12 @@ TITLE("Where it runs"),
 
 TITLE("How it runs"),
 { "overlap", OPT_CHOICE, "auto", "auto|plain|ring|bidir",
-  "how messages and products are brought together; auto: ring; bidir is not in "
-  "this "
-  "version",
+  "how messages and products are brought together: one after the other, in a ring, "
+  "in a ring both ways; auto: chosen for each product by timing (--tune), else ring",
   AT(overlap) },
 { "progress", OPT_CHOICE, "auto", "auto|poll|thread|none",
-  "who moves messages during products; auto: poll; thread is not in this version",
+  "who moves messages during products; auto: nobody where MPI moves them by itself "
+  "(--tune), else poll",
   AT(progress) },
 { "param-shard", OPT_CHOICE, "none", "none|full",
   "cut parameters over the data axis; full is not in this version",
@@ -57,7 +57,7 @@ TITLE("How it runs"),
   "passes that add to one update; more than 1 is not in this version",
   AT(micro_batches), .min = 1, .max = 1e6 },
 { "tune", OPT_FLAG, ROWS_TUNE, NULL,
-  "let timing at the start choose between equal ways; this version has one of each",
+  "let timing at the start choose between equal ways: overlap, progress",
   AT(tune) },
 { "ring-wire", OPT_CHOICE, "auto", "auto|bf16|f32",
   "format of partial sums in bf16 runs; not in this version", AT(ring_wire) },

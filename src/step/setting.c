@@ -48,9 +48,6 @@ static int refuse(const struct setting *o)
         { o->device == DEVICE_CUDA, "--device=cuda" LATER ": take cpu:blis" },
         { o->dtype == DTYPE_CHOICE_BF16, "--dtype=bf16" LATER ": take f32" },
         { o->dtype == DTYPE_CHOICE_EMULATE, "--dtype=bf16:emulate" LATER ": take f32" },
-        { o->overlap == OVERLAP_BIDIR, "--overlap=bidir" LATER ": take ring or plain" },
-        { o->progress == PROGRESS_CHOICE_THREAD,
-          "--progress=thread" LATER ": take poll" },
         { o->param_shard != SHARD_NONE, "--param-shard=full" LATER },
         { o->remat != REMAT_NONE, "--remat=block" LATER },
         { o->micro_batches != 1, "--micro-batches above 1" LATER },
@@ -78,7 +75,11 @@ int setting_resolve(struct way *way, const struct setting *o)
         .device    = o->device == DEVICE_CPU_REF    ? "cpu:ref"
                      : o->device == DEVICE_CPU_BLIS ? "cpu:blis"
                                                     : "auto",
-        .form      = o->overlap == OVERLAP_PLAIN ? CMM_PLAIN : CMM_RING,
+        .form      = o->overlap == OVERLAP_PLAIN   ? CMM_PLAIN
+                     : o->overlap == OVERLAP_BIDIR ? CMM_BIDIR
+                     : o->overlap == OVERLAP_RING  ? CMM_RING
+                     : o->tune                     ? CMM_AUTO
+                                                   : CMM_RING,
         .optimizer = (enum optimizer)o->optimizer,
     };
 

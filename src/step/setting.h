@@ -59,7 +59,7 @@ struct way {
     int D, M; /* 0: auto */
     enum dtype dtype;
     const char *device; /* for dev_open() */
-    enum cmm_form form; /* auto resolved: ring */
+    enum cmm_form form; /* auto without --tune: ring */
     enum optimizer optimizer;
 };
 

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Operands, calls, and the watch that goes round the manners. */
+#include "config.h"
+
+#include "bench/pair.h"
+
+#include "bench/product.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+
+const char *const pair_name[PAIR_OPS] = {
+    [PAIR_GATHER]   = "gather",
+    [PAIR_DGATHER]  = "dgather",
+    [PAIR_SCATTER]  = "scatter",
+    [PAIR_DSCATTER] = "dscatter",
+};
+
+/* ---- open and close -------------------------------------------------------------- */
+
+int pair_count(const struct spec *s)
+{
+    return s->wiring == WIRING_PARALLEL ? 1 : 2;
+}
+
+/* Columns of the product into the block, and what is summed over in the one out of it. */
+static void find_sizes(int64_t *in, int64_t *out, const struct spec *s,
+                       const struct local *l, int which)
+{
+    const bool is_parallel = s->wiring == WIRING_PARALLEL;
+
+    *in  = is_parallel ? 3 * l->A_l + l->F_l : which == 0 ? 3 * l->A_l : l->F_l;
+    *out = is_parallel ? l->A_l + l->F_l : which == 0 ? l->A_l : l->F_l;
+}
+
+static int alloc(struct pair *p, struct bench *b, const int64_t size[PAIR_MATS][2])
+{
+    double on_node = 0;
+
+    for (int i = 0; i < PAIR_MATS; i++)
+        on_node += (double)(size[i][0] * size[i][1]) *
+                   (double)dtype_size(dev_acc(b->dev)) * b->mesh->node_size;
+    if (b->node_memory > 0 && on_node > (double)b->node_memory)
+        return ERR(ERR_MEMORY, "products of %.1f GB a node do not fit", on_node * 1e-9);
+    for (int i = 0; i < PAIR_MATS; i++) {
+        const bool is_sum      = i == PAIR_DW || i == PAIR_DW2;
+        const enum dtype dtype = is_sum ? dev_acc(b->dev) : dev_dtype(b->dev);
+
+        TRY(dev_alloc(&p->buf[i], b->dev,
+                      (size_t)(size[i][0] * size[i][1]) * dtype_size(dtype)));
+        p->mat[i] = mat_of(&p->buf[i], dtype, size[i][0], size[i][1]);
+        product_fill(dev_stream(b->dev, LANE_COMPUTE), p->mat[i],
+                     (uint64_t)(b->options->seed + b->mesh->rank * PAIR_MATS + i));
+    }
+    TRY(dev_weight_open(&p->w, b->dev, p->mat[PAIR_W]));
+    return dev_weight_open(&p->w2, b->dev, p->mat[PAIR_W2]);
+}
+
+int pair_open(struct pair *p, struct bench *b, const struct spec *s, int which,
+              int64_t rows)
+{
+    struct mesh *mesh = b->mesh;
+    int64_t in, out;
+    struct local l;
+    int rc;
+
+    spec_local(&l, s, mesh->D, mesh->D, mesh->M, mesh->d, mesh->m);
+    find_sizes(&in, &out, s, &l, which);
+
+    const int64_t size[PAIR_MATS][2] = {
+        [PAIR_X] = { rows, l.C_l }, [PAIR_DX] = { rows, l.C_l },
+        [PAIR_Y] = { rows, in },    [PAIR_X2] = { rows, out },
+        [PAIR_DX2] = { rows, out }, [PAIR_W] = { s->C, in },
+        [PAIR_W2] = { out, s->C },  [PAIR_DW] = { s->C, in },
+        [PAIR_DW2] = { out, s->C },
+    };
+
+    *p            = (struct pair){ .bench = b };
+    p->product[0] = which == 0 ? CMM_IN : CMM_UP;
+    p->product[1] = which == 0 ? CMM_OUT : CMM_DOWN;
+    p->in         = (struct cmm_section){ .cols = { 0, in } };
+    p->out        = (struct cmm_section){ .cols = { 0, out } };
+    rc            = alloc(p, b, size);
+    if (rc == 0)
+        rc = cmm_open(&p->cmm, mesh, b->dev, rows, s->C, CMM_AUTO, 0);
+    rc = mesh_agree(mesh, rc);
+    if (rc != 0)
+        pair_close(p);
+    return rc;
+}
+
+void pair_close(struct pair *p)
+{
+    cmm_close(&p->cmm);
+    dev_weight_close(&p->w2);
+    dev_weight_close(&p->w);
+    for (int i = 0; i < PAIR_MATS; i++)
+        dev_free(&p->buf[i]);
+}
+
+/* ---- operations ------------------------------------------------------------------ */
+
+enum cmm_product pair_product(const struct pair *p, enum pair_op op)
+{
+    return p->product[op >= PAIR_SCATTER];
+}
+
+enum cmm_pass pair_pass(enum pair_op op)
+{
+    return op == PAIR_DGATHER || op == PAIR_DSCATTER ? CMM_BACKWARD : CMM_FORWARD;
+}
+
+struct mat pair_weights(const struct pair *p, enum pair_op op)
+{
+    return p->mat[op >= PAIR_SCATTER ? PAIR_W2 : PAIR_W];
+}
+
+double pair_flops(const struct pair *p, enum pair_op op)
+{
+    const double products = pair_pass(op) == CMM_BACKWARD ? 2 : 1;
+
+    return 2 * products * (double)p->mat[PAIR_X].rows *
+           (double)mat_size(pair_weights(p, op));
+}
+
+void pair_run(struct pair *p, enum pair_op op)
+{
+    const struct mat *a = p->mat;
+
+    switch (op) {
+    case PAIR_GATHER:
+        cmm_gather(p->cmm, a[PAIR_Y], a[PAIR_X], p->w, &p->in, 1);
+        break;
+    case PAIR_DGATHER:
+        cmm_gather_backward(p->cmm, a[PAIR_DX], a[PAIR_DW], false, a[PAIR_Y], a[PAIR_X],
+                            p->w);
+        break;
+    case PAIR_SCATTER:
+        cmm_scatter(p->cmm, a[PAIR_DX], a[PAIR_X2], p->w2, mat_none());
+        break;
+    default:
+        cmm_scatter_backward(p->cmm, a[PAIR_DX2], &p->out, 1, a[PAIR_DW2], false,
+                             a[PAIR_X], a[PAIR_X2], p->w2);
+    }
+    dev_sync(dev_stream(p->bench->dev, LANE_COMPUTE));
+}
+
+/* ---- time ------------------------------------------------------------------------ */
+
+static void set_muted(struct bench *b, const struct manner *m, bool is_muted)
+{
+    mesh_mute(b->mesh, ACT_GATHER, is_muted && m->is_silent);
+    mesh_mute(b->mesh, ACT_SCATTER, is_muted && m->is_silent);
+    dev_mute(b->dev, is_muted && m->is_idle);
+}
+
+static double time_once(struct pair *p, enum pair_op op, const struct manner *m)
+{
+    double start;
+
+    cmm_set_form(p->cmm, m->choice.form);
+    cmm_set_panels(p->cmm, m->choice.panels);
+    set_muted(p->bench, m, true);
+    coll_barrier(p->bench->mesh);
+    start = clock_now();
+    pair_run(p, op);
+    start = clock_now() - start;
+    set_muted(p->bench, m, false);
+    guard_alive();
+    return start;
+}
+
+void pair_time(double *seconds, struct pair *p, enum pair_op op, const struct manner *m,
+               int n, int rounds)
+{
+    for (int round = 0; round < rounds; round++) {
+        for (int k = 0; k < n; k++)
+            seconds[k * rounds + round] = time_once(p, op, &m[k]);
+    }
+    bench_slowest(seconds, n * rounds, p->bench->mesh);
+}

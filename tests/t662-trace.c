@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,3 */
+/* A trace that is read back: a process for every rank, computation whose spans lie side by
+ * side or within each other, messages whose two ends are both there, at the same time.
+ */
+#include "config.h"
+
+#include "bench/setup.h"
+#include "bench/trace.h"
+#include "mesh/trace.h"
+#include "src/base/err.h"
+#include "tests/bed.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RANKS = 4, TRACKS = 64 };
+
+static int size;
+
+/* Microseconds by which aligned clocks and ends of spans may be off here. */
+#define NEAR 2000.0
+#define LATE 1e5 /* rank 0 may leave the barrier last */
+
+static double number(const json_t *e, const char *key)
+{
+    return json_number_value(json_object_get(e, key));
+}
+
+static const char *text(const json_t *e, const char *key)
+{
+    const char *t = json_string_value(json_object_get(e, key));
+
+    return t != NULL ? t : "";
+}
+
+static double end_of(const json_t *e)
+{
+    return number(e, "ts") + number(e, "dur");
+}
+
+static bool is_span(const json_t *e)
+{
+    return strcmp(text(e, "ph"), "X") == 0;
+}
+
+/* Spans of a track are in the order of their starts; each ends before the ones that are
+ * still open do.
+ */
+static bool is_nested(const json_t *events, int rank, int track)
+{
+    double open[64];
+    int depth = 0;
+    size_t i;
+    json_t *e;
+
+    json_array_foreach(events, i, e)
+    {
+        if (!is_span(e) || number(e, "pid") != rank || number(e, "tid") != track)
+            continue;
+        while (depth > 0 && open[depth - 1] <= number(e, "ts") + 0.002)
+            depth--;
+        if (depth == 64 || (depth > 0 && end_of(e) > open[depth - 1] + 0.002) ||
+            number(e, "dur") < 0)
+            return false;
+        open[depth++] = end_of(e);
+    }
+    return true;
+}
+
+/* The matching end of a message that rank 'from' has sent: the n-th of its kind. */
+static const json_t *received(const json_t *events, const json_t *sent, int n)
+{
+    char name[64];
+    size_t i;
+    json_t *e;
+
+    snprintf(name, sizeof name, "%.*s from %d", (int)strcspn(text(sent, "name"), " "),
+             text(sent, "name"), (int)number(sent, "pid"));
+    json_array_foreach(events, i, e)
+    {
+        if (is_span(e) && strcmp(text(e, "name"), name) == 0 &&
+            number(e, "pid") == number(json_object_get(sent, "args"), "peer") &&
+            n-- == 0)
+            return e;
+    }
+    return NULL;
+}
+
+/* Of the messages of activations both ends are there; none arrives before it is sent
+ * (small ones may be gone before they are asked for).
+ */
+static void check_messages(const json_t *events, int64_t messages)
+{
+    int seen[RANKS][RANKS] = { 0 }, sent = 0, bad = 0;
+    size_t i;
+    json_t *e;
+
+    json_array_foreach(events, i, e)
+    {
+        const int rank = (int)number(e, "pid");
+        const json_t *other;
+        int peer;
+
+        if (!is_span(e) || strncmp(text(e, "name"), "act_gather to", 13) != 0)
+            continue;
+        peer  = (int)number(json_object_get(e, "args"), "peer");
+        other = received(events, e, seen[rank][peer]++);
+        sent++;
+        bad += other == NULL ||
+               number(json_object_get(other, "args"), "bytes") !=
+                   number(json_object_get(e, "args"), "bytes") ||
+               end_of(other) < number(e, "ts") - NEAR;
+    }
+    ok(sent == messages && bad == 0,
+       "%d messages of activations have two ends, in order (%d have not)", sent, bad);
+}
+
+static void check_file(const char *path, const int64_t *messages, double seconds)
+{
+    json_t *file     = json_load_file(path, 0, NULL);
+    json_t *events   = json_object_get(file, "traceEvents"), *e;
+    int names[RANKS] = { 0 }, products[RANKS] = { 0 }, calls[RANKS] = { 0 };
+    bool is_right = true;
+    double last = 0, first = 1e12;
+    size_t i;
+
+    if (!ok(json_is_array(events), "the file is JSON with a list of events"))
+        return;
+    json_array_foreach(events, i, e)
+    {
+        const int rank = (int)number(e, "pid");
+
+        names[rank] += strcmp(text(e, "name"), "process_name") == 0;
+        if (!is_span(e))
+            continue;
+        products[rank] += strncmp(text(e, "name"), "gemm", 4) == 0;
+        calls[rank] += strncmp(text(e, "name"), "gather in", 9) == 0;
+        first = fmin(first, number(e, "ts"));
+        last  = fmax(last, end_of(e));
+    }
+    for (int rank = 0; rank < size; rank++)
+        is_right &= names[rank] == 1 && products[rank] > 5 && calls[rank] == 2;
+    ok(is_right,
+       "every rank has a name, products, and the call for each of two blocks");
+    ok(first > -LATE && last < 1e6 * seconds + LATE, "all of it in the time of a step");
+    is_right = true;
+    for (int rank = 0; rank < size; rank++) {
+        for (int track = 0; track < TRACKS; track++)
+            is_right &= is_nested(events, rank, track);
+    }
+    ok(is_right, "spans of a track lie side by side or within each other");
+    check_messages(events, messages[ACT_GATHER]);
+    json_decref(file);
+}
+
+static void test_step(enum cmm_form form)
+{
+    const struct spec spec = bed_spec("48/2/96/4", WIRING_SEQUENTIAL, POOL_GAP);
+    int64_t messages[TRAFFIC_KINDS];
+    struct step_result ignored;
+    struct setup setup;
+    struct bed bed;
+    char path[64];
+    double start;
+    int id = (int)getpid();
+
+    bed_open(&bed, 1, size, "cpu:ref", DTYPE_F32, form);
+    MPI_Bcast(&id, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    snprintf(path, sizeof path, "t662-%d.json", id);
+    if (setup_open(&setup, &bed.bench, &spec, 2, 1) != 0)
+        MPI_Abort(MPI_COMM_WORLD, 99);
+    step_run(setup.step, 1.0, &ignored);
+    mesh_count_reset(bed.bench.mesh);
+    start = MPI_Wtime();
+    ok(trace_write(&bed.bench, setup.step, path) == 0, "%s: a step is written",
+       cmm_form_name[form]);
+    start = MPI_Wtime() - start;
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        messages[k] = (int64_t)coll_sum(bed.bench.mesh, AXIS_ALL,
+                                        (double)bed.bench.mesh->sent[k].messages);
+    ok(bed.bench.mesh->trace == NULL, "and nothing is recorded after it");
+    if (bed.bench.mesh->rank == 0) {
+        bool (*reduce)(bool) = tap_reduce;
+
+        tap_reduce = NULL;
+        check_file(path, messages, start);
+        tap_reduce = reduce;
+        remove(path);
+    }
+    ok(trace_write(&bed.bench, setup.step, "/nowhere/at/all.json") == ERR_IO,
+       "a file that cannot be written is an error on all ranks");
+    err_forget();
+    setup_close(&setup);
+    bed_close(&bed);
+}
+
+/* Clocks that are the same differ by less than a message takes. */
+static void test_clock(void)
+{
+    struct bed bed;
+    double offset;
+
+    bed_open(&bed, 1, size, "cpu:ref", DTYPE_F32, CMM_RING);
+    offset = trace_clock_offset(bed.bench.mesh);
+    ok(fabs(offset) < 1e-6 * NEAR && (bed.bench.mesh->rank > 0 || offset == 0),
+       "on one host clocks agree: off by %g s", offset);
+    bed_close(&bed);
+}
+
+int main(int argc, char **argv)
+{
+    size = ranks_open(&argc, &argv, "t662-trace");
+    test_clock();
+    test_step(CMM_RING);
+    test_step(CMM_BIDIR);
+    return ranks_done();
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,4 */
+/* Choices by timing: made for every product, the same on all ranks, followed by the run
+ * and counted by the plan; the bar of overlap; who moves the messages.
+ */
+#include "config.h"
+
+#include "bench/pair.h"
+#include "bench/tune.h"
+#include "tests/bed.h"
+
+#include <math.h>
+#include <string.h>
+
+static int size;
+
+/* All ranks have the bytes of the first. */
+static bool is_same(struct mesh *mesh, const void *at, size_t bytes)
+{
+    char *first = malloc(bytes);
+    bool is_so;
+
+    memcpy(first, at, bytes);
+    coll_broadcast(mesh, AXIS_ALL, 0, first, (int64_t)bytes);
+    is_so = memcmp(first, at, bytes) == 0;
+    free(first);
+    return is_so;
+}
+
+static bool is_choice(struct cmm_choice c)
+{
+    return c.form == CMM_PLAIN ? c.panels == 0
+                               : (c.form == CMM_RING || c.form == CMM_BIDIR) &&
+                                     c.panels >= 0 && c.panels <= 16;
+}
+
+static void test_products(struct bed *bed, enum wiring wiring)
+{
+    const struct spec spec = bed_spec("48/1/96/4", wiring, POOL_MAP);
+    const int products     = wiring == WIRING_PARALLEL ? 2 : 4;
+    struct cmm_tuned t;
+    bool is_right = true;
+
+    memset(&t, 7, sizeof t);
+    tune_products(&t, &bed->bench, &spec, 4);
+    for (int k = 0; k < products * CMM_PASSES; k++)
+        is_right &= is_choice(t.of[k / CMM_PASSES][k % CMM_PASSES]);
+    ok(is_right && is_same(bed->bench.mesh, &t, sizeof t),
+       "%s: a choice for every product, the same on all ranks", wiring_name(wiring));
+    ok(!bed->bench.mesh->is_muted[ACT_GATHER], "nothing stays muted");
+    bed->bench.node_memory = 1000;
+    tune_products(&t, &bed->bench, &spec, 4);
+    bed->bench.node_memory = 0;
+    for (int k = 0; k < products * CMM_PASSES; k++)
+        is_right &= t.of[k / CMM_PASSES][k % CMM_PASSES].form == CMM_RING;
+    ok(is_right, "without memory for it a ring for all");
+}
+
+/* How many rows are tried. */
+static void test_rows(void)
+{
+    struct spec s = bed_spec("48/1/96/4", WIRING_SEQUENTIAL, POOL_MAP);
+
+    ok(tune_rows(&s, 4096, 2, 0) == 4096 && tune_rows(&s, 4096, 2, 1e12) == 4096,
+       "small products are tried with all their rows");
+    s.C = 6144;
+    s.F = 24576;
+    ok(tune_rows(&s, 4096, 2, 1e11) == 128 && tune_rows(&s, 100, 2, 1e11) == 100,
+       "large ones with few");
+}
+
+/* A whole case in the forms that were chosen; its messages are checked there. */
+static void test_case(struct bed *bed)
+{
+    struct spec spec = bed_spec("48/2/96/4", WIRING_SEQUENTIAL, POOL_MAP);
+    static struct agenda agenda;
+    FILE *null = fopen("/dev/null", "w");
+
+    agenda.count    = 2;
+    agenda.entry[0] = (struct agenda_entry){
+        .id = CASE_STEP, .has_spec = true, .spec = spec, .batch = 4
+    };
+    agenda.entry[1]    = agenda.entry[0];
+    agenda.entry[1].id = CASE_BLOCK;
+    ok(run_agenda(&bed->bench, &agenda, null) == 0, "cases in tuned forms end");
+    fclose(null);
+    if (bed->bench.result != NULL) {
+        const struct case_result *c = &bed->bench.result->cases[0];
+        const bool is_tuned         = bed->bench.mesh->M > 1;
+
+        ok(c->status == STATUS_PASS && strcmp(c->overlap, "auto") == 0 &&
+               c->tuned_products == (is_tuned ? 15u : 0u),
+           "and pass: %s", c->reason);
+    } else {
+        ok(true, "-");
+    }
+}
+
+/* A table of every form at once, as if it had been chosen. */
+static void test_mixed(struct bed *bed)
+{
+    static const struct cmm_tuned mixed = {
+        .of = { { { CMM_BIDIR, 0 }, { CMM_PLAIN, 0 } },
+                { { CMM_RING, 4 }, { CMM_BIDIR, 2 } },
+                { { CMM_RING, 1 }, { CMM_BIDIR, 0 } },
+                { { CMM_PLAIN, 0 }, { CMM_RING, 0 } } }
+    };
+    const struct spec spec = bed_spec("48/2/96/4", WIRING_SEQUENTIAL, POOL_MAP);
+    struct case_result c   = { .mfu_spec = NAN, .mfu_measured = NAN };
+
+    bed->bench.tuned = &mixed;
+    ok(case_step(&bed->bench, &c, &spec, 4) == 0 && c.status == STATUS_PASS,
+       "a step of all forms together passes: %s", c.reason);
+    bed->bench.tuned = NULL;
+}
+
+static struct comm kind(enum hidden_kind k, double alone, double hidden)
+{
+    return (struct comm){ .kind = k, .alone_s = alone, .hidden = hidden };
+}
+
+/* What the bar says of two kinds in a step of one second. */
+static bool fails(struct comm a, struct comm b, const char *words)
+{
+    struct case_result c = { .steps = { .median = 1 }, .status = STATUS_PASS };
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        c.comm[k].kind = HIDDEN_NONE;
+    c.comm[ACT_GATHER] = a;
+    c.comm[REDUCE]     = b;
+    result_judge_overlap(&c, 70);
+    return c.status == STATUS_FAIL && strstr(c.reason, words) != NULL;
+}
+
+static void test_bar(void)
+{
+    const struct comm none = kind(HIDDEN_NONE, 0, 0);
+    const struct comm few  = kind(HIDDEN_SMALL, 0.01, 0);
+
+    ok(!fails(kind(HIDDEN_VALUE, 0.2, 0.8), few, ""),
+       "a kind that is hidden passes, whatever small ones do");
+    ok(fails(kind(HIDDEN_VALUE, 0.2, 0.6), few, "act_gather: 60 %"),
+       "one that is not fails, with its figure");
+    ok(fails(few, none, "n/a (too small to tell)"), "small ones alone fail");
+    ok(fails(kind(HIDDEN_SMALL, 0.3, 0), none, "n/a (too small to tell)"),
+       "so does noise");
+    ok(fails(kind(HIDDEN_CORES, 0.3, 0), few, "n/a (moved by the cores)"),
+       "and what the cores move");
+    ok(fails(none, none, "none"), "and a run without messages");
+}
+
+static void test_progress(struct bed *bed)
+{
+    static const char *const name[] = { "poll", "poll", "", "none" };
+    bool is_fallback;
+
+    for (int k = 0; k < 4; k++) {
+        bed->options.progress = k;
+        tune_progress(&bed->bench, &is_fallback);
+        ok(k == PROGRESS_CHOICE_THREAD
+               ? (bed->bench.progress == PROGRESS_POLL) == is_fallback
+               : !is_fallback &&
+                     strcmp(progress_name[bed->bench.progress], name[k]) == 0,
+           "progress choice %d is %s", k, progress_name[bed->bench.progress]);
+    }
+    bed->options.progress = PROGRESS_CHOICE_AUTO;
+    tune_progress(&bed->bench, &is_fallback);
+}
+
+int main(int argc, char **argv)
+{
+    size = ranks_open(&argc, &argv, "t665-tune");
+    test_bar();
+    test_rows();
+    for (int M = 1; M <= size; M *= 2) {
+        struct bed bed;
+
+        bed_open_auto(&bed, size / M, M, DTYPE_F32, CMM_AUTO);
+        bed.options.tune = true;
+        if (M > 1) {
+            test_products(&bed, WIRING_PARALLEL);
+            test_products(&bed, WIRING_SEQUENTIAL);
+            test_mixed(&bed);
+        }
+        test_case(&bed);
+        test_progress(&bed);
+        bed_close(&bed);
+    }
+    return ranks_done();
+}
