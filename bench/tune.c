@@ -48,8 +48,7 @@ static void time_manners(double *median, struct pair *p, enum pair_op op,
     }
 }
 
-/* The first of 'n' ways that no later one beats by the margin. */
-static int choose(const double *median, const struct manner *m, int n)
+int tune_choose(const double *median, const struct manner *m, int n)
 {
     int best = 0;
 
@@ -74,8 +73,8 @@ static struct cmm_choice tune_operation(struct pair *p, enum pair_op op)
     int best, ring;
 
     time_manners(median, p, op, form, 3);
-    best = choose(median, form, 3);
-    ring = 1 + choose(median + 1, form + 1, 2);
+    best = tune_choose(median, form, 3);
+    ring = 1 + tune_choose(median + 1, form + 1, 2);
     if (median[ring] > NEAR * median[0])
         return form[best].choice;
     for (int k = 0; k < TRIES; k++) {
@@ -85,7 +84,7 @@ static struct cmm_choice tune_operation(struct pair *p, enum pair_op op)
     }
     panels[0] = best == 0 ? form[0] : panels[0];
     time_manners(median, p, op, panels, TRIES);
-    return panels[choose(median, panels, TRIES)].choice;
+    return panels[tune_choose(median, panels, TRIES)].choice;
 }
 
 void tune_pair(struct cmm_tuned *tuned, struct pair *p)

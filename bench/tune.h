@@ -19,6 +19,12 @@ void tune_products(struct cmm_tuned *tuned, struct bench *b, const struct spec *
 struct pair;
 void tune_pair(struct cmm_tuned *tuned, struct pair *p);
 
+/* The first of 'n' manners, the simplest first, that no later one beats by a margin, when
+ * they take median[k] seconds.
+ */
+struct manner;
+int tune_choose(const double *median, const struct manner *m, int n);
+
 /* The rows that a rank should try with: of 'rows', so many that a product does not take
  * long at 'peak' FLOP/s; the same on all ranks.
  */

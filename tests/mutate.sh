@@ -109,9 +109,29 @@ mutant 'GELU coefficient' src/dev/cpu_gelu.h 's/GELU_B 0.044715/GELU_B 0.044/' \
 mutant 'AdamW without bias correction of mu' src/dev/cpu_ref_real.h \
     's|mu / debias1 /|mu /|' t430-update t230-dev-adamw
 mutant 'wrong owner of a gathered slice' mesh/ring.c \
-    's/(r->mesh->m - r->turn + r->mesh->M)/(r->mesh->m + r->turn)/' t350-cmm
+    's/return along(r, -r->turn);/return along(r, r->turn);/' t350-cmm
 mutant 'wrong owner of a scattered slice' mesh/ring.c \
-    's/(r->mesh->m + r->turn + 1)/(r->mesh->m + r->turn)/' t350-cmm
+    's/return along(r, r->turn + 1);/return along(r, r->turn);/' t350-cmm
+mutant 'both lanes turn the same way' mesh/ring.c \
+    's/(r->lane == 0 ? steps : -steps)/steps/' t350-cmm
+mutant 'half of the own slice not copied' mesh/ring.c \
+    '/dev_copy(dev_stream(dev, LANE_COMPUTE), copy, r->own);/d' t350-cmm
+mutant 'epilogue of a lane that may be empty' mesh/cmm_ring.c \
+    's/M - 1 \&\& \*lane == 0;/M - 1 \&\& *lane == c->lanes - 1;/' t350-cmm t352-narrow
+mutant 'choices of the other pass' mesh/cmm.c \
+    's/of\[c->product\]\[pass\]/of[c->product][1 - pass]/' t350-cmm
+mutant 'sums round the end not added' mesh/doubling.c \
+    '/dev_add(s, part\[1\]/d' t320-coll
+mutant 'stretches cut a byte too early' mesh/progress.c \
+    's/length\[0\] = (int)first;/length[0] = (int)first - 1;/' t310-wire
+mutant 'a thread that pushes nothing' mesh/progress.c \
+    '/^        push(p);$/d' t317-thread
+mutant 'a slower form chosen' bench/tune.c \
+    's/median\[k\] < (is_plain/median[k] > (is_plain/' t665-tune
+mutant 'a bar that is not looked at' bench/result.c \
+    's/100 \* t->hidden < percent/100 * t->hidden < 0/' t665-tune
+mutant 'spans on the wrong rank in the trace' bench/trace.c \
+    's/micro \* (s->start - zero), micro/micro * s->start, micro/' t660-trace
 mutant 'arrived sums not added' mesh/ring.c \
     '/dev_add(s, partial, room_mat/d' t350-cmm
 mutant 'gradients not summed over the data axis' mesh/shard.c \

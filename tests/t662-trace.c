@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3 */
 /* A trace that is read back: a process for every rank, computation whose spans lie side by
- * side or within each other, messages whose two ends are both there, at the same time.
+ * side or within each other, messages whose two ends are both there, in order.
  */
 #include "config.h"
 

@@ -114,6 +114,20 @@ static void test_mixed(struct bed *bed)
     bed->bench.tuned = NULL;
 }
 
+static void test_choose(void)
+{
+    const struct manner m[] = { { .choice = { CMM_PLAIN, 0 } },
+                                { .choice = { CMM_RING, 0 } },
+                                { .choice = { CMM_RING, 4 } } };
+
+    ok(tune_choose((double[]){ 1, 0.96, 1.2 }, m, 3) == 0,
+       "a ring that is hardly faster is not taken");
+    ok(tune_choose((double[]){ 1, 0.9, 0.89 }, m, 3) == 1,
+       "one that is clearly faster is, with the panels it comes with");
+    ok(tune_choose((double[]){ 1, 0.9, 0.8 }, m, 3) == 2, "or better ones");
+    ok(tune_choose((double[]){ 1, 1.1, 1.2 }, m, 3) == 0, "a slower one never");
+}
+
 static struct comm kind(enum hidden_kind k, double alone, double hidden)
 {
     return (struct comm){ .kind = k, .alone_s = alone, .hidden = hidden };
@@ -172,6 +186,7 @@ int main(int argc, char **argv)
     size = ranks_open(&argc, &argv, "t665-tune");
     test_bar();
     test_rows();
+    test_choose();
     for (int M = 1; M <= size; M *= 2) {
         struct bed bed;
 
