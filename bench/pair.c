@@ -33,6 +33,21 @@ static void find_sizes(int64_t *in, int64_t *out, const struct spec *s,
     *out = is_parallel ? l->A_l + l->F_l : which == 0 ? l->A_l : l->F_l;
 }
 
+/* Normal numbers, drawn for some rows and repeated in the others: a large matrix takes
+ * long to draw.
+ */
+static void fill(struct dev_stream *s, struct mat a, uint64_t seed)
+{
+    enum { DRAWN = 61 }; /* rows; no slice starts at many multiples of it */
+
+    product_fill(s, mat_rows(a, 0, a.rows < DRAWN ? a.rows : DRAWN), seed);
+    for (int64_t lo = DRAWN; lo < a.rows; lo += DRAWN) {
+        const int64_t hi = lo + DRAWN < a.rows ? lo + DRAWN : a.rows;
+
+        dev_copy(s, mat_rows(a, lo, hi), mat_rows(a, 0, hi - lo));
+    }
+}
+
 static int alloc(struct pair *p, struct bench *b, const int64_t size[PAIR_MATS][2])
 {
     double on_node = 0;
@@ -49,8 +64,8 @@ static int alloc(struct pair *p, struct bench *b, const int64_t size[PAIR_MATS][
         TRY(dev_alloc(&p->buf[i], b->dev,
                       (size_t)(size[i][0] * size[i][1]) * dtype_size(dtype)));
         p->mat[i] = mat_of(&p->buf[i], dtype, size[i][0], size[i][1]);
-        product_fill(dev_stream(b->dev, LANE_COMPUTE), p->mat[i],
-                     (uint64_t)(b->options->seed + b->mesh->rank * PAIR_MATS + i));
+        fill(dev_stream(b->dev, LANE_COMPUTE), p->mat[i],
+             (uint64_t)(b->options->seed + b->mesh->rank * PAIR_MATS + i));
     }
     TRY(dev_weight_open(&p->w, b->dev, p->mat[PAIR_W]));
     return dev_weight_open(&p->w2, b->dev, p->mat[PAIR_W2]);

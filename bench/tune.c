@@ -28,17 +28,21 @@ enum { FEWEST_ROWS = 128, MOST_ROUNDS = 25, TRIES = 4 };
 
 /* ---- products -------------------------------------------------------------------- */
 
-/* The medians of 'n' manners; as many rounds as there is time for. */
-static void time_manners(double *median, struct pair *p, enum pair_op op,
-                         const struct manner *m, int n)
+/* The medians of 'n' manners: of one round, and of as many more as there is time for, of
+ * which the first one then counts no more.  Returns the seconds of a round.
+ */
+static double time_manners(double *median, struct pair *p, enum pair_op op,
+                           const struct manner *m, int n)
 {
-    double seconds[TRIES * MOST_ROUNDS], once[TRIES], all = 0;
+    double seconds[TRIES * MOST_ROUNDS], all = 0;
     int rounds;
 
-    pair_time(once, p, op, m, n, 1);
+    pair_time(median, p, op, m, n, 1);
     for (int k = 0; k < n; k++)
-        all += once[k];
-    rounds = (int)fmin(fmax(SECONDS / fmax(all, 1e-9), 1), MOST_ROUNDS);
+        all += median[k];
+    rounds = (int)fmin(SECONDS / fmax(all, 1e-9), MOST_ROUNDS);
+    if (rounds < 1)
+        return all;
     pair_time(seconds, p, op, m, n, rounds);
     for (int k = 0; k < n; k++) {
         struct stat s;
@@ -46,6 +50,7 @@ static void time_manners(double *median, struct pair *p, enum pair_op op,
         stat_of(&s, &seconds[k * rounds], rounds, 0);
         median[k] = s.median;
     }
+    return all;
 }
 
 int tune_choose(const double *median, const struct manner *m, int n)
@@ -68,14 +73,14 @@ static struct cmm_choice tune_operation(struct pair *p, enum pair_op op)
         { .choice = { CMM_RING, 0 } },
         { .choice = { CMM_BIDIR, 0 } },
     };
-    double median[TRIES];
+    double median[TRIES], seconds;
     struct manner panels[TRIES];
     int best, ring;
 
-    time_manners(median, p, op, form, 3);
-    best = tune_choose(median, form, 3);
-    ring = 1 + tune_choose(median + 1, form + 1, 2);
-    if (median[ring] > NEAR * median[0])
+    seconds = time_manners(median, p, op, form, 3);
+    best    = tune_choose(median, form, 3);
+    ring    = 1 + tune_choose(median + 1, form + 1, 2);
+    if (median[ring] > NEAR * median[0] || seconds > 2 * SECONDS)
         return form[best].choice;
     for (int k = 0; k < TRIES; k++) {
         static const int tried[TRIES] = { 0, 1, 4, 16 };
@@ -89,6 +94,8 @@ static struct cmm_choice tune_operation(struct pair *p, enum pair_op op)
 
 void tune_pair(struct cmm_tuned *tuned, struct pair *p)
 {
+    cmm_set_form(p->cmm, CMM_PLAIN);
+    pair_run(p, PAIR_GATHER); /* what the first call of all takes counts for none */
     for (int op = 0; op < PAIR_OPS; op++) {
         cmm_label(p->cmm, pair_name[op]);
         tuned->of[pair_product(p, op)][pair_pass(op)] = tune_operation(p, op);

@@ -90,6 +90,12 @@ static int make_room(struct cmm *c, enum cmm_form form)
     return 0;
 }
 
+/* Where nobody polls between panels, cuts would cost and bring nothing. */
+static int default_cuts(const struct cmm *c)
+{
+    return progress_of(c->mesh) == PROGRESS_POLL ? PANELS : 1;
+}
+
 /* Get ready for a call: the form of its product in this pass. */
 static void use_form(struct cmm *c, enum cmm_pass pass)
 {
@@ -101,7 +107,7 @@ static void use_form(struct cmm *c, enum cmm_pass pass)
 
     c->ops   = form == CMM_PLAIN && c->mesh->M > 1 ? &cmm_plain : &cmm_ring;
     c->lanes = form == CMM_BIDIR && is_ring ? RING_LANES : 1;
-    c->cuts  = is_ring ? (panels > 0 ? panels : PANELS) : 1;
+    c->cuts  = is_ring ? (panels > 0 ? panels : default_cuts(c)) : 1;
     c->least = panels > 0 ? 1 : PANEL_LEAST;
     c->room  = c->rooms[form];
 }

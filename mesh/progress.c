@@ -410,6 +410,11 @@ static void thread_end(struct progress *p)
     pthread_join(p->thread, NULL);
 }
 
+enum progress_form progress_of(const struct mesh *mesh)
+{
+    return mesh->progress->form;
+}
+
 enum progress_form progress_set(struct mesh *mesh, enum progress_form form)
 {
     struct progress *p = mesh->progress;

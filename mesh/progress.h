@@ -36,6 +36,8 @@ enum progress_form { PROGRESS_POLL, PROGRESS_THREAD, PROGRESS_NONE, PROGRESS_FOR
 extern const char *const progress_name[PROGRESS_FORMS]; /* "poll", .. */
 enum progress_form progress_set(struct mesh *mesh, enum progress_form form);
 
+enum progress_form progress_of(const struct mesh *mesh);
+
 /* What separates messages of the same pair that are under way together. */
 enum wire_tag {
     TAG_GATHER = 1,

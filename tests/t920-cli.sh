@@ -55,6 +55,7 @@ refused 2 'is for 6 ranks' --shape=mu --mesh=3x2
 refused 3 'cannot be written' --shape=mu --steps=1 --json=/nowhere/at/all.json
 refused 3 'cannot be written' --shape=mu --steps=1 --jsonl=/
 refused 2 'same file' --shape=mu --steps=1 --json=one.json --jsonl=one.json
+refused 3 'cannot be written' --shape=mu --steps=1 --trace=/nowhere/at/all.json
 refused 3 'not enough memory' --shape=983040/100/983040/3840 --classes=10
 
 run 2 --shape=mu --mesh=2x1 --batch=1
@@ -93,6 +94,14 @@ ok 'and the JSON that it is not valid'
     >"$folder/out" 2>&1
 ok 'the JSON obeys the schema'
 
+run 2 --shape=mu --mesh=1x2 --steps=2 --require-overlap=1 --trace="$folder/t.json"
+[ "$(cat "$folder/status")" = '1 1 ' ] && grep -q 'hidden share of .*: n/a' "$folder/out"
+ok 'a bar of overlap that cannot be told ends with 1'
+grep -q '"name":"rank 1 (0, 1)' "$folder/t.json"
+ok 'and a trace is written'
+run 2 --shape=mu --mesh=1x2 --steps=2 --overlap=bidir --progress=thread --no-tune
+[ "$(cat "$folder/status")" = '0 0 ' ] && grep -q 'overlap bidir, progress thread' "$folder/out"
+ok 'rings both ways, pushed by a thread'
 run 1 --shape=mu --steps=2 --require-mfu=100
 [ "$(cat "$folder/status")" = '1 ' ] && grep -q 'result is INVALID' "$folder/out"
 ok 'a bar that is not reached ends with 1'
