@@ -103,8 +103,8 @@ static int parse_bars(struct choices *c, const struct options *o)
     const char *text = o->require_mfu;
 
     if (o->require_overlap[0] != '\0')
-        TRY(parse_number(&c->require_overlap, o->require_overlap, "require-overlap",
-                         OPT_REAL, 0, 100));
+        TRY(opts_number(&c->require_overlap, o->require_overlap, "require-overlap",
+                        OPT_REAL, 0, 100));
     if (text[0] == '\0')
         return 0;
     c->require_mfu_spec = strncmp(text, "spec:", 5) == 0;
