@@ -295,7 +295,8 @@ int agenda_make(struct agenda *a, const struct options *o, const struct choices 
 
     a->count = 0;
     for (int id = 0; id < CASES; id++) {
-        const bool has_spec = id != CASE_COLL && id != CASE_MACHINE;
+        const bool has_spec =
+            id != CASE_COLL && id != CASE_DATA && id != CASE_MACHINE;
 
         if ((c->cases >> id & 1U) == 0)
             continue;

@@ -14,6 +14,7 @@ enum case_id {
     CASE_GEMM,
     CASE_COLL,
     CASE_CMM,
+    CASE_DATA,
     CASE_CKPT,
     CASE_MACHINE,
     CASES
@@ -23,6 +24,7 @@ enum case_id {
  * alone) and the numbers of this rank.
  */
 struct jsonl;
+struct bench_files;
 struct bench;
 
 /* Run a case for 'spec' (NULL where the case has none) and fill 'c' (a scratch record on
@@ -37,19 +39,20 @@ struct bench {
     const struct choices *choices;
     struct mesh *mesh;
     struct dev *dev;
-    struct result *result;         /* NULL on other ranks */
-    double peak;                   /* FLOP/s of the slowest rank, measured before */
-    double peak_spec;              /* FLOP/s of a rank by the data sheet, 0: unknown */
-    int64_t node_memory;           /* bytes that the ranks of a node may use together */
-    double budget_s;               /* seconds a case should take, all in; 0: no limit */
-    bool is_quick;                 /* default run: lower the batch to stay in budget */
-    struct jsonl *jsonl;           /* NULL: none was asked for */
-    double peak_own;               /* of this rank: the larger of all measurements */
-    int64_t memory_base;           /* mem_high_water() after MPI_Init */
-    bool is_crowded;               /* somewhere threads share cores */
-    case_fn *ckpt;                 /* case_ckpt(); NULL: this build has no HDF5 */
-    enum progress_form progress;   /* in use */
-    const struct cmm_tuned *tuned; /* of the case at hand, for CMM_AUTO; or NULL */
+    struct result *result; /* NULL on other ranks */
+    double peak;           /* FLOP/s of the slowest rank, measured before */
+    double peak_spec;      /* FLOP/s of a rank by the data sheet, 0: unknown */
+    int64_t node_memory;   /* bytes that the ranks of a node may use together */
+    double budget_s;       /* seconds a case should take, all in; 0: no limit */
+    bool is_quick;         /* default run: lower the batch to stay in budget */
+    struct jsonl *jsonl;   /* NULL: none was asked for */
+    double peak_own;       /* of this rank: the larger of all measurements */
+    int64_t memory_base;   /* mem_high_water() after MPI_Init */
+    bool is_crowded;       /* somewhere threads share cores */
+    case_fn *ckpt;         /* case_ckpt(); NULL: this build has no HDF5 */
+    const struct bench_files *files; /* likewise: what reads sets of images */
+    enum progress_form progress;     /* in use */
+    const struct cmm_tuned *tuned;   /* of the case at hand, for CMM_AUTO; or NULL */
 };
 
 struct bench_case {
@@ -59,7 +62,8 @@ struct bench_case {
 };
 extern const struct bench_case bench_cases[CASES];
 
-case_fn case_step, case_block, case_gemm, case_coll, case_cmm, case_ckpt, case_machine;
+case_fn case_step, case_block, case_gemm, case_coll, case_cmm, case_data, case_ckpt,
+    case_machine;
 
 /* Add a line to the table of 'c': all zero, but for what has no value yet, which is
  * NaN.  Valid until the next one is added.

@@ -68,8 +68,6 @@ static int parse_cases(struct choices *c, const struct options *o)
 
         while (found < CASES && strcmp(word, bench_cases[found].name) != 0)
             found++;
-        if (strcmp(word, "data") == 0)
-            return ERR(ERR_USAGE, "--case=%s is not in this version", word);
         if (found == CASES)
             return ERR(ERR_USAGE, "--case=%s: expected some of %s", word, known);
         c->cases |= 1U << found;
@@ -162,6 +160,8 @@ static int refuse_idle(const struct choices *c, const struct options *o)
         return ERR(ERR_USAGE, "--machine-out is for --case=machine");
     if (o->sizes[0] != '\0' && (c->cases >> CASE_COLL & 1U) == 0)
         return ERR(ERR_USAGE, "--sizes is for --case=coll");
+    if (o->data[0] != '\0' && (c->cases >> CASE_DATA & 1U) == 0)
+        return ERR(ERR_USAGE, "--data is for --case=data");
     if (o->out[0] != '\0' && (c->cases >> CASE_CKPT & 1U) == 0)
         return ERR(ERR_USAGE, "--out is for --case=ckpt");
     if (o->trace[0] != '\0' && (c->cases >> CASE_STEP & 1U) == 0)

@@ -28,9 +28,9 @@ const struct opt options_table[] = {
 #include "src/step/rows.h"
 
     TITLE("What is measured"),
-    { "case", OPT_TEXT, "step", "step,block,gemm,coll,cmm,ckpt,machine",
+    { "case", OPT_TEXT, "step", "step,block,gemm,coll,cmm,data,ckpt,machine",
       "what to time: training steps, single blocks, products, collectives, collective "
-      "products, checkpoints, the machine itself; data is not in this version",
+      "products, input, checkpoints, the machine itself",
       TEXT(cases) },
     { "batch", OPT_TEXT, NULL, "N[,..]",
       "images in the global batch; default 8 for every data rank, fewer if they do not "
@@ -58,6 +58,8 @@ const struct opt options_table[] = {
       "a run to publish: 600 seconds and a quarter of the memory", AT(official) },
     { "sizes", OPT_TEXT, NULL, "START:STOP:FACTOR",
       "bytes of the collectives of --case=coll; K, M, G allowed", TEXT(sizes) },
+    { "data", OPT_TEXT, NULL, "FILE",
+      "the set of images of --case=data; without it pictures are made", TEXT(data) },
     { "out", OPT_TEXT, NULL, "DIR",
       "the folder that --case=ckpt writes to, on the disk to measure; default: here",
       TEXT(out) },

@@ -26,7 +26,7 @@ struct options {
     bool check;
     char require_mfu[32], require_overlap[32];
     bool profile, official;
-    char sizes[64], out[512], compare[1024];
+    char sizes[64], data[1024], out[512], compare[1024];
     double stall_timeout;
     int64_t seed;
     /* output */

@@ -320,17 +320,27 @@ static const char *cell(char text[NUMBER], double x, int digits)
     return isnan(x) || x == 0 ? "-" : number(text, x, digits);
 }
 
-/* The rows of coll and ckpt have bandwidths, the others a rate. */
+static const char *whole(char text[NUMBER], double x)
+{
+    snprintf(text, NUMBER, "%.*f", x < 1000, x);
+    return text;
+}
+
+/* The rows of coll and ckpt have bandwidths, those of data images a second, the others
+ * FLOP/s.
+ */
 static void case_rows(FILE *out, const struct case_result *c)
 {
     const bool is_coll  = strcmp(c->name, "coll") == 0;
     const bool is_bytes = is_coll || strcmp(c->name, "ckpt") == 0;
+    const bool is_data  = strcmp(c->name, "data") == 0;
     char shape[64], ms[NUMBER], rate[NUMBER], hidden[NUMBER], error[NUMBER];
 
     fprintf(out, "  %-18s%18s%10s%9s%9s%9s%5s\n", "name", is_bytes ? "bytes" : "shape",
             "ms",
             is_coll    ? "algGB/s"
             : is_bytes ? "GB/s"
+            : is_data  ? "images/s"
                        : "GFLOP/s",
             is_coll    ? "busGB/s"
             : is_bytes ? "blocked%"
@@ -338,6 +348,7 @@ static void case_rows(FILE *out, const struct case_result *c)
             "error", "");
     for (int i = 0; i < c->rows; i++) {
         const struct row *w = &c->row[i];
+        const double value  = is_bytes ? w->algbw : w->rate;
 
         if (w->shape[0] > 0)
             snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)w->shape[0],
@@ -347,7 +358,7 @@ static void case_rows(FILE *out, const struct case_result *c)
         fprintf(out, "  %-18.18s%18s%10s%9s%9s%9s%5s\n", w->name,
                 w->shape[0] > 0 || w->size > 0 ? shape : "-",
                 cell(ms, 1e3 * w->seconds, 4),
-                cell(rate, 1e-9 * (is_bytes ? w->algbw : w->rate), 4),
+                is_data ? whole(rate, value) : cell(rate, 1e-9 * value, 4),
                 is_coll            ? cell(hidden, 1e-9 * w->busbw, 4)
                 : is_bytes         ? cell(hidden, 100 * w->blocked / w->seconds, 3)
                 : isnan(w->hidden) ? "-"

@@ -43,11 +43,11 @@ struct slow_rank {
 };
 enum { SLOW_RANKS = 3 };
 
-struct row { /* of the cases gemm, coll, cmm, block, ckpt: one line of a table */
+struct row { /* of the cases gemm, coll, cmm, block, data, ckpt: a line of a table */
     char name[64];
     int64_t size; /* bytes, or rows */
     int64_t shape[3];
-    double seconds, rate; /* FLOP/s or, for coll, unused */
+    double seconds, rate; /* FLOP/s; data: images/s; coll: unused */
     double algbw, busbw;  /* bytes/s, coll; ckpt the first alone */
     double blocked;       /* ckpt: seconds that a save holds training up, or NaN */
     double hidden;        /* cmm: 0 .. 1 or NaN */

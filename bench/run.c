@@ -31,6 +31,7 @@ const struct bench_case bench_cases[CASES] = {
     [CASE_GEMM]    = { "gemm", "the products of a shape on one rank", case_gemm },
     [CASE_COLL]    = { "coll", "collectives over all ranks", case_coll },
     [CASE_CMM]     = { "cmm", "collective matmul, plain and overlapped", case_cmm },
+    [CASE_DATA]    = { "data", "reading, decoding, augmenting", case_data },
     [CASE_CKPT]    = { "ckpt", "saving and loading checkpoints", ckpt_or_skip },
     [CASE_MACHINE] = { "machine", "peak, memory, products and links", case_machine },
 };

@@ -5,6 +5,7 @@
 #include "bench/agenda.h"
 #include "bench/dry.h"
 #include "bench/env.h"
+#include "bench/files.h"
 #include "bench/report.h"
 #include "bench/run.h"
 #include "bench/tune.h"
@@ -72,9 +73,18 @@ static int show(FILE *out, bool is_heard, void *values)
 
 /* What a build without HDF5 cannot do. */
 #ifdef HAVE_HDF5
-static case_fn *const ckpt = case_ckpt;
+static const struct bench_files h5_files = {
+    .open_data = data_open_file,
+    .open_set  = h5set_open,
+    .shape     = h5set_shape,
+    .read      = h5set_read,
+    .close_set = h5set_close,
+};
+static const struct bench_files *const files = &h5_files;
+static case_fn *const ckpt                   = case_ckpt;
 #else
-static case_fn *const ckpt = NULL;
+static const struct bench_files *const files = NULL;
+static case_fn *const ckpt                   = NULL;
 #endif
 
 /* ---- a run ------------------------------------------------------------------------- */
@@ -204,7 +214,9 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
 {
     struct options *o = values;
     struct choices choices;
-    struct bench b = { .options = o, .choices = &choices, .ckpt = ckpt };
+    struct bench b = {
+        .options = o, .choices = &choices, .files = files, .ckpt = ckpt
+    };
     struct agenda agenda;
     struct node node;
     bool is_fallback;

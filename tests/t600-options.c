@@ -107,7 +107,7 @@ static void test_not_in_this_version(void)
     refused("--profile", "not in this version");
     refused("--compare=old.json", "not in this version");
     refused("--machine=m.json", "not in this version");
-    refused("--case=data", "not in this version");
+    refused("--data=x.h5", "is for --case=data");
     refused("--out=here", "is for --case=ckpt");
     refused("--tf32", "needs a GPU");
     refused("--ranks=8", "is for --dry-run");

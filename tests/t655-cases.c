@@ -213,6 +213,25 @@ static void check_coll(struct bed *bed)
     ok(is_right, "their bandwidths are as nccl-tests define them");
 }
 
+/* Without a file: the pictures are made; a build without JPEG cannot. */
+static void check_data(struct bed *bed)
+{
+    const struct case_result *c;
+    bool is_right = true;
+
+#ifndef HAVE_JPEG
+    tap_skip("the input", "no JPEG");
+    return;
+#endif
+    bed->options.image = 16;
+    c                  = run_case(bed, CASE_DATA, NULL, 0);
+    for (int i = 0; c != NULL && i < c->rows; i++)
+        is_right &= c->row[i].error == 0 &&
+                    fabs(c->row[i].rate * c->row[i].seconds - 16) < 1e-6;
+    says(c, rows_pass(c) && c->rows == 4 && is_right,
+         "decoding, augmenting, fractals and noise are the same again");
+}
+
 static void check_cmm(struct bed *bed)
 {
     const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);
@@ -335,6 +354,7 @@ int main(int argc, char **argv)
         if (M == size) {
             check_block_and_gemm(&bed);
             check_coll(&bed);
+            check_data(&bed);
             check_memory(&bed);
             check_machine(&bed);
             check_signal(&bed); /* last: a signal is not forgotten */

@@ -125,6 +125,15 @@ run info "$folder/bad.h5"
 [ $? -eq 2 ] && [ "$(wc -l <"$folder/err")" -eq 1 ] && says 'is damaged: its digest' err
 ok 'a damaged set is found out by its digest'
 
+# the benchmark of the input
+vitbench=${top_builddir:-.}/vitbench
+"$vitbench" --case=data --data="$folder/a.h5" --image=16 >"$folder/out" 2>"$folder/err" \
+    </dev/null && [ "$(grep -cE '^  (read|decode|augment|file) .* ok$' "$folder/out")" -eq 4 ]
+ok 'vitbench times reading, decoding, augmenting'
+"$vitbench" --case=data --data="$folder/cut.h5" >"$folder/out" 2>"$folder/err" </dev/null
+[ $? -eq 2 ] && grep -q 'cut.h5' "$folder/err"
+ok 'and refuses a damaged set'
+
 # a full disk, here a limit on the size of files
 (
     trap '' XFSZ

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The input without a model: images a second on one core, all ranks at once.
+ *
+ *   read      items of the set as they are stored (with --data=FILE)
+ *   decode    JPEG and PNG files in memory to pixels
+ *   augment   pixels to what the model sees: inception crop, flip, resize
+ *   file      all of it, as training does (with --data=FILE)
+ *   fractal   pictures drawn, without a file
+ *   noise     what the benchmark of steps feeds
+ *
+ * Without a set the files are JPEG pictures of 500 x 375, made here.  Each row is run
+ * once more on the images of its first call: the error is the number that differ.
+ */
+#include "config.h"
+
+#include "bench/case.h"
+#include "bench/files.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/data/decode.h"
+#include "src/data/fractal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { FILES = 16 }; /* a call's images */
+enum { HEIGHT = 375, WIDTH = 500, QUALITY = 90, CLASSES = 100 };
+
+/* A file and its pixels. */
+struct sample {
+    struct decode_room file, picture;
+    size_t bytes;
+    struct pixels pixels;
+};
+
+struct job {
+    struct bench *bench;
+    struct h5set *set; /* NULL: none was given */
+    struct sample sample[FILES];
+    int size;          /* side of what the model sees */
+    float *image;      /* [FILES, size, size, 3] */
+    struct data *data; /* of the row at hand */
+    int64_t first;     /* index of this rank's first image */
+    int64_t next;      /* of the next call's */
+};
+
+static size_t numbers(const struct job *j)
+{
+    return 3 * (size_t)j->size * (size_t)j->size;
+}
+
+/* ---- what is timed ----------------------------------------------------------------- */
+
+static int64_t sample_index(const struct job *j, int64_t i)
+{
+    return i % j->bench->files->shape(j->set)->count;
+}
+
+static void run_read(void *ctx)
+{
+    struct job *j = ctx;
+
+    for (int i = 0; i < FILES; i++, j->next++) {
+        if (j->bench->files->read(&j->sample[i].file, &j->sample[i].bytes, j->set,
+                                  sample_index(j, j->next)) != 0)
+            die("%s", err_sentence());
+    }
+}
+
+static int decode(struct sample *t)
+{
+    int height, width;
+
+    TRY(decode_size(&height, &width, t->file.bytes, t->bytes));
+    return decode_rows(&t->pixels, &t->picture, t->file.bytes, t->bytes, 0, height);
+}
+
+static void run_decode(void *ctx)
+{
+    struct job *j = ctx;
+
+    for (int i = 0; i < FILES; i++) {
+        if (decode(&j->sample[i]) != 0)
+            die("%s", err_sentence());
+    }
+}
+
+static void run_augment(void *ctx)
+{
+    struct job *j = ctx;
+
+    for (int i = 0; i < FILES; i++, j->next++) {
+        const struct pixels *p = &j->sample[i].pixels;
+        const struct view view =
+            augment_view(p->height, p->width, j->size, AUGMENT_CROP, 0, j->next);
+
+        augment_apply(j->image + (size_t)i * numbers(j), *p, 0, &view);
+    }
+}
+
+static void run_get(void *ctx)
+{
+    struct job *j = ctx;
+
+    for (int i = 0; i < FILES; i++, j->next++)
+        j->data->ops->get(j->data, j->image + (size_t)i * numbers(j), NULL,
+                          (struct range){ 0, 0 }, j->next);
+}
+
+/* ---- rows -------------------------------------------------------------------------- */
+
+/* Sums of what a call leaves: files, pixels and images. */
+static void sum_up(uint64_t sum[FILES], const struct job *j)
+{
+    for (int i = 0; i < FILES; i++) {
+        const struct sample *t = &j->sample[i];
+        const float *image   = j->image + (size_t)i * numbers(j);
+        const size_t n       = 3 * (size_t)t->pixels.height * (size_t)t->pixels.width;
+        const uint8_t *file = t->file.bytes, *rgb = t->pixels.rgb;
+        uint64_t s = 0;
+        uint32_t bits;
+
+        for (size_t k = 0; k < t->bytes; k++)
+            s = s * 31 + file[k];
+        for (size_t k = 0; rgb != NULL && k < n; k++)
+            s = s * 31 + rgb[k];
+        for (size_t k = 0; k < numbers(j); k++) {
+            memcpy(&bits, &image[k], sizeof bits);
+            s = s * 31 + bits;
+        }
+        sum[i] = s;
+    }
+}
+
+static void measure(struct case_result *c, struct job *j, const char *name,
+                    timed_fn run, int height, int width)
+{
+    const double budget = 0.3;
+    struct row *row     = case_add_row(c);
+    uint64_t once[FILES], again[FILES];
+    int64_t wrong = 0;
+
+    snprintf(row->name, sizeof row->name, "%s", name);
+    j->next = j->first;
+    run(j);
+    sum_up(once, j);
+    row->size     = FILES;
+    row->shape[0] = height > 0 ? FILES : 0;
+    row->shape[1] = height;
+    row->shape[2] = width;
+    row->seconds  = bench_median(budget, j->bench->mesh, run, j);
+    row->rate     = FILES / row->seconds;
+    j->next       = j->first;
+    run(j);
+    sum_up(again, j);
+    for (int i = 0; i < FILES; i++)
+        wrong += once[i] != again[i];
+    row->error     = coll_sum(j->bench->mesh, AXIS_ALL, (double)wrong);
+    row->threshold = 0;
+    row_judge(row);
+}
+
+static int measure_source(struct case_result *c, struct job *j, int rc)
+{
+    TRY(mesh_agree(j->bench->mesh, rc));
+    measure(c, j, j->data->ops->name, run_get, j->size, j->size);
+    rc = data_failure(j->data);
+    data_close(&j->data);
+    return mesh_agree(j->bench->mesh, rc);
+}
+
+/* ---- the case ---------------------------------------------------------------------- */
+
+/* Pictures of our own, encoded: the middle of fractals. */
+static int make_files(struct job *j)
+{
+    uint8_t *rgb = mem_new(3 * (size_t)WIDTH * WIDTH, 1);
+    struct fractal f;
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < FILES; i++) {
+        const struct pixels p = { rgb + 3 * WIDTH * (WIDTH - HEIGHT) / 2, HEIGHT,
+                                  WIDTH };
+
+        fractal_make(&f, i);
+        fractal_draw(rgb, WIDTH, &f, (uint64_t)(j->first + i));
+        rc = encode_jpeg(&j->sample[i].file, &j->sample[i].bytes, p, QUALITY);
+    }
+    mem_free(rgb);
+    return rc;
+}
+
+/* Open the set, if there is one, and read the first items; pixels need no decoding. */
+static int open_samples(struct job *j)
+{
+    const struct options *o         = j->bench->options;
+    const struct bench_files *files = j->bench->files;
+    const struct h5set_shape *s;
+
+    if (o->data[0] == '\0')
+        return make_files(j);
+    if (files == NULL)
+        return ERR(ERR_ENV, "--data=%s: this build has no HDF5", o->data);
+    TRY(files->open_set(&j->set, o->data));
+    s = files->shape(j->set);
+    if (s->kind == H5SET_FEATURES)
+        return ERR(ERR_DATA, "%s holds features, not images", o->data);
+    j->next = j->first;
+    run_read(j);
+    for (int i = 0; s->kind == H5SET_IMAGES && i < FILES; i++)
+        j->sample[i].pixels =
+            (struct pixels){ j->sample[i].file.bytes, s->height, s->width };
+    for (int i = 0; s->kind == H5SET_ENCODED && i < FILES; i++)
+        TRY(decode(&j->sample[i]));
+    return 0;
+}
+
+static int measure_all(struct case_result *c, struct job *j)
+{
+    const struct options *o     = j->bench->options;
+    const bool is_file          = j->set != NULL;
+    const struct data_options d = { .image   = j->size,
+                                    .classes = is_file ? 0 : CLASSES,
+                                    .seed    = (uint64_t)o->seed,
+                                    .augment = AUGMENT_CROP };
+    bool is_encoded             = true;
+    int height, width;
+
+    if (is_file)
+        is_encoded = j->bench->files->shape(j->set)->kind == H5SET_ENCODED;
+    if (is_file)
+        measure(c, j, "read", run_read, 0, 0);
+    if (is_encoded)
+        run_decode(j);
+    height = j->sample[0].pixels.height;
+    width  = j->sample[0].pixels.width;
+    if (is_encoded)
+        measure(c, j, "decode", run_decode, height, width);
+    measure(c, j, "augment", run_augment, j->size, j->size);
+    if (is_file)
+        return measure_source(c, j, j->bench->files->open_data(&j->data, o->data, &d));
+    TRY(measure_source(c, j, data_open_fractal(&j->data, &d)));
+    return measure_source(c, j, data_open_noise(&j->data, d.image, d.classes, d.seed));
+}
+
+int case_data(struct bench *b, struct case_result *c, const struct spec *spec,
+              int64_t batch)
+{
+    struct job j = { .bench = b, .size = (int)b->options->image };
+    int rc;
+
+    (void)spec;
+    (void)batch;
+    guard_phase("input");
+    j.first = (int64_t)b->mesh->rank << 32;
+    j.image = mem_new(FILES * numbers(&j), sizeof *j.image);
+    rc      = mesh_agree(b->mesh, open_samples(&j));
+    if (rc == 0)
+        rc = measure_all(c, &j);
+    if (rc == 0)
+        result_judge(c, 0, false);
+    for (int i = 0; i < FILES; i++) {
+        decode_free(&j.sample[i].file);
+        decode_free(&j.sample[i].picture);
+    }
+    if (j.set != NULL)
+        b->files->close_set(&j.set);
+    mem_free(j.image);
+    return rc;
+}
