@@ -153,6 +153,33 @@ mutant 'Adafactor: momentum not rounded to bf16' src/optim/adafactor.c \
     's/.is_mu_bf16 = true/.is_mu_bf16 = false/' t435-optim
 mutant 'a cool-down that begins a step late' src/optim/sched.c \
     's/(s->steps - step)/(s->steps - step + 1)/' t437-sched
+mutant 'every epoch in the same order' src/data/order.c \
+    's/rng_bits(seed, stream, round)/rng_bits(seed, stream, 0)/' t441-order
+mutant 'pixel centres at whole numbers' src/data/augment.c \
+    's/(i + 0.5) \* scale/i * scale/' t442-augment
+mutant 'crops of less than 5 %' src/data/augment.c \
+    's/area_min = 0.05/area_min = 0.04/' t442-augment
+mutant 'the last row of a picture is never in a crop' src/data/augment.c \
+    's/height - b.height + 1, key/height - b.height, key/' t442-augment
+mutant 'the first image mixed with itself' src/data/data.c \
+    's/(b.lo > 0 ? b.lo : B) - 1/(b.lo > 0 ? b.lo - 1 : 0)/' t450-batch
+mutant 'smoothed targets that add up to more' src/data/data.c \
+    's/kept \* targets\[i\] + each/targets[i] + each/' t450-batch
+mutant 'held-out fractals among the others' src/data/data_fractal.c \
+    's/o->is_held_out ? FIRST_HELD_OUT : 0/0/' t446-fractal
+mutant 'damage of a JPEG overlooked' src/data/decode_jpeg.c \
+    's/f->is_damaged = true/f->is_damaged = false/' t444-decode
+mutant 'a part of the row shifted by an image' src/data/feed.c \
+    's/first + i - 1/first + i/' t455-feed
+mutant 'the batch before given again' src/data/feed.c \
+    's/if (f->step != step)/if (f->step < 0)/' t455-feed
+mutant 'offsets that go back' src/data/h5set.c \
+    's/offset\[j\] < last ||/0 ||/' t448-h5set
+mutant 'held-out images in both parts' src/data/data_file.c \
+    's/lo   = o->is_held_out ? 0 : held/lo   = 0/; s/lo = o->is_held_out ? 0 : held/lo = 0/' \
+    t448-h5set
+mutant 'a digest without labels' src/data/h5set_write.c \
+    '/set->digest += h5set_hash(row/d' t448-h5set
 mutant 'patch embedding counted three times' src/plan/count.c \
     's/TRAIN_NO_INPUT = 2 \* 2/TRAIN_NO_INPUT = 2 * 3/' t120-count
 mutant 'a message too few in the plan' src/plan/traffic.c \
