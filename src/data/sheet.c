@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { GAP = 2, SEARCH = 1 << 20 };
 
@@ -33,16 +34,22 @@ static int64_t index_of(const struct data *data, int row, int column, int64_t la
     return -1;
 }
 
+/* Nothing is left of a file that could not be written. */
 static int write_file(const char *path, const void *bytes, size_t size)
 {
     FILE *file = fopen(path, "wb");
-    bool is_ok;
+    bool is_ok = file != NULL;
+    int rc     = 0;
 
-    if (file == NULL)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    is_ok = fwrite(bytes, 1, size, file) == size;
-    is_ok = fclose(file) == 0 && is_ok;
-    return is_ok ? 0 : ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    if (file != NULL) {
+        is_ok = fwrite(bytes, 1, size, file) == size;
+        is_ok = fclose(file) == 0 && is_ok;
+    }
+    if (!is_ok)
+        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    if (rc != 0 && file != NULL)
+        unlink(path);
+    return rc;
 }
 
 int sheet_write(const char *path, const struct data *data, int rows, int columns)
