@@ -70,8 +70,15 @@ static int print_classes(FILE *out, const struct h5set *set)
     int rc                      = 0;
 
     for (int64_t i = 0; rc == 0 && i < s->count; i++) {
-        rc = h5set_target(target, set, (struct range){ 0, s->classes }, i);
-        for (int64_t k = 0; rc == 0 && k < s->classes; k++)
+        int32_t label = 0;
+
+        if (s->has_many)
+            rc = h5set_target(target, set, (struct range){ 0, s->classes }, i);
+        else
+            rc = h5set_label(&label, set, i);
+        if (rc == 0 && !s->has_many && label >= 0 && label < s->classes)
+            items[label]++;
+        for (int64_t k = 0; rc == 0 && s->has_many && k < s->classes; k++)
             items[k] += target[k] > 0;
     }
     for (int64_t k = 0; k < s->classes; k++) {

@@ -307,13 +307,18 @@ int h5set_read(struct decode_room *room, size_t *size, const struct h5set *set,
     return 0;
 }
 
+int h5set_label(int32_t *label, const struct h5set *set, int64_t i)
+{
+    return read_at(label, set, sizeof *label, set->labels_at + i * 4);
+}
+
 int h5set_target(float *target, const struct h5set *set, struct range k, int64_t i)
 {
     uint8_t many[CHUNK];
     int32_t label;
 
     if (!set->shape.has_many) {
-        TRY(read_at(&label, set, sizeof label, set->labels_at + i * 4));
+        TRY(h5set_label(&label, set, i));
         for (int64_t j = k.lo; j < k.hi; j++)
             target[j - k.lo] = j == label ? 1 : 0;
         return 0;

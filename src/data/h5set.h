@@ -50,6 +50,9 @@ int h5set_names(char *names, size_t size, const char *path);
 int h5set_read(struct decode_room *room, size_t *size, const struct h5set *set,
                int64_t i);
 
+/* The label of item 'i' of a set whose items have one each.  Any thread. */
+int h5set_label(int32_t *label, const struct h5set *set, int64_t i);
+
 /* target [k] = 1 for the classes of 'k' that item 'i' has, else 0.  Any thread. */
 int h5set_target(float *target, const struct h5set *set, struct range k, int64_t i);
 
