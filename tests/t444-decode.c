@@ -172,12 +172,17 @@ static void test_format(const struct format *f)
 
 /* ---- files ------------------------------------------------------------------------- */
 
-/* Read tests/data/NAME and decode it; false, with the sentence kept, if it cannot be. */
-static bool open_sample(struct pixels *p, struct decode_room *room, const char *name)
+/* Read tests/data/NAME and decode it; false, with the sentence kept, if it cannot be.
+ * 'rows' tells whether some of its rows alone are those of the whole.
+ */
+static bool open_sample(struct pixels *p, struct decode_room *room, bool *rows,
+                        const char *name)
 {
     char path[1024];
-    unsigned char *bytes = mem_new(1 << 16, 1);
-    const char *folder   = getenv("srcdir");
+    unsigned char *bytes    = mem_new(1 << 16, 1);
+    const char *folder      = getenv("srcdir");
+    struct decode_room some = { 0 };
+    struct pixels part;
     FILE *file;
     size_t size = 0;
     int h, w, rc;
@@ -192,6 +197,12 @@ static bool open_sample(struct pixels *p, struct decode_room *room, const char *
     rc = decode_size(&h, &w, bytes, size);
     if (rc == 0)
         rc = decode_rows(p, room, bytes, size, 0, h);
+    if (rc == 0)
+        rc = decode_rows(&part, &some, bytes, size, 5, 11);
+    if (rc == 0)
+        *rows = part.height == 6 &&
+                memcmp(part.rgb, p->rgb + 3 * 5 * (size_t)w, 3 * 6 * (size_t)w) == 0;
+    decode_free(&some);
     mem_free(bytes);
     if (rc != 0)
         tap_note("%s: %s", path, err_sentence());
@@ -231,9 +242,10 @@ static void test_samples(void)
     for (int i = 0; sample[i].name != NULL; i++) {
         struct decode_room room = { 0 };
         struct pixels p         = { 0 };
+        bool rows               = false;
         int worst               = 0;
 
-        if (!ok(open_sample(&p, &room, sample[i].name) && p.height == 16 &&
+        if (!ok(open_sample(&p, &room, &rows, sample[i].name) && p.height == 16 &&
                     p.width == 24,
                 "%s is read", sample[i].name)) {
             err_forget();
@@ -249,6 +261,7 @@ static void test_samples(void)
         }
         if (!ok(worst <= sample[i].tolerance, "%s has its colours", sample[i].name))
             tap_note("off by %d", worst);
+        ok(rows, "%s: some rows are those of the whole", sample[i].name);
         decode_free(&room);
     }
 }

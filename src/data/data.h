@@ -32,7 +32,8 @@ struct data {
     int image;
     int64_t classes;
     uint64_t seed;
-    int64_t count;    /* images of a pass; 0: there is no end */
+    int64_t count; /* images of a pass; 0: there is no end */
+    /* these two may be set until the first batch */
     double mixup;     /* 0: none, else the p of the share a ~ Beta(p, p) of a step */
     double smoothing; /* this part of a target is spread evenly over all classes */
 };
