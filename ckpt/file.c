@@ -7,6 +7,7 @@
 
 #include "ckpt/file.h"
 
+#include "ckpt/writer.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -364,20 +365,10 @@ static int describe(struct h5_image *image, struct ckpt_file *file, const char *
 static int write_all(int fd, const char *path, const void *data, int64_t bytes,
                      int64_t offset)
 {
-    const char *at = data;
+    const int error = writer_pwrite(fd, data, bytes, offset);
 
-    while (bytes > 0) {
-        const ssize_t n = pwrite(fd, at, (size_t)bytes, (off_t)offset);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return ERR(ERR_IO, "%s cannot be written: %s", path,
-                       strerror(n < 0 ? errno : ENOSPC));
-        at += n;
-        bytes -= n;
-        offset += n;
-    }
+    if (error != 0)
+        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(error));
     return 0;
 }
 

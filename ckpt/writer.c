@@ -38,8 +38,10 @@ struct writer {
 
 /* ---- the thread -------------------------------------------------------------------- */
 
-static int write_all(int fd, const char *at, int64_t bytes, int64_t offset)
+int writer_pwrite(int fd, const void *data, int64_t bytes, int64_t offset)
 {
+    const char *at = data;
+
     while (bytes > 0) {
         const ssize_t n = pwrite(fd, at, (size_t)bytes, (off_t)offset);
 
@@ -75,7 +77,7 @@ static int write_part(int fd, const struct writer_part *p, uint64_t *digest)
         int error;
 
         digest[p->dataset] += digest_of(p->at + lo, n, p->index + lo);
-        error = write_all(fd, (const char *)(p->at + lo), bytes, offset);
+        error = writer_pwrite(fd, p->at + lo, bytes, offset);
         if (error != 0)
             return error;
         push(fd, offset, bytes);

@@ -18,6 +18,9 @@ struct writer_part {
     int dataset;
 };
 
+/* Write all of it, however many calls it takes: 0 or an errno. */
+int writer_pwrite(int fd, const void *data, int64_t bytes, int64_t offset);
+
 struct writer;
 
 /* Start the thread: 0 or ERR_ENV.  Closing waits for what is under way. */

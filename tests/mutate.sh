@@ -200,6 +200,27 @@ mutant 'a design that costs twice as much' src/fit/design.c \
 mutant 'x0 on the edge of the grid' src/fit/pareto.c \
     's/lo < x && x < hi/lo <= x \&\& x < hi/' t835-pareto
 
+ckpt='t462-boxes t464-ckpt'
+
+mutant 'a run starts at the next element' ckpt/box.c \
+    's/run.start = b->lo\[i\] \* stride + p % block;/run.start = b->lo[i] * stride + p % block + 1;/' \
+    t460-box
+mutant 'replicas are written too' ckpt/boxes.c 's/if (is_first_only && !p->is_first)/if (false)/' \
+    $ckpt
+mutant 'replicas are counted in the digest' ckpt/boxes_move.c \
+    's/while (h->is_first && part.p < part.q)/while (part.p < part.q)/' $ckpt
+mutant 'the digest forgets where an element is' ckpt/digest.c \
+    's/(uint64_t)(index + i + 1) \* golden/golden/' $ckpt
+mutant 'a damaged checkpoint is loaded' ckpt/load.c \
+    's/l->digest\[e - l->file->entry\] != e->digest/false/' t464-ckpt
+mutant 'only the last pass is waited for' ckpt/ckpt.c \
+    's/if (pass < c->passes - 1)/if (false)/' t464-ckpt
+mutant 'published before it is complete' ckpt/ckpt.c '/TRY(file_complete/d' t464-ckpt
+mutant 'a save that failed is published' ckpt/ckpt.c \
+    's/^    rc = await(c);/    (void)await(c), rc = 0;/' t464-ckpt
+mutant 'layers in one place' ckpt/file.c 's/int64_t size = t->layer;/int64_t size = 0 * t->layer;/' \
+    t464-ckpt
+
 rm -f original
 echo "$killed killed, $failed not"
 [ $failed -eq 0 ]
