@@ -210,7 +210,7 @@ mutant 'replicas are written too' ckpt/boxes.c 's/if (is_first_only && !p->is_fi
 mutant 'replicas are counted in the digest' ckpt/boxes_move.c \
     's/while (h->is_first && part.p < part.q)/while (part.p < part.q)/' $ckpt
 mutant 'the digest forgets where an element is' ckpt/digest.c \
-    's/(uint64_t)(index + i + 1) \* golden/golden/' $ckpt
+    's/(uint64_t)(index + i + 1) \* golden/golden/' t461-digest
 mutant 'a damaged checkpoint is loaded' ckpt/load.c \
     's/l->digest\[e - l->file->entry\] != e->digest/false/' t464-ckpt
 mutant 'only the last pass is waited for' ckpt/ckpt.c \
