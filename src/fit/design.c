@@ -237,8 +237,8 @@ void design_expect(struct expected e[LAW_DIMS], const struct sweep *s,
 
 /* ---- better points --------------------------------------------------------------- */
 
-/* A value between the least and the largest of the arm, evenly in logarithms: widths and
- * MLPs in the units that the sweep's own values have, whole blocks.
+/* A value between the least and the largest of the arm, evenly in logarithms: widths of
+ * whole heads, widths and MLPs in steps of 16, depths in blocks.
  */
 static int64_t level(const struct sweep *s, int k, int i)
 {
