@@ -42,8 +42,9 @@ static int smaller_first(const void *a, const void *b)
 }
 
 /* The ratios of all ranks' times of one part (or, with 'part' -1, of the whole run) to
- * the median of what the others need for the same work.  'all' is sorted by work, so
- * that ranks with equal shares, mostly all of them, need the others sorted only once.
+ * the median of what all need for the same work, the lower one, which for a slow rank is
+ * another's.  'all' is sorted by work, so that ranks with equal shares, mostly all of
+ * them, need the times sorted only once.
  */
 static void find_ratios(double *ratio, const struct rank_times *all, int n, int part)
 {
@@ -57,9 +58,8 @@ static void find_ratios(double *ratio, const struct rank_times *all, int n, int 
         for (int j = 0; j < n; j++)
             needed[j] = time[j] * fmax(1, all[first].work / all[j].work);
         qsort(needed, (size_t)n, sizeof *needed, smaller_first);
-        /* Without the rank's own time those behind it move up by one. */
         for (i = first; i < n && all[i].work == all[first].work; i++)
-            ratio[i] = time[i] / needed[middle + (needed[middle] >= time[i])];
+            ratio[i] = time[i] / needed[middle];
     }
     mem_free(time);
 }

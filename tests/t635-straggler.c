@@ -125,6 +125,10 @@ static void test_threshold(void)
         ranks[1].busy[k] *= 2;
     ok(named(&count, 2) == 2, "in 14 is");
 
+    quiet(64, 16, 0.02, 0, 2);
+    for (int k = 0; k < 11; k++)
+        ranks[1].busy[k] *= 2;
+    ok(named(&count, 64) == 0, "nor, however many the others are, in 11");
     quiet(2, 7, 0, 0, 3);
     slow_down(0, 2);
     ok(named(&count, 2) == 0, "two ranks and seven steps are too few to tell");
