@@ -105,7 +105,8 @@ campaign
 runs=$(wc -l <sweep/plan.jsonl)
 [ $status -eq 0 ] && [ "$(grep -c '"done": *true' sweep/plan.jsonl)" -eq "$runs" ]
 ok 'called again it takes all runs to their end'
-[ "$(sort -u sweep/begun | wc -l)" -eq "$runs" ] && [ "$(wc -l <sweep/begun)" -le $((runs + 1)) ]
+[ "$(sort -u sweep/begun | wc -l)" -eq "$runs" ] &&
+    [ "$(wc -l <sweep/begun)" -le $((runs + 1)) ]
 ok 'but those that were done'
 [ -s sweep/fit.json ] && [ -s sweep/shape.json ] && grep -q 'shape *--shape=' out
 ok 'and ends with a law and a shape'

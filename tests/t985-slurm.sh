@@ -74,7 +74,8 @@ says() {
 }
 
 tiny='--shape=mu --mesh=2x1 --batch=4 --steps=2 --threads=1 --no-check'
-endless='--shape=mu --mesh=2x1 --batch=4 --steps=1000000 --threads=1 --no-check --progress-report=0.5'
+endless='--shape=mu --mesh=2x1 --batch=4 --steps=1000000 --threads=1 --no-check
+    --progress-report=0.5'
 
 for launcher in '' 'mpirun -n 2'; do
     export VIT_LAUNCHER="$launcher"
@@ -148,7 +149,8 @@ first=$(cat sweep/job)
 ok "a campaign is killed while its array, job $first, is at work"
 rm sweep/slow
 sh "$jobs/campaign.sh" sweep >out 2>&1
-[ $? -eq 0 ] && grep -q "runs are in job $first$" out && ! grep -q '"done": *false' sweep/plan.jsonl
+[ $? -eq 0 ] && grep -q "runs are in job $first$" out &&
+    ! grep -q '"done": *false' sweep/plan.jsonl
 ok 'called again it waits for that one'
 [ "$(sort sweep/begun | uniq -d | wc -l)" -eq 0 ] && grep -q 'shape *--shape=' out
 ok 'and ends with a shape, no run done twice'
