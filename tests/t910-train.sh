@@ -18,8 +18,7 @@ count=0
 
 # ok SENTENCE: of the status of the command before.
 ok() {
-    verdict=ok
-    [ $? -eq 0 ] || verdict='not ok'
+    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
     count=$((count + 1))
     echo "$verdict $count - $1"
     if [ "$verdict" != ok ]; then
@@ -60,7 +59,7 @@ refused 'did you mean --shape' --shap=B
 refused 'cannot be divided into 4 heads' --shape=50/1/70/4
 refused 'too small for 2 data ranks' --shape=mu --batch=1 --mesh=2x1
 refused 'is for 4 ranks' --shape=mu --mesh=2x2
-refused 'no-such-set.h5' --shape=mu --data=no-such-set.h5
+refused 'is no HDF5 file' --shape=mu --data="$0"
 [ "$($train --help | awk 'length > 80' | wc -l)" -eq 0 ]
 ok 'the help is 80 columns wide'
 
@@ -141,11 +140,11 @@ run 2 $endless --mesh=2x1 --time-limit=2
 status_is '75 75 ' && said 'the time limit'
 ok 'the time limit: 75'
 
-run 2 $model --steps=20 --lr=1e30 --clip=0 --warmup-steps=0 --out="$folder/nan" --save-every=1
+run 2 $model --steps=20 --lr=1e6 --weight-decay=1e6 --clip=0 --warmup-steps=0 --out="$folder/nan" --save-every=1
 status_is '1 1 ' && said 'step [0-9]*: the loss .* not finite; the first tensor .*/'
 ok 'a loss that is not finite: 1, with the step and a tensor'
 
-run 2 $model --steps=2 --out="$folder/nan/ckpt-00000001.h5"
+run 2 $model --steps=2 --out="$folder/records/below"
 status_is '3 3 ' && [ "$(wc -l <"$folder/err")" -eq 1 ]
 ok 'a folder that cannot be made: 3'
 
