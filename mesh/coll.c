@@ -239,8 +239,13 @@ void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
                     struct dev_stream *s, struct mat x, struct mat work)
 {
     const struct slices parts = { .all = x };
+    const int ranks           = mesh_axis_size(mesh, axis);
+    const int64_t room = traffic_allreduce_room(x.cols, dtype_size(x.dtype), ranks);
 
-    if (!traffic_is_doubled_sum(mesh_axis_size(mesh, axis), mat_bytes(x))) {
+    if (mat_size(work) < room)
+        die("an all-reduce of %lld needs room for %lld, not %lld", (long long)x.cols,
+            (long long)room, (long long)mat_size(work));
+    if (!traffic_is_doubled_sum(ranks, mat_bytes(x))) {
         ring_allreduce(mesh, axis, kind, s, x, work);
         return;
     }

@@ -171,14 +171,14 @@ static int alloc_own(struct optim *o, int64_t whole)
     const enum dtype acc         = dev_acc(o->shard->dev);
     const int64_t over_data      = own->is_cut ? n->own + n->joint : 0;
     const int64_t over_model     = l->M > 1 ? n->joint + n->joint_means : 0;
-    int64_t work                 = split_most(over_model, l->M);
+    const size_t size            = dtype_size(acc);
+    const int64_t data           = traffic_allreduce_room(over_data, size, l->D);
+    const int64_t model          = traffic_allreduce_room(over_model, size, l->M);
 
-    if (split_most(over_data, l->D) > work)
-        work = split_most(over_data, l->D);
     TRY(optim_alloc(&own->v, o, acc, n->own + n->joint));
     TRY(optim_alloc(&own->sums, o, acc, n->own + n->joint + n->joint_means + n->means));
     TRY(optim_alloc(&own->nu, o, acc, whole));
-    return optim_alloc(&own->work, o, acc, work);
+    return optim_alloc(&own->work, o, acc, data > model ? data : model);
 }
 
 static int adafactor_open(struct optim *o)
@@ -234,11 +234,12 @@ static void sum_over(struct optim *o, enum axis axis, int64_t from, int64_t n)
 {
     struct adafactor_own *own = o->own;
     const int ranks           = mesh_axis_size(o->shard->mesh, axis);
+    const size_t size         = dtype_size(dev_acc(o->shard->dev));
 
     if (ranks > 1 && n > 0)
-        coll_allreduce(o->shard->mesh, axis, REDUCE, o->stream,
-                       numbers(o, &own->sums, from, n),
-                       numbers(o, &own->work, 0, split_most(n, ranks)));
+        coll_allreduce(
+            o->shard->mesh, axis, REDUCE, o->stream, numbers(o, &own->sums, from, n),
+            numbers(o, &own->work, 0, traffic_allreduce_room(n, size, ranks)));
 }
 
 static void update(struct optim *o, double clip, double schedule)

@@ -63,8 +63,10 @@ static int64_t adafactor_bytes(const struct spec *s, int64_t elements, int64_t s
     }
     params_free(&params);
     return elements * BF16_BYTES +
-           sum * (2 * (n.own + n.joint) + n.joint_means + n.means + whole +
-                  (M > 1 ? split_most(n.joint + n.joint_means, M) : 0));
+           sum *
+               (2 * (n.own + n.joint) + n.joint_means + n.means + whole +
+                (M > 1 ? traffic_allreduce_room(n.joint + n.joint_means, (size_t)sum, M)
+                       : 0));
 }
 
 /* Bytes of the optimizer's state: moments in the format that adds gradients, two of

@@ -185,16 +185,19 @@ void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int 
 
 int64_t traffic_allreduce_room(int64_t count, size_t size, int ranks)
 {
-    int most = 1;
+    const int64_t few     = TRAFFIC_FEW_BYTES / (int64_t)size;
+    const bool is_all     = traffic_is_doubled(ranks) || count < few;
+    const int64_t doubled = ranks > 3 ? (is_all ? count : few) : 0;
+    int64_t room          = ranks > 1 ? split_most(count, ranks) : 0;
+    int most              = 0;
 
-    if (ranks == 1)
-        return 0;
-    for (int d = 1; d < ranks && traffic_is_doubled_sum(ranks, count * (int64_t)size);
-         d *= 2) {
+    for (int d = 1; d < ranks; d *= 2) {
         if (traffic_round(ranks, d) > most)
             most = traffic_round(ranks, d);
     }
-    return most * split_most(count, ranks);
+    if (most * split_most(doubled, ranks) > room)
+        room = most * split_most(doubled, ranks);
+    return room;
 }
 
 /* ---- one rank's step ------------------------------------------------------------- */

@@ -101,7 +101,7 @@ static inline int traffic_round(int ranks, int distance)
     return distance < ranks - distance ? distance : ranks - distance;
 }
 
-/* Elements of the room that an all-reduce of 'count' elements receives sums in. */
+/* Elements of the room that all-reduces of up to 'count' elements receive sums in. */
 int64_t traffic_allreduce_room(int64_t count, size_t size, int ranks);
 
 void traffic_ring_gather(struct traffic_count *t, const int64_t *bytes, int ranks,
