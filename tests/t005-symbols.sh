@@ -32,7 +32,8 @@ else
     echo "not ok 1 - the libraries have symbols"
 fi
 only 2 BLIS 'bli_' '^(cpu_)?blis'
-only 3 HDF5 'H5' '^$'
-only 4 ScaLAPACK 'Cblacs_\|p[sd][a-z]*_$' '^$'
-only 5 'a BLAS' 'cblas_\|[sd]ge[a-z]*_$\|[sd]po[a-z]*_$' '^$'
-echo "1..5"
+only 3 oneDNN 'dnnl_' '^cpu_onednn'
+only 4 HDF5 'H5' '^$'
+only 5 ScaLAPACK 'Cblacs_\|p[sd][a-z]*_$' '^$'
+only 6 'a BLAS' 'cblas_\|[sd]ge[a-z]*_$\|[sd]po[a-z]*_$' '^$'
+echo "1..6"

@@ -33,7 +33,8 @@ static void bad_input(void)
     refuse("cuda", DTYPE_F32, 1, "'cuda'");
     refuse("cpu:ref", DTYPE_F32, -1, "-1");
     refuse("cpu:ref", DTYPE_BF16, 1, "bf16");
-    refuse("auto", DTYPE_BF16, 1, "bf16");
+    refuse("cpu:blis", DTYPE_BF16, 1, "bf16");
+    refuse("cpu:emulate", DTYPE_F32, 1, "bf16 alone");
 }
 
 static void copies(struct dev *dev, enum dtype dtype)

@@ -192,6 +192,32 @@ static void one_device(const char *name, enum dtype dtype, int threads)
     twins_close(two);
 }
 
+#ifdef HAVE_ONEDNN
+/* Timed products are done in either way, and are right in both. */
+static void both_ways(void)
+{
+    struct twins pair, *two = &pair;
+    struct dev_choice *choice;
+    int count;
+
+    twins_open(two, "cpu:onednn", DTYPE_F32, 2);
+    dev_choices(two->got, &count);
+    ok(count == 0, "no product is timed unasked");
+    dev_tune(two->got, true);
+    products(two);
+    dev_tune(two->got, false);
+    choice = dev_choices(two->got, &count);
+    ok(count > 3 && choice[0].seconds[0] > 0 && choice[0].seconds[1] > 0,
+       "%d products were timed in two ways", count);
+    for (int way = 0; way < 2; way++) {
+        for (int i = 0; i < count; i++)
+            choice[i].way = way;
+        products(two);
+    }
+    twins_close(two);
+}
+#endif
+
 int main(void)
 {
     one_device("cpu:ref", DTYPE_F32, 1);
@@ -200,6 +226,11 @@ int main(void)
     one_device("cpu:blis", DTYPE_F32, 1);
     one_device("cpu:blis", DTYPE_F32, 2);
     one_device("cpu:blis", DTYPE_F32, 3);
+#endif
+#ifdef HAVE_ONEDNN
+    one_device("cpu:onednn", DTYPE_F32, 1);
+    one_device("cpu:onednn", DTYPE_F32, 2);
+    both_ways();
 #endif
     return tap_done();
 }

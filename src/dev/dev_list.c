@@ -5,9 +5,11 @@
 #include "src/dev/dev_impl.h"
 
 const struct dev_ops *const dev_backends[] = {
+#ifdef HAVE_ONEDNN
+    &dev_cpu_onednn,
+#endif
 #ifdef HAVE_BLIS
     &dev_cpu_blis,
 #endif
-    &dev_cpu_ref,
-    NULL,
+    &dev_cpu_ref,    &dev_cpu_emulate, NULL,
 };

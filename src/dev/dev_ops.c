@@ -14,8 +14,30 @@
 
 /* ---- Checks and clock -------------------------------------------------------------- */
 
-/* Do 'call', a slot with its arguments, on the device of stream 's'. */
-#define OPERATE(s, call)                                                               \
+/* Note that 'op' took 'seconds'; its name is a function's, one pointer for each. */
+static void spend(struct dev *dev, const char *op, double seconds, double flops,
+                  double bytes)
+{
+    const char *name = op + sizeof "dev_" - 1;
+    int i            = 0;
+
+    while (i < dev->costs && dev->cost[i].name != name)
+        i++;
+    dev->busy += seconds;
+    if (i == DEV_COSTS)
+        die("%s: more operations than there is room for", op);
+    if (i == dev->costs)
+        dev->cost[dev->costs++] = (struct dev_cost){ .name = name };
+    dev->cost[i].calls++;
+    dev->cost[i].seconds += seconds;
+    dev->cost[i].flops += flops;
+    dev->cost[i].bytes += bytes;
+}
+
+/* Do 'call', a slot with its arguments, on the device of stream 's': so many FLOPs, or
+ * so many bytes.
+ */
+#define OPERATE_OF(s, flops, bytes, call)                                              \
     do {                                                                               \
         struct dev *const dev_ = (s)->dev;                                             \
         if (!dev_->is_muted) {                                                         \
@@ -23,12 +45,16 @@
             double end_;                                                               \
             dev_->ops.call;                                                            \
             end_ = clock_now();                                                        \
-            dev_->busy += end_ - start_;                                               \
+            spend(dev_, __func__, end_ - start_, (double)(flops), (double)(bytes));    \
             if (dev_->note != NULL)                                                    \
                 dev_->note(dev_->note_ctx, __func__ + sizeof "dev_" - 1, start_,       \
                            end_);                                                      \
         }                                                                              \
     } while (0)
+
+#define OPERATE(s, call)         OPERATE_OF(s, 0, 0, call)
+#define MOVE(s, bytes, call)     OPERATE_OF(s, 0, bytes, call)
+#define MULTIPLY(s, flops, call) OPERATE_OF(s, flops, 0, call)
 
 /* Die unless 'a' is [rows, cols]. */
 static void expect(const char *op, const char *what, struct mat a, int64_t rows,
@@ -87,35 +113,35 @@ static int64_t moments_of(enum norm_kind k)
 
 void dev_put(struct dev_stream *s, struct mat dst, const void *src)
 {
-    OPERATE(s, put(s, dst, src));
+    MOVE(s, 2 * mat_bytes(dst), put(s, dst, src));
 }
 
 void dev_get(struct dev_stream *s, void *dst, struct mat src)
 {
-    OPERATE(s, get(s, dst, src));
+    MOVE(s, 2 * mat_bytes(src), get(s, dst, src));
 }
 
 void dev_fill(struct dev_stream *s, struct mat y, double value)
 {
-    OPERATE(s, fill(s, y, value));
+    MOVE(s, mat_bytes(y), fill(s, y, value));
 }
 
 void dev_copy(struct dev_stream *s, struct mat y, struct mat x)
 {
     EXPECT(x, y.rows, y.cols);
-    OPERATE(s, copy(s, y, x));
+    MOVE(s, mat_bytes(y) + mat_bytes(x), copy(s, y, x));
 }
 
 void dev_add(struct dev_stream *s, struct mat y, struct mat x)
 {
     EXPECT(x, y.rows, y.cols);
-    OPERATE(s, add(s, y, x));
+    MOVE(s, 2 * mat_bytes(y) + mat_bytes(x), add(s, y, x));
 }
 
 void dev_max(struct dev_stream *s, struct mat y, struct mat x)
 {
     EXPECT(x, y.rows, y.cols);
-    OPERATE(s, max(s, y, x));
+    MOVE(s, 2 * mat_bytes(y) + mat_bytes(x), max(s, y, x));
 }
 
 /* ---- Products ---------------------------------------------------------------------- */
@@ -133,7 +159,8 @@ void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
     EXPECT(x, y.rows, range_size(i));
     EXPECT(y, y.rows, range_size(j));
     expect_epilogue(__func__, e, y);
-    OPERATE(s, gemm(s, y, x, weight, i, j, is_added, e));
+    MULTIPLY(s, 2 * mat_size(y) * range_size(i),
+             gemm(s, y, x, weight, i, j, is_added, e));
 }
 
 void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
@@ -144,7 +171,8 @@ void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
     EXPECT(x, y.rows, range_size(j));
     EXPECT(y, y.rows, range_size(i));
     expect_epilogue(__func__, e, y);
-    OPERATE(s, gemm_t(s, y, x, weight, i, j, is_added, e));
+    MULTIPLY(s, 2 * mat_size(y) * range_size(j),
+             gemm_t(s, y, x, weight, i, j, is_added, e));
 }
 
 void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
@@ -152,13 +180,13 @@ void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat d
 {
     EXPECT(dw, x.cols, dy.cols);
     EXPECT(dy, x.rows, dy.cols);
-    OPERATE(s, gemm_dw(s, dw, x, dy, is_added));
+    MULTIPLY(s, 2 * mat_size(dw) * x.rows, gemm_dw(s, dw, x, dy, is_added));
 }
 
 void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)
 {
     EXPECT(db, 1, dy.cols);
-    OPERATE(s, column_sums(s, db, dy, is_added));
+    MOVE(s, mat_bytes(dy), column_sums(s, db, dy, is_added));
 }
 
 /* ---- Norms ------------------------------------------------------------------------- */
@@ -167,7 +195,7 @@ void dev_norm_moments(struct dev_stream *s, struct mat part, struct mat x,
                       enum norm_kind k)
 {
     EXPECT(part, x.rows, moments_of(k));
-    OPERATE(s, norm_moments(s, part, x, k));
+    MOVE(s, mat_bytes(x), norm_moments(s, part, x, k));
 }
 
 void dev_norm_merge(struct dev_stream *s, struct mat stat, struct mat parts, int M,
@@ -175,7 +203,8 @@ void dev_norm_merge(struct dev_stream *s, struct mat stat, struct mat parts, int
 {
     EXPECT(stat, stat.rows, 2);
     EXPECT(parts, M * stat.rows, moments_of(k));
-    OPERATE(s, norm_merge(s, stat, parts, M, widths, k));
+    MOVE(s, mat_bytes(parts) + mat_bytes(stat),
+         norm_merge(s, stat, parts, M, widths, k));
 }
 
 void dev_norm_apply(struct dev_stream *s, struct mat y, struct mat x, struct mat stat,
@@ -185,7 +214,7 @@ void dev_norm_apply(struct dev_stream *s, struct mat y, struct mat x, struct mat
     EXPECT(stat, y.rows, 2);
     EXPECT(scale, 1, y.cols);
     EXPECT_OPTIONAL(bias, 1, y.cols);
-    OPERATE(s, norm_apply(s, y, x, stat, scale, bias));
+    MOVE(s, mat_bytes(y) + mat_bytes(x), norm_apply(s, y, x, stat, scale, bias));
 }
 
 void dev_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat dy,
@@ -196,7 +225,8 @@ void dev_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat
     EXPECT(dy, x.rows, x.cols);
     EXPECT(stat, x.rows, 2);
     EXPECT(scale, 1, x.cols);
-    OPERATE(s, norm_backward_moments(s, part, dy, x, stat, scale, k));
+    MOVE(s, mat_bytes(dy) + mat_bytes(x),
+         norm_backward_moments(s, part, dy, x, stat, scale, k));
 }
 
 void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
@@ -211,8 +241,9 @@ void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
     EXPECT(stat, x.rows, 2);
     EXPECT(scale, 1, x.cols);
     EXPECT(parts, M * x.rows, moments_of(k));
-    OPERATE(s, norm_backward(s, dx, is_dx_added, dscale, dbias, is_added, dy, x, stat,
-                             scale, parts, M, C, k));
+    MOVE(s, (is_dx_added ? 2 : 1) * mat_bytes(dx) + mat_bytes(dy) + mat_bytes(x),
+         norm_backward(s, dx, is_dx_added, dscale, dbias, is_added, dy, x, stat, scale,
+                       parts, M, C, k));
 }
 
 void dev_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
@@ -221,7 +252,7 @@ void dev_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct m
     EXPECT(y, x.rows, x.cols);
     EXPECT(stat, x.rows, x.cols / E * 2);
     EXPECT(scale, 1, E);
-    OPERATE(s, head_norm(s, y, stat, x, scale, E, k));
+    MOVE(s, mat_bytes(y) + mat_bytes(x), head_norm(s, y, stat, x, scale, E, k));
 }
 
 void dev_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dscale,
@@ -233,7 +264,8 @@ void dev_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dsca
     EXPECT(dy, x.rows, x.cols);
     EXPECT(stat, x.rows, x.cols / E * 2);
     EXPECT(scale, 1, E);
-    OPERATE(s, head_norm_backward(s, dx, dscale, is_added, dy, x, stat, scale, E, k));
+    MOVE(s, mat_bytes(dx) + mat_bytes(dy) + mat_bytes(x),
+         head_norm_backward(s, dx, dscale, is_added, dy, x, stat, scale, E, k));
 }
 
 /* ---- Attention --------------------------------------------------------------------- */
@@ -250,7 +282,7 @@ void dev_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat pe
     EXPECT(q, a->B * a->Nq, a->H * a->E);
     EXPECT(k, a->B * a->Nk, a->H * a->E);
     EXPECT(v, a->B * a->Nk, a->H * a->E);
-    OPERATE(s, attn(s, o, kept, peak, q, k, v, a));
+    MULTIPLY(s, 4 * mat_size(q) * a->Nk, attn(s, o, kept, peak, q, k, v, a));
 }
 
 void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
@@ -261,7 +293,8 @@ void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
     EXPECT(dk, a->B * a->Nk, a->H * a->E);
     EXPECT(dv, a->B * a->Nk, a->H * a->E);
     EXPECT(d_o, a->B * a->Nq, a->H * a->E);
-    OPERATE(s, attn_backward(s, dq, dk, dv, d_o, o, kept, q, k, v, a));
+    MULTIPLY(s, 10 * mat_size(q) * a->Nk,
+             attn_backward(s, dq, dk, dv, d_o, o, kept, q, k, v, a));
 }
 
 /* ---- Embedding and pooling --------------------------------------------------------- */
@@ -271,7 +304,8 @@ void dev_patches(struct dev_stream *s, struct mat rows, struct mat images, int i
 {
     EXPECT(images, images.rows, (int64_t)image * image * 3);
     EXPECT(rows, images.rows * N, (int64_t)patch * patch * 3);
-    OPERATE(s, patches(s, rows, images, image, patch, N));
+    MOVE(s, mat_bytes(rows) + mat_bytes(images),
+         patches(s, rows, images, image, patch, N));
 }
 
 /* Die unless the rows of 'all' are whole multiples of those of 'one', both as wide. */
@@ -286,26 +320,26 @@ static void expect_multiple(const char *op, struct mat all, struct mat one)
 void dev_add_table(struct dev_stream *s, struct mat y, struct mat table)
 {
     expect_multiple(__func__, y, table);
-    OPERATE(s, add_table(s, y, table));
+    MOVE(s, 2 * mat_bytes(y), add_table(s, y, table));
 }
 
 void dev_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
                     bool is_added)
 {
     expect_multiple(__func__, dy, dtable);
-    OPERATE(s, sum_tables(s, dtable, dy, is_added));
+    MOVE(s, mat_bytes(dy), sum_tables(s, dtable, dy, is_added));
 }
 
 void dev_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double factor)
 {
     expect_multiple(__func__, x, y);
-    OPERATE(s, pool_rows(s, y, x, factor));
+    MOVE(s, mat_bytes(x), pool_rows(s, y, x, factor));
 }
 
 void dev_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy, double factor)
 {
     expect_multiple(__func__, dx, dy);
-    OPERATE(s, spread_rows(s, dx, dy, factor));
+    MOVE(s, mat_bytes(dx), spread_rows(s, dx, dy, factor));
 }
 
 /* ---- Losses ------------------------------------------------------------------------ */
@@ -315,7 +349,8 @@ void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
 {
     EXPECT(dlogits, logits.rows, logits.cols);
     EXPECT(targets, logits.rows, logits.cols);
-    OPERATE(s, sigmoid_loss(s, loss, dlogits, logits, targets, scale));
+    MOVE(s, mat_bytes(dlogits) + mat_bytes(logits) + mat_bytes(targets),
+         sigmoid_loss(s, loss, dlogits, logits, targets, scale));
 }
 
 void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits)
@@ -349,10 +384,31 @@ void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
 
 /* ---- Optimizer --------------------------------------------------------------------- */
 
+/* Parameters and moments are read and written, gradients read. */
+static int64_t bytes_of_update(const struct dev_segment *segment, int count)
+{
+    int64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += 2 * (mat_bytes(segment[i].param) + mat_bytes(segment[i].mu) +
+                      mat_bytes(segment[i].nu)) +
+                 mat_bytes(segment[i].grad);
+    return bytes;
+}
+
+static int64_t bytes_of_all(const struct mat *x, int count)
+{
+    int64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += mat_bytes(x[i]);
+    return bytes;
+}
+
 void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
                const struct adamw *a)
 {
-    OPERATE(s, adamw(s, segment, count, a));
+    MOVE(s, bytes_of_update(segment, count), adamw(s, segment, count, a));
 }
 
 void dev_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
@@ -388,5 +444,5 @@ void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int 
 void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                      int count)
 {
-    OPERATE(s, sum_squares(s, sum, x, count));
+    MOVE(s, bytes_of_all(x, count), sum_squares(s, sum, x, count));
 }

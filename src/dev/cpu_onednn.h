@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Products through oneDNN: plans, which are its primitives for given sizes, and packed
+ * copies of weights.  Plans and copies are made at the first use of a size, and kept.
+ */
+#ifndef DEV_CPU_ONEDNN_H
+#define DEV_CPU_ONEDNN_H
+
+#include "src/dev/cpu.h"
+
+#include <dnnl.h>
+
+struct onednn;
+
+/* Returns 0 or ERR_DEVICE. */
+int onednn_open(struct onednn **d, int threads);
+void onednn_close(struct onednn **d);
+
+/* y [rows, cols] = or += a b.  'a' and 'b' are views or, if turned, their transposes;
+ * 'y' is as good as packed.  Weights are packed by the library's wish and so need their
+ * owner, 'weight', else NULL; 'i' and 'j' tell its parts apart.
+ */
+struct operand {
+    struct mat m;
+    bool is_turned;
+};
+
+void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct operand b,
+                     const struct dev_weight *weight, struct range i, struct range j,
+                     bool is_added);
+
+/* Pack again what copies there are; and free them. */
+void onednn_weight_changed(struct dev_weight *weight);
+void onednn_weight_close(struct dev_weight *weight);
+
+/* ---- Ways of doing a product (cpu_onednn_choice.c) ---------------------------------- */
+
+enum call_kind { CALL_GEMM, CALL_GEMM_T, CALL_DW };
+enum way { WAY_ONEDNN, WAY_BLIS, WAYS };
+
+/* A product as dev_gemm(), dev_gemm_t() and dev_gemm_dw() have it. */
+struct call {
+    enum call_kind kind;
+    struct mat y, x, dy; /* dy: of CALL_DW */
+    const struct dev_weight *weight;
+    struct range i, j;
+    bool is_added;
+};
+
+typedef void (*product_fn)(struct dev_stream *s, const struct call *c);
+
+/* What a device of this kind has: cpu_state's 'library'. */
+struct library {
+    struct onednn *onednn;
+    struct dev_choice *choice; /* 'choices' of them, in the order of their first use */
+    struct measure *shape;     /* what each is for */
+    int choices, room;
+    const product_fn *ways; /* while products are timed, else NULL */
+};
+
+static inline struct library *library_of(const struct dev *dev)
+{
+    return ((const struct cpu_state *)dev->state)->library;
+}
+
+/* How to do 'c'; timed now, if it is new and products are. */
+enum way choice_of(struct dev_stream *s, const struct call *c);
+struct dev_choice *choices_of(struct dev *dev, int *count);
+void choices_free(struct library *l);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which library is faster at a product of f32: it depends on the shape, above all for the
+ * gradient of weights, where nothing can be packed beforehand.  Timed on few rows, so that
+ * the largest product costs a fraction of a second.  Without timing it is oneDNN.
+ */
+#include "config.h"
+
+#include "src/dev/cpu_onednn.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What makes a product another one, as far as speed goes. */
+struct measure {
+    int64_t rows, cols, depth;
+    enum call_kind kind;
+    bool is_added;
+};
+
+static struct measure measure_of(const struct call *c)
+{
+    const struct measure dw = { c->y.rows, c->y.cols, c->x.rows, c->kind, c->is_added };
+    struct measure s        = dw;
+
+    if (c->kind != CALL_DW)
+        s.depth = c->x.cols;
+    return s;
+}
+
+static bool is_same(const struct measure *a, const struct measure *b)
+{
+    return a->rows == b->rows && a->cols == b->cols && a->depth == b->depth &&
+           a->kind == b->kind && a->is_added == b->is_added;
+}
+
+/* ---- Timing ------------------------------------------------------------------------ */
+
+/* The same product of fewer images' rows. */
+static struct call cut_call(const struct call *c, const struct measure *s)
+{
+    enum { LEAST = 128 };
+    const double most = 2e10; /* multiply-adds */
+    const double width =
+        (double)(c->kind == CALL_DW ? s->rows : s->depth) * (double)s->cols;
+    const int64_t all = c->x.rows, few = (int64_t)(most / width);
+    const int64_t n = few < LEAST ? LEAST : few;
+    struct call cut = *c;
+
+    if (n >= all)
+        return cut;
+    cut.x = mat_rows(c->x, 0, n);
+    if (c->kind == CALL_DW)
+        cut.dy = mat_rows(c->dy, 0, n);
+    else
+        cut.y = mat_rows(c->y, 0, n);
+    return cut;
+}
+
+/* Into memory of its own: the product itself is still to come. */
+static void time_ways(struct dev_stream *s, const struct call *c,
+                      const struct measure *shape, struct dev_choice *choice)
+{
+    struct call cut    = cut_call(c, shape);
+    const size_t bytes = (size_t)(cut.y.rows * cut.y.ld) * dtype_size(cut.y.dtype);
+    struct buf room    = { .dev = s->dev, .bytes = bytes };
+    void *at;
+
+    if (mem_alloc(&at, bytes) != 0)
+        die("%s", err_sentence());
+    memset(at, 0, bytes);
+    room.at      = at;
+    cut.y.buf    = &room;
+    cut.y.offset = 0;
+    for (int way = 0; way < WAYS; way++) {
+        double start;
+
+        library_of(s->dev)->ways[way](s, &cut); /* makes plans, warms caches */
+        start = clock_now();
+        library_of(s->dev)->ways[way](s, &cut);
+        choice->seconds[way] = clock_now() - start;
+    }
+    mem_free(at);
+    choice->way = choice->seconds[WAY_BLIS] < choice->seconds[WAY_ONEDNN];
+}
+
+/* ---- The list ---------------------------------------------------------------------- */
+
+static void grow(struct library *l)
+{
+    const int room            = 2 * l->room + 32;
+    struct dev_choice *choice = mem_new((size_t)room, sizeof *choice);
+    struct measure *shape     = mem_new((size_t)room, sizeof *shape);
+
+    if (l->choices > 0) {
+        memcpy(choice, l->choice, (size_t)l->choices * sizeof *choice);
+        memcpy(shape, l->shape, (size_t)l->choices * sizeof *shape);
+    }
+    choices_free(l);
+    l->choice = choice;
+    l->shape  = shape;
+    l->room   = room;
+}
+
+void choices_free(struct library *l)
+{
+    mem_free(l->choice);
+    mem_free(l->shape);
+}
+
+enum way choice_of(struct dev_stream *s, const struct call *c)
+{
+    static const char *const kind[] = { "x W", "x W^T", "x^T dy" };
+    const struct measure shape      = measure_of(c);
+    struct library *l               = library_of(s->dev);
+    struct dev_choice *new;
+
+    if (s->dev->dtype != DTYPE_F32 || c->x.dtype != DTYPE_F32)
+        return WAY_ONEDNN;
+    for (int i = 0; i < l->choices; i++)
+        if (is_same(&l->shape[i], &shape))
+            return (enum way)l->choice[i].way;
+    if (l->ways == NULL)
+        return WAY_ONEDNN;
+    if (l->choices == l->room)
+        grow(l);
+    new  = &l->choice[l->choices];
+    *new = (struct dev_choice){ .ways = { "oneDNN", "BLIS" } };
+    snprintf(new->name, sizeof new->name, "%s %lldx%lldx%lld%s", kind[shape.kind],
+             (long long)shape.rows, (long long)shape.cols, (long long)shape.depth,
+             shape.is_added ? " added" : "");
+    l->shape[l->choices++] = shape;
+    time_ways(s, c, &shape, new);
+    return (enum way) new->way;
+}
+
+struct dev_choice *choices_of(struct dev *dev, int *count)
+{
+    *count = library_of(dev)->choices;
+    return library_of(dev)->choice;
+}

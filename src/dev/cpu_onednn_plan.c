@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* oneDNN's primitives, made once for each size and kept in a list: a model has a few
+ * dozen products, and to look through them costs nothing beside the smallest.
+ */
+#include "config.h"
+
+#include "src/dev/cpu_onednn.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+/* What makes a product another one; leading dimensions of 0: packed by oneDNN. */
+struct key {
+    int64_t rows, cols, depth;
+    int64_t a[2], b[2], y; /* strides */
+    int64_t type, y_type, is_added;
+};
+
+struct plan {
+    struct plan *next;
+    struct key key;
+    dnnl_primitive_t primitive;
+    dnnl_memory_desc_t b; /* as the primitive wants it */
+    dnnl_memory_t args[3];
+};
+
+/* A part of a weight in the layout of some plans. */
+struct pack {
+    struct pack *next;
+    struct onednn *d;
+    bool is_turned;
+    struct range i, j;
+    dnnl_memory_desc_t desc;
+    void *at;
+    dnnl_primitive_t reorder;
+    dnnl_memory_t from, to;
+};
+
+struct onednn {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int threads;
+    struct plan *plans;
+};
+
+/* Products cannot fail where sizes are right: what does is broken. */
+static void check(dnnl_status_t status, const char *what)
+{
+    if (status != dnnl_success)
+        die("oneDNN: %s failed with status %d", what, (int)status);
+}
+
+#define CHECK(call) check(call, #call)
+
+int onednn_open(struct onednn **onednn, int threads)
+{
+    struct onednn *d = mem_new(1, sizeof *d);
+
+    d->threads = threads;
+    if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&d->stream, d->engine, dnnl_stream_in_order) !=
+            dnnl_success) {
+        onednn_close(&d);
+        return ERR(ERR_DEVICE, "oneDNN does not start on this processor");
+    }
+    *onednn = d;
+    return 0;
+}
+
+static void plan_close(struct plan *p)
+{
+    for (int i = 0; i < 3; i++)
+        dnnl_memory_destroy(p->args[i]);
+    dnnl_primitive_destroy(p->primitive);
+    mem_free(p);
+}
+
+void onednn_close(struct onednn **onednn)
+{
+    struct onednn *d = *onednn;
+
+    if (d == NULL)
+        return;
+    while (d->plans != NULL) {
+        struct plan *next = d->plans->next;
+
+        plan_close(d->plans);
+        d->plans = next;
+    }
+    if (d->stream != NULL)
+        dnnl_stream_destroy(d->stream);
+    if (d->engine != NULL)
+        dnnl_engine_destroy(d->engine);
+    mem_free(d);
+    *onednn = NULL;
+}
+
+/* oneDNN asks OpenMP for the number of threads, when it makes and when it runs. */
+static void use_threads(const struct onednn *d)
+{
+#ifdef _OPENMP
+    omp_set_num_threads(d->threads);
+#else
+    (void)d;
+#endif
+}
+
+/* ---- Plans ------------------------------------------------------------------------- */
+
+static dnnl_data_type_t type_of(int64_t dtype)
+{
+    return dtype == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static void describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols,
+                     dnnl_data_type_t type, int64_t down, int64_t across)
+{
+    const dnnl_dims_t dims = { rows, cols }, strides = { down, across };
+
+    if (down == 0)
+        CHECK(dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any));
+    else
+        CHECK(dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides));
+}
+
+static struct plan *make_plan(struct onednn *d, const struct key *k)
+{
+    struct plan *p = mem_new(1, sizeof *p);
+    dnnl_memory_desc_t a, b, y;
+    dnnl_matmul_desc_t product;
+    dnnl_primitive_desc_t desc;
+    dnnl_primitive_attr_t attr;
+    dnnl_post_ops_t after;
+
+    describe(&a, k->rows, k->depth, type_of(k->type), k->a[0], k->a[1]);
+    describe(&b, k->depth, k->cols, type_of(k->type), k->b[0], k->b[1]);
+    describe(&y, k->rows, k->cols, type_of(k->y_type), k->y, 1);
+    CHECK(dnnl_matmul_desc_init(&product, &a, &b, NULL, &y));
+    CHECK(dnnl_primitive_attr_create(&attr));
+    CHECK(dnnl_post_ops_create(&after));
+    if (k->is_added)
+        CHECK(dnnl_post_ops_append_sum(after, 1.0F));
+    CHECK(dnnl_primitive_attr_set_post_ops(attr, after));
+    CHECK(dnnl_primitive_desc_create(&desc, &product, attr, d->engine, NULL));
+    CHECK(dnnl_primitive_create(&p->primitive, desc));
+    p->key = *k;
+    p->b   = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+    CHECK(dnnl_memory_create(&p->args[0], &a, d->engine, DNNL_MEMORY_NONE));
+    CHECK(dnnl_memory_create(&p->args[1], &p->b, d->engine, DNNL_MEMORY_NONE));
+    CHECK(dnnl_memory_create(&p->args[2], &y, d->engine, DNNL_MEMORY_NONE));
+    CHECK(dnnl_post_ops_destroy(after));
+    CHECK(dnnl_primitive_attr_destroy(attr));
+    CHECK(dnnl_primitive_desc_destroy(desc));
+    p->next  = d->plans;
+    d->plans = p;
+    return p;
+}
+
+static struct plan *find_plan(struct onednn *d, const struct key *k)
+{
+    for (struct plan *p = d->plans; p != NULL; p = p->next)
+        if (memcmp(&p->key, k, sizeof *k) == 0)
+            return p;
+    return make_plan(d, k);
+}
+
+static void set_strides(int64_t strides[2], struct operand a)
+{
+    strides[0] = a.is_turned ? 1 : a.m.ld;
+    strides[1] = a.is_turned ? a.m.ld : 1;
+}
+
+/* ---- Packed weights ---------------------------------------------------------------- */
+
+static bool is_same(struct range a, struct range b)
+{
+    return a.lo == b.lo && a.hi == b.hi;
+}
+
+static void fill_pack(struct pack *k)
+{
+    const dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, k->from },
+                                     { DNNL_ARG_TO, k->to } };
+
+    use_threads(k->d);
+    CHECK(dnnl_primitive_execute(k->reorder, k->d->stream, 2, args));
+    CHECK(dnnl_stream_wait(k->d->stream));
+}
+
+static struct pack *make_pack(struct onednn *d, const struct plan *p, struct operand b,
+                              struct range i, struct range j)
+{
+    struct pack *k     = mem_new(1, sizeof *k);
+    const size_t bytes = dnnl_memory_desc_get_size(&p->b);
+    dnnl_memory_desc_t plain;
+    dnnl_primitive_desc_t desc;
+    int64_t strides[2];
+
+    set_strides(strides, b);
+    describe(&plain, p->key.depth, p->key.cols, type_of(p->key.type), strides[0],
+             strides[1]);
+    *k =
+        (struct pack){ .d = d, .is_turned = b.is_turned, .i = i, .j = j, .desc = p->b };
+    if (mem_alloc(&k->at, bytes) != 0)
+        die("%s", err_sentence());
+    CHECK(dnnl_reorder_primitive_desc_create(&desc, &plain, d->engine, &p->b, d->engine,
+                                             NULL));
+    CHECK(dnnl_primitive_create(&k->reorder, desc));
+    CHECK(dnnl_primitive_desc_destroy(desc));
+    CHECK(dnnl_memory_create(&k->from, &plain, d->engine, mat_ptr(b.m)));
+    CHECK(dnnl_memory_create(&k->to, &p->b, d->engine, k->at));
+    fill_pack(k);
+    return k;
+}
+
+/* The part of 'weight' that is 'b', as plan 'p' wants it. */
+static void *packed(struct onednn *d, const struct plan *p, struct operand b,
+                    const struct dev_weight *weight, struct range i, struct range j)
+{
+    struct pack **list = weight->state, *k = *list;
+
+    while (k != NULL && (k->is_turned != b.is_turned || !is_same(k->i, i) ||
+                         !is_same(k->j, j) || !dnnl_memory_desc_equal(&k->desc, &p->b)))
+        k = k->next;
+    if (k == NULL) {
+        k       = make_pack(d, p, b, i, j);
+        k->next = *list;
+        *list   = k;
+    }
+    return k->at;
+}
+
+void onednn_weight_changed(struct dev_weight *weight)
+{
+    for (struct pack *k = *(struct pack **)weight->state; k != NULL; k = k->next)
+        fill_pack(k);
+}
+
+void onednn_weight_close(struct dev_weight *weight)
+{
+    struct pack **list = weight->state;
+
+    while (*list != NULL) {
+        struct pack *k = *list;
+
+        *list = k->next;
+        dnnl_memory_destroy(k->from);
+        dnnl_memory_destroy(k->to);
+        dnnl_primitive_destroy(k->reorder);
+        mem_free(k->at);
+        mem_free(k);
+    }
+    mem_free(list);
+    weight->state = NULL;
+}
+
+/* ---- The product ------------------------------------------------------------------- */
+
+void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct operand b,
+                     const struct dev_weight *weight, struct range i, struct range j,
+                     bool is_added)
+{
+    struct key k = { .rows     = y.rows,
+                     .cols     = y.cols,
+                     .depth    = a.is_turned ? a.m.rows : a.m.cols,
+                     .y        = y.ld,
+                     .type     = a.m.dtype,
+                     .y_type   = y.dtype,
+                     .is_added = is_added };
+    const struct plan *p;
+    void *at_b;
+
+    use_threads(d);
+    set_strides(k.a, a);
+    if (weight == NULL)
+        set_strides(k.b, b);
+    p    = find_plan(d, &k);
+    at_b = weight == NULL ? mat_ptr(b.m) : packed(d, p, b, weight, i, j);
+
+    const dnnl_exec_arg_t args[] = { { DNNL_ARG_SRC, p->args[0] },
+                                     { DNNL_ARG_WEIGHTS, p->args[1] },
+                                     { DNNL_ARG_DST, p->args[2] } };
+
+    CHECK(dnnl_memory_set_data_handle(p->args[0], mat_ptr(a.m)));
+    CHECK(dnnl_memory_set_data_handle(p->args[1], at_b));
+    CHECK(dnnl_memory_set_data_handle(p->args[2], mat_ptr(y)));
+    CHECK(dnnl_primitive_execute(p->primitive, d->stream, 3, args));
+    CHECK(dnnl_stream_wait(d->stream));
+}
