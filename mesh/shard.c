@@ -46,8 +46,38 @@ static int alloc_all(struct shard *sh)
     for (int g = 0; g < l->groups; g++) {
         TRY(alloc_zeroed(&sh->param[g], sh->dev, dev_dtype(sh->dev), l->size[g]));
         TRY(alloc_zeroed(&sh->grad[g], sh->dev, dev_acc(sh->dev), l->size[g]));
+        if (sh->master != NULL)
+            TRY(alloc_zeroed(&sh->master[g], sh->dev, dev_acc(sh->dev), l->size[g]));
     }
     return alloc_zeroed(&sh->work, sh->dev, dev_acc(sh->dev), work_size(sh));
+}
+
+/* The parameters that are updated. */
+static struct buf *updated(const struct shard *sh)
+{
+    return sh->master != NULL ? sh->master : sh->param;
+}
+
+static enum dtype updated_dtype(const struct shard *sh)
+{
+    return sh->master != NULL ? dev_acc(sh->dev) : dev_dtype(sh->dev);
+}
+
+static struct mat item_view(struct buf *of, enum dtype dtype, const struct item *it)
+{
+    return (
+        struct mat){ &of[it->group], dtype, it->offset, it->rows, it->cols, it->ld };
+}
+
+void shard_changed(struct shard *sh)
+{
+    for (int g = 0; g < sh->layout->groups && sh->master != NULL; g++) {
+        const int64_t size = sh->layout->size[g];
+
+        dev_copy(dev_stream(sh->dev, LANE_COMPUTE),
+                 mat_of(&sh->param[g], dev_dtype(sh->dev), 1, size),
+                 mat_of(&sh->master[g], dev_acc(sh->dev), 1, size));
+    }
 }
 
 /* The initial values of an item, a few rows at a time through 'values' for 'size'
@@ -56,7 +86,7 @@ static int alloc_all(struct shard *sh)
 static void init_item(const struct shard *sh, const struct item *it, uint64_t seed,
                       float *values, void *room, int64_t size)
 {
-    const struct mat all = shard_item_param(sh, it);
+    const struct mat all = item_view(updated(sh), updated_dtype(sh), it);
     const int64_t step   = it->cols > 0 ? size / it->cols : 0;
 
     for (int64_t lo = 0; it->cols > 0 && lo < it->rows; lo += step) {
@@ -76,7 +106,7 @@ static void init_item(const struct shard *sh, const struct item *it, uint64_t se
 static int init_params(const struct shard *sh, uint64_t seed)
 {
     const struct layout *l = sh->layout;
-    const enum dtype dtype = dev_dtype(sh->dev);
+    const enum dtype dtype = updated_dtype(sh);
     int64_t size           = 1 << 16;
     void *values, *room = NULL;
     int rc;
@@ -105,9 +135,13 @@ int shard_open(struct shard **shard, struct mesh *mesh, struct dev *dev,
     sh->layout = layout;
     sh->param  = mem_new((size_t)layout->groups, sizeof *sh->param);
     sh->grad   = mem_new((size_t)layout->groups, sizeof *sh->grad);
-    rc         = alloc_all(sh);
+    if (dev_dtype(dev) == DTYPE_BF16)
+        sh->master = mem_new((size_t)layout->groups, sizeof *sh->master);
+    rc = alloc_all(sh);
     if (rc == 0)
         rc = init_params(sh, seed);
+    if (rc == 0)
+        shard_changed(sh);
     if (rc != 0) {
         shard_close(&sh);
         return rc;
@@ -125,10 +159,13 @@ void shard_close(struct shard **shard)
     for (int g = 0; g < sh->layout->groups; g++) {
         dev_free(&sh->param[g]);
         dev_free(&sh->grad[g]);
+        if (sh->master != NULL)
+            dev_free(&sh->master[g]);
     }
     dev_free(&sh->work);
     mem_free(sh->param);
     mem_free(sh->grad);
+    mem_free(sh->master);
     mem_free(sh);
     *shard = NULL;
 }
@@ -155,12 +192,6 @@ struct mat shard_grad(const struct shard *sh, int group, enum slot slot, int blo
     return slot_view(sh, sh->grad, dev_acc(sh->dev), group, slot, block);
 }
 
-static struct mat item_view(struct buf *of, enum dtype dtype, const struct item *it)
-{
-    return (
-        struct mat){ &of[it->group], dtype, it->offset, it->rows, it->cols, it->ld };
-}
-
 struct mat shard_item_param(const struct shard *sh, const struct item *it)
 {
     return item_view(sh->param, dev_dtype(sh->dev), it);
@@ -185,7 +216,7 @@ static struct mat piece_view(struct buf *of, enum dtype dtype, const struct item
 struct mat shard_piece_param(const struct shard *sh, const struct item *it,
                              const struct piece *p)
 {
-    return piece_view(sh->param, dev_dtype(sh->dev), it, p);
+    return piece_view(updated(sh), updated_dtype(sh), it, p);
 }
 
 struct mat shard_piece_grad(const struct shard *sh, const struct item *it,

@@ -16,9 +16,10 @@ struct shard {
     struct mesh *mesh; /* borrowed, as are dev and layout */
     struct dev *dev;
     const struct layout *layout;
-    struct buf *param; /* a buffer a group, dev_dtype() */
-    struct buf *grad;  /* the same for gradients, dev_acc() */
-    struct buf work;   /* for the sums: the largest part of a group, dev_acc() */
+    struct buf *param;  /* a buffer a group, dev_dtype() */
+    struct buf *grad;   /* the same for gradients, dev_acc() */
+    struct buf *master; /* of bf16 parameters: what is updated, dev_acc(); else NULL */
+    struct buf work;    /* for the sums: the largest part of a group, dev_acc() */
 };
 
 /* Allocate all groups; parameters are set to their initial values for 'seed', gradients
@@ -38,13 +39,16 @@ struct mat shard_item_grad(const struct shard *sh, const struct item *it);
 
 /* What this rank owns and updates of a group: how many elements, and one piece of it as a
  * view of the parameters and of the gradients once they are summed.  Moments have the
- * same size and places.
+ * same size and places.  In bf16 the parameters of a piece are the f32 masters.
  */
 int64_t shard_own_size(const struct shard *sh, int group);
 struct mat shard_piece_param(const struct shard *sh, const struct item *it,
                              const struct piece *p);
 struct mat shard_piece_grad(const struct shard *sh, const struct item *it,
                             const struct piece *p);
+
+/* The pieces' parameters were changed: in bf16, round them to those that are used. */
+void shard_changed(struct shard *sh);
 
 /* Bring the parameters of 'group' here, starting now / by the time finish returns.
  * Collective over the data axis.

@@ -258,6 +258,7 @@ void vit_block_backward(struct vit *v, int64_t block)
 
 void vit_changed(struct vit *v)
 {
+    shard_changed(v->shard);
     for (int i = 0; i < v->layout.groups * SLOT_COUNT; i++) {
         if (v->weight[i] != NULL)
             dev_weight_changed(v->stream, v->weight[i]);
