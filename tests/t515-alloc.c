@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1 */
+/* No allocation in a step, once the first ones have been taken: the program's own
+ * functions of the heap stand before those of the C library and count, on all threads.
+ * Libraries that take and give back a little in every call, and cannot be told not to,
+ * do not count: GNU's OpenMP does for a team of one thread, oneDNN (in C++) for a map of
+ * its arguments.
+ */
+#include "config.h"
+
+#include "tests/model.h"
+#include "tests/ranks.h"
+
+#include "src/base/err.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *at, size_t size);
+void *__libc_memalign(size_t align, size_t size);
+
+static atomic_int allocations;
+static bool is_counting;
+
+static void count_call(const void *from)
+{
+    static const char *const ignored[] = { "libgomp", "libdnnl", "libstdc++" };
+    Dl_info info;
+
+    if (!is_counting)
+        return;
+    for (int i = 0; i < 3; i++)
+        if (dladdr(from, &info) != 0 && info.dli_fname != NULL &&
+            strstr(info.dli_fname, ignored[i]) != NULL)
+            return;
+    allocations++;
+}
+
+void *malloc(size_t size)
+{
+    count_call(__builtin_return_address(0));
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    count_call(__builtin_return_address(0));
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *at, size_t size)
+{
+    count_call(__builtin_return_address(0));
+    return __libc_realloc(at, size);
+}
+
+void *memalign(size_t align, size_t size)
+{
+    count_call(__builtin_return_address(0));
+    return __libc_memalign(align, size);
+}
+
+void *aligned_alloc(size_t align, size_t size)
+{
+    count_call(__builtin_return_address(0));
+    return __libc_memalign(align, size);
+}
+
+int posix_memalign(void **at, size_t align, size_t size)
+{
+    count_call(__builtin_return_address(0));
+    *at = __libc_memalign(align, size);
+    return *at == NULL ? 12 : 0; /* ENOMEM */
+}
+
+static void check(const char *device, enum dtype dtype, enum wiring wiring,
+                  enum pool pool)
+{
+    struct model_options o = model_odd(wiring, pool, LOSS_SOFTMAX);
+    struct dev *probe;
+    struct model m;
+    const int before = allocations;
+
+    if (dev_open(&probe, device, dtype, 1) != 0) {
+        tap_skip(device, err_sentence());
+        err_forget();
+        return;
+    }
+    dev_close(&probe);
+    o.device = device;
+    o.dtype  = dtype;
+    model_open(&m, &o, MPI_COMM_WORLD);
+    for (int s = 1; s <= 10; s++) {
+        struct step_result r;
+
+        is_counting = s >= 3;
+        step_run(m.step, 1, &r);
+    }
+    is_counting = false;
+    if (!ok(allocations == before, "no allocation in steps 3 to 10 of %s %s, %s",
+            device, dtype_name(dtype), wiring_name(wiring)))
+        tap_note("%d allocations", allocations - before);
+    model_close(&m);
+}
+
+static void run(void)
+{
+    void *sample;
+
+    is_counting = true;
+    sample      = malloc(1);
+    is_counting = false;
+    ok(sample != NULL && allocations == 1, "allocations are counted");
+    free(sample);
+    check("cpu:ref", DTYPE_F64, WIRING_PARALLEL, POOL_MAP);
+    check("cpu:blis", DTYPE_F32, WIRING_PARALLEL, POOL_MAP);
+    check("cpu:blis", DTYPE_F32, WIRING_SEQUENTIAL, POOL_GAP);
+    check("cpu:onednn", DTYPE_F32, WIRING_SEQUENTIAL, POOL_MAP);
+    check("cpu:onednn", DTYPE_BF16, WIRING_PARALLEL, POOL_CLS);
+    check("cpu:emulate", DTYPE_BF16, WIRING_SEQUENTIAL, POOL_MAP);
+}
+
+#else
+
+static void run(void)
+{
+    tap_skip("allocations of a step", "nothing here counts them");
+}
+
+#endif
+
+int main(int argc, char **argv)
+{
+    ranks_open(&argc, &argv, "t515-alloc");
+    run();
+    return ranks_done();
+}
