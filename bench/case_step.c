@@ -12,10 +12,12 @@
 #include "bench/case.h"
 #include "bench/setup.h"
 #include "bench/overlap.h"
+#include "bench/profile.h"
 #include "bench/report.h"
 #include "bench/run.h"
 #include "bench/series.h"
 #include "bench/straggler.h"
+#include "bench/settle.h"
 #include "bench/trace.h"
 #include "bench/verify.h"
 
@@ -151,6 +153,7 @@ static void run_timed(struct run *r)
 
     guard_phase("timed steps");
     mesh_count_reset(b->mesh);
+    profile_start(b);
     step_reset_times(r->setup.step);
     coll_barrier(b->mesh);
     start = before = clock_now();
@@ -337,6 +340,8 @@ static int measure(struct run *r)
         note_memory(r);
         run_peak(r->bench);
         fill_figures(r);
+        if (r->bench->options->profile)
+            profile_finish(r->c, r->bench, r->series.n, r->c->steps.mean);
     }
     if (r->is_stopped) {
         stopped(r);
@@ -382,6 +387,10 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
         return 0;
     }
     TRY(rc);
+    if (b->options->tune) {
+        guard_phase("timing products");
+        settle_products(b, &r.setup);
+    }
     rc = measure(&r);
     series_free(&r.series);
     setup_close(&r.setup);

@@ -120,7 +120,6 @@ static int refuse(const struct options *o)
         bool is_asked;
         const char *sentence;
     } refusal[] = {
-        { o->profile, "--profile" LATER },
         { o->compare[0] != '\0', "--compare" LATER },
         { o->machine[0] != '\0', "--machine" LATER },
         { o->ranks != 0 && !o->dry_run,

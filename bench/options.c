@@ -52,7 +52,7 @@ const struct opt options_table[] = {
       "this, "
       "or if none can be told",
       TEXT(require_overlap) },
-    { "profile", OPT_FLAG, NULL, NULL, "time every operation; not in this version",
+    { "profile", OPT_FLAG, NULL, NULL, "time and share of every operation of a step",
       AT(profile) },
     { "official", OPT_FLAG, NULL, NULL,
       "a run to publish: 600 seconds and a quarter of the memory", AT(official) },

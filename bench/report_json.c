@@ -6,6 +6,7 @@
 
 #include "bench/report.h"
 
+#include "bench/profile.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
@@ -201,7 +202,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
                               "peak_rss", (json_int_t)c->memory_peak)
                   : json_null(),
         "ranks", ranks_json(c), "tuned", tuned_json(r, c), "hfu", json_null(),
-        "predicted", json_null(), "profile", json_array(), "rows", rows_json(c));
+        "predicted", json_null(), "profile", profile_json(c), "rows", rows_json(c));
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);

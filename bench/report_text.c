@@ -7,6 +7,7 @@
 
 #include "bench/report.h"
 
+#include "bench/profile.h"
 #include "src/base/version.h"
 #include "src/step/step.h"
 
@@ -274,7 +275,7 @@ static void case_comm(FILE *out, const struct case_result *c)
     }
 }
 
-static void case_machine(FILE *out, const struct case_result *c)
+static void case_where(FILE *out, const struct case_result *c)
 {
     char text[1024];
     size_t used = 0;
@@ -385,7 +386,8 @@ void report_case(FILE *out, const struct result *r, const struct case_result *c)
     case_steps(out, c);
     if (is_step && strcmp(c->name, "step") == 0) {
         case_comm(out, c);
-        case_machine(out, c);
+        case_where(out, c);
+        profile_text(out, c);
     }
     if (c->rows > 0)
         case_rows(out, c);

@@ -31,8 +31,10 @@ void result_close(struct result **result)
 
     if (r == NULL)
         return;
-    for (int i = 0; i < r->count; i++)
+    for (int i = 0; i < r->count; i++) {
         mem_free(r->cases[i].row);
+        mem_free(r->cases[i].cost);
+    }
     mem_free(r->cases);
     json_decref(r->options);
     json_decref(r->env);

@@ -56,6 +56,13 @@ struct row { /* of the cases gemm, coll, cmm, block, data, ckpt: a line of a tab
     enum status status;
 };
 
+struct cost { /* of a kind of operation, a step, on rank 0 */
+    char name[32];
+    double calls, seconds, share;    /* of the step's time */
+    double flops_per_s, bytes_per_s; /* NaN where it is not measured so */
+    double of_peak, of_bandwidth;    /* shares of what was measured */
+};
+
 struct case_result {
     char name[16]; /* "step", "block", .. */
     struct spec spec;
@@ -81,7 +88,10 @@ struct case_result {
     double stage_s[8];       /* medians by enum stage, slowest rank */
     struct cmm_tuned tuned;  /* what timing chose, */
     unsigned tuned_products; /* for these: bits by enum cmm_product */
-    struct row *row; /* 'rows' of them, made by mem_new(); owned by the result */
+    struct cost *cost;       /* 'costs' of them, likewise; --profile */
+    int costs;
+    double bandwidth; /* bytes/s of a rank, measured with them */
+    struct row *row;  /* 'rows' of them, made by mem_new(); owned by the result */
     int rows;
 };
 

@@ -100,11 +100,7 @@ static void test_not_in_this_version(void)
     refused("--micro-batches=2", "not in this version");
     refused("--grad-wire=bf16", "not in this version");
     refused("--ring-wire=f32", "not in this version");
-    refused("--dtype=bf16", "not in this version");
-    refused("--dtype=bf16:emulate", "not in this version");
-    refused("--device=cpu:onednn", "not in this version");
     refused("--device=cuda", "not in this version");
-    refused("--profile", "not in this version");
     refused("--compare=old.json", "not in this version");
     refused("--machine=m.json", "not in this version");
     refused("--data=x.h5", "is for --case=data");
@@ -162,6 +158,15 @@ static void test_meaning(void)
        "plain again");
     ok(c.form == CMM_PLAIN && c.dtype == DTYPE_F64 && strcmp(c.device, "cpu:ref") == 0,
        "and the rest");
+
+    ok(resolve("--shape=mu", "--dtype=bf16", NULL) == 0 && c.dtype == DTYPE_BF16 &&
+           strcmp(c.device, "auto") == 0,
+       "bf16 on the best device");
+    ok(resolve("--shape=mu", "--dtype=bf16:emulate", NULL) == 0 &&
+           c.dtype == DTYPE_BF16 && strcmp(c.device, "cpu:emulate") == 0,
+       "or on one that emulates it");
+    ok(resolve("--dtype=bf16:emulate", "--device=cpu:blis", NULL) == ERR_USAGE,
+       "which is a device of its own");
 
     ok(resolve("--shape=22B", NULL) == 0 && options_make_spec(&s, &o, &c, "22B") == 0 &&
            s.wiring == WIRING_PARALLEL && s.qk_norm && s.patch == 14,

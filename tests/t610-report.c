@@ -81,6 +81,9 @@ static void test_text(void)
         "act_gather     6430900224     1064      0.5       0.1 80 % (70 to 90)\n");
     has(text, "n/a (too small to tell)\n");
     has(text, "n/a (moved by the cores)\n");
+    has(text, "  gemm_dw                   12  1500.000   50.0    600.0   60.0");
+    has(text, "  adamw                      1   300.000   10.0        -      -     "
+              "10.0   50.0\n");
     has(text, "  grad_scatter            0        0        -         - none\n");
     has(text, "  self-test   residual       0.25, threshold 32 .....");
     has(text, ".. PASSED\n");

@@ -43,11 +43,9 @@ static int refuse(const struct setting *o)
         bool is_asked;
         const char *sentence;
     } refusal[] = {
-        { o->device == DEVICE_CPU_ONEDNN,
-          "--device=cpu:onednn" LATER ": take cpu:blis" },
         { o->device == DEVICE_CUDA, "--device=cuda" LATER ": take cpu:blis" },
-        { o->dtype == DTYPE_CHOICE_BF16, "--dtype=bf16" LATER ": take f32" },
-        { o->dtype == DTYPE_CHOICE_EMULATE, "--dtype=bf16:emulate" LATER ": take f32" },
+        { o->dtype == DTYPE_CHOICE_EMULATE && o->device != DEVICE_AUTO,
+          "--dtype=bf16:emulate is a device of its own: leave --device away" },
         { o->param_shard != SHARD_NONE, "--param-shard=full" LATER },
         { o->remat != REMAT_NONE, "--remat=block" LATER },
         { o->micro_batches != 1, "--micro-batches above 1" LATER },
@@ -68,13 +66,35 @@ static int refuse(const struct setting *o)
     return 0;
 }
 
+static enum dtype dtype_of(const struct setting *o)
+{
+    switch (o->dtype) {
+    case DTYPE_CHOICE_F64:
+        return DTYPE_F64;
+    case DTYPE_CHOICE_BF16:
+    case DTYPE_CHOICE_EMULATE:
+        return DTYPE_BF16;
+    default:
+        return DTYPE_F32;
+    }
+}
+
+static const char *device_of(const struct setting *o)
+{
+    static const char *const name[] = {
+        [DEVICE_AUTO] = "auto",         [DEVICE_CPU_REF] = "cpu:ref",
+        [DEVICE_CPU_BLIS] = "cpu:blis", [DEVICE_CPU_ONEDNN] = "cpu:onednn",
+        [DEVICE_CUDA] = "cuda",
+    };
+
+    return o->dtype == DTYPE_CHOICE_EMULATE ? "cpu:emulate" : name[o->device];
+}
+
 int setting_resolve(struct way *way, const struct setting *o)
 {
     struct way made = {
-        .dtype     = o->dtype == DTYPE_CHOICE_F64 ? DTYPE_F64 : DTYPE_F32,
-        .device    = o->device == DEVICE_CPU_REF    ? "cpu:ref"
-                     : o->device == DEVICE_CPU_BLIS ? "cpu:blis"
-                                                    : "auto",
+        .dtype     = dtype_of(o),
+        .device    = device_of(o),
         .form      = o->overlap == OVERLAP_PLAIN   ? CMM_PLAIN
                      : o->overlap == OVERLAP_BIDIR ? CMM_BIDIR
                      : o->overlap == OVERLAP_RING  ? CMM_RING

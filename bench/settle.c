@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Ways of doing a product, agreed by all ranks.  Ranks of uneven shards may have met other
+ * numbers of products: then nothing is chosen, and all do as they do without timing.
+ */
+#include "config.h"
+
+#include "bench/settle.h"
+
+static bool is_everywhere(const struct mesh *mesh_, int count)
+{
+    struct mesh *mesh = (struct mesh *)mesh_; /* a collective counts in it */
+
+    return coll_largest(mesh, AXIS_ALL, count) == coll_smallest(mesh, AXIS_ALL, count);
+}
+
+/* "x W 2048x4304x1152": "oneDNN (0.0405 s, BLIS 0.0531 s)" */
+static void record(struct result *r, const struct dev_choice *c)
+{
+    const int other = !c->way;
+    char text[96];
+
+    snprintf(text, sizeof text, "%s (%.3g s, %s %.3g s)", c->ways[c->way],
+             c->seconds[c->way], c->ways[other], c->seconds[other]);
+    json_object_set_new(r->tuned, c->name, json_string(text));
+}
+
+void settle_products(struct bench *b, struct setup *setup)
+{
+    struct step_result ignored;
+    struct dev_choice *choice;
+    bool is_same;
+    int count;
+
+    dev_tune(b->dev, true);
+    step_gradients(setup->step, &ignored);
+    dev_tune(b->dev, false);
+    choice  = dev_choices(b->dev, &count);
+    is_same = is_everywhere(b->mesh, count);
+    for (int i = 0; i < count; i++) {
+        struct dev_choice *c = &choice[i];
+
+        if (is_same) {
+            for (int way = 0; way < 2; way++)
+                c->seconds[way] = coll_largest(b->mesh, AXIS_ALL, c->seconds[way]);
+            c->way = c->seconds[1] < c->seconds[0];
+        } else {
+            c->way = 0;
+        }
+        if (b->result != NULL)
+            record(b->result, c);
+    }
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which way of doing each product is faster (--tune). */
+#ifndef BENCH_SETTLE_H
+#define BENCH_SETTLE_H
+
+#include "bench/setup.h"
+
+/* Go through a step's gradients while the device times its products; the slowest rank's
+ * times decide for all.  What was chosen goes to the result.  Collective over the mesh.
+ */
+void settle_products(struct bench *b, struct setup *setup);
+
+#endif
