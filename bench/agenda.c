@@ -54,7 +54,8 @@ static struct traffic_job job_of(const struct planner *p, int64_t B)
                                  .M         = p->M,
                                  .dtype     = p->choices->dtype,
                                  .form      = p->choices->form,
-                                 .optimizer = p->choices->optimizer };
+                                 .optimizer = p->choices->optimizer,
+                                 .packs     = p->choices->packs };
 }
 
 /* The deepest slice of 's' in 'share' of the memory, 0 if not even one block fits. */

@@ -365,7 +365,8 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
                                     .dtype     = dev_dtype(b->dev),
                                     .form      = b->choices->form,
                                     .tuned     = b->tuned,
-                                    .optimizer = b->choices->optimizer },
+                                    .optimizer = b->choices->optimizer,
+                                    .packs     = b->choices->packs },
                      .is_finite = true,
                      .start     = clock_now() };
     int rc;

@@ -8,6 +8,7 @@
 
 #include "bench/case.h"
 #include "src/base/err.h"
+#include "src/dev/dev.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,7 @@ int options_resolve(struct choices *c, const struct options *o)
     made.form      = way.form;
     made.optimizer = way.optimizer;
     TRY(refuse(o));
+    made.packs = dev_packs(made.device, made.dtype);
     TRY(parse_cases(&made, o));
     TRY(parse_batches(&made, o));
     TRY(parse_sizes(&made, o));

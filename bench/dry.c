@@ -59,9 +59,10 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
                      const char *shape)
 {
-    *p = (struct plan){
-        .job = { .dtype = c->dtype, .form = c->form, .optimizer = c->optimizer }
-    };
+    *p       = (struct plan){ .job = { .dtype     = c->dtype,
+                                       .form      = c->form,
+                                       .optimizer = c->optimizer,
+                                       .packs     = c->packs } };
     p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
     TRY(options_make_spec(&p->spec, o, c, shape));
     TRY(choose_mesh(p, o, c));
@@ -153,13 +154,10 @@ static void print_memory(FILE *out, const struct plan *p)
     const struct {
         const char *name;
         int64_t bytes;
-    } family[] = { { "parameters", m->params },
-                   { "gradients", m->grads },
-                   { "moments", m->moments },
-                   { "kept activations", m->kept },
-                   { "working memory", m->work },
-                   { "batch", m->batch },
-                   { "all", m->total } };
+    } family[] = { { "parameters", m->params },     { "gradients", m->grads },
+                   { "moments", m->moments },       { "packed weights", m->packed },
+                   { "kept activations", m->kept }, { "working memory", m->work },
+                   { "batch", m->batch },           { "all", m->total } };
     char bytes[32];
 
     fprintf(out, "%-16s%20s%17s\n", "memory", "bytes", "GB");

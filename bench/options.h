@@ -62,6 +62,7 @@ struct choices {
     int64_t batch[OPTIONS_BATCHES];
     int D, M; /* 0: auto */
     enum dtype dtype;
+    int packs; /* dev_packs() of them */
     const char *device; /* for dev_open() */
     enum cmm_form form; /* auto without --tune: ring */
     enum optimizer optimizer;

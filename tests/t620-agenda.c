@@ -23,8 +23,8 @@ static int D, M;
  */
 static int plan(int ranks, int64_t bytes, double peak, ...)
 {
-    char *argv[8] = { "vitbench" };
-    int argc      = 0;
+    char *argv[9] = { "vitbench", "--device=cpu:blis" };
+    int argc      = 1;
     struct opts opts;
     va_list args;
 
@@ -42,9 +42,12 @@ static int plan(int ranks, int64_t bytes, double peak, ...)
 /* The share of the node's memory that an entry takes. */
 static double share(const struct agenda_entry *e, int ranks, int64_t bytes)
 {
-    const struct traffic_job job = {
-        .B = e->batch, .D = D, .M = M, .dtype = c.dtype, .form = c.form
-    };
+    const struct traffic_job job = { .B     = e->batch,
+                                     .D     = D,
+                                     .M     = M,
+                                     .dtype = c.dtype,
+                                     .form  = c.form,
+                                     .packs = c.packs };
 
     return (double)predict_most(&e->spec, &job) * ranks / (double)bytes;
 }

@@ -5,6 +5,7 @@
 #include "bench/dry.h"
 
 #include "src/base/err.h"
+#include "src/dev/dev.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 #include "tests/tap.h"
@@ -81,9 +82,12 @@ static void test_refused(void)
 static void test_22B(void)
 {
     const struct spec_options all = { .shape = "22B", .wiring = -1, .qk_norm = -1 };
-    const struct traffic_job job  = {
-         .B = 1024, .D = 128, .M = 8, .dtype = DTYPE_F32, .form = CMM_AUTO
-    };
+    const struct traffic_job job  = { .B     = 1024,
+                                      .D     = 128,
+                                      .M     = 8,
+                                      .dtype = DTYPE_F32,
+                                      .form  = CMM_AUTO,
+                                      .packs = dev_packs("auto", DTYPE_F32) };
     struct traffic_count sent[TRAFFIC_KINDS];
     double messages = 0, bytes = 0, params = 0, flops = 0;
     const char *name;

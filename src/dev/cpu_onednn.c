@@ -222,6 +222,7 @@ const struct dev_ops dev_cpu_onednn = {
     .name           = "cpu:onednn",
     .fallback       = &dev_cpu_ops,
     .is_host        = true,
+    .packs          = 2, /* to multiply with, and with its transpose */
     .open           = onednn_dev_open,
     .close          = onednn_dev_close,
     .tune           = onednn_tune,

@@ -28,7 +28,7 @@ void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct op
                      const struct dev_weight *weight, struct range i, struct range j,
                      bool is_added);
 
-/* Pack again what copies there are; and free them. */
+/* Pack again what copies are in use; and free all. */
 void onednn_weight_changed(struct dev_weight *weight);
 void onednn_weight_close(struct dev_weight *weight);
 

@@ -35,7 +35,7 @@ struct plan {
 struct pack {
     struct pack *next;
     struct onednn *d;
-    bool is_turned;
+    bool is_turned, is_used; /* since the weight was changed */
     struct range i, j;
     dnnl_memory_desc_t desc;
     void *at;
@@ -234,13 +234,38 @@ static void *packed(struct onednn *d, const struct plan *p, struct operand b,
         k->next = *list;
         *list   = k;
     }
+    k->is_used = true;
     return k->at;
 }
 
+static void close_pack(struct pack *k)
+{
+    dnnl_memory_destroy(k->from);
+    dnnl_memory_destroy(k->to);
+    dnnl_primitive_destroy(k->reorder);
+    mem_free(k->at);
+    mem_free(k);
+}
+
+/* What nobody has used since the last change, nobody will: another form of products was
+ * tried out.
+ */
 void onednn_weight_changed(struct dev_weight *weight)
 {
-    for (struct pack *k = *(struct pack **)weight->state; k != NULL; k = k->next)
-        fill_pack(k);
+    struct pack **at = weight->state;
+
+    while (*at != NULL) {
+        struct pack *k = *at;
+
+        if (k->is_used) {
+            fill_pack(k);
+            k->is_used = false;
+            at         = &k->next;
+        } else {
+            *at = k->next;
+            close_pack(k);
+        }
+    }
 }
 
 void onednn_weight_close(struct dev_weight *weight)
@@ -251,11 +276,7 @@ void onednn_weight_close(struct dev_weight *weight)
         struct pack *k = *list;
 
         *list = k->next;
-        dnnl_memory_destroy(k->from);
-        dnnl_memory_destroy(k->to);
-        dnnl_primitive_destroy(k->reorder);
-        mem_free(k->at);
-        mem_free(k);
+        close_pack(k);
     }
     mem_free(list);
     weight->state = NULL;

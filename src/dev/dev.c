@@ -107,6 +107,16 @@ int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
     return rc;
 }
 
+int dev_packs(const char *name, enum dtype dtype)
+{
+    const bool is_auto = strcmp(name, "auto") == 0;
+
+    for (int i = 0; dev_backends[i] != NULL && dtype != DTYPE_F64; i++)
+        if (is_auto || strcmp(name, dev_backends[i]->name) == 0)
+            return dev_backends[i]->packs;
+    return 0;
+}
+
 void dev_close(struct dev **dev)
 {
     if (*dev == NULL)

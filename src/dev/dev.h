@@ -38,6 +38,11 @@ struct dev_weight;
 int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);
 
+/* How many packed copies of every weight the device 'name' will keep in 'dtype': memory
+ * that a plan must count.
+ */
+int dev_packs(const char *name, enum dtype dtype);
+
 const char *dev_name(const struct dev *dev); /* "cpu:blis" */
 const char *
 dev_about(const struct dev *dev); /* "BLIS 0.9.0, skx kernels (chosen by ..)" */

@@ -16,6 +16,7 @@ struct dev_ops {
     const struct dev_ops *real[2]; /* slots that differ by format: f64; f32, bf16 */
     bool is_host;
     bool is_by_name; /* 'auto' does not take it */
+    int packs;       /* copies of each weight that it keeps packed */
 
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
     int (*open)(struct dev *dev);

@@ -99,7 +99,9 @@ void predict_memory(struct predict_memory *p, const struct spec *s,
     p->grads   = (elements + part) * sum;
     p->moments = moment_bytes(s, job, elements, sum, m);
     act_bytes(&p->kept, &p->work, &p->batch, s, &l, job->dtype, job->form, job->M);
-    p->total = p->params + p->grads + p->moments + p->kept + p->work + p->batch;
+    p->packed = job->packs * elements * (int64_t)dtype_size(job->dtype);
+    p->total =
+        p->params + p->grads + p->moments + p->packed + p->kept + p->work + p->batch;
 }
 
 int64_t predict_most(const struct spec *s, const struct traffic_job *job)

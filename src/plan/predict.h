@@ -9,6 +9,7 @@
  */
 struct predict_memory {
     int64_t params, grads, moments; /* parameters and what belongs to each */
+    int64_t packed;                 /* copies of weights in the device's own order */
     int64_t kept;                   /* activations kept from forward for backward */
     int64_t work;                   /* gradients of activations, ring slices, scratch */
     int64_t batch;                  /* images and targets */

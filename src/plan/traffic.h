@@ -50,6 +50,7 @@ struct traffic_job {
     enum cmm_form form;
     enum optimizer optimizer;
     const struct cmm_tuned *tuned; /* for CMM_AUTO; NULL: rings */
+    int packs; /* packed copies of every weight, which only memory has to do with */
 };
 
 /* What rank (d, m) sends in one step; the maximum over all ranks (by bytes, and by
