@@ -60,21 +60,23 @@ static struct call cut_call(const struct call *c, const struct measure *s)
     return cut;
 }
 
-/* Into memory of its own: the product itself is still to come. */
+/* Into the result itself, which is still to come; a sum needs memory of its own. */
 static void time_ways(struct dev_stream *s, const struct call *c,
-                      const struct measure *shape, struct dev_choice *choice)
+                      const struct measure *measure, struct dev_choice *choice)
 {
-    struct call cut    = cut_call(c, shape);
+    struct call cut    = cut_call(c, measure);
     const size_t bytes = (size_t)(cut.y.rows * cut.y.ld) * dtype_size(cut.y.dtype);
     struct buf room    = { .dev = s->dev, .bytes = bytes };
-    void *at;
+    void *at           = NULL;
 
-    if (mem_alloc(&at, bytes) != 0)
-        die("%s", err_sentence());
-    memset(at, 0, bytes);
-    room.at      = at;
-    cut.y.buf    = &room;
-    cut.y.offset = 0;
+    if (c->is_added) {
+        if (mem_alloc(&at, bytes) != 0)
+            die("%s", err_sentence());
+        memset(at, 0, bytes);
+        room.at      = at;
+        cut.y.buf    = &room;
+        cut.y.offset = 0;
+    }
     for (int way = 0; way < WAYS; way++) {
         double start;
 
