@@ -11,6 +11,7 @@
 #include "tests/twin.h"
 
 #include "src/base/err.h"
+#include "src/base/mem.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -326,6 +327,44 @@ static void steep_attention(struct twins *two)
     twins_clear(two);
 }
 
+#ifdef HAVE_BLIS
+/* Attention of many tokens takes memory by their number, not its square. */
+static void attention_memory(const char *name)
+{
+    enum { T = 8192, E = 8 };
+    const struct attn a  = { 1, 1, E, T, T };
+    const int64_t square = (int64_t)T * T * (int64_t)sizeof(float);
+    struct dev *dev;
+    struct dev_stream *s;
+    struct buf b, k;
+    struct mat m[8], kept, peak;
+    int64_t before;
+
+    if (dev_open(&dev, name, DTYPE_F32, 1) != 0)
+        die("%s", err_sentence());
+    s = dev_stream(dev, LANE_COMPUTE);
+    if (dev_alloc(&b, dev, 8 * T * E * sizeof(float)) != 0 ||
+        dev_alloc(&k, dev, (size_t)(dev_attn_kept(dev, &a) + 1) * sizeof(float)) != 0)
+        die("%s", err_sentence());
+    for (int i = 0; i < 8; i++) {
+        m[i] = mat_at(&b, DTYPE_F32, (int64_t)i * T * E, T, E);
+        dev_fill(s, m[i], 0.01 * i);
+    }
+    kept = mat_of(&k, DTYPE_F32, 1, dev_attn_kept(dev, &a));
+    peak = mat_at(&k, DTYPE_F32, kept.cols, 1, 1);
+    dev_fill(s, kept, 0.0);
+    before = mem_high_water();
+    dev_attn(s, m[0], kept, peak, m[1], m[2], m[3], &a);
+    dev_attn_backward(s, m[4], m[5], m[6], m[7], m[0], kept, m[1], m[2], m[3], &a);
+    ok(mem_high_water() - before < square / 8,
+       "%s: attention of %d tokens takes %.1f MB, their square %.1f", name, T,
+       (double)(mem_high_water() - before) * 1e-6, (double)square * 1e-6);
+    dev_free(&b);
+    dev_free(&k);
+    dev_close(&dev);
+}
+#endif
+
 /* ---- Losses and optimizer ---------------------------------------------------------- */
 
 static void losses(struct twins *two)
@@ -436,6 +475,9 @@ static void one_device(const char *name, enum dtype dtype, int threads)
 
 int main(void)
 {
+#ifdef HAVE_BLIS
+    attention_memory("cpu:blis"); /* first: the mark must not be high yet */
+#endif
     one_device("cpu:ref", DTYPE_F32, 1);
 #ifdef HAVE_BLIS
     one_device("cpu:blis", DTYPE_F64, 2);
