@@ -39,7 +39,9 @@ static void fixed_close(struct data *data)
     (void)data;
 }
 
-static const struct data_ops fixed_ops = { "fixed", fixed_get, fixed_close };
+static const struct data_ops fixed_ops = { .name  = "fixed",
+                                           .get   = fixed_get,
+                                           .close = fixed_close };
 
 /* The losses of all steps. */
 static void train(double *loss, struct model_options o, const char *device,
