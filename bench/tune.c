@@ -182,20 +182,12 @@ static bool moves_alone(struct mesh *mesh)
 
 void tune_progress(struct bench *b, bool *is_fallback)
 {
-    static const enum progress_form wanted[] = {
-        [PROGRESS_CHOICE_AUTO]   = PROGRESS_POLL,
-        [PROGRESS_CHOICE_POLL]   = PROGRESS_POLL,
-        [PROGRESS_CHOICE_THREAD] = PROGRESS_THREAD,
-        [PROGRESS_CHOICE_NONE]   = PROGRESS_NONE,
-    };
-    struct mesh *mesh       = b->mesh;
-    enum progress_form form = wanted[b->options->progress];
+    const struct options *o = b->options;
+    const bool is_auto      = o->progress == PROGRESS_CHOICE_AUTO;
 
-    if (b->options->progress == PROGRESS_CHOICE_AUTO && b->options->tune &&
-        mesh->nodes > 1 && moves_alone(mesh))
-        form = PROGRESS_NONE;
-    b->progress  = progress_set(mesh, form);
-    *is_fallback = coll_largest(mesh, AXIS_ALL, b->progress != form) > 0;
-    if (*is_fallback)
-        b->progress = progress_set(mesh, PROGRESS_POLL);
+    b->progress = setting_progress(b->mesh, o->progress);
+    if (is_auto && o->tune && b->mesh->nodes > 1 && moves_alone(b->mesh))
+        b->progress = progress_set(b->mesh, PROGRESS_NONE);
+    *is_fallback =
+        o->progress == PROGRESS_CHOICE_THREAD && b->progress == PROGRESS_POLL;
 }

@@ -4,6 +4,7 @@
 
 #include "src/step/setting.h"
 
+#include "mesh/coll.h"
 #include "src/base/err.h"
 
 #include <stdlib.h>
@@ -107,6 +108,21 @@ int setting_resolve(struct way *way, const struct setting *o)
     TRY(parse_mesh(&made, o));
     *way = made;
     return 0;
+}
+
+enum progress_form setting_progress(struct mesh *mesh, int choice)
+{
+    static const enum progress_form wanted[] = {
+        [PROGRESS_CHOICE_AUTO]   = PROGRESS_POLL,
+        [PROGRESS_CHOICE_POLL]   = PROGRESS_POLL,
+        [PROGRESS_CHOICE_THREAD] = PROGRESS_THREAD,
+        [PROGRESS_CHOICE_NONE]   = PROGRESS_NONE,
+    };
+    const bool is_other = progress_set(mesh, wanted[choice]) != wanted[choice];
+
+    if (coll_largest(mesh, AXIS_ALL, is_other) > 0)
+        progress_set(mesh, PROGRESS_POLL);
+    return progress_of(mesh);
 }
 
 struct spec_options setting_spec(const struct setting *o, const char *shape)

@@ -6,6 +6,7 @@
 #ifndef STEP_SETTING_H
 #define STEP_SETTING_H
 
+#include "mesh/progress.h"
 #include "src/base/opts.h"
 #include "src/plan/spec.h"
 #include "src/plan/traffic.h"
@@ -67,6 +68,12 @@ struct way {
  * for what this version does not do, with a sentence.
  */
 int setting_resolve(struct way *way, const struct setting *o);
+
+/* Start what moves messages, as the choice of --progress has it (auto: polling), and
+ * return what is in use on all ranks: without MPI_THREAD_MULTIPLE anywhere it is polling
+ * instead of a thread.  Collective over 'mesh'.
+ */
+enum progress_form setting_progress(struct mesh *mesh, int choice);
 
 /* The model options for one shape. */
 struct spec_options setting_spec(const struct setting *o, const char *shape);

@@ -100,6 +100,7 @@ static int open_place(struct trainer *t)
 {
     const struct train_options *o = t->options;
     const struct way *way         = &t->plan.way;
+    enum progress_form form;
     struct node node;
     int ranks, D = 0, M = 0, rc;
 
@@ -111,6 +112,11 @@ static int open_place(struct trainer *t)
     if (rc == 0)
         rc = mesh_open(&t->mesh, MPI_COMM_WORLD, D, M);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    form = setting_progress(t->mesh, o->progress);
+    if (o->progress == PROGRESS_CHOICE_THREAD && form != PROGRESS_THREAD &&
+        t->mesh->rank == 0)
+        WARN("this MPI has no MPI_THREAD_MULTIPLE for --progress=thread: products poll "
+             "instead");
     rc = dev_open(&t->dev, way->device, way->dtype,
                   o->threads > 0 ? (int)o->threads : node_threads(&node));
     if (rc == 0)

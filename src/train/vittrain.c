@@ -127,6 +127,14 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     return status;
 }
 
+/* A thread of its own moves messages. */
+static bool is_threaded(const void *values)
+{
+    const struct train_options *o = values;
+
+    return o->progress == PROGRESS_CHOICE_THREAD;
+}
+
 int main(int argc, char **argv)
 {
     struct train_options options;
@@ -140,6 +148,7 @@ int main(int argc, char **argv)
                                            .size         = sizeof options,
                                            .runs_nothing = runs_nothing,
                                            .show         = show,
+                                           .is_threaded  = is_threaded,
                                            .run          = run },
                         argc, argv);
 }
