@@ -21,7 +21,7 @@ passes() {
     n=$((n + 1))
     "${MPIEXEC:-mpiexec}" -n $ranks "$build/vitbench" --mesh="$mesh" --batch="$batch" \
         --shape="$shape" --image=42 --patch=14 --threads=1 --steps=1 --warmup=1 \
-        --seconds=0.1 "$@" </dev/null >"$folder/out" 2>&1
+        --seconds=0.1 --no-tune "$@" </dev/null >"$folder/out" 2>&1
     status=$?
     good=$(grep -c '^  \(self-test\|products\|overlap\|replicas\) .* PASSED$' "$folder/out")
     if [ $status -eq 0 ] && [ "$good" -eq 4 ] && ! grep -q FAILED "$folder/out" &&
