@@ -102,6 +102,10 @@ mutant 'sign of delta in attention backward' src/dev/cpu_ref_real.h \
     's/(dot(d, value, E) - delta)/(dot(d, value, E) + delta)/' t220-dev-gradients
 mutant 'attention without its factor' src/dev/cpu_attn_real.h \
     's/a->Nk, a->E, m->factor)/a->Nk, a->E, 1)/' t210-dev-ops
+mutant 'packed weights not packed again' src/dev/cpu_onednn_plan.c \
+    's/^            fill_pack(k);/            ;/' t225-dev-bf16
+mutant 'bf16 cut off, not rounded' src/dev/cpu_kernels_real.h \
+    's/(w.u + 0x7fff + (top & 1)) >> 16/w.u >> 16/' t215-dev-kernels
 mutant 'the last rows of a tile left out' src/dev/cpu_tile_real.h \
     's/for (; r < rows; r++)/for (; r < rows - 1; r++)/' t210-dev-ops
 mutant 'GELU coefficient' src/dev/cpu_gelu.h 's/GELU_B 0.044715/GELU_B 0.044/' \
