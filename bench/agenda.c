@@ -30,9 +30,9 @@ enum { BATCH_PER_DATA_RANK = 8 };
 /* What the prediction of time knows before anything was run: products reach about this
  * share of the peak, and the update streams seven numbers for every parameter.
  */
-#define SHARE_OF_PEAK     0.6
-#define SHARE_OF_PEAK_REF 0.02 /* cpu:ref: plain loops */
-#define UPDATE_BANDWIDTH  1e10
+#define SHARE_OF_PEAK      0.6
+#define SHARE_OF_PEAK_SLOW 0.02 /* cpu:ref, cpu:emulate: for correctness */
+#define UPDATE_BANDWIDTH   1e10
 enum { UPDATE_NUMBERS = 7 };
 
 /* Steps of a case: warm-up, three timed, two for the checks; the proof of overlap with
@@ -91,9 +91,10 @@ static int64_t depth(const struct planner *p, const struct spec *s, int64_t B)
 /* Seconds that the whole case will take. */
 static double seconds_of_case(const struct planner *p, const struct spec *s, int64_t B)
 {
-    const int ranks   = p->D * p->M;
-    const bool is_ref = strcmp(p->choices->device, "cpu:ref") == 0;
-    const double rate = p->peak * (is_ref ? SHARE_OF_PEAK_REF : SHARE_OF_PEAK);
+    const int ranks    = p->D * p->M;
+    const bool is_slow = strcmp(p->choices->device, "cpu:ref") == 0 ||
+                         strcmp(p->choices->device, "cpu:emulate") == 0;
+    const double rate = p->peak * (is_slow ? SHARE_OF_PEAK_SLOW : SHARE_OF_PEAK);
     const struct traffic_job job = job_of(p, B);
     struct predict_memory memory;
     double step;
@@ -296,8 +297,7 @@ int agenda_make(struct agenda *a, const struct options *o, const struct choices 
 
     a->count = 0;
     for (int id = 0; id < CASES; id++) {
-        const bool has_spec =
-            id != CASE_COLL && id != CASE_DATA && id != CASE_MACHINE;
+        const bool has_spec = id != CASE_COLL && id != CASE_DATA && id != CASE_MACHINE;
 
         if ((c->cases >> id & 1U) == 0)
             continue;
