@@ -11,7 +11,7 @@ struct ckpt_meta {
     int64_t step;     /* updates that are in the parameters */
     int64_t examples; /* images that were seen */
     int64_t position; /* where the image source goes on */
-    json_t *options;  /* an object, as opts_json() makes it; NULL: none */
+    json_t *options;  /* an object: texts by name; NULL: none */
     json_t *tuned;    /* choices that were made by timing; NULL: none */
     char version[64]; /* that wrote the file: meta_write() takes this program's */
 };

@@ -36,13 +36,15 @@ static struct make_state *map_state(const char *dir)
 static void save(struct ckpt *c, struct tensors *t, int64_t step,
                  struct make_state *state)
 {
-    const struct ckpt_meta meta = { .step = step, .examples = step };
+    struct ckpt_meta meta = { .step = step, .examples = step };
 
+    meta.options = json_pack("{s:s,s:s}", "lr", "0.001", "out", "");
     tensors_fill(t, step);
     if (state != NULL)
         state->is_saving = 1;
     if (ckpt_start(c, &meta) != 0 || ckpt_finish(c) != 0)
         MPI_Abort(MPI_COMM_WORLD, 3);
+    json_decref(meta.options);
     if (state == NULL)
         return;
     state->seconds   = ckpt_cost(c).total_s;

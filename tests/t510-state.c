@@ -123,6 +123,26 @@ static bool are_same(const char *a, const char *b)
     return is_same;
 }
 
+/* The loss on a batch of its own, which takes all parameters. */
+static double loss_of(struct model *m)
+{
+    return step_forward(m->step, m->data, 1000);
+}
+
+/* A new model of the same mesh goes on where 'path' ended: in bf16 what multiplies are
+ * copies of what was saved.
+ */
+static bool goes_on(const struct model_options *o, const char *path, double loss)
+{
+    struct model m;
+    bool is_right;
+
+    model_open(&m, o, MPI_COMM_WORLD);
+    is_right = state_load(m.vit, m.optim, path) == 0 && loss_of(&m) == loss;
+    model_close(&m);
+    return is_right;
+}
+
 /* True if the first D * M ranks load 'path', hold what is in it, and save the same. */
 static bool passes_through(struct model_options o, const char *path, int D, int M)
 {
@@ -152,16 +172,18 @@ static void test_model(struct model_options o, const char *what)
     struct step_result result;
     char path[CKPT_PATH];
     struct model m;
+    double loss;
 
     o.spec.shape = "48/3/70/6";
-    o.dtype      = DTYPE_F32;
     o.D = o.M = 2;
     model_open(&m, &o, MPI_COMM_WORLD);
     model_stir(&m);
     for (int i = 0; i < 3; i++)
         step_run(m.step, 1, &result);
     ok(save(&m, what, path) == 0 && is_as_saved(&m, path), "%s: 2x2 saves it", what);
+    loss = loss_of(&m);
     model_close(&m);
+    ok(goes_on(&o, path, loss), "%s: and has the same loss when it is back", what);
     ok(passes_through(o, path, 1, 1), "%s: 1x1 has the same bits", what);
     ok(passes_through(o, path, 1, 3), "%s: 1x3 has", what);
     ok(passes_through(o, path, 4, 1), "%s: 4x1 has", what);
@@ -274,12 +296,19 @@ int main(int argc, char **argv)
                "parallel");
     test_names(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), sequential,
                "sequential");
+    o.dtype  = DTYPE_BF16;
+    o.device = "cpu:emulate";
+    test_model(o, "bf16");
+    o.dtype  = DTYPE_F32;
+    o.device = "cpu:ref";
     test_model(o, "parallel");
     o.optim.method = OPTIMIZER_ADAFACTOR;
     test_model(o, "Adafactor");
     o.optim.method = OPTIMIZER_SGD;
     test_model(o, "SGD");
-    test_model(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), "sequential");
+    o       = model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX);
+    o.dtype = DTYPE_F32;
+    test_model(o, "sequential");
 
     MPI_Barrier(MPI_COMM_WORLD);
     snprintf(command, sizeof command, "rm -r %s", base);

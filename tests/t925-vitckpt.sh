@@ -58,6 +58,7 @@ gives 2 'expected list, verify or diff'
 gives 2 'none of list, verify, diff' lost "$a"
 gives 2 'takes two files, not 1' diff "$a"
 gives 0 '^step 7, 7 examples' list "$a"
+gives 0 '^  --lr=0.001$' list "$a"
 gives 0 '^[0-9a-f]\{16\}  \[194, 53\]  *params/a/matrix$' list "$a"
 gives 0 '10 datasets are as they were written' verify "$a"
 gives 0 '10 datasets are the same' diff "$a" "$a"

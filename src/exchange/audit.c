@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,24 +76,18 @@ static int64_t block_size(struct range share, int64_t at)
 
 /* ---- list -------------------------------------------------------------------------- */
 
-/* What was not left at its default, as opts_json() has it. */
+/* The options of the run: texts by name, but for those that are empty. */
 static void print_options(FILE *out, const json_t *options)
 {
     const char *name;
-    json_t *option;
+    json_t *value;
 
-    json_object_foreach((json_t *)options, name, option)
+    json_object_foreach((json_t *)options, name, value)
     {
-        const char *source  = json_string_value(json_object_get(option, "source"));
-        const json_t *value = json_object_get(option, "value");
-        char *text;
+        const char *text = json_string_value(value);
 
-        if (value == NULL || (source != NULL && strcmp(source, "default") == 0))
-            continue;
-        text =
-            json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-        fprintf(out, "  --%s=%s\n", name, text != NULL ? text : "");
-        free(text);
+        if (text != NULL && text[0] != '\0')
+            fprintf(out, "  --%s=%s\n", name, text);
     }
 }
 
