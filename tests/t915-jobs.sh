@@ -45,7 +45,7 @@ echo "$@" >>qsubs
 EOF
 script vittrain <<'EOF'
 echo "vittrain $*"
-trap 'echo saved; exit 75' USR1
+trap 'echo saved; exit 75' USR1 TERM
 tries=0
 while [ $tries -lt 100 ] && [ -z "$is_done" ]; do
     tries=$((tries + 1))
@@ -63,6 +63,12 @@ ok 'and the job is submitted again'
 VIT_RESTART=4 VIT_RESTARTS=4 sh "$jobs/train.pbs" >out 2>&1
 [ $? -eq 75 ] && grep -q 'started again 4 times' out && [ "$(wc -l <qsubs)" -eq 1 ]
 ok 'but not for ever'
+sh "$jobs/train.pbs" >out 2>&1 &
+sleep 0.5
+kill -TERM $!
+wait $!
+[ $? -eq 75 ] && grep -q 'not queued again' out && [ "$(wc -l <qsubs)" -eq 1 ]
+ok 'nor when it is cancelled'
 is_done=0 sh "$jobs/train.pbs" >out 2>&1
 [ $? -eq 0 ] && [ "$(wc -l <qsubs)" -eq 1 ]
 ok 'nor when it is done'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The job scripts of jobs/ under a Slurm of one node: they find their launcher, pass
 # options, results and signals on, and are queued again when there is more to do.
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2181
 build=$(cd "${top_builddir:-.}" && pwd)
 tests=$(cd "${srcdir:-.}/tests" && pwd)
 if [ "$1" != in-slurm ]; then
@@ -124,6 +124,24 @@ VIT_RESTARTS=0 submit --ntasks-per-node=1 "$jobs/train.sbatch" --out=run
 says vittrain && sleep 1 && scancel --signal=USR1 --batch "$job"
 becomes FAILED && [ "$(field ExitCode)" = 75:0 ]
 ok 'a job that may not start again ends with 75'
+
+# The trainer itself.
+unset VIT_LAUNCHER
+rm bin/vittrain
+if [ -x "$build/vittrain" ]; then
+    submit "$jobs/train.sbatch" --shape=mu --image=32 --patch=8 --classes=10 --batch=8 \
+        --data=noise --steps=1000000 --threads=1 --mesh=2x1 --out=real --log-every=5
+    says '^step 10/' && scancel --signal=USR1 --batch "$job"
+    says 'goes on *from real/ckpt-0'
+    ok 'vittrain saves, is queued again, and goes on from there'
+    [ "$(field Restarts)" = 1 ] && ls real/ckpt-*.h5 >/dev/null
+    ok 'in the same job'
+    scancel "$job"
+    becomes CANCELLED
+    ok 'and can be cancelled'
+else
+    skip 'vittrain saves, is queued again, and goes on from there' 'it is not built'
+fi
 
 # A campaign, whose runs are the tasks of an array.
 if [ ! -x "$build/vitfit" ]; then
