@@ -222,6 +222,9 @@ int train_plan(struct train_plan *p, const struct train_options *o)
     struct train_plan made          = { .optim = optim_defaults() };
 
     TRY(setting_resolve(&made.way, &o->setting));
+    if (o->tune)
+        return ERR(ERR_USAGE, "--tune: vittrain chooses nothing by timing; give it the "
+                              "--overlap and --progress that vitbench has chosen");
     if ((o->steps > 0) + (o->examples > 0) + (o->epochs > 0) > 1)
         return ERR(ERR_USAGE, "give one of --steps, --examples and --epochs");
     TRY(auto_steps(&made.sched.warmup, &made.is_warmup_auto, o->warmup_steps,

@@ -33,6 +33,14 @@ static bool runs_nothing(const void *values)
     return o->help || o->version || o->list_shapes || o->print_config;
 }
 
+/* A thread of its own moves messages. */
+static bool is_threaded(const void *values)
+{
+    const struct train_options *o = values;
+
+    return o->progress == PROGRESS_CHOICE_THREAD;
+}
+
 /* What is left of it: --list-shapes. */
 static int show(FILE *out, bool is_heard, void *values)
 {
@@ -146,6 +154,7 @@ int main(int argc, char **argv)
                                            .read         = train_options_read,
                                            .values       = &options,
                                            .size         = sizeof options,
+                                           .is_threaded  = is_threaded,
                                            .runs_nothing = runs_nothing,
                                            .show         = show,
                                            .is_threaded  = is_threaded,
