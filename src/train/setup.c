@@ -97,26 +97,6 @@ static int probe_outputs(const struct train_options *o)
     return probe(o->records);
 }
 
-/* Who moves messages during products, the same on all ranks. */
-static void set_progress(struct trainer *t)
-{
-    static const enum progress_form wanted[] = {
-        [PROGRESS_CHOICE_AUTO]   = PROGRESS_POLL,
-        [PROGRESS_CHOICE_POLL]   = PROGRESS_POLL,
-        [PROGRESS_CHOICE_THREAD] = PROGRESS_THREAD,
-        [PROGRESS_CHOICE_NONE]   = PROGRESS_NONE,
-    };
-    const enum progress_form form = wanted[t->options->progress];
-    const bool is_refused         = progress_set(t->mesh, form) != form;
-
-    if (coll_largest(t->mesh, AXIS_ALL, is_refused) == 0)
-        return;
-    progress_set(t->mesh, PROGRESS_POLL);
-    if (t->mesh->rank == 0)
-        WARN("--progress=thread: this MPI does not let threads call it; polling "
-             "instead");
-}
-
 static int open_place(struct trainer *t)
 {
     const struct train_options *o = t->options;
@@ -146,7 +126,6 @@ static int open_place(struct trainer *t)
         rc = probe_outputs(o);
     if (rc == 0)
         rc = guard_start(t->mesh, o->stall_timeout);
-    set_progress(t);
     return mesh_agree(t->mesh, rc);
 }
 

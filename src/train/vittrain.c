@@ -33,14 +33,6 @@ static bool runs_nothing(const void *values)
     return o->help || o->version || o->list_shapes || o->print_config;
 }
 
-/* A thread of its own moves messages. */
-static bool is_threaded(const void *values)
-{
-    const struct train_options *o = values;
-
-    return o->progress == PROGRESS_CHOICE_THREAD;
-}
-
 /* What is left of it: --list-shapes. */
 static int show(FILE *out, bool is_heard, void *values)
 {
@@ -157,7 +149,6 @@ int main(int argc, char **argv)
                                            .is_threaded  = is_threaded,
                                            .runs_nothing = runs_nothing,
                                            .show         = show,
-                                           .is_threaded  = is_threaded,
                                            .run          = run },
                         argc, argv);
 }
