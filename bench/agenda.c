@@ -11,6 +11,7 @@
 #include "bench/agenda.h"
 
 #include "src/base/err.h"
+#include "src/dev/dev.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 
@@ -157,39 +158,76 @@ static int runnable(const struct planner *p)
     return n;
 }
 
+/* Into 'p' the mesh that runs most shapes, of these the one with the smallest M; returns
+ * how many it runs.
+ */
+static int choose_mesh(struct planner *p, int ranks)
+{
+    struct planner best = *p;
+    int most            = -1;
+
+    for (p->M = 1; p->M <= ranks && most < p->choices->shapes; p->M++) {
+        int n;
+
+        p->D = ranks / p->M;
+        if (ranks % p->M != 0)
+            continue;
+        n = runnable(p);
+        if (n > most) {
+            most = n;
+            best = *p;
+        }
+    }
+    *p = best;
+    return most;
+}
+
 int agenda_mesh(int *D, int *M, const struct options *o, const struct choices *c,
                 int ranks, int ranks_per_node, int64_t node_bytes)
 {
     struct planner p = { .options        = o,
                          .choices        = c,
+                         .D              = c->D,
+                         .M              = c->M,
                          .ranks_per_node = ranks_per_node,
                          .node_bytes     = (double)node_bytes };
-    int best         = -1;
 
     if (c->D > 0 && (int64_t)c->D * c->M != ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, there %s %d", c->D, c->M,
                    (long long)c->D * c->M, ranks == 1 ? "is" : "are", ranks);
-    if (c->D > 0) {
-        *D = c->D;
-        *M = c->M;
-        return 0;
-    }
-    for (p.M = 1; p.M <= ranks; p.M++) {
-        int n;
-
-        p.D = ranks / p.M;
-        if (ranks % p.M != 0)
-            continue;
-        n = runnable(&p);
-        if (n > best) {
-            best = n;
-            *D   = p.D;
-            *M   = p.M;
-        }
-        if (n == c->shapes)
-            break;
-    }
+    if (c->D == 0)
+        choose_mesh(&p, ranks);
+    *D = p.D;
+    *M = p.M;
     return 0;
+}
+
+/* How many shapes can be run with these choices. */
+static int shapes_run(const struct options *o, const struct choices *c, int ranks,
+                      int ranks_per_node, int64_t node_bytes)
+{
+    struct planner p = { .options        = o,
+                         .choices        = c,
+                         .D              = c->D,
+                         .M              = c->M,
+                         .ranks_per_node = ranks_per_node,
+                         .node_bytes     = (double)node_bytes };
+
+    return c->D > 0 ? runnable(&p) : choose_mesh(&p, ranks);
+}
+
+void agenda_device(struct choices *c, const struct options *o, int ranks,
+                   int ranks_per_node, int64_t node_bytes)
+{
+    struct choices lean = *c;
+
+    lean.device = "cpu:blis";
+    lean.packs  = dev_packs(lean.device, lean.dtype);
+    if (strcmp(c->device, "auto") == 0 && c->dtype == DTYPE_F32 &&
+        lean.packs < c->packs &&
+        shapes_run(o, &lean, ranks, ranks_per_node, node_bytes) >
+            shapes_run(o, c, ranks, ranks_per_node, node_bytes))
+        *c = lean;
 }
 
 /* ---- the list ---------------------------------------------------------------------- */

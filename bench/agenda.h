@@ -26,6 +26,12 @@ struct agenda {
     int count;
 };
 
+/* Where the device is left to the program: take one that keeps no packed copies of the
+ * weights if more shapes then fit into the memory.
+ */
+void agenda_device(struct choices *c, const struct options *o, int ranks,
+                   int ranks_per_node, int64_t node_bytes);
+
 /* The mesh for 'ranks' ranks: --mesh, or chosen for the most demanding shape.  Needs
  * node_bytes (what the ranks of a node may use together).  Returns 0 or a code.
  */

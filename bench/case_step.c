@@ -250,8 +250,10 @@ static void fill_figures(struct run *r)
 /* Let the high-water mark start again from what is in use: it is of one case. */
 static void reset_high_water(void)
 {
-    FILE *file = fopen("/proc/self/clear_refs", "w");
+    FILE *file;
 
+    mem_trim();
+    file = fopen("/proc/self/clear_refs", "w");
     if (file == NULL)
         return;
     fputs("5", file);

@@ -185,9 +185,10 @@ static int conclude(struct bench *b, int rc)
     return status;
 }
 
-/* Open mesh, device and hang guard, as all ranks agree on.  Returns 0 or a code, said.
+/* Open mesh, device and hang guard, as all ranks agree on; the device may be chosen
+ * here.  Returns 0 or a code, said.
  */
-static int open_bench(struct bench *b, struct node *node)
+static int open_bench(struct bench *b, struct choices *choices, struct node *node)
 {
     const struct options *o = b->options;
     int ranks, D = 0, M = 0, rc, threads;
@@ -197,11 +198,12 @@ static int open_bench(struct bench *b, struct node *node)
     b->memory_base = mem_high_water();
     b->node_memory = node->bytes;
     threads        = o->threads > 0 ? (int)o->threads : node_threads(node);
-    rc = agenda_mesh(&D, &M, o, b->choices, ranks, node->ranks_most, node->bytes);
+    agenda_device(choices, o, ranks, node->ranks_most, node->bytes);
+    rc = agenda_mesh(&D, &M, o, choices, ranks, node->ranks_most, node->bytes);
     if (rc == 0)
         rc = mesh_open(&b->mesh, MPI_COMM_WORLD, D, M);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
-    rc = dev_open(&b->dev, b->choices->device, b->choices->dtype, threads);
+    rc = dev_open(&b->dev, choices->device, choices->dtype, threads);
     if (rc == 0 && b->mesh->rank == 0)
         rc = probe_outputs(o);
     if (rc == 0)
@@ -224,7 +226,7 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
 
     rc = mesh_agree_comm(MPI_COMM_WORLD, options_resolve(&choices, o));
     if (rc == 0)
-        rc = open_bench(&b, &node);
+        rc = open_bench(&b, &choices, &node);
     status = err_exit_status(rc);
     if (rc == 0) {
         b.is_quick = choices.is_default_run && !o->official;

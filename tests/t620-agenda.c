@@ -9,6 +9,7 @@
 #include "tests/tap.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const int64_t GB = 1000000000;
@@ -163,9 +164,29 @@ static void test_official(void)
        "or does not run: %s", e[0].skip);
 }
 
+/* Packed copies of 22B's weights do not fit into 24 GB beside all else. */
+static void test_device(void)
+{
+    char *argv[] = { "vitbench", "--dtype=f32", NULL };
+    struct opts opts;
+
+    if (options_read(&opts, &o, 2, argv) != 0 || options_resolve(&c, &o) != 0)
+        exit(99);
+    if (c.packs == 0) {
+        tap_skip("the device by memory", "no device here keeps packed copies");
+        return;
+    }
+    agenda_device(&c, &o, 2, 2, 240 * GB);
+    ok(strcmp(c.device, "auto") == 0, "much memory leaves the device as it is");
+    agenda_device(&c, &o, 2, 2, 24 * GB);
+    ok(strcmp(c.device, "cpu:blis") == 0 && c.packs == 0,
+       "little takes one without packed copies, if more shapes fit then");
+}
+
 int main(void)
 {
     test_default_run();
+    test_device();
     test_named();
     test_cases();
     test_official();

@@ -17,6 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static atomic_int_least64_t live_bytes, peak_bytes;
 
@@ -52,6 +55,13 @@ void mem_free(void *block)
     memcpy(&bytes, block, sizeof bytes);
     atomic_fetch_sub(&live_bytes, (int64_t)bytes);
     free(block);
+}
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void *mem_new(size_t count, size_t size)

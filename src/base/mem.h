@@ -18,6 +18,10 @@ void mem_free(void *block);
 /* The same for small things that cannot reasonably fail: zeroed, dies when it does. */
 void *mem_new(size_t count, size_t size);
 
+/* Give back to the system what was freed but is kept for later, and so counts as in use.
+ */
+void mem_trim(void);
+
 /* Bytes of live blocks, and their maximum so far. */
 int64_t mem_now(void);
 int64_t mem_peak(void);
