@@ -80,8 +80,10 @@ for option in --help --version --list-shapes --print-config --schema '--dry-run 
     [ "$(cat "$folder/status")" = '0 0 ' ] && cmp -s "$folder/out" "$folder/alone"
     ok "$option prints once on two ranks"
 done
-$vitbench --help | awk 'length > 80 { exit 1 }'
-ok 'the help is 80 columns wide'
+for program in vitbench vittrain vitckpt vitdata vitfit; do
+    [ ! -x "${top_builddir:-.}/$program" ] || "${top_builddir:-.}/$program" --help
+done | awk 'length > 80 { exit 1 }'
+ok 'the help of every program is 80 columns wide'
 
 run 2 --shape=mu --steps=2 --no-check --json="$folder/r.json" --jsonl="$folder/r.jsonl"
 [ "$(cat "$folder/status")" = '0 0 ' ] && [ "$(wc -l <"$folder/r.jsonl")" -eq 2 ]

@@ -22,17 +22,15 @@ static const char help[] =
     "\n"
     "Commands:\n"
     "  list            step, options, and every dataset: digest, shape, name\n"
-    "  verify          compute the digests anew: are all numbers as they were "
-    "written?\n"
+    "  verify          compute the digests anew: are all numbers as written?\n"
     "  diff            which datasets differ, in how many elements and by how much\n"
     "\n"
     "Options:\n"
     "  --help          print this\n"
     "  --version       print the version\n"
     "\n"
-    "Exit status: 0 yes, or the same; 1 the files differ; 2 an argument is wrong, or "
-    "a\n"
-    "file is no checkpoint, cut off or damaged; 3 a file cannot be read.\n";
+    "Exit status: 0 yes, or the same; 1 the files differ; 2 an argument is wrong, or\n"
+    "a file is no checkpoint, cut off or damaged; 3 a file cannot be read.\n";
 
 static int list(char **file)
 {

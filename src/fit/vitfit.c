@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define USAGE                                                                          \
-    "vitfit plan [--star|--grid] --out=DIR [..]    write a sweep and its batch job\n"  \
+    "vitfit plan [--star|--grid] --out=DIR [..]    write a sweep and its job\n"        \
     "       vitfit fit FILE.. [--law=..] [..]             fit a law to runs\n"         \
     "       vitfit pareto FILE.. [..]                     the best shapes of a grid\n" \
     "       vitfit shape --budget=B [..]                  the shape for a budget\n"    \
