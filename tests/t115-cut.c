@@ -69,8 +69,7 @@ static void check_group(const struct params *p, const struct spec *s, int group,
             if (d > 0 && at - cut_at(&cut, D, d - 1) > most)
                 most = at - cut_at(&cut, D, d - 1);
         }
-        *uneven += most > cut_most(&cut, D) || cut_most(&cut, D) > size ||
-                   cut_most(&cut, D) > size / D + 320; /* a row more */
+        *uneven += most > size / D + 320; /* a row more */
     }
     mem_free(is_start);
 }

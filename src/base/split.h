@@ -24,6 +24,12 @@ static inline struct range split_range(int64_t n, int owners, int owner)
     return (struct range){ lo, lo + base + (owner < rest) };
 }
 
+/* Where a share begins; that of owner 'owners' is the end. */
+static inline int64_t split_start(int64_t n, int owners, int owner)
+{
+    return owner < owners ? split_range(n, owners, owner).lo : n;
+}
+
 static inline int64_t split_size(int64_t n, int owners, int owner)
 {
     return n / owners + (owner < n % owners);

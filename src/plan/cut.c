@@ -6,6 +6,7 @@
 #include "src/plan/cut.h"
 
 #include "src/base/err.h"
+#include "src/plan/hops.h"
 
 int64_t cut_rows_together(const struct param *p)
 {
@@ -91,12 +92,22 @@ int64_t cut_at(const struct cut *c, int D, int d)
     return i + 1 < c->slots ? c->slot[i + 1].offset : c->size;
 }
 
-int64_t cut_most(const struct cut *c, int D)
+int64_t cut_place(const struct cut *c, bool is_sharded, int D, int d)
 {
-    int64_t row = 0;
+    return is_sharded ? cut_at(c, D, d) : split_start(c->size, D, d);
+}
 
-    for (int i = 0; i < c->slots; i++)
-        row = c->slot[i].row > row ? c->slot[i].row : row;
-    row += (c->size + D - 1) / D + PARAM_ALIGN; /* a share, and up to the next row */
-    return row < c->size ? row : c->size;
+int64_t cut_room(const struct cut *c, bool is_sharded, int D)
+{
+    int64_t at[HOPS_RING + 1];
+    const int parts = D <= HOPS_RING ? D : 2;
+
+    for (int j = 0; j <= D && D <= HOPS_RING; j++)
+        at[j] = cut_place(c, is_sharded, D, j);
+    if (D > HOPS_RING) { /* the first hop brings half of all */
+        at[0] = 0;
+        at[1] = cut_place(c, is_sharded, D, (D + 1) / 2);
+        at[2] = c->size;
+    }
+    return hops_room(at, parts, HOPS_RING);
 }

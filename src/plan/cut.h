@@ -30,8 +30,13 @@ void cut_make(struct cut *c, const struct params *p, int group, int M, int m);
 /* Where part 'd' of D begins; that of d = D is the end. */
 int64_t cut_at(const struct cut *c, int D, int d);
 
-/* No part of D has more elements than this. */
-int64_t cut_most(const struct cut *c, int D);
+/* The same, if groups are sharded; else they are whole on every rank, and parts that only
+ * travel are nearly equal.
+ */
+int64_t cut_place(const struct cut *c, bool is_sharded, int D, int d);
+
+/* hops_room() of these parts: the most elements that come to be added in a hop. */
+int64_t cut_room(const struct cut *c, bool is_sharded, int D);
 
 /* How many rows of a matrix go together: the colours of a pixel of the patch kernel. */
 int64_t cut_rows_together(const struct param *p);

@@ -251,6 +251,25 @@ void spec_local(struct local *l, const struct spec *s, int64_t B, int D, int M, 
     l->rows = l->B_l * s->N;
 }
 
+void spec_micro(struct local *l, const struct spec *s, int micros, int k)
+{
+    const struct range part = split_range(l->B_l, micros, k);
+
+    l->b    = (struct range){ l->b.lo + part.lo, l->b.lo + part.hi };
+    l->B_l  = range_size(l->b);
+    l->rows = l->B_l * s->N;
+}
+
+int spec_check_micros(int64_t B, int D, int micros)
+{
+    if (micros > 1 && B / D < micros)
+        return ERR(ERR_SHAPE,
+                   "a batch of %lld images on %d data ranks cannot be cut into %d "
+                   "micro-batches",
+                   (long long)B, D, micros);
+    return 0;
+}
+
 int spec_check_mesh(const struct spec *s, int64_t B, int D, int M)
 {
     if (D < 1 || M < 1)

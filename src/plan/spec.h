@@ -81,10 +81,18 @@ struct local {
 void spec_local(struct local *l, const struct spec *s, int64_t B, int D, int M, int d,
                 int m);
 
+/* Of these, with fewer images: part 'k' of the rank's images in 'micros' micro-batches,
+ * the first of which is the largest.
+ */
+void spec_micro(struct local *l, const struct spec *s, int micros, int k);
+
 /* 0 if a batch of B images can be run on D x M ranks, else ERR_SHAPE with a sentence:
  * B < D, M > H (heads are whole), M > C or F.
  */
 int spec_check_mesh(const struct spec *s, int64_t B, int D, int M);
+
+/* The same for micro-batches: every data rank has an image in each of them. */
+int spec_check_micros(int64_t B, int D, int micros);
 
 const char *wiring_name(enum wiring w); /* "parallel" .. as the options have it */
 const char *pool_name(enum pool p);
