@@ -48,7 +48,7 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
         return 0;
     p->is_chosen = true;
     rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, BATCH_PER_DATA_RANK,
-                      c->dtype, c->form, fill, mem_machine());
+                      &p->job, fill, mem_machine());
     if (rc != 0 && rc != ERR_MEMORY)
         return rc;
     p->is_tight = rc == ERR_MEMORY;

@@ -96,18 +96,21 @@ static int default_cuts(const struct cmm *c)
     return progress_of(c->mesh) == PROGRESS_POLL ? PANELS : 1;
 }
 
-/* Get ready for a call: the form of its product in this pass. */
+/* Get ready for a call: the form of its product in this pass.  One rank alone has no
+ * messages to push; one model rank has those of other groups over the data axis.
+ */
 static void use_form(struct cmm *c, enum cmm_pass pass)
 {
     const struct cmm_choice *tuned = &c->tuned.of[c->product][pass];
     const bool is_auto             = c->form == CMM_AUTO;
     const enum cmm_form form       = is_auto ? tuned->form : c->form;
     const int panels               = is_auto ? tuned->panels : c->panels;
-    const bool is_ring             = form != CMM_PLAIN && c->mesh->M > 1;
+    const bool is_alone            = c->mesh->M == 1;
+    const bool is_cut              = form != CMM_PLAIN && c->mesh->size > 1;
 
-    c->ops   = form == CMM_PLAIN && c->mesh->M > 1 ? &cmm_plain : &cmm_ring;
-    c->lanes = form == CMM_BIDIR && is_ring ? RING_LANES : 1;
-    c->cuts  = is_ring ? (panels > 0 ? panels : default_cuts(c)) : 1;
+    c->ops   = form == CMM_PLAIN && !is_alone ? &cmm_plain : &cmm_ring;
+    c->lanes = form == CMM_BIDIR && !is_alone ? RING_LANES : 1;
+    c->cuts  = is_cut ? (panels > 0 ? panels : default_cuts(c)) : 1;
     c->least = panels > 0 ? 1 : PANEL_LEAST;
     c->room  = c->rooms[form];
 }

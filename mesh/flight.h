@@ -3,22 +3,19 @@
  * progress_poll() and by whatever waits for messages, finished when its result is
  * needed.
  *
- * It works on one flat buffer x of 'ranks' parts, in hops from neighbour to neighbour:
+ * It works on one flat buffer x of 'ranks' parts, in the hops of plan/hops.h:
  *
- *   gather    every rank brings its own part, in its place; all parts go round upwards
- *   scatter   every rank brings all parts; sums go round downwards, growing on the way,
- *             and end at home; what is left of the other parts is of no use
- *   sum       scatter, then gather: all parts are the sums, everywhere
- *
- * Messages: all parts but one to a neighbour, twice in a sum (plan/traffic.h).
+ *   HOPS_GATHER    every rank brings its own part, in its place, and gets all
+ *   HOPS_SCATTER   every rank brings all parts, and gets the sum of its own; what is
+ *                  left of the others is of no use
+ *   HOPS_SUM       all parts become the sums, everywhere
  */
 #ifndef MESH_FLIGHT_H
 #define MESH_FLIGHT_H
 
 #include "mesh/progress.h"
 #include "src/dev/dev.h"
-
-enum flight_form { FLIGHT_GATHER, FLIGHT_SCATTER, FLIGHT_SUM };
+#include "src/plan/hops.h"
 
 struct flight_plan {
     struct mesh *mesh;
@@ -27,13 +24,14 @@ struct flight_plan {
     struct dev_stream *stream; /* of the additions, and of who wrote x */
     struct mat x;              /* [1, n] */
     const int64_t *cut; /* [ranks + 1]: part j is elements cut[j] .. cut[j+1] - 1 */
-    struct mat work;    /* room for the largest part, where sums are made */
+    struct mat work;    /* hops_room() elements, where sums are made */
+    int ring_most;      /* a ring up to so many ranks: HOPS_RING */
 };
 
 struct flight {
     struct flight_plan plan;
-    enum flight_form form;
-    int hop, hops;
+    struct hops hops;
+    int hop;
     bool is_active;
     struct wire send, recv;
     struct progress_task task;
@@ -43,7 +41,7 @@ struct flight {
  * flight_finish().  One gather and one of the other forms may be under way on an axis.
  * Collective over the axis.
  */
-void flight_start(struct flight *f, enum flight_form form,
+void flight_start(struct flight *f, enum hops_form form,
                   const struct flight_plan *plan);
 
 /* Wait until this rank's part in it is done; at once if none is under way. */

@@ -80,24 +80,116 @@ int64_t item_index(const struct item *it, int64_t r, int64_t c)
     return r * cols + c;
 }
 
+/* ---- what a rank owns ------------------------------------------------------------ */
+
+bool layout_is_sharded(const struct layout *l, int group)
+{
+    return l->is_sharded && group < l->groups - 1;
+}
+
+const int64_t *layout_cut(const struct layout *l, int group)
+{
+    return group == GROUP_EMBED     ? l->cut[0]
+           : group < l->groups - 2  ? l->cut[1]
+           : group == l->groups - 2 ? l->cut[2]
+                                    : NULL;
+}
+
+int64_t layout_own_size(const struct layout *l, int group, int d)
+{
+    const int64_t *cut = layout_cut(l, group);
+
+    return layout_is_sharded(l, group) ? cut[d + 1] - cut[d] : l->size[group];
+}
+
+/* The rows of an item before element 'at' of its group. */
+static int64_t rows_before(const struct layout *l, const struct item *it, int64_t at)
+{
+    const struct slot_place *slot = place_at(l, it->group, it->slot, it->param->block);
+    const int64_t above = (it->offset - slot->offset) / it->ld; /* in the slot */
+    const int64_t rows  = (at - slot->offset + it->ld - 1) / it->ld - above;
+
+    if (at <= slot->offset || rows < 0)
+        return 0;
+    return rows < it->rows ? rows : it->rows;
+}
+
+/* Rows 'row' .. of an item as one box; 'first' and 'second' are its ranges of the first
+ * two dimensions, where these are rows.
+ */
+static struct piece box(const struct item *it, int64_t row, int64_t rows,
+                        struct range first, struct range second)
+{
+    const struct param *p = it->param;
+    struct piece piece    = {
+           .offset = it->offset + row * it->ld, .row = row, .rows = rows, .cols = it->cols
+    };
+
+    piece.ld = it->ld;
+    for (int i = 0; i < p->dims; i++) {
+        piece.lo[i] = i == p->split ? it->part.lo : 0;
+        piece.hi[i] = i == p->split ? it->part.hi : p->dim[i];
+    }
+    piece.lo[0] = p->fold > 0 ? first.lo : piece.lo[0];
+    piece.hi[0] = p->fold > 0 ? first.hi : piece.hi[0];
+    if (p->fold > 1) {
+        piece.lo[1] = second.lo;
+        piece.hi[1] = second.hi;
+    }
+    return piece;
+}
+
+/* Rows lo .. hi - 1 of an item as boxes.  With two dimensions of rows: what is left of
+ * the first index, then whole ones, then the beginning of the last.
+ */
+static int boxes(struct piece *piece, const struct item *it, int64_t lo, int64_t hi)
+{
+    const struct param *p  = it->param;
+    const int64_t together = cut_rows_together(p); /* rows of one second index */
+    const int64_t inner    = p->fold > 1 ? p->dim[1] * together : 1;
+    const int64_t start    = p->split == 0 ? it->part.lo : 0;
+    const struct range all = { 0, p->fold > 1 ? p->dim[1] : 1 };
+    int n                  = 0;
+
+    while (lo < hi) {
+        const int64_t at = lo / inner, from = lo % inner;
+        int64_t to = hi;
+
+        if (from == 0 && hi - lo >= inner) {
+            to         = hi / inner * inner;
+            piece[n++] = box(it, lo, to - lo,
+                             (struct range){ start + at, start + to / inner }, all);
+        } else {
+            if (to > (at + 1) * inner)
+                to = (at + 1) * inner;
+            piece[n++] =
+                box(it, lo, to - lo, (struct range){ start + at, start + at + 1 },
+                    (struct range){ from / together, (from + to - lo) / together });
+        }
+        lo = to;
+    }
+    return n;
+}
+
 int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct layout *l,
                   const struct item *it, int d, int m)
 {
-    const struct param *p = it->param;
+    const int64_t *cut    = layout_cut(l, it->group);
+    const bool is_sharded = layout_is_sharded(l, it->group);
+    int n;
 
-    (void)l;
     if (it->rows == 0 || it->cols == 0)
         return 0;
-    *piece = (struct piece){ .offset   = it->offset,
-                             .rows     = it->rows,
-                             .cols     = it->cols,
-                             .ld       = it->ld,
-                             .is_first = d == 0 && (m == 0 || !it->is_replicated) };
-    for (int i = 0; i < p->dims; i++) {
-        piece->lo[i] = i == p->split ? it->part.lo : 0;
-        piece->hi[i] = i == p->split ? it->part.hi : p->dim[i];
+    if (is_sharded)
+        n = boxes(piece, it, rows_before(l, it, cut[d]),
+                  rows_before(l, it, cut[d + 1]));
+    else
+        n = boxes(piece, it, 0, it->rows);
+    for (int i = 0; i < n; i++) {
+        piece[i].offset -= is_sharded ? cut[d] : 0;
+        piece[i].is_first = (is_sharded || d == 0) && (m == 0 || !it->is_replicated);
     }
-    return 1;
+    return n;
 }
 
 /* ---- the walk -------------------------------------------------------------------- */
@@ -134,14 +226,37 @@ static void lay_slot(struct layout *l, struct item *item, int count)
     l->size[item->group] += param_round(at->rows * at->cols);
 }
 
-void layout_make(struct layout *l, const struct spec *s, enum head_init head, int D,
-                 int M, int d, int m)
+/* The cuts of three groups stand for all, since blocks are alike. */
+static void make_cuts(struct layout *l, const struct spec *s)
+{
+    const int group[] = { GROUP_EMBED, group_block(0), group_head(s) };
+
+    for (int k = 0; k < 3; k++) {
+        struct cut cut;
+        int64_t room;
+
+        l->cut[k] = mem_new((size_t)l->D + 1, sizeof *l->cut[k]);
+        cut_make(&cut, &l->params, group[k], l->M, l->m);
+        for (int d = 0; d <= l->D; d++)
+            l->cut[k][d] = cut_place(&cut, l->is_sharded, l->D, d);
+        room = cut_room(&cut, l->is_sharded, l->D);
+        if (room > l->room)
+            l->room = room;
+    }
+}
+
+void layout_make(struct layout *l, const struct spec *s, enum head_init head,
+                 enum param_shard shard, int D, int M, int d, int m)
 {
     int next;
 
-    *l = (struct layout){
-        .groups = group_count(s), .blocks = s->L, .D = D, .M = M, .d = d, .m = m
-    };
+    *l = (struct layout){ .groups     = group_count(s),
+                          .blocks     = s->L,
+                          .D          = D,
+                          .M          = M,
+                          .d          = d,
+                          .m          = m,
+                          .is_sharded = shard == SHARD_FULL && D > 1 };
     params_make(&l->params, s, head);
     l->item = mem_new((size_t)l->params.count, sizeof *l->item);
     l->size = mem_new((size_t)l->groups, sizeof *l->size);
@@ -156,6 +271,7 @@ void layout_make(struct layout *l, const struct spec *s, enum head_init head, in
         }
         lay_slot(l, &l->item[i], next - i);
     }
+    make_cuts(l, s);
 }
 
 void layout_free(struct layout *l)
@@ -164,5 +280,7 @@ void layout_free(struct layout *l)
     mem_free(l->item);
     mem_free(l->size);
     mem_free(l->place);
+    for (int k = 0; k < 3; k++)
+        mem_free(l->cut[k]);
     *l = (struct layout){ 0 };
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where every tensor of the model lies in a rank's memory.
+/* Where every tensor of the model lies in a rank's memory, and what a rank owns of it.
  *
  * A group (embedding, a block, the head, the replicated rest) is one flat buffer.  In
  * it lie the slots, each a packed matrix that starts at a multiple of 16 elements; a
@@ -11,7 +11,7 @@
 #define MESH_LAYOUT_H
 
 #include "mesh/mesh.h"
-#include "src/plan/param.h"
+#include "src/plan/cut.h"
 
 struct item {
     const struct param *param; /* borrowed from the layout's table */
@@ -34,13 +34,16 @@ struct layout {
     int64_t *size;            /* elements of each group's buffer */
     struct slot_place *place; /* [groups - 1 + L][SLOT_COUNT], a table for every block
                                   in the replicated group: use layout_slot() */
+    int64_t *cut[3]; /* [D + 1] of the embedding, of every block, of the head */
+    int64_t room;    /* elements that come to be added in a hop, at most */
     int64_t blocks;
     int D, M, d, m;
+    bool is_sharded; /* over the data axis: ranks own parts of groups */
 };
 
 /* Lay the model 's' out for rank (d, m) of a D x M mesh.  Pure arithmetic. */
-void layout_make(struct layout *l, const struct spec *s, enum head_init head, int D,
-                 int M, int d, int m);
+void layout_make(struct layout *l, const struct spec *s, enum head_init head,
+                 enum param_shard shard, int D, int M, int d, int m);
 void layout_free(struct layout *l);
 
 /* The place of a slot in its group's buffer; in the replicated group, of block 'block'
@@ -49,21 +52,33 @@ void layout_free(struct layout *l);
 struct slot_place layout_slot(const struct layout *l, int group, enum slot slot,
                               int block);
 
+/* Where the parts of a group that travel over the data axis begin: part d is elements
+ * cut[d] .. cut[d + 1] - 1 of its buffer.  If the group is sharded, part d is what data
+ * rank d owns, on whole rows; else parts are nearly equal, and everyone owns all.  The
+ * replicated group has no parts.
+ */
+const int64_t *layout_cut(const struct layout *l, int group);
+bool layout_is_sharded(const struct layout *l, int group);
+
+/* Elements that data rank 'd' owns of a group. */
+int64_t layout_own_size(const struct layout *l, int group, int d);
+
 /* The logical (row-major) index of element (r, c) of an item's part. */
 int64_t item_index(const struct item *it, int64_t r, int64_t c);
 
 /* The boxes of the logical tensor that rank (d, m) owns: 'lo' and 'hi' by dimension,
  * where its first element lies in what the rank owns of the group, and whether this rank
- * is the first of the replicas.  Optimizer and sharding use all pieces; norms, digests,
- * writes and counting only the first ones, which tile every tensor exactly once.  Returns
- * how many (0 or 1 while parameters are not sharded over the data axis).
+ * is the first of the replicas.  The boxes are rows 'row' .. of the item, in order.
+ * Optimizer and sharding use all pieces; norms, digests, writes and counting only the
+ * first ones, which tile every tensor exactly once.  Returns how many: one if the group
+ * is not sharded; of a range of rows that are two dimensions at most three.
  */
 struct piece {
     int64_t lo[PARAM_DIMS], hi[PARAM_DIMS];
-    int64_t offset, rows, cols, ld;
+    int64_t offset, row, rows, cols, ld;
     bool is_first;
 };
-enum { LAYOUT_PIECES = 1 };
+enum { LAYOUT_PIECES = 3 };
 int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct layout *l,
                   const struct item *it, int d, int m);
 

@@ -27,7 +27,8 @@ enum fault {
     FAULT_SLICE,   /* "slice": a gathered slice meets its neighbour's weights */
     FAULT_DROP,    /* "drop": a gathered slice is left out of the sum         */
     FAULT_MOMENTS, /* "moments": a norm takes its own columns for all         */
-    FAULT_REPLICA, /* "replica": one bit of a replicated tensor, after a step */
+    FAULT_REPLICA, /* "replica": one bit of a replicated tensor, after a step, and of
+                      every group of parameters that is gathered */
     FAULT_SLOW,    /* "slow": twice the time in every step, the values right  */
 };
 

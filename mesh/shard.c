@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Groups in memory.  Gradients are summed while the host waits: a ring over the data
- * axis, and for the replicated group one over the model axis before it.
- */
+/* Groups in memory, and their flights over the data axis: rings of parts. */
 #include "config.h"
 
 #include "mesh/shard.h"
@@ -9,6 +7,7 @@
 #include "mesh/guard.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/split.h"
 
 /* ---- open and close -------------------------------------------------------------- */
 
@@ -20,16 +19,20 @@ static int64_t larger_room(int64_t most, int64_t size, size_t bytes, int ranks)
     return room > most ? room : most;
 }
 
-/* Elements of the room that all sums share. */
+/* The most elements that a sum over the data axis, or of the replicated group over both,
+ * receives at a time.
+ */
 static int64_t work_size(const struct shard *sh)
 {
     const struct layout *l = sh->layout;
     const size_t bytes     = dtype_size(dev_acc(sh->dev));
-    int64_t most           = larger_room(0, l->size[l->groups - 1], bytes, l->M);
+    const int last         = l->groups - 1;
+    int64_t most           = larger_room(0, l->size[last], bytes, l->M);
 
-    for (int g = 0; g < l->groups; g++)
-        most = larger_room(most, l->size[g], bytes, l->D);
-    return most;
+    if (l->D == 1)
+        return most;
+    most = larger_room(most, l->size[last], bytes, l->D);
+    return l->room > most ? l->room : most;
 }
 
 static int alloc_zeroed(struct buf *b, struct dev *dev, enum dtype dtype, int64_t size)
@@ -39,74 +42,70 @@ static int alloc_zeroed(struct buf *b, struct dev *dev, enum dtype dtype, int64_
     return 0;
 }
 
-static int alloc_all(struct shard *sh)
+static bool has_copy(const struct shard *sh, int group)
+{
+    return dev_dtype(sh->dev) != dev_acc(sh->dev) &&
+           !layout_is_sharded(sh->layout, group);
+}
+
+static int alloc_all(struct shard *sh, bool is_poisoned)
 {
     const struct layout *l = sh->layout;
+    const enum dtype acc   = dev_acc(sh->dev);
+    const int sharded      = l->is_sharded ? l->groups - 1 : 0;
 
     for (int g = 0; g < l->groups; g++) {
-        TRY(alloc_zeroed(&sh->param[g], sh->dev, dev_dtype(sh->dev), l->size[g]));
-        TRY(alloc_zeroed(&sh->grad[g], sh->dev, dev_acc(sh->dev), l->size[g]));
-        if (sh->master != NULL)
-            TRY(alloc_zeroed(&sh->master[g], sh->dev, dev_acc(sh->dev), l->size[g]));
+        const int64_t size = shard_own_size(sh, g);
+
+        TRY(alloc_zeroed(&sh->param[g], sh->dev, acc, size));
+        TRY(alloc_zeroed(&sh->grad[g], sh->dev, acc, size));
+        if (has_copy(sh, g))
+            TRY(alloc_zeroed(&sh->copy[g], sh->dev, dev_dtype(sh->dev), size));
     }
-    return alloc_zeroed(&sh->work, sh->dev, dev_acc(sh->dev), work_size(sh));
+    TRY(arena_open(&sh->params, sh->dev, dev_dtype(sh->dev), l->size, sharded,
+                   is_poisoned));
+    TRY(arena_open(&sh->grads, sh->dev, acc, l->size, sharded, is_poisoned));
+    return alloc_zeroed(&sh->work, sh->dev, acc, work_size(sh));
 }
 
-/* The parameters that are updated. */
-static struct buf *updated(const struct shard *sh)
-{
-    return sh->master != NULL ? sh->master : sh->param;
-}
-
-static enum dtype updated_dtype(const struct shard *sh)
-{
-    return sh->master != NULL ? dev_acc(sh->dev) : dev_dtype(sh->dev);
-}
-
-static struct mat item_view(struct buf *of, enum dtype dtype, const struct item *it)
-{
-    return (
-        struct mat){ &of[it->group], dtype, it->offset, it->rows, it->cols, it->ld };
-}
-
-void shard_changed(struct shard *sh)
-{
-    for (int g = 0; g < sh->layout->groups && sh->master != NULL; g++) {
-        const int64_t size = sh->layout->size[g];
-
-        dev_copy(dev_stream(sh->dev, LANE_COMPUTE),
-                 mat_of(&sh->param[g], dev_dtype(sh->dev), 1, size),
-                 mat_of(&sh->master[g], dev_acc(sh->dev), 1, size));
-    }
-}
-
-/* The initial values of an item, a few rows at a time through 'values' for 'size'
- * numbers, and through 'room' if the model is not in f32.
+/* The initial values of a piece, a few rows at a time through 'values' for 'size'
+ * numbers, and through 'room' if masters are not in f32.
  */
-static void init_item(const struct shard *sh, const struct item *it, uint64_t seed,
-                      float *values, void *room, int64_t size)
+static void init_piece(const struct shard *sh, const struct item *it,
+                       const struct piece *p, uint64_t seed, float *values, void *room,
+                       int64_t size)
 {
-    const struct mat all = item_view(updated(sh), updated_dtype(sh), it);
-    const int64_t step   = it->cols > 0 ? size / it->cols : 0;
+    const struct mat all = shard_piece_param(sh, it, p);
+    const int64_t step   = size / p->cols;
 
-    for (int64_t lo = 0; it->cols > 0 && lo < it->rows; lo += step) {
-        const int64_t hi = lo + step < it->rows ? lo + step : it->rows;
+    for (int64_t lo = 0; lo < p->rows; lo += step) {
+        const int64_t hi = lo + step < p->rows ? lo + step : p->rows;
 
         for (int64_t r = lo; r < hi; r++)
-            param_fill(values + (r - lo) * it->cols, it->cols, it->param, seed,
-                       item_index(it, r, 0));
-        for (int64_t i = 0; room != NULL && i < (hi - lo) * it->cols; i++)
+            param_fill(values + (r - lo) * p->cols, p->cols, it->param, seed,
+                       item_index(it, p->row + r, 0));
+        for (int64_t i = 0; room != NULL && i < (hi - lo) * p->cols; i++)
             dtype_store(all.dtype, room, i, values[i]);
-        dev_put(dev_stream(sh->dev, LANE_COMPUTE), mat_rows(all, lo, hi),
-                room != NULL ? room : values);
+        dev_put(sh->stream, mat_rows(all, lo, hi), room != NULL ? room : values);
         guard_alive(); /* a large model takes minutes */
     }
 }
 
-static int init_params(const struct shard *sh, uint64_t seed)
+static void init_item(const struct shard *sh, const struct item *it, uint64_t seed,
+                      float *values, void *room, int64_t size)
 {
     const struct layout *l = sh->layout;
-    const enum dtype dtype = updated_dtype(sh);
+    struct piece piece[LAYOUT_PIECES];
+    const int pieces = layout_pieces(piece, l, it, l->d, l->m);
+
+    for (int i = 0; i < pieces; i++)
+        init_piece(sh, it, &piece[i], seed, values, room, size);
+}
+
+static int init_params(struct shard *sh, uint64_t seed)
+{
+    const struct layout *l = sh->layout;
+    const enum dtype acc   = dev_acc(sh->dev);
     int64_t size           = 1 << 16;
     void *values, *room = NULL;
     int rc;
@@ -116,32 +115,34 @@ static int init_params(const struct shard *sh, uint64_t seed)
             size = l->item[i].cols;
     }
     TRY(mem_alloc(&values, (size_t)size * sizeof(float)));
-    rc = dtype == DTYPE_F32 ? 0 : mem_alloc(&room, (size_t)size * dtype_size(dtype));
+    rc = acc == DTYPE_F32 ? 0 : mem_alloc(&room, (size_t)size * dtype_size(acc));
     for (int i = 0; rc == 0 && i < l->params.count; i++)
         init_item(sh, &l->item[i], seed, values, room, size);
     mem_free(room);
     mem_free(values);
+    shard_changed(sh);
     return rc;
 }
 
 int shard_open(struct shard **shard, struct mesh *mesh, struct dev *dev,
-               const struct layout *layout, uint64_t seed)
+               const struct layout *layout, uint64_t seed, bool is_poisoned)
 {
     struct shard *sh = mem_new(1, sizeof *sh);
     int rc;
 
-    sh->mesh   = mesh;
-    sh->dev    = dev;
-    sh->layout = layout;
-    sh->param  = mem_new((size_t)layout->groups, sizeof *sh->param);
-    sh->grad   = mem_new((size_t)layout->groups, sizeof *sh->grad);
-    if (dev_dtype(dev) == DTYPE_BF16)
-        sh->master = mem_new((size_t)layout->groups, sizeof *sh->master);
-    rc = alloc_all(sh);
+    sh->mesh       = mesh;
+    sh->dev        = dev;
+    sh->stream     = dev_stream(dev, LANE_COMPUTE);
+    sh->layout     = layout;
+    sh->gathering  = ARENA_FREE;
+    sh->scattering = ARENA_FREE;
+    sh->param      = mem_new((size_t)layout->groups, sizeof *sh->param);
+    sh->grad       = mem_new((size_t)layout->groups, sizeof *sh->grad);
+    sh->copy       = mem_new((size_t)layout->groups, sizeof *sh->copy);
+    shard_micro(sh, 0, 1);
+    rc = alloc_all(sh, is_poisoned);
     if (rc == 0)
         rc = init_params(sh, seed);
-    if (rc == 0)
-        shard_changed(sh);
     if (rc != 0) {
         shard_close(&sh);
         return rc;
@@ -159,18 +160,37 @@ void shard_close(struct shard **shard)
     for (int g = 0; g < sh->layout->groups; g++) {
         dev_free(&sh->param[g]);
         dev_free(&sh->grad[g]);
-        if (sh->master != NULL)
-            dev_free(&sh->master[g]);
+        dev_free(&sh->copy[g]);
     }
+    arena_close(&sh->params);
+    arena_close(&sh->grads);
     dev_free(&sh->work);
     mem_free(sh->param);
     mem_free(sh->grad);
-    mem_free(sh->master);
+    mem_free(sh->copy);
     mem_free(sh);
     *shard = NULL;
 }
 
 /* ---- views ----------------------------------------------------------------------- */
+
+static struct buf *whole_params(const struct shard *sh, int group)
+{
+    struct shard *of = (struct shard *)sh; /* views of a const shard are for reading */
+
+    if (layout_is_sharded(sh->layout, group))
+        return arena_room(&of->params, group);
+    return has_copy(sh, group) ? &of->copy[group] : &of->param[group];
+}
+
+static struct buf *whole_grads(const struct shard *sh, int group)
+{
+    struct shard *of = (struct shard *)sh;
+
+    if (layout_is_sharded(sh->layout, group))
+        return arena_room(&of->grads, group);
+    return &of->grad[group];
+}
 
 static struct mat slot_view(const struct shard *sh, struct buf *of, enum dtype dtype,
                             int group, enum slot slot, int block)
@@ -179,74 +199,187 @@ static struct mat slot_view(const struct shard *sh, struct buf *of, enum dtype d
 
     if (at.rows == 0)
         return mat_none();
-    return mat_at(&of[group], dtype, at.offset, at.rows, at.cols);
+    return mat_at(of, dtype, at.offset, at.rows, at.cols);
 }
 
 struct mat shard_param(const struct shard *sh, int group, enum slot slot, int block)
 {
-    return slot_view(sh, sh->param, dev_dtype(sh->dev), group, slot, block);
+    return slot_view(sh, whole_params(sh, group), dev_dtype(sh->dev), group, slot,
+                     block);
 }
 
 struct mat shard_grad(const struct shard *sh, int group, enum slot slot, int block)
 {
-    return slot_view(sh, sh->grad, dev_acc(sh->dev), group, slot, block);
+    return slot_view(sh, whole_grads(sh, group), dev_acc(sh->dev), group, slot, block);
 }
 
 struct mat shard_item_param(const struct shard *sh, const struct item *it)
 {
-    return item_view(sh->param, dev_dtype(sh->dev), it);
+    return (struct mat){ whole_params(sh, it->group),
+                         dev_dtype(sh->dev),
+                         it->offset,
+                         it->rows,
+                         it->cols,
+                         it->ld };
 }
 
 struct mat shard_item_grad(const struct shard *sh, const struct item *it)
 {
-    return item_view(sh->grad, dev_acc(sh->dev), it);
+    return (struct mat){ whole_grads(sh, it->group),
+                         dev_acc(sh->dev),
+                         it->offset,
+                         it->rows,
+                         it->cols,
+                         it->ld };
 }
 
 int64_t shard_own_size(const struct shard *sh, int group)
 {
-    return sh->layout->size[group];
+    return layout_own_size(sh->layout, group, sh->layout->d);
 }
 
-static struct mat piece_view(struct buf *of, enum dtype dtype, const struct item *it,
+static struct mat piece_view(const struct shard *sh, struct buf *of,
                              const struct piece *p)
 {
-    return (struct mat){ &of[it->group], dtype, p->offset, p->rows, p->cols, p->ld };
+    return (struct mat){ of, dev_acc(sh->dev), p->offset, p->rows, p->cols, p->ld };
 }
 
 struct mat shard_piece_param(const struct shard *sh, const struct item *it,
                              const struct piece *p)
 {
-    return piece_view(updated(sh), updated_dtype(sh), it, p);
+    return piece_view(sh, &sh->param[it->group], p);
 }
 
 struct mat shard_piece_grad(const struct shard *sh, const struct item *it,
                             const struct piece *p)
 {
-    return piece_view(sh->grad, dev_acc(sh->dev), it, p);
+    return piece_view(sh, &sh->grad[it->group], p);
 }
 
-/* ---- traffic --------------------------------------------------------------------- */
+/* Everything that is owned of a group, and its place in the whole. */
+static struct mat owned(const struct shard *sh, struct buf *of, int group)
+{
+    return mat_of(&of[group], dev_acc(sh->dev), 1, shard_own_size(sh, group));
+}
+
+static struct mat whole(const struct shard *sh, struct buf *of, enum dtype dtype,
+                        int group)
+{
+    return mat_of(of, dtype, 1, sh->layout->size[group]);
+}
+
+static struct mat own_place(const struct shard *sh, struct mat all, int group)
+{
+    const int64_t *cut = layout_cut(sh->layout, group);
+
+    return mat_cols(all, cut[sh->layout->d], cut[sh->layout->d + 1]);
+}
+
+static struct flight_plan plan_of(const struct shard *sh, enum traffic kind,
+                                  struct mat all, int group)
+{
+    struct shard *of = (struct shard *)sh;
+
+    return (struct flight_plan){
+        .mesh      = sh->mesh,
+        .axis      = AXIS_DATA,
+        .kind      = kind,
+        .stream    = sh->stream,
+        .x         = all,
+        .cut       = layout_cut(sh->layout, group),
+        .work      = mat_of(&of->work, dev_acc(sh->dev), 1,
+                            (int64_t)(sh->work.bytes / dtype_size(dev_acc(sh->dev)))),
+        .ring_most = HOPS_RING,
+    };
+}
+
+/* ---- parameters ------------------------------------------------------------------ */
+
+void shard_changed(struct shard *sh)
+{
+    for (int g = 0; g < sh->layout->groups; g++) {
+        if (has_copy(sh, g))
+            dev_copy(sh->stream, whole(sh, &sh->copy[g], dev_dtype(sh->dev), g),
+                     owned(sh, sh->param, g));
+    }
+    arena_drop_all(&sh->params);
+}
 
 void shard_gather_start(struct shard *sh, int group)
 {
-    (void)sh;
-    (void)group;
+    struct flight_plan plan;
+    struct mat all;
+
+    if (!layout_is_sharded(sh->layout, group) || !arena_take(&sh->params, group))
+        return;
+    all = whole(sh, arena_room(&sh->params, group), dev_dtype(sh->dev), group);
+    dev_copy(sh->stream, own_place(sh, all, group), owned(sh, sh->param, group));
+    plan = plan_of(sh, PARAM_GATHER, all, group);
+    flight_start(&sh->gather, HOPS_GATHER, &plan);
+    sh->gathering = group;
 }
 
-void shard_gather_finish(struct shard *sh, int group)
+/* The planted fault: this rank's copy of what another one owns, a bit off. */
+static void spoil_copy(struct shard *sh, int group)
 {
-    (void)sh;
-    (void)group;
+    const int64_t *cut = layout_cut(sh->layout, group);
+    const int64_t at   = sh->layout->d > 0 ? 0 : cut[1];
+    const struct mat all =
+        whole(sh, arena_room(&sh->params, group), dev_dtype(sh->dev), group);
+    unsigned char bytes[sizeof(double)] = { 0 };
+
+    if (at == all.cols)
+        return;
+    dev_get(sh->stream, bytes, mat_cols(all, at, at + 1));
+    bytes[0] ^= 1;
+    dev_put(sh->stream, mat_cols(all, at, at + 1), bytes);
 }
 
-/* The sum needs the device between its messages, so all of it is done in finish. */
-void shard_scatter_start(struct shard *sh, int group)
+bool shard_is_here(const struct shard *sh, int group)
 {
-    (void)sh;
-    (void)group;
+    return !layout_is_sharded(sh->layout, group) || arena_has(&sh->params, group);
 }
 
-static void sum_over(struct shard *sh, enum axis axis, enum traffic kind, int group)
+bool shard_gather_finish(struct shard *sh, int group)
+{
+    if (sh->gathering != group)
+        return false;
+    flight_finish(&sh->gather);
+    sh->gathering = ARENA_FREE;
+    if (sh->mesh->fault == FAULT_REPLICA)
+        spoil_copy(sh, group);
+    return true;
+}
+
+void shard_release(struct shard *sh, int group)
+{
+    arena_drop(&sh->params, group);
+}
+
+void shard_release_all(struct shard *sh)
+{
+    arena_drop_all(&sh->params);
+    arena_drop_all(&sh->grads);
+}
+
+/* ---- gradients ------------------------------------------------------------------- */
+
+void shard_micro(struct shard *sh, int micro, int micros)
+{
+    sh->is_first_micro = micro == 0;
+    sh->is_last_micro  = micro == micros - 1;
+}
+
+bool shard_write(struct shard *sh, int group)
+{
+    if (!layout_is_sharded(sh->layout, group))
+        return !sh->is_first_micro;
+    arena_take(&sh->grads, group);
+    return false;
+}
+
+/* In place, over one axis, while the host waits: of the replicated group. */
+static void sum_over(struct shard *sh, enum axis axis, int group)
 {
     const enum dtype acc = dev_acc(sh->dev);
     const int64_t size   = sh->layout->size[group];
@@ -254,17 +387,47 @@ static void sum_over(struct shard *sh, enum axis axis, enum traffic kind, int gr
 
     if (ranks == 1 || size == 0)
         return;
-    coll_allreduce(sh->mesh, axis, kind, dev_stream(sh->dev, LANE_COMPUTE),
-                   mat_of(&sh->grad[group], acc, 1, size),
+    coll_allreduce(sh->mesh, axis, REDUCE, sh->stream, owned(sh, sh->grad, group),
                    mat_of(&sh->work, acc, 1,
                           traffic_allreduce_room(size, dtype_size(acc), ranks)));
 }
 
+void shard_scatter_start(struct shard *sh, int group)
+{
+    const bool is_sharded = layout_is_sharded(sh->layout, group);
+    const struct mat all  = whole(sh, whole_grads(sh, group), dev_acc(sh->dev), group);
+    struct flight_plan plan;
+
+    if (group == sh->layout->groups - 1 || (!is_sharded && !sh->is_last_micro))
+        return;
+    plan = plan_of(sh, GRAD_SCATTER, all, group);
+    flight_start(&sh->scatter, is_sharded ? HOPS_SCATTER : HOPS_SUM, &plan);
+    sh->scattering = group;
+}
+
+/* What has come home of a sharded group goes to the sums that are owned. */
+static void take_home(struct shard *sh, int group)
+{
+    const struct mat all = whole(sh, whole_grads(sh, group), dev_acc(sh->dev), group);
+    const struct mat to  = owned(sh, sh->grad, group);
+
+    if (sh->is_first_micro)
+        dev_copy(sh->stream, to, own_place(sh, all, group));
+    else
+        dev_add(sh->stream, to, own_place(sh, all, group));
+    arena_drop(&sh->grads, group);
+}
+
 void shard_scatter_finish(struct shard *sh, int group)
 {
-    const bool is_replicated = group == sh->layout->groups - 1;
-
-    if (is_replicated)
-        sum_over(sh, AXIS_MODEL, REDUCE, group);
-    sum_over(sh, AXIS_DATA, is_replicated ? REDUCE : GRAD_SCATTER, group);
+    if (group == sh->layout->groups - 1 && sh->is_last_micro) {
+        sum_over(sh, AXIS_MODEL, group);
+        sum_over(sh, AXIS_DATA, group);
+    }
+    if (sh->scattering != group)
+        return;
+    flight_finish(&sh->scatter);
+    sh->scattering = ARENA_FREE;
+    if (layout_is_sharded(sh->layout, group))
+        take_home(sh, group);
 }

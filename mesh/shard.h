@@ -1,39 +1,58 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The model's memory by groups, and its traffic over the data axis.
  *
- * Parameters are replicated over the data axis: gathering has nothing to do yet, and a
- * group's gradients are summed when its backward is done.  The calls stand where
- * sharded parameters will need them: a group is gathered while the one before it
- * computes, and scattered while the one after it (in backward order) does.
+ * What a rank owns of a group it keeps, in the format that adds: parameters (masters)
+ * and sums of gradients.  What is multiplied with, and what backward writes, is a whole
+ * group:
+ *
+ *             not sharded                     sharded
+ *   owned     all                             a part of every group
+ *   whole     the same memory, always         two groups of each in an arena, in use or
+ *                                             on their way
+ *
+ *   forward     gather(g + 1) is under way while g computes
+ *   backward    gather(g - 1) and scatter(g + 1) are, while g does
+ *
+ * Parameters that are not sharded need no gathering; their gradients are added up over
+ * micro-batches, and summed in place, likewise behind the next group, in the last one.
+ * The replicated group is never sharded.
  */
 #ifndef MESH_SHARD_H
 #define MESH_SHARD_H
 
+#include "mesh/arena.h"
 #include "mesh/coll.h"
+#include "mesh/flight.h"
 #include "mesh/layout.h"
 
 struct shard {
     struct mesh *mesh; /* borrowed, as are dev and layout */
     struct dev *dev;
+    struct dev_stream *stream;
     const struct layout *layout;
-    struct buf *param;  /* a buffer a group, dev_dtype() */
-    struct buf *grad;   /* the same for gradients, dev_acc() */
-    struct buf *master; /* of bf16 parameters: what is updated, dev_acc(); else NULL */
-    struct buf work;    /* for the sums: the largest part of a group, dev_acc() */
+    struct buf *param, *grad; /* owned, a buffer a group, dev_acc() */
+    struct buf *copy; /* of what is not sharded in dev_dtype(), if that differs */
+    struct arena params, grads;
+    struct flight gather, scatter;
+    int gathering, scattering;          /* groups that are under way, or ARENA_FREE */
+    bool is_first_micro, is_last_micro; /* of the step, in the backward at hand */
+    struct buf work;                    /* for sums that come in a hop, dev_acc() */
 };
 
 /* Allocate all groups; parameters are set to their initial values for 'seed', gradients
- * to zero.  Returns 0 or ERR_MEMORY (local: agree afterwards).
+ * to zero; 'is_poisoned' as in arena_open().  Returns 0 or ERR_MEMORY (local: agree
+ * afterwards).
  */
 int shard_open(struct shard **shard, struct mesh *mesh, struct dev *dev,
-               const struct layout *layout, uint64_t seed);
+               const struct layout *layout, uint64_t seed, bool is_poisoned);
 void shard_close(struct shard **shard);
 
-/* Views of a slot's parameters and gradients, none where the group has no such slot. */
+/* Views of a slot's parameters and gradients in the whole group, none where the group
+ * has no such slot; and of one item.  If the group is sharded they hold something
+ * between gather and release, and between shard_write() and scatter.
+ */
 struct mat shard_param(const struct shard *sh, int group, enum slot slot, int block);
 struct mat shard_grad(const struct shard *sh, int group, enum slot slot, int block);
-
-/* Views of one item. */
 struct mat shard_item_param(const struct shard *sh, const struct item *it);
 struct mat shard_item_grad(const struct shard *sh, const struct item *it);
 
@@ -47,17 +66,32 @@ struct mat shard_piece_param(const struct shard *sh, const struct item *it,
 struct mat shard_piece_grad(const struct shard *sh, const struct item *it,
                             const struct piece *p);
 
-/* The pieces' parameters were changed: in bf16, round them to those that are used. */
+/* Say that owned parameters were changed: copies of what is not sharded follow, whole
+ * groups are forgotten.
+ */
 void shard_changed(struct shard *sh);
 
-/* Bring the parameters of 'group' here, starting now / by the time finish returns.
- * Collective over the data axis.
+/* Bring the parameters of 'group' here, starting now / by the time finish returns; at
+ * once if they are.  One gather is under way at a time.  Release gives the room of what
+ * has been gathered back.  Collective over the data axis, but for release.
  */
 void shard_gather_start(struct shard *sh, int group);
-void shard_gather_finish(struct shard *sh, int group);
+bool shard_gather_finish(struct shard *sh, int group); /* true if they came */
+bool shard_is_here(const struct shard *sh, int group); /* whole */
+void shard_release(struct shard *sh, int group);
+void shard_release_all(struct shard *sh); /* and gradients that nobody asked for */
 
-/* Sum the gradients of 'group' over the data axis, likewise.  The replicated group is
- * summed over the model axis too.
+/* The backward to come is of micro-batch 'micro' of 'micros'. */
+void shard_micro(struct shard *sh, int micro, int micros);
+
+/* Backward is about to write the gradients of 'group': true if it must add to what is
+ * there.
+ */
+bool shard_write(struct shard *sh, int group);
+
+/* Sum the gradients of 'group' over the data axis, likewise; of sharded groups after
+ * every micro-batch, into what is owned; of others after the last one.  One sum is under
+ * way at a time.  The replicated group is summed over the model axis too, all in finish.
  */
 void shard_scatter_start(struct shard *sh, int group);
 void shard_scatter_finish(struct shard *sh, int group);

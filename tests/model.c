@@ -9,6 +9,7 @@
 #include "src/base/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 #define MUST(call)                                                                     \
     do {                                                                               \
@@ -43,9 +44,14 @@ struct model_options model_odd(enum wiring wiring, enum pool pool, enum loss_kin
 
 void model_open(struct model *m, const struct model_options *o, MPI_Comm comm)
 {
-    const struct vit_options with = {
-        .B = o->B, .form = o->form, .seed = 1, .head = HEAD_INIT_NORMAL
-    };
+    const struct vit_options with = { .B           = o->B,
+                                      .micros      = o->micros,
+                                      .form        = o->form,
+                                      .shard       = o->shard,
+                                      .remat       = o->remat,
+                                      .seed        = 1,
+                                      .head        = HEAD_INIT_NORMAL,
+                                      .is_poisoned = true };
 
     *m = (struct model){ 0 };
     MUST(spec_make(&m->spec, &o->spec));
@@ -94,23 +100,31 @@ double model_stir_by(const struct param *p, int64_t i)
     return 0.1 * rng_normal(3, RNG_TEST + p->stream, (uint64_t)i);
 }
 
+static void stir_piece(struct model *m, const struct item *it, const struct piece *p)
+{
+    const struct mat param = shard_piece_param(vit_shard(m->vit), it, p);
+    double *value          = mem_new((size_t)mat_size(param), sizeof *value);
+
+    model_get(m, value, param);
+    for (int64_t r = 0; r < p->rows; r++) {
+        for (int64_t c = 0; c < p->cols; c++)
+            value[r * p->cols + c] +=
+                model_stir_by(it->param, item_index(it, p->row + r, c));
+    }
+    model_put(m, param, value);
+    mem_free(value);
+}
+
 void model_stir(struct model *m)
 {
     const struct layout *l = vit_layout(m->vit);
 
     for (int i = 0; i < l->params.count; i++) {
-        const struct item *it  = &l->item[i];
-        const struct mat param = shard_item_param(vit_shard(m->vit), it);
-        double *value          = mem_new((size_t)mat_size(param) + 1, sizeof *value);
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
 
-        model_get(m, value, param);
-        for (int64_t r = 0; r < param.rows; r++) {
-            for (int64_t c = 0; c < param.cols; c++)
-                value[r * param.cols + c] +=
-                    model_stir_by(it->param, item_index(it, r, c));
-        }
-        model_put(m, param, value);
-        mem_free(value);
+        for (int k = 0; k < pieces; k++)
+            stir_piece(m, &l->item[i], &piece[k]);
     }
     vit_changed(m->vit);
 }
@@ -139,23 +153,70 @@ struct step_result model_gradients(struct model *m)
     return result;
 }
 
-struct model_gap model_compare(struct model *m, const struct item *it, struct mat part,
-                               const double *all)
+static void compare_piece(struct model_gap *gap, struct model *m, struct mat part,
+                          const struct item *it, const struct piece *p,
+                          const double *all)
 {
-    double *own          = mem_new((size_t)mat_size(part) + 1, sizeof *own);
-    struct model_gap gap = { 0 };
+    double *own = mem_new((size_t)mat_size(part), sizeof *own);
 
     model_get(m, own, part);
-    for (int64_t r = 0; r < part.rows; r++) {
-        for (int64_t c = 0; c < part.cols; c++) {
-            const double want = all[item_index(it, r, c)];
-            const double off  = fabs(own[r * part.cols + c] - want);
+    for (int64_t r = 0; r < p->rows; r++) {
+        for (int64_t c = 0; c < p->cols; c++) {
+            const double want = all[item_index(it, p->row + r, c)];
+            const double off  = fabs(own[r * p->cols + c] - want);
 
-            gap.difference += off * off;
-            gap.size += want * want;
-            gap.largest = model_worse(gap.largest, off);
+            gap->difference += off * off;
+            gap->size += want * want;
+            gap->largest = model_worse(gap->largest, off);
         }
     }
     mem_free(own);
+}
+
+/* The piece that begins where 'p' does of a tensor's state. */
+static struct mat moment(struct model *m, const char *kind, const struct item *it,
+                         const struct piece *p)
+{
+    struct optim_state *state;
+    const int count = optim_states(&state, m->optim);
+    struct mat at   = mat_none();
+
+    for (int i = 0; i < count; i++) {
+        if (state[i].param != it->param || strcmp(state[i].kind, kind) != 0)
+            continue;
+        for (int k = 0; k < state[i].pieces; k++) {
+            if (memcmp(state[i].piece[k].lo, p->lo, sizeof p->lo) == 0)
+                at = state[i].piece[k].at;
+        }
+    }
+    mem_free(state);
+    return at;
+}
+
+struct mat model_piece(struct model *m, const struct item *it, const struct piece *p,
+                       enum model_of of)
+{
+    switch (of) {
+    case MODEL_PARAM:
+        return shard_piece_param(vit_shard(m->vit), it, p);
+    case MODEL_GRAD:
+        return shard_piece_grad(vit_shard(m->vit), it, p);
+    case MODEL_MU:
+        return moment(m, "mu", it, p);
+    default:
+        return moment(m, "nu", it, p);
+    }
+}
+
+struct model_gap model_compare(struct model *m, const struct item *it, enum model_of of,
+                               const double *all)
+{
+    const struct layout *l = vit_layout(m->vit);
+    struct model_gap gap   = { 0 };
+    struct piece piece[LAYOUT_PIECES];
+    const int pieces = layout_pieces(piece, l, it, l->d, l->m);
+
+    for (int k = 0; k < pieces; k++)
+        compare_piece(&gap, m, model_piece(m, it, &piece[k], of), it, &piece[k], all);
     return gap;
 }

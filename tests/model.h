@@ -17,6 +17,9 @@ struct model_options {
     int64_t B;
     enum dtype dtype;
     enum cmm_form form;
+    enum param_shard shard;
+    enum remat remat;
+    int micros;
     struct optim_options optim;
 };
 
@@ -61,14 +64,18 @@ void model_batch(struct model *m, double *images, double *targets, int64_t B,
 /* Run forward and backward on the batch of the next step. */
 struct step_result model_gradients(struct model *m);
 
-/* Parameters (or gradients) of item 'it' of this rank compared with the whole tensor
- * 'all': the squares of the differences and of the tensor's elements, over this rank's
- * part, and the largest difference.
+/* What a rank owns of a tensor, or of what belongs to it. */
+enum model_of { MODEL_PARAM, MODEL_GRAD, MODEL_MU, MODEL_NU };
+struct mat model_piece(struct model *m, const struct item *it, const struct piece *p,
+                       enum model_of of);
+
+/* That of item 'it' compared with the whole tensor 'all': the squares of the differences
+ * and of the tensor's elements, over this rank's pieces, and the largest difference.
  */
 struct model_gap {
     double difference, size, largest;
 };
-struct model_gap model_compare(struct model *m, const struct item *it, struct mat part,
+struct model_gap model_compare(struct model *m, const struct item *it, enum model_of of,
                                const double *all);
 
 /* The larger of two errors; what is not a number is worse than any. */

@@ -78,19 +78,19 @@ mutant() {
 vit='t400-gradients t420-mesh'
 
 mutant 'residual of the MLP left out' src/vit/block.c \
-    '/^    dev_add(v->stream, next, x1);/d' $vit
+    '/^    dev_add(v->stream, next, vit_act(v, KEPT_X1, i));/d' $vit
 mutant 'residual of the parallel block left out' src/vit/block.c \
-    '/^    dev_add(v->stream, next, x);/d' $vit
+    '/^    dev_add(v->stream, next, vit_act(v, KEPT_X, i));/d' $vit
 mutant 'gradient past the norm not added but written' src/vit/block.c \
     's/norm_backward(v, dx, true, dxn, x1,/norm_backward(v, dx, false, dxn, x1,/' $vit
 mutant 'bias gradient of out and down missing' src/vit/linear.c \
-    '/dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, false);/d' $vit
+    '/dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, is_added);/d' $vit
 mutant 'GAP backward without 1 / N' src/vit/head.c \
     '/dev_spread_rows/s|1 / (double)v->spec.N|1|' $vit
 mutant 'loss scaled by B + 1' src/vit/loss.c \
     's|1 / (double)v->options.B|1 / ((double)v->options.B + 1)|' $vit
 mutant 'patch bias gradient added to what was there' src/vit/patch.c \
-    's/SLOT_PATCH_BIAS), each, false)/SLOT_PATCH_BIAS), each, true)/' $vit
+    '/SLOT_PATCH_BIAS), each/{n;s/is_added/true/}' $vit
 mutant 'norm widths of equal ranks' src/vit/norm.c \
     's/v->mesh->M, v->widths, v->spec.norm/1, v->widths, v->spec.norm/' $vit
 mutant 'norm eps 1e-5' src/dev/cpu.h 's/CPU_NORM_EPS 1e-6/CPU_NORM_EPS 1e-5/' \
@@ -138,10 +138,37 @@ mutant 'spans on the wrong rank in the trace' bench/trace.c \
     's/micro \* (s->start - zero), micro/micro * s->start, micro/' t662-trace
 mutant 'arrived sums not added' mesh/ring.c \
     '/dev_add(s, partial, room_mat/d' t350-cmm
-mutant 'gradients not summed over the data axis' mesh/shard.c \
-    '/sum_over(sh, AXIS_DATA/d' t340-shard t420-mesh
+mutant 'gradients not summed over the data axis' mesh/flight.c \
+    's/dev_add(f->plan.stream, parts_of(f, h.in), arrival(f, .h));/;/' t340-shard \
+    t345-flight t420-mesh
 mutant 'replicated gradients not summed over the model axis' mesh/shard.c \
-    's/^        sum_over(sh, AXIS_MODEL, REDUCE, group);/        ;/' t340-shard t420-mesh
+    '/sum_over(sh, AXIS_MODEL, group);/d' t340-shard t420-mesh
+mutant 'a part owned by its neighbour' mesh/shard.c \
+    's/cut\[sh->layout->d\], cut/cut[0], cut/' t340-shard t436-full
+mutant 'micro-batches written over each other' mesh/shard.c \
+    's/return !sh->is_first_micro;/return false;/' t340-shard t436-full
+mutant 'sharded sums written over each other' mesh/shard.c \
+    '/^static void take_home/,/^}/s/if (sh->is_first_micro)/if (true)/' t340-shard \
+    t436-full
+mutant 'a group given back before backward is over' src/vit/vit.c \
+    '/^        block_backward(v, i);/s/^/shard_release(v->shard, group_block(i));/' \
+    t436-full
+mutant 'a third group whole' src/vit/vit.c \
+    '/^    shard_release(v->shard, GROUP_EMBED);/d' t436-full
+mutant 'gathered too late' src/vit/vit.c \
+    '/^    if (shard_gather_finish(v->shard, group))/,+1d' t436-full
+mutant 'blocks not made again' src/vit/block.c \
+    's/is_again = v->options.remat == REMAT_BLOCK/is_again = false/' t436-full
+mutant 'the last row of a box in the next one' mesh/layout.c \
+    's/to = (at + 1) \* inner;/to = (at + 1) * inner + 1;/' t330-layout
+mutant 'cuts a row too late' src/plan/cut.c \
+    's/offset + row - 1) \/ row/offset + row) \/ row/' t115-cut
+mutant 'the odd rank left out' src/plan/hops.c \
+    's/if (is_odd \&\& rank == hi - 1)/if (false)/' t117-hops
+mutant 'blocks gathered once' src/plan/traffic.c 's/2 \* L - 1 : 1/L : 1/' \
+    t140-traffic t500-step
+mutant 'room of one group whole forgotten' src/plan/predict.c \
+    's/room\[0\] + room\[1\]/room[0]/' t150-predict t500-step
 mutant 'reduce-scatter leaves out its own slice' mesh/coll.c \
     's/for (int j = 0; j < x.ranks; j++) {/for (int j = 1; j < x.ranks; j++) {/' \
     t320-coll

@@ -27,7 +27,7 @@ static void set_common(struct case_result *c, const char *name, const char *shap
     strcpy(c->overlap, "ring");
     strcpy(c->progress, "poll");
     strcpy(c->param_shard, "none");
-    c->mfu_spec = c->mfu_measured = c->mfu_palm = NAN;
+    c->mfu_spec = c->mfu_measured = c->mfu_palm = c->hfu = NAN;
     c->loss = c->grad_norm = c->peak_logit = NAN;
     c->full_step_s = c->full_tokens_per_s = NAN;
     for (int k = 0; k < TRAFFIC_KINDS; k++)

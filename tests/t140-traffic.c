@@ -5,7 +5,7 @@
 #include "src/plan/traffic.h"
 
 #include "src/base/rng.h"
-#include "src/plan/param.h"
+#include "src/plan/cut.h"
 #include "tests/net.h"
 #include "tests/tap.h"
 
@@ -144,20 +144,27 @@ static void play_numbers(struct job *j, int d, int64_t numbers)
 /* The messages of one data row, by count: of 'big' matrices (rows of tokens, by the
  * form) and 'small' ones (a row an image, plain).
  */
-static void play_model_row(struct job *j, int d)
+static void play_model_row(struct job *j, int d, int64_t b)
 {
     const struct spec *s = j->s;
-    const int64_t b      = range_size(split_range(j->t->B, j->t->D, d));
     const int64_t n      = b * (s->T + (s->pool == POOL_CLS));
     const bool has_map   = s->pool == POOL_MAP;
     const int pairs      = (int)s->L * (s->wiring == WIRING_PARALLEL ? 1 : 2);
     const int norms      = pairs + 1;
     const int numbers    = s->wiring == WIRING_PARALLEL ? 1 : 2;
+    const bool is_again  = j->t->remat == REMAT_BLOCK;
 
     for (int i = 0; i < pairs; i++) {
-        const bool is_first = i % 2 == 0 || s->wiring == WIRING_PARALLEL;
+        const bool is_first        = i % 2 == 0 || s->wiring == WIRING_PARALLEL;
+        const bool is_last         = i % 2 == 1 || s->wiring == WIRING_PARALLEL;
+        const enum cmm_product in  = is_first ? CMM_IN : CMM_UP;
+        const enum cmm_product out = is_first ? CMM_OUT : CMM_DOWN;
 
-        play_pair(j, d, n, is_first ? CMM_IN : CMM_UP, is_first ? CMM_OUT : CMM_DOWN);
+        play_pair(j, d, n, in, out);
+        if (is_again)
+            play_act(j, d, ACT_GATHER, n, form_of(j, in, CMM_FORWARD));
+        if (is_again && !is_last)
+            play_act(j, d, ACT_SCATTER, n, form_of(j, out, CMM_FORWARD));
     }
     for (int i = 0; i < has_map; i++) {
         play_act(j, d, ACT_GATHER, n, form_of(j, CMM_IN, CMM_FORWARD));
@@ -180,6 +187,50 @@ static void play_model_row(struct job *j, int d)
     }
 }
 
+static void charge_column(struct job *j, const struct net *net, int m, enum traffic k)
+{
+    for (int d = 0; d < net->ranks; d++) {
+        j->sent[d][m][k].messages += net->sent[d].messages;
+        j->sent[d][m][k].bytes += net->sent[d].bytes;
+    }
+}
+
+/* A group over the data axis.  Sharded: in every micro-batch it is gathered for forward,
+ * and for backward unless it is the embedding (not needed) or one of the last two (still
+ * there), and scattered.  Else its gradients are scattered and gathered, once.
+ */
+static void play_group(struct job *j, const struct params *p, int g, int m, size_t size)
+{
+    const bool is_cut = j->t->shard == SHARD_FULL;
+    const int head    = group_head(j->s);
+    const int times   = g == GROUP_EMBED || g >= head - 1 ? 1 : 2;
+    int64_t param[RANKS], grad[RANKS];
+    struct cut cut;
+
+    if (j->t->D == 1)
+        return;
+    cut_make(&cut, p, g, j->t->M, m);
+    for (int d = 0; d < j->t->D; d++) {
+        const int64_t part =
+            is_cut ? cut_at(&cut, j->t->D, d + 1) - cut_at(&cut, j->t->D, d)
+                   : split_size(cut.size, j->t->D, d);
+
+        param[d] = part * (int64_t)dtype_size(j->t->dtype);
+        grad[d]  = part * (int64_t)size;
+    }
+    for (int k = 0; k < (is_cut ? job_micros(j->t) : 1); k++) {
+        struct net gather = { .ranks = j->t->D }, scatter = { .ranks = j->t->D };
+
+        for (int i = 0; i < times && is_cut; i++)
+            play_ring_gather(&gather, param);
+        play_ring_scatter(&scatter, grad);
+        if (!is_cut)
+            play_ring_gather(&scatter, grad);
+        charge_column(j, &gather, m, PARAM_GATHER);
+        charge_column(j, &scatter, m, GRAD_SCATTER);
+    }
+}
+
 static void play_gradients(struct job *j)
 {
     const size_t size = j->t->dtype == DTYPE_F64 ? 8 : 4;
@@ -187,18 +238,13 @@ static void play_gradients(struct job *j)
     struct params p;
 
     params_make(&p, j->s, HEAD_INIT_PAPER);
-    for (int g = 0; g <= last; g++) {
-        for (int m = 0; m < j->t->M; m++) {
-            const int64_t count  = param_group_elements(&p, j->s, g, j->t->M, m);
-            struct net net       = { .ranks = j->t->D };
-            const enum traffic k = g == last ? REDUCE : GRAD_SCATTER;
+    for (int m = 0; m < j->t->M; m++) {
+        struct net net = { .ranks = j->t->D };
 
-            play_allreduce(&net, count, size);
-            for (int d = 0; d < j->t->D; d++) {
-                j->sent[d][m][k].messages += net.sent[d].messages;
-                j->sent[d][m][k].bytes += net.sent[d].bytes;
-            }
-        }
+        for (int g = 0; g < last; g++)
+            play_group(j, &p, g, m, size);
+        play_allreduce(&net, param_group_elements(&p, j->s, last, j->t->M, m), size);
+        charge_column(j, &net, m, REDUCE);
     }
     for (int d = 0; d < j->t->D; d++) {
         struct net net = { .ranks = j->t->M };
@@ -212,8 +258,12 @@ static void play_gradients(struct job *j)
 static void play_step(struct job *j)
 {
     memset(j->sent, 0, sizeof j->sent);
-    for (int d = 0; d < j->t->D; d++)
-        play_model_row(j, d);
+    for (int d = 0; d < j->t->D; d++) {
+        const int64_t row = range_size(split_range(j->t->B, j->t->D, d));
+
+        for (int k = 0; k < job_micros(j->t); k++)
+            play_model_row(j, d, range_size(split_range(row, job_micros(j->t), k)));
+    }
     play_gradients(j);
     for (int d = 0; d < j->t->D; d++) {
         for (int m = 0; m < j->t->M && j->t->D * j->t->M > 1; m++) {
@@ -254,14 +304,14 @@ static void random_jobs(void)
     int wrong = 0, wrong_most = 0, refused = 0;
 
     for (uint64_t i = 0; i < 600; i++) {
-        int64_t r[16];
+        int64_t r[20];
         char shape[64];
         static struct job j;
         struct cmm_tuned tuned;
         struct spec s;
 
-        for (uint64_t k = 0; k < 16; k++)
-            r[k] = (int64_t)(rng_bits(3, RNG_TEST, i * 16 + k) >> 33);
+        for (uint64_t k = 0; k < 20; k++)
+            r[k] = (int64_t)(rng_bits(3, RNG_TEST, i * 20 + k) >> 33);
 
         const int M = 1 + (int)(r[0] % 7), D = 1 + (int)(r[1] % 7);
         const int H = M + (int)(r[2] % 6), E = 8 + (int)(r[3] % 9);
@@ -276,12 +326,16 @@ static void random_jobs(void)
                                         .loss    = (int)(r[9] % 2),
                                         .image   = 14 + (int)(r[10] % 40),
                                         .classes = 1 + r[11] % 12 };
-        const struct traffic_job t  = { .B     = D + r[12] % 9,
-                                        .D     = D,
-                                        .M     = M,
-                                        .dtype = r[13] % 2 ? DTYPE_F32 : DTYPE_F64,
-                                        .form  = (enum cmm_form)(r[14] % CMM_FORMS),
-                                        .tuned = &tuned };
+        const int micros            = (int)(r[15] % 4);
+        const struct traffic_job t  = { .B      = D * (micros + 1) + r[12] % 9,
+                                        .D      = D,
+                                        .M      = M,
+                                        .dtype  = r[13] % 2 ? DTYPE_F32 : DTYPE_F64,
+                                        .form   = (enum cmm_form)(r[14] % CMM_FORMS),
+                                        .tuned  = &tuned,
+                                        .shard  = (enum param_shard)(r[16] % 2),
+                                        .remat  = (enum remat)(r[17] % 2),
+                                        .micros = micros };
 
         for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
             tuned.of[k / 2][k % 2].form = (enum cmm_form)((r[15] >> 2 * k) % CMM_AUTO);
@@ -374,9 +428,9 @@ static void ring_passes(void)
 
 static void large(void)
 {
-    const struct spec_options o  = { .shape = "22B", .wiring = -1, .qk_norm = -1 };
-    const struct traffic_job job = {
-        .B = 8 * 4096, .D = 4096, .M = 48, .dtype = DTYPE_F32, .form = CMM_RING
+    const struct spec_options o = { .shape = "22B", .wiring = -1, .qk_norm = -1 };
+    struct traffic_job job      = {
+             .B = 8 * 4096, .D = 4096, .M = 48, .dtype = DTYPE_F32, .form = CMM_RING
     };
     const struct traffic_job one = { .B = 8, .D = 1, .M = 1, .dtype = DTYPE_F32 };
     struct traffic_count t[TRAFFIC_KINDS];
@@ -386,7 +440,16 @@ static void large(void)
     ok(spec_make(&s, &o) == 0, "22B");
     traffic_most(t, &s, &job);
     ok(t[GRAD_SCATTER].messages == (48 + 2) * 2 * 12 && t[PARAM_GATHER].messages == 0,
-       "on 4096 data ranks every group is halved and doubled in 12 messages each");
+       "on 4096 data ranks every group is summed in 12 hops there and 12 back");
+    job.shard = SHARD_FULL;
+    job.M     = 1;
+    traffic_most(t, &s, &job);
+    ok(t[GRAD_SCATTER].messages >= (48 + 1) * 12 &&
+           t[GRAD_SCATTER].messages <= (48 + 2) * 12 &&
+           t[PARAM_GATHER].messages >= (48 + 1 + 47) * 12 &&
+           t[PARAM_GATHER].messages <= (48 + 2 + 47) * 12,
+       "or scattered in 12, after two times 12 to gather it; of the embedding some "
+       "have no row");
     traffic_most(t, &s, &one);
     for (int k = 0; k < TRAFFIC_KINDS; k++)
         messages += t[k].messages + t[k].bytes;

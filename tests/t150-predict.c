@@ -49,6 +49,47 @@ static void memory(void)
        "a larger batch takes more activations and no more parameters");
 }
 
+/* Sharded over four data ranks, what belongs to parameters is a quarter, and two groups
+ * of parameters and two of gradients; computed again, blocks keep what they are given.
+ */
+static void sharded(void)
+{
+    const struct spec s    = make("So400m", 0);
+    struct traffic_job job = { .B = 32, .D = 4, .M = 1, .dtype = DTYPE_F32 };
+    const double params = 4 * (double)count_params(&s), C = (double)s.C,
+                 F     = (double)s.F;
+    const double head  = 4 * (4 * C * C + 2 * C * F + C * (double)s.K);
+    const double block = 4 * (4 * C * C + 2 * C * F);
+    struct predict_memory none, full, again;
+
+    predict_memory(&none, &s, &job, 0, 0);
+    job.shard = SHARD_FULL;
+    predict_memory(&full, &s, &job, 0, 0);
+    close_to((double)full.moments, 2 * params / 4, 0.01 * params,
+             "moments of four ranks are a quarter each");
+    close_to((double)full.params, params / 4 + block + head, 0.01 * params,
+             "so are parameters, and two groups of them");
+    close_to((double)full.grads, params / 4 + block + head + head / 4, 0.01 * params,
+             "and gradients, with room for a part on its way");
+    ok(full.kept == none.kept && full.work == none.work, "activations are the same");
+
+    job.remat = REMAT_BLOCK;
+    predict_memory(&again, &s, &job, 0, 0);
+    ok(again.params == full.params && again.kept < full.kept / 5,
+       "blocks that are computed again keep a fraction");
+    job.remat  = REMAT_NONE;
+    job.micros = 4;
+    predict_memory(&again, &s, &job, 0, 0);
+    close_to((double)again.kept, (double)full.kept / 4, 0.01 * (double)full.kept,
+             "four micro-batches keep a quarter");
+    job.D = 1;
+    job.B = 8;
+    predict_memory(&full, &s, &job, 0, 0);
+    job.shard = SHARD_NONE;
+    predict_memory(&none, &s, &job, 0, 0);
+    ok(full.total == none.total, "with one data rank nothing is sharded");
+}
+
 /* The first rank of a mesh holds the larger shares. */
 static void the_most(void)
 {
@@ -71,18 +112,19 @@ static void the_most(void)
     ok(larger == 0, "no rank needs more than the first one");
 }
 
+static const struct traffic_job in_f32 = { .dtype = DTYPE_F32, .form = CMM_RING };
+
 static void meshes(void)
 {
     const struct spec small = make("mu", 0), big = make("22B", 0), odd = make("B", 0);
     const int64_t node = INT64_C(512) << 30;
     int D = 0, M = 0;
 
-    ok(predict_mesh(&D, &M, &small, 12, 8, DTYPE_F32, CMM_RING, 4, node) == 0 &&
-           D == 12 && M == 1,
+    ok(predict_mesh(&D, &M, &small, 12, 8, &in_f32, 4, node) == 0 && D == 12 && M == 1,
        "a small model takes no model axis");
 
     /* 358 GB of parameters, gradients and moments; four ranks to half a terabyte. */
-    const int rc = predict_mesh(&D, &M, &big, 1024, 8, DTYPE_F32, CMM_RING, 4, node);
+    const int rc = predict_mesh(&D, &M, &big, 1024, 8, &in_f32, 4, node);
 
     ok(rc == 0 && M > 1 && D * M == 1024,
        "22B takes a model axis that divides the ranks: %dx%d", D, M);
@@ -97,8 +139,7 @@ static void meshes(void)
     ok(predict_most(&big, &taken) * 4 < node && predict_most(&big, &wider) * 4 >= node,
        "which fits, and half of it does not");
 
-    ok(predict_mesh(&D, &M, &big, 2, 8, DTYPE_F32, CMM_RING, 2, INT64_C(16) << 30) ==
-               ERR_MEMORY &&
+    ok(predict_mesh(&D, &M, &big, 2, 8, &in_f32, 2, INT64_C(16) << 30) == ERR_MEMORY &&
            D * M == 2 && M == 2,
        "on two ranks of a workstation it does not fit, 1x2 comes nearest");
     ok(err_sentence() != NULL && strstr(err_sentence(), "1x2") != NULL,
@@ -107,8 +148,8 @@ static void meshes(void)
     err_forget();
 
     /* B has 12 heads: of the divisors of 26 only 1 and 2 are not above that. */
-    ok(predict_mesh(&D, &M, &odd, 26, 8, DTYPE_F32, CMM_RING, 26, 1) == ERR_MEMORY &&
-           M <= 12 && 26 % M == 0,
+    ok(predict_mesh(&D, &M, &odd, 26, 8, &in_f32, 26, 1) == ERR_MEMORY && M <= 12 &&
+           26 % M == 0,
        "the model axis is never above the heads");
     err_forget();
 }
@@ -140,6 +181,7 @@ static void slices(void)
 int main(void)
 {
     memory();
+    sharded();
     the_most();
     meshes();
     slices();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Layouts: the first pieces of all ranks tile every tensor exactly once, slots hold
- * their tensors in the order of the products, sizes are those of the plan.
+/* Layouts: the first pieces of all ranks tile every tensor exactly once, sharded over
+ * the data axis or not, slots hold their tensors in the order of the products, sizes are
+ * those of the plan.
  */
 #include "config.h"
 
@@ -59,13 +60,13 @@ struct tally {
 };
 
 /* One rank's part of the tally. */
-static void tally_rank(struct tally *t, const struct spec *s, int D, int M, int d,
-                       int m)
+static void tally_rank(struct tally *t, const struct spec *s, enum param_shard shard,
+                       int D, int M, int d, int m)
 {
     struct layout l;
     unsigned char **used;
 
-    layout_make(&l, s, HEAD_INIT_NORMAL, D, M, d, m);
+    layout_make(&l, s, HEAD_INIT_NORMAL, shard, D, M, d, m);
     used = mem_new((size_t)l.groups, sizeof *used);
     for (int g = 0; g < l.groups; g++) {
         used[g] = mem_new((size_t)l.size[g] + 1, 1);
@@ -84,14 +85,20 @@ static void tally_rank(struct tally *t, const struct spec *s, int D, int M, int 
         if (it->cols > 0)
             t->is_placed &= (it->offset - at.offset) % at.cols + it->cols <= at.cols;
         for (int k = 0; k < pieces; k++) {
+            const int64_t start =
+                layout_is_sharded(&l, it->group) ? layout_cut(&l, it->group)[d] : 0;
+
+            t->is_placed &=
+                p[k].offset + start == it->offset + p[k].row * it->ld && p[k].rows > 0;
             for (int64_t r = 0; r < p[k].rows; r++) {
                 for (int64_t c = 0; c < p[k].cols; c++) {
                     const int64_t index = index_in_box(it, &p[k], r, c);
                     const int64_t place = p[k].offset + r * p[k].ld + c;
 
-                    t->is_indexed &= index == item_index(it, r, c);
-                    t->is_apart &=
-                        place < l.size[it->group] && !used[it->group][place]++;
+                    t->is_indexed &= index == item_index(it, p[k].row + r, c);
+                    t->is_apart &= place >= 0 &&
+                                   place < layout_own_size(&l, it->group, d) &&
+                                   !used[it->group][place]++;
                     t->first[i][index] += p[k].is_first;
                 }
             }
@@ -103,7 +110,7 @@ static void tally_rank(struct tally *t, const struct spec *s, int D, int M, int 
     layout_free(&l);
 }
 
-static void test_mesh(const struct spec *s, int D, int M)
+static void test_mesh(const struct spec *s, enum param_shard shard, int D, int M)
 {
     struct tally t = {
         .is_indexed = true, .is_apart = true, .is_sized = true, .is_placed = true
@@ -117,7 +124,7 @@ static void test_mesh(const struct spec *s, int D, int M)
         t.first[i] = mem_new((size_t)param_size(&params.param[i]), 1);
     for (int d = 0; d < D; d++) {
         for (int m = 0; m < M; m++)
-            tally_rank(&t, s, D, M, d, m);
+            tally_rank(&t, s, shard, D, M, d, m);
     }
     for (int i = 0; i < params.count; i++) {
         for (int64_t k = 0; k < param_size(&params.param[i]); k++)
@@ -126,8 +133,9 @@ static void test_mesh(const struct spec *s, int D, int M)
     }
     mem_free(t.first);
     params_free(&params);
-    ok(is_tiled, "%s %s %s %dx%d: first pieces tile every tensor once", s->name,
-       wiring_name(s->wiring), pool_name(s->pool), D, M);
+    ok(is_tiled, "%s %s %s %dx%d, shard %s: first pieces tile every tensor once",
+       s->name, wiring_name(s->wiring), pool_name(s->pool), D, M,
+       param_shard_name(shard, D));
     ok(t.is_indexed, "and item_index() is the index in their boxes");
     ok(t.is_apart, "no two elements share a place");
     ok(t.is_sized, "groups have the sizes of the plan");
@@ -156,7 +164,7 @@ static void test_order(void)
     struct layout l;
     struct slot_place at;
 
-    layout_make(&l, &s, HEAD_INIT_NORMAL, 2, 3, 0, 1);
+    layout_make(&l, &s, HEAD_INIT_NORMAL, SHARD_NONE, 2, 3, 0, 1);
     at = layout_slot(&l, group_block(1), SLOT_IN, 1);
     ok(at.rows == 50 && at.cols == 3 * A + F, "the in-product is [C, 3A + F]");
     ok(find(&l, MHA "query/kernel")->offset == at.offset &&
@@ -181,16 +189,19 @@ static void test_order(void)
 
 int main(void)
 {
-    static const int meshes[][2] = { { 1, 1 }, { 1, 2 }, { 2, 1 }, { 2, 2 },
-                                     { 1, 3 }, { 3, 2 }, { 2, 5 }, { 1, 4 } };
+    static const int meshes[][2] = { { 1, 1 }, { 1, 2 }, { 2, 1 }, { 2, 2 }, { 1, 3 },
+                                     { 3, 2 }, { 2, 5 }, { 1, 4 }, { 5, 1 }, { 7, 3 } };
 
     for (int wiring = 0; wiring < 2; wiring++) {
         for (int pool = POOL_MAP; pool <= POOL_CLS; pool++) {
             for (int qk = 0; qk < 2; qk++) {
                 const struct spec s = make_spec("50/2/70/5", wiring, pool, qk);
 
-                for (size_t i = 0; i < sizeof meshes / sizeof meshes[0]; i++)
-                    test_mesh(&s, meshes[i][0], meshes[i][1]);
+                for (size_t i = 0; i < sizeof meshes / sizeof meshes[0]; i++) {
+                    test_mesh(&s, SHARD_NONE, meshes[i][0], meshes[i][1]);
+                    if (meshes[i][0] > 1)
+                        test_mesh(&s, SHARD_FULL, meshes[i][0], meshes[i][1]);
+                }
             }
         }
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,4,6 */
-/* The model's memory: initial values are the same on every mesh; gradients are summed
- * over the data axis, those of replicated tensors over both, and nothing else moves.
+/* The model's memory, sharded over the data axis or not: initial values are the same on
+ * every mesh, owned and gathered; gradients are summed over micro-batches and the data
+ * axis, those of replicated tensors over both axes, and nothing else moves.
  */
 #include "config.h"
 
@@ -47,91 +48,192 @@ static double gradient(const struct mesh *mesh, int64_t index, int d, int m)
     return (double)((index * 7 + 3 * (d * mesh->M + m)) % 11 - 5);
 }
 
-static void test_values(struct shard *sh)
+/* Visit the pieces that this rank owns. */
+typedef void (*visit_fn)(struct shard *sh, const struct item *it, const struct piece *p,
+                         void *ctx);
+
+static void for_pieces(struct shard *sh, visit_fn visit, void *ctx)
 {
     const struct layout *l = sh->layout;
-    bool is_right = true, is_whole = true, is_zero = true;
-    int64_t padding = 0;
+
+    for (int i = 0; i < l->params.count; i++) {
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+
+        for (int k = 0; k < pieces; k++)
+            visit(sh, &l->item[i], &piece[k], ctx);
+    }
+}
+
+static void check_initial(struct shard *sh, const struct item *it,
+                          const struct piece *p, void *ctx)
+{
+    const struct mat a = shard_piece_param(sh, it, p);
+    bool *is_right     = ctx;
+
+    for (int64_t r = 0; r < p->rows; r++) {
+        for (int64_t c = 0; c < p->cols; c++)
+            *is_right &= element(a, r, c) ==
+                         param_init(it->param, 7, item_index(it, p->row + r, c));
+    }
+}
+
+/* The whole group, as it is multiplied with. */
+static bool is_group_right(struct shard *sh, int group)
+{
+    const struct layout *l = sh->layout;
+    bool is_right          = true;
 
     for (int i = 0; i < l->params.count; i++) {
         const struct item *it = &l->item[i];
-        const struct mat a = shard_item_param(sh, it), g = shard_item_grad(sh, it);
+        const int block       = it->param->block < 0 ? 0 : it->param->block;
+        const struct mat a    = shard_item_param(sh, it);
+        const struct mat at   = shard_param(sh, it->group, it->slot, block);
+        const struct mat g    = shard_item_grad(sh, it);
+        const struct mat dat  = shard_grad(sh, it->group, it->slot, block);
 
+        if (it->group != group)
+            continue;
         for (int64_t r = 0; r < it->rows; r++) {
-            for (int64_t c = 0; c < it->cols; c++) {
+            for (int64_t c = 0; c < it->cols; c++)
                 is_right &=
                     element(a, r, c) == param_init(it->param, 7, item_index(it, r, c));
-                is_zero &= element(g, r, c) == 0;
-                set_element(a, r, c, 0);
-            }
         }
-        const int block      = it->param->block < 0 ? 0 : it->param->block;
-        const struct mat at  = shard_param(sh, it->group, it->slot, block);
-        const struct mat dat = shard_grad(sh, it->group, it->slot, block);
-
-        is_whole &= a.buf == at.buf && a.ld == at.ld && a.offset >= at.offset &&
+        is_right &= a.buf == at.buf && a.ld == at.ld && a.offset >= at.offset &&
                     g.buf == dat.buf && dat.rows == at.rows;
     }
-    for (int g = 0; g < l->groups; g++) {
-        const struct mat all = mat_of(&sh->param[g], dev_dtype(sh->dev), 1, l->size[g]);
+    return is_right;
+}
 
-        for (int64_t k = 0; k < l->size[g]; k++)
+static void test_values(struct shard *sh)
+{
+    const struct layout *l = sh->layout;
+    bool is_right = true, is_whole = true;
+    int64_t padding = 0;
+
+    for_pieces(sh, check_initial, &is_right);
+    ok(is_right, "%dx%d, shard %s: initial values are those of the table", l->D, l->M,
+       l->is_sharded ? "full" : "none");
+    for (int g = 0; g < l->groups; g++) {
+        shard_gather_start(sh, g);
+        shard_gather_finish(sh, g);
+        is_whole &= shard_is_here(sh, g) && is_group_right(sh, g);
+        shard_release(sh, g);
+    }
+    ok(is_whole,
+       "also of every group when it is whole; items are parts of their slots");
+    for (int g = 0; g < l->groups; g++) {
+        const int64_t size   = shard_own_size(sh, g);
+        const struct mat all = mat_of(&sh->grad[g], dev_acc(sh->dev), 1, size);
+
+        for (int64_t k = 0; k < size; k++)
             padding += element(all, 0, k) != 0;
     }
-    ok(is_right, "%dx%d: initial values are those of the table", l->D, l->M);
-    ok(is_zero && padding == 0, "gradients and padding are zero");
-    ok(is_whole, "items are parts of their slots");
+    ok(padding == 0, "gradients are zero");
     ok(mat_is_none(shard_param(sh, GROUP_EMBED, SLOT_IN, 0)),
        "a slot that a group has not is none");
 }
 
-static void test_sums(struct shard *sh)
+/* As backward does: the gradients of a group in micro-batch 'micro'. */
+static void write_group(struct shard *sh, int group, int micro)
 {
-    struct mesh *mesh                        = sh->mesh;
+    const struct layout *l = sh->layout;
+    const bool is_added    = shard_write(sh, group);
+
+    for (int i = 0; i < l->params.count; i++) {
+        const struct item *it = &l->item[i];
+        const struct mat a    = shard_item_grad(sh, it);
+
+        for (int64_t r = 0; it->group == group && r < it->rows; r++) {
+            for (int64_t c = 0; c < it->cols; c++)
+                set_element(a, r, c,
+                            (is_added ? element(a, r, c) : 0) +
+                                gradient(sh->mesh, item_index(it, r, c) + micro,
+                                         sh->mesh->d, sh->mesh->m));
+        }
+    }
+}
+
+struct sums {
+    int micros;
+    bool is_right;
+};
+
+static void check_sums(struct shard *sh, const struct item *it, const struct piece *p,
+                       void *ctx)
+{
+    const struct mesh *mesh = sh->mesh;
+    const struct mat a      = shard_piece_grad(sh, it, p);
+    struct sums *sums       = ctx;
+
+    for (int64_t r = 0; r < p->rows; r++) {
+        for (int64_t c = 0; c < p->cols; c++) {
+            const int64_t index = item_index(it, p->row + r, c);
+            double sum          = 0;
+
+            for (int i = 0; i < mesh->size * sums->micros; i++) {
+                const int rank = i % mesh->size;
+
+                if (rank % mesh->M == mesh->m || it->is_replicated)
+                    sum += gradient(mesh, index + i / mesh->size, rank / mesh->M,
+                                    rank % mesh->M);
+            }
+            sums->is_right &= element(a, r, c) == sum;
+        }
+    }
+}
+
+/* What 'micros' micro-batches send: in each of them parts of sharded groups, else whole
+ * groups after the last one.
+ */
+static void plan_sums(struct traffic_count want[TRAFFIC_KINDS], const struct shard *sh,
+                      int micros)
+{
+    const struct layout *l = sh->layout;
+    const size_t size      = dtype_size(dev_acc(sh->dev));
+    int64_t bytes[64];
+
+    for (int g = 0; g < l->groups; g++) {
+        const bool is_last = g == l->groups - 1;
+
+        if (is_last)
+            traffic_allreduce(&want[REDUCE], l->size[g], size, l->M, l->m);
+        if (!layout_is_sharded(l, g)) {
+            traffic_allreduce(&want[is_last ? REDUCE : GRAD_SCATTER], l->size[g], size,
+                              l->D, l->d);
+            continue;
+        }
+        for (int d = 0; d < l->D; d++)
+            bytes[d] = layout_own_size(l, g, d) * (int64_t)size;
+        for (int k = 0; k < micros; k++)
+            traffic_ring_scatter(&want[GRAD_SCATTER], bytes, l->D, l->d);
+    }
+}
+
+static void test_sums(struct shard *sh, int micros)
+{
     const struct layout *l                   = sh->layout;
     struct traffic_count want[TRAFFIC_KINDS] = { { 0 } };
-    const size_t size                        = dtype_size(dev_acc(sh->dev));
-    bool is_right                            = true;
+    struct sums sums                         = { micros, true };
 
-    for (int i = 0; i < l->params.count; i++) {
-        const struct item *it = &l->item[i];
-
-        for (int64_t r = 0; r < it->rows; r++) {
-            for (int64_t c = 0; c < it->cols; c++)
-                set_element(shard_item_grad(sh, it), r, c,
-                            gradient(mesh, item_index(it, r, c), mesh->d, mesh->m));
+    plan_sums(want, sh, micros);
+    mesh_count_reset(sh->mesh);
+    for (int k = 0; k < micros; k++) {
+        shard_micro(sh, k, micros);
+        for (int g = l->groups - 1; g >= 0; g--) {
+            write_group(sh, g, k);
+            if (g < l->groups - 1)
+                shard_scatter_finish(sh, g + 1);
+            shard_scatter_start(sh, g);
         }
+        shard_scatter_finish(sh, 0);
     }
-    mesh_count_reset(mesh);
-    for (int g = l->groups - 1; g >= 0; g--) {
-        shard_gather_start(sh, g);
-        shard_gather_finish(sh, g);
-        shard_scatter_start(sh, g);
-        shard_scatter_finish(sh, g);
-        if (g == l->groups - 1)
-            traffic_allreduce(&want[REDUCE], l->size[g], size, mesh->M, mesh->m);
-        traffic_allreduce(&want[g == l->groups - 1 ? REDUCE : GRAD_SCATTER], l->size[g],
-                          size, mesh->D, mesh->d);
-    }
-    for (int i = 0; i < l->params.count; i++) {
-        const struct item *it = &l->item[i];
-
-        for (int64_t r = 0; r < it->rows; r++) {
-            for (int64_t c = 0; c < it->cols; c++) {
-                double sum = 0;
-
-                for (int d = 0; d < mesh->D; d++) {
-                    for (int m = 0; m < mesh->M; m++) {
-                        if (m == mesh->m || it->is_replicated)
-                            sum += gradient(mesh, item_index(it, r, c), d, m);
-                    }
-                }
-                is_right &= element(shard_item_grad(sh, it), r, c) == sum;
-            }
-        }
-    }
-    ok(is_right, "%dx%d: gradients are summed over their replicas", l->D, l->M);
-    ok(memcmp(mesh->sent, want, sizeof want) == 0, "with the messages of the plan");
+    for_pieces(sh, check_sums, &sums);
+    ok(sums.is_right, "gradients of %d micro-batches are summed over their replicas",
+       micros);
+    ok(memcmp(sh->mesh->sent, want, sizeof want) == 0, "with the messages of the plan");
+    ok(sh->grads.held == 0 && sh->grads.most == (l->is_sharded ? 2 : 0),
+       "and two groups whole at most");
 }
 
 int main(int argc, char **argv)
@@ -148,21 +250,23 @@ int main(int argc, char **argv)
             continue;
         if (mesh_open(&mesh, MPI_COMM_WORLD, D, size / D) != 0)
             die("%s", err_sentence());
-        layout_make(&l, &s, HEAD_INIT_NORMAL, mesh->D, mesh->M, mesh->d, mesh->m);
-        for (int t = 0; t < 2; t++) {
+        for (int t = 0; t < 4; t++) {
             struct dev *dev;
             struct shard *sh;
 
-            if (dev_open(&dev, "cpu:ref", dtypes[t], 1) != 0 ||
-                shard_open(&sh, mesh, dev, &l, 7) != 0)
+            layout_make(&l, &s, HEAD_INIT_NORMAL, (enum param_shard)(t / 2), mesh->D,
+                        mesh->M, mesh->d, mesh->m);
+            if (dev_open(&dev, "cpu:ref", dtypes[t % 2], 1) != 0 ||
+                shard_open(&sh, mesh, dev, &l, 7, true) != 0)
                 die("%s", err_sentence());
             test_values(sh);
-            test_sums(sh);
+            test_sums(sh, 1);
+            test_sums(sh, 3);
             shard_close(&sh);
             ok(sh == NULL, "closed");
             dev_close(&dev);
+            layout_free(&l);
         }
-        layout_free(&l);
         mesh_close(&mesh);
     }
     return ranks_done();

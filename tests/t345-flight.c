@@ -12,6 +12,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/lazy.h"
 #include "tests/ranks.h"
 
 #include <math.h>
@@ -20,29 +21,32 @@
 
 enum { MOST = 64, PART = 40 };
 
+static int ring_most;
+
 static struct mesh *mesh;
 static struct dev *dev;
 
 /* A buffer of parts, some of them empty. */
-struct parts {
+struct parts_held {
     struct buf x, work;
-    int64_t cut[MOST + 1];
+    int64_t cut[MOST + 1], room;
     int ranks, i;
 };
 
-static void parts_open(struct parts *p, enum axis axis, int seed)
+static void parts_open(struct parts_held *p, enum axis axis, int seed)
 {
     p->ranks  = mesh_axis_size(mesh, axis);
     p->i      = mesh_axis_rank(mesh, axis);
     p->cut[0] = 0;
     for (int j = 0; j < p->ranks; j++)
         p->cut[j + 1] = p->cut[j] + (j * 7 + seed) % 5 * (PART / 4);
+    p->room = hops_room(p->cut, p->ranks, ring_most);
     if (dev_alloc(&p->x, dev, (size_t)(p->cut[p->ranks] + 1) * sizeof(double)) != 0 ||
-        dev_alloc(&p->work, dev, PART * sizeof(double)) != 0)
+        dev_alloc(&p->work, dev, (size_t)p->room * sizeof(double)) != 0)
         die("%s", err_sentence());
 }
 
-static void parts_close(struct parts *p)
+static void parts_close(struct parts_held *p)
 {
     dev_free(&p->x);
     dev_free(&p->work);
@@ -53,60 +57,55 @@ static double number(int seed, int rank, int64_t k)
     return (double)((k * 13 + 5 * rank + seed) % 23 - 11);
 }
 
-static double *values(struct parts *p)
+static double *values(struct parts_held *p)
 {
     return (double *)(void *)p->x.at;
 }
 
-static void start(struct flight *f, struct parts *p, enum flight_form form,
+static void start(struct flight *f, struct parts_held *p, enum hops_form form,
                   enum axis axis, enum traffic kind, int seed)
 {
     const struct flight_plan plan = {
-        .mesh   = mesh,
-        .axis   = axis,
-        .kind   = kind,
-        .stream = dev_stream(dev, LANE_COMPUTE),
-        .x      = mat_of(&p->x, DTYPE_F64, 1, p->cut[p->ranks]),
-        .cut    = p->cut,
-        .work   = mat_of(&p->work, DTYPE_F64, 1, PART),
+        .mesh      = mesh,
+        .axis      = axis,
+        .kind      = kind,
+        .stream    = dev_stream(dev, LANE_COMPUTE),
+        .x         = mat_of(&p->x, DTYPE_F64, 1, p->cut[p->ranks]),
+        .cut       = p->cut,
+        .work      = mat_of(&p->work, DTYPE_F64, 1, p->room),
+        .ring_most = ring_most,
     };
 
     for (int64_t k = 0; k < p->cut[p->ranks]; k++)
         values(p)[k] =
-            form == FLIGHT_GATHER && (k < p->cut[p->i] || k >= p->cut[p->i + 1])
+            form == HOPS_GATHER && (k < p->cut[p->i] || k >= p->cut[p->i + 1])
                 ? NAN
                 : number(seed, p->i, k);
     flight_start(f, form, &plan);
 }
 
 /* Whether the result of a flight is right. */
-static bool is_right(struct parts *p, enum flight_form form, int seed)
+static bool is_right(struct parts_held *p, enum hops_form form, int seed)
 {
     bool is = true;
 
     for (int j = 0; j < p->ranks; j++) {
         for (int64_t k = p->cut[j]; k < p->cut[j + 1]; k++) {
-            double want = form == FLIGHT_GATHER ? number(seed, j, k) : 0;
+            double want = form == HOPS_GATHER ? number(seed, j, k) : 0;
 
-            for (int r = 0; r < p->ranks && form != FLIGHT_GATHER; r++)
+            for (int r = 0; r < p->ranks && form != HOPS_GATHER; r++)
                 want += number(seed, r, k);
-            is &= (form == FLIGHT_SCATTER && j != p->i) || values(p)[k] == want;
+            is &= (form == HOPS_SCATTER && j != p->i) || values(p)[k] == want;
         }
     }
     return is;
 }
 
-static struct traffic_count planned(const struct parts *p, enum flight_form form)
+static struct traffic_count planned(const struct parts_held *p, enum hops_form form)
 {
     struct traffic_count t = { 0 };
-    int64_t bytes[MOST];
 
-    for (int j = 0; j < p->ranks; j++)
-        bytes[j] = (p->cut[j + 1] - p->cut[j]) * (int64_t)sizeof(double);
-    if (p->ranks > 1 && form != FLIGHT_SCATTER)
-        traffic_ring_gather(&t, bytes, p->ranks, p->i);
-    if (p->ranks > 1 && form != FLIGHT_GATHER)
-        traffic_ring_scatter(&t, bytes, p->ranks, p->i);
+    traffic_hops(&t, p->cut, sizeof(double), form, p->ranks, p->i, ring_most);
     return t;
 }
 
@@ -114,12 +113,12 @@ static void one_by_one(enum axis axis)
 {
     static const char *const name[] = { "gather", "scatter", "sum" };
 
-    for (int form = FLIGHT_GATHER; form <= FLIGHT_SUM; form++) {
+    for (int form = HOPS_GATHER; form <= HOPS_SUM; form++) {
         bool is = true, is_planned = true;
 
         for (int seed = 0; seed < 5; seed++) {
             struct traffic_count want;
-            struct parts p;
+            struct parts_held p;
             struct flight f;
 
             parts_open(&p, axis, seed);
@@ -128,11 +127,13 @@ static void one_by_one(enum axis axis)
             start(&f, &p, form, axis, GRAD_SCATTER, seed);
             flight_finish(&f);
             flight_finish(&f); /* nothing is under way any more */
+            dev_sync(dev_stream(dev, LANE_COMPUTE));
             is &= is_right(&p, form, seed);
             is_planned &= memcmp(&mesh->sent[GRAD_SCATTER], &want, sizeof want) == 0;
             parts_close(&p);
         }
-        ok(is, "%s over %d ranks", name[form], mesh_axis_size(mesh, axis));
+        ok(is, "%s %s over %d ranks", ring_most > 1 ? "ring" : "recursive", name[form],
+           mesh_axis_size(mesh, axis));
         ok(is_planned, "with the messages of the plan");
     }
 }
@@ -140,12 +141,12 @@ static void one_by_one(enum axis axis)
 /* Polling alone brings it to its end: nobody waits. */
 static void by_polling(void)
 {
-    struct parts p;
+    struct parts_held p;
     struct flight f;
     int busy;
 
     parts_open(&p, AXIS_ALL, 3);
-    start(&f, &p, FLIGHT_SUM, AXIS_ALL, GRAD_SCATTER, 3);
+    start(&f, &p, HOPS_SUM, AXIS_ALL, GRAD_SCATTER, 3);
     do {
         progress_poll(mesh);
         busy = f.is_active;
@@ -153,7 +154,7 @@ static void by_polling(void)
         TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &busy, 1, MPI_INT, MPI_MAX,
                               mesh->comm[AXIS_ALL]));
     } while (busy);
-    ok(is_right(&p, FLIGHT_SUM, 3), "polling alone brings a flight home");
+    ok(is_right(&p, HOPS_SUM, 3), "polling alone brings a flight home");
     flight_finish(&f);
     parts_close(&p);
 }
@@ -166,7 +167,7 @@ static void together(void)
     bool is = true;
 
     for (int round = 0; round < 20; round++) {
-        struct parts p, q;
+        struct parts_held p, q;
         struct flight gather, sum;
         double x[3];
         struct buf b;
@@ -178,8 +179,8 @@ static void together(void)
             die("%s", err_sentence());
         parts_open(&p, AXIS_DATA, round);
         parts_open(&q, AXIS_DATA, round + 1);
-        start(&gather, &p, FLIGHT_GATHER, AXIS_DATA, PARAM_GATHER, round);
-        start(&sum, &q, FLIGHT_SUM, AXIS_DATA, GRAD_SCATTER, round);
+        start(&gather, &p, HOPS_GATHER, AXIS_DATA, PARAM_GATHER, round);
+        start(&sum, &q, HOPS_SUM, AXIS_DATA, GRAD_SCATTER, round);
         x[0] = mesh->rank;
         if ((mesh->m + round) % 3 == 0)
             flight_finish(&gather);
@@ -193,7 +194,7 @@ static void together(void)
             flight_finish(&sum);
         flight_finish(&gather);
         flight_finish(&sum);
-        is &= is_right(&p, FLIGHT_GATHER, round) && is_right(&q, FLIGHT_SUM, round);
+        is &= is_right(&p, HOPS_GATHER, round) && is_right(&q, HOPS_SUM, round);
         parts_close(&p);
         parts_close(&q);
         dev_free(&b);
@@ -203,13 +204,13 @@ static void together(void)
 
 static void muted(void)
 {
-    struct parts p;
+    struct parts_held p;
     struct flight f;
 
     parts_open(&p, AXIS_ALL, 1);
     mesh_mute(mesh, PARAM_GATHER, true);
     mesh_count_reset(mesh);
-    start(&f, &p, FLIGHT_GATHER, AXIS_ALL, PARAM_GATHER, 1);
+    start(&f, &p, HOPS_GATHER, AXIS_ALL, PARAM_GATHER, 1);
     flight_finish(&f);
     mesh_mute(mesh, PARAM_GATHER, false);
     ok(mesh->sent[PARAM_GATHER].messages == 0, "a muted flight sends nothing");
@@ -257,8 +258,19 @@ int main(int argc, char **argv)
         if (mesh_open(&mesh, MPI_COMM_WORLD, D, size / D) != 0 ||
             dev_open(&dev, "cpu:ref", DTYPE_F64, 1) != 0)
             die("%s", err_sentence());
-        one_by_one(AXIS_DATA);
-        together();
+        for (ring_most = 1; ring_most <= HOPS_RING; ring_most += HOPS_RING - 1) {
+            one_by_one(AXIS_DATA);
+            together();
+        }
+        ring_most = HOPS_RING;
+        if (D == size) {
+            tap_note("the same on a device that does nothing until it is waited for");
+            lazy_make(dev);
+            one_by_one(AXIS_DATA);
+            dev_close(&dev);
+            if (dev_open(&dev, "cpu:ref", DTYPE_F64, 1) != 0)
+                die("%s", err_sentence());
+        }
         if (D == size) {
             by_polling();
             muted();

@@ -28,9 +28,9 @@ static double worst_gradient(struct model *m, const struct oracle *o, bool *is_a
 
     *is_alive = true;
     for (int i = 0; i < l->params.count; i++) {
-        const struct item *it      = &l->item[i];
-        const struct model_gap gap = model_compare(
-            m, it, shard_item_grad(vit_shard(m->vit), it), o->tensor[i].grad);
+        const struct item *it = &l->item[i];
+        const struct model_gap gap =
+            model_compare(m, it, MODEL_GRAD, o->tensor[i].grad);
         double size = sqrt(gap.size);
 
         if (it->param->is_key_bias && size < 1e-12 * kernel)

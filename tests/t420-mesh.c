@@ -6,101 +6,10 @@
  */
 #include "config.h"
 
-#include "tests/model.h"
+#include "tests/alone.h"
 #include "tests/ranks.h"
 
-#include "src/base/mem.h"
-
-#include <math.h>
-
-enum { STEPS = 3 };
-
-/* What one rank alone finds: loss, every tensor's gradient, and what becomes of it. */
-struct alone {
-    struct step_result first, last;
-    int count;
-    double **grad, **param;
-};
-
-static double *whole(struct model *m, struct mat tensor)
-{
-    double *to = mem_new((size_t)mat_size(tensor) + 1, sizeof *to);
-
-    model_get(m, to, tensor);
-    return to;
-}
-
-static void run_alone(struct alone *a, struct model_options o)
-{
-    struct model m;
-
-    o.D = o.M = 1;
-    o.form    = CMM_PLAIN;
-    model_open(&m, &o, MPI_COMM_SELF);
-    model_stir(&m);
-
-    const struct layout *l = vit_layout(m.vit);
-
-    a->count = l->params.count;
-    a->grad  = mem_new((size_t)a->count, sizeof *a->grad);
-    a->param = mem_new((size_t)a->count, sizeof *a->param);
-    a->first = model_gradients(&m);
-    for (int i = 0; i < a->count; i++)
-        a->grad[i] = whole(&m, shard_item_grad(vit_shard(m.vit), &l->item[i]));
-    for (int s = 0; s < STEPS; s++)
-        step_run(m.step, 1, &a->last);
-    for (int i = 0; i < a->count; i++)
-        a->param[i] = whole(&m, shard_item_param(vit_shard(m.vit), &l->item[i]));
-    model_close(&m);
-}
-
-static void free_alone(struct alone *a)
-{
-    for (int i = 0; i < a->count; i++) {
-        mem_free(a->grad[i]);
-        mem_free(a->param[i]);
-    }
-    mem_free(a->grad);
-    mem_free(a->param);
-}
-
-/* The largest error of a gradient, relative to its tensor; of a key bias without QK-norm,
- * whose gradient is zero, relative to the gradient of everything.
- */
-static double worst_gradient(struct model *m, const struct alone *a)
-{
-    const struct layout *l = vit_layout(m->vit);
-    double worst           = 0;
-
-    for (int i = 0; i < a->count; i++) {
-        const struct item *it = &l->item[i];
-        const struct mat grad = shard_item_grad(vit_shard(m->vit), it);
-        struct model_gap gap  = model_compare(m, it, grad, a->grad[i]);
-        const bool is_zero    = it->param->is_key_bias && sqrt(gap.size) < 1e-10;
-
-        gap.difference = coll_sum(m->mesh, AXIS_MODEL, gap.difference);
-        gap.size       = coll_sum(m->mesh, AXIS_MODEL, gap.size);
-
-        const double size = is_zero ? a->first.grad_norm : sqrt(gap.size);
-
-        worst = model_worse(worst, sqrt(gap.difference) / size);
-    }
-    return worst;
-}
-
-static double worst_parameter(struct model *m, const struct alone *a)
-{
-    const struct layout *l = vit_layout(m->vit);
-    double worst           = 0;
-
-    for (int i = 0; i < a->count; i++) {
-        const struct item *it  = &l->item[i];
-        const struct mat param = shard_item_param(vit_shard(m->vit), it);
-
-        worst = model_worse(worst, model_compare(m, it, param, a->param[i]).largest);
-    }
-    return worst;
-}
+#include <stdio.h>
 
 /* Ring passes of a forward and backward: five for each pair of products of n rows, and
  * three for keys and values of the pooling head.
@@ -117,36 +26,16 @@ static int64_t rings_expected(const struct spec *s, const struct model_options *
 static void compare(const struct alone *a, const struct model_options *o,
                     const char *what)
 {
+    char name[128];
     struct model m;
-    struct step_result r, last;
-    int64_t rings;
-    double gradient, parameter;
 
+    snprintf(name, sizeof name, "%s on %dx%d %s", what, o->D, o->M,
+             o->form == CMM_PLAIN ? "plain" : "ring");
     model_open(&m, o, MPI_COMM_WORLD);
-    model_stir(&m);
-    mesh_count_reset(m.mesh);
-    r        = model_gradients(&m);
-    rings    = m.mesh->rings;
-    gradient = worst_gradient(&m, a);
-    for (int s = 0; s < STEPS; s++)
-        step_run(m.step, 1, &last);
-    parameter = worst_parameter(&m, a);
-
-    if (!ok(fabs(r.loss / a->first.loss - 1) <= 1e-11 &&
-                fabs(r.grad_norm / a->first.grad_norm - 1) <= 1e-11 &&
-                fabs(r.peak_logit / a->first.peak_logit - 1) <= 1e-11 &&
-                gradient <= 1e-11,
-            "%s on %dx%d %s: loss and gradients", what, o->D, o->M,
-            o->form == CMM_PLAIN ? "plain" : "ring"))
-        tap_note("loss off by %g, norm by %g, peak by %g, gradients by %g",
-                 r.loss / a->first.loss - 1, r.grad_norm / a->first.grad_norm - 1,
-                 r.peak_logit / a->first.peak_logit - 1, gradient);
-    if (!ok(parameter <= 1e-6 * o->optim.lr &&
-                fabs(last.loss / a->last.loss - 1) <= 1e-9,
-            "and parameters after %d steps", STEPS))
-        tap_note("off by %g of lr", parameter / o->optim.lr);
-    if (!ok(rings == rings_expected(&m.spec, o), "and the form that was asked for"))
-        tap_note("%lld ring passes", (long long)rings);
+    alone_compare(&m, a, o->optim.lr, name);
+    if (!ok(m.mesh->rings == (ALONE_STEPS + 1) * rings_expected(&m.spec, o),
+            "and the form that was asked for"))
+        tap_note("%lld ring passes", (long long)m.mesh->rings);
     model_close(&m);
 }
 
@@ -154,7 +43,7 @@ static void check(struct model_options o, int ranks, const char *what)
 {
     struct alone a;
 
-    run_alone(&a, o);
+    alone_run(&a, o);
     for (int M = 1; M <= ranks; M++) {
         if (ranks % M != 0 || M > 3)
             continue;
@@ -165,7 +54,7 @@ static void check(struct model_options o, int ranks, const char *what)
             compare(&a, &o, what);
         }
     }
-    free_alone(&a);
+    alone_free(&a);
 }
 
 int main(int argc, char **argv)

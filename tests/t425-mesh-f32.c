@@ -91,8 +91,7 @@ static double worst_gradient(struct model *m, const struct alone *a, const char 
 
     for (int i = 0; i < a->count; i++) {
         const struct item *it = &l->item[i];
-        const struct mat grad = shard_item_grad(vit_shard(m->vit), it);
-        struct model_gap gap  = model_compare(m, it, grad, a->grad[i]);
+        struct model_gap gap  = model_compare(m, it, MODEL_GRAD, a->grad[i]);
         double copies, r;
 
         gap.difference = coll_sum(m->mesh, AXIS_ALL, gap.difference);

@@ -42,14 +42,14 @@ static void check_steps(struct model_options o, const char *what)
         of_norm = model_worse(of_norm, fabs(r.grad_norm / norm - 1));
     }
     for (int i = 0; i < l->params.count; i++) {
-        const struct item *it  = &l->item[i];
-        const struct mat param = shard_item_param(vit_shard(m.vit), it);
+        const struct item *it = &l->item[i];
 
         /* a gradient of zero, and noise of rounding is all that Adafactor makes large */
         if (it->param->is_key_bias && o.optim.method == OPTIMIZER_ADAFACTOR)
             continue;
         of_param = model_worse(
-            of_param, model_compare(&m, it, param, oracle->tensor[i].value).largest);
+            of_param,
+            model_compare(&m, it, MODEL_PARAM, oracle->tensor[i].value).largest);
         for (int64_t k = 0; k < oracle->tensor[i].size; k++)
             moved = fmax(
                 moved, fabs(oracle->tensor[i].value[k] - param_init(it->param, 1, k)));

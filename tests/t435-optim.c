@@ -34,7 +34,7 @@ struct bench {
 
 static void bench_open(struct bench *b, struct spec_options shape,
                        enum optimizer method, const char *device, enum dtype dtype,
-                       int D, int M)
+                       enum param_shard shard, int D, int M)
 {
     *b                    = (struct bench){ .options = optim_defaults() };
     b->options.method     = method;
@@ -45,8 +45,9 @@ static void bench_open(struct bench *b, struct spec_options shape,
         mesh_open(&b->mesh, MPI_COMM_WORLD, D, M) != 0 ||
         dev_open(&b->dev, device, dtype, 2) != 0)
         die("%s", err_sentence());
-    layout_make(&b->layout, &b->spec, HEAD_INIT_NORMAL, D, M, b->mesh->d, b->mesh->m);
-    if (shard_open(&b->shard, b->mesh, b->dev, &b->layout, 1) != 0 ||
+    layout_make(&b->layout, &b->spec, HEAD_INIT_NORMAL, shard, D, M, b->mesh->d,
+                b->mesh->m);
+    if (shard_open(&b->shard, b->mesh, b->dev, &b->layout, 1, false) != 0 ||
         optim_open(&b->optim, b->shard, &b->options) != 0)
         die("%s", err_sentence());
     b->tensor = mem_new((size_t)b->layout.params.count, sizeof *b->tensor);
@@ -258,44 +259,50 @@ static void check_state(const struct bench *b, double tolerance)
 /* ---- checks ------------------------------------------------------------------------ */
 
 static void check(struct spec_options shape, enum optimizer method, const char *device,
-                  enum dtype dtype, int D, int M, const char *what)
+                  enum dtype dtype, enum param_shard shard, int D, int M,
+                  const char *what)
 {
     const double roundings = dtype == DTYPE_F64 ? 1e-9 : 1e-3;
     struct bench b;
     double worst;
 
-    bench_open(&b, shape, method, device, dtype, D, M);
+    bench_open(&b, shape, method, device, dtype, shard, D, M);
     for (int t = 1; t <= STEPS; t++)
         set_gradients(&b, t);
     worst = worst_parameter(&b);
-    if (!ok(worst <= roundings * 10, "%s, %s on %dx%d, %s %s", optim_name(method), what,
-            D, M, device, dtype_name(dtype)))
+    if (!ok(worst <= roundings * 10, "%s, %s on %dx%d, %s, shard %s, %s",
+            optim_name(method), what, D, M, device, param_shard_name(shard, D),
+            dtype_name(dtype)))
         tap_note("parameters off by %g of lr", worst);
     /* in f32 each step may round a momentum to its other neighbour in bf16 */
     check_state(&b, dtype == DTYPE_F64 ? 1e-9 : STEPS * 0x1p-7);
     bench_close(&b);
 }
 
-static void check_cost(struct spec_options shape, int D, int M)
+static void check_cost(struct spec_options shape, enum param_shard shard, int D, int M)
 {
-    const struct traffic_job with = {
-        .B = D, .D = D, .M = M, .dtype = DTYPE_F64, .optimizer = OPTIMIZER_ADAFACTOR
-    };
-    struct traffic_job without = with;
+    const struct traffic_job with = { .B         = D,
+                                      .D         = D,
+                                      .M         = M,
+                                      .dtype     = DTYPE_F64,
+                                      .optimizer = OPTIMIZER_ADAFACTOR,
+                                      .shard     = shard };
+    struct traffic_job without    = with;
     struct traffic_count a[TRAFFIC_KINDS], p[TRAFFIC_KINDS];
     struct predict_memory memory;
     struct bench b;
     int64_t before, taken;
 
     without.optimizer = OPTIMIZER_SGD;
-    bench_open(&b, shape, OPTIMIZER_ADAFACTOR, "cpu:ref", DTYPE_F64, D, M);
+    bench_open(&b, shape, OPTIMIZER_ADAFACTOR, "cpu:ref", DTYPE_F64, shard, D, M);
     traffic_of_rank(a, &b.spec, &with, b.mesh->d, b.mesh->m);
     traffic_of_rank(p, &b.spec, &without, b.mesh->d, b.mesh->m);
     mesh_count_reset(b.mesh);
     optim_update(b.optim, 0, 0);
     ok(b.mesh->sent[REDUCE].messages == a[REDUCE].messages - p[REDUCE].messages &&
            b.mesh->sent[REDUCE].bytes == a[REDUCE].bytes - p[REDUCE].bytes,
-       "Adafactor on %dx%d posts what was planned", D, M);
+       "Adafactor on %dx%d, shard %s, posts what was planned", D, M,
+       param_shard_name(shard, D));
     predict_memory(&memory, &b.spec, &with, b.mesh->d, b.mesh->m);
     before = mem_now();
     optim_close(&b.optim);
@@ -304,6 +311,21 @@ static void check_cost(struct spec_options shape, int D, int M)
         tap_note("%lld bytes, planned %lld", (long long)taken,
                  (long long)memory.moments);
     bench_close(&b);
+}
+
+static void check_methods(struct spec_options shape, enum param_shard shard, int D,
+                          int M, const char *what)
+{
+    for (int i = 0; i < OPTIMIZERS; i++) {
+        const enum optimizer method = (enum optimizer)i;
+
+        check(shape, method, "cpu:ref", DTYPE_F64, shard, D, M, what);
+#ifdef HAVE_BLIS
+        check(shape, method, "cpu:blis", DTYPE_F32, shard, D, M, what);
+        if (D * M == 1)
+            check(shape, method, "cpu:blis", DTYPE_F64, shard, D, M, what);
+#endif
+    }
 }
 
 int main(int argc, char **argv)
@@ -329,23 +351,14 @@ int main(int argc, char **argv)
     for (int M = 1; M <= ranks && M <= 2; M++) {
         const int D = ranks / M;
 
-        for (int i = 0; i < 2 && D * M == ranks; i++) {
-            const char *what = i == 0 ? "sequential" : "parallel";
-
-            for (int method = 0; method < OPTIMIZERS; method++) {
-                check(shapes[i], (enum optimizer)method, "cpu:ref", DTYPE_F64, D, M,
-                      what);
-#ifdef HAVE_BLIS
-                check(shapes[i], (enum optimizer)method, "cpu:blis", DTYPE_F32, D, M,
-                      what);
-                if (ranks == 1)
-                    check(shapes[i], (enum optimizer)method, "cpu:blis", DTYPE_F64, D,
-                          M, what);
-#endif
-            }
+        for (int shard = SHARD_NONE; shard <= SHARD_FULL && D * M == ranks; shard++) {
+            if (shard == SHARD_FULL && D == 1)
+                continue;
+            for (int i = 0; i < 2; i++)
+                check_methods(shapes[i], (enum param_shard)shard, D, M,
+                              i == 0 ? "sequential" : "parallel");
+            check_cost(shapes[0], (enum param_shard)shard, D, M);
         }
-        if (D * M == ranks)
-            check_cost(shapes[0], D, M);
     }
     return ranks_done();
 }

@@ -74,16 +74,24 @@ static void check_learning(struct model_options o)
     model_close(&m);
 }
 
+static struct traffic_job job_of(const struct model_options *o)
+{
+    return (struct traffic_job){ .B         = o->B,
+                                 .D         = o->D,
+                                 .M         = o->M,
+                                 .dtype     = o->dtype,
+                                 .form      = o->form,
+                                 .optimizer = o->optim.method,
+                                 .shard     = o->shard,
+                                 .remat     = o->remat,
+                                 .micros    = o->micros };
+}
+
 /* ---- cost -------------------------------------------------------------------------- */
 
 static void check_traffic(struct model_options o, const char *what)
 {
-    const struct traffic_job job = { .B         = o.B,
-                                     .D         = o.D,
-                                     .M         = o.M,
-                                     .dtype     = o.dtype,
-                                     .form      = o.form,
-                                     .optimizer = o.optim.method };
+    const struct traffic_job job = job_of(&o);
     struct traffic_count plan[TRAFFIC_KINDS];
     struct step_result r;
     struct model m;
@@ -103,12 +111,16 @@ static void check_traffic(struct model_options o, const char *what)
                  (long long)sent.messages, (long long)sent.bytes,
                  (long long)plan[k].messages, (long long)plan[k].bytes);
     }
-    ok(is_equal, "%s on %dx%d %s posts what was planned", what, o.D, o.M,
-       o.form == CMM_PLAIN ? "plain" : "ring");
+    ok(is_equal, "%s on %dx%d %s, shard %s, remat %s, %d micro-batches: as planned",
+       what, o.D, o.M, o.form == CMM_PLAIN ? "plain" : "ring",
+       param_shard_name(o.shard, o.D), remat_name(o.remat), job_micros(&job));
 
     int64_t kept, work, batch;
 
-    act_bytes(&kept, &work, &batch, &m.spec, vit_local(m.vit), o.dtype, o.form, o.M);
+    struct local row;
+
+    spec_local(&row, &m.spec, o.B, o.D, o.M, m.mesh->d, m.mesh->m);
+    act_bytes(&kept, &work, &batch, &m.spec, &row, &job);
     if (!ok(vit_bytes(m.vit) == kept + work, "and takes the memory that was planned"))
         tap_note("%lld bytes, planned %lld", (long long)vit_bytes(m.vit),
                  (long long)(kept + work));
@@ -120,18 +132,14 @@ static void check_traffic(struct model_options o, const char *what)
  */
 static void check_memory(struct model_options o)
 {
-    const int64_t small          = 64 << 10;
-    const struct traffic_job job = { .B         = 8,
-                                     .D         = o.D,
-                                     .M         = o.M,
-                                     .dtype     = o.dtype,
-                                     .form      = o.form,
-                                     .optimizer = o.optim.method };
+    const int64_t small    = 128 << 10;
+    struct traffic_job job = job_of(&o);
     struct predict_memory plan;
     struct model m;
     int64_t taken;
 
-    o.B    = job.B;
+    o.B    = 14;
+    job.B  = o.B;
     o.spec = (struct spec_options){ .shape   = "96/3/256/4",
                                     .wiring  = -1,
                                     .qk_norm = -1,
@@ -142,8 +150,9 @@ static void check_memory(struct model_options o)
     model_open(&m, &o, MPI_COMM_WORLD);
     taken = mem_now() - taken;
     predict_memory(&plan, &m.spec, &job, m.mesh->d, m.mesh->m);
-    if (!ok(llabs(taken - plan.total) < small, "memory on %dx%d is as planned", o.D,
-            o.M))
+    if (!ok(llabs(taken - plan.total) < small,
+            "memory on %dx%d, shard %s, remat %s, %d micro-batches is as planned", o.D,
+            o.M, param_shard_name(o.shard, o.D), remat_name(o.remat), job_micros(&job)))
         tap_note("%lld bytes; planned %lld", (long long)taken, (long long)plan.total);
     model_close(&m);
 }
@@ -264,6 +273,21 @@ static void check_faults(struct model_options o)
     }
 }
 
+/* Messages and memory with all that changes them. */
+static void check_costs(struct model_options o, const char *what)
+{
+    o.B = 14;
+    for (int k = 0; k < 8; k++) {
+        o.shard  = k & 1 ? SHARD_FULL : SHARD_NONE;
+        o.remat  = k & 2 ? REMAT_BLOCK : REMAT_NONE;
+        o.micros = k & 4 ? 3 : 1;
+        if (o.D > 1 || o.shard == SHARD_NONE)
+            check_traffic(o, what);
+        if (k == 0 || k == 7 || (k == 1 && o.D > 1))
+            check_memory(o);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const int ranks = ranks_open(&argc, &argv, "t500-step");
@@ -273,10 +297,12 @@ int main(int argc, char **argv)
 
         o.M = M;
         o.D = ranks / M;
-        check_memory(o);
+        check_costs(o, "parallel with MAP head");
         check_verdicts(o);
+        o.shard = SHARD_FULL;
+        check_verdicts(o);
+        o.shard = SHARD_NONE;
         check_faults(o);
-        check_traffic(o, "parallel with MAP head");
         o.form       = CMM_RING;
         o.optim.clip = 1;
         check_learning(o);
@@ -292,7 +318,7 @@ int main(int argc, char **argv)
         o.D    = ranks / M;
         check_traffic(o, "sequential with class token and softmax");
         o.spec.pool = POOL_MAP;
-        check_traffic(o, "sequential with MAP head");
+        check_costs(o, "sequential with MAP head");
         o              = model_odd(WIRING_PARALLEL, POOL_GAP, LOSS_SOFTMAX);
         o.spec.qk_norm = 0;
         o.M            = M;

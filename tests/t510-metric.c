@@ -71,7 +71,7 @@ static void check_by_hand(struct model_options o)
     model_stir(&m);
     z = mem_new((size_t)(o.B * m.spec.K), sizeof *z);
     y = mem_new((size_t)(o.B * m.spec.K), sizeof *y);
-    step_forward(m.step, m.data, 0);
+    step_forward(m.step, m.data, 0, 0);
     model_get(&m, z, vit_logits(m.vit));
     model_get(&m, y, step_targets(m.step));
     want = by_hand(z, y, (int)o.B, (int)m.spec.K, m.spec.loss);

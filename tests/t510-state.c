@@ -126,7 +126,7 @@ static bool are_same(const char *a, const char *b)
 /* The loss on a batch of its own, which takes all parameters. */
 static double loss_of(struct model *m)
 {
-    return step_forward(m->step, m->data, 1000);
+    return step_forward(m->step, m->data, 1000, 0);
 }
 
 /* A new model of the same mesh goes on where 'path' ended: in bf16 what multiplies are

@@ -52,6 +52,7 @@ static void train(double *loss, struct model_options o, const char *device,
 
     o.device = device;
     o.dtype  = dtype;
+    o.shard  = dtype == DTYPE_BF16 ? SHARD_FULL : SHARD_NONE;
     model_open(&m, &o, MPI_COMM_WORLD);
     fixed          = (struct fixed){ .source = m.data, .size = SET * o.B };
     fixed.data     = *m.data;

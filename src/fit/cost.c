@@ -105,8 +105,8 @@ void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
     const int of_node      = m->ranks_per_node > 0 ? m->ranks_per_node : 1;
 
     c->seconds = seconds_of(s, m);
-    c->fits    = predict_mesh(&job.D, &job.M, s, nodes * of_node, images, job.dtype,
-                              job.form, of_node, m->memory_bytes) == 0;
+    c->fits    = predict_mesh(&job.D, &job.M, s, nodes * of_node, images, &job, of_node,
+                              m->memory_bytes) == 0;
     if (!c->fits)
         err_forget();
     job.B    = images * job.D;

@@ -40,7 +40,6 @@ struct adafactor_own {
     struct dev_factors *factors;  /* of every segment */
     struct dev_averages *average; /* 'averages' of them; rows of the last 'late' ones */
     int averages, late;           /*   are complete after the model axis' sum alone   */
-    bool is_cut;                  /* parameters are, over the data axis */
 };
 
 /* ---- what is factored -------------------------------------------------------------- */
@@ -60,18 +59,6 @@ static struct mat numbers(const struct optim *o, struct buf *of, int64_t place,
 }
 
 /* ---- open -------------------------------------------------------------------------- */
-
-/* True if the data ranks of this column hold different pieces of 'it'. */
-static bool is_cut_over_data(const struct layout *l, const struct item *it)
-{
-    struct piece piece[LAYOUT_PIECES];
-    const int pieces = layout_pieces(piece, l, it, 0, l->m);
-    int64_t size     = 0;
-
-    for (int i = 0; i < pieces; i++)
-        size += piece[i].rows * piece[i].cols;
-    return size < it->rows * it->cols;
-}
 
 /* The averages of item 'i', from the places of its sums on. */
 static void add_average(struct optim *o, int i, int64_t mean)
@@ -169,7 +156,7 @@ static int alloc_own(struct optim *o, int64_t whole)
     const struct factor_sizes *n = &own->sizes;
     const struct layout *l       = o->shard->layout;
     const enum dtype acc         = dev_acc(o->shard->dev);
-    const int64_t over_data      = own->is_cut ? n->own + n->joint : 0;
+    const int64_t over_data      = l->is_sharded ? n->own + n->joint : 0;
     const int64_t over_model     = l->M > 1 ? n->joint + n->joint_means : 0;
     const size_t size            = dtype_size(acc);
     const int64_t data           = traffic_allreduce_room(over_data, size, l->D);
@@ -195,10 +182,8 @@ static int adafactor_open(struct optim *o)
     own->average = mem_new(items, sizeof *own->average);
     own->factors = mem_new((size_t)o->segments, sizeof *own->factors);
     factor_sizes(&own->sizes, &l->params, l->M, l->m);
-    for (int i = 0; i < l->params.count; i++) {
+    for (int i = 0; i < l->params.count; i++)
         factor_make(&own->factor[i], l->item[i].param, l->M, l->m);
-        own->is_cut |= l->D > 1 && is_cut_over_data(l, &l->item[i]);
-    }
     lay_averages(o);
     for (int i = 0; i < l->params.count; i++) {
         struct piece piece[LAYOUT_PIECES];
@@ -251,7 +236,7 @@ static void update(struct optim *o, double clip, double schedule)
 
     dev_fill(o->stream, numbers(o, &own->sums, 0, n->own + n->joint), 0);
     dev_factor_sums(o->stream, o->segment, o->segments, clip);
-    if (own->is_cut)
+    if (o->shard->layout->is_sharded)
         sum_over(o, AXIS_DATA, 0, n->own + n->joint);
     dev_factor_rows(o->stream, own->average, early, beta2, eps);
     sum_over(o, AXIS_MODEL, n->own, n->joint + n->joint_means);

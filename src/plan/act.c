@@ -27,7 +27,9 @@ static void start(struct maker *k, enum act_family family)
 static void add_typed(struct maker *k, enum act which, int64_t rows, int64_t cols,
                       enum dtype dtype)
 {
-    k->t->place[which] = (struct act_place){ k->family, k->at, rows, cols, dtype };
+    k->t->place[which] = (struct act_place){
+        .family = k->family, .offset = k->at, .rows = rows, .cols = cols, .dtype = dtype
+    };
     k->at += (int64_t)mem_round((size_t)(rows * cols) * dtype_size(dtype));
 }
 
@@ -48,15 +50,22 @@ enum dtype act_acc(enum dtype dtype)
 
 /* ---- kept -------------------------------------------------------------------------- */
 
-static void add_block(struct maker *k, const struct spec *s, const struct local *l,
+/* What a block can be made again from. */
+static void add_seed(struct maker *k, const struct spec *s, const struct local *l)
+{
+    add(k, KEPT_X, l->rows, l->C_l); /* first: block L has nothing else */
+    add_acc(k, KEPT_STAT0, l->rows, 2);
+    if (s->wiring == WIRING_SEQUENTIAL)
+        add_acc(k, KEPT_STAT1, l->rows, 2);
+}
+
+static void add_inner(struct maker *k, const struct spec *s, const struct local *l,
                       int64_t kept_attn)
 {
     const bool is_parallel = s->wiring == WIRING_PARALLEL;
-    const int64_t n = l->rows, A = l->A_l, F = l->F_l, C = l->C_l;
+    const int64_t n = l->rows, A = l->A_l, F = l->F_l;
     const int64_t fused = is_parallel ? F : 0;
 
-    add(k, KEPT_X, n, C); /* first: block L has nothing else */
-    add_acc(k, KEPT_STAT0, n, 2);
     add(k, KEPT_IN, n, 3 * A + fused);
     add(k, KEPT_OUT, n, A + fused);
     if (s->qk_norm) {
@@ -67,11 +76,28 @@ static void add_block(struct maker *k, const struct spec *s, const struct local 
     }
     add_acc(k, KEPT_ATTN, 1, kept_attn);
     if (!is_parallel) {
-        add(k, KEPT_X1, n, C);
-        add_acc(k, KEPT_STAT1, n, 2);
+        add(k, KEPT_X1, n, l->C_l);
         add(k, KEPT_UP, n, F);
         add(k, KEPT_ACT, n, F);
     }
+}
+
+/* All blocks, and x of block L. */
+static void add_blocks(struct maker *k, const struct spec *s, const struct local *l,
+                       enum remat remat, int64_t kept_attn)
+{
+    int64_t stride;
+
+    add_seed(k, s, l);
+    if (remat == REMAT_NONE)
+        add_inner(k, s, l, kept_attn);
+    stride = k->at;
+    for (int i = KEPT_X; i <= KEPT_ACT; i++)
+        k->t->place[i].stride = stride;
+    k->at = s->L * stride;
+    k->at += (int64_t)mem_round((size_t)(l->rows * l->C_l) * dtype_size(k->dtype));
+    if (remat == REMAT_BLOCK)
+        add_inner(k, s, l, kept_attn); /* without a stride */
 }
 
 static void add_rest(struct maker *k, const struct spec *s, const struct local *l,
@@ -104,6 +130,9 @@ static void add_work_rows(struct maker *k, const struct spec *s, const struct lo
     const int64_t n = l->rows, A = l->A_l, F = l->F_l, C = l->C_l;
     const int64_t R = s->norm == NORM_RMS ? 1 : 2;
 
+    add_acc(k, WORK_PEAK, 1, 1); /* first: the place is the same in every micro-batch */
+    add_acc(k, WORK_PEAK1, 1, 1);
+    add_acc(k, WORK_LOSS, 1, 1);
     add(k, WORK_XN, n, C);
     add(k, WORK_DX, n, C);
     add(k, WORK_DXN, n, C);
@@ -120,9 +149,6 @@ static void add_work_rows(struct maker *k, const struct spec *s, const struct lo
     add_acc(k, WORK_PARTS, M * n, R);
     add(k, WORK_TABLE, s->N, C);
     add_acc(k, WORK_D_TABLE, s->N, C);
-    add_acc(k, WORK_PEAK, 1, 1);
-    add_acc(k, WORK_PEAK1, 1, 1);
-    add_acc(k, WORK_LOSS, 1, 1);
 }
 
 static void add_work_images(struct maker *k, const struct spec *s,
@@ -147,7 +173,8 @@ static void add_work_images(struct maker *k, const struct spec *s,
 /* ---- the table --------------------------------------------------------------------- */
 
 void act_make(struct act_table *t, const struct spec *s, const struct local *l,
-              enum dtype dtype, int M, int64_t kept_block, int64_t kept_map)
+              enum dtype dtype, int M, enum remat remat, int64_t kept_block,
+              int64_t kept_map)
 {
     struct maker k       = { .t = t, .dtype = dtype, .acc = act_acc(dtype) };
     const int64_t pixels = 3 * (int64_t)s->image * s->image;
@@ -155,10 +182,7 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
     memset(t, 0, sizeof *t);
 
     start(&k, ACT_KEPT);
-    add_block(&k, s, l, kept_block);
-    t->stride = k.at;
-    k.at      = s->L * t->stride;
-    k.at += (int64_t)mem_round((size_t)(l->rows * l->C_l) * dtype_size(dtype));
+    add_blocks(&k, s, l, remat, kept_block);
     add_rest(&k, s, l, kept_map);
     t->bytes[ACT_KEPT] = k.at;
 
@@ -216,14 +240,19 @@ int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
 }
 
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
-               const struct local *l, enum dtype dtype, enum cmm_form form, int M)
+               const struct local *l, const struct traffic_job *job)
 {
-    struct act_table t;
+    struct local m = *l;
+    struct act_table t, row; /* of a micro-batch, of all that the host holds */
 
-    act_make(&t, s, l, dtype, M, act_attn_kept(l->B_l, l->H_l, s->N, s->N),
-             act_attn_kept(l->B_l, l->H_l, 1, s->N));
+    spec_micro(&m, s, job_micros(job), 0);
+    act_make(&t, s, &m, job->dtype, job->M, job->remat,
+             act_attn_kept(m.B_l, m.H_l, s->N, s->N),
+             act_attn_kept(m.B_l, m.H_l, 1, s->N));
     *kept = t.bytes[ACT_KEPT];
-    *work = t.bytes[ACT_WORK] + act_cmm_bytes(l->rows, s->C, M, dtype, form) +
-            act_cmm_bytes(l->B_l, s->C, M, dtype, CMM_PLAIN);
-    *batch = t.bytes[ACT_BATCH] + t.bytes[ACT_HOST];
+    *work = t.bytes[ACT_WORK] +
+            act_cmm_bytes(m.rows, s->C, job->M, job->dtype, job->form) +
+            act_cmm_bytes(m.B_l, s->C, job->M, job->dtype, CMM_PLAIN);
+    act_make(&row, s, l, job->dtype, job->M, job->remat, 0, 0);
+    *batch = t.bytes[ACT_BATCH] + row.bytes[ACT_HOST];
 }

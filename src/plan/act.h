@@ -6,6 +6,8 @@
  * Each family is one block of memory:
  *
  *   kept   [block 0 | block 1 | .. | block L - 1 | x of block L | embedding and head]
+ *          with REMAT_BLOCK a block keeps x and the norms' statistics, from which the
+ *          rest, in one place for all blocks (behind x of block L), is made again
  *   work   everything that is dead when a block's forward or backward is over
  *   batch  images and targets on the device
  *   host   the same as the data source gives them
@@ -88,13 +90,13 @@ enum act_family { ACT_KEPT, ACT_WORK, ACT_BATCH, ACT_HOST, ACT_FAMILIES };
 struct act_place {
     enum act_family family;
     int64_t offset;     /* bytes from the family's start; of block 0 */
+    int64_t stride;     /* bytes to the next block's; 0: the same place for all */
     int64_t rows, cols; /* no rows: the model has no such matrix */
     enum dtype dtype;
 };
 
 struct act_table {
     struct act_place place[ACT_COUNT];
-    int64_t stride; /* bytes from a block's matrices to the next one's */
     int64_t bytes[ACT_FAMILIES];
 };
 
@@ -103,7 +105,8 @@ struct act_table {
  * device knows how many; act_attn_kept() is what the CPU devices do.
  */
 void act_make(struct act_table *t, const struct spec *s, const struct local *l,
-              enum dtype dtype, int M, int64_t kept_block, int64_t kept_map);
+              enum dtype dtype, int M, enum remat remat, int64_t kept_block,
+              int64_t kept_map);
 
 int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk);
 
@@ -116,10 +119,11 @@ int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
 /* The type of accumulations, statistics and losses in runs of 'dtype'. */
 enum dtype act_acc(enum dtype dtype);
 
-/* Bytes of the rank with the local sizes 'l': 'kept' activations, 'work' (gradients of
- * activations, slices of collective matmuls, scratch), 'batch' (images and targets).
+/* Bytes of the rank with the local sizes 'l' in 'job', those of its largest micro-batch:
+ * 'kept' activations, 'work' (gradients of activations, slices of collective matmuls,
+ * scratch), 'batch' (images and targets).
  */
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
-               const struct local *l, enum dtype dtype, enum cmm_form form, int M);
+               const struct local *l, const struct traffic_job *job);
 
 #endif

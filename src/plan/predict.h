@@ -8,7 +8,7 @@
 /* Bytes of one rank, by family.  vit_open() and friends allocate by the same numbers.
  */
 struct predict_memory {
-    int64_t params, grads, moments; /* parameters and what belongs to each */
+    int64_t params, grads, moments; /* what is owned, and what is whole for a while */
     int64_t packed;                 /* copies of weights in the device's own order */
     int64_t kept;                   /* activations kept from forward for backward */
     int64_t work;                   /* gradients of activations, ring slices, scratch */
@@ -19,16 +19,19 @@ struct predict_memory {
 void predict_memory(struct predict_memory *p, const struct spec *s,
                     const struct traffic_job *job, int d, int m);
 
-/* The rank with the most: (0, 0), since the first owners hold the larger shares. */
+/* The rank with the most: the first ones have most images and columns; of sharded
+ * parameters, whose parts are whole rows, the largest share of any is taken.
+ */
 int64_t predict_most(const struct spec *s, const struct traffic_job *job);
 
 /* The mesh for 'ranks' ranks: the smallest M that divides 'ranks', is not above H, and
  * with which 'ranks_per_node' times the memory of a rank stays below 'node_bytes'; the
- * batch is B images for every data rank.  Returns 0, or ERR_MEMORY with a sentence
- * (what is the least that any mesh needs) leaving '*M' at the M that needs least.
+ * batch is B images for every data rank, all else as in 'like'.  Returns 0, or
+ * ERR_MEMORY with a sentence (what is the least that any mesh needs) leaving '*M' at the
+ * M that needs least.
  */
 int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
-                 int64_t B_per_data_rank, enum dtype dtype, enum cmm_form form,
+                 int64_t B_per_data_rank, const struct traffic_job *like,
                  int ranks_per_node, int64_t node_bytes);
 
 /* The deepest slice (number of blocks, 0: not even one) of 's' that fits likewise on

@@ -23,13 +23,23 @@
  * of the product says;
  * scatters likewise as ACT_SCATTER.  Then
  *
- *   over the data axis (D > 1): each group but the replicated one: an all-reduce of its
- *                gradients                                                GRAD_SCATTER
+ *   over the data axis (D > 1), each group but the replicated one:
+ *     not sharded  its gradients are summed after the last micro-batch    GRAD_SCATTER
+ *     sharded, in every micro-batch, hops over the parts that ranks own:
+ *                  parameters are gathered for forward, those of all blocks but the
+ *                  last for backward too (this one and the head are still there)
+ *                                                                         PARAM_GATHER
+ *                  gradients are scattered                                GRAD_SCATTER
  *   the replicated group, if it holds anything: an all-reduce of its gradients over the
  *                model axis, then one over the data axis                       REDUCE
- *   Adafactor: an all-reduce over the model axis of the averages (and means of them)
- *                that run along the axis which is cut over it                  REDUCE
+ *   Adafactor: over the data axis, if parameters are cut over it, an all-reduce of all
+ *                averages; over the model axis one of those (and means of them) that run
+ *                along the axis which is cut over it                           REDUCE
  *   over all ranks (D M > 1): the step's verdicts, 48 bytes, one library call  REDUCE
+ *
+ * What goes over the model axis in forward and backward does so for every micro-batch of
+ * n rows; with REMAT_BLOCK a parallel block gathers once more, a sequential one gathers
+ * twice and scatters once.
  *
  * Activations travel in the run's format; gradients and sums in the format that adds
  * them, f64 in f64 runs and f32 else.
@@ -39,8 +49,18 @@
 #include "src/plan/traffic.h"
 
 #include "src/base/mem.h"
+#include "src/plan/cut.h"
 #include "src/plan/factor.h"
-#include "src/plan/param.h"
+
+const char *param_shard_name(enum param_shard shard, int D)
+{
+    return shard == SHARD_FULL && D > 1 ? "full" : "none";
+}
+
+const char *remat_name(enum remat remat)
+{
+    return remat == REMAT_BLOCK ? "block" : "none";
+}
 
 const char *const traffic_name[TRAFFIC_KINDS] = {
     [ACT_GATHER]   = "act_gather",
@@ -96,14 +116,14 @@ void traffic_ring_scatter(struct traffic_count *t, const int64_t *bytes, int ran
 }
 
 /* Slices in one buffer: of 'bytes[j]' each, or nearly equal parts of 'count' elements. */
-struct cut {
+struct circle {
     const int64_t *bytes; /* NULL: of 'count' elements */
     int64_t count, size;
     int ranks;
 };
 
 /* Bytes of the slices before slice 'j'. */
-static int64_t bytes_before(const struct cut *c, int j)
+static int64_t bytes_before(const struct circle *c, int j)
 {
     int64_t sum = 0;
 
@@ -116,7 +136,7 @@ static int64_t bytes_before(const struct cut *c, int j)
 }
 
 /* Bytes of 'n' slices from slice 'first' on, round the circle. */
-static int64_t bytes_around(const struct cut *c, int first, int n)
+static int64_t bytes_around(const struct circle *c, int first, int n)
 {
     const int lo = first % c->ranks, hi = lo + n;
 
@@ -126,13 +146,13 @@ static int64_t bytes_around(const struct cut *c, int first, int n)
            bytes_before(c, hi - c->ranks);
 }
 
-static void post_doubling(struct traffic_count *t, const struct cut *c, int i)
+static void post_doubling(struct traffic_count *t, const struct circle *c, int i)
 {
     for (int d = 1; d < c->ranks; d *= 2)
         post(t, bytes_around(c, i, traffic_round(c->ranks, d)), 1);
 }
 
-static void post_halving(struct traffic_count *t, const struct cut *c, int i)
+static void post_halving(struct traffic_count *t, const struct circle *c, int i)
 {
     for (int d = 1; d < c->ranks; d *= 2)
         post(t, bytes_around(c, i + d, traffic_round(c->ranks, d)), 1);
@@ -140,7 +160,7 @@ static void post_halving(struct traffic_count *t, const struct cut *c, int i)
 
 void traffic_allgather(struct traffic_count *t, const int64_t *bytes, int ranks, int i)
 {
-    const struct cut cut = { .bytes = bytes, .ranks = ranks };
+    const struct circle cut = { .bytes = bytes, .ranks = ranks };
 
     if (traffic_is_doubled(ranks))
         post_doubling(t, &cut, i);
@@ -151,7 +171,7 @@ void traffic_allgather(struct traffic_count *t, const int64_t *bytes, int ranks,
 void traffic_reduce_scatter(struct traffic_count *t, const int64_t *bytes, int ranks,
                             int i)
 {
-    const struct cut cut = { .bytes = bytes, .ranks = ranks };
+    const struct circle cut = { .bytes = bytes, .ranks = ranks };
 
     if (traffic_is_doubled(ranks))
         post_halving(t, &cut, i);
@@ -166,9 +186,9 @@ void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int 
                        int i)
 {
     const int64_t larger = count % ranks, z = (int64_t)size;
-    const struct cut cut  = { .count = count, .size = z, .ranks = ranks };
-    const int64_t stay[2] = { split_size(count, ranks, i),
-                              split_size(count, ranks, (i + 1) % ranks) };
+    const struct circle cut = { .count = count, .size = z, .ranks = ranks };
+    const int64_t stay[2]   = { split_size(count, ranks, i),
+                                split_size(count, ranks, (i + 1) % ranks) };
 
     if (ranks == 1)
         return;
@@ -198,6 +218,20 @@ int64_t traffic_allreduce_room(int64_t count, size_t size, int ranks)
     if (most * split_most(doubled, ranks) > room)
         room = most * split_most(doubled, ranks);
     return room;
+}
+
+void traffic_hops(struct traffic_count *t, const int64_t *cut, size_t size,
+                  enum hops_form form, int ranks, int i, int ring_most)
+{
+    struct hops hops;
+
+    hops_make(&hops, form, ranks, i, ring_most);
+    for (int k = 0; k < hops.count; k++) {
+        const struct hop h = hops_get(&hops, k);
+
+        if (h.to != HOPS_NOBODY)
+            post(t, (cut[h.out.hi] - cut[h.out.lo]) * (int64_t)size, 1);
+    }
 }
 
 /* ---- one rank's step ------------------------------------------------------------- */
@@ -313,6 +347,11 @@ static void block(const struct rank *r)
         gather(r, n, in, CMM_BACKWARD);  /* n(x) again */
         scatter(r, n, in, CMM_BACKWARD); /* d n(x) */
     }
+    for (int i = 0; r->job->remat == REMAT_BLOCK && i < pairs; i++) {
+        gather(r, n, i == 0 ? CMM_IN : CMM_UP, CMM_FORWARD); /* n(x), again */
+        if (i + 1 < pairs) /* y, again: the last one of a block is not needed */
+            scatter(r, n, CMM_OUT, CMM_FORWARD);
+    }
 }
 
 static void map_head(const struct rank *r)
@@ -346,6 +385,7 @@ static void classifier(const struct rank *r)
     }
 }
 
+/* One micro-batch. */
 static void activations(const struct rank *r)
 {
     struct traffic_count one[TRAFFIC_KINDS] = { 0 };
@@ -369,14 +409,72 @@ static int64_t group_elements(const struct rank *r, int group)
     return param_group_elements(r->params, r->s, group, r->job->M, r->m);
 }
 
-/* The all-reduce of 'times' groups like 'group' over the data axis. */
-static void gradients(const struct rank *r, int group, int64_t times)
+/* Groups that are alike: where their parts begin, and how often one of them goes over
+ * the data axis in a step.
+ */
+struct groups {
+    int64_t *at; /* [D + 1] */
+    int64_t gathers, scatters, sums;
+};
+
+static void groups_open(struct groups *g, const struct rank *r, int group)
+{
+    struct cut cut;
+
+    cut_make(&cut, r->params, group, r->job->M, r->m);
+    *g = (struct groups){ .at = mem_new((size_t)r->job->D + 1, sizeof *g->at) };
+    for (int d = 0; d <= r->job->D; d++)
+        g->at[d] = cut_place(&cut, job_is_cut(r->job), r->job->D, d);
+}
+
+/* The embedding, the blocks, the head, as model rank r->m has them.  A step's last block
+ * and head stay from forward to backward, and the embedding is not needed there.
+ */
+static void groups_open_all(struct groups g[3], const struct rank *r)
+{
+    const int64_t L = r->s->L, n = job_micros(r->job), times[3] = { 1, L, 1 };
+
+    groups_open(&g[0], r, GROUP_EMBED);
+    groups_open(&g[1], r, group_block(0));
+    groups_open(&g[2], r, group_head(r->s));
+    for (int k = 0; k < 3; k++) {
+        if (job_is_cut(r->job)) {
+            g[k].gathers  = n * (k == 1 ? 2 * L - 1 : 1);
+            g[k].scatters = n * times[k];
+        } else {
+            g[k].sums = times[k];
+        }
+    }
+}
+
+static void groups_close_all(struct groups g[3])
+{
+    for (int k = 0; k < 3; k++)
+        mem_free(g[k].at);
+}
+
+/* Add 'times' times what data rank d sends of one collective. */
+static void add_times(struct traffic_count *t, const struct groups *g,
+                      enum hops_form form, int64_t size, int64_t times, int D, int d)
 {
     struct traffic_count one = { 0 };
 
-    traffic_allreduce(&one, group_elements(r, group), (size_t)r->sum, r->job->D, r->d);
-    r->t[GRAD_SCATTER].messages += times * one.messages;
-    r->t[GRAD_SCATTER].bytes += times * one.bytes;
+    if (times > 0)
+        traffic_hops(&one, g->at, (size_t)size, form, D, d, HOPS_RING);
+    t->messages += times * one.messages;
+    t->bytes += times * one.bytes;
+}
+
+static void groups_count(struct traffic_count t[TRAFFIC_KINDS],
+                         const struct groups g[3], const struct rank *r, int d)
+{
+    const int D = r->job->D;
+
+    for (int k = 0; k < 3; k++) {
+        add_times(&t[PARAM_GATHER], &g[k], HOPS_GATHER, r->size, g[k].gathers, D, d);
+        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SCATTER, r->sum, g[k].scatters, D, d);
+        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SUM, r->sum, g[k].sums, D, d);
+    }
 }
 
 static void replicated_gradients(const struct rank *r)
@@ -388,18 +486,23 @@ static void replicated_gradients(const struct rank *r)
     traffic_allreduce(&r->t[REDUCE], elements, size, r->job->D, r->d);
 }
 
-static int64_t joint_factors(const struct rank *r)
+/* How many of Adafactor's averages are summed over an axis: those that are cut over it. */
+static int64_t factors_over(const struct rank *r, bool is_model)
 {
     struct factor_sizes n;
 
     if (r->job->optimizer != OPTIMIZER_ADAFACTOR)
         return 0;
     factor_sizes(&n, r->params, r->job->M, r->m);
-    return n.joint + n.joint_means;
+    if (is_model)
+        return n.joint + n.joint_means;
+    return job_is_cut(r->job) ? n.own + n.joint : 0;
 }
 
-/* Make of 'r' the rank (d, m) and count its step into 't'. */
-static void count_rank(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, int d,
+/* Make of 'r' the rank (d, m) and count into 't' its step, but for the groups over the
+ * data axis.
+ */
+static void count_rest(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, int d,
                        int m)
 {
     const struct traffic_job *job = r->job;
@@ -409,15 +512,14 @@ static void count_rank(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, in
     r->t = t;
     r->d = d;
     r->m = m;
-    spec_local(&r->l, r->s, job->B, job->D, job->M, d, m);
-
-    if (job->M > 1)
+    for (int k = 0; k < job_micros(job) && job->M > 1; k++) {
+        spec_local(&r->l, r->s, job->B, job->D, job->M, d, m);
+        spec_micro(&r->l, r->s, job_micros(job), k);
         activations(r);
-    gradients(r, GROUP_EMBED, 1);
-    gradients(r, group_block(0), r->s->L); /* all blocks are alike */
-    gradients(r, group_head(r->s), 1);
+    }
     replicated_gradients(r);
-    traffic_allreduce(&t[REDUCE], joint_factors(r), (size_t)r->sum, job->M, m);
+    traffic_allreduce(&t[REDUCE], factors_over(r, false), (size_t)r->sum, job->D, d);
+    traffic_allreduce(&t[REDUCE], factors_over(r, true), (size_t)r->sum, job->M, m);
     if (job->D > 1 || job->M > 1)
         post(&t[REDUCE], VERDICT_BYTES, 1);
 }
@@ -444,10 +546,16 @@ void traffic_of_rank(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s
                      const struct traffic_job *job, int d, int m)
 {
     struct params params;
+    struct groups g[3];
     struct rank r;
 
     rank_open(&r, &params, s, job);
-    count_rank(t, &r, d, m);
+    count_rest(t, &r, d, m);
+    if (job->D > 1) {
+        groups_open_all(g, &r);
+        groups_count(t, g, &r, d);
+        groups_close_all(g);
+    }
     rank_close(&r, &params);
 }
 
@@ -523,6 +631,36 @@ static void take_larger(struct traffic_count most[TRAFFIC_KINDS],
     }
 }
 
+enum { MOST_TRIED = 1 << 14 };
+
+/* Over the data axis parts have any size: all ranks are tried, or so many, evenly
+ * spread.
+ */
+static void most_of_groups(struct traffic_count most[TRAFFIC_KINDS],
+                           const struct rank *r)
+{
+    const int D = r->job->D, step = (D + MOST_TRIED - 1) / MOST_TRIED;
+    struct groups g[3];
+
+    groups_open_all(g, r);
+    for (int d = 0; d < D; d += step) {
+        struct traffic_count t[TRAFFIC_KINDS] = { 0 };
+
+        groups_count(t, g, r, d);
+        take_larger(most, t);
+    }
+    groups_close_all(g);
+}
+
+static bool is_listed(const int *list, int count, int rank)
+{
+    for (int i = 0; i < count; i++) {
+        if (list[i] == rank)
+            return true;
+    }
+    return false;
+}
+
 void traffic_most(struct traffic_count most[TRAFFIC_KINDS], const struct spec *s,
                   const struct traffic_job *job)
 {
@@ -539,20 +677,22 @@ void traffic_most(struct traffic_count most[TRAFFIC_KINDS], const struct spec *s
     stretches_add(&of_m, s->F);
     stretches_add(&of_m, s->K);
     stretches_add(&of_m, group_elements(&r, group_replicated(s)));
-    stretches_add(&of_m, joint_factors(&r));
+    stretches_add(&of_m, factors_over(&r, true));
 
     for (int i = 0; i < of_m.count; i++) {
+        if (is_listed(of_m.start, i, of_m.start[i]))
+            continue;
         r.m = of_m.start[i];
+        if (job->D > 1)
+            most_of_groups(most, &r);
         stretches_open(&of_d, job->D);
         stretches_add(&of_d, job->B);
-        stretches_add(&of_d, group_elements(&r, GROUP_EMBED));
-        stretches_add(&of_d, group_elements(&r, group_block(0)));
-        stretches_add(&of_d, group_elements(&r, group_head(s)));
         stretches_add(&of_d, group_elements(&r, group_replicated(s)));
+        stretches_add(&of_d, factors_over(&r, false));
         for (int j = 0; j < of_d.count; j++) {
             struct traffic_count t[TRAFFIC_KINDS];
 
-            count_rank(t, &r, of_d.start[j], of_m.start[i]);
+            count_rest(t, &r, of_d.start[j], of_m.start[i]);
             take_larger(most, t);
         }
     }

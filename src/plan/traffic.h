@@ -7,6 +7,7 @@
 #ifndef PLAN_TRAFFIC_H
 #define PLAN_TRAFFIC_H
 
+#include "src/plan/hops.h"
 #include "src/plan/spec.h"
 
 enum traffic {
@@ -43,6 +44,14 @@ struct cmm_tuned {
 /* What updates the parameters. */
 enum optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAFACTOR, OPTIMIZER_SGD, OPTIMIZERS };
 
+/* Where parameters live: all of them on every data rank, or cut over the data axis and
+ * fetched when they are needed.  With one data rank there is no difference.
+ */
+enum param_shard { SHARD_NONE, SHARD_FULL };
+
+/* Whether backward finds a block's activations kept, or makes them again. */
+enum remat { REMAT_NONE, REMAT_BLOCK };
+
 struct traffic_job {
     int64_t B;
     int D, M;
@@ -51,7 +60,24 @@ struct traffic_job {
     enum optimizer optimizer;
     const struct cmm_tuned *tuned; /* for CMM_AUTO; NULL: rings */
     int packs; /* packed copies of every weight, which only memory has to do with */
+    enum param_shard shard;
+    enum remat remat;
+    int micros; /* micro-batches of a step; 0 means 1 */
 };
+
+static inline int job_micros(const struct traffic_job *job)
+{
+    return job->micros > 1 ? job->micros : 1;
+}
+
+/* As the options have them; what is really done with D data ranks. */
+const char *param_shard_name(enum param_shard shard, int D);
+const char *remat_name(enum remat remat);
+
+static inline bool job_is_cut(const struct traffic_job *job)
+{
+    return job->shard == SHARD_FULL && job->D > 1;
+}
 
 /* What rank (d, m) sends in one step; the maximum over all ranks (by bytes, and by
  * messages, each on its own), taken over the few distinct ranks, so it is fast for any
@@ -115,5 +141,11 @@ void traffic_reduce_scatter(struct traffic_count *t, const int64_t *bytes, int r
                             int i);
 void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int ranks,
                        int i);
+
+/* A flight in the hops of plan/hops.h: of a buffer of elements of 'size' bytes, whose
+ * part j begins at element cut[j].
+ */
+void traffic_hops(struct traffic_count *t, const int64_t *cut, size_t size,
+                  enum hops_form form, int ranks, int i, int ring_most);
 
 #endif

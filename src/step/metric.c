@@ -111,8 +111,8 @@ static double *fetch(struct dev *dev, struct mat at)
     return to;
 }
 
-/* Add the first 'wanted' images of the batch that forward has just seen; this row's
- * images are counted by its first rank.
+/* Add the first 'wanted' images of the batch, of which forward has just seen some; this
+ * row's images are counted by its first rank.
  */
 static void add_batch(struct sums *s, struct step *step, struct vit *vit,
                       int64_t wanted)
@@ -166,8 +166,10 @@ void metric_run(struct metric *metric, struct step *step, struct data *data, int
     struct sums sums  = { 0 };
 
     for (int64_t s = 0; s * B < n && !is_stopped; s++) {
-        step_forward(step, data, s);
-        add_batch(&sums, step, vit, n - s * B);
+        for (int micro = 0; micro < vit_micros(vit); micro++) {
+            step_forward(step, data, s, micro);
+            add_batch(&sums, step, vit, n - s * B);
+        }
         guard_alive();
         is_stopped =
             coll_largest(mesh, AXIS_ALL, must_stop != NULL && must_stop(ctx)) > 0;

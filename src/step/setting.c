@@ -13,8 +13,6 @@
 /* The rows' choices, by their place in 'values'. */
 enum { OVERLAP_AUTO, OVERLAP_PLAIN, OVERLAP_RING, OVERLAP_BIDIR };
 enum { WIRE_AUTO };
-enum { SHARD_NONE };
-enum { REMAT_NONE };
 
 enum { RANKS_MOST = 10000000 };
 

@@ -37,10 +37,12 @@ struct step {
     struct optim *optim;
     struct feed *feed;
 
-    struct act_table act;
-    struct buf memory;       /* of the batch on the device */
-    char *host;              /* of the batch as the source gives it */
-    struct verdict *verdict; /* [ranks] */
+    struct local row;          /* of this rank's images, in all micro-batches */
+    struct act_table act;      /* of the micro-batch at hand */
+    struct act_table host_act; /* of all of them */
+    struct buf memory;         /* of the micro-batch on the device */
+    char *host;                /* of the row's batch as the source gives it */
+    struct verdict *verdict;   /* [ranks] */
 
     bool is_stopping, is_save_due, is_written;
     int64_t count;
@@ -49,19 +51,31 @@ struct step {
 
 /* ---- open and close ---------------------------------------------------------------- */
 
+/* Places for the images and targets of the micro-batch at hand. */
+static void place_batch(struct step *step)
+{
+    act_make(&step->act, vit_spec(step->vit), vit_local(step->vit),
+             dev_dtype(vit_dev(step->vit)), vit_mesh(step->vit)->M, REMAT_NONE, 0, 0);
+}
+
 static int alloc_batch(struct step *step, const struct data *data)
 {
     struct dev *dev       = vit_dev(step->vit);
-    const struct local *l = vit_local(step->vit);
+    struct mesh *mesh     = vit_mesh(step->vit);
+    const struct local *l = &step->row;
     void *host;
 
-    act_make(&step->act, vit_spec(step->vit), l, dev_dtype(dev), vit_mesh(step->vit)->M,
-             0, 0);
+    vit_micro(step->vit, 0);
+    place_batch(step);
+    spec_local(&step->row, vit_spec(step->vit), vit_batch(step->vit), mesh->D, mesh->M,
+               mesh->d, mesh->m);
+    act_make(&step->host_act, vit_spec(step->vit), l, dev_dtype(dev), mesh->M,
+             REMAT_NONE, 0, 0);
     TRY(dev_alloc(&step->memory, dev, (size_t)step->act.bytes[ACT_BATCH]));
-    TRY(mem_alloc(&host, (size_t)step->act.bytes[ACT_HOST]));
+    TRY(mem_alloc(&host, (size_t)step->host_act.bytes[ACT_HOST]));
     step->host = host;
-    return feed_open(&step->feed, data, vit_mesh(step->vit), vit_batch(step->vit), l->b,
-                     l->k, dev_threads(dev));
+    return feed_open(&step->feed, data, mesh, vit_batch(step->vit), l->b, l->k,
+                     dev_threads(dev));
 }
 
 int step_open(struct step **step, struct vit *vit, struct optim *optim,
@@ -121,9 +135,12 @@ struct mat step_targets(struct step *s)
     return batch_mat(s, BATCH_TARGETS);
 }
 
-static float *host_part(struct step *s, enum act which)
+/* The host's images or targets, of the row's image 'first' on. */
+static float *host_part(struct step *s, enum act which, int64_t first)
 {
-    return (float *)(void *)(s->host + s->act.place[which].offset);
+    const struct act_place *p = &s->host_act.place[which];
+
+    return (float *)(void *)(s->host + p->offset) + first * p->cols;
 }
 
 /* Host f32 to the device, by way of f32 there if the run accumulates in something else.
@@ -143,31 +160,37 @@ static void put(struct step *s, struct mat to, const float *from)
     }
 }
 
-/* The batch from the host to the device. */
-static void to_device(struct step *s)
+/* The images of micro-batch 'micro' from the host to the device. */
+static void to_device(struct step *s, int micro)
 {
-    put(s, step_images(s), host_part(s, HOST_IMAGES));
-    put(s, step_targets(s), host_part(s, HOST_TARGETS));
+    int64_t first;
+
+    vit_micro(s->vit, micro);
+    place_batch(s);
+    first = vit_local(s->vit)->b.lo - s->row.b.lo;
+    put(s, step_images(s), host_part(s, HOST_IMAGES, first));
+    put(s, step_targets(s), host_part(s, HOST_TARGETS, first));
 }
 
-static void next_batch(struct step *s)
+/* The same of the next step; the first micro-batch has the row's images made. */
+static void next_batch(struct step *s, int micro)
 {
     const double start = clock_now();
 
-    feed_batch(s->feed, host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS),
-               s->count);
-    to_device(s);
+    if (micro == 0)
+        feed_batch(s->feed, host_part(s, HOST_IMAGES, 0), host_part(s, HOST_TARGETS, 0),
+                   s->count);
+    to_device(s, micro);
     s->seconds[STAGE_INPUT] += clock_now() - start;
 }
 
-double step_forward(struct step *s, struct data *data, int64_t number)
+double step_forward(struct step *s, struct data *data, int64_t number, int micro)
 {
-    const struct local *l = vit_local(s->vit);
-
-    feed_once(host_part(s, HOST_IMAGES), host_part(s, HOST_TARGETS), data,
-              vit_mesh(s->vit), vit_batch(s->vit), number, l->b, l->k,
-              dev_threads(vit_dev(s->vit)));
-    to_device(s);
+    if (micro == 0)
+        feed_once(host_part(s, HOST_IMAGES, 0), host_part(s, HOST_TARGETS, 0), data,
+                  vit_mesh(s->vit), vit_batch(s->vit), number, s->row.b, s->row.k,
+                  dev_threads(vit_dev(s->vit)));
+    to_device(s, micro);
     return vit_forward(s->vit, step_images(s), step_targets(s));
 }
 
@@ -213,9 +236,11 @@ void step_gradients(struct step *s, struct step_result *result)
                            .is_save_due = s->is_save_due,
                            .is_written  = s->is_written };
 
-    next_batch(s);
-    own.loss = vit_forward(s->vit, step_images(s), step_targets(s));
-    vit_backward(s->vit);
+    for (int micro = 0; micro < vit_micros(s->vit); micro++) {
+        next_batch(s, micro);
+        own.loss += vit_forward(s->vit, step_images(s), step_targets(s));
+        vit_backward(s->vit);
+    }
     take_seconds(s);
 
     const double start = clock_now();
@@ -227,19 +252,23 @@ void step_gradients(struct step *s, struct step_result *result)
 }
 
 /* The planted fault, once: this rank's replica of one tensor a bit off.  A tensor that
- * the model axis replicates, if there is one; the last of the table, else any (the data
- * axis replicates all).
+ * the model axis replicates, if there is one; the last of the table, else any that the
+ * data axis does.  (Sharded parameters have no replicas but in flight: shard.c.)
  */
 static void spoil_replica(struct step *s)
 {
-    const struct layout *l    = vit_layout(s->vit);
-    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
-    const struct item *last   = &l->item[l->params.count - 1];
-    const struct item *it     = last->is_replicated ? last : l->item;
-    const struct mat at =
-        mat_cols(mat_rows(shard_item_param(vit_shard(s->vit), it), 0, 1), 0, 1);
+    const struct layout *l              = vit_layout(s->vit);
+    struct dev_stream *stream           = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
+    const struct item *last             = &l->item[l->params.count - 1];
+    const struct item *it               = last->is_replicated ? last : l->item;
     unsigned char bytes[sizeof(double)] = { 0 };
+    struct piece piece[LAYOUT_PIECES];
+    struct mat at;
 
+    if (layout_is_sharded(l, it->group) || layout_pieces(piece, l, it, l->d, l->m) == 0)
+        return;
+    at = shard_piece_param(vit_shard(s->vit), it, piece);
+    at = mat_cols(mat_rows(at, 0, 1), 0, 1);
     dev_get(stream, bytes, at);
     bytes[0] ^= 1;
     dev_put(stream, at, bytes);

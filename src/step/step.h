@@ -61,10 +61,11 @@ void step_say_written(struct step *step, bool is_written);
 int64_t step_count(const struct step *step);
 void step_set_count(struct step *step, int64_t count);
 
-/* Forward alone on batch 's' of 'data', any source: the loss, as vit_forward() has it;
- * the batch of the last step is lost.  Collective over the model axis.
+/* Forward alone on micro-batch 'micro' of batch 's' of 'data', any source; all of them in
+ * order.  The loss, as vit_forward() has it; the batch of the last step is lost.
+ * Collective over the mesh.
  */
-double step_forward(struct step *step, struct data *data, int64_t s);
+double step_forward(struct step *step, struct data *data, int64_t s, int micro);
 
 /* Seconds of each stage since step_reset_times(), on this rank. */
 const double *step_seconds(const struct step *step);

@@ -72,6 +72,7 @@ void attn_backward(struct vit *v, struct mat d_in, struct mat d_o, struct mat o,
 {
     const struct attn a  = attn_of_block(&v->spec, &v->local);
     const bool qk_norm   = v->spec.qk_norm;
+    const bool is_added  = vit_adds(v, group_replicated(&v->spec));
     const struct mat in  = vit_act(v, KEPT_IN, i);
     const struct mat d_q = qk_norm ? vit_work(v, WORK_D_Q) : part_of(v, d_in, 0);
     const struct mat d_k = qk_norm ? vit_work(v, WORK_D_K) : part_of(v, d_in, 1);
@@ -81,11 +82,11 @@ void attn_backward(struct vit *v, struct mat d_in, struct mat d_o, struct mat o,
                       part_of(v, in, 2), &a);
     if (qk_norm) {
         dev_head_norm_backward(v->stream, part_of(v, d_in, 0),
-                               d_qk_scale(v, SLOT_Q_SCALE, i), false, d_q,
+                               d_qk_scale(v, SLOT_Q_SCALE, i), is_added, d_q,
                                part_of(v, in, 0), vit_act(v, KEPT_Q_STAT, i),
                                qk_scale(v, SLOT_Q_SCALE, i), a.E, v->spec.norm);
         dev_head_norm_backward(v->stream, part_of(v, d_in, 1),
-                               d_qk_scale(v, SLOT_K_SCALE, i), false, d_k,
+                               d_qk_scale(v, SLOT_K_SCALE, i), is_added, d_k,
                                part_of(v, in, 1), vit_act(v, KEPT_K_STAT, i),
                                qk_scale(v, SLOT_K_SCALE, i), a.E, v->spec.norm);
     }

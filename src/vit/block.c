@@ -10,19 +10,32 @@
 #include "src/vit/linear.h"
 #include "src/vit/norm.h"
 
+/* WORK_XN, the norm of x; again: from the statistics that were kept, which costs no
+ * messages.
+ */
+static void norm(struct vit *v, enum act kept, struct mat x, int64_t i, enum slot slot,
+                 bool is_again)
+{
+    const struct mat xn   = vit_work(v, WORK_XN);
+    const struct mat stat = vit_act(v, kept, i);
+
+    if (is_again)
+        norm_again(v, xn, stat, x, group_block(i), slot);
+    else
+        norm_forward(v, xn, stat, x, group_block(i), slot);
+}
+
 /* ---- parallel ---------------------------------------------------------------------- */
 
 /* in [n, 3A + F]: q, k, v, MLP before GELU;  out [n, A + F]: attention, MLP after it.
  */
-static void parallel_forward(struct vit *v, int64_t i)
+static void parallel_inner(struct vit *v, int64_t i, bool is_again)
 {
     const int g     = group_block(i);
     const int64_t A = v->local.A_l, F = v->local.F_l;
-    const struct mat x    = vit_act(v, KEPT_X, i);
-    const struct mat next = vit_act(v, KEPT_X, i + 1);
-    const struct mat xn   = vit_work(v, WORK_XN);
-    const struct mat in   = vit_act(v, KEPT_IN, i);
-    const struct mat out  = vit_act(v, KEPT_OUT, i);
+    const struct mat in  = vit_act(v, KEPT_IN, i);
+    const struct mat out = vit_act(v, KEPT_OUT, i);
+    const struct mat xn  = vit_work(v, WORK_XN);
 
     const struct cmm_section section[] = {
         linear_plain(3 * A),
@@ -30,11 +43,18 @@ static void parallel_forward(struct vit *v, int64_t i)
                     mat_cols(out, A, A + F)),
     };
 
-    norm_forward(v, xn, vit_act(v, KEPT_STAT0, i), x, g, SLOT_NORM0);
+    norm(v, KEPT_STAT0, vit_act(v, KEPT_X, i), i, SLOT_NORM0, is_again);
     linear_gather(v, v->cmm, in, xn, g, SLOT_IN, section, 2);
     attn_forward(v, mat_cols(out, 0, A), i);
-    linear_scatter(v, v->cmm, next, out, g, SLOT_OUT);
-    dev_add(v->stream, next, x);
+}
+
+static void parallel_forward(struct vit *v, int64_t i)
+{
+    const struct mat next = vit_act(v, KEPT_X, i + 1);
+
+    parallel_inner(v, i, false);
+    linear_scatter(v, v->cmm, next, vit_act(v, KEPT_OUT, i), group_block(i), SLOT_OUT);
+    dev_add(v->stream, next, vit_act(v, KEPT_X, i));
 }
 
 /* d_in [n, 3A + F] ends as dq, dk, dv, d pre.  The out-product's gradient is written
@@ -71,33 +91,39 @@ static void parallel_backward(struct vit *v, int64_t i)
 
 /* ---- sequential -------------------------------------------------------------------- */
 
-static void sequential_forward(struct vit *v, int64_t i)
+static void sequential_inner(struct vit *v, int64_t i, bool is_again)
 {
     const int g     = group_block(i);
     const int64_t A = v->local.A_l, F = v->local.F_l;
-    const struct mat x    = vit_act(v, KEPT_X, i);
-    const struct mat x1   = vit_act(v, KEPT_X1, i);
-    const struct mat next = vit_act(v, KEPT_X, i + 1);
-    const struct mat xn   = vit_work(v, WORK_XN);
-    const struct mat in   = vit_act(v, KEPT_IN, i);
-    const struct mat o    = vit_act(v, KEPT_OUT, i);
-    const struct mat up   = vit_act(v, KEPT_UP, i);
-    const struct mat act  = vit_act(v, KEPT_ACT, i);
+    const struct mat x   = vit_act(v, KEPT_X, i);
+    const struct mat x1  = vit_act(v, KEPT_X1, i);
+    const struct mat xn  = vit_work(v, WORK_XN);
+    const struct mat in  = vit_act(v, KEPT_IN, i);
+    const struct mat o   = vit_act(v, KEPT_OUT, i);
+    const struct mat up  = vit_act(v, KEPT_UP, i);
+    const struct mat act = vit_act(v, KEPT_ACT, i);
 
     const struct cmm_section qkv = linear_bias(0, 3 * A, vit_param(v, g, SLOT_IN_BIAS));
     const struct cmm_section mlp =
         linear_gelu(v, 0, F, vit_param(v, g, SLOT_UP_BIAS), act);
 
-    norm_forward(v, xn, vit_act(v, KEPT_STAT0, i), x, g, SLOT_NORM0);
+    norm(v, KEPT_STAT0, x, i, SLOT_NORM0, is_again);
     linear_gather(v, v->cmm, in, xn, g, SLOT_IN, &qkv, 1);
     attn_forward(v, o, i);
     linear_scatter(v, v->cmm, x1, o, g, SLOT_OUT);
     dev_add(v->stream, x1, x);
 
-    norm_forward(v, xn, vit_act(v, KEPT_STAT1, i), x1, g, SLOT_NORM1);
+    norm(v, KEPT_STAT1, x1, i, SLOT_NORM1, is_again);
     linear_gather(v, v->cmm, up, xn, g, SLOT_UP, &mlp, 1);
-    linear_scatter(v, v->cmm, next, act, g, SLOT_DOWN);
-    dev_add(v->stream, next, x1);
+}
+
+static void sequential_forward(struct vit *v, int64_t i)
+{
+    const struct mat next = vit_act(v, KEPT_X, i + 1);
+
+    sequential_inner(v, i, false);
+    linear_scatter(v, v->cmm, next, vit_act(v, KEPT_ACT, i), group_block(i), SLOT_DOWN);
+    dev_add(v->stream, next, vit_act(v, KEPT_X1, i));
 }
 
 static void sequential_backward_mlp(struct vit *v, int64_t i)
@@ -153,9 +179,15 @@ void block_forward(struct vit *v, int64_t i)
 
 void block_backward(struct vit *v, int64_t i)
 {
+    const bool is_again = v->options.remat == REMAT_BLOCK;
+
     if (v->spec.wiring == WIRING_PARALLEL) {
+        if (is_again)
+            parallel_inner(v, i, true);
         parallel_backward(v, i);
     } else {
+        if (is_again)
+            sequential_inner(v, i, true);
         sequential_backward_mlp(v, i);
         sequential_backward_attn(v, i);
     }

@@ -8,6 +8,9 @@
  *
  *   forward    all-gather of moments, gather n(x), scatter y
  *   backward   gather dy, gather n(x), scatter d n(x), all-gather of moments
+ *
+ * With REMAT_BLOCK backward begins by making again all but the last product: a parallel
+ * block gathers n(x) once more, a sequential one n0(x) and n1(x), and scatters once.
  */
 #ifndef VIT_BLOCK_H
 #define VIT_BLOCK_H

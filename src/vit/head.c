@@ -51,11 +51,13 @@ static void map_query_backward(struct vit *v, struct mat d_q)
     const struct mat d_bias  = vit_grad(v, head(v), SLOT_MAP_Q_BIAS);
     const struct mat d_probe = vit_grad(v, group_replicated(&v->spec), SLOT_MAP_PROBE);
 
-    dev_column_sums(v->stream, d_bias, d_q, false);
-    dev_copy(v->stream, d_q1, d_bias);
-    dev_gemm_dw(v->stream, vit_grad(v, head(v), SLOT_MAP_Q), probe(v), d_q1, false);
+    const bool is_added = vit_adds(v, head(v));
+
+    dev_column_sums(v->stream, d_q1, d_q, false);
+    dev_column_sums(v->stream, d_bias, d_q, is_added);
+    dev_gemm_dw(v->stream, vit_grad(v, head(v), SLOT_MAP_Q), probe(v), d_q1, is_added);
     dev_gemm_t(v->stream, d_probe, d_q1, vit_weight(v, head(v), SLOT_MAP_Q),
-               all_rows(v), own_cols(v), false, NULL);
+               all_rows(v), own_cols(v), vit_adds(v, group_replicated(&v->spec)), NULL);
 }
 
 /* 'pooled' [B_l, C_l] from the normalised rows 'xn' [n, C_l]. */

@@ -43,11 +43,12 @@ void linear_gather_backward(struct vit *v, struct cmm *c, struct mat dx, struct 
                             struct mat x, int group, enum slot slot)
 {
     const struct mat db = vit_grad(v, group, bias_of(slot));
+    const bool is_added = vit_adds(v, group);
 
     begin(c, slot);
-    cmm_gather_backward(c, dx, vit_grad(v, group, slot), false, dy, x,
+    cmm_gather_backward(c, dx, vit_grad(v, group, slot), is_added, dy, x,
                         vit_weight(v, group, slot));
-    dev_column_sums(v->stream, db, mat_cols(dy, dy.cols - db.cols, dy.cols), false);
+    dev_column_sums(v->stream, db, mat_cols(dy, dy.cols - db.cols, dy.cols), is_added);
 }
 
 void linear_scatter(struct vit *v, struct cmm *c, struct mat y, struct mat x, int group,
@@ -62,10 +63,12 @@ void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
                              const struct cmm_section *section, int sections,
                              struct mat dy, struct mat x, int group, enum slot slot)
 {
+    const bool is_added = vit_adds(v, group);
+
     begin(c, slot);
-    cmm_scatter_backward(c, dx, section, sections, vit_grad(v, group, slot), false, dy,
-                         x, vit_weight(v, group, slot));
-    dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, false);
+    cmm_scatter_backward(c, dx, section, sections, vit_grad(v, group, slot), is_added,
+                         dy, x, vit_weight(v, group, slot));
+    dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, is_added);
 }
 
 struct cmm_section linear_plain(int64_t cols)

@@ -8,7 +8,8 @@
 
 struct vit {
     struct spec spec;
-    struct local local;
+    struct local row;   /* of this rank's images */
+    struct local local; /* of the micro-batch at hand */
     struct vit_options options;
     struct mesh *mesh; /* borrowed, as is dev */
     struct dev *dev;
@@ -21,6 +22,7 @@ struct vit {
     struct cmm *cmm;      /* of n = B_l N rows, in the form asked for */
     struct cmm *cmm_pool; /* of B_l rows, always plain */
 
+    int micro; /* which micro-batch */
     struct act_table act;
     struct buf block[ACT_FAMILIES]; /* kept and work */
 
@@ -39,6 +41,12 @@ static inline struct mat vit_work(struct vit *v, enum act which)
     return vit_act(v, which, 0);
 }
 
+/* Whether backward adds to the gradients of 'group' that it finds, from here on. */
+static inline bool vit_adds(const struct vit *v, int group)
+{
+    return shard_write(v->shard, group);
+}
+
 /* A slot's parameters, their gradients, and the weight to multiply with. */
 static inline struct mat vit_param(const struct vit *v, int group, enum slot slot)
 {
@@ -50,10 +58,22 @@ static inline struct mat vit_grad(const struct vit *v, int group, enum slot slot
     return shard_grad(v->shard, group, slot, 0);
 }
 
+/* The group whose weights stand for those of 'group': blocks that share a room of the
+ * arena have the same places in it.
+ */
+static inline int vit_weight_group(const struct vit *v, int group)
+{
+    const bool is_block = group >= group_block(0) && group < group_head(&v->spec);
+
+    if (!is_block || !layout_is_sharded(&v->layout, group))
+        return group;
+    return group_block((group - group_block(0)) % ARENA_ROOMS);
+}
+
 static inline const struct dev_weight *vit_weight(const struct vit *v, int group,
                                                   enum slot slot)
 {
-    return v->weight[group * SLOT_COUNT + (int)slot];
+    return v->weight[vit_weight_group(v, group) * SLOT_COUNT + (int)slot];
 }
 
 /* The single number in 'x', once the device has it. */

@@ -69,6 +69,6 @@ void norm_backward(struct vit *v, struct mat dx, bool is_dx_added, struct mat dy
 
     dev_norm_backward_moments(v->stream, own_part(v, x.rows), dy, x, stat, scale, kind);
     dev_norm_backward(v->stream, dx, is_dx_added, vit_grad(v, group, slot), dbias,
-                      false, dy, x, stat, scale, gather_parts(v, x.rows), v->mesh->M,
-                      v->spec.C, kind);
+                      vit_adds(v, group), dy, x, stat, scale, gather_parts(v, x.rows),
+                      v->mesh->M, v->spec.C, kind);
 }

@@ -32,18 +32,31 @@ void patch_forward(struct vit *v, struct mat images)
     dev_add_table(v->stream, x, table);
 }
 
+/* The gradient in 'slot' becomes 'from', or more by it. */
+static void keep(struct vit *v, enum slot slot, struct mat from, bool is_added)
+{
+    const struct mat grad = vit_grad(v, GROUP_EMBED, slot);
+
+    if (is_added)
+        dev_add(v->stream, grad, from);
+    else
+        dev_copy(v->stream, grad, from);
+}
+
 void patch_backward(struct vit *v)
 {
     const struct mat dx      = vit_work(v, WORK_DX);
     const struct mat d_table = vit_work(v, WORK_D_TABLE);
     const struct mat each    = patch_rows(v, d_table);
 
+    const bool is_added = vit_adds(v, GROUP_EMBED);
+
     dev_sum_tables(v->stream, d_table, dx, false);
     if (v->spec.pool == POOL_CLS)
-        dev_copy(v->stream, vit_grad(v, GROUP_EMBED, SLOT_CLS),
-                 mat_rows(d_table, 0, 1));
-    dev_copy(v->stream, vit_grad(v, GROUP_EMBED, SLOT_POS), each);
-    dev_column_sums(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH_BIAS), each, false);
+        keep(v, SLOT_CLS, mat_rows(d_table, 0, 1), is_added);
+    keep(v, SLOT_POS, each, is_added);
+    dev_column_sums(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH_BIAS), each,
+                    is_added);
     dev_gemm_dw(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH),
-                vit_act(v, KEPT_ROWS, 0), dx, false);
+                vit_act(v, KEPT_ROWS, 0), dx, is_added);
 }

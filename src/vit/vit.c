@@ -25,7 +25,7 @@
 struct mat vit_act(struct vit *v, enum act which, int64_t i)
 {
     const struct act_place *p = &v->act.place[which];
-    const int64_t at          = p->offset + i * v->act.stride;
+    const int64_t at          = p->offset + i * p->stride;
 
     return mat_at(&v->block[p->family], p->dtype, at / (int64_t)dtype_size(p->dtype),
                   p->rows, p->cols);
@@ -55,7 +55,7 @@ static int open_weights(struct vit *v)
         for (int i = 0; i < PRODUCTS; i++) {
             const struct mat w = vit_param(v, group, products[i]);
 
-            if (!mat_is_none(w))
+            if (!mat_is_none(w) && vit_weight_group(v, group) == group)
                 TRY(dev_weight_open(&v->weight[group * SLOT_COUNT + (int)products[i]],
                                     v->dev, w));
         }
@@ -80,14 +80,33 @@ static void open_lists(struct vit *v)
     }
 }
 
-/* One block for what is kept and one for work, touched now rather than in a step. */
-static int open_activations(struct vit *v)
+/* Places for the activations of the micro-batch at hand. */
+static void place_activations(struct vit *v)
 {
     const struct attn block = attn_of_block(&v->spec, &v->local);
     const struct attn map   = attn_of_map(&v->spec, &v->local);
 
     act_make(&v->act, &v->spec, &v->local, dev_dtype(v->dev), v->mesh->M,
-             dev_attn_kept(v->dev, &block), dev_attn_kept(v->dev, &map));
+             v->options.remat, dev_attn_kept(v->dev, &block),
+             dev_attn_kept(v->dev, &map));
+}
+
+int vit_micros(const struct vit *v)
+{
+    return v->options.micros > 1 ? v->options.micros : 1;
+}
+
+void vit_micro(struct vit *v, int micro)
+{
+    v->micro = micro;
+    v->local = v->row;
+    spec_micro(&v->local, &v->spec, vit_micros(v), micro);
+    place_activations(v);
+}
+
+/* One block for what is kept and one for work, touched now rather than in a step. */
+static int open_activations(struct vit *v)
+{
     for (int family = ACT_KEPT; family <= ACT_WORK; family++) {
         struct buf *b = &v->block[family];
 
@@ -102,7 +121,7 @@ static int open_local(struct vit *v)
 {
     const struct vit_options *o = &v->options;
 
-    TRY(shard_open(&v->shard, v->mesh, v->dev, &v->layout, o->seed));
+    TRY(shard_open(&v->shard, v->mesh, v->dev, &v->layout, o->seed, o->is_poisoned));
     TRY(open_activations(v));
     TRY(cmm_open(&v->cmm, v->mesh, v->dev, v->local.rows, v->spec.C, o->form,
                  o->panels));
@@ -116,6 +135,7 @@ int vit_open(struct vit **vit, const struct spec *s, struct mesh *mesh, struct d
              const struct vit_options *o)
 {
     TRY(mesh_agree(mesh, spec_check_mesh(s, o->B, mesh->D, mesh->M)));
+    TRY(mesh_agree(mesh, spec_check_micros(o->B, mesh->D, o->micros)));
 
     struct vit *v = mem_new(1, sizeof *v);
 
@@ -124,8 +144,9 @@ int vit_open(struct vit **vit, const struct spec *s, struct mesh *mesh, struct d
     v->mesh    = mesh;
     v->dev     = dev;
     v->stream  = dev_stream(dev, LANE_COMPUTE);
-    spec_local(&v->local, s, o->B, mesh->D, mesh->M, mesh->d, mesh->m);
-    layout_make(&v->layout, s, o->head, mesh->D, mesh->M, mesh->d, mesh->m);
+    spec_local(&v->row, s, o->B, mesh->D, mesh->M, mesh->d, mesh->m);
+    layout_make(&v->layout, s, o->head, o->shard, mesh->D, mesh->M, mesh->d, mesh->m);
+    vit_micro(v, 0);
     open_lists(v);
 
     const int rc = mesh_agree(mesh, open_local(v));
@@ -171,40 +192,63 @@ static double part_done(struct vit *v, enum vit_part part, double since)
     return now;
 }
 
+/* A group was gathered: what the device keeps of its weights is out of date. */
+static void weights_changed(struct vit *v, int group)
+{
+    for (int slot = 0; slot < SLOT_COUNT; slot++) {
+        struct dev_weight *w =
+            v->weight[vit_weight_group(v, group) * SLOT_COUNT + slot];
+
+        if (w != NULL)
+            dev_weight_changed(v->stream, w);
+    }
+}
+
 /* On to another group, a sign of life: the parameters of 'group' are here, those of
- * 'next' (if not negative) on their way. */
+ * 'next' (if not negative) on their way.
+ */
 static void enter_group(struct vit *v, int group, int next)
 {
     guard_alive();
-    shard_gather_finish(v->shard, group);
+    shard_gather_start(v->shard, group);
+    if (shard_gather_finish(v->shard, group))
+        weights_changed(v, group);
     if (next >= 0)
         shard_gather_start(v->shard, next);
 }
 
-/* The gradients of 'group' are on their way, those of 'last' (if not negative) done. */
+/* Backward through a group is over: its parameters are not needed any more, the
+ * gradients of 'last' (if not negative) are done, its own on their way.
+ */
 static void leave_group(struct vit *v, int group, int last)
 {
     guard_alive();
-    shard_scatter_start(v->shard, group);
+    shard_release(v->shard, group);
     if (last >= 0)
         shard_scatter_finish(v->shard, last);
+    shard_scatter_start(v->shard, group);
 }
 
 double vit_forward(struct vit *v, struct mat images, struct mat targets)
 {
-    const int head = group_head(&v->spec);
-    double now     = clock_now();
+    const int head     = group_head(&v->spec);
+    const int64_t last = v->spec.L - 1;
+    double now         = clock_now();
 
-    dev_fill(v->stream, vit_work(v, WORK_PEAK), -INFINITY);
-    shard_gather_start(v->shard, GROUP_EMBED);
+    if (v->micro == 0)
+        dev_fill(v->stream, vit_work(v, WORK_PEAK), -INFINITY);
+    shard_release_all(v->shard);
     enter_group(v, GROUP_EMBED, group_block(0));
     patch_forward(v, images);
+    shard_release(v->shard, GROUP_EMBED);
     now = part_done(v, VIT_EMBED, now);
 
-    /* After the last block's group comes the head's. */
-    for (int64_t i = 0; i < v->spec.L; i++) {
+    /* After the last block's group comes the head's; both stay for backward. */
+    for (int64_t i = 0; i <= last; i++) {
         enter_group(v, group_block(i), group_block(i + 1));
         block_forward(v, i);
+        if (i < last)
+            shard_release(v->shard, group_block(i));
     }
     now = part_done(v, VIT_BLOCKS, now);
 
@@ -224,8 +268,8 @@ void vit_backward(struct vit *v)
     const int replicated = group_replicated(&v->spec);
     double now           = clock_now();
 
-    shard_gather_start(v->shard, head);
-    enter_group(v, head, group_block(v->spec.L - 1));
+    shard_micro(v->shard, v->micro, vit_micros(v));
+    enter_group(v, head, -1);
     head_backward(v);
     leave_group(v, head, -1);
     now = part_done(v, VIT_HEAD, now);
@@ -235,22 +279,32 @@ void vit_backward(struct vit *v)
         block_backward(v, i);
         leave_group(v, group_block(i), group_block(i + 1));
     }
-    leave_group(v, replicated, group_block(0));
     now = part_done(v, VIT_BLOCKS, now);
 
     patch_backward(v);
-    leave_group(v, GROUP_EMBED, replicated);
+    leave_group(v, GROUP_EMBED, group_block(0));
     shard_scatter_finish(v->shard, GROUP_EMBED);
+    shard_scatter_finish(v->shard, replicated);
     part_done(v, VIT_EMBED, now);
+}
+
+/* One block's group alone, which stays. */
+static void enter_block(struct vit *v, int64_t block)
+{
+    if (!shard_is_here(v->shard, group_block(block)))
+        shard_release_all(v->shard);
+    enter_group(v, group_block(block), -1);
 }
 
 void vit_block_forward(struct vit *v, int64_t block)
 {
+    enter_block(v, block);
     block_forward(v, block);
 }
 
 void vit_block_backward(struct vit *v, int64_t block)
 {
+    enter_block(v, block);
     block_backward(v, block);
 }
 
@@ -259,9 +313,9 @@ void vit_block_backward(struct vit *v, int64_t block)
 void vit_changed(struct vit *v)
 {
     shard_changed(v->shard);
-    for (int i = 0; i < v->layout.groups * SLOT_COUNT; i++) {
-        if (v->weight[i] != NULL)
-            dev_weight_changed(v->stream, v->weight[i]);
+    for (int group = 0; group < v->layout.groups; group++) {
+        if (!layout_is_sharded(&v->layout, group)) /* else when they are gathered */
+            weights_changed(v, group);
     }
 }
 
@@ -292,10 +346,12 @@ int64_t vit_bytes(const struct vit *v)
 {
     const enum dtype dtype = dev_dtype(v->dev);
     const int M            = v->mesh->M;
+    struct local largest   = v->row;
 
+    spec_micro(&largest, &v->spec, vit_micros(v), 0);
     return (int64_t)v->block[ACT_KEPT].bytes + (int64_t)v->block[ACT_WORK].bytes +
-           cmm_bytes(v->local.rows, v->spec.C, M, dtype, v->options.form) +
-           cmm_bytes(v->local.B_l, v->spec.C, M, dtype, CMM_PLAIN);
+           cmm_bytes(largest.rows, v->spec.C, M, dtype, v->options.form) +
+           cmm_bytes(largest.B_l, v->spec.C, M, dtype, CMM_PLAIN);
 }
 
 const struct spec *vit_spec(const struct vit *v)

@@ -13,12 +13,16 @@
 #include "mesh/shard.h"
 
 struct vit_options {
-    int64_t B; /* global batch */
+    int64_t B;  /* global batch */
+    int micros; /* micro-batches that it is computed in; 0: one */
     enum cmm_form form;
     int panels;                    /* of a ring's products; 0: a good default */
     const struct cmm_tuned *tuned; /* for CMM_AUTO, borrowed while opening; or NULL */
+    enum param_shard shard;
+    enum remat remat;
     uint64_t seed;
     enum head_init head;
+    bool is_poisoned; /* see mesh/arena.h */
 };
 
 /* What the seconds of a step are told apart by. */
@@ -34,23 +38,30 @@ int vit_open(struct vit **v, const struct spec *s, struct mesh *mesh, struct dev
              const struct vit_options *o);
 void vit_close(struct vit **v);
 
-/* Run the model on this data row's images [B_l, image*image*3] and targets [B_l, K_l]
- * (dev_acc() type; every rank of a row has the same images), keeping what backward
- * needs. Returns the loss of the row's images times their share: the sum over data rows
- * is the mean over the B images.  The M partial sums are gathered and added in rank
- * order, so the value has the same bits on all ranks of a model group.  Collective over
- * the model axis.
+/* The next forward and backward are of micro-batch 'micro'; its sizes are vit_local().
+ * A step does all of them in order, and begins with 0, which is the largest.
+ */
+void vit_micro(struct vit *v, int micro);
+int vit_micros(const struct vit *v);
+
+/* Run the model on this data row's images [B_l, image*image*3] and targets [B_l, K_l] of
+ * the micro-batch (dev_acc() type; every rank of a row has the same images), keeping
+ * what backward needs.  Returns the loss of these images times their share: the sum over
+ * micro-batches and data rows is the mean over the B images.  The M partial sums are
+ * gathered and added in rank order, so the value has the same bits on all ranks of a
+ * model group.  Collective over 'mesh'.
  */
 double vit_forward(struct vit *v, struct mat images, struct mat targets);
 
-/* The gradients of the last forward, written over the old ones: '=' not '+='.  Those of
- * a group are summed over the data axis (shard_scatter_*) as soon as it is done; all
- * are done when it returns.  Collective over 'mesh'.
+/* The gradients of the last forward, written over the old ones in the first micro-batch
+ * and added in the others.  Those of a group are summed over the data axis
+ * (shard_scatter_*) while the next one computes; all are done when the last micro-batch's
+ * backward returns.  Collective over 'mesh'.
  */
 void vit_backward(struct vit *v);
 
-/* The largest attention logit of the blocks in the last forward, of this rank's heads
- * and images; logits [B_l, K_l].
+/* The largest attention logit of the blocks since the first micro-batch's forward, of
+ * this rank's heads and images; logits [B_l, K_l] of the last forward.
  */
 double vit_peak_logit(const struct vit *v);
 struct mat vit_logits(const struct vit *v);
@@ -79,8 +90,9 @@ struct mesh *vit_mesh(struct vit *v);
 struct dev *vit_dev(struct vit *v);
 int64_t vit_batch(const struct vit *v); /* B */
 
-/* Run one block alone (for the benchmark): forward on its input, which keeps what it
- * held, and backward of it with the gradient that happens to be there.  Timing only.
+/* Run one block alone (for the benchmark), with parameters that are gathered once:
+ * forward on its input, which keeps what it held, and backward of it with the gradient
+ * that happens to be there.  Timing only.
  */
 void vit_block_forward(struct vit *v, int64_t block);
 void vit_block_backward(struct vit *v, int64_t block);
