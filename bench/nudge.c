@@ -8,8 +8,8 @@
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 
-static void nudge_item(const struct mat a, const struct item *it, struct reader *reader,
-                       double eps, uint64_t seed)
+static void nudge_piece(struct mat a, const struct item *it, const struct piece *p,
+                        struct reader *reader, double eps, uint64_t seed)
 {
     const uint64_t stream = RNG_CHECK + it->param->stream;
     const int64_t step    = reader_rows(reader, a);
@@ -20,7 +20,7 @@ static void nudge_item(const struct mat a, const struct item *it, struct reader 
         const double *x  = reader_get(reader, a, lo, hi);
 
         for (int64_t i = 0; i < (hi - lo) * a.cols; i++) {
-            const int64_t index = item_index(it, lo + i / a.cols, i % a.cols);
+            const int64_t index = item_index(it, p->row + lo + i / a.cols, i % a.cols);
             const double u      = 2 * rng_uniform(seed, stream, (uint64_t)index) - 1;
 
             dtype_store(a.dtype, raw, i, x[i] * (1 + eps * u));
@@ -37,10 +37,12 @@ void nudge_parameters(struct vit *vit, struct reader *reader, double eps, uint64
 
     for (int i = 0; i < l->params.count; i++) {
         const struct item *it = &l->item[i];
-        const struct mat a    = shard_item_param(vit_shard(vit), it);
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, it, l->d, l->m);
 
-        if (mat_size(a) > 0)
-            nudge_item(a, it, reader, eps, seed);
+        for (int k = 0; k < pieces; k++)
+            nudge_piece(shard_piece_param(vit_shard(vit), it, &piece[k]), it, &piece[k],
+                        reader, eps, seed);
     }
     vit_changed(vit);
 }

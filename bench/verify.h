@@ -34,7 +34,8 @@ int verify_self_test(struct check *c, struct bench *b, const struct spec *spec);
 int verify_products(struct check *products, struct check *overlap, struct bench *b,
                     struct step *step, struct vit *vit);
 
-/* replicas: 64-bit digests of every tensor that the layout calls replicated agree; loss
+/* replicas: 64-bit digests of every tensor that several ranks hold agree, those of
+ * sharded groups when they have been gathered once more; loss
  * and gradient norm are finite and bitwise equal in a model group.  residual = how many
  * of them do not; threshold 0.
  */

@@ -43,21 +43,20 @@ static double sum_signed(const double *g, int64_t n, uint64_t first, uint64_t se
     return sum;
 }
 
-/* r'g of this rank's part of a tensor. */
-static double project_tensor(struct reader *reader, struct vit *vit,
-                             const struct item *it, uint64_t seed)
+/* r'g of a piece of a tensor. */
+static double project_piece(struct reader *reader, struct mat grad,
+                            const struct item *it, const struct piece *p, uint64_t seed)
 {
-    const struct mat grad = shard_item_grad(vit_shard(vit), it);
-    const int64_t step    = reader_rows(reader, grad);
-    double sum            = 0;
+    const int64_t step = reader_rows(reader, grad);
+    double sum         = 0;
 
     for (int64_t lo = 0; lo < grad.rows; lo += step) {
         const int64_t hi = lo + step < grad.rows ? lo + step : grad.rows;
         const double *g  = reader_get(reader, grad, lo, hi);
 
         for (int64_t r = lo; r < hi; r++, g += grad.cols)
-            sum += sum_signed(g, grad.cols, (uint64_t)item_index(it, r, 0), seed,
-                              RNG_CHECK + it->param->stream);
+            sum += sum_signed(g, grad.cols, (uint64_t)item_index(it, p->row + r, 0),
+                              seed, RNG_CHECK + it->param->stream);
     }
     return sum;
 }
@@ -72,13 +71,17 @@ static void run_pass(struct pass *p, struct bench *b, struct step *step,
     p->sum = mem_new(2 * (size_t)n, sizeof *p->sum);
     for (int i = 0; i < n; i++) {
         const struct item *it = &l->item[i];
-        struct piece piece;
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, it, l->d, l->m);
 
-        if (layout_pieces(&piece, l, it, l->d, l->m) == 0 || !piece.is_first)
-            continue;
-        p->sum[i]     = project_tensor(reader, vit, it, (uint64_t)b->options->seed);
-        p->sum[n + i] = reader_norm(reader, shard_item_grad(vit_shard(vit), it));
-        guard_alive();
+        for (int k = 0; k < pieces && piece[k].is_first; k++) {
+            const struct mat grad = shard_piece_grad(vit_shard(vit), it, &piece[k]);
+
+            p->sum[i] +=
+                project_piece(reader, grad, it, &piece[k], (uint64_t)b->options->seed);
+            p->sum[n + i] += reader_norm(reader, grad);
+            guard_alive();
+        }
     }
     TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, p->sum, 2 * n, MPI_DOUBLE, MPI_SUM,
                           b->mesh->comm[AXIS_ALL]));

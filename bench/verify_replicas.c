@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Are copies still copies?  Every tensor that several ranks hold is summed up to 64
- * bits, and the smallest and largest sum of all holders must be the same.  Bits count
- * times an odd number, modulo 2^64, so that one wrong element is always seen.
+/* Are copies still copies?  Every tensor that several ranks hold, or get for the time
+ * that they need it, is summed up to 64 bits, and the smallest and largest sum of all
+ * holders must be the same.  Bits count times an odd number, modulo 2^64, so that one
+ * wrong element is always seen.
  */
 #include "config.h"
 
@@ -87,7 +88,33 @@ static void pick_digests(uint64_t *value, struct vit *vit, const uint64_t *all,
         value[i] = axis == AXIS_DATA || l->item[i].is_replicated ? all[i] : 0;
 }
 
-/* Digests of the tensors that other ranks hold too; how many there are. */
+static bool is_held_by_others(const struct layout *l, const struct item *it)
+{
+    return l->D > 1 || (l->M > 1 && it->is_replicated);
+}
+
+/* Digests of the tensors of 'group' that other ranks hold too, or its gathered copies;
+ * how many there are.
+ */
+static int digest_group(uint64_t *all, struct vit *vit, int group, void *room,
+                        int64_t size)
+{
+    const struct layout *l = vit_layout(vit);
+    int held               = 0;
+
+    shard_gather_start(vit_shard(vit), group);
+    shard_gather_finish(vit_shard(vit), group);
+    for (int i = 0; i < l->params.count; i++) {
+        if (l->item[i].group != group || !is_held_by_others(l, &l->item[i]))
+            continue;
+        all[i] = digest(vit, &l->item[i], room, size);
+        guard_alive();
+        held++;
+    }
+    shard_release(vit_shard(vit), group);
+    return held;
+}
+
 static int digest_held(uint64_t *all, struct vit *vit)
 {
     const struct layout *l = vit_layout(vit);
@@ -100,13 +127,9 @@ static int digest_held(uint64_t *all, struct vit *vit)
             size = l->item[i].cols;
     }
     room = mem_new((size_t)size, dtype_size(dev_dtype(vit_dev(vit))));
-    for (int i = 0; i < l->params.count; i++) {
-        if (l->D == 1 && (l->M == 1 || !l->item[i].is_replicated))
-            continue; /* nobody else has it */
-        all[i] = digest(vit, &l->item[i], room, size);
-        guard_alive();
-        held++;
-    }
+    shard_release_all(vit_shard(vit));
+    for (int g = 0; g < l->groups; g++)
+        held += digest_group(all, vit, g, room, size);
     mem_free(room);
     return held;
 }

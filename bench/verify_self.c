@@ -125,6 +125,7 @@ static void share_reference(double *ref, struct bench *b, const struct oracle *o
     if (mesh->m == 0) {
         const struct item *it = &vit_layout(vit)->item[i];
 
+        /* One rank alone has all gradients whole. */
         dev_get(dev_stream(o->dev, LANE_COMPUTE), ref,
                 shard_item_grad(vit_shard(vit), it));
         TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, ref, (int)size, MPI_DOUBLE, MPI_SUM,
@@ -135,26 +136,20 @@ static void share_reference(double *ref, struct bench *b, const struct oracle *o
     coll_broadcast(mesh, AXIS_MODEL, 0, ref, size * (int64_t)sizeof *ref);
 }
 
-/* Add to '*difference' and '*reference' the squares of one tensor, where this rank is
- * the first of those that hold it.
- */
-static void compare_item(double *difference, double *reference, struct reader *reader,
-                         struct vit *vit, int i, const double *ref)
+/* Add to '*difference' and '*reference' the squares of one piece of a tensor. */
+static void compare_piece(double *difference, double *reference, struct reader *reader,
+                          struct mat grad, const struct item *it, const struct piece *p,
+                          const double *ref)
 {
-    const struct layout *l = vit_layout(vit);
-    const struct item *it  = &l->item[i];
-    const struct mat grad  = shard_item_grad(vit_shard(vit), it);
-    const int64_t step     = reader_rows(reader, grad);
-    struct piece piece;
+    const int64_t step = reader_rows(reader, grad);
 
-    if (layout_pieces(&piece, l, it, l->d, l->m) == 0 || !piece.is_first)
-        return;
     for (int64_t lo = 0; lo < grad.rows; lo += step) {
         const int64_t hi = lo + step < grad.rows ? lo + step : grad.rows;
         const double *g  = reader_get(reader, grad, lo, hi);
 
         for (int64_t r = lo; r < hi; r++, g += grad.cols) {
-            const double *g_ref = ref + item_index(it, r, 0); /* rows are whole runs */
+            /* Rows are whole runs. */
+            const double *g_ref = ref + item_index(it, p->row + r, 0);
 
             for (int64_t c = 0; c < grad.cols; c++) {
                 const double d = g[c] - g_ref[c];
@@ -173,6 +168,22 @@ static double distance(const double *x, const double *y, int64_t n)
     for (int64_t i = 0; i < n; i++)
         square += (x[i] - y[i]) * (x[i] - y[i]);
     return sqrt(square);
+}
+
+/* The same of this rank's pieces of tensor 'i', where it is the first that holds them.
+ */
+static void compare_item(double *difference, double *reference, struct reader *reader,
+                         struct vit *vit, int i, const double *ref)
+{
+    const struct layout *l = vit_layout(vit);
+    const struct item *it  = &l->item[i];
+    struct piece piece[LAYOUT_PIECES];
+    const int pieces = layout_pieces(piece, l, it, l->d, l->m);
+
+    for (int k = 0; k < pieces && piece[k].is_first; k++)
+        compare_piece(difference, reference, reader,
+                      shard_piece_grad(vit_shard(vit), it, &piece[k]), it, &piece[k],
+                      ref);
 }
 
 /* The largest residual over tensors, and whose it is. */
