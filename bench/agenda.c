@@ -50,13 +50,19 @@ struct planner {
 
 static struct traffic_job job_of(const struct planner *p, int64_t B)
 {
-    return (struct traffic_job){ .B         = B,
-                                 .D         = p->D,
-                                 .M         = p->M,
-                                 .dtype     = p->choices->dtype,
-                                 .form      = p->choices->form,
-                                 .optimizer = p->choices->optimizer,
-                                 .packs     = p->choices->packs };
+    return options_job(p->choices, B, p->D, p->M);
+}
+
+/* An image for every data rank and micro-batch. */
+static int64_t least_batch(const struct planner *p)
+{
+    return (int64_t)p->D * p->choices->micros;
+}
+
+static int check_batch(const struct planner *p, const struct spec *s, int64_t B)
+{
+    TRY(spec_check_mesh(s, B, p->D, p->M));
+    return spec_check_micros(B, p->D, p->choices->micros);
 }
 
 /* The deepest slice of 's' in 'share' of the memory, 0 if not even one block fits. */
@@ -102,7 +108,7 @@ static double seconds_of_case(const struct planner *p, const struct spec *s, int
 
     predict_memory(&memory, s, &job, 0, 0);
     step = (double)B * count_flops_train(s) / (ranks * rate) +
-           (double)memory.params * UPDATE_NUMBERS / UPDATE_BANDWIDTH;
+           (double)memory.moments / 2 * UPDATE_NUMBERS / UPDATE_BANDWIDTH;
     return step * (STEPS_ALONE + (ranks > 1 ? STEPS_OF_PROOF : 0));
 }
 
@@ -112,13 +118,16 @@ static double seconds_of_case(const struct planner *p, const struct spec *s, int
  */
 static int64_t choose_batch(struct spec *s, const struct planner *p)
 {
-    for (int64_t b = BATCH_PER_DATA_RANK; b >= 1; b--) {
+    const int64_t least = least_batch(p) / p->D;
+    const int64_t most  = least > BATCH_PER_DATA_RANK ? least : BATCH_PER_DATA_RANK;
+
+    for (int64_t b = most; b >= least; b--) {
         struct spec slice = *s;
 
         slice.L = depth(p, s, b * p->D);
         if (slice.L == 0)
             continue;
-        if (p->choices->is_default_run && !p->options->official && b > 1 &&
+        if (p->choices->is_default_run && !p->options->official && b > least &&
             seconds_of_case(p, &slice, b * p->D) > AGENDA_BUDGET)
             continue;
         *s = slice;
@@ -144,14 +153,14 @@ static int64_t fill_memory(const struct planner *p, const struct spec *s, int64_
 static int runnable(const struct planner *p)
 {
     const struct choices *c = p->choices;
-    const int64_t B         = c->batches > 0 ? c->batch[0] : p->D;
+    const int64_t B         = c->batches > 0 ? c->batch[0] : least_batch(p);
     int n                   = 0;
 
     for (int i = 0; i < c->shapes; i++) {
         struct spec s;
 
         if (options_make_spec(&s, p->options, c, c->shape[i]) == 0 &&
-            spec_check_mesh(&s, B, p->D, p->M) == 0)
+            check_batch(p, &s, B) == 0)
             n += depth(p, &s, B) > 0;
     }
     err_forget();
@@ -267,7 +276,7 @@ static void fit_entry(struct agenda_entry *e, const struct planner *p, int64_t B
         e->batch = choose_batch(&e->spec, p);
         layers   = e->batch;
         if (e->batch == 0)
-            e->batch = p->D;
+            e->batch = least_batch(p);
         else if (p->options->official)
             e->batch = fill_memory(p, &e->spec, e->batch);
     }
@@ -308,14 +317,14 @@ static int add_shape(struct agenda *a, const struct planner *p, enum case_id id,
         TRY(options_make_spec(&e->spec, p->options, c, c->shape[i]));
         e->has_spec = true;
         e->is_rated = is_rated && id == CASE_STEP && j == 0;
-        rc          = spec_check_mesh(&e->spec, B > 0 ? B : p->D, p->D, p->M);
+        rc          = check_batch(p, &e->spec, B > 0 ? B : least_batch(p));
         if (rc == 0) {
             fit_entry(e, p, B);
             continue;
         }
-        if (!c->is_default_run || (B > 0 && B < p->D))
+        if (!c->is_default_run || (B > 0 && B < least_batch(p)))
             return rc;
-        e->batch = B > 0 ? B : p->D;
+        e->batch = B > 0 ? B : least_batch(p);
         snprintf(e->skip, sizeof e->skip, "%s", err_sentence());
         err_forget();
     }

@@ -243,6 +243,10 @@ static void fill_figures(struct run *r)
     c->mfu_palm =
         count_mfu(tokens * count_palm(r->spec), c->steps.median, ranks, b->peak);
     c->mfu_spec = count_mfu(c->flops_per_step, c->steps.median, ranks, b->peak_spec);
+    if (c->remat == REMAT_BLOCK)
+        c->hfu =
+            count_mfu(c->flops_per_step + (double)r->batch * count_flops_again(r->spec),
+                      c->steps.median, ranks, b->peak);
 }
 
 /* ---- memory ---------------------------------------------------------------------- */
@@ -357,22 +361,16 @@ static int measure(struct run *r)
 int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
               int64_t batch)
 {
-    struct run r = { .bench     = b,
-                     .c         = c,
-                     .spec      = spec,
-                     .batch     = batch,
-                     .job       = { .B         = batch,
-                                    .D         = b->mesh->D,
-                                    .M         = b->mesh->M,
-                                    .dtype     = dev_dtype(b->dev),
-                                    .form      = b->choices->form,
-                                    .tuned     = b->tuned,
-                                    .optimizer = b->choices->optimizer,
-                                    .packs     = b->choices->packs },
+    struct run r = { .bench = b,
+                     .c     = c,
+                     .spec  = spec,
+                     .batch = batch,
+                     .job   = options_job(b->choices, batch, b->mesh->D, b->mesh->M),
                      .is_finite = true,
                      .start     = clock_now() };
     int rc;
 
+    r.job.tuned       = b->tuned;
     c->flops_per_step = (double)batch * count_flops_train(spec);
     if (!fits(&r))
         return 0;

@@ -140,6 +140,20 @@ static int refuse(const struct options *o)
 
 /* ---- all together ------------------------------------------------------------------ */
 
+struct traffic_job options_job(const struct choices *c, int64_t B, int D, int M)
+{
+    return (struct traffic_job){ .B         = B,
+                                 .D         = D,
+                                 .M         = M,
+                                 .dtype     = c->dtype,
+                                 .form      = c->form,
+                                 .optimizer = c->optimizer,
+                                 .packs     = c->packs,
+                                 .shard     = c->shard,
+                                 .remat     = c->remat,
+                                 .micros    = c->micros };
+}
+
 int options_make_spec(struct spec *s, const struct options *o, const struct choices *c,
                       const char *shape)
 {
@@ -183,6 +197,9 @@ int options_resolve(struct choices *c, const struct options *o)
     made.device    = way.device;
     made.form      = way.form;
     made.optimizer = way.optimizer;
+    made.shard     = way.shard;
+    made.remat     = way.remat;
+    made.micros    = way.micros;
     TRY(refuse(o));
     made.packs = dev_packs(made.device, made.dtype);
     TRY(parse_cases(&made, o));

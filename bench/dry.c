@@ -59,15 +59,13 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
                      const char *shape)
 {
-    *p       = (struct plan){ .job = { .dtype     = c->dtype,
-                                       .form      = c->form,
-                                       .optimizer = c->optimizer,
-                                       .packs     = c->packs } };
+    *p       = (struct plan){ .job = options_job(c, 0, 0, 0) };
     p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
     TRY(options_make_spec(&p->spec, o, c, shape));
     TRY(choose_mesh(p, o, c));
     p->job.B = c->batches > 0 ? c->batch[0] : (int64_t)BATCH_PER_DATA_RANK * p->job.D;
     TRY(spec_check_mesh(&p->spec, p->job.B, p->job.D, p->job.M));
+    TRY(spec_check_micros(p->job.B, p->job.D, p->job.micros));
     p->terms = count_terms(p->term, &p->spec);
     predict_memory(&p->memory, &p->spec, &p->job, 0, 0);
     traffic_most(p->sent, &p->spec, &p->job);
@@ -115,6 +113,9 @@ static void print_head(FILE *out, const struct plan *p)
             p->ranks == 1 ? "rank" : "ranks", p->job.D, p->job.M,
             p->is_chosen ? " chosen" : "", (long long)p->job.B,
             dtype_name(p->job.dtype), cmm_form_name[p->job.form]);
+    fprintf(out, "param-shard %s, remat %s, %d micro-batch%s\n",
+            param_shard_name(p->job.shard, p->job.D), remat_name(p->job.remat),
+            job_micros(&p->job), job_micros(&p->job) == 1 ? "" : "es");
     if (p->is_tight)
         fprintf(
             out,

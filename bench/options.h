@@ -62,10 +62,13 @@ struct choices {
     int64_t batch[OPTIONS_BATCHES];
     int D, M; /* 0: auto */
     enum dtype dtype;
-    int packs; /* dev_packs() of them */
+    int packs;          /* dev_packs() of them */
     const char *device; /* for dev_open() */
     enum cmm_form form; /* auto without --tune: ring */
     enum optimizer optimizer;
+    enum param_shard shard;
+    enum remat remat;
+    int micros;         /* micro-batches */
     unsigned cases;     /* a bit for every enum case_id */
     double require_mfu; /* per cent, 0: none */
     bool require_mfu_spec;
@@ -74,6 +77,9 @@ struct choices {
     double size_factor;            /* above 1 */
 };
 int options_resolve(struct choices *c, const struct options *o);
+
+/* What src/plan is asked about: a batch of B on a D x M mesh, as 'c' says. */
+struct traffic_job options_job(const struct choices *c, int64_t B, int D, int M);
 
 /* The model of one shape, where --layers of a default run is the most, for the shapes
  * that have so many.

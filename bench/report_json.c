@@ -201,8 +201,9 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
         has_steps ? json_pack("{sI sI}", "predicted", (json_int_t)c->memory_predicted,
                               "peak_rss", (json_int_t)c->memory_peak)
                   : json_null(),
-        "ranks", ranks_json(c), "tuned", tuned_json(r, c), "hfu", json_null(),
-        "predicted", json_null(), "profile", profile_json(c), "rows", rows_json(c));
+        "ranks", ranks_json(c), "tuned", tuned_json(r, c), "hfu",
+        has_steps ? real(c->hfu) : json_null(), "predicted", json_null(), "profile",
+        profile_json(c), "rows", rows_json(c));
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);

@@ -213,6 +213,7 @@ static void case_tuned(FILE *out, const struct case_result *c)
 static void case_model(FILE *out, const struct case_result *c)
 {
     const struct spec *s = &c->spec;
+    char micros[40];
 
     if (s->C > 0)
         field(out, "  model",
@@ -221,8 +222,10 @@ static void case_model(FILE *out, const struct case_result *c)
               (long long)s->C, (long long)s->L, (long long)s->F, (long long)s->H,
               (long long)s->E, wiring_name(s->wiring), s->qk_norm ? ", QK-norm" : "",
               s->image, s->patch, (long long)s->T, pool_name(s->pool), (long long)s->K);
-    field(out, "  run", "%s on %s, overlap %s, progress %s, param-shard %s",
-          dtype_name(c->dtype), c->device, c->overlap, c->progress, c->param_shard);
+    snprintf(micros, sizeof micros, ", %d micro-batches", c->micros);
+    field(out, "  run", "%s on %s, overlap %s, progress %s, param-shard %s%s%s",
+          dtype_name(c->dtype), c->device, c->overlap, c->progress, c->param_shard,
+          c->remat == REMAT_BLOCK ? ", remat block" : "", c->micros > 1 ? micros : "");
     case_tuned(out, c);
 }
 
@@ -245,6 +248,10 @@ static void case_steps(FILE *out, const struct case_result *c)
     if (c->flops_per_step > 0 && !isnan(c->mfu_palm))
         field(out, "  work", "%.4g model FLOP a step; MFU by PaLM's formula %.1f %%",
               c->flops_per_step, 100 * c->mfu_palm);
+    if (!isnan(c->hfu))
+        field(out, "  recomputed",
+              "HFU %.1f %% of the measured peak, beside MFU %.1f %%", 100 * c->hfu,
+              100 * c->mfu_measured);
     if (c->spec.L < c->spec.L_full)
         field(out, "  slice", "slice %lld of %lld blocks", (long long)c->spec.L,
               (long long)c->spec.L_full);

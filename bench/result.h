@@ -75,8 +75,11 @@ struct case_result {
     struct stat steps;
     double tokens_per_s, flops_per_step, flops_per_s;
     double mfu_spec, mfu_measured, mfu_palm; /* 0 .. 1, NaN: n/a */
-    double loss, grad_norm, peak_logit;      /* of the last step */
-    double full_step_s, full_tokens_per_s;   /* extrapolated; NaN at full depth */
+    double hfu; /* of the measured peak, with what is computed again; NaN: nothing is */
+    enum remat remat;
+    int micros;                            /* micro-batches */
+    double loss, grad_norm, peak_logit;    /* of the last step */
+    double full_step_s, full_tokens_per_s; /* extrapolated; NaN at full depth */
     struct comm comm[TRAFFIC_KINDS];
     struct check check[4];
     int checks;

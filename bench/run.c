@@ -168,6 +168,9 @@ static void describe(struct case_result *c, struct bench *b,
         .mfu_spec          = NAN,
         .mfu_measured      = NAN,
         .mfu_palm          = NAN,
+        .hfu               = NAN,
+        .remat             = b->choices->remat,
+        .micros            = b->choices->micros,
         .loss              = NAN,
         .grad_norm         = NAN,
         .peak_logit        = NAN,
@@ -183,7 +186,8 @@ static void describe(struct case_result *c, struct bench *b,
     snprintf(c->device, sizeof c->device, "%s", dev_name(b->dev));
     snprintf(c->overlap, sizeof c->overlap, "%s", cmm_form_name[b->choices->form]);
     snprintf(c->progress, sizeof c->progress, "%s", progress_name[b->progress]);
-    snprintf(c->param_shard, sizeof c->param_shard, "none");
+    snprintf(c->param_shard, sizeof c->param_shard, "%s",
+             param_shard_name(b->choices->shard, b->mesh->D));
 }
 
 /* Choose the forms of a case that has sharded products, where they are to be chosen. */

@@ -9,11 +9,17 @@
 static int open_all(struct setup *setup, struct bench *b, const struct spec *spec,
                     int64_t B, uint64_t seed)
 {
-    const struct vit_options option = { .B     = B,
-                                        .form  = b->choices->form,
-                                        .tuned = b->tuned,
-                                        .seed  = seed,
-                                        .head  = HEAD_INIT_NORMAL };
+    const int64_t most = B / b->mesh->D; /* images of a rank */
+    const int micros   = b->choices->micros;
+
+    const struct vit_options option = { .B      = B,
+                                        .micros = micros < most ? micros : (int)most,
+                                        .form   = b->choices->form,
+                                        .tuned  = b->tuned,
+                                        .shard  = b->choices->shard,
+                                        .remat  = b->choices->remat,
+                                        .seed   = seed,
+                                        .head   = HEAD_INIT_NORMAL };
     struct optim_options update     = optim_defaults();
 
     update.lr     = 1e-6;

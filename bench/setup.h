@@ -15,8 +15,9 @@ struct setup {
     struct step *step;
 };
 
-/* Open all for a batch of 'B' images in the form of the run; 'seed' makes parameters
- * and images.  Returns 0 or a code, the same on all ranks.  Collective over the mesh.
+/* Open all for a batch of 'B' images in the form of the run, in as many of its
+ * micro-batches as have an image; 'seed' makes parameters and images.  Returns 0 or a
+ * code, the same on all ranks.  Collective over the mesh.
  */
 int setup_open(struct setup *setup, struct bench *b, const struct spec *spec, int64_t B,
                uint64_t seed);

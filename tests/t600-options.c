@@ -84,6 +84,8 @@ static void test_bad_values(void)
     refused("--require-mfu=101", "from 0 to 100");
     refused("--require-mfu=spec:", "expected a number");
     refused("--seconds=nan", "a number");
+    refused("--micro-batches=0", "from 1");
+    refused("--param-shard=half", "none");
     refused("--steps=-3", "from 0");
     refused("--classes=0", "from 1");
     refused("--patch=300", "smaller than a patch");
@@ -95,9 +97,6 @@ static void test_bad_values(void)
 
 static void test_not_in_this_version(void)
 {
-    refused("--param-shard=full", "not in this version");
-    refused("--remat=block", "not in this version");
-    refused("--micro-batches=2", "not in this version");
     refused("--grad-wire=bf16", "not in this version");
     refused("--ring-wire=f32", "not in this version");
     refused("--device=cuda", "not in this version");
@@ -116,6 +115,8 @@ static void test_defaults(void)
            strcmp(c.shape[3], "608/10/928/16") == 0,
        "and is the default run of four shapes");
     ok(c.D == 0 && c.M == 0 && c.batches == 0, "mesh and batch are open");
+    ok(c.shard == SHARD_FULL && c.remat == REMAT_NONE && c.micros == 1,
+       "parameters are sharded, blocks kept, one batch");
     ok(c.dtype == DTYPE_F32 && c.form == CMM_AUTO && strcmp(c.device, "auto") == 0,
        "f32, forms by timing, the best device");
     ok(c.cases == 1U << CASE_STEP && o.check && o.tune && o.seconds == 10,

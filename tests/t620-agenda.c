@@ -43,12 +43,7 @@ static int plan(int ranks, int64_t bytes, double peak, ...)
 /* The share of the node's memory that an entry takes. */
 static double share(const struct agenda_entry *e, int ranks, int64_t bytes)
 {
-    const struct traffic_job job = { .B     = e->batch,
-                                     .D     = D,
-                                     .M     = M,
-                                     .dtype = c.dtype,
-                                     .form  = c.form,
-                                     .packs = c.packs };
+    const struct traffic_job job = options_job(&c, e->batch, D, M);
 
     return (double)predict_most(&e->spec, &job) * ranks / (double)bytes;
 }

@@ -87,7 +87,8 @@ static void test_22B(void)
                                       .M     = 8,
                                       .dtype = DTYPE_F32,
                                       .form  = CMM_AUTO,
-                                      .packs = dev_packs("auto", DTYPE_F32) };
+                                      .packs = dev_packs("auto", DTYPE_F32),
+                                      .shard = SHARD_FULL };
     struct traffic_count sent[TRAFFIC_KINDS];
     double messages = 0, bytes = 0, params = 0, flops = 0;
     const char *name;

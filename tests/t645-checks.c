@@ -92,8 +92,11 @@ static void test_no_false_alarm(int times)
         struct spec spec =
             bed_spec(shape[r % 4], r >> 8 & 1, (enum pool)((r >> 9) % 3));
 
-        spec.loss        = r >> 16 & 1;
-        at->options.seed = i;
+        spec.loss          = r >> 16 & 1;
+        at->options.seed   = i;
+        at->choices.shard  = r >> 24 & 1;
+        at->choices.remat  = r >> 25 & 1;
+        at->choices.micros = 1 + (int)((r >> 26) % 3);
         bad +=
             !check_once(worst, at, &spec, at->bench.mesh->D + (int64_t)(r >> 20) % 5);
     }

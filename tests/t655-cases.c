@@ -49,12 +49,9 @@ static const struct case_result *run_case(struct bed *bed, enum case_id id,
 static void check_comm(const struct case_result *c, struct bed *bed,
                        const struct spec *spec)
 {
-    const struct mesh *mesh      = bed->bench.mesh;
-    const struct traffic_job job = { .B     = c != NULL ? c->batch : 1,
-                                     .D     = mesh->D,
-                                     .M     = mesh->M,
-                                     .dtype = DTYPE_F32,
-                                     .form  = bed->choices.form };
+    const struct mesh *mesh = bed->bench.mesh;
+    const struct traffic_job job =
+        options_job(&bed->choices, c != NULL ? c->batch : 1, mesh->D, mesh->M);
     struct traffic_count most[TRAFFIC_KINDS];
     bool is_planned = true, is_timed = true, is_none = true;
 

@@ -62,7 +62,12 @@ fails slice:2 products 3 1x3
 fails drop:1 products 3 1x3
 fails moments:1 self-test 2 1x2
 fails moments:0 self-test 2 1x2 --wiring=parallel
+passes 2 2x1 --param-shard=none
+passes 2 2x1 --remat=block --micro-batches=2
+passes 3 3x1 --pool=gap --wiring=sequential
+fails replica:1 replicas 2 2x1 --param-shard=none
 fails replica:1 replicas 2 2x1
+fails replica:1 replicas 2 2x1 --pool=gap --qk-norm=off
 fails replica:0 replicas 2 1x2
 for kind in gather_y gather_dx gather_dw scatter_y scatter_dx scatter_dw; do
     fails product:$kind:1 products 2 1x2

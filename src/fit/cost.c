@@ -100,7 +100,9 @@ void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
     if (m == NULL)
         return;
 
-    struct traffic_job job = { .dtype = dtype_of(m), .form = CMM_RING };
+    struct traffic_job job = { .dtype = dtype_of(m),
+                               .form  = CMM_RING,
+                               .shard = SHARD_FULL };
     const int nodes        = m->nodes > 0 ? m->nodes : 1;
     const int of_node      = m->ranks_per_node > 0 ? m->ranks_per_node : 1;
 

@@ -142,6 +142,14 @@ double count_flops_rest(const struct spec *s)
     return count_flops_train(&none);
 }
 
+double count_flops_again(const struct spec *s)
+{
+    const double T = (double)s->T, C = (double)s->C, F = (double)s->F;
+    const bool has_out = s->wiring == WIRING_SEQUENTIAL; /* x1 is made again from it */
+
+    return 2 * (double)s->L * (T * C * (3 * C + F + (has_out ? C : 0)) + 2 * T * T * C);
+}
+
 double count_palm_per_token(double params, double L, double H, double E, double T)
 {
     return 6 * params + 12 * L * H * E * T;

@@ -43,6 +43,11 @@ double count_flops_rank(const struct spec *s, const struct local *l);
 double count_flops_block(const struct spec *s);
 double count_flops_rest(const struct spec *s);
 
+/* What backward computes again of an image with REMAT_BLOCK: all products of a block but
+ * the last.  Never part of the model's FLOPs; with them MFU becomes HFU.
+ */
+double count_flops_again(const struct spec *s);
+
 /* Training FLOPs per token after PaLM (arXiv 2204.02311, appendix B):
  * 6 params + 12 L H E T.
  */

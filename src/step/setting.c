@@ -6,6 +6,7 @@
 
 #include "mesh/coll.h"
 #include "src/base/err.h"
+#include "src/dev/dev.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +46,6 @@ static int refuse(const struct setting *o)
         { o->device == DEVICE_CUDA, "--device=cuda" LATER ": take cpu:blis" },
         { o->dtype == DTYPE_CHOICE_EMULATE && o->device != DEVICE_AUTO,
           "--dtype=bf16:emulate is a device of its own: leave --device away" },
-        { o->param_shard != SHARD_NONE, "--param-shard=full" LATER },
-        { o->remat != REMAT_NONE, "--remat=block" LATER },
-        { o->micro_batches != 1, "--micro-batches above 1" LATER },
         { o->ring_wire != WIRE_AUTO,
           "--ring-wire is for bf16 runs, which are not in this "
           "version" },
@@ -100,12 +98,29 @@ int setting_resolve(struct way *way, const struct setting *o)
                      : o->tune                     ? CMM_AUTO
                                                    : CMM_RING,
         .optimizer = (enum optimizer)o->optimizer,
+        .shard     = (enum param_shard)o->param_shard,
+        .remat     = (enum remat)o->remat,
+        .micros    = (int)o->micro_batches,
     };
 
     TRY(refuse(o));
     TRY(parse_mesh(&made, o));
     *way = made;
     return 0;
+}
+
+struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M)
+{
+    return (struct traffic_job){ .B         = B,
+                                 .D         = D,
+                                 .M         = M,
+                                 .dtype     = way->dtype,
+                                 .form      = way->form,
+                                 .optimizer = way->optimizer,
+                                 .packs     = dev_packs(way->device, way->dtype),
+                                 .shard     = way->shard,
+                                 .remat     = way->remat,
+                                 .micros    = way->micros };
 }
 
 enum progress_form setting_progress(struct mesh *mesh, int choice)

@@ -62,7 +62,13 @@ struct way {
     const char *device; /* for dev_open() */
     enum cmm_form form; /* auto without --tune: ring */
     enum optimizer optimizer;
+    enum param_shard shard;
+    enum remat remat;
+    int micros; /* micro-batches of a step */
 };
+
+/* What src/plan is asked about: a batch of B on a D x M mesh, in this way. */
+struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M);
 
 /* Fill 'way' from the options.  Returns 0, or ERR_USAGE for a mesh that is not DxM and
  * for what this version does not do, with a sentence.

@@ -32,9 +32,7 @@ static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
     const struct way *way = &t->plan.way;
     const int64_t B       = t->options->batch;
 
-    const struct traffic_job like = { .dtype     = way->dtype,
-                                      .form      = way->form,
-                                      .optimizer = way->optimizer };
+    const struct traffic_job like = setting_job(way, 0, 0, 0);
 
     *D = way->D;
     *M = way->M;
@@ -44,19 +42,16 @@ static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
     if ((int64_t)*D * *M != ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %d", *D, *M,
                    (long long)*D * *M, ranks);
-    return spec_check_mesh(&t->plan.spec, B, *D, *M);
+    TRY(spec_check_mesh(&t->plan.spec, B, *D, *M));
+    return spec_check_micros(B, *D, way->micros);
 }
 
 /* What it needs must be there: touching more would end in a kill. */
 static int check_memory(const struct trainer *t, const struct node *node)
 {
-    const struct traffic_job job = { .B         = t->options->batch,
-                                     .D         = t->mesh->D,
-                                     .M         = t->mesh->M,
-                                     .dtype     = t->plan.way.dtype,
-                                     .form      = t->plan.way.form,
-                                     .optimizer = t->plan.way.optimizer };
-    const double most            = (double)predict_most(&t->plan.spec, &job);
+    const struct traffic_job job =
+        setting_job(&t->plan.way, t->options->batch, t->mesh->D, t->mesh->M);
+    const double most = (double)predict_most(&t->plan.spec, &job);
 
     if (node->bytes == 0 || most * node->ranks_most <= (double)node->bytes)
         return 0;
@@ -165,10 +160,13 @@ static void set_head_bias(struct trainer *t)
 static int open_model(struct trainer *t)
 {
     const struct train_options *o   = t->options;
-    const struct vit_options option = { .B    = o->batch,
-                                        .form = t->plan.way.form,
-                                        .seed = (uint64_t)o->seed,
-                                        .head = HEAD_INIT_PAPER };
+    const struct vit_options option = { .B      = o->batch,
+                                        .micros = t->plan.way.micros,
+                                        .form   = t->plan.way.form,
+                                        .shard  = t->plan.way.shard,
+                                        .remat  = t->plan.way.remat,
+                                        .seed   = (uint64_t)o->seed,
+                                        .head   = HEAD_INIT_PAPER };
 
     guard_phase("opening the model");
     TRY(vit_open(&t->vit, &t->plan.spec, t->mesh, t->dev, &option));
