@@ -16,12 +16,26 @@ static bool is_everywhere(const struct mesh *mesh_, int count)
 /* "x W 2048x4304x1152": "oneDNN (0.0405 s, BLIS 0.0531 s)" */
 static void record(struct result *r, const struct dev_choice *c)
 {
-    const int other = !c->way;
-    char text[96];
+    char text[160];
+    int length = snprintf(text, sizeof text, "%s (%.3g s", c->way_name[c->way],
+                          c->seconds[c->way]);
 
-    snprintf(text, sizeof text, "%s (%.3g s, %s %.3g s)", c->ways[c->way],
-             c->seconds[c->way], c->ways[other], c->seconds[other]);
+    for (int way = 0; way < c->ways; way++)
+        if (way != c->way)
+            length += snprintf(text + length, sizeof text - (size_t)length,
+                               ", %s %.3g s", c->way_name[way], c->seconds[way]);
+    snprintf(text + length, sizeof text - (size_t)length, ")");
     json_object_set_new(r->tuned, c->name, json_string(text));
+}
+
+static int fastest(const struct dev_choice *c)
+{
+    int best = 0;
+
+    for (int way = 1; way < c->ways; way++)
+        if (c->seconds[way] < c->seconds[best])
+            best = way;
+    return best;
 }
 
 void settle_products(struct bench *b, struct setup *setup)
@@ -40,9 +54,9 @@ void settle_products(struct bench *b, struct setup *setup)
         struct dev_choice *c = &choice[i];
 
         if (is_same) {
-            for (int way = 0; way < 2; way++)
+            for (int way = 0; way < c->ways; way++)
                 c->seconds[way] = coll_largest(b->mesh, AXIS_ALL, c->seconds[way]);
-            c->way = c->seconds[1] < c->seconds[0];
+            c->way = fastest(c);
         } else {
             c->way = 0;
         }

@@ -193,25 +193,32 @@ static void one_device(const char *name, enum dtype dtype, int threads)
 }
 
 #ifdef HAVE_ONEDNN
-/* Timed products are done in either way, and are right in both. */
-static void both_ways(void)
+/* Timed products are done in every way that they have, and are right in all. */
+static void all_ways(enum dtype dtype, int ways)
 {
     struct twins pair, *two = &pair;
     struct dev_choice *choice;
-    int count;
+    bool timed = true;
+    int count, most = 0;
 
-    twins_open(two, "cpu:onednn", DTYPE_F32, 2);
+    twins_open(two, "cpu:onednn", dtype, 2);
     dev_choices(two->got, &count);
     ok(count == 0, "no product is timed unasked");
     dev_tune(two->got, true);
     products(two);
     dev_tune(two->got, false);
     choice = dev_choices(two->got, &count);
-    ok(count > 3 && choice[0].seconds[0] > 0 && choice[0].seconds[1] > 0,
-       "%d products were timed in two ways", count);
-    for (int way = 0; way < 2; way++) {
+    ok(count > 3, "%d products of %s were timed", count, dtype_name(dtype));
+    for (int i = 0; i < count; i++) {
+        most = choice[i].ways > most ? choice[i].ways : most;
+        timed &= choice[i].ways > 1;
+        for (int way = 0; way < choice[i].ways; way++)
+            timed &= choice[i].seconds[way] > 0;
+    }
+    ok(timed && most == ways, "in up to %d ways, got %d", ways, most);
+    for (int way = 0; way < most; way++) {
         for (int i = 0; i < count; i++)
-            choice[i].way = way;
+            choice[i].way = way < choice[i].ways ? way : 0;
         products(two);
     }
     twins_close(two);
@@ -230,7 +237,11 @@ int main(void)
 #ifdef HAVE_ONEDNN
     one_device("cpu:onednn", DTYPE_F32, 1);
     one_device("cpu:onednn", DTYPE_F32, 2);
-    both_ways();
+#ifdef HAVE_BLIS
+    all_ways(DTYPE_F32, 3);
+#else
+    all_ways(DTYPE_F32, 2);
+#endif
 #endif
     return tap_done();
 }

@@ -363,6 +363,24 @@ static void changes(void)
     clear();
 }
 
+/* Products that can be done in several ways are right in each. */
+static void ways(void)
+{
+    struct dev_choice *choice;
+    int count;
+
+    dev_tune(dev[0], true);
+    products();
+    dev_tune(dev[0], false);
+    choice = dev_choices(dev[0], &count);
+    for (int way = 1; way < DEV_WAYS; way++) {
+        for (int i = 0; i < count; i++)
+            choice[i].way = way < choice[i].ways ? way : 0;
+        if (count > 0)
+            products();
+    }
+}
+
 static void run(const char *name)
 {
     for (int threads = 1; threads <= 2; threads++) {
@@ -382,6 +400,7 @@ static void run(const char *name)
             attention((struct attn){ 1, 2, 72, 100, 100 });
             images_and_losses();
             products();
+            ways();
             epilogues();
             changes();
         }

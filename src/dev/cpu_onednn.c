@@ -4,7 +4,9 @@
  * of cpu_ops.
  *
  * oneDNN's fast kernels take packed matrices alone: views with rows further apart are
- * copied, which costs as much as reading them once.
+ * copied, which costs as much as reading them once.  The gradient of a weight has two
+ * factors that nobody can pack beforehand: packing dy always pays, packing the turned x
+ * for some shapes.
  */
 #include "config.h"
 
@@ -115,7 +117,7 @@ static struct mat packed_copy(struct dev_stream *s, struct room *room, struct ma
 
 static void multiply(struct dev_stream *s, struct mat y, struct operand a,
                      struct operand b, const struct dev_weight *weight, struct range i,
-                     struct range j, bool is_added)
+                     struct range j, bool is_a_packed, bool is_added)
 {
     const size_t for_a = room_for(a.m), for_b = weight == NULL ? room_for(b.m) : 0;
     char *block        = cpu_block(s->dev, 0, for_a + for_b + room_for(y) + 1);
@@ -139,7 +141,7 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
         to.ld = to.cols;
     else
         to = room_like(&room_y, y, is_added ? DTYPE_F32 : y.dtype); /* round once */
-    onednn_multiply(library_of(s->dev)->onednn, to, a, b, weight, i, j,
+    onednn_multiply(library_of(s->dev)->onednn, to, a, b, weight, i, j, is_a_packed,
                     is_added && is_whole);
     if (!is_whole && is_added)
         s->dev->ops.add(s, y, to);
@@ -153,14 +155,14 @@ static struct mat part_of(const struct dev_weight *weight, struct range i,
     return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
 }
 
-static void by_onednn(struct dev_stream *s, const struct call *c)
+static void by_onednn(struct dev_stream *s, const struct call *c, bool is_a_packed)
 {
     const bool is_dw       = c->weight == NULL;
     const struct operand a = { c->x, is_dw };
     const struct operand b = { is_dw ? c->dy : part_of(c->weight, c->i, c->j),
                                c->kind == CALL_GEMM_T };
 
-    multiply(s, c->y, a, b, c->weight, c->i, c->j, c->is_added);
+    multiply(s, c->y, a, b, c->weight, c->i, c->j, is_a_packed, c->is_added);
 }
 
 static void by_blis(struct dev_stream *s, const struct call *c)
@@ -173,16 +175,21 @@ static void by_blis(struct dev_stream *s, const struct call *c)
     else
         cpu_blis_f32.gemm_dw(s, c->y, c->x, c->dy, c->is_added);
 #else
-    by_onednn(s, c);
+    by_onednn(s, c, false);
 #endif
+}
+
+static void do_in(struct dev_stream *s, const struct call *c, enum way way)
+{
+    if (way == WAY_BLIS)
+        by_blis(s, c);
+    else
+        by_onednn(s, c, way == WAY_TURNED);
 }
 
 static void do_call(struct dev_stream *s, const struct call *c)
 {
-    if (choice_of(s, c) == WAY_BLIS)
-        by_blis(s, c);
-    else
-        by_onednn(s, c);
+    do_in(s, c, choice_of(s, c));
 }
 
 static void onednn_gemm(struct dev_stream *s, struct mat y, struct mat x,
@@ -211,11 +218,9 @@ static void onednn_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x,
 
 /* ---- The table ---------------------------------------------------------------------- */
 
-static const product_fn ways[WAYS] = { [WAY_ONEDNN] = by_onednn, [WAY_BLIS] = by_blis };
-
 static void onednn_tune(struct dev *dev, bool is_on)
 {
-    library_of(dev)->ways = is_on ? ways : NULL;
+    library_of(dev)->time = is_on ? do_in : NULL;
 }
 
 const struct dev_ops dev_cpu_onednn = {

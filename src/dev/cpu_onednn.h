@@ -16,8 +16,10 @@ int onednn_open(struct onednn **d, int threads);
 void onednn_close(struct onednn **d);
 
 /* y [rows, cols] = or += a b.  'a' and 'b' are views or, if turned, their transposes;
- * 'y' is as good as packed.  Weights are packed by the library's wish and so need their
- * owner, 'weight', else NULL; 'i' and 'j' tell its parts apart.
+ * 'y' is as good as packed.  Both are multiplied in the layout that the library wishes:
+ * weights are packed once a change and so need their owner, 'weight', else NULL ('i' and
+ * 'j' tell its parts apart); other right-hand sides are packed here and now, and so is
+ * 'a' if 'is_a_packed'.
  */
 struct operand {
     struct mat m;
@@ -26,7 +28,7 @@ struct operand {
 
 void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct operand b,
                      const struct dev_weight *weight, struct range i, struct range j,
-                     bool is_added);
+                     bool is_a_packed, bool is_added);
 
 /* Pack again what copies are in use; and free all. */
 void onednn_weight_changed(struct dev_weight *weight);
@@ -35,7 +37,7 @@ void onednn_weight_close(struct dev_weight *weight);
 /* ---- Ways of doing a product (cpu_onednn_choice.c) ---------------------------------- */
 
 enum call_kind { CALL_GEMM, CALL_GEMM_T, CALL_DW };
-enum way { WAY_ONEDNN, WAY_BLIS, WAYS };
+enum way { WAY_ONEDNN, WAY_TURNED /* x^T packed too */, WAY_BLIS, WAYS };
 
 /* A product as dev_gemm(), dev_gemm_t() and dev_gemm_dw() have it. */
 struct call {
@@ -46,7 +48,7 @@ struct call {
     bool is_added;
 };
 
-typedef void (*product_fn)(struct dev_stream *s, const struct call *c);
+typedef void (*way_fn)(struct dev_stream *s, const struct call *c, enum way way);
 
 /* What a device of this kind has: cpu_state's 'library'. */
 struct library {
@@ -54,7 +56,7 @@ struct library {
     struct dev_choice *choice; /* 'choices' of them, in the order of their first use */
     struct measure *shape;     /* what each is for */
     int choices, room;
-    const product_fn *ways; /* while products are timed, else NULL */
+    way_fn time; /* while products are timed, else NULL */
 };
 
 static inline struct library *library_of(const struct dev *dev)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which library is faster at a product of f32: it depends on the shape, above all for the
+/* Which way of doing a product is fastest: it depends on the shape, above all for the
  * gradient of weights, where nothing can be packed beforehand.  Timed on few rows, so that
- * the largest product costs a fraction of a second.  Without timing it is oneDNN.
+ * the largest product costs a fraction of a second.  Without timing it is oneDNN's
+ * simplest.
  */
 #include "config.h"
 
@@ -37,6 +38,21 @@ static bool is_same(const struct measure *a, const struct measure *b)
            a->kind == b->kind && a->is_added == b->is_added;
 }
 
+/* The ways that a product has; their number. */
+static int ways_of(enum way way[WAYS], const struct call *c)
+{
+    int n = 0;
+
+    way[n++] = WAY_ONEDNN;
+    if (c->kind == CALL_DW)
+        way[n++] = WAY_TURNED;
+#ifdef HAVE_BLIS
+    if (c->x.dtype == DTYPE_F32)
+        way[n++] = WAY_BLIS;
+#endif
+    return n;
+}
+
 /* ---- Timing ------------------------------------------------------------------------ */
 
 /* The same product of fewer images' rows. */
@@ -62,8 +78,10 @@ static struct call cut_call(const struct call *c, const struct measure *s)
 
 /* Into the result itself, which is still to come; a sum needs memory of its own. */
 static void time_ways(struct dev_stream *s, const struct call *c,
-                      const struct measure *measure, struct dev_choice *choice)
+                      const struct measure *measure, const enum way way[WAYS],
+                      struct dev_choice *choice)
 {
+    struct library *l  = library_of(s->dev);
     struct call cut    = cut_call(c, measure);
     const size_t bytes = (size_t)(cut.y.rows * cut.y.ld) * dtype_size(cut.y.dtype);
     struct buf room    = { .dev = s->dev, .bytes = bytes };
@@ -77,16 +95,17 @@ static void time_ways(struct dev_stream *s, const struct call *c,
         cut.y.buf    = &room;
         cut.y.offset = 0;
     }
-    for (int way = 0; way < WAYS; way++) {
+    for (int i = 0; i < choice->ways; i++) {
         double start;
 
-        library_of(s->dev)->ways[way](s, &cut); /* makes plans, warms caches */
+        l->time(s, &cut, way[i]); /* makes plans, warms caches */
         start = clock_now();
-        library_of(s->dev)->ways[way](s, &cut);
-        choice->seconds[way] = clock_now() - start;
+        l->time(s, &cut, way[i]);
+        choice->seconds[i] = clock_now() - start;
+        if (choice->seconds[i] < choice->seconds[choice->way])
+            choice->way = i;
     }
     mem_free(at);
-    choice->way = choice->seconds[WAY_BLIS] < choice->seconds[WAY_ONEDNN];
 }
 
 /* ---- The list ---------------------------------------------------------------------- */
@@ -113,30 +132,44 @@ void choices_free(struct library *l)
     mem_free(l->shape);
 }
 
+static void name_choice(struct dev_choice *choice, const struct measure *m,
+                        const enum way way[WAYS])
+{
+    static const char *const kind[]     = { "x W", "x W^T", "x^T dy" };
+    static const char *const way_name[] = { [WAY_ONEDNN] = "oneDNN",
+                                            [WAY_TURNED] = "oneDNN, x^T packed",
+                                            [WAY_BLIS]   = "BLIS" };
+
+    snprintf(choice->name, sizeof choice->name, "%s %lldx%lldx%lld%s", kind[m->kind],
+             (long long)m->rows, (long long)m->cols, (long long)m->depth,
+             m->is_added ? " added" : "");
+    for (int i = 0; i < choice->ways; i++)
+        choice->way_name[i] = way_name[way[i]];
+}
+
 enum way choice_of(struct dev_stream *s, const struct call *c)
 {
-    static const char *const kind[] = { "x W", "x W^T", "x^T dy" };
-    const struct measure shape      = measure_of(c);
-    struct library *l               = library_of(s->dev);
+    const struct measure shape = measure_of(c);
+    struct library *l          = library_of(s->dev);
     struct dev_choice *new;
+    enum way way[WAYS];
+    const int ways = ways_of(way, c);
 
-    if (s->dev->dtype != DTYPE_F32 || c->x.dtype != DTYPE_F32)
-        return WAY_ONEDNN;
+    if (ways == 1)
+        return way[0];
     for (int i = 0; i < l->choices; i++)
         if (is_same(&l->shape[i], &shape))
-            return (enum way)l->choice[i].way;
-    if (l->ways == NULL)
-        return WAY_ONEDNN;
+            return way[l->choice[i].way];
+    if (l->time == NULL)
+        return way[0];
     if (l->choices == l->room)
         grow(l);
     new  = &l->choice[l->choices];
-    *new = (struct dev_choice){ .ways = { "oneDNN", "BLIS" } };
-    snprintf(new->name, sizeof new->name, "%s %lldx%lldx%lld%s", kind[shape.kind],
-             (long long)shape.rows, (long long)shape.cols, (long long)shape.depth,
-             shape.is_added ? " added" : "");
+    *new = (struct dev_choice){ .ways = ways };
+    name_choice(new, &shape, way);
     l->shape[l->choices++] = shape;
-    time_ways(s, c, &shape, new);
-    return (enum way) new->way;
+    time_ways(s, c, &shape, way, new);
+    return way[new->way];
 }
 
 struct dev_choice *choices_of(struct dev *dev, int *count)

@@ -16,11 +16,18 @@
 #include <omp.h>
 #endif
 
-/* What makes a product another one; leading dimensions of 0: packed by oneDNN. */
+/* What makes a product another one. */
 struct key {
     int64_t rows, cols, depth;
-    int64_t a[2], b[2], y; /* strides */
-    int64_t type, y_type, is_added;
+    int64_t a[2], b[2], y; /* strides; of a weight's copy none */
+    int64_t type, y_type, is_a_packed, is_added;
+};
+
+/* Copies a factor into the layout that a product wants. */
+struct packer {
+    dnnl_primitive_t reorder; /* NULL: it is in that layout as it comes */
+    dnnl_memory_t from, to;
+    size_t bytes;
 };
 
 struct plan {
@@ -29,6 +36,7 @@ struct plan {
     dnnl_primitive_t primitive;
     dnnl_memory_desc_t b; /* as the primitive wants it */
     dnnl_memory_t args[3];
+    struct packer pack_a, pack_b; /* of factors that are not packed beforehand */
 };
 
 /* A part of a weight in the layout of some plans. */
@@ -38,9 +46,8 @@ struct pack {
     bool is_turned, is_used; /* since the weight was changed */
     struct range i, j;
     dnnl_memory_desc_t desc;
-    void *at;
-    dnnl_primitive_t reorder;
-    dnnl_memory_t from, to;
+    struct packer packer;
+    void *from, *at;
 };
 
 struct onednn {
@@ -48,6 +55,8 @@ struct onednn {
     dnnl_stream_t stream;
     int threads;
     struct plan *plans;
+    char *room; /* of factors that are packed for one product */
+    size_t bytes;
 };
 
 /* Products cannot fail where sizes are right: what does is broken. */
@@ -74,8 +83,17 @@ int onednn_open(struct onednn **onednn, int threads)
     return 0;
 }
 
+static void close_packer(struct packer *p)
+{
+    dnnl_memory_destroy(p->from);
+    dnnl_memory_destroy(p->to);
+    dnnl_primitive_destroy(p->reorder);
+}
+
 static void plan_close(struct plan *p)
 {
+    close_packer(&p->pack_a);
+    close_packer(&p->pack_b);
     for (int i = 0; i < 3; i++)
         dnnl_memory_destroy(p->args[i]);
     dnnl_primitive_destroy(p->primitive);
@@ -98,6 +116,7 @@ void onednn_close(struct onednn **onednn)
         dnnl_stream_destroy(d->stream);
     if (d->engine != NULL)
         dnnl_engine_destroy(d->engine);
+    mem_free(d->room);
     mem_free(d);
     *onednn = NULL;
 }
@@ -120,28 +139,83 @@ static dnnl_data_type_t type_of(int64_t dtype)
 }
 
 static void describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols,
-                     dnnl_data_type_t type, int64_t down, int64_t across)
+                     dnnl_data_type_t type, const int64_t strides[2])
 {
-    const dnnl_dims_t dims = { rows, cols }, strides = { down, across };
+    const dnnl_dims_t dims = { rows, cols }, by = { strides[0], strides[1] };
 
-    if (down == 0)
-        CHECK(dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any));
-    else
-        CHECK(dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides));
+    CHECK(dnnl_memory_desc_init_by_strides(desc, 2, dims, type, by));
+}
+
+/* In the layout that the product wishes. */
+static void describe_any(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols,
+                         dnnl_data_type_t type)
+{
+    const dnnl_dims_t dims = { rows, cols };
+
+    CHECK(dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any));
+}
+
+static void make_packer(struct packer *p, struct onednn *d,
+                        const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
+{
+    dnnl_primitive_desc_t desc;
+
+    *p = (struct packer){ 0 };
+    if (dnnl_memory_desc_equal(from, to))
+        return;
+    p->bytes = mem_round(dnnl_memory_desc_get_size(to));
+    CHECK(dnnl_reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine,
+                                             NULL));
+    CHECK(dnnl_primitive_create(&p->reorder, desc));
+    CHECK(dnnl_primitive_desc_destroy(desc));
+    CHECK(dnnl_memory_create(&p->from, from, d->engine, DNNL_MEMORY_NONE));
+    CHECK(dnnl_memory_create(&p->to, to, d->engine, DNNL_MEMORY_NONE));
+}
+
+/* Where the factor lies then. */
+static void *pack_now(struct onednn *d, const struct packer *p, void *to, void *from)
+{
+    const dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, p->from },
+                                     { DNNL_ARG_TO, p->to } };
+
+    if (p->reorder == NULL)
+        return from;
+    use_threads(d);
+    CHECK(dnnl_memory_set_data_handle(p->from, from));
+    CHECK(dnnl_memory_set_data_handle(p->to, to));
+    CHECK(dnnl_primitive_execute(p->reorder, d->stream, 2, args));
+    CHECK(dnnl_stream_wait(d->stream));
+    return to;
+}
+
+static void make_room(struct onednn *d, size_t bytes)
+{
+    if (bytes <= d->bytes)
+        return;
+    mem_free(d->room);
+    if (mem_alloc((void **)&d->room, bytes) != 0)
+        die("%s", err_sentence());
+    d->bytes = bytes;
 }
 
 static struct plan *make_plan(struct onednn *d, const struct key *k)
 {
-    struct plan *p = mem_new(1, sizeof *p);
-    dnnl_memory_desc_t a, b, y;
+    const dnnl_data_type_t type = type_of(k->type);
+    const int64_t down[2]       = { k->y, 1 };
+    const bool is_weight        = k->b[0] == 0;
+    struct plan *p              = mem_new(1, sizeof *p);
+    dnnl_memory_desc_t a, b, y, given_a, given_b;
     dnnl_matmul_desc_t product;
     dnnl_primitive_desc_t desc;
     dnnl_primitive_attr_t attr;
     dnnl_post_ops_t after;
 
-    describe(&a, k->rows, k->depth, type_of(k->type), k->a[0], k->a[1]);
-    describe(&b, k->depth, k->cols, type_of(k->type), k->b[0], k->b[1]);
-    describe(&y, k->rows, k->cols, type_of(k->y_type), k->y, 1);
+    describe(&given_a, k->rows, k->depth, type, k->a);
+    a = given_a;
+    if (k->is_a_packed)
+        describe_any(&a, k->rows, k->depth, type);
+    describe_any(&b, k->depth, k->cols, type);
+    describe(&y, k->rows, k->cols, type_of(k->y_type), down);
     CHECK(dnnl_matmul_desc_init(&product, &a, &b, NULL, &y));
     CHECK(dnnl_primitive_attr_create(&attr));
     CHECK(dnnl_post_ops_create(&after));
@@ -151,7 +225,14 @@ static struct plan *make_plan(struct onednn *d, const struct key *k)
     CHECK(dnnl_primitive_desc_create(&desc, &product, attr, d->engine, NULL));
     CHECK(dnnl_primitive_create(&p->primitive, desc));
     p->key = *k;
+    a      = *dnnl_primitive_desc_query_md(desc, dnnl_query_src_md, 0);
     p->b   = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+    make_packer(&p->pack_a, d, &given_a, &a);
+    if (!is_weight) {
+        describe(&given_b, k->depth, k->cols, type, k->b);
+        make_packer(&p->pack_b, d, &given_b, &p->b);
+    }
+    make_room(d, p->pack_a.bytes + p->pack_b.bytes);
     CHECK(dnnl_memory_create(&p->args[0], &a, d->engine, DNNL_MEMORY_NONE));
     CHECK(dnnl_memory_create(&p->args[1], &p->b, d->engine, DNNL_MEMORY_NONE));
     CHECK(dnnl_memory_create(&p->args[2], &y, d->engine, DNNL_MEMORY_NONE));
@@ -184,39 +265,25 @@ static bool is_same(struct range a, struct range b)
     return a.lo == b.lo && a.hi == b.hi;
 }
 
-static void fill_pack(struct pack *k)
-{
-    const dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, k->from },
-                                     { DNNL_ARG_TO, k->to } };
-
-    use_threads(k->d);
-    CHECK(dnnl_primitive_execute(k->reorder, k->d->stream, 2, args));
-    CHECK(dnnl_stream_wait(k->d->stream));
-}
-
 static struct pack *make_pack(struct onednn *d, const struct plan *p, struct operand b,
                               struct range i, struct range j)
 {
-    struct pack *k     = mem_new(1, sizeof *k);
-    const size_t bytes = dnnl_memory_desc_get_size(&p->b);
+    struct pack *k = mem_new(1, sizeof *k);
     dnnl_memory_desc_t plain;
-    dnnl_primitive_desc_t desc;
     int64_t strides[2];
 
     set_strides(strides, b);
-    describe(&plain, p->key.depth, p->key.cols, type_of(p->key.type), strides[0],
-             strides[1]);
-    *k =
-        (struct pack){ .d = d, .is_turned = b.is_turned, .i = i, .j = j, .desc = p->b };
-    if (mem_alloc(&k->at, bytes) != 0)
+    describe(&plain, p->key.depth, p->key.cols, type_of(p->key.type), strides);
+    *k = (struct pack){ .d         = d,
+                        .is_turned = b.is_turned,
+                        .i         = i,
+                        .j         = j,
+                        .desc      = p->b,
+                        .from      = mat_ptr(b.m) };
+    make_packer(&k->packer, d, &plain, &p->b);
+    if (mem_alloc(&k->at, k->packer.bytes) != 0)
         die("%s", err_sentence());
-    CHECK(dnnl_reorder_primitive_desc_create(&desc, &plain, d->engine, &p->b, d->engine,
-                                             NULL));
-    CHECK(dnnl_primitive_create(&k->reorder, desc));
-    CHECK(dnnl_primitive_desc_destroy(desc));
-    CHECK(dnnl_memory_create(&k->from, &plain, d->engine, mat_ptr(b.m)));
-    CHECK(dnnl_memory_create(&k->to, &p->b, d->engine, k->at));
-    fill_pack(k);
+    pack_now(d, &k->packer, k->at, k->from);
     return k;
 }
 
@@ -235,14 +302,12 @@ static void *packed(struct onednn *d, const struct plan *p, struct operand b,
         *list   = k;
     }
     k->is_used = true;
-    return k->at;
+    return k->packer.reorder == NULL ? k->from : k->at;
 }
 
 static void close_pack(struct pack *k)
 {
-    dnnl_memory_destroy(k->from);
-    dnnl_memory_destroy(k->to);
-    dnnl_primitive_destroy(k->reorder);
+    close_packer(&k->packer);
     mem_free(k->at);
     mem_free(k);
 }
@@ -258,7 +323,7 @@ void onednn_weight_changed(struct dev_weight *weight)
         struct pack *k = *at;
 
         if (k->is_used) {
-            fill_pack(k);
+            pack_now(k->d, &k->packer, k->at, k->from);
             k->is_used = false;
             at         = &k->next;
         } else {
@@ -286,30 +351,34 @@ void onednn_weight_close(struct dev_weight *weight)
 
 void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct operand b,
                      const struct dev_weight *weight, struct range i, struct range j,
-                     bool is_added)
+                     bool is_a_packed, bool is_added)
 {
-    struct key k = { .rows     = y.rows,
-                     .cols     = y.cols,
-                     .depth    = a.is_turned ? a.m.rows : a.m.cols,
-                     .y        = y.ld,
-                     .type     = a.m.dtype,
-                     .y_type   = y.dtype,
-                     .is_added = is_added };
+    struct key k = { .rows        = y.rows,
+                     .cols        = y.cols,
+                     .depth       = a.is_turned ? a.m.rows : a.m.cols,
+                     .y           = y.ld,
+                     .type        = a.m.dtype,
+                     .y_type      = y.dtype,
+                     .is_a_packed = is_a_packed,
+                     .is_added    = is_added };
     const struct plan *p;
-    void *at_b;
+    void *at_a, *at_b;
 
     use_threads(d);
     set_strides(k.a, a);
     if (weight == NULL)
         set_strides(k.b, b);
     p    = find_plan(d, &k);
-    at_b = weight == NULL ? mat_ptr(b.m) : packed(d, p, b, weight, i, j);
+    at_a = pack_now(d, &p->pack_a, d->room, mat_ptr(a.m));
+    at_b = weight == NULL
+               ? pack_now(d, &p->pack_b, d->room + p->pack_a.bytes, mat_ptr(b.m))
+               : packed(d, p, b, weight, i, j);
 
     const dnnl_exec_arg_t args[] = { { DNNL_ARG_SRC, p->args[0] },
                                      { DNNL_ARG_WEIGHTS, p->args[1] },
                                      { DNNL_ARG_DST, p->args[2] } };
 
-    CHECK(dnnl_memory_set_data_handle(p->args[0], mat_ptr(a.m)));
+    CHECK(dnnl_memory_set_data_handle(p->args[0], at_a));
     CHECK(dnnl_memory_set_data_handle(p->args[1], at_b));
     CHECK(dnnl_memory_set_data_handle(p->args[2], mat_ptr(y)));
     CHECK(dnnl_primitive_execute(p->primitive, d->stream, 3, args));

@@ -62,14 +62,16 @@ double dev_peak(struct dev *dev, double seconds);
 /* Bytes/s that a long out-of-cache update moves, likewise. */
 double dev_bandwidth(struct dev *dev, double seconds);
 
-/* Products that a device can do in two ways.  Between dev_tune(true) and (false) each new
- * one is timed in both, and done in the faster one from then on.  dev_choices() are all
+/* Products that a device can do in several ways.  Between dev_tune(true) and (false) each
+ * new one is timed in all, and done in the fastest from then on.  dev_choices() are all
  * that were timed, in the order of their first use; whoever changes 'way' decides.
  */
+enum { DEV_WAYS = 3 };
 struct dev_choice {
     char name[64];
-    const char *ways[2];
-    double seconds[2];
+    int ways; /* of this product */
+    const char *way_name[DEV_WAYS];
+    double seconds[DEV_WAYS];
     int way;
 };
 void dev_tune(struct dev *dev, bool is_on);
