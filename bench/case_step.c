@@ -18,7 +18,6 @@
 #include "bench/series.h"
 #include "bench/straggler.h"
 #include "bench/settle.h"
-#include "bench/trace.h"
 #include "bench/verify.h"
 
 #include "src/base/clock.h"
@@ -27,6 +26,7 @@
 #include "src/base/mem.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
+#include "src/step/timeline.h"
 
 #include <math.h>
 #include <string.h>
@@ -298,6 +298,7 @@ static int check_and_prove(struct run *r)
     struct case_result *c = r->c;
     const char *trace     = b->options->trace;
     bool is_traced        = c->is_rated && trace[0] != '\0';
+    struct step_result ignored;
 
     if (b->options->check) {
         guard_phase("checking replicas");
@@ -307,7 +308,7 @@ static int check_and_prove(struct run *r)
         c->checks = 4;
     }
     guard_phase("writing the trace");
-    TRY(is_traced ? trace_write(b, r->setup.step, trace) : 0);
+    TRY(is_traced ? timeline_step(r->setup.step, 1.0, &ignored, trace) : 0);
     guard_phase("proof of overlap");
     overlap_measure(c->comm, b, r->setup.step, &c->steps, clock_now() - r->start);
     return 0;

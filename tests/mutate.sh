@@ -134,7 +134,7 @@ mutant 'a slower form chosen' bench/tune.c \
     's/median\[k\] < (is_plain/median[k] > (is_plain/' t665-tune
 mutant 'a bar that is not looked at' bench/result.c \
     's/100 \* t->hidden < percent/100 * t->hidden < 0/' t665-tune
-mutant 'spans on the wrong rank in the trace' bench/trace.c \
+mutant 'spans on the wrong rank in the trace' src/step/timeline.c \
     's/micro \* (s->start - zero), micro/micro * s->start, micro/' t662-trace
 mutant 'arrived sums not added' mesh/ring.c \
     '/dev_add(s, partial, room_mat/d' t350-cmm

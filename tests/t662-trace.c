@@ -6,9 +6,9 @@
 #include "config.h"
 
 #include "bench/setup.h"
-#include "bench/trace.h"
 #include "mesh/trace.h"
 #include "src/base/err.h"
+#include "src/step/timeline.h"
 #include "tests/bed.h"
 
 #include <math.h>
@@ -174,7 +174,7 @@ static void test_step(enum cmm_form form)
     step_run(setup.step, 1.0, &ignored);
     mesh_count_reset(bed.bench.mesh);
     start = MPI_Wtime();
-    ok(trace_write(&bed.bench, setup.step, path) == 0, "%s: a step is written",
+    ok(timeline_step(setup.step, 1.0, &ignored, path) == 0, "%s: a step is written",
        cmm_form_name[form]);
     start = MPI_Wtime() - start;
     for (int k = 0; k < TRAFFIC_KINDS; k++)
@@ -189,7 +189,7 @@ static void test_step(enum cmm_form form)
         tap_reduce = reduce;
         remove(path);
     }
-    ok(trace_write(&bed.bench, setup.step, "/nowhere/at/all.json") == ERR_IO,
+    ok(timeline_step(setup.step, 1.0, &ignored, "/nowhere/at/all.json") == ERR_IO,
        "a file that cannot be written is an error on all ranks");
     err_forget();
     setup_close(&setup);
@@ -203,7 +203,7 @@ static void test_clock(void)
     double offset;
 
     bed_open(&bed, 1, size, "cpu:ref", DTYPE_F32, CMM_RING);
-    offset = trace_clock_offset(bed.bench.mesh);
+    offset = timeline_clock_offset(bed.bench.mesh);
     ok(fabs(offset) < 1e-6 * NEAR && (bed.bench.mesh->rank > 0 || offset == 0),
        "on one host clocks agree: off by %g s", offset);
     bed_close(&bed);

@@ -7,7 +7,7 @@
  */
 #include "config.h"
 
-#include "bench/trace.h"
+#include "src/step/timeline.h"
 
 #include "mesh/trace.h"
 #include "src/base/err.h"
@@ -61,7 +61,7 @@ static double ask(MPI_Comm all, int parent)
 /* The parent of a rank has its lowest bit cleared; a rank that knows its own offset
  * serves its children, the one with the largest family first.
  */
-double trace_clock_offset(struct mesh *mesh)
+double timeline_clock_offset(struct mesh *mesh)
 {
     const MPI_Comm all = mesh->comm[AXIS_ALL];
     const int rank     = mesh->rank;
@@ -264,21 +264,22 @@ static void note_operation(void *ctx, const char *op, double start, double end)
                   .track = TRACE_COMPUTE, .name = op, .start = start, .end = end });
 }
 
-int trace_write(struct bench *b, struct step *step, const char *path)
+int timeline_step(struct step *step, double schedule, struct step_result *result,
+                  const char *path)
 {
-    struct mesh *mesh = b->mesh;
-    struct step_result ignored;
+    struct mesh *mesh = vit_mesh(step_vit(step));
+    struct dev *dev   = vit_dev(step_vit(step));
     struct trace *t;
     double offset, zero;
     int rc = 0;
 
-    offset = trace_clock_offset(mesh);
+    offset = timeline_clock_offset(mesh);
     coll_barrier(mesh);
     zero = MPI_Wtime();
     trace_start(mesh, SPANS);
-    dev_note(b->dev, note_operation, mesh);
-    step_run(step, 1.0, &ignored);
-    dev_note(b->dev, NULL, NULL);
+    dev_note(dev, note_operation, mesh);
+    step_run(step, schedule, result);
+    dev_note(dev, NULL, NULL);
     t = trace_stop(mesh);
     coll_broadcast(mesh, AXIS_ALL, 0, &zero, sizeof zero); /* rank 0's counts */
     if (atomic_load(&t->count) > SPANS)
