@@ -166,7 +166,7 @@ static void test_damage(void)
     int opened = 0, named = 0;
     int64_t at;
 
-    ok(says(h5set_open(&set, "/nonexistent/x.h5"), ERR_IO, "/nonexistent/x.h5"),
+    ok(says(h5set_open(&set, "/nonexistent/x.h5"), ERR_DATA, "/nonexistent/x.h5"),
        "a file that is not there is named");
     for (int part = 1; part < 16; part++) {
         write_set(H5SET_ENCODED, false);

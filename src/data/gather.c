@@ -142,7 +142,7 @@ int gather_folder(struct gather *g, const char *from)
 
     *g = (struct gather){ 0 };
     if (n < 0)
-        return ERR(ERR_IO, "%s cannot be read: %s", from, strerror(errno));
+        return ERR(ERR_DATA, "%s cannot be read: %s", from, strerror(errno));
     for (int i = 0; i < n; i++)
         length += strlen(entry[i]->d_name) + 1;
     g->names = mem_new(length, 1);
@@ -209,7 +209,7 @@ int gather_list(struct gather *g, const char *from)
 
     *g = (struct gather){ 0 };
     if (file == NULL)
-        return ERR(ERR_IO, "%s cannot be read: %s", from, strerror(errno));
+        return ERR(ERR_DATA, "%s cannot be read: %s", from, strerror(errno));
     g->names = copy_text("");
     snprintf(folder, sizeof folder, "%s", from);
     slash = strrchr(folder, '/');

@@ -224,7 +224,7 @@ static int open_set(struct h5set *set)
 
     set->fd = open(set->path, O_RDONLY | O_CLOEXEC);
     if (set->fd < 0 || fstat(set->fd, &about) != 0)
-        return ERR(ERR_IO, "%s cannot be opened: %s", set->path, strerror(errno));
+        return ERR(ERR_DATA, "%s cannot be opened: %s", set->path, strerror(errno));
     rc = h5_open(&file, MPI_COMM_NULL, set->path);
     if (rc != 0)
         return ERR(ERR_DATA, "%s is no HDF5 file, or a damaged one", set->path);
@@ -246,7 +246,7 @@ int h5set_open(struct h5set **set, const char *path)
 
     made->fd = -1;
     if (strlen(path) >= sizeof made->path)
-        rc = ERR(ERR_IO, "the name %.64s.. is too long", path);
+        rc = ERR(ERR_DATA, "the name %.64s.. is too long", path);
     else {
         strcpy(made->path, path);
         rc = open_set(made);
