@@ -60,6 +60,8 @@ refused 'cannot be divided into 4 heads' --shape=50/1/70/4
 refused 'too small for 2 data ranks' --shape=mu --batch=1 --mesh=2x1
 refused 'is for 4 ranks' --shape=mu --mesh=2x2
 refused 'is no HDF5 file' --shape=mu --data="$0"
+refused 'none.h5 cannot be opened' --shape=mu --data="$folder/none.h5"
+refused 'measures no machine' --shape=mu --machine-out="$folder/machine.json"
 [ "$($train --help | awk 'length > 80' | wc -l)" -eq 0 ]
 ok 'the help is 80 columns wide'
 
@@ -89,7 +91,7 @@ done
 
 run 1 $model --steps=30 --log-every=1 --jsonl="$folder/plain.jsonl"
 run 1 $model --steps=30 --log-every=1 --cooldown-at=10,20 --id=T --out="$folder/trunk" \
-    --records="$folder/records"
+    --records="$folder/records" --trace="$folder/trace" --progress-report=1e-6
 curve "$folder/plain.jsonl" >"$folder/a"
 grep -v '"fork"' "$folder/trunk/log.jsonl" >"$folder/trunk.jsonl"
 curve "$folder/trunk.jsonl" >"$folder/b"
@@ -100,6 +102,11 @@ ok 'forks leave their trunk as it was'
     [ "$(sed 's/.*"id": *"\([^"]*\)".*/\1/' "$folder/records" | tr '\n' ' ')" = \
         'T.10 T.20 T ' ]
 ok 'and end in folders and records of their own'
+grep -q '^step 3  traced in ' "$folder/out" && grep -q '"name":"gemm' "$folder/trace"
+ok 'a traced step leaves the run as it was, and a time line'
+grep -q '^vittrain: steps, 7 of 30 steps done' "$folder/all" &&
+    grep -q '^vittrain: evaluation, 30 of 30 steps done' "$folder/all"
+ok 'it says how far it is'
 run 1 $model --steps=30 --lr=1e-3 --out="$folder/trunk"
 status_is '2 ' && said 'is 0.001, but 0.003'
 ok 'a run does not go on with another learning rate'
@@ -140,9 +147,12 @@ run 2 $endless --mesh=2x1 --time-limit=2
 status_is '75 75 ' && said 'the time limit'
 ok 'the time limit: 75'
 
-run 2 $model --steps=20 --lr=1e6 --weight-decay=1e6 --clip=0 --warmup-steps=0 --out="$folder/nan" --save-every=1
+run 2 $model --steps=20 --lr=1e6 --weight-decay=1e6 --clip=0 --warmup-steps=0 \
+    --out="$folder/nan" --save-every=1 --records="$folder/failed"
 status_is '1 1 ' && said 'step [0-9]*: the loss .* not finite; the first tensor .*/'
 ok 'a loss that is not finite: 1, with the step and a tensor'
+grep -q '"status": "failed".*"loss": null' "$folder/failed"
+ok 'and a record of the failure'
 
 run 2 $model --steps=2 --out="$folder/records/below"
 status_is '3 3 ' && [ "$(wc -l <"$folder/err")" -eq 1 ]

@@ -182,6 +182,19 @@ void journal_metric(struct journal *j, int64_t step, int64_t fork,
                    fork);
 }
 
+void journal_report(struct journal *j, int64_t step, const char *now)
+{
+    const double time = clock_now();
+    char so_far[32];
+
+    if (j->out == NULL || j->report_every <= 0 ||
+        time - j->reported_at < j->report_every)
+        return;
+    j->reported_at = time;
+    fprintf(stderr, "vittrain: %s, %lld of %lld steps done, %s so far\n", now,
+            (long long)step, (long long)j->steps, duration(so_far, time - j->start));
+}
+
 void journal_say(struct journal *j, const char *fmt, ...)
 {
     va_list args;

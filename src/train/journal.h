@@ -18,9 +18,11 @@
 #include <stdio.h>
 
 struct journal {
-    FILE *out, *jsonl; /* NULL: not written */
-    double start;      /* of the run, on clock_now() */
-    double last_time;  /* of the last line's step */
+    FILE *out, *jsonl;   /* NULL: not written */
+    double report_every; /* seconds between reports; 0: none */
+    double reported_at;  /* on clock_now(), as are the next two */
+    double start;        /* of the run */
+    double last_time;    /* of the last line's step */
     int64_t last_step;
     int64_t B, T, steps;
     int ranks;
@@ -41,8 +43,14 @@ void journal_start(struct journal *j, int64_t step, int64_t steps);
 /* Step 'step' (from 1 on) is done; 'fork': -1, or the fork's step. */
 void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule,
                   const struct step_result *r);
+
 void journal_metric(struct journal *j, int64_t step, int64_t fork,
                     const struct metric *m);
+
+/* A line on stderr, if it is time for one: 'step' steps are done, and what comes now
+ * ("steps", "evaluation").
+ */
+void journal_report(struct journal *j, int64_t step, const char *now);
 
 /* A line for the reader alone. */
 void journal_say(struct journal *j, const char *fmt, ...)

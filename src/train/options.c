@@ -115,6 +115,14 @@ static const struct opt table[] = {
     { "jsonl", OPT_TEXT, NULL, "FILE",
       "write a line of JSON for every line of the log; default: OUT/log.jsonl",
       TEXT(jsonl) },
+    { "trace", OPT_TEXT, NULL, "FILE",
+      "write the third step from here on as a time line that Perfetto opens",
+      TEXT(trace) },
+    { "machine-out", OPT_TEXT, NULL, "FILE",
+      "not for training: vitbench --case=machine writes it", TEXT(machine_out) },
+    { "progress-report", OPT_REAL, NULL, "SECONDS",
+      "say on stderr how far it is, this often; 0: never", AT(progress_report),
+      .max = 1e6 },
     { "records", OPT_TEXT, NULL, "FILE", "append the run's record, for vitfit",
       TEXT(records) },
     { "id", OPT_TEXT, NULL, "TEXT",
@@ -134,17 +142,14 @@ static const struct opt table[] = {
 enum { ROWS = sizeof table / sizeof table[0] };
 
 /* What may differ when a run is resumed: its length, */
-static const char *const lengths[] = { "steps", "examples", "epochs" };
+static const char lengths[] = " steps examples epochs ";
 
 /* and what does not make it another run. */
-static const char *const incidental[] = {
-    "mesh",      "device",        "dtype",       "threads",       "overlap",
-    "progress",  "remat",         "param-shard", "tune",          "micro-batches",
-    "ring-wire", "grad-wire",     "tf32",        "deterministic", "cooldown-at",
-    "log-every", "eval-every",    "save-every",  "out",           "keep",
-    "resume",    "time-limit",    "json",        "jsonl",         "records",
-    "id",        "stall-timeout", "config",
-};
+static const char incidental[] =
+    " mesh device dtype threads overlap progress param-shard remat micro-batches tune "
+    "ring-wire grad-wire tf32 deterministic cooldown-at log-every eval-every out "
+    "save-every keep resume time-limit stall-timeout json jsonl trace machine-out "
+    "progress-report records id config ";
 
 int train_options_read(struct opts *opts, void *values, int argc, char **argv)
 {
@@ -225,6 +230,9 @@ int train_plan(struct train_plan *p, const struct train_options *o)
     if (o->tune)
         return ERR(ERR_USAGE, "--tune: vittrain chooses nothing by timing; give it the "
                               "--overlap and --progress that vitbench has chosen");
+    if (o->machine_out[0] != '\0')
+        return ERR(ERR_USAGE, "--machine-out: a training run measures no machine; "
+                              "vitbench --case=machine does");
     if ((o->steps > 0) + (o->examples > 0) + (o->epochs > 0) > 1)
         return ERR(ERR_USAGE, "give one of --steps, --examples and --epochs");
     TRY(auto_steps(&made.sched.warmup, &made.is_warmup_auto, o->warmup_steps,
@@ -279,10 +287,14 @@ int train_plan_steps(struct train_plan *p, const struct train_options *o, int64_
 
 /* ---- options of a run that goes on ------------------------------------------------- */
 
-static bool is_among(const char *name, const char *const *names, size_t count)
+/* True if 'name' is a word of 'names', which has a space around each. */
+static bool is_among(const char *name, const char *names)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(name, names[i]) == 0)
+    const size_t length = strlen(name);
+
+    for (const char *at = names + 1; at != NULL; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, name, length) == 0 && at[length] == ' ')
             return true;
     }
     return false;
@@ -290,13 +302,12 @@ static bool is_among(const char *name, const char *const *names, size_t count)
 
 static bool is_incidental(const char *name)
 {
-    return is_among(name, incidental, sizeof incidental / sizeof incidental[0]);
+    return is_among(name, incidental);
 }
 
 static bool is_changeable(const char *name)
 {
-    return is_incidental(name) ||
-           is_among(name, lengths, sizeof lengths / sizeof lengths[0]);
+    return is_incidental(name) || is_among(name, lengths);
 }
 
 static bool has_value(const struct opt *row)

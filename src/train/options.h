@@ -39,7 +39,9 @@ struct train_options {
     char out[TRAIN_PATH], resume[TRAIN_PATH];
     double time_limit, stall_timeout;
     /* output */
-    char json[TRAIN_PATH], jsonl[TRAIN_PATH], records[TRAIN_PATH], id[64];
+    char json[TRAIN_PATH], jsonl[TRAIN_PATH], trace[TRAIN_PATH];
+    char machine_out[TRAIN_PATH], records[TRAIN_PATH], id[64];
+    double progress_report;
     /* help */
     bool list_shapes, print_config, help, version;
     char config[TRAIN_PATH];

@@ -93,6 +93,7 @@ static int probe_outputs(const struct train_options *o)
     TRY(make_folders(o->out));
     TRY(probe(o->json));
     TRY(probe(o->jsonl));
+    TRY(probe(o->trace));
     return probe(o->records);
 }
 
@@ -209,7 +210,9 @@ static int open_journal(struct trainer *t)
                                 .ranks = t->mesh->size,
                                 .lr    = o->lr,
                                 .flops_per_step =
-                                    (double)o->batch * count_flops_train(&t->plan.spec) };
+                                    (double)o->batch * count_flops_train(&t->plan.spec),
+                                .report_every = o->progress_report,
+                                .reported_at  = clock_now() };
     j->peak = coll_smallest(t->mesh, AXIS_ALL, dev_peak(t->dev, 0.25));
     if (t->mesh->rank != 0)
         return 0;
@@ -266,7 +269,7 @@ void trainer_id(char *text, size_t size, const struct trainer *t)
     json_decref(options);
 }
 
-static int append(const struct trainer *t, int64_t step, int64_t fork)
+static int append(const struct trainer *t, int64_t step, int64_t fork, bool is_done)
 {
     const struct train_options *o = t->options;
     char id[96];
@@ -279,6 +282,8 @@ static int append(const struct trainer *t, int64_t step, int64_t fork)
         snprintf(r.id, sizeof r.id, "%s", id);
     else
         snprintf(r.id, sizeof r.id, "%s.%lld", id, (long long)fork);
+    if (!is_done)
+        snprintf(r.status, sizeof r.status, "failed");
     snprintf(r.program, sizeof r.program, "vittrain");
     snprintf(r.version, sizeof r.version, "%s", version_text());
     snprintf(r.machine, sizeof r.machine, "%s", log_host());
@@ -294,11 +299,11 @@ static int append(const struct trainer *t, int64_t step, int64_t fork)
     return record_append(o->records, &r);
 }
 
-int trainer_record(struct trainer *t, int64_t step, int64_t fork)
+int trainer_record(struct trainer *t, int64_t step, int64_t fork, bool is_done)
 {
     int rc = 0;
 
     if (t->options->records[0] != '\0' && t->mesh->rank == 0)
-        rc = append(t, step, fork);
+        rc = append(t, step, fork, is_done);
     return mesh_agree(t->mesh, rc);
 }

@@ -17,6 +17,7 @@
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/step/finite.h"
+#include "src/step/timeline.h"
 #include "src/train/snapshot.h"
 
 #include <math.h>
@@ -37,8 +38,9 @@ double trainer_seconds(const struct trainer *t)
 
 static bool must_stop(void *ctx)
 {
-    const struct trainer *t = ctx;
+    struct trainer *t = ctx;
 
+    journal_report(&t->journal, step_count(t->step), "evaluation");
     return stop_is_due(&t->stop);
 }
 
@@ -95,16 +97,19 @@ static int save_now(struct trainer *t, struct save *save, int64_t step)
     return 0;
 }
 
-static int not_finite(struct trainer *t, int64_t step)
+static int not_finite(struct trainer *t, const struct leg *leg, int64_t step)
 {
     char where[2 * PARAM_NAME];
+    int rc;
 
     finite_find(where, sizeof where, t->vit);
-    return mesh_agree(
-        t->mesh, ERR(ERR_CHECK,
-                     "step %lld: the loss or the gradient's norm is not finite; the "
-                     "first tensor that is not: %s",
-                     (long long)step, where));
+    rc      = mesh_agree(t->mesh, ERR(ERR_CHECK,
+                                      "step %lld: the loss or the gradient's norm is not "
+                                           "finite; the first tensor that is not: %s",
+                                      (long long)step, where));
+    t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
+    trainer_record(t, step, leg->fork, false); /* that it cannot be written, is said */
+    return rc;
 }
 
 /* True if 'every' steps are over (0: never). */
@@ -127,6 +132,19 @@ static void tell(struct trainer *t, const struct leg *leg)
     step_say_written(t->step, save_is_written(t->save));
 }
 
+/* The step itself.  A time line that cannot be written is no reason to end. */
+static void take_step(struct trainer *t, const struct leg *leg, double factor,
+                      struct step_result *r)
+{
+    if (leg->fork < 0 && step_count(t->step) == t->traced) {
+        if (timeline_step(t->step, factor, r, t->options->trace) == 0)
+            journal_say(&t->journal, "step %lld  traced in %s",
+                        (long long)step_count(t->step), t->options->trace);
+    } else {
+        step_run(t->step, factor, r);
+    }
+}
+
 /* One step and what follows from it; '*is_stopped' if it was the last for now. */
 static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
 {
@@ -137,13 +155,14 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
     const int64_t done = step + 1;
 
     tell(t, leg);
-    step_run(t->step, factor, &r);
+    take_step(t, leg, factor, &r);
     guard_alive();
     t->step_seconds = fmax(t->step_seconds, clock_now() - before);
     if (!r.is_finite)
-        return not_finite(t, step);
+        return not_finite(t, leg, step);
     if (is_due(done, t->options->log_every) || done == leg->sched.steps)
         journal_step(&t->journal, done, leg->fork, factor, &r);
+    journal_report(&t->journal, done, "steps");
     if (was_busy && r.is_written)
         finish_save(t);
     *is_stopped = r.is_stopped;
@@ -187,7 +206,7 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
     rc = save_now(t, save, leg->sched.steps);
     save_close(&save);
     if (rc == 0)
-        rc = trainer_record(t, leg->sched.steps, leg->fork);
+        rc = trainer_record(t, leg->sched.steps, leg->fork, true);
     return rc;
 }
 
@@ -263,12 +282,23 @@ static int stopped(struct trainer *t)
                                    stop_reason(&t->stop), (long long)step));
 }
 
+/* The third step from here on, when memory and caches are warm, or the last one. */
+static int64_t step_to_trace(const struct trainer *t)
+{
+    const int64_t third = step_count(t->step) + 2, last = t->plan.sched.steps - 1;
+
+    if (t->options->trace[0] == '\0')
+        return -1;
+    return third < last ? third : last;
+}
+
 int trainer_run(struct trainer *t)
 {
     const struct leg trunk = { t->plan.sched, -1 };
     bool is_stopped        = false;
     int rc;
 
+    t->traced = step_to_trace(t);
     guard_phase("steps");
     journal_start(&t->journal, step_count(t->step), trunk.sched.steps);
     rc = run_steps(t, &trunk, &is_stopped);
@@ -281,5 +311,5 @@ int trainer_run(struct trainer *t)
     if (is_stopped)
         return stopped(t);
     TRY(save_now(t, t->save, trunk.sched.steps));
-    return trainer_record(t, trunk.sched.steps, -1);
+    return trainer_record(t, trunk.sched.steps, -1, true);
 }

@@ -30,6 +30,7 @@ struct trainer {
     double aside;        /* seconds of forks that are over */
     double saved_at;     /* of the last save by the clock, likewise; rank 0's counts */
     double step_seconds; /* the longest step so far */
+    int64_t traced;      /* the step of the trunk that --trace shows; -1: none */
 };
 
 /* Open all that a run needs on the ranks of MPI_COMM_WORLD, and load what it goes on
@@ -46,9 +47,9 @@ void trainer_close(struct trainer *t);
 int trainer_run(struct trainer *t);
 
 /* Append the record of a leg that ended at 'step', of the fork at 'fork' or of the run
- * (-1).  Returns 0 or ERR_IO, the same on all ranks.  Collective.
+ * (-1): done, or failed.  Returns 0 or ERR_IO, the same on all ranks.  Collective.
  */
-int trainer_record(struct trainer *t, int64_t step, int64_t fork);
+int trainer_record(struct trainer *t, int64_t step, int64_t fork, bool is_done);
 
 /* Seconds that the run has taken, all its parts together, without its forks; in a fork
  * those of the trunk up to there and its own.
