@@ -3,8 +3,8 @@
  * reading of as many bytes on the same disk, in turns; medians of five, or of --steps.
  *
  *   plain write   all ranks write their part of one file and fsync
- *   save          ckpt_start() to the end of ckpt_finish(); 'blocked' is the time that
- *                 training would stand still, in ckpt_start() and ckpt_finish()
+ *   save          ckpt_start() until the file has its name; 'blocked' is the time that
+ *                 training would stand still, in ckpt_start() and ckpt_proceed()
  *   plain read    all ranks read their part of the plain file
  *   load          the saved file back into the model and the optimizer
  *
@@ -111,11 +111,13 @@ static int save(struct job *j, int64_t turn)
     const struct ckpt_meta meta = { .step = turn };
 
     TRY(ckpt_start(j->ckpt, &meta));
-    while (coll_smallest(j->bench->mesh, AXIS_ALL, ckpt_is_written(j->ckpt)) == 0) {
+    while (ckpt_is_busy(j->ckpt)) {
         usleep(1000);
         guard_alive();
+        if (coll_smallest(j->bench->mesh, AXIS_ALL, ckpt_is_written(j->ckpt)) > 0)
+            TRY(ckpt_proceed(j->ckpt));
     }
-    return ckpt_finish(j->ckpt);
+    return 0;
 }
 
 static int do_one(struct job *j, enum what what, int64_t turn)

@@ -24,6 +24,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Where a save is: in WRITING the threads of all ranks work, in PUBLISHING rank 0's. */
+enum phase { IDLE, WRITING, PUBLISHING };
+
 struct ckpt {
     struct mesh *mesh;            /* borrowed, as is the next */
     const struct ckpt_list *list; /* */
@@ -41,7 +44,7 @@ struct ckpt {
     int passes;               /* 0: not known yet */
 
     char making[CKPT_PATH + 8]; /* the path until then */
-    bool is_busy;
+    enum phase phase;
     double start, blocked;
     struct ckpt_cost cost;
     int64_t newest; /* the step of the newest complete file, -1: none */
@@ -105,7 +108,6 @@ int ckpt_open(struct ckpt **ckpt, struct mesh *mesh, struct dev *dev,
     if (rc == 0)
         rc = boxes_open(&c->boxes, mesh, dev, list, true, BOXES_SHARE);
     if (rc != 0) {
-        c->is_busy = false;
         ckpt_close(&c);
         return rc;
     }
@@ -120,7 +122,7 @@ void ckpt_close(struct ckpt **ckpt)
     if (c == NULL)
         return;
     writer_close(&c->writer);
-    if (c->is_busy) {
+    if (c->phase != IDLE) {
         coll_barrier(c->mesh);
         if (c->mesh->rank == 0)
             folder_drop(c->making);
@@ -251,7 +253,7 @@ static int give_up(struct ckpt *c, int rc)
 {
     char newest[CKPT_PATH];
 
-    c->is_busy = false;
+    c->phase = IDLE;
     if (c->mesh->rank != 0)
         return rc;
     folder_drop(c->making);
@@ -286,7 +288,7 @@ int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta)
     int rc;
 
     (void)ckpt_finish(c); /* what went wrong has been said */
-    c->is_busy   = true;
+    c->phase     = WRITING;
     c->start     = clock_now();
     c->file.meta = *meta;
     folder_path(c->file.path, c->dir, meta->step);
@@ -310,16 +312,19 @@ void ckpt_set_memory(struct ckpt *c, int64_t bytes)
 
 bool ckpt_is_busy(const struct ckpt *c)
 {
-    return c->is_busy;
+    return c->phase != IDLE;
 }
 
 bool ckpt_is_written(const struct ckpt *c)
 {
-    return c->is_busy && writer_wait(c->writer, 0);
+    return ckpt_is_busy(c) && writer_wait(c->writer, 0);
 }
 
-static int publish(struct ckpt *c)
+/* Rank 0's thread gives the file its name, and removes old ones, which takes long. */
+static int publish(void *ctx)
 {
+    const struct ckpt *c = ctx;
+
     TRY(file_complete(&c->file, c->making));
     TRY(file_publish(c->file.path, c->making));
     folder_keep(c->dir, c->keep, c->file.meta.step);
@@ -339,27 +344,52 @@ static void add_digests(struct ckpt *c)
     mem_free(sum);
 }
 
-int ckpt_finish(struct ckpt *c)
+/* The file has its name. */
+static void conclude(struct ckpt *c)
 {
-    const double start = clock_now();
-    int rc;
+    c->phase  = IDLE;
+    c->newest = c->file.meta.step;
+    c->cost   = (struct ckpt_cost){
+          .bytes     = c->file.bytes,
+          .blocked_s = c->blocked,
+          .total_s   = clock_now() - c->start,
+    };
+}
 
-    if (!c->is_busy)
-        return 0;
-    rc = await(c);
-    if (rc == 0) {
-        add_digests(c);
-        rc = mesh_agree(c->mesh, c->mesh->rank == 0 ? publish(c) : 0);
-    }
+/* What follows when all threads are done with a phase, which ended with 'rc'; training
+ * has stood still since 'start'.
+ */
+static int next_phase(struct ckpt *c, int rc, double start)
+{
     if (rc != 0)
         return give_up(c, rc);
-    c->is_busy = false;
-    c->newest  = c->file.meta.step;
-    c->cost    = (struct ckpt_cost){
-           .bytes     = c->file.bytes,
-           .blocked_s = c->blocked + clock_now() - start,
-           .total_s   = clock_now() - c->start,
-    };
+    if (c->phase == WRITING)
+        add_digests(c);
+    c->blocked += clock_now() - start;
+    if (c->phase == PUBLISHING) {
+        conclude(c);
+        return 0;
+    }
+    c->phase = PUBLISHING;
+    if (c->mesh->rank == 0)
+        writer_do(c->writer, publish, c);
+    return 0;
+}
+
+int ckpt_proceed(struct ckpt *c)
+{
+    const double start = clock_now();
+
+    return next_phase(c, mesh_agree(c->mesh, writer_result(c->writer)), start);
+}
+
+int ckpt_finish(struct ckpt *c)
+{
+    while (ckpt_is_busy(c)) {
+        const double start = clock_now();
+
+        TRY(next_phase(c, await(c), start));
+    }
     return 0;
 }
 

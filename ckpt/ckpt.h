@@ -8,7 +8,9 @@
  *
  *   ckpt_start()       make DIR/ckpt-STEP.h5.part, copy this rank's share to the host
  *   steps go on        a thread of each rank writes its share (ckpt/writer.h)
- *   ckpt_finish()      all agree; digests, fsync, the name without .part; old ones go
+ *   ckpt_proceed()     all agree; rank 0's thread: digests, fsync, the name without
+ *                      .part; old ones go
+ *   ckpt_proceed()     all agree: done
  *
  * A save that fails anywhere leaves the files that were there before.
  */
@@ -88,14 +90,21 @@ void ckpt_close(struct ckpt **c);
  */
 int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta);
 
-/* True from ckpt_start() to ckpt_finish(); and true if this rank's share is on the disk,
- * or will never be: when that holds on all ranks ckpt_finish() does not wait.  Local.
+/* True from ckpt_start() until the save is done, or has failed; and true if this rank's
+ * thread has nothing to do just now.  Local.
  */
 bool ckpt_is_busy(const struct ckpt *c);
 bool ckpt_is_written(const struct ckpt *c);
 
-/* Wait until all ranks have written and give the file its name.  Returns 0 (also if no
- * save was under way), or ERR_IO, said, and the file is removed.
+/* When ckpt_is_written() holds on all ranks: take the save further, without waiting for
+ * a disk.  What comes next is to be seen to by another call, as long as ckpt_is_busy().
+ * Returns 0, or ERR_IO, said, and the file is removed.
+ * Collective over the mesh.
+ */
+int ckpt_proceed(struct ckpt *c);
+
+/* Wait until the file has its name.  Returns as ckpt_proceed(); 0 also if no save was
+ * under way.
  * Collective over the mesh.
  */
 int ckpt_finish(struct ckpt *c);

@@ -375,8 +375,6 @@ static int write_all(int fd, const char *path, const void *data, int64_t bytes,
 /* Close what was written to: the result of all of it. */
 static int close_written(int fd, const char *path, int rc)
 {
-    if (rc == 0 && fsync(fd) != 0)
-        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
     if (close(fd) != 0 && rc == 0)
         rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
     return rc;
@@ -423,6 +421,8 @@ int file_complete(const struct ckpt_file *file, const char *path)
         rc = write_all(fd, path, digest, size, file->own_offset[FILE_DIGEST]);
     if (rc == 0)
         rc = write_all(fd, path, &one, sizeof one, file->own_offset[FILE_COMPLETE]);
+    if (rc == 0 && fsync(fd) != 0)
+        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
     mem_free(digest);
     return fd >= 0 ? close_written(fd, path, rc) : rc;
 }

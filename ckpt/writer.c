@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The thread sleeps until there is a job, does it, and says how it ended.  An error is
- * kept as the system's number and said by the thread that waits, since the sentence of
- * an error belongs to a thread.
+/* The thread sleeps until there is a job, does it, and says how it ended.  An error's
+ * sentence belongs to a thread: it is handed to the one that waits.
  */
 #include "config.h"
 
@@ -15,6 +14,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,10 +28,12 @@ struct writer {
     bool is_busy, is_closing;
     bool has_all; /* no more parts will be added */
     int parts;
-    int error;        /* of the last job: an errno, 0: none */
-    const char *call; /* that failed */
+    int rc; /* of the last job, and its sentence */
+    char sentence[512];
 
-    const char *path; /* the job, borrowed */
+    writer_job_fn job;
+    void *ctx;
+    const char *path; /* of write_parts(), borrowed */
     const struct writer_part *part;
     uint64_t *digest;
 };
@@ -98,13 +100,12 @@ static bool has_part(struct writer *w, int i)
     return has;
 }
 
-/* Do the job: 0, or an errno, and in 'call' what failed. */
-static int do_job(struct writer *w, const char **call)
+static int write_parts(void *ctx)
 {
-    const int fd = open(w->path, O_WRONLY);
-    int error    = fd < 0 ? errno : 0;
+    struct writer *w = ctx;
+    const int fd     = open(w->path, O_WRONLY);
+    int error        = fd < 0 ? errno : 0;
 
-    *call = fd < 0 ? "opened" : "written";
     for (int i = 0; has_part(w, i); i++) {
         if (error == 0)
             error = write_part(fd, &w->part[i], w->digest);
@@ -113,7 +114,10 @@ static int do_job(struct writer *w, const char **call)
         error = errno;
     if (fd >= 0 && close(fd) != 0 && error == 0)
         error = errno;
-    return error;
+    if (error == 0)
+        return 0;
+    return ERR(ERR_IO, "%s cannot be %s: %s", w->path, fd < 0 ? "opened" : "written",
+               strerror(error));
 }
 
 static void *serve(void *writer)
@@ -122,18 +126,19 @@ static void *serve(void *writer)
 
     pthread_mutex_lock(&w->lock);
     for (;;) {
-        const char *call = NULL;
-        int error;
+        int rc;
 
         while (!w->is_busy && !w->is_closing)
             pthread_cond_wait(&w->change, &w->lock);
         if (!w->is_busy)
             break;
         pthread_mutex_unlock(&w->lock);
-        error = do_job(w, &call);
+        rc = w->job(w->ctx);
         pthread_mutex_lock(&w->lock);
-        w->error   = error;
-        w->call    = call;
+        w->rc = rc;
+        if (rc != 0)
+            snprintf(w->sentence, sizeof w->sentence, "%s", err_sentence());
+        err_forget();
         w->is_busy = false;
         pthread_cond_broadcast(&w->change);
     }
@@ -186,20 +191,29 @@ void writer_close(struct writer **writer)
     *writer = NULL;
 }
 
-void writer_start(struct writer *w, const char *path, const struct writer_part *part,
-                  uint64_t *digest)
+void writer_do(struct writer *w, writer_job_fn job, void *ctx)
 {
     pthread_mutex_lock(&w->lock);
     if (w->is_busy)
+        die("a checkpoint is written while another one is under way");
+    w->job     = job;
+    w->ctx     = ctx;
+    w->is_busy = true;
+    pthread_cond_broadcast(&w->change);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void writer_start(struct writer *w, const char *path, const struct writer_part *part,
+                  uint64_t *digest)
+{
+    if (!writer_wait(w, 0))
         die("a checkpoint is written while another one is under way");
     w->path    = path;
     w->part    = part;
     w->parts   = 0;
     w->digest  = digest;
     w->has_all = false;
-    w->is_busy = true;
-    pthread_cond_broadcast(&w->change);
-    pthread_mutex_unlock(&w->lock);
+    writer_do(w, write_parts, w);
 }
 
 void writer_add(struct writer *w, int parts)
@@ -238,12 +252,12 @@ bool writer_wait(struct writer *w, double seconds)
 
 int writer_result(struct writer *w)
 {
-    int error;
+    int rc;
 
     pthread_mutex_lock(&w->lock);
-    error = w->error;
+    rc = w->rc;
+    if (rc != 0)
+        rc = ERR(rc, "%s", w->sentence);
     pthread_mutex_unlock(&w->lock);
-    if (error != 0)
-        return ERR(ERR_IO, "%s cannot be %s: %s", w->path, w->call, strerror(error));
-    return 0;
+    return rc;
 }

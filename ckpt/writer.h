@@ -2,6 +2,7 @@
 /* A thread that writes parts of a file from memory, sums their digests and fsyncs, while
  * the main thread does something else.  It calls neither HDF5 nor MPI, and sends what it
  * has written on its way to the disk at once, so that little is left for the fsync.
+ * What else waits for the disk can be left to it as well.
  */
 #ifndef CKPT_WRITER_H
 #define CKPT_WRITER_H
@@ -23,6 +24,9 @@ int writer_pwrite(int fd, const void *data, int64_t bytes, int64_t offset);
 
 struct writer;
 
+/* What the thread does: 0, or a code with its sentence. */
+typedef int (*writer_job_fn)(void *ctx);
+
 /* Start the thread: 0 or ERR_ENV.  Closing waits for what is under way. */
 int writer_open(struct writer **w);
 void writer_close(struct writer **w);
@@ -37,10 +41,13 @@ void writer_start(struct writer *w, const char *path, const struct writer_part *
 void writer_add(struct writer *w, int parts);
 void writer_end(struct writer *w);
 
+/* Start to do 'job' with 'ctx'.  Nothing may be under way. */
+void writer_do(struct writer *w, writer_job_fn job, void *ctx);
+
 /* Wait at most this long; true if nothing is under way any more. */
 bool writer_wait(struct writer *w, double seconds);
 
-/* How the last job ended: 0, or ERR_IO with the sentence of the system. */
+/* How the last job ended: 0, or its code with its sentence. */
 int writer_result(struct writer *w);
 
 #endif

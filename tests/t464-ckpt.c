@@ -291,6 +291,28 @@ static void limit_files(rlim_t bytes)
     setrlimit(RLIMIT_FSIZE, &limit);
 }
 
+/* A save by small steps, of which none waits; in the last one rank 0 can write only so
+ * much of a file.
+ */
+static int save_by_steps(struct ckpt *c, struct tensors *t, int64_t step, rlim_t bytes)
+{
+    struct ckpt_meta meta = { .step = step };
+    int rc, steps = 0;
+
+    tensors_fill(t, step);
+    rc = ckpt_start(c, &meta);
+    while (rc == 0 && ckpt_is_busy(c)) {
+        while (!ranks_all(ckpt_is_written(c)))
+            usleep(1000);
+        if (rank == 0 && steps == 0)
+            limit_files(bytes);
+        rc = ckpt_proceed(c);
+        steps++;
+    }
+    limit_files(RLIM_INFINITY);
+    return steps == 2 ? rc : -1000;
+}
+
 static void test_failures(struct mesh *mesh, struct tensors *t)
 {
     struct ckpt_meta meta = { .step = 3 };
@@ -312,6 +334,12 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
        "the next one succeeds");
     if (rank == 0)
         unlink(folder("bad/ckpt-00000004.h5"));
+    ok(save_by_steps(c, t, 2, 0) == ERR_IO,
+       "so does one that is full when all numbers are written");
+    ok(!ckpt_is_busy(c) && is_untouched(dir, 2), "and leaves the one before, too");
+    ok(save_by_steps(c, t, 1, RLIM_INFINITY) == 0 &&
+           loads(folder("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
+       "a save needs two steps, and no waiting");
 
     tensors_fill(t, 3);
     ok(ckpt_start(c, &meta) == 0, "a save is started");

@@ -128,6 +128,14 @@ int save_start(struct save *s, int64_t step, int64_t examples, double seconds)
     return rc;
 }
 
+int save_proceed(struct save *s)
+{
+    TRY(ckpt_proceed(s->ckpt));
+    if (!save_is_busy(s))
+        s->step = s->started;
+    return 0;
+}
+
 int save_finish(struct save *s)
 {
     if (!save_is_busy(s))

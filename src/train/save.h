@@ -39,14 +39,16 @@ int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
               struct optim *optim, const struct opts *opts);
 void save_close(struct save **save);
 
-/* Start to save 'step' updates, after 'seconds' of the run; go on until save_is_written()
- * on all ranks, or wait for it in save_finish().  Both return 0, or ERR_IO, said, which
- * leaves the earlier files.
+/* Start to save 'step' updates, after 'seconds' of the run.  While save_is_busy(): call
+ * save_proceed() whenever save_is_written() holds on all ranks, which waits for nothing;
+ * or wait for the end in save_finish().  They return 0, or ERR_IO, said, which leaves the
+ * earlier files.
  */
 int save_start(struct save *save, int64_t step, int64_t examples, double seconds);
+int save_proceed(struct save *save);
 int save_finish(struct save *save);
 bool save_is_busy(const struct save *save);
-bool save_is_written(const struct save *save); /* this rank's share */
+bool save_is_written(const struct save *save); /* this rank's share, for now */
 
 /* The last save that was finished: its step (-1: none), and what it took. */
 int64_t save_step(const struct save *save);

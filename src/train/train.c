@@ -72,11 +72,23 @@ static void start_save(struct trainer *t, int64_t step)
         journal_say(&t->journal, "step %lld  not saved", (long long)step);
 }
 
+static void say_saved(struct trainer *t, const struct save *save)
+{
+    journal_say(&t->journal, "step %lld  saved %s", (long long)save_step(save),
+                save_path(save));
+}
+
+/* All ranks are done with their part of a save, for now.  One that fails has said so. */
+static void proceed_save(struct trainer *t)
+{
+    if (save_proceed(t->save) == 0 && !save_is_busy(t->save))
+        say_saved(t, t->save);
+}
+
 static void finish_save(struct trainer *t)
 {
-    if (save_finish(t->save) == 0)
-        journal_say(&t->journal, "step %lld  saved %s", (long long)save_step(t->save),
-                    save_path(t->save));
+    if (save_is_busy(t->save) && save_finish(t->save) == 0)
+        say_saved(t, t->save);
 }
 
 /* Save now, and wait for it. */
@@ -92,8 +104,7 @@ static int save_now(struct trainer *t, struct save *save, int64_t step)
     TRY(save_start(save, step, examples_at(t, step), trainer_seconds(t)));
     TRY(save_finish(save));
     if (save_step(save) == step)
-        journal_say(&t->journal, "step %lld  saved %s", (long long)step,
-                    save_path(save));
+        say_saved(t, save);
     return 0;
 }
 
@@ -164,7 +175,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
         journal_step(&t->journal, done, leg->fork, factor, &r);
     journal_report(&t->journal, done, "steps");
     if (was_busy && r.is_written)
-        finish_save(t);
+        proceed_save(t);
     *is_stopped = r.is_stopped;
     if (done == leg->sched.steps || *is_stopped)
         return 0;
@@ -222,8 +233,7 @@ static int run_fork(struct trainer *t, int64_t fork, bool *is_stopped)
     fork_folder(folder, sizeof folder, t, fork);
     if (folder[0] != '\0' && saved_has(folder, leg.sched.steps, t->mesh))
         return 0;
-    if (save_is_busy(t->save))
-        finish_save(t);
+    finish_save(t);
     TRY(mesh_agree(t->mesh, snapshot_take(&aside, t->vit, t->optim)));
     journal_say(&t->journal, "step %lld  fork: cools down to step %lld",
                 (long long)fork, (long long)leg.sched.steps);
