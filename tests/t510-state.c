@@ -10,6 +10,7 @@
 #include "ckpt/file.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/step/stored.h"
 #include "tests/model.h"
 #include "tests/ranks.h"
 
@@ -86,9 +87,32 @@ static bool is_as_saved(struct model *m, const char *path)
 
 /* ---- from mesh to mesh ------------------------------------------------------------- */
 
+/* Options as a user gives them; the number of classes is for the file to tell. */
+static json_t *options_of(const struct spec *s)
+{
+    return json_pack("{ss ss ss ss ss ss ss}", "shape", s->name, "image", "10", "patch",
+                     "3", "wiring", wiring_name(s->wiring), "pool", pool_name(s->pool),
+                     "qk-norm", s->qk_norm ? "on" : "off", "loss", loss_name(s->loss));
+}
+
+/* True if the file tells which model it holds. */
+static bool is_told(const struct spec *s, const char *path)
+{
+    struct ckpt_file *f = NULL;
+    struct spec told    = { 0 };
+    bool is_right       = file_open(&f, path) == 0 && stored_spec(&told, f) == 0;
+
+    file_close(&f);
+    return is_right && strcmp(told.name, s->name) == 0 && told.C == s->C &&
+           told.H == s->H && told.F == s->F && told.L == s->L && told.K == s->K &&
+           told.image == s->image && told.patch == s->patch && told.N == s->N &&
+           told.wiring == s->wiring && told.norm == s->norm && told.pool == s->pool &&
+           told.qk_norm == s->qk_norm && told.gelu == s->gelu && told.loss == s->loss;
+}
+
 static int save(struct model *m, const char *name, char path[CKPT_PATH])
 {
-    const struct ckpt_meta meta = { .step = 3 };
+    const struct ckpt_meta meta = { .step = 3, .options = options_of(&m->spec) };
     struct ckpt_list list;
     char dir[128];
     struct ckpt *c;
@@ -105,6 +129,7 @@ static int save(struct model *m, const char *name, char path[CKPT_PATH])
     snprintf(path, CKPT_PATH, "%s", ckpt_path(c));
     ckpt_close(&c);
     state_free(&list);
+    json_decref(meta.options);
     return rc;
 }
 
@@ -181,6 +206,7 @@ static void test_model(struct model_options o, const char *what)
     for (int i = 0; i < 3; i++)
         step_run(m.step, 1, &result);
     ok(save(&m, what, path) == 0 && is_as_saved(&m, path), "%s: 2x2 saves it", what);
+    ok(is_told(&m.spec, path), "%s: it says which model it holds", what);
     loss = loss_of(&m);
     model_close(&m);
     ok(goes_on(&o, path, loss), "%s: and has the same loss when it is back", what);

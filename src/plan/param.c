@@ -340,6 +340,18 @@ void params_free(struct params *p)
     *p = (struct params){ 0 };
 }
 
+void param_stacked_name(char name[PARAM_NAME], const struct param *p)
+{
+    static const char block[] = "encoderblock";
+    const char *at            = p->block >= 0 ? strstr(p->name, block) : NULL;
+
+    if (at == NULL)
+        snprintf(name, PARAM_NAME, "%s", p->name);
+    else
+        snprintf(name, PARAM_NAME, "%.*s%s%s", (int)(at - p->name), p->name, block,
+                 strchr(at, '/'));
+}
+
 /* ---- sizes ----------------------------------------------------------------------- */
 
 int64_t param_size(const struct param *p)

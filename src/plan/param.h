@@ -120,6 +120,11 @@ struct params {
 void params_make(struct params *p, const struct spec *s, enum head_init head);
 void params_free(struct params *p);
 
+/* The tensor's name where the blocks are stacked: "Transformer/encoderblock/..", without
+ * the number of the block; the others keep theirs.
+ */
+void param_stacked_name(char name[PARAM_NAME], const struct param *p);
+
 /* Elements of the whole tensor, and of the part of model rank m of M: 'range' of the
  * split dimension (heads, columns or classes, whichever the dimension counts); of a
  * replicated tensor the whole of its first dimension.

@@ -78,29 +78,12 @@ static int keep_all(struct kept **all, struct vit *vit, const struct optim *opti
 
 /* ---- the list ---------------------------------------------------------------------- */
 
-/* The name of a tensor of a block without the block's number: in two pieces, up to and
- * after it.
- */
-static const char *tail_of(const struct param *p)
-{
-    const char *block = strstr(p->name, "encoderblock_");
-
-    if (block == NULL)
-        die("%s is in no block", p->name);
-    return strchr(block, '/');
-}
-
-static int head_of(const struct param *p)
-{
-    return (int)(strstr(p->name, "encoderblock_") - p->name) +
-           (int)strlen("encoderblock");
-}
-
 static void add(struct ckpt_list *list, const struct kept *k, int64_t L)
 {
     struct ckpt_tensor *t = &list->tensor[list->tensors++];
     const struct param *p = k->param;
     const bool is_stacked = p->block >= 0;
+    char name[PARAM_NAME];
 
     t->dims   = k->dims;
     t->fold   = k->fold;
@@ -109,19 +92,21 @@ static void add(struct ckpt_list *list, const struct kept *k, int64_t L)
     t->first  = list->pieces;
     t->count  = k->pieces;
     memcpy(t->dim, k->dim, sizeof t->dim);
-    if (snprintf(t->dataset, sizeof t->dataset, "%s/%.*s%s", k->folder,
-                 is_stacked ? head_of(p) : (int)strlen(p->name), p->name,
-                 is_stacked ? tail_of(p) : "") >= CKPT_NAME)
-        die("the name %s is too long", p->name);
+    param_stacked_name(name, p);
+    snprintf(t->dataset, sizeof t->dataset, "%s/%s", k->folder, name);
     for (int i = 0; i < k->pieces; i++)
         list->piece[list->pieces++] = k->piece[i];
 }
 
 static bool is_beside(const struct kept *a, const struct kept *b)
 {
-    return a->param->block > 0 && a->param->block > b->param->block &&
-           strcmp(a->folder, b->folder) == 0 &&
-           strcmp(tail_of(a->param), tail_of(b->param)) == 0;
+    char name_a[PARAM_NAME], name_b[PARAM_NAME];
+
+    if (a->param->block <= 0 || strcmp(a->folder, b->folder) != 0)
+        return false;
+    param_stacked_name(name_a, a->param);
+    param_stacked_name(name_b, b->param);
+    return strcmp(name_a, name_b) == 0;
 }
 
 void state_list(struct ckpt_list *list, struct vit *vit, const struct optim *optim)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The options are texts by name, as a user gives them: they are read by the rows of the
+ * table that the programs share.
+ */
+#include "config.h"
+
+#include "src/step/stored.h"
+
+#include "src/base/err.h"
+#include "src/step/setting.h"
+
+#define AT(field)   .offset = offsetof(struct setting, field)
+#define TEXT(field) AT(field), .size = sizeof((struct setting *)0)->field
+
+#define TITLE(text)                                                                    \
+    {                                                                                  \
+        .name = text, .type = OPT_TITLE                                                \
+    }
+
+static const struct opt table[] = {
+    { "shape", OPT_TEXT, NULL, NULL, NULL, TEXT(shape) },
+#define ROWS_TUNE "false"
+#include "src/step/rows.h"
+};
+
+enum { ROWS = sizeof table / sizeof table[0] };
+
+/* The texts that are there over the defaults. */
+static int read_options(struct setting *o, const json_t *options)
+{
+    struct opts opts = { .table = table, .count = ROWS, .values = o };
+
+    for (int i = 0; i < ROWS; i++) {
+        const char *name = table[i].name;
+        const char *text = table[i].type != OPT_TITLE
+                               ? json_string_value(json_object_get(options, name))
+                               : NULL;
+
+        if (text == NULL)
+            text = table[i].preset;
+        if (text != NULL)
+            TRY(opts_set(&opts, name, text, FROM_FILE));
+    }
+    return 0;
+}
+
+int stored_spec(struct spec *s, const struct ckpt_file *file)
+{
+    const struct entry *classes = file_find(file, "params/head/bias");
+    struct setting o            = { .shape = "" };
+    struct spec_options options;
+    int rc;
+
+    if (classes == NULL || classes->dims != 1 ||
+        json_object_get(file->meta.options, "shape") == NULL)
+        return ERR(ERR_DATA, "%s does not hold a model with its shape", file->path);
+    rc = read_options(&o, file->meta.options);
+    if (rc == 0) {
+        o.classes = classes->size[0];
+        options   = setting_spec(&o, o.shape);
+        rc        = spec_make(s, &options);
+    }
+    if (rc != 0)
+        return ERR(ERR_DATA, "%s: %s", file->path, err_sentence());
+    return 0;
+}
