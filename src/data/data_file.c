@@ -20,7 +20,6 @@
 #include "src/data/h5set.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Memory of one thread at work. */
@@ -194,32 +193,16 @@ static const struct data_ops file_ops = {
     .failure   = file_failure,
 };
 
-static int compare(const void *a, const void *b)
-{
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* The items of the wanted part, in the file's order.  The first ones of a shuffle that
- * is the same in every run are held out, so that both parts have all classes.
- */
 static int choose_items(struct file *f, const struct data_options *o)
 {
-    const int64_t n    = h5set_shape(f->set)->count;
-    const int64_t held = (int64_t)(o->holdout * (double)n + 0.5);
-    const int64_t lo = o->is_held_out ? 0 : held, hi = o->is_held_out ? held : n;
+    const int64_t n   = h5set_shape(f->set)->count;
+    const bool is_any = o->holdout >= 0 && o->holdout <= 1;
 
-    if (lo == hi || o->holdout < 0 || o->holdout > 1)
+    if (is_any)
+        f->base.count = order_part(&f->kept, n, o->holdout, o->is_held_out);
+    if (f->base.count == 0)
         return ERR(ERR_USAGE, "of %lld images a share of %g is held out: nothing is %s",
                    (long long)n, o->holdout, o->is_held_out ? "in it" : "left");
-    f->base.count = hi - lo;
-    if (held == 0 || held == n)
-        return 0;
-    f->kept = mem_new((size_t)(hi - lo), sizeof *f->kept);
-    for (int64_t i = lo; i < hi; i++)
-        f->kept[i - lo] = order_shuffled(n, 0, RNG_HOLDOUT, 0, i);
-    qsort(f->kept, (size_t)(hi - lo), sizeof *f->kept, compare);
     return 0;
 }
 

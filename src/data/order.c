@@ -7,7 +7,10 @@
 
 #include "src/data/order.h"
 
+#include "src/base/mem.h"
 #include "src/base/rng.h"
+
+#include <stdlib.h>
 
 enum { TURNS = 8 };
 
@@ -33,4 +36,26 @@ int64_t order_shuffled(int64_t n, uint64_t seed, uint64_t stream, uint64_t round
         x = left << half | right;
     } while (x >= (uint64_t)n);
     return (int64_t)x;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+int64_t order_part(int64_t **items, int64_t n, double share, bool is_held_out)
+{
+    const int64_t held = (int64_t)(share * (double)n + 0.5);
+    const int64_t lo = is_held_out ? 0 : held, hi = is_held_out ? held : n;
+
+    *items = NULL;
+    if (held == 0 || held == n)
+        return hi - lo;
+    *items = mem_new((size_t)(hi - lo), sizeof **items);
+    for (int64_t i = lo; i < hi; i++)
+        (*items)[i - lo] = order_shuffled(n, 0, RNG_HOLDOUT, 0, i);
+    qsort(*items, (size_t)(hi - lo), sizeof **items, compare);
+    return hi - lo;
 }

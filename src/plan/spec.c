@@ -185,6 +185,25 @@ static void set_name(struct spec *s, const struct shape *shape)
                  (long long)shape->L, (long long)shape->F, (long long)shape->H);
 }
 
+int spec_set_image(struct spec *s, int image, int patch)
+{
+    TRY(check_size(image, IMAGE_MOST, "the image size"));
+    TRY(check_size(patch, IMAGE_MOST, "the patch size"));
+    if (patch > image)
+        return ERR(ERR_SHAPE, "an image of %d pixels is smaller than a patch of %d",
+                   image, patch);
+
+    /* Pixels beyond the last whole patch are not seen, as in the papers (VALID). */
+    const int64_t side = image / patch;
+
+    s->image = image;
+    s->patch = patch;
+    s->T     = side * side;
+    s->N     = s->T + (s->pool == POOL_CLS);
+    s->P     = 3 * (int64_t)patch * patch;
+    return 0;
+}
+
 int spec_make(struct spec *s, const struct spec_options *o)
 {
     struct spec made = { 0 };
@@ -216,19 +235,9 @@ int spec_make(struct spec *s, const struct spec_options *o)
         return ERR(ERR_SHAPE, "--layers=%lld, but %s has %lld blocks",
                    (long long)made.L, made.name, (long long)made.L_full);
     TRY(check_size(made.K, SIZE_MOST, "the number of classes"));
-    TRY(check_size(made.image, IMAGE_MOST, "the image size"));
-    if (made.patch > made.image)
-        return ERR(ERR_SHAPE, "an image of %d pixels is smaller than a patch of %d",
-                   made.image, made.patch);
-
-    /* Pixels beyond the last whole patch are not seen, as in the papers (VALID). */
-    const int64_t side = made.image / made.patch;
-
     made.E = made.C / made.H;
-    made.T = side * side;
-    made.N = made.T + (made.pool == POOL_CLS);
-    made.P = 3 * (int64_t)made.patch * made.patch;
-    *s     = made;
+    TRY(spec_set_image(&made, made.image, made.patch));
+    *s = made;
     return 0;
 }
 

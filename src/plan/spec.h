@@ -70,6 +70,9 @@ void spec_list(FILE *out); /* --list-shapes, 80 columns */
  */
 int spec_make(struct spec *s, const struct spec_options *o);
 
+/* The same model for images of 'image' pixels in patches of 'patch': 0 or ERR_SHAPE. */
+int spec_set_image(struct spec *s, int image, int patch);
+
 /* What rank (d, m) of a D x M mesh holds. */
 struct local {
     struct range b, c, h, f, k;      /* its images, columns, heads, .. of the whole */

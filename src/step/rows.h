@@ -2,7 +2,8 @@
 /* Rows of a program's table of options, text within its braces: what is run (after the
  * program's own row for the shape), where, and how.  Who includes it defines TITLE(text),
  * AT(member) and TEXT(member) for its struct of values, and ROWS_TUNE, the default of
- * --tune.  A value that this version refuses says so in its row; setting.c refuses it.
+ * --tune; or ROWS_FORWARD, if it never trains: then rows of training are left out.  A
+ * value that this version refuses says so in its row; setting.c refuses it.
  */
 /* clang-format off */
 { "layers", OPT_INT, NULL, "N", "run a slice of N blocks; 0: all of the shape",
@@ -24,8 +25,10 @@
   .min = 1, .max = 1e6 },
 { "loss", OPT_CHOICE, "sigmoid", "sigmoid|softmax", "form of cross-entropy",
   AT(loss) },
+#ifndef ROWS_FORWARD
 { "optimizer", OPT_CHOICE, "adamw", "adamw|adafactor|sgd",
   "what updates the parameters", AT(optimizer) },
+#endif
 
 TITLE("Where it runs"),
 { "mesh", OPT_TEXT, "auto", "DxM|auto",
@@ -52,6 +55,7 @@ TITLE("How it runs"),
   "full: cut parameters, gradients and moments over the data ranks and fetch a group "
   "ahead; none: all on every rank",
   AT(param_shard) },
+#ifndef ROWS_FORWARD
 { "remat", OPT_CHOICE, "none", "none|block",
   "block: keep what blocks are given, and compute the rest again in backward",
   AT(remat) },
@@ -62,11 +66,14 @@ TITLE("How it runs"),
 { "tune", OPT_FLAG, ROWS_TUNE, NULL,
   "let timing at the start choose between equal ways: overlap, progress, products",
   AT(tune) },
+#endif
 { "ring-wire", OPT_CHOICE, "auto", "auto|bf16|f32",
   "format of partial sums in bf16 runs; not in this version", AT(ring_wire) },
+#ifndef ROWS_FORWARD
 { "grad-wire", OPT_CHOICE, "auto", "auto|f32|bf16",
   "format of gradients on the wire in bf16 runs; not in this version",
   AT(grad_wire) },
+#endif
 { "tf32", OPT_FLAG, NULL, NULL, "TF32 products; needs a GPU, not in this version",
   AT(tf32) },
 { "deterministic", OPT_FLAG, NULL, NULL,

@@ -24,7 +24,7 @@ struct step_result {
 
 struct step;
 
-/* 'vit', 'optim' and 'data' are borrowed.  Allocates the batch.  Returns 0,
+/* 'vit', 'optim' (NULL: forward alone) and 'data' are borrowed.  Allocates the batch.  Returns 0,
  * ERR_MEMORY or ERR_ENV, the same on all ranks.  Collective over the mesh.
  */
 int step_open(struct step **step, struct vit *vit, struct optim *optim,

@@ -331,6 +331,16 @@ struct mat vit_logits(const struct vit *v)
     return vit_act((struct vit *)v, KEPT_LOGITS, 0);
 }
 
+struct mat vit_pooled(const struct vit *v)
+{
+    return vit_act((struct vit *)v, KEPT_POOLED, 0);
+}
+
+struct mat vit_block_rows(const struct vit *v, int64_t i)
+{
+    return vit_act((struct vit *)v, KEPT_X, i + 1);
+}
+
 const double *vit_seconds(const struct vit *v)
 {
     return v->seconds;

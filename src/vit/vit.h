@@ -66,6 +66,12 @@ void vit_backward(struct vit *v);
 double vit_peak_logit(const struct vit *v);
 struct mat vit_logits(const struct vit *v);
 
+/* Likewise what the classifier was given [B_l, C_l], and what block 'i' has left
+ * [B_l*N, C_l].
+ */
+struct mat vit_pooled(const struct vit *v);
+struct mat vit_block_rows(const struct vit *v, int64_t i);
+
 /* Seconds spent in each part, forward and backward with their messages, since
  * vit_reset_seconds().
  */
