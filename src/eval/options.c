@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of vitprobe, and what its values mean together. */
+#include "config.h"
+
+#include "src/eval/options.h"
+
+#include "src/base/err.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(field)   .offset = offsetof(struct probe_options, field)
+#define TEXT(field) AT(field), .size = sizeof((struct probe_options *)0)->field
+
+#define TITLE(text)                                                                    \
+    {                                                                                  \
+        .name = text, .type = OPT_TITLE                                                \
+    }
+
+static const struct opt table[] = {
+    TITLE("What is probed"),
+    { "checkpoint", OPT_TEXT, NULL, "FILE|DIR",
+      "a model that was trained: a checkpoint, or the newest one in a folder; it says "
+      "itself what it is, but for --image and --patch",
+      TEXT(checkpoint) },
+    { "features", OPT_TEXT, NULL, "FILE",
+      "no model: features that --features-out has written", TEXT(features) },
+    { "shape", OPT_TEXT, NULL, "NAME|C/L/F/H",
+      "an untrained model: a shape by name (--list-shapes) or as "
+      "width/depth/mlp/heads, "
+      "with the options below",
+      TEXT(shape) },
+#define ROWS_FORWARD
+#include "src/step/rows.h"
+    { "batch", OPT_INT, "64", "N", "images that go through the model at a time",
+      AT(batch), .min = 1, .max = 1e7 },
+    { "stall-timeout", OPT_REAL, "300", "S",
+      "end the run when the model moves no message for this long; 0: never",
+      AT(stall_timeout), .max = 1e7 },
+
+    TITLE("On which images"),
+    { "data", OPT_TEXT, "fractal", "fractal|FILE",
+      "to learn from: a set that vitdata has packed, or pictures of iterated function "
+      "systems of --classes classes (default: as many as the model has) that nobody "
+      "trains on",
+      TEXT(data) },
+    { "test", OPT_TEXT, "auto", "auto|SHARE|FILE",
+      "to test on: a share of the set (auto: 0.1, those that vittrain holds out), or "
+      "another set",
+      TEXT(test) },
+    { "examples", OPT_INT, NULL, "N",
+      "fractals to learn from; 0: twice the most shots for every class", AT(examples),
+      .max = 1e9 },
+    { "test-examples", OPT_INT, "1024", "N", "fractals to test on", AT(test_examples),
+      .min = 1, .max = 1e9 },
+    { "seed", OPT_INT, "0", "N", "of fractals, and of an untrained model", AT(seed),
+      .max = 1e15 },
+
+    TITLE("How it is probed"),
+    { "feature", OPT_TEXT, "pre_logits", "pre_logits|block:N",
+      "what the classifier is given, or the mean over an image's tokens of what "
+      "encoderblock_N leaves",
+      TEXT(feature) },
+    { "method", OPT_CHOICE, "ridge", "ridge|head|none",
+      "few-shot ridge regression; the model's own classifier; or only --features-out "
+      "and --logits-out",
+      AT(method) },
+    { "shots", OPT_TEXT, "1,5,10,25", "N[,..]",
+      "ridge: images of each class to learn from", TEXT(shots) },
+    { "seeds", OPT_TEXT, "0,1,2", "N[,..]",
+      "ridge: seeds of the choice of these images", TEXT(seeds) },
+    { "l2", OPT_TEXT, "1024", "X[,..]",
+      "ridge: penalties of the squared weights, not divided by the images; the first "
+      "one is for the record",
+      TEXT(l2) },
+    { "solver", OPT_CHOICE, "auto", "auto|scalapack|lapack",
+      "ridge: on all ranks or on the first one; auto: scalapack on several ranks, if "
+      "it is in this build",
+      AT(solver) },
+
+    TITLE("What is written"),
+    { "features-out", OPT_TEXT, NULL, "FILE", "write the features of --data",
+      TEXT(features_out) },
+    { "logits-out", OPT_TEXT, NULL, "FILE", "write the logits of --data in their place",
+      TEXT(logits_out) },
+    { "records", OPT_TEXT, NULL, "FILE",
+      "append the record of the run whose model this is, with the errors; what the "
+      "file "
+      "knows of the run is kept",
+      TEXT(records) },
+    { "id", OPT_TEXT, NULL, "TEXT",
+      "the record's name; default: the --id that the checkpoint was trained with, else "
+      "a number of its options and step",
+      TEXT(id) },
+
+    TITLE("Help; these run nothing and need no mpirun"),
+    { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
+      AT(list_shapes) },
+    { "print-config", OPT_ACTION, NULL, NULL,
+      "print all options as a file that --config reads", AT(print_config) },
+    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
+      TEXT(config) },
+    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
+    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
+};
+
+enum { ROWS = sizeof table / sizeof table[0] };
+
+/* What a checkpoint says itself. */
+static const char *const stored[] = { "shape", "layers", "wiring", "qk-norm",
+                                      "gelu",  "pool",   "loss",   "features" };
+
+int probe_options_read(struct opts *opts, void *values, int argc, char **argv)
+{
+    struct probe_options *o = values;
+
+    TRY(opts_parse(opts, table, ROWS, values, argc, argv));
+    o->micro_batches = 1;
+    o->has_image     = opts_is_given(opts, "image");
+    o->has_patch     = opts_is_given(opts, "patch");
+    o->has_classes   = opts_is_given(opts, "classes");
+    o->given[0]      = '\0';
+    for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++) {
+        if (opts_is_given(opts, stored[i]))
+            strcpy(o->given, stored[i]);
+    }
+    return 0;
+}
+
+/* ---- what they mean ---------------------------------------------------------------- */
+
+bool probe_is_file(const char *name)
+{
+    return strcmp(name, "fractal") != 0;
+}
+
+/* One of three things is probed. */
+static int plan_model(struct probe_plan *p, const struct probe_options *o)
+{
+    const struct spec_options model = setting_spec(&o->setting, o->shape);
+
+    p->has_model = o->features[0] == '\0';
+    if (o->checkpoint[0] != '\0') {
+        if (o->given[0] != '\0')
+            return ERR(ERR_USAGE, "--%s and --checkpoint exclude each other", o->given);
+        return 0;
+    }
+    if (p->has_model && o->shape[0] == '\0')
+        return ERR(ERR_USAGE, "give --checkpoint, --features, or the --shape of an "
+                              "untrained model");
+    if (!p->has_model && o->shape[0] != '\0')
+        return ERR(ERR_USAGE, "--shape and --features exclude each other");
+    return p->has_model ? spec_make(&p->spec, &model) : 0;
+}
+
+static int plan_feature(struct probe_plan *p, const struct probe_options *o)
+{
+    static const char block[] = "block:";
+    const size_t length       = sizeof block - 1;
+
+    p->feature = FEATURE_POOLED;
+    if (strcmp(o->feature, "pre_logits") == 0)
+        return 0;
+    if (strncmp(o->feature, block, length) != 0)
+        return ERR(ERR_USAGE, "--feature=%s: expected pre_logits or block:N",
+                   o->feature);
+    return opts_number(&p->feature, o->feature + length, "feature", OPT_INT, 0, 1e4);
+}
+
+/* "auto", a share, or the name of a file. */
+static int plan_test(struct probe_plan *p, const struct probe_options *o)
+{
+    char *end;
+
+    p->share = strtod(o->test, &end);
+    if (o->test[0] == '\0')
+        return ERR(ERR_USAGE, "--test needs a share or a file");
+    if (strcmp(o->test, "auto") == 0)
+        p->share = 0.1;
+    else if (*end != '\0')
+        p->share = NAN;
+    else if (!(p->share > 0 && p->share <= 1))
+        return ERR(ERR_USAGE, "--test=%s: expected a share of at most 1, or a file",
+                   o->test);
+    if (p->has_model && !probe_is_file(o->data) && strcmp(o->test, "auto") != 0)
+        return ERR(ERR_USAGE,
+                   "--test=%s: fractals are tested on fractals that are held "
+                   "out: leave --test away",
+                   o->test);
+    return 0;
+}
+
+/* The numbers of a list, into an array of 'type'. */
+static int plan_list(void *values, int *count, const char *list, const char *name,
+                     enum opt_type type, double min)
+{
+    const char *rest = list[0] != '\0' ? list : NULL;
+    char word[32];
+
+    *count = 0;
+    while (opts_word(word, sizeof word, &rest, ',')) {
+        if (*count == FEWSHOT_MOST)
+            return ERR(ERR_USAGE, "--%s: more than %d numbers", name, FEWSHOT_MOST);
+        TRY(opts_number((char *)values + (size_t)(*count)++ * sizeof(int64_t), word,
+                        name, type, min, 1e15));
+    }
+    return *count > 0 ? 0 : ERR(ERR_USAGE, "--%s needs a number", name);
+}
+
+static int plan_shots(struct probe_plan *p, const struct probe_options *o)
+{
+    struct fewshot *f  = &p->few;
+    const double least = 1e-12; /* without a penalty there may be no one answer */
+
+    _Static_assert(sizeof(double) == sizeof(int64_t), "lists hold either");
+    TRY(plan_list(f->shots, &f->shot_count, o->shots, "shots", OPT_INT, 1));
+    TRY(plan_list(f->seed, &f->seeds, o->seeds, "seeds", OPT_INT, 0));
+    TRY(plan_list(f->l2, &f->l2s, o->l2, "l2", OPT_REAL, least));
+    f->solver = (enum ridge_solver)o->solver;
+    return 0;
+}
+
+static int plan_methods(const struct probe_plan *p, const struct probe_options *o)
+{
+    if (!p->has_model && (o->method == METHOD_HEAD || o->logits_out[0] != '\0'))
+        return ERR(ERR_USAGE, "features have no classifier: %s needs a model",
+                   o->method == METHOD_HEAD ? "--method=head" : "--logits-out");
+    if (o->method == METHOD_NONE && o->features_out[0] == '\0' &&
+        o->logits_out[0] == '\0')
+        return ERR(ERR_USAGE, "--method=none needs --features-out or --logits-out");
+    return 0;
+}
+
+int probe_plan(struct probe_plan *p, const struct probe_options *o)
+{
+    struct probe_plan made = { .examples      = o->examples,
+                               .test_examples = o->test_examples };
+
+    TRY(setting_resolve(&made.way, &o->setting));
+    TRY(plan_model(&made, o));
+    TRY(plan_feature(&made, o));
+    TRY(plan_test(&made, o));
+    TRY(plan_shots(&made, o));
+    TRY(plan_methods(&made, o));
+    *p = made;
+    return 0;
+}

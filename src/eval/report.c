@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a probe says: lines, a table, a record. */
+#include "config.h"
+
+#include "src/eval/probe.h"
+
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
+#include "src/base/version.h"
+#include "src/plan/record.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- text -------------------------------------------------------------------------- */
+
+static void say_model(const struct probe *p)
+{
+    const struct spec *s = &p->plan.spec;
+
+    printf(
+        "  model       %s, width %lld, depth %lld, MLP %lld, %lld heads, %s pooling, "
+        "%d pixels, patch %d\n",
+        s->name, (long long)s->C, (long long)s->L, (long long)s->F, (long long)s->H,
+        pool_name(s->pool), s->image, s->patch);
+    if (p->file != NULL)
+        printf("  trained     %s: step %lld, %lld images\n", p->path,
+               (long long)p->file->meta.step, (long long)p->file->meta.examples);
+    else
+        printf("  trained     not at all, seed %lld\n", (long long)p->options->seed);
+    printf("  runs on     mesh %dx%d, %s on %s, %d %s a rank\n", p->mesh->D, p->mesh->M,
+           dtype_name(dev_dtype(p->dev)), dev_name(p->dev), p->threads,
+           p->threads == 1 ? "thread" : "threads");
+}
+
+void probe_banner(const struct probe *p)
+{
+    if (p->mesh->rank != 0)
+        return;
+    printf("vitprobe %s\n", version_text());
+    if (p->plan.has_model)
+        say_model(p);
+    else
+        printf("  features    of %s, on %d %s\n", p->options->features, p->mesh->size,
+               p->mesh->size == 1 ? "rank" : "ranks");
+    fflush(stdout);
+}
+
+static void say_features(const struct probe *p)
+{
+    const struct features *f = &p->features;
+
+    if (p->feature_images > 0)
+        printf("  features    %s of %lld images, %.1f images/s\n", p->options->feature,
+               (long long)p->feature_images,
+               (double)p->feature_images / p->feature_seconds);
+    if (p->options->features_out[0] != '\0')
+        printf("  written     %s: %lld x %lld features\n", p->options->features_out,
+               (long long)f->count, (long long)f->width);
+    if (p->options->logits_out[0] != '\0')
+        printf("  written     %s: %lld x %lld logits\n", p->options->logits_out,
+               (long long)f->count, (long long)p->plan.spec.K);
+}
+
+/* Errors in percent: a row of the shots and an l2, a column of each seed. */
+static void say_few(const struct probe *p)
+{
+    const struct fewshot *f        = &p->plan.few;
+    const struct fewshot_result *r = &p->few;
+
+    printf("  images      %lld to learn from, %lld to test on, %lld classes, %lld "
+           "features\n",
+           (long long)p->learn.rows, (long long)p->test.rows,
+           (long long)p->features.classes, (long long)p->features.width);
+    printf("  ridge       %s, %.3f s\n\n", r->about, r->seconds);
+    printf("  shots images         l2  error%%    seed");
+    for (int s = 0; s < f->seeds; s++)
+        printf(" %6lld", (long long)f->seed[s]);
+    printf("\n");
+    for (int i = 0; i < f->shot_count; i++) {
+        for (int j = 0; j < f->l2s; j++) {
+            double sum = 0;
+
+            for (int s = 0; s < f->seeds; s++)
+                sum += r->error[i][s][j];
+            printf("  %5lld %6lld %10g  %6.2f        ", (long long)f->shots[i],
+                   (long long)r->rows[i], f->l2[j], 100 * sum / f->seeds);
+            for (int s = 0; s < f->seeds; s++)
+                printf(" %6.2f", 100 * r->error[i][s][j]);
+            printf("\n");
+        }
+    }
+}
+
+void probe_report(const struct probe *p)
+{
+    if (p->mesh->rank != 0)
+        return;
+    say_features(p);
+    if (p->options->method == METHOD_RIDGE)
+        say_few(p);
+    if (p->options->method == METHOD_HEAD)
+        printf("  classifier  %lld images: loss %.6g, top-1 %.2f %%, calibration error "
+               "%.3f\n",
+               (long long)p->head.examples, p->head.loss, 100 * p->head.top1,
+               p->head.ece);
+}
+
+/* ---- the record -------------------------------------------------------------------- */
+
+/* --id; that of the run; else a number of its options and step. */
+static void make_id(char *id, const struct probe *p)
+{
+    const json_t *options = p->file != NULL ? p->file->meta.options : NULL;
+    const char *trained   = json_string_value(json_object_get(options, "id"));
+    char *all             = NULL;
+    uint64_t number;
+
+    if (p->options->id[0] != '\0')
+        trained = p->options->id;
+    if (trained != NULL && trained[0] != '\0') {
+        snprintf(id, RECORD_TEXT, "%s", trained);
+        return;
+    }
+    if (options != NULL)
+        all = json_dumps(options, JSON_SORT_KEYS | JSON_COMPACT);
+    number = rng_hash(all != NULL ? all : p->options->features) +
+             rng_mix(p->file != NULL ? (uint64_t)p->file->meta.step : 0);
+    snprintf(id, RECORD_TEXT, "%016llx", (unsigned long long)number);
+    free(all);
+}
+
+/* The record of the run, if the file has one: the last of an id counts, so that it must
+ * stay whole.
+ */
+static int find_record(struct record *r, bool *is_found, const char *path,
+                       const char *id)
+{
+    struct record *all = NULL;
+    const int count    = record_read(&all, path);
+
+    *is_found = false;
+    for (int i = 0; i < count; i++) {
+        if (strcmp(all[i].id, id) == 0) {
+            *r        = all[i];
+            *is_found = true;
+        }
+    }
+    mem_free(all);
+    return count < 0 ? count : 0;
+}
+
+static void describe(struct record *r, const struct probe *p)
+{
+    const json_t *options = p->file != NULL ? p->file->meta.options : NULL;
+    const char *data      = json_string_value(json_object_get(options, "data"));
+    const char *seed      = json_string_value(json_object_get(options, "seed"));
+
+    if (p->plan.has_model)
+        record_set_spec(r, &p->plan.spec, p->file != NULL ? p->file->meta.examples : 0);
+    snprintf(r->machine, sizeof r->machine, "%s", log_host());
+    snprintf(r->mesh, sizeof r->mesh, "%dx%d", p->mesh->D, p->mesh->M);
+    if (p->dev != NULL)
+        snprintf(r->dtype, sizeof r->dtype, "%s", dtype_name(dev_dtype(p->dev)));
+    if (data != NULL)
+        snprintf(r->data, sizeof r->data, "%.*s", RECORD_TEXT - 1, data);
+    r->seed = seed != NULL ? strtoll(seed, NULL, 10) : p->options->seed;
+}
+
+static int append(const struct probe *p)
+{
+    char id[RECORD_TEXT];
+    struct record r;
+    bool is_found;
+
+    make_id(id, p);
+    record_init(&r);
+    TRY(find_record(&r, &is_found, p->options->records, id));
+    if (!is_found)
+        describe(&r, p);
+    strcpy(r.id, id);
+    strcpy(r.program, "vitprobe");
+    snprintf(r.version, sizeof r.version, "%s", version_text());
+    if (p->options->method == METHOD_HEAD) {
+        r.loss = p->head.loss;
+        r.top1 = p->head.top1;
+        r.ece  = p->head.ece;
+    } else {
+        r.err_1shot  = fewshot_mean(&p->few, &p->plan.few, 1);
+        r.err_5shot  = fewshot_mean(&p->few, &p->plan.few, 5);
+        r.err_10shot = fewshot_mean(&p->few, &p->plan.few, 10);
+        r.err_25shot = fewshot_mean(&p->few, &p->plan.few, 25);
+    }
+    return record_append(p->options->records, &r);
+}
+
+int probe_record(const struct probe *p)
+{
+    const bool is_wanted =
+        p->options->records[0] != '\0' && p->options->method != METHOD_NONE;
+
+    return mesh_agree(p->mesh, is_wanted && p->mesh->rank == 0 ? append(p) : 0);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Open and close a probe, each thing after what it borrows. */
+#include "config.h"
+
+#include "src/eval/probe.h"
+
+#include "mesh/guard.h"
+#include "mesh/node.h"
+#include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/eval/blas.h"
+#include "src/plan/predict.h"
+#include "src/step/state.h"
+#include "src/step/stored.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- the checkpoint ---------------------------------------------------------------- */
+
+/* The file itself, or the newest one of a folder. */
+static int find_checkpoint(struct probe *p)
+{
+    const char *given = p->options->checkpoint;
+    struct stat state;
+    int rank, is_folder;
+
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    is_folder = rank == 0 && stat(given, &state) == 0 && S_ISDIR(state.st_mode);
+    TRY_MPI(MPI_Bcast(&is_folder, 1, MPI_INT, 0, MPI_COMM_WORLD));
+    if (!is_folder) {
+        strcpy(p->path, given);
+        return 0;
+    }
+    TRY(ckpt_newest(p->path, given, MPI_COMM_WORLD));
+    return p->path[0] != '\0'
+               ? 0
+               : mesh_agree_comm(
+                     MPI_COMM_WORLD,
+                     ERR(ERR_DATA, "%s holds no complete checkpoint", given));
+}
+
+/* What is stored, for images as they are asked for. */
+static int stored_model(struct probe *p)
+{
+    const struct probe_options *o = p->options;
+    struct spec *s                = &p->plan.spec;
+
+    TRY(stored_spec(s, p->file));
+    return spec_set_image(s, o->has_image ? (int)o->image : s->image,
+                          o->has_patch && o->patch > 0 ? (int)o->patch : s->patch);
+}
+
+static int open_checkpoint(struct probe *p)
+{
+    if (p->options->checkpoint[0] == '\0')
+        return 0;
+    TRY(find_checkpoint(p));
+    TRY(file_open_all(&p->file, p->path, MPI_COMM_WORLD));
+    return mesh_agree_comm(MPI_COMM_WORLD, stored_model(p));
+}
+
+/* ---- where it runs ----------------------------------------------------------------- */
+
+/* The mesh as asked for, or the fewest model ranks with which the model fits; features
+ * need none.
+ */
+static int choose_mesh(int *D, int *M, const struct probe *p, const struct node *node,
+                       int ranks)
+{
+    const struct way *way = &p->plan.way;
+    const int64_t B       = p->options->batch;
+
+    *D = way->D > 0 ? way->D : ranks;
+    *M = way->D > 0 ? way->M : 1;
+    if (way->D == 0 && p->plan.has_model)
+        TRY(predict_mesh(D, M, &p->plan.spec, ranks, B > ranks ? B / ranks : 1,
+                         way->dtype, way->form, node->ranks_most, node->bytes));
+    if ((int64_t)*D * *M != ranks)
+        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %d", *D, *M,
+                   (long long)*D * *M, ranks);
+    return p->plan.has_model ? spec_check_mesh(&p->plan.spec, B, *D, *M) : 0;
+}
+
+/* Files of the output options, on rank 0: found out before the work. */
+static int probe_output(const char *path)
+{
+    FILE *file = path[0] != '\0' ? fopen(path, "a") : NULL;
+
+    if (path[0] != '\0' && file == NULL)
+        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    if (file != NULL)
+        fclose(file);
+    return 0;
+}
+
+static int open_place(struct probe *p)
+{
+    const struct probe_options *o = p->options;
+    enum progress_form form;
+    struct node node;
+    int ranks, D = 0, M = 0, rc;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    node_find(&node, MPI_COMM_WORLD);
+    p->threads = o->threads > 0 ? (int)o->threads : node_threads(&node);
+    rc         = choose_mesh(&D, &M, p, &node, ranks);
+    if (rc == 0)
+        rc = mesh_open(&p->mesh, MPI_COMM_WORLD, D, M);
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    form = setting_progress(p->mesh, o->progress);
+    if (o->progress == PROGRESS_CHOICE_THREAD && form != PROGRESS_THREAD &&
+        p->mesh->rank == 0)
+        WARN("this MPI has no MPI_THREAD_MULTIPLE for --progress=thread: products poll "
+             "instead");
+    blas_start(p->threads);
+    if (p->plan.has_model)
+        rc = dev_open(&p->dev, p->plan.way.device, p->plan.way.dtype, p->threads);
+    if (rc == 0 && p->mesh->rank == 0)
+        rc = probe_output(o->records);
+    if (rc == 0)
+        rc = guard_start(p->mesh, o->stall_timeout);
+    return mesh_agree(p->mesh, rc);
+}
+
+/* ---- images ------------------------------------------------------------------------ */
+
+/* Fractals to test on are those that vittrain holds out; those to learn from are held
+ * out of a run with another seed: nobody trains on either.
+ */
+static int open_fractals(struct probe *p, struct data_options *with)
+{
+    const struct probe_options *o = p->options;
+    int64_t most                  = 0;
+
+    for (int i = 0; i < p->plan.few.shot_count; i++)
+        most = p->plan.few.shots[i] > most ? p->plan.few.shots[i] : most;
+    with->classes     = o->has_classes ? o->classes : p->plan.spec.K;
+    with->is_held_out = true;
+    p->learn_count    = o->examples > 0 ? o->examples : 2 * most * with->classes;
+    p->test_count     = o->test_examples;
+    TRY(data_open_fractal(&p->test_data, with));
+    with->seed++;
+    return data_open_fractal(&p->learn_data, with);
+}
+
+/* A set, of which a part is tested on, or another one is. */
+static int open_sets(struct probe *p, struct data_options *with)
+{
+    const struct probe_options *o = p->options;
+    const bool is_head            = o->method == METHOD_HEAD;
+
+    if (isnan(p->plan.share)) {
+        TRY(data_open_file(&p->test_data, o->test, with));
+    } else if (is_head) {
+        with->holdout     = p->plan.share;
+        with->is_held_out = true;
+        TRY(data_open_file(&p->test_data, o->data, with));
+        with->holdout     = 0;
+        with->is_held_out = false;
+    }
+    if (p->test_data != NULL)
+        p->test_count = p->test_data->count;
+    if (is_head && o->features_out[0] == '\0' && o->logits_out[0] == '\0')
+        return 0;
+    TRY(data_open_file(&p->learn_data, o->data, with));
+    p->learn_count = p->learn_data->count;
+    return 0;
+}
+
+static int open_images(struct probe *p)
+{
+    const struct probe_options *o = p->options;
+    struct data_options with      = { .image = p->plan.spec.image,
+                                      .seed  = (uint64_t)o->seed,
+                                      .order = ORDER_FILE };
+    const int rc =
+        probe_is_file(o->data) ? open_sets(p, &with) : open_fractals(p, &with);
+
+    if (rc == 0 && o->method == METHOD_HEAD && p->test_data->classes > p->plan.spec.K)
+        return ERR(ERR_DATA,
+                   "the images are of %lld classes, and the classifier of %lld",
+                   (long long)p->test_data->classes, (long long)p->plan.spec.K);
+    return rc;
+}
+
+/* ---- the model --------------------------------------------------------------------- */
+
+static int open_model(struct probe *p)
+{
+    const struct vit_options option = { .B    = p->options->batch,
+                                        .form = p->plan.way.form,
+                                        .seed = (uint64_t)p->options->seed,
+                                        .head = HEAD_INIT_PAPER };
+    const int64_t L                 = p->plan.spec.L;
+    int rc                          = 0;
+
+    if (p->plan.feature >= L)
+        rc = ERR(ERR_USAGE, "--feature=%s: the model has the blocks 0 to %lld",
+                 p->options->feature, (long long)L - 1);
+    TRY(mesh_agree(p->mesh, rc));
+    TRY(mesh_agree(p->mesh, open_images(p)));
+    guard_phase("opening the model");
+    TRY(vit_open(&p->vit, &p->plan.spec, p->mesh, p->dev, &option));
+    TRY(step_open(&p->step, p->vit, NULL,
+                  p->test_data != NULL ? p->test_data : p->learn_data));
+    guard_phase("loading");
+    return p->file != NULL ? state_load(p->vit, NULL, p->path) : 0;
+}
+
+int probe_open(struct probe *p, const struct probe_options *o)
+{
+    *p = (struct probe){ .options = o };
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, probe_plan(&p->plan, o)));
+    TRY(open_checkpoint(p));
+    TRY(open_place(p));
+    p->plan.few.threads = p->threads;
+    return p->plan.has_model ? open_model(p) : 0;
+}
+
+void probe_close(struct probe *p)
+{
+    part_free(&p->learn);
+    part_free(&p->test);
+    features_free(&p->features);
+    features_free(&p->test_features);
+    step_close(&p->step);
+    vit_close(&p->vit);
+    data_close(&p->learn_data);
+    data_close(&p->test_data);
+    if (p->mesh != NULL)
+        guard_stop(p->mesh);
+    dev_close(&p->dev);
+    mesh_close(&p->mesh);
+    file_close(&p->file);
+}
