@@ -79,6 +79,7 @@ vendor 'blis\.h' '^src/dev/(cpu_)?blis'
 vendor 'hdf5\.h' '^src/io/'
 vendor 'cuda' '^src/dev/cuda'
 vendor 'dnnl' '^src/dev/cpu_onednn'
+vendor 'zip\.h' '^src/exchange/npz'
 vendor 'omp\.h' '^src/dev/|^bench/'
 check "every C file includes config.h" \
     "$(grep -L '^#include "config.h"' $sources | grep '\.c$')"

@@ -54,7 +54,7 @@ b=$folder/run/ckpt-00000008.h5
 
 gives 0 'Usage: vitckpt list' --help
 gives 0 '^vitckpt [0-9]' --version
-gives 2 'expected list, verify or diff'
+gives 2 'expected list, verify, diff, export or import'
 gives 2 'none of list, verify, diff' lost "$a"
 gives 2 'takes two files, not 1' diff "$a"
 gives 0 '^step 7, 7 examples' list "$a"

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1 */
+/* Models of timm and of big_vision: imported, they have the logits that those programs
+ * computed (tests/data/exchange.py); exported and imported again, they have the same
+ * bits.
+ */
+#include "config.h"
+
+#include "src/exchange/transfer.h"
+
+#include "ckpt/file.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/exchange/foreign.h"
+#include "src/step/state.h"
+#include "src/step/stored.h"
+#include "tests/model.h"
+#include "tests/ranks.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { AUTO, TANH, EXACT }; /* --gelu */
+
+static const struct family {
+    const char *name, *ending;
+    int asked, gelu; /* for the import; what it is */
+} families[] = {
+    { "cls", "safetensors", AUTO, EXACT }, { "gap", "safetensors", AUTO, EXACT },
+    { "map", "safetensors", TANH, TANH },  { "qk", "safetensors", AUTO, EXACT },
+    { "jax", "npz", AUTO, TANH },          { "22b", "npz", AUTO, TANH },
+};
+
+static char base[] = "/tmp/vitbench-exchange-XXXXXX";
+static FILE *none;
+
+/* A file of the folder; a file of the tests' data. */
+static const char *at(char path[CKPT_PATH], const char *name)
+{
+    snprintf(path, CKPT_PATH, "%s/%s", base, name);
+    return path;
+}
+
+static const char *data(char path[CKPT_PATH], const char *name, const char *ending)
+{
+    const char *source = getenv("srcdir");
+
+    snprintf(path, CKPT_PATH, "%s/tests/data/exchange-%s.%s",
+             source != NULL ? source : ".", name, ending);
+    return path;
+}
+
+static struct exchange_options options(int gelu)
+{
+    return (
+        struct exchange_options){ .shape = "40/2/72/4", .gelu = gelu, .head = true };
+}
+
+/* An array of the file of expected values; mem_free(). */
+static double *expected(const char *name, int64_t *size)
+{
+    char path[CKPT_PATH];
+    struct foreign *f = NULL;
+    const struct array *a;
+    float *x;
+    double *all;
+
+    if (foreign_open(&f, data(path, "expected", "safetensors")) != 0)
+        die("%s", err_sentence());
+    a   = foreign_find(f, name);
+    x   = mem_new((size_t)a->elements, sizeof *x);
+    all = mem_new((size_t)a->elements, sizeof *all);
+    if (foreign_read(x, f, a, 0, a->elements) != 0)
+        die("%s", err_sentence());
+    for (int64_t i = 0; i < a->elements; i++)
+        all[i] = x[i];
+    *size = a->elements;
+    mem_free(x);
+    foreign_close(&f);
+    return all;
+}
+
+/* ---- logits ------------------------------------------------------------------------ */
+
+/* The largest difference between the model's logits and those expected. */
+static double difference(struct model *m, struct buf *memory, const char *name)
+{
+    int64_t pixels, n;
+    double *images = expected("images", &pixels), *wanted = expected(name, &n);
+    double *got = mem_new((size_t)n, sizeof *got), worst = 0;
+    const struct mat inputs = mat_at(memory, DTYPE_F32, 0, 3, pixels / 3);
+    const struct mat none   = mat_at(memory, DTYPE_F32, pixels, 3, n / 3);
+
+    model_put(m, inputs, images);
+    dev_fill(dev_stream(m->dev, LANE_COMPUTE), none, 0);
+    vit_forward(m->vit, inputs, none);
+    model_get(m, got, vit_logits(m->vit));
+    for (int64_t i = 0; i < n; i++)
+        worst = model_worse(worst, fabs(got[i] - wanted[i]));
+    mem_free(images);
+    mem_free(wanted);
+    mem_free(got);
+    return worst;
+}
+
+/* The same of the checkpoint 'path', on 'device'. */
+static double run(const struct family *f, const char *device, const char *path)
+{
+    const struct vit_options o = { .B = 3, .form = CMM_PLAIN };
+    struct model m             = { 0 };
+    struct ckpt_file *file     = NULL;
+    struct buf memory;
+    double off;
+
+    if (file_open(&file, path) != 0 || stored_spec(&m.spec, file) != 0 ||
+        mesh_open(&m.mesh, MPI_COMM_WORLD, 1, 1) != 0 ||
+        dev_open(&m.dev, device, DTYPE_F32, 1) != 0 ||
+        vit_open(&m.vit, &m.spec, m.mesh, m.dev, &o) != 0 ||
+        dev_alloc(&memory, m.dev, 1 << 20) != 0 || state_load(m.vit, NULL, path) != 0)
+        die("%s: %s", path, err_sentence());
+    off = difference(&m, &memory, f->name);
+    dev_free(&memory);
+    vit_close(&m.vit);
+    dev_close(&m.dev);
+    mesh_close(&m.mesh);
+    file_close(&file);
+    return off;
+}
+
+static void test_logits(const struct family *f, const char *device, const char *path)
+{
+    const double off = run(f, device, path);
+
+    ok(off < 1e-4, "%s on %s: the logits are those of its program", f->name, device);
+    tap_note("%s, %s: largest difference of a logit %.2g", f->name, device, off);
+}
+
+/* The other form of GELU is seen. */
+static void test_gelu(const struct family *f, const char *from)
+{
+    const struct exchange_options o = options(f->gelu == TANH ? EXACT : TANH);
+    char path[CKPT_PATH];
+
+    ok(transfer_import(none, at(path, "other.h5"), from, &o) == 0 &&
+           run(f, "cpu:ref", path) > 1e-4,
+       "%s: with the other GELU they are not", f->name);
+}
+
+/* ---- there and back ---------------------------------------------------------------- */
+
+/* The same tensors, bit for bit, and the same model. */
+static bool are_same(const char *a, const char *b)
+{
+    struct ckpt_file *fa = NULL, *fb = NULL;
+    bool is_same = file_open(&fa, a) == 0 && file_open(&fb, b) == 0 &&
+                   fa->entries == fb->entries &&
+                   json_equal(fa->meta.options, fb->meta.options) != 0;
+
+    for (int i = 0; is_same && i < fa->entries; i++)
+        is_same = strcmp(fa->entry[i].name, fb->entry[i].name) == 0 &&
+                  fa->entry[i].digest == fb->entry[i].digest;
+    file_close(&fa);
+    file_close(&fb);
+    return is_same;
+}
+
+/* Export 'path' into a file of that name, and import that. */
+static bool comes_back(const char *path, const char *name, bool is_scan, int gelu)
+{
+    struct exchange_options o = options(gelu);
+    char there[CKPT_PATH], back[CKPT_PATH];
+    int rc;
+
+    o.scan = is_scan;
+    rc     = transfer_export(none, at(there, name), path, &o);
+    if (rc == 0)
+        rc = transfer_import(none, at(back, "back.h5"), there, &o);
+    if (rc != 0)
+        tap_note("%s", err_sentence());
+    return rc == 0 && are_same(path, back);
+}
+
+/* Arrays of two files of the same names are the same numbers as f32. */
+static bool have_same_arrays(const char *a, const char *b)
+{
+    struct foreign *fa = NULL, *fb = NULL;
+    bool is_same = foreign_open(&fa, a) == 0 && foreign_open(&fb, b) == 0 &&
+                   fa->arrays == fb->arrays;
+
+    for (int i = 0; is_same && i < fa->arrays; i++) {
+        const struct array *x = &fa->array[i], *y = foreign_find(fb, x->name);
+        float *of_x = mem_new((size_t)x->elements, sizeof *of_x);
+        float *of_y = mem_new((size_t)x->elements, sizeof *of_y);
+
+        is_same = y != NULL && y->elements == x->elements && y->dims == x->dims &&
+                  memcmp(x->size, y->size, sizeof x->size) == 0 &&
+                  foreign_read(of_x, fa, x, 0, x->elements) == 0 &&
+                  foreign_read(of_y, fb, y, 0, x->elements) == 0 &&
+                  memcmp(of_x, of_y, (size_t)x->elements * sizeof *of_x) == 0;
+        mem_free(of_x);
+        mem_free(of_y);
+    }
+    foreign_close(&fa);
+    foreign_close(&fb);
+    return is_same;
+}
+
+static void test_family(const struct family *f)
+{
+    const struct exchange_options o = options(f->asked);
+    const bool is_timm              = strcmp(f->ending, "safetensors") == 0;
+    const bool has_place            = strcmp(f->name, "cls") == 0;
+    char from[CKPT_PATH], path[CKPT_PATH], there[CKPT_PATH];
+    int rc;
+
+    rc =
+        transfer_import(none, at(path, "first.h5"), data(from, f->name, f->ending), &o);
+    if (!ok(rc == 0, "%s is imported", f->name)) {
+        tap_note("%s", err_sentence());
+        return;
+    }
+    test_logits(f, "cpu:ref", path);
+#ifdef HAVE_BLIS
+    test_logits(f, "cpu:blis", path);
+#endif
+    test_gelu(f, from);
+#ifdef HAVE_LIBZIP
+    ok(comes_back(path, "a.npz", false, f->gelu), "%s: through .npz and back", f->name);
+    ok(comes_back(path, "b.npz", true, f->gelu), "%s: through stacked blocks and back",
+       f->name);
+#endif
+    if (strcmp(f->name, "22b") == 0) {
+        ok(have_same_arrays(from, at(there, "b.npz")),
+           "%s: the same arrays are exported as were imported", f->name);
+        ok(transfer_export(none, at(there, "none.safetensors"), path, &o) == ERR_DATA &&
+               strstr(err_sentence(), "timm has none") != NULL &&
+               access(there, F_OK) != 0,
+           "%s has no place in timm", f->name);
+        return;
+    }
+    ok(comes_back(path, "c.safetensors", false, f->gelu),
+       "%s: through .safetensors and back", f->name);
+    if (is_timm && strcmp(f->name, "qk") != 0)
+        ok(have_same_arrays(from, at(there, "c.safetensors")) != has_place,
+           "%s: the same arrays are exported as were imported%s", f->name,
+           has_place ? ", but for the class token" : "");
+}
+
+/* ---- the classifier ---------------------------------------------------------------- */
+
+static void test_head(void)
+{
+    struct exchange_options o = options(AUTO);
+    char path[CKPT_PATH], from[CKPT_PATH], there[CKPT_PATH], back[CKPT_PATH];
+    struct ckpt_file *f = NULL;
+    struct spec s       = { 0 };
+
+    o.head = false;
+    ok(transfer_import(none, at(path, "first.h5"), data(from, "jax", "npz"), &o) == 0 &&
+           transfer_export(none, at(there, "d.npz"), path, &o) == 0 &&
+           transfer_import(none, at(back, "back.h5"), there, &o) == ERR_DATA &&
+           strstr(err_sentence(), "'params/head/kernel' is missing") != NULL,
+       "a model without its classifier is not imported as it is");
+    o.classes = 21;
+    ok(transfer_import(none, at(back, "back.h5"), there, &o) == 0 &&
+           file_open(&f, back) == 0 && stored_spec(&s, f) == 0 && s.K == 21,
+       "it gets a new one of so many classes");
+    file_close(&f);
+}
+
+int main(int argc, char **argv)
+{
+    char command[128];
+
+    ranks_open(&argc, &argv, "t710-exchange");
+    none = fopen("/dev/null", "w");
+    if (mkdtemp(base) == NULL || none == NULL)
+        die("no folder");
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
+#ifndef HAVE_LIBZIP
+        if (strcmp(families[i].ending, "npz") == 0) {
+            tap_skip(families[i].name, "there is no libzip");
+            continue;
+        }
+#endif
+        test_family(&families[i]);
+    }
+#ifdef HAVE_LIBZIP
+    test_head();
+#endif
+    fclose(none);
+    snprintf(command, sizeof command, "rm -r %s", base);
+    if (system(command) != 0)
+        tap_note("%s is left over", base);
+    return ranks_done();
+}
