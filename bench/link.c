@@ -15,10 +15,6 @@
 #include <sched.h>
 #include <stdio.h>
 
-enum level { LEVEL_CORE, LEVEL_NODE, LEVEL_NETWORK, LEVELS };
-
-static const char *const level_name[LEVELS] = { "core", "node", "network" };
-
 enum { SMALL = 8, LARGE = 1 << 20, LARGER = 4 << 20, TIMES = 31, FEW_TIMES = 9 };
 
 /* Where a rank is. */
@@ -60,7 +56,7 @@ static int find_node(const struct mesh *mesh)
     return first;
 }
 
-static enum level level_of(struct place a, struct place b)
+static enum machine_level level_of(struct place a, struct place b)
 {
     if (a.node != b.node)
         return LEVEL_NETWORK;
@@ -69,7 +65,7 @@ static enum level level_of(struct place a, struct place b)
 
 /* The first rank at this level from rank 0, or 0. */
 static int find_peer(const struct mesh *mesh, const struct place *place,
-                     enum level level)
+                     enum machine_level level)
 {
     for (int r = 1; r < mesh->size; r++) {
         if (level_of(place[0], place[r]) == level)
@@ -147,14 +143,15 @@ int link_measure(struct machine_link link[MACHINE_LINKS], int64_t *wrong,
     *wrong = 0;
     TRY_MPI(MPI_Allgather(&own, sizeof own, MPI_BYTE, place, sizeof own, MPI_BYTE,
                           mesh->comm[AXIS_ALL]));
-    for (int level = 0; level < LEVELS; level++) {
-        const int peer = find_peer(mesh, place, level);
+    for (int level = 0; level < MACHINE_LEVELS; level++) {
+        const int peer = find_peer(mesh, place, (enum machine_level)level);
         int64_t bad    = 0;
 
         if (peer == 0)
             continue;
-        link[links] = (struct machine_link){ 0 };
-        snprintf(link[links].level, sizeof link[links].level, "%s", level_name[level]);
+        link[links] = (struct machine_link){ .lanes = 1 };
+        snprintf(link[links].level, sizeof link[links].level, "%s",
+                 machine_level_name[level]);
         if (mesh->rank == 0 || mesh->rank == peer)
             bad = time_and_check(&link[links], mesh, peer);
         coll_broadcast(mesh, AXIS_ALL, 0, &link[links], sizeof link[links]);

@@ -7,6 +7,7 @@
 #include "src/base/err.h"
 #include "tests/tap.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,9 +44,13 @@ static const struct machine cluster = {
     .source         = "a test",
     .links          = 2,
     .kernels        = 2,
-    .link           = { { "node", 3e-7, 1e-10 }, { "network", 1.25e-6, 8.1e-11 } },
-    .kernel         = { { "gemm", "f32", { 2048, 1152, 4304 }, 2.2e11 },
-                        { "gemm", "f64", { 512, 6144, 24576 }, 1.1e11 } },
+    .link = { { "node", 3e-7, 1e-10, 0.75, 2 }, { "network", 1.25e-6, 8.1e-11, 0, 1 } },
+    .gpus = 4,
+    .op_s = 2.5e-6,
+    .parameters = 2,
+    .parameter  = { { "node_bw", 5e10 }, { "ranks_per_package", 16 } },
+    .kernel     = { { "gemm", "f32", { 2048, 1152, 4304 }, 2.2e11 },
+                    { "gemm", "f64", { 512, 6144, 24576 }, 1.1e11 } },
 };
 
 static void round_trip(const char *path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Data-sheet peaks, and machine files.
+/* Data-sheet peaks, and what a machine's description says of links.
  *
  * The table of peaks is short on purpose.  It holds what a vendor's data sheet states
  * for dense products (sheets that only print the figure "with sparsity" are halved),
@@ -10,10 +10,6 @@
 
 #include "src/plan/machine.h"
 
-#include "src/base/err.h"
-
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- data sheets ----------------------------------------------------------------- */
@@ -58,246 +54,64 @@ double machine_spec_peak(const char *device, enum dtype dtype, int cores,
     return 0;
 }
 
-/* ---- writing --------------------------------------------------------------------- */
+/* ---- links ----------------------------------------------------------------------- */
 
-static json_t *json_peaks(const struct machine *m)
-{
-    json_t *peak = json_object();
-
-    for (int t = DTYPE_F64; t <= DTYPE_BF16; t++) {
-        if (m->peak[t] > 0)
-            json_object_set_new(peak, dtype_name(t), json_real(m->peak[t]));
-    }
-    return peak;
-}
-
-static json_t *json_kernels(const struct machine *m)
-{
-    json_t *list = json_array();
-
-    for (int i = 0; i < m->kernels; i++) {
-        const struct machine_kernel *k = &m->kernel[i];
-
-        json_array_append_new(
-            list,
-            json_pack("{s:s, s:s, s:[I,I,I], s:f}", "op", k->op, "dtype", k->dtype,
-                      "shape", (json_int_t)k->shape[0], (json_int_t)k->shape[1],
-                      (json_int_t)k->shape[2], "rate", k->rate));
-    }
-    return list;
-}
-
-static json_t *json_links(const struct machine *m)
-{
-    json_t *list = json_array();
-
-    for (int i = 0; i < m->links; i++) {
-        const struct machine_link *l = &m->link[i];
-
-        json_array_append_new(list, json_pack("{s:s, s:f, s:f}", "level", l->level,
-                                              "alpha_s", l->alpha_s, "beta_s_per_byte",
-                                              l->beta_s_per_byte));
-    }
-    return list;
-}
-
-int machine_save(const struct machine *m, const char *path)
-{
-    json_t *root = json_pack(
-        "{s:s, s:i, s:I, s:o, s:f, s:o, s:o, s:i, s:i, s:{s:s, s:{}}, s:s, s:s}",
-        "name", m->name, "cores", m->cores, "memory_bytes", (json_int_t)m->memory_bytes,
-        "peak", json_peaks(m), "mem_bw", m->mem_bw, "kernels", json_kernels(m), "links",
-        json_links(m), "nodes", m->nodes, "ranks_per_node", m->ranks_per_node,
-        "topology", "kind", m->topology, "parameters", "progress", m->progress,
-        "source", m->source);
-
-    if (root == NULL)
-        return ERR(ERR_DATA,
-                   "%s: a text of the machine is not UTF-8, or a number not finite",
-                   path);
-
-    const int rc = json_dump_file(root, path, JSON_INDENT(2));
-
-    json_decref(root);
-    if (rc != 0)
-        return ERR(ERR_IO, "%s: cannot be written", path);
-    return 0;
-}
-
-/* ---- reading --------------------------------------------------------------------- */
-
-/* Where a value is looked for, for the sentence when it is not there. */
-struct place {
-    const char *path;
-    const char *what; /* "", "links[2]." */
+const char *const machine_level_name[MACHINE_LEVELS] = {
+    [LEVEL_CORE]    = "core",
+    [LEVEL_NODE]    = "node",
+    [LEVEL_NETWORK] = "network",
+    [LEVEL_GLOBAL]  = "global",
 };
 
-static int bad_field(const struct place *at, const char *name, const char *wanted)
+double machine_parameter(const struct machine *m, const char *name, double missing)
 {
-    return ERR(ERR_DATA, "%s: '%s%s' %s", at->path, at->what, name, wanted);
-}
-
-static int read_text(char *text, size_t size, const json_t *o, const char *name,
-                     const struct place *at)
-{
-    const char *value = json_string_value(json_object_get(o, name));
-
-    if (value == NULL)
-        return bad_field(at, name, "is missing or not a text");
-    if (strlen(value) >= size)
-        return bad_field(at, name, "is too long");
-    memcpy(text, value, strlen(value) + 1);
-    return 0;
-}
-
-static int read_real(double *x, const json_t *o, const char *name,
-                     const struct place *at)
-{
-    const json_t *value = json_object_get(o, name);
-
-    if (!json_is_number(value) || json_number_value(value) < 0)
-        return bad_field(at, name, "is missing or not a number from 0 on");
-    *x = json_number_value(value);
-    return 0;
-}
-
-static int read_whole(int64_t *x, const json_t *o, const char *name, int64_t most,
-                      const struct place *at)
-{
-    const json_t *value = json_object_get(o, name);
-    const int64_t n     = json_integer_value(value);
-
-    if (!json_is_integer(value) || n < 0 || n > most)
-        return bad_field(at, name, "is missing or not a whole number in range");
-    *x = n;
-    return 0;
-}
-
-static int read_int(int *x, const json_t *o, const char *name, const struct place *at)
-{
-    int64_t wide;
-
-    TRY(read_whole(&wide, o, name, INT32_MAX, at));
-    *x = (int)wide;
-    return 0;
-}
-
-/* The list 'name' of at most 'most' objects. */
-static int read_list(const json_t **list, int *count, const json_t *o, const char *name,
-                     int most, const struct place *at)
-{
-    const json_t *value = json_object_get(o, name);
-
-    if (!json_is_array(value) || json_array_size(value) > (size_t)most)
-        return bad_field(at, name, "is missing, not a list, or too long");
-    *list  = value;
-    *count = (int)json_array_size(value);
-    return 0;
-}
-
-static int read_peaks(struct machine *m, const json_t *o, const struct place *at)
-{
-    json_t *peaks             = json_object_get(o, "peak"), *value;
-    const struct place inside = { at->path, "peak." };
-    const char *name;
-
-    if (!json_is_object(peaks))
-        return bad_field(at, "peak", "is missing or not an object");
-    json_object_foreach(peaks, name, value)
-    {
-        enum dtype t;
-
-        (void)value;
-        if (dtype_parse(&t, name) != 0)
-            return bad_field(&inside, name, "is not a number format");
-        TRY(read_real(&m->peak[t], peaks, name, &inside));
+    for (int i = 0; i < m->parameters; i++) {
+        if (strcmp(m->parameter[i].name, name) == 0)
+            return m->parameter[i].value;
     }
-    return 0;
+    return missing;
 }
 
-static int read_kernel(struct machine_kernel *k, const json_t *o,
-                       const struct place *at)
+static const struct machine_link *link_named(const struct machine *m, const char *level)
 {
-    const json_t *shape = json_object_get(o, "shape");
-
-    TRY(read_text(k->op, sizeof k->op, o, "op", at));
-    TRY(read_text(k->dtype, sizeof k->dtype, o, "dtype", at));
-    TRY(read_real(&k->rate, o, "rate", at));
-    if (json_array_size(shape) != 3)
-        return bad_field(at, "shape", "is missing or not a list of three numbers");
-    for (int i = 0; i < 3; i++) {
-        const json_t *size = json_array_get(shape, (size_t)i);
-
-        if (!json_is_integer(size) || json_integer_value(size) < 1)
-            return bad_field(at, "shape", "has a size below 1");
-        k->shape[i] = json_integer_value(size);
-    }
-    return 0;
-}
-
-static int read_link(struct machine_link *l, const json_t *o, const struct place *at)
-{
-    TRY(read_text(l->level, sizeof l->level, o, "level", at));
-    TRY(read_real(&l->alpha_s, o, "alpha_s", at));
-    return read_real(&l->beta_s_per_byte, o, "beta_s_per_byte", at);
-}
-
-static int read_machine(struct machine *m, const json_t *o, const char *path)
-{
-    const struct place at = { path, "" }, in_topology = { path, "topology." };
-    const json_t *list;
-    char what[32];
-
-    if (!json_is_object(o))
-        return ERR(ERR_DATA, "%s: is not an object", path);
-    TRY(read_text(m->name, sizeof m->name, o, "name", &at));
-    TRY(read_int(&m->cores, o, "cores", &at));
-    TRY(read_whole(&m->memory_bytes, o, "memory_bytes", INT64_MAX, &at));
-    TRY(read_peaks(m, o, &at));
-    TRY(read_real(&m->mem_bw, o, "mem_bw", &at));
-    TRY(read_int(&m->nodes, o, "nodes", &at));
-    TRY(read_int(&m->ranks_per_node, o, "ranks_per_node", &at));
-    TRY(read_text(m->topology, sizeof m->topology, json_object_get(o, "topology"),
-                  "kind", &in_topology));
-    TRY(read_text(m->progress, sizeof m->progress, o, "progress", &at));
-    if (strcmp(m->progress, "poll") != 0 && strcmp(m->progress, "full") != 0)
-        return bad_field(&at, "progress", "is neither poll nor full");
-    TRY(read_text(m->source, sizeof m->source, o, "source", &at));
-
-    TRY(read_list(&list, &m->kernels, o, "kernels", MACHINE_KERNELS, &at));
-    for (int i = 0; i < m->kernels; i++) {
-        snprintf(what, sizeof what, "kernels[%d].", i);
-        TRY(read_kernel(&m->kernel[i], json_array_get(list, (size_t)i),
-                        &(struct place){ path, what }));
-    }
-    TRY(read_list(&list, &m->links, o, "links", MACHINE_LINKS, &at));
     for (int i = 0; i < m->links; i++) {
-        snprintf(what, sizeof what, "links[%d].", i);
-        TRY(read_link(&m->link[i], json_array_get(list, (size_t)i),
-                      &(struct place){ path, what }));
+        if (strcmp(m->link[i].level, level) == 0)
+            return &m->link[i];
     }
-    return 0;
+    return NULL;
 }
 
-int machine_load(struct machine *m, const char *path)
+const struct machine_link *machine_link_at(const struct machine *m,
+                                           enum machine_level level)
 {
-    struct machine made = { 0 };
-    FILE *file          = fopen(path, "r");
-    json_error_t error;
+    const struct machine_link *found = NULL;
 
-    if (file == NULL)
-        return ERR(ERR_IO, "%s: cannot be read", path);
+    for (int l = level; l >= 0 && found == NULL; l--)
+        found = link_named(m, machine_level_name[l]);
+    for (int l = level + 1; l < MACHINE_LEVELS && found == NULL; l++)
+        found = link_named(m, machine_level_name[l]);
+    return found;
+}
 
-    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
+int machine_package(const struct machine *m, int on_node)
+{
+    const double package = machine_parameter(m, "ranks_per_package", 0);
 
-    fclose(file);
-    if (root == NULL)
-        return ERR(ERR_DATA, "%s: line %d: %s", path, error.line, error.text);
+    return (int)(package * on_node / m->ranks_per_node);
+}
 
-    const int rc = read_machine(&made, root, path);
+enum machine_level machine_distance(const struct machine *m, int on_node, int64_t a,
+                                    int64_t b)
+{
+    const int64_t package = machine_package(m, on_node);
+    const int64_t group   = (int64_t)machine_parameter(m, "nodes_per_group", 0);
+    const int64_t p = a / on_node, q = b / on_node;
 
-    json_decref(root);
-    if (rc == 0)
-        *m = made;
-    return rc;
+    if (p != q && group > 0 && p / group != q / group)
+        return LEVEL_GLOBAL;
+    if (p != q)
+        return LEVEL_NETWORK;
+    if (package > 0 && a % on_node / package != b % on_node / package)
+        return LEVEL_NODE;
+    return LEVEL_CORE;
 }

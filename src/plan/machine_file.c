@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Machine files: JSON, written by "vitbench --case=machine" or by hand from a data
+ * sheet.  What may be left out: gpus, op_s, of a link busy and lanes, all parameters of
+ * the topology.
+ */
+#include "config.h"
+
+#include "src/plan/machine.h"
+
+#include "src/base/err.h"
+
+#include <dirent.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- writing --------------------------------------------------------------------- */
+
+static json_t *json_peaks(const struct machine *m)
+{
+    json_t *peak = json_object();
+
+    for (int t = DTYPE_F64; t <= DTYPE_BF16; t++) {
+        if (m->peak[t] > 0)
+            json_object_set_new(peak, dtype_name(t), json_real(m->peak[t]));
+    }
+    return peak;
+}
+
+static json_t *json_kernels(const struct machine *m)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < m->kernels; i++) {
+        const struct machine_kernel *k = &m->kernel[i];
+
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:s, s:[I,I,I], s:f}", "op", k->op, "dtype", k->dtype,
+                      "shape", (json_int_t)k->shape[0], (json_int_t)k->shape[1],
+                      (json_int_t)k->shape[2], "rate", k->rate));
+    }
+    return list;
+}
+
+static json_t *json_links(const struct machine *m)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < m->links; i++) {
+        const struct machine_link *l = &m->link[i];
+
+        json_array_append_new(
+            list, json_pack("{s:s, s:f, s:f, s:f, s:i}", "level", l->level, "alpha_s",
+                            l->alpha_s, "beta_s_per_byte", l->beta_s_per_byte, "busy",
+                            l->busy, "lanes", l->lanes > 0 ? l->lanes : 1));
+    }
+    return list;
+}
+
+static json_t *json_parameters(const struct machine *m)
+{
+    json_t *all = json_object();
+
+    for (int i = 0; i < m->parameters; i++)
+        json_object_set_new(all, m->parameter[i].name,
+                            json_real(m->parameter[i].value));
+    return all;
+}
+
+int machine_save(const struct machine *m, const char *path)
+{
+    json_t *root = json_pack(
+        "{s:s, s:i, s:i, s:I, s:o, s:f, s:f, s:o, s:o, s:i, s:i, s:{s:s, s:o}, s:s, "
+        "s:s}",
+        "name", m->name, "cores", m->cores, "gpus", m->gpus, "memory_bytes",
+        (json_int_t)m->memory_bytes, "peak", json_peaks(m), "mem_bw", m->mem_bw, "op_s",
+        m->op_s, "kernels", json_kernels(m), "links", json_links(m), "nodes", m->nodes,
+        "ranks_per_node", m->ranks_per_node, "topology", "kind", m->topology,
+        "parameters", json_parameters(m), "progress", m->progress, "source", m->source);
+
+    if (root == NULL)
+        return ERR(ERR_DATA,
+                   "%s: a text of the machine is not UTF-8, or a number not finite",
+                   path);
+
+    const int rc = json_dump_file(root, path, JSON_INDENT(2));
+
+    json_decref(root);
+    if (rc != 0)
+        return ERR(ERR_IO, "%s: cannot be written", path);
+    return 0;
+}
+
+/* ---- reading --------------------------------------------------------------------- */
+
+/* Where a value is looked for, for the sentence when it is not there. */
+struct place {
+    const char *path;
+    const char *what; /* "", "links[2]." */
+};
+
+static int bad_field(const struct place *at, const char *name, const char *wanted)
+{
+    return ERR(ERR_DATA, "%s: '%s%s' %s", at->path, at->what, name, wanted);
+}
+
+static int read_text(char *text, size_t size, const json_t *o, const char *name,
+                     const struct place *at)
+{
+    const char *value = json_string_value(json_object_get(o, name));
+
+    if (value == NULL)
+        return bad_field(at, name, "is missing or not a text");
+    if (strlen(value) >= size)
+        return bad_field(at, name, "is too long");
+    memcpy(text, value, strlen(value) + 1);
+    return 0;
+}
+
+static int read_real(double *x, const json_t *o, const char *name,
+                     const struct place *at)
+{
+    const json_t *value = json_object_get(o, name);
+
+    if (!json_is_number(value) || json_number_value(value) < 0)
+        return bad_field(at, name, "is missing or not a number from 0 on");
+    *x = json_number_value(value);
+    return 0;
+}
+
+static int read_whole(int64_t *x, const json_t *o, const char *name, int64_t most,
+                      const struct place *at)
+{
+    const json_t *value = json_object_get(o, name);
+    const int64_t n     = json_integer_value(value);
+
+    if (!json_is_integer(value) || n < 0 || n > most)
+        return bad_field(at, name, "is missing or not a whole number in range");
+    *x = n;
+    return 0;
+}
+
+static int read_int(int *x, const json_t *o, const char *name, const struct place *at)
+{
+    int64_t wide;
+
+    TRY(read_whole(&wide, o, name, INT32_MAX, at));
+    *x = (int)wide;
+    return 0;
+}
+
+/* As read_real() and read_int(), of what may be missing: 'x' keeps its value then. */
+static int read_real_if(double *x, const json_t *o, const char *name,
+                        const struct place *at)
+{
+    return json_object_get(o, name) != NULL ? read_real(x, o, name, at) : 0;
+}
+
+static int read_int_if(int *x, const json_t *o, const char *name,
+                       const struct place *at)
+{
+    return json_object_get(o, name) != NULL ? read_int(x, o, name, at) : 0;
+}
+
+/* The list 'name' of at most 'most' objects. */
+static int read_list(const json_t **list, int *count, const json_t *o, const char *name,
+                     int most, const struct place *at)
+{
+    const json_t *value = json_object_get(o, name);
+
+    if (!json_is_array(value) || json_array_size(value) > (size_t)most)
+        return bad_field(at, name, "is missing, not a list, or too long");
+    *list  = value;
+    *count = (int)json_array_size(value);
+    return 0;
+}
+
+static int read_peaks(struct machine *m, const json_t *o, const struct place *at)
+{
+    json_t *peaks             = json_object_get(o, "peak"), *value;
+    const struct place inside = { at->path, "peak." };
+    const char *name;
+
+    if (!json_is_object(peaks))
+        return bad_field(at, "peak", "is missing or not an object");
+    json_object_foreach(peaks, name, value)
+    {
+        enum dtype t;
+
+        (void)value;
+        if (dtype_parse(&t, name) != 0)
+            return bad_field(&inside, name, "is not a number format");
+        TRY(read_real(&m->peak[t], peaks, name, &inside));
+    }
+    return 0;
+}
+
+static int read_kernel(struct machine_kernel *k, const json_t *o,
+                       const struct place *at)
+{
+    const json_t *shape = json_object_get(o, "shape");
+
+    TRY(read_text(k->op, sizeof k->op, o, "op", at));
+    TRY(read_text(k->dtype, sizeof k->dtype, o, "dtype", at));
+    TRY(read_real(&k->rate, o, "rate", at));
+    if (json_array_size(shape) != 3)
+        return bad_field(at, "shape", "is missing or not a list of three numbers");
+    for (int i = 0; i < 3; i++) {
+        const json_t *size = json_array_get(shape, (size_t)i);
+
+        if (!json_is_integer(size) || json_integer_value(size) < 1)
+            return bad_field(at, "shape", "has a size below 1");
+        k->shape[i] = json_integer_value(size);
+    }
+    return 0;
+}
+
+static int read_link(struct machine_link *l, const json_t *o, const struct place *at)
+{
+    TRY(read_text(l->level, sizeof l->level, o, "level", at));
+    TRY(read_real(&l->alpha_s, o, "alpha_s", at));
+    TRY(read_real(&l->beta_s_per_byte, o, "beta_s_per_byte", at));
+    TRY(read_real_if(&l->busy, o, "busy", at));
+    if (l->busy > 1)
+        return bad_field(at, "busy", "is above 1");
+    l->lanes = 1;
+    TRY(read_int_if(&l->lanes, o, "lanes", at));
+    if (l->lanes < 1)
+        return bad_field(at, "lanes", "is below 1");
+    for (int i = 0; i < MACHINE_LEVELS; i++) {
+        if (strcmp(l->level, machine_level_name[i]) == 0)
+            return 0;
+    }
+    return bad_field(at, "level", "is none of core, node, network, global");
+}
+
+static int read_parameters(struct machine *m, const json_t *topology, const char *path)
+{
+    const struct place at = { path, "topology.parameters." };
+    json_t *all           = json_object_get(topology, "parameters"), *value;
+    const char *name;
+
+    if (all != NULL && !json_is_object(all))
+        return ERR(ERR_DATA, "%s: 'topology.parameters' is not an object", path);
+    json_object_foreach(all, name, value)
+    {
+        struct machine_parameter *p = &m->parameter[m->parameters];
+
+        (void)value;
+        if (m->parameters == MACHINE_PARAMETERS)
+            return bad_field(&at, name, "is one more than there is room for");
+        if (strlen(name) >= sizeof p->name)
+            return bad_field(&at, name, "has too long a name");
+        memcpy(p->name, name, strlen(name) + 1);
+        TRY(read_real(&p->value, all, name, &at));
+        m->parameters++;
+    }
+    return 0;
+}
+
+static int read_machine(struct machine *m, const json_t *o, const char *path)
+{
+    const struct place at = { path, "" }, in_topology = { path, "topology." };
+    const json_t *list, *topology                     = json_object_get(o, "topology");
+    char what[32];
+
+    if (!json_is_object(o))
+        return ERR(ERR_DATA, "%s: is not an object", path);
+    TRY(read_text(m->name, sizeof m->name, o, "name", &at));
+    TRY(read_int(&m->cores, o, "cores", &at));
+    TRY(read_whole(&m->memory_bytes, o, "memory_bytes", INT64_MAX, &at));
+    TRY(read_peaks(m, o, &at));
+    TRY(read_real(&m->mem_bw, o, "mem_bw", &at));
+    TRY(read_real_if(&m->op_s, o, "op_s", &at));
+    TRY(read_int_if(&m->gpus, o, "gpus", &at));
+    TRY(read_int(&m->nodes, o, "nodes", &at));
+    TRY(read_int(&m->ranks_per_node, o, "ranks_per_node", &at));
+    if (m->nodes < 1 || m->ranks_per_node < 1)
+        return bad_field(&at, m->nodes < 1 ? "nodes" : "ranks_per_node", "is below 1");
+    TRY(read_text(m->topology, sizeof m->topology, topology, "kind", &in_topology));
+    TRY(read_parameters(m, topology, path));
+    TRY(read_text(m->progress, sizeof m->progress, o, "progress", &at));
+    if (strcmp(m->progress, "poll") != 0 && strcmp(m->progress, "full") != 0)
+        return bad_field(&at, "progress", "is neither poll nor full");
+    TRY(read_text(m->source, sizeof m->source, o, "source", &at));
+
+    TRY(read_list(&list, &m->kernels, o, "kernels", MACHINE_KERNELS, &at));
+    for (int i = 0; i < m->kernels; i++) {
+        snprintf(what, sizeof what, "kernels[%d].", i);
+        TRY(read_kernel(&m->kernel[i], json_array_get(list, (size_t)i),
+                        &(struct place){ path, what }));
+    }
+    TRY(read_list(&list, &m->links, o, "links", MACHINE_LINKS, &at));
+    for (int i = 0; i < m->links; i++) {
+        snprintf(what, sizeof what, "links[%d].", i);
+        TRY(read_link(&m->link[i], json_array_get(list, (size_t)i),
+                      &(struct place){ path, what }));
+    }
+    return 0;
+}
+
+int machine_load(struct machine *m, const char *path)
+{
+    struct machine made = { 0 };
+    FILE *file          = fopen(path, "r");
+    json_error_t error;
+
+    if (file == NULL)
+        return ERR(ERR_IO, "%s: cannot be read", path);
+
+    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
+
+    fclose(file);
+    if (root == NULL)
+        return ERR(ERR_DATA, "%s: line %d: %s", path, error.line, error.text);
+
+    const int rc = read_machine(&made, root, path);
+
+    json_decref(root);
+    if (rc == 0)
+        *m = made;
+    return rc;
+}
+
+/* ---- by name --------------------------------------------------------------------- */
+
+static const char *folder(void)
+{
+    const char *given = getenv("VITBENCH_MACHINES");
+
+    return given != NULL && given[0] != '\0' ? given : MACHINES_DIR;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* The names of the files in the folder, in order, separated by commas. */
+static void list_names(char *text, size_t size)
+{
+    enum { MOST = 32, LENGTH = 64 };
+    static const char ending[] = ".json";
+    char name[MOST][LENGTH];
+    DIR *dir  = opendir(folder());
+    int count = 0;
+
+    text[0] = '\0';
+    for (struct dirent *e; dir != NULL && count < MOST && (e = readdir(dir)) != NULL;) {
+        const size_t length = strlen(e->d_name), end = sizeof ending - 1;
+
+        if (length <= end || length - end >= LENGTH ||
+            strcmp(e->d_name + length - end, ending) != 0)
+            continue;
+        memcpy(name[count], e->d_name, length - end);
+        name[count++][length - end] = '\0';
+    }
+    if (dir != NULL)
+        closedir(dir);
+    qsort(name, (size_t)count, LENGTH, by_name);
+    for (int i = 0; i < count; i++)
+        snprintf(text + strlen(text), size - strlen(text), "%s%s", i > 0 ? ", " : "",
+                 name[i]);
+}
+
+int machine_find(struct machine *m, const char *file_or_name)
+{
+    char path[1200], names[1024];
+
+    if (strchr(file_or_name, '/') != NULL || access(file_or_name, R_OK) == 0)
+        return machine_load(m, file_or_name);
+    snprintf(path, sizeof path, "%s/%s.json", folder(), file_or_name);
+    if (access(path, R_OK) == 0)
+        return machine_load(m, path);
+    list_names(names, sizeof names);
+    return ERR(ERR_USAGE, "%s is neither a machine file nor one of those in %s: %s",
+               file_or_name, folder(), names[0] != '\0' ? names : "(there are none)");
+}
