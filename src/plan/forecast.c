@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The timeline: groups and their flights as in src/vit/vit.c, and the seconds of each
+ * part from forecast_parts.c.
+ */
+#include "config.h"
+
+#include "src/plan/forecast_impl.h"
+
+#include "src/plan/count.h"
+#include "src/plan/hops.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *const forecast_stage_name[FORECAST_STAGES] = {
+    [FORECAST_INPUT] = "input",   [FORECAST_EMBED] = "embed",
+    [FORECAST_BLOCKS] = "blocks", [FORECAST_HEAD] = "head",
+    [FORECAST_UPDATE] = "update",
+};
+
+/* ---- what a part costs ----------------------------------------------------------- */
+
+void part_op(struct part *p, const char *name, double flops, double bytes,
+             double seconds)
+{
+    int i = 0;
+
+    while (i < p->ops && p->op[i].name != name && strcmp(p->op[i].name, name) != 0)
+        i++;
+    if (i == p->ops) {
+        if (i == FORECAST_OPS)
+            return;
+        p->op[p->ops++] = (struct forecast_op){ .name = name };
+    }
+    p->op[i].flops += flops;
+    p->op[i].bytes += bytes;
+    p->op[i].seconds += seconds;
+    p->compute_s += seconds;
+}
+
+void part_posted(struct part *p, enum traffic kind, double messages, double bytes)
+{
+    p->comm[kind].messages += messages;
+    p->comm[kind].bytes += bytes;
+}
+
+void part_waited(struct part *p, enum traffic kind, double alone, double exposed)
+{
+    p->comm[kind].alone_s += alone;
+    p->comm[kind].exposed_s += exposed;
+    p->exposed_s += exposed;
+}
+
+/* 'to' += 'times' times 'from'. */
+static void add_times(struct part *to, const struct part *from, double times)
+{
+    for (int i = 0; i < from->ops; i++)
+        part_op(to, from->op[i].name, times * from->op[i].flops,
+                times * from->op[i].bytes, times * from->op[i].seconds);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        const struct forecast_comm *c = &from->comm[k];
+
+        part_posted(to, (enum traffic)k, times * c->messages, times * c->bytes);
+        part_waited(to, (enum traffic)k, times * c->alone_s, times * c->exposed_s);
+    }
+    to->link_s += times * from->link_s;
+}
+
+/* ---- flights --------------------------------------------------------------------- */
+
+/* A group that flies over the data axis: seconds of the link, bytes and messages. */
+struct flight {
+    double seconds, busy_s;
+    double messages, bytes;
+};
+
+static void add_hop(struct flight *f, const struct play *p, double bytes,
+                    int64_t distance)
+{
+    struct cost_path path;
+
+    cost_axis(&path, p->cost, p->job->M, p->job->D, distance);
+    f->seconds += cost_message(&path, bytes);
+    f->busy_s += path.busy * cost_message(&path, bytes);
+    f->bytes += bytes;
+    f->messages += ceil(bytes / (double)WIRE_CHUNK);
+}
+
+/* Of 'elements' of 'size' bytes, cut evenly, in the hops of plan/hops.h. */
+static struct flight flight_of(const struct play *p, enum hops_form form,
+                               double elements, double size)
+{
+    const int D     = p->job->D;
+    const int times = form == HOPS_SUM ? 2 : 1;
+    struct flight f = { 0 };
+
+    if (D <= HOPS_RING) {
+        struct flight hop = { 0 };
+
+        if (D == 1)
+            return f;
+        add_hop(&hop, p, elements * size / D, 1);
+        f.seconds  = hop.seconds * (D - 1) * times;
+        f.busy_s   = hop.busy_s * (D - 1) * times;
+        f.messages = hop.messages * (D - 1) * times;
+        f.bytes    = hop.bytes * (D - 1) * times;
+        return f;
+    }
+    for (int n = D; n > 1; n = (n + 1) / 2) {
+        for (int i = 0; i < times; i++)
+            add_hop(&f, p, elements * size * (n / 2) / D, (n + 1) / 2);
+    }
+    return f;
+}
+
+/* A flight under way. */
+struct airborne {
+    enum traffic kind;
+    double landing; /* when it is over if the link has nothing else to do */
+    double alone, busy, link_before;
+    bool is_active;
+};
+
+/* The timeline. */
+struct timeline {
+    struct play *play;
+    struct part all;
+    double now, link_free;
+    enum forecast_stage stage;
+    double stage_s[FORECAST_STAGES];
+    struct airborne gather, scatter;
+};
+
+static void pass(struct timeline *t, double seconds)
+{
+    t->now += seconds;
+    t->stage_s[t->stage] += seconds;
+}
+
+static void do_part(struct timeline *t, const struct part *part, double times)
+{
+    add_times(&t->all, part, times);
+    pass(t, times * (part->compute_s + part->exposed_s));
+}
+
+static void take_off(struct timeline *t, struct airborne *a, enum traffic kind,
+                     const struct flight *f)
+{
+    const double start = fmax(t->now, t->link_free);
+
+    if (f->seconds == 0)
+        return;
+    *a           = (struct airborne){ .kind        = kind,
+                                      .landing     = start + f->seconds,
+                                      .alone       = f->seconds,
+                                      .busy        = f->busy_s,
+                                      .link_before = t->all.link_s,
+                                      .is_active   = true };
+    t->link_free = a->landing;
+    part_posted(&t->all, kind, f->messages, f->bytes);
+}
+
+/* The cores' share of it is spent, and the rest waited for. */
+static void land(struct timeline *t, struct airborne *a)
+{
+    const double delay = t->all.link_s - a->link_before;
+    const double wait  = fmax(a->busy, a->landing + delay - t->now);
+
+    if (!a->is_active)
+        return;
+    part_waited(&t->all, a->kind, a->alone, wait);
+    pass(t, wait);
+    a->is_active = false;
+    t->link_free = fmax(t->link_free, t->now);
+}
+
+/* ---- groups ---------------------------------------------------------------------- */
+
+enum { EMBED, BLOCK, HEAD, GROUPS };
+
+struct group {
+    double elements, own;
+    struct flight gather, scatter, sum;
+};
+
+static double acc_bytes(const struct play *p)
+{
+    return (double)p->sum;
+}
+
+static void make_group(struct group *g, const struct play *p, double elements)
+{
+    g->elements = elements;
+    g->own      = job_is_cut(p->job) ? ceil(elements / p->job->D) : elements;
+    g->gather   = flight_of(p, HOPS_GATHER, elements, (double)p->size);
+    g->scatter  = flight_of(p, HOPS_SCATTER, elements, acc_bytes(p));
+    g->sum      = flight_of(p, HOPS_SUM, elements, acc_bytes(p));
+}
+
+/* One operation in the middle of the timeline. */
+static void now_move(struct timeline *t, const char *op, double bytes)
+{
+    struct part one = { 0 };
+
+    part_op(&one, op, 0, bytes, cost_move(t->play->cost, op, bytes));
+    do_part(t, &one, 1);
+}
+
+/* The weights' packed copies are made anew. */
+static void repack(struct timeline *t, double elements)
+{
+    const double bytes = 2 * elements * (double)t->play->size * t->play->job->packs;
+
+    now_move(t, "weight_changed", bytes);
+}
+
+static void start_gather(struct timeline *t, const struct group *g)
+{
+    if (!job_is_cut(t->play->job))
+        return;
+    now_move(t, "copy", g->own * (acc_bytes(t->play) + (double)t->play->size));
+    take_off(t, &t->gather, PARAM_GATHER, &g->gather);
+}
+
+static void finish_gather(struct timeline *t, const struct group *g)
+{
+    if (!job_is_cut(t->play->job))
+        return;
+    land(t, &t->gather);
+    repack(t, g->elements);
+}
+
+/* What arrives is added as it comes. */
+static void start_scatter(struct timeline *t, const struct group *g, bool is_last)
+{
+    const struct traffic_job *job = t->play->job;
+
+    if (job->D == 1 || (!job_is_cut(job) && !is_last))
+        return;
+    now_move(t, "add", 3 * acc_bytes(t->play) * g->elements * (job->D - 1) / job->D);
+    take_off(t, &t->scatter, GRAD_SCATTER, job_is_cut(job) ? &g->scatter : &g->sum);
+}
+
+static void finish_scatter(struct timeline *t, const struct group *g, bool is_first)
+{
+    if (!t->scatter.is_active)
+        return;
+    land(t, &t->scatter);
+    if (job_is_cut(t->play->job))
+        now_move(t, is_first ? "copy" : "add",
+                 (is_first ? 2 : 3) * g->own * acc_bytes(t->play));
+}
+
+/* ---- a micro-batch --------------------------------------------------------------- */
+
+static void forward(struct timeline *t, const struct group g[GROUPS],
+                    const struct step_parts *parts)
+{
+    const int64_t L = t->play->spec->L;
+
+    t->stage = FORECAST_EMBED;
+    start_gather(t, &g[EMBED]);
+    finish_gather(t, &g[EMBED]);
+    start_gather(t, L > 0 ? &g[BLOCK] : &g[HEAD]);
+    do_part(t, &parts->embed_forward, 1);
+    t->stage = FORECAST_BLOCKS;
+    for (int64_t i = 0; i < L; i++) {
+        finish_gather(t, &g[BLOCK]);
+        start_gather(t, i + 1 < L ? &g[BLOCK] : &g[HEAD]);
+        do_part(t, &parts->block_forward, 1);
+    }
+    t->stage = FORECAST_HEAD;
+    finish_gather(t, &g[HEAD]);
+    do_part(t, &parts->head_forward, 1);
+}
+
+/* The last block and the head are still there. */
+static void backward(struct timeline *t, const struct group g[GROUPS],
+                     const struct step_parts *parts, bool is_first, bool is_last)
+{
+    const int64_t L = t->play->spec->L;
+
+    do_part(t, &parts->head_backward, 1);
+    start_scatter(t, &g[HEAD], is_last);
+    t->stage = FORECAST_BLOCKS;
+    for (int64_t i = L - 1; i >= 0; i--) {
+        if (i < L - 1)
+            finish_gather(t, &g[BLOCK]);
+        if (i > 0)
+            start_gather(t, &g[BLOCK]);
+        do_part(t, &parts->block_backward, 1);
+        finish_scatter(t, i == L - 1 ? &g[HEAD] : &g[BLOCK], is_first);
+        start_scatter(t, &g[BLOCK], is_last);
+    }
+    t->stage = FORECAST_EMBED;
+    do_part(t, &parts->embed_backward, 1);
+    finish_scatter(t, L > 0 ? &g[BLOCK] : &g[HEAD], is_first);
+    start_scatter(t, &g[EMBED], is_last);
+    finish_scatter(t, &g[EMBED], is_first);
+}
+
+/* ---- the step -------------------------------------------------------------------- */
+
+/* Parameters are updated where they are owned; copies of what is whole are made anew. */
+static void update(struct timeline *t, const struct group g[GROUPS], double replicated)
+{
+    const struct play *p = t->play;
+    const double acc = acc_bytes(p), size = (double)p->size;
+    const double own =
+        g[EMBED].own + (double)p->spec->L * g[BLOCK].own + g[HEAD].own + replicated;
+    const double whole = job_is_cut(p->job) ? 0 : own - replicated;
+
+    t->stage = FORECAST_UPDATE;
+    now_move(t, "sum_squares", own * acc);
+    do_part(t, &p->verdict, 1);
+    switch (p->job->optimizer) {
+    case OPTIMIZER_ADAFACTOR:
+        now_move(t, "factor_sums", own * acc);
+        now_move(t, "adafactor", own * (3 * acc + 4));
+        break;
+    case OPTIMIZER_SGD:
+        now_move(t, "sgd", own * 5 * acc);
+        break;
+    default:
+        now_move(t, "adamw", own * 7 * acc);
+        break;
+    }
+    if (p->size != p->sum)
+        now_move(t, "copy", (whole + replicated) * (acc + size));
+    repack(t, whole);
+}
+
+static void conclude(struct forecast *f, const struct timeline *t)
+{
+    const struct play *p = t->play;
+
+    *f = (struct forecast){ .step_s    = t->now,
+                            .compute_s = t->all.compute_s,
+                            .exposed_s = t->all.exposed_s,
+                            .flops     = count_flops_train(p->spec) * (double)p->job->B,
+                            .ops       = t->all.ops };
+    memcpy(f->stage_s, t->stage_s, sizeof f->stage_s);
+    memcpy(f->comm, t->all.comm, sizeof f->comm);
+    memcpy(f->op, t->all.op, sizeof f->op);
+    f->tokens_per_s = (double)(p->job->B * p->spec->T) / f->step_s;
+    f->mfu = count_mfu(f->flops, f->step_s, p->job->D * p->job->M, p->cost->peak);
+}
+
+void forecast_step(struct forecast *forecast, const struct spec *s,
+                   const struct traffic_job *job, const struct cost_rank *c)
+{
+    struct play play;
+    struct timeline t = { .play = &play };
+    struct group group[GROUPS];
+    struct step_parts parts;
+
+    play_make(&play, s, job, c);
+    step_parts_make(&parts, &play);
+    make_group(&group[EMBED], &play, play.embed);
+    make_group(&group[BLOCK], &play, play.block);
+    make_group(&group[HEAD], &play, play.head);
+    for (int micro = 0; micro < job_micros(job); micro++) {
+        const bool is_last = micro == job_micros(job) - 1;
+
+        t.stage = FORECAST_INPUT;
+        do_part(&t, &parts.input, 1);
+        forward(&t, group, &parts);
+        backward(&t, group, &parts, micro == 0, is_last);
+    }
+    do_part(&t, &parts.replicated, 1);
+    update(&t, group, play.replicated);
+    conclude(forecast, &t);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Operations, collectives, and products over the model axis, as mesh/ does them. */
+#include "config.h"
+
+#include "src/plan/forecast_impl.h"
+
+#include "src/plan/act.h"
+#include "src/plan/factor.h"
+#include "src/plan/param.h"
+
+#include <math.h>
+
+/* ---- operations ------------------------------------------------------------------ */
+
+void play_move(const struct play *p, struct part *to, const char *op, double bytes)
+{
+    part_op(to, op, 0, bytes, cost_move(p->cost, op, bytes));
+}
+
+/* A matrix of activations: its bytes. */
+double play_bytes(const struct play *p, int64_t rows, int64_t cols)
+{
+    return (double)rows * (double)cols * (double)p->size;
+}
+
+double play_sums(const struct play *p, int64_t rows, int64_t cols)
+{
+    return (double)rows * (double)cols * (double)p->sum;
+}
+
+void play_gemm(const struct play *p, struct part *to, enum cost_product product,
+               int64_t n, int64_t cols, int64_t depth, double times)
+{
+    static const char *const name[] = {
+        [COST_GEMM] = "gemm", [COST_GEMM_T] = "gemm_t", [COST_GEMM_DW] = "gemm_dw"
+    };
+
+    part_op(to, name[product], times * 2 * (double)n * (double)cols * (double)depth, 0,
+            times * cost_gemm(p->cost, product, n, cols, depth));
+}
+
+void play_attention(const struct play *p, struct part *to, bool is_backward, int64_t Nq)
+{
+    const int64_t B = p->l.B_l, H = p->l.H_l, E = p->spec->E, Nk = p->spec->N;
+    const double flops =
+        (is_backward ? 10 : 4) * (double)(B * H) * (double)(Nq * Nk) * (double)E;
+
+    part_op(to, is_backward ? "attn_backward" : "attn", flops, 0,
+            cost_attn(p->cost, is_backward, B, H, E, Nq, Nk));
+}
+
+/* ---- messages of small collectives ----------------------------------------------- */
+
+static double chunks(double bytes)
+{
+    return ceil(bytes / (double)WIRE_CHUNK);
+}
+
+/* Rounds of distance 1, 2, 4, ..: 'slice' bytes of each rank. */
+static double doubling(const struct play *p, struct part *to, enum traffic kind,
+                       int64_t stride, int ranks, double slice)
+{
+    double seconds = 0;
+
+    for (int d = 1; d < ranks; d *= 2) {
+        const double bytes = slice * traffic_round(ranks, d);
+        struct cost_path path;
+
+        cost_axis(&path, p->cost, stride, ranks, d);
+        seconds += cost_message(&path, bytes);
+        part_posted(to, kind, chunks(bytes), bytes);
+    }
+    return seconds;
+}
+
+/* Every rank to every other one at once; gathering and dealing out cost the same. */
+static double each_to_each(const struct play *p, struct part *to, enum traffic kind,
+                           int ranks, double slice)
+{
+    struct cost_path path;
+
+    if (traffic_is_doubled(ranks))
+        return doubling(p, to, kind, 1, ranks, slice);
+    cost_axis(&path, p->cost, 1, ranks, ranks / 2);
+    part_posted(to, kind, (ranks - 1) * chunks(slice), (ranks - 1) * slice);
+    return cost_message(&path, (ranks - 1) * slice);
+}
+
+/* A plain collective over the model axis, which is waited for. */
+void play_plain(const struct play *p, struct part *to, enum traffic kind, double slice)
+{
+    double seconds;
+
+    if (p->job->M == 1 || slice <= 0)
+        return;
+    seconds = each_to_each(p, to, kind, p->job->M, slice);
+    part_waited(to, kind, seconds, seconds);
+    to->link_s += p->is_shared ? seconds : 0;
+}
+
+void play_allreduce(const struct play *p, struct part *to, int64_t stride, int ranks,
+                    double elements)
+{
+    const double bytes = elements * (double)p->sum, each = bytes / ranks;
+    struct cost_path path;
+    double seconds;
+
+    if (ranks == 1 || elements <= 0)
+        return;
+    if (traffic_is_doubled_sum(ranks, (int64_t)bytes)) {
+        seconds = doubling(p, to, REDUCE, stride, ranks, each) +
+                  doubling(p, to, REDUCE, stride, ranks, each);
+    } else {
+        cost_axis(&path, p->cost, stride, ranks, 1);
+        seconds = 2 * (ranks - 1) * cost_message(&path, each);
+        part_posted(to, REDUCE, 2 * (ranks - 1) * chunks(each), 2 * (ranks - 1) * each);
+    }
+    play_move(p, to, "add", 3 * bytes * (ranks - 1) / ranks);
+    part_waited(to, REDUCE, seconds, seconds);
+}
+
+/* A gathering by the MPI library of a few bytes of each rank. */
+void play_library(const struct play *p, struct part *to, int ranks, double bytes)
+{
+    double seconds = 0;
+
+    if (ranks == 1)
+        return;
+    for (int d = 1; d < ranks; d *= 2) {
+        struct cost_path path;
+
+        cost_axis(&path, p->cost, 1, ranks, d);
+        seconds += cost_message(&path, bytes * traffic_round(ranks, d));
+    }
+    part_posted(to, REDUCE, 1, bytes);
+    part_waited(to, REDUCE, seconds, seconds);
+}
+
+/* ---- products over the model axis ------------------------------------------------ */
+
+/* What happens in each of the M turns: products, and slices that travel. */
+struct turns {
+    double product_s; /* of one turn */
+    double up, down;  /* bytes that are gathered and that are added up */
+};
+
+/* Seconds of a turn's messages: those to one neighbour, and those to the other, in as
+ * many at a time as the link has lanes; two ranks have but one neighbour.
+ */
+static double link_seconds(const struct play *p, double up, double down)
+{
+    const bool is_apart = p->ring.lanes > 1 && p->job->M > 2;
+
+    if (up + down == 0)
+        return 0;
+    return cost_message(&p->ring, is_apart ? fmax(up, down) : up + down);
+}
+
+/* How much longer a turn takes for its messages. */
+static double turn_wait(const struct play *p, const struct turns *t, enum cmm_form form,
+                        double *alone)
+{
+    const double up   = form == CMM_BIDIR ? (t->up + t->down) / 2 : t->up;
+    const double down = form == CMM_BIDIR ? (t->up + t->down) / 2 : t->down;
+
+    *alone = link_seconds(p, up, down);
+    return fmax(p->ring.busy * *alone, *alone - t->product_s);
+}
+
+static double plain_seconds(const struct play *p, const struct turns *t)
+{
+    struct part none = { 0 };
+    double seconds   = 0;
+
+    if (t->up > 0)
+        seconds += each_to_each(p, &none, ACT_GATHER, p->job->M, t->up);
+    if (t->down > 0)
+        seconds += each_to_each(p, &none, ACT_SCATTER, p->job->M, t->down);
+    return seconds;
+}
+
+/* The form of a product: as asked for, as tuned, or the one that waits least. */
+static enum cmm_form form_of(const struct play *p, const struct turns *t,
+                             enum cmm_product product, enum cmm_pass pass)
+{
+    const struct traffic_job *job = p->job;
+    double alone, ring, bidir;
+
+    if (job->form != CMM_AUTO)
+        return job->form;
+    if (job->tuned != NULL)
+        return job->tuned->of[product][pass].form;
+    ring  = (job->M - 1) * turn_wait(p, t, CMM_RING, &alone);
+    bidir = (job->M - 1) * turn_wait(p, t, CMM_BIDIR, &alone);
+    if (plain_seconds(p, t) < fmin(ring, bidir))
+        return CMM_PLAIN;
+    return bidir < ring ? CMM_BIDIR : CMM_RING;
+}
+
+/* The messages of all turns. */
+static void send_slices(const struct play *p, struct part *to, const struct turns *t,
+                        enum cmm_product product, enum cmm_pass pass)
+{
+    const int M              = p->job->M;
+    const enum cmm_form form = form_of(p, t, product, pass);
+    const int lanes          = form == CMM_BIDIR ? 2 : 1;
+    double alone, wait, share;
+
+    if (form == CMM_PLAIN) {
+        play_plain(p, to, ACT_GATHER, t->up);
+        play_plain(p, to, ACT_SCATTER, t->down);
+        return;
+    }
+    wait  = (M - 1) * turn_wait(p, t, form, &alone);
+    share = t->up / (t->up + t->down);
+    part_posted(to, ACT_GATHER, t->up > 0 ? (M - 1) * lanes * chunks(t->up / lanes) : 0,
+                (M - 1) * t->up);
+    part_posted(to, ACT_SCATTER,
+                t->down > 0 ? (M - 1) * lanes * chunks(t->down / lanes) : 0,
+                (M - 1) * t->down);
+    part_waited(to, ACT_GATHER, share * (M - 1) * alone, share * wait);
+    part_waited(to, ACT_SCATTER, (1 - share) * (M - 1) * alone, (1 - share) * wait);
+    to->link_s += p->is_shared ? (M - 1) * alone : 0;
+}
+
+/* One product's part in a pass. */
+struct product {
+    enum cost_product kind;
+    int64_t n, cols, depth;
+};
+
+static void pass_of(const struct play *p, struct part *to, const struct product *list,
+                    int count, double up, double down, enum cmm_product product,
+                    enum cmm_pass pass)
+{
+    struct turns t = { .up = up, .down = down };
+
+    for (int i = 0; i < count; i++) {
+        const struct product *q = &list[i];
+
+        play_gemm(p, to, q->kind, q->n, q->cols, q->depth, p->job->M);
+        t.product_s += cost_gemm(p->cost, q->kind, q->n, q->cols, q->depth);
+    }
+    if (p->job->M == 1)
+        return;
+    if (down > 0)
+        play_move(p, to, "add", 3 * down * (p->job->M - 1));
+    send_slices(p, to, &t, product, pass);
+}
+
+/* The four of mesh/cmm.h, of 'n' rows and N or K local columns. */
+void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
+                 enum cmm_product product)
+{
+    const struct product y = { COST_GEMM, n, N, p->slice };
+
+    pass_of(p, to, &y, 1, play_bytes(p, n, p->slice), 0, product, CMM_FORWARD);
+}
+
+void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t N,
+                      enum cmm_product product)
+{
+    const struct product both[] = { { COST_GEMM_T, n, N, p->slice },
+                                    { COST_GEMM_DW, n, N, p->slice } };
+    const double slice          = play_bytes(p, n, p->slice);
+
+    pass_of(p, to, both, 2, slice, slice, product, CMM_BACKWARD);
+}
+
+void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
+                  enum cmm_product product)
+{
+    const struct product y = { COST_GEMM, n, p->slice, K };
+
+    pass_of(p, to, &y, 1, 0, play_bytes(p, n, p->slice), product, CMM_FORWARD);
+}
+
+void play_scatter_back(const struct play *p, struct part *to, int64_t n, int64_t K,
+                       enum cmm_product product)
+{
+    const struct product both[] = { { COST_GEMM_T, n, p->slice, K },
+                                    { COST_GEMM_DW, n, p->slice, K } };
+
+    pass_of(p, to, both, 2, play_bytes(p, n, p->slice), 0, product, CMM_BACKWARD);
+    play_move(p, to, "column_sums", play_bytes(p, n, p->l.C_l));
+}
+
+/* ---- the play -------------------------------------------------------------------- */
+
+/* Elements of the groups on the first model rank.  All blocks are alike: the table of a
+ * slice of one block has them all; each block adds its scales to the replicated ones.
+ */
+static void count_groups(struct play *p)
+{
+    const int M     = p->job->M;
+    struct spec one = *p->spec;
+    struct params params;
+    struct factor_sizes n;
+
+    one.L = one.L > 0 ? 1 : 0;
+    params_make(&params, &one, HEAD_INIT_NORMAL);
+    p->embed = (double)param_group_elements(&params, &one, GROUP_EMBED, M, 0);
+    p->head  = (double)param_group_elements(&params, &one, group_head(&one), M, 0);
+    p->replicated =
+        (double)param_group_elements(&params, &one, group_replicated(&one), M, 0);
+    if (one.L > 0)
+        p->block = (double)param_group_elements(&params, &one, group_block(0), M, 0);
+    if (one.qk_norm)
+        p->replicated += (double)((p->spec->L - one.L) * 2 * param_round(one.E));
+    params_free(&params);
+    if (p->job->optimizer != OPTIMIZER_ADAFACTOR)
+        return;
+    params_make(&params, p->spec, HEAD_INIT_NORMAL);
+    factor_sizes(&n, &params, M, 0);
+    params_free(&params);
+    p->factors[0] = job_is_cut(p->job) ? (double)(n.own + n.joint) : 0;
+    p->factors[1] = (double)(n.joint + n.joint_means);
+}
+
+void play_make(struct play *p, const struct spec *s, const struct traffic_job *job,
+               const struct cost_rank *c)
+{
+    struct cost_path data;
+
+    *p = (struct play){ .spec  = s,
+                        .job   = job,
+                        .cost  = c,
+                        .size  = (int64_t)dtype_size(job->dtype),
+                        .sum   = (int64_t)dtype_size(act_acc(job->dtype)),
+                        .slice = split_most(s->C, job->M) };
+    spec_local(&p->l, s, job->B, job->D, job->M, 0, 0);
+    spec_micro(&p->l, s, job_micros(job), 0);
+    count_groups(p);
+    cost_axis(&p->ring, c, 1, job->M, 1);
+    cost_axis(&data, c, job->M, job->D, 1);
+    p->is_shared = job->M > 1 && job->D > 1 && p->ring.level == data.level;
+}

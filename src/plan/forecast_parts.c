@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The operations and messages of the model's parts, as src/vit does them, with the bytes
+ * that src/dev/dev_ops.c counts.  n rows, b images, A, F, K for local sizes.
+ */
+#include "config.h"
+
+#include "src/plan/forecast_impl.h"
+
+/* Library calls: the loss' partial sum, and the vector of verdicts. */
+enum { LOSS_BYTES = 8, VERDICT_BYTES = 48, F32_BYTES = 4 };
+
+/* ---- norms and attention --------------------------------------------------------- */
+
+static int64_t moments(const struct play *p)
+{
+    return p->spec->norm == NORM_RMS ? 1 : 2;
+}
+
+static void norm_again(const struct play *p, struct part *to, int64_t n)
+{
+    play_move(p, to, "norm_apply", 2 * play_bytes(p, n, p->l.C_l));
+}
+
+static void norm(const struct play *p, struct part *to, int64_t n)
+{
+    play_move(p, to, "norm_moments", play_bytes(p, n, p->l.C_l));
+    play_plain(p, to, REDUCE, play_sums(p, n, moments(p)));
+    play_move(p, to, "norm_merge", play_sums(p, n, p->job->M * moments(p) + 2));
+    norm_again(p, to, n);
+}
+
+static void norm_back(const struct play *p, struct part *to, int64_t n, bool is_added)
+{
+    play_move(p, to, "norm_backward_moments", 2 * play_bytes(p, n, p->l.C_l));
+    play_plain(p, to, REDUCE, play_sums(p, n, moments(p)));
+    play_move(p, to, "norm_backward", (is_added ? 4 : 3) * play_bytes(p, n, p->l.C_l));
+}
+
+static void attn(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, A = p->l.A_l;
+
+    if (p->spec->qk_norm)
+        play_move(p, to, "head_norm", 2 * 2 * play_bytes(p, n, A));
+    play_attention(p, to, false, p->spec->N);
+    play_move(p, to, "max", play_sums(p, 3, 1));
+}
+
+static void attn_back(const struct play *p, struct part *to)
+{
+    play_attention(p, to, true, p->spec->N);
+    if (p->spec->qk_norm)
+        play_move(p, to, "head_norm_backward",
+                  2 * 3 * play_bytes(p, p->l.rows, p->l.A_l));
+}
+
+/* GELU writes a second matrix, its gradient reads one. */
+static void gelu(const struct play *p, struct part *to, int64_t n)
+{
+    play_move(p, to, "epilogue", play_bytes(p, n, p->l.F_l));
+}
+
+/* ---- blocks ---------------------------------------------------------------------- */
+
+static void residual(const struct play *p, struct part *to, int64_t n)
+{
+    play_move(p, to, "add", 3 * play_bytes(p, n, p->l.C_l));
+}
+
+/* Up to the last product. */
+static void parallel_inner(const struct play *p, struct part *to, bool is_again)
+{
+    const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
+
+    is_again ? norm_again(p, to, n) : norm(p, to, n);
+    play_gather(p, to, n, 3 * A + F, CMM_IN);
+    gelu(p, to, n);
+    attn(p, to);
+}
+
+static void sequential_inner(const struct play *p, struct part *to, bool is_again)
+{
+    const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
+
+    is_again ? norm_again(p, to, n) : norm(p, to, n);
+    play_gather(p, to, n, 3 * A, CMM_IN);
+    attn(p, to);
+    play_scatter(p, to, n, A, CMM_OUT);
+    residual(p, to, n);
+    is_again ? norm_again(p, to, n) : norm(p, to, n);
+    play_gather(p, to, n, F, CMM_UP);
+    gelu(p, to, n);
+}
+
+static void block_forward(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
+
+    if (p->spec->wiring == WIRING_PARALLEL) {
+        parallel_inner(p, to, false);
+        play_scatter(p, to, n, A + F, CMM_OUT);
+    } else {
+        sequential_inner(p, to, false);
+        play_scatter(p, to, n, F, CMM_DOWN);
+    }
+    residual(p, to, n);
+}
+
+static void parallel_backward(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
+
+    play_scatter_back(p, to, n, A + F, CMM_OUT);
+    gelu(p, to, n);
+    play_move(p, to, "copy", 2 * play_bytes(p, n, A));
+    attn_back(p, to);
+    norm_again(p, to, n);
+    play_gather_back(p, to, n, 3 * A + F, CMM_IN);
+    play_move(p, to, "column_sums", play_bytes(p, n, F));
+    norm_back(p, to, n, true);
+}
+
+static void sequential_backward(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
+
+    play_scatter_back(p, to, n, F, CMM_DOWN);
+    gelu(p, to, n);
+    norm_again(p, to, n);
+    play_gather_back(p, to, n, F, CMM_UP);
+    play_move(p, to, "column_sums", play_bytes(p, n, F));
+    norm_back(p, to, n, true);
+
+    play_scatter_back(p, to, n, A, CMM_OUT);
+    attn_back(p, to);
+    norm_again(p, to, n);
+    play_gather_back(p, to, n, 3 * A, CMM_IN);
+    play_move(p, to, "column_sums", play_bytes(p, n, 3 * A));
+    norm_back(p, to, n, true);
+}
+
+static void block_backward(const struct play *p, struct part *to)
+{
+    const bool is_parallel = p->spec->wiring == WIRING_PARALLEL;
+
+    if (p->job->remat == REMAT_BLOCK && is_parallel)
+        parallel_inner(p, to, true);
+    else if (p->job->remat == REMAT_BLOCK)
+        sequential_inner(p, to, true);
+    if (is_parallel)
+        parallel_backward(p, to);
+    else
+        sequential_backward(p, to);
+}
+
+/* ---- embedding ------------------------------------------------------------------- */
+
+/* Images and targets from the host; f64 runs by way of f32. */
+static void input(const struct play *p, struct part *to)
+{
+    const int64_t pixels = 3 * (int64_t)p->spec->image * p->spec->image;
+    const double numbers = (double)p->l.B_l * (double)(pixels + p->l.K_l);
+
+    play_move(p, to, "put", 2 * numbers * F32_BYTES);
+    if (p->sum != F32_BYTES)
+        play_move(p, to, "copy", numbers * (F32_BYTES + (double)p->sum));
+}
+
+static void embed_forward(const struct play *p, struct part *to)
+{
+    const struct spec *s = p->spec;
+    const int64_t n = p->l.rows, C = p->l.C_l;
+    const int64_t pixels = 3 * (int64_t)s->image * s->image;
+
+    play_move(p, to, "copy", 2 * play_bytes(p, s->T + (s->pool == POOL_CLS), C));
+    play_move(p, to, "add_table", 2 * play_bytes(p, s->T, C));
+    play_move(p, to, "patches",
+              play_bytes(p, n, s->P) + play_sums(p, p->l.B_l, pixels));
+    play_gemm(p, to, COST_GEMM, n, C, s->P, 1);
+    play_move(p, to, "add_table", 2 * play_bytes(p, n, C));
+}
+
+static void embed_backward(const struct play *p, struct part *to)
+{
+    const struct spec *s = p->spec;
+    const int64_t n = p->l.rows, C = p->l.C_l;
+
+    play_move(p, to, "sum_tables", play_bytes(p, n, C));
+    play_move(p, to, "copy", 2 * play_sums(p, s->T + (s->pool == POOL_CLS), C));
+    play_move(p, to, "column_sums", play_sums(p, s->T, C));
+    play_gemm(p, to, COST_GEMM_DW, n, C, s->P, 1);
+}
+
+/* ---- head ------------------------------------------------------------------------ */
+
+/* The same as the products of a block, but always plain: few rows. */
+static void few_gather(const struct play *p, struct part *to, int64_t N)
+{
+    play_gemm(p, to, COST_GEMM, p->l.B_l, N, p->slice, p->job->M);
+    play_plain(p, to, ACT_GATHER, play_bytes(p, p->l.B_l, p->slice));
+}
+
+static void few_gather_back(const struct play *p, struct part *to, int64_t N)
+{
+    const int64_t b = p->l.B_l;
+
+    play_plain(p, to, ACT_GATHER, play_bytes(p, b, p->slice));
+    play_gemm(p, to, COST_GEMM_T, b, N, p->slice, p->job->M);
+    play_gemm(p, to, COST_GEMM_DW, b, N, p->slice, p->job->M);
+    play_plain(p, to, ACT_SCATTER, play_bytes(p, b, p->slice));
+    play_move(p, to, "column_sums", play_bytes(p, b, N));
+}
+
+static void few_scatter(const struct play *p, struct part *to, int64_t K)
+{
+    play_gemm(p, to, COST_GEMM, p->l.B_l, p->slice, K, p->job->M);
+    play_plain(p, to, ACT_SCATTER, play_bytes(p, p->l.B_l, p->slice));
+}
+
+static void few_scatter_back(const struct play *p, struct part *to, int64_t K)
+{
+    const int64_t b = p->l.B_l;
+
+    play_plain(p, to, ACT_GATHER, play_bytes(p, b, p->slice));
+    play_gemm(p, to, COST_GEMM_T, b, p->slice, K, p->job->M);
+    play_gemm(p, to, COST_GEMM_DW, b, p->slice, K, p->job->M);
+    play_move(p, to, "column_sums", play_bytes(p, b, p->l.C_l));
+}
+
+static void map_forward(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, b = p->l.B_l, A = p->l.A_l, F = p->l.F_l;
+
+    play_gemm(p, to, COST_GEMM, 1, A, p->spec->C, 1);
+    play_move(p, to, "spread_rows", play_bytes(p, b, A));
+    play_gather(p, to, n, 2 * A, CMM_IN);
+    play_attention(p, to, false, 1);
+    few_scatter(p, to, A);
+    norm(p, to, b);
+    few_gather(p, to, F);
+    gelu(p, to, b);
+    few_scatter(p, to, F);
+    residual(p, to, b);
+}
+
+static void map_backward(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, b = p->l.B_l, A = p->l.A_l, F = p->l.F_l;
+
+    few_scatter_back(p, to, F);
+    gelu(p, to, b);
+    few_gather_back(p, to, F);
+    norm_back(p, to, b, true);
+    few_scatter_back(p, to, A);
+    play_attention(p, to, true, 1);
+    play_move(p, to, "column_sums", 2 * play_bytes(p, b, A));
+    play_gemm(p, to, COST_GEMM_DW, 1, A, p->spec->C, 1);
+    play_gemm(p, to, COST_GEMM_T, 1, A, p->spec->C, 1);
+    play_gather_back(p, to, n, 2 * A, CMM_IN);
+    play_move(p, to, "column_sums", play_bytes(p, n, 2 * A));
+}
+
+static void loss(const struct play *p, struct part *to)
+{
+    const int64_t b = p->l.B_l, K = p->l.K_l;
+
+    if (p->spec->loss == LOSS_SIGMOID) {
+        play_move(p, to, "sigmoid_loss", play_bytes(p, b, K) + 2 * play_sums(p, b, K));
+    } else {
+        play_move(p, to, "softmax_largest", play_sums(p, b, K));
+        play_plain(p, to, REDUCE, play_sums(p, b, 1));
+        play_move(p, to, "softmax_sum", 2 * play_sums(p, b, K));
+        play_plain(p, to, REDUCE, play_sums(p, b, 2));
+        play_move(p, to, "softmax_loss", play_bytes(p, b, K) + 2 * play_sums(p, b, K));
+    }
+    play_move(p, to, "get", 2 * play_sums(p, 1, 1));
+    play_library(p, to, p->job->M, LOSS_BYTES);
+}
+
+static void head_forward(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, b = p->l.B_l;
+
+    norm(p, to, n);
+    switch (p->spec->pool) {
+    case POOL_MAP:
+        map_forward(p, to);
+        break;
+    case POOL_GAP:
+        play_move(p, to, "pool_rows", play_bytes(p, n, p->l.C_l));
+        break;
+    case POOL_CLS:
+        play_move(p, to, "copy", 2 * play_bytes(p, b, p->l.C_l));
+        break;
+    }
+    few_gather(p, to, p->l.K_l);
+    loss(p, to);
+}
+
+static void head_backward(const struct play *p, struct part *to)
+{
+    const int64_t n = p->l.rows, b = p->l.B_l;
+
+    few_gather_back(p, to, p->l.K_l);
+    switch (p->spec->pool) {
+    case POOL_MAP:
+        norm_again(p, to, n);
+        map_backward(p, to);
+        break;
+    case POOL_GAP:
+        play_move(p, to, "spread_rows", play_bytes(p, n, p->l.C_l));
+        break;
+    case POOL_CLS:
+        play_move(p, to, "fill", play_bytes(p, n, p->l.C_l));
+        play_move(p, to, "copy", 2 * play_bytes(p, b, p->l.C_l));
+        break;
+    }
+    norm_back(p, to, n, false);
+}
+
+/* ---- all parts ------------------------------------------------------------------- */
+
+void step_parts_make(struct step_parts *parts, struct play *p)
+{
+    const struct traffic_job *job = p->job;
+
+    *parts = (struct step_parts){ 0 };
+    input(p, &parts->input);
+    embed_forward(p, &parts->embed_forward);
+    head_forward(p, &parts->head_forward);
+    head_backward(p, &parts->head_backward);
+    embed_backward(p, &parts->embed_backward);
+    if (p->spec->L > 0) {
+        block_forward(p, &parts->block_forward);
+        block_backward(p, &parts->block_backward);
+    }
+    play_allreduce(p, &parts->replicated, 1, job->M, p->replicated);
+    play_allreduce(p, &parts->replicated, job->M, job->D, p->replicated);
+    play_allreduce(p, &parts->replicated, job->M, job->D, p->factors[0]);
+    play_allreduce(p, &parts->replicated, 1, job->M, p->factors[1]);
+    play_library(p, &p->verdict, job->D * job->M, VERDICT_BYTES);
+}
