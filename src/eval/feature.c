@@ -203,7 +203,7 @@ int features_run(struct features *f, const int64_t *kind, int kinds, struct step
                                                         vit_local(vit)->K_l)) *
                                                   sizeof(double)));
     for (int64_t first = 0; rc == 0 && first < count; first += B) {
-        step_forward(step, data, first / B);
+        step_forward(step, data, first / B, 0);
         for (int k = 0; k < kinds; k++)
             keep(&f[k], vit, kind[k], first, raw);
         guard_alive();

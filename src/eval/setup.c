@@ -71,14 +71,15 @@ static int open_checkpoint(struct probe *p)
 static int choose_mesh(int *D, int *M, const struct probe *p, const struct node *node,
                        int ranks)
 {
-    const struct way *way = &p->plan.way;
-    const int64_t B       = p->options->batch;
+    const struct way *way         = &p->plan.way;
+    const int64_t B               = p->options->batch;
+    const struct traffic_job like = setting_job(way, 0, 0, 0);
 
     *D = way->D > 0 ? way->D : ranks;
     *M = way->D > 0 ? way->M : 1;
     if (way->D == 0 && p->plan.has_model)
-        TRY(predict_mesh(D, M, &p->plan.spec, ranks, B > ranks ? B / ranks : 1,
-                         way->dtype, way->form, node->ranks_most, node->bytes));
+        TRY(predict_mesh(D, M, &p->plan.spec, ranks, B > ranks ? B / ranks : 1, &like,
+                         node->ranks_most, node->bytes));
     if ((int64_t)*D * *M != ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %d", *D, *M,
                    (long long)*D * *M, ranks);
