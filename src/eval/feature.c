@@ -193,6 +193,7 @@ int features_run(struct features *f, const int64_t *kind, int kinds, struct step
     void *raw         = NULL;
     int rc            = 0;
 
+    vit_micro(vit, 0); /* the largest: 'raw' has room for all */
     for (int k = 0; k < kinds; k++)
         f[k] = (struct features){ 0 };
     for (int k = 0; k < kinds && rc == 0; k++)
@@ -203,9 +204,11 @@ int features_run(struct features *f, const int64_t *kind, int kinds, struct step
                                                         vit_local(vit)->K_l)) *
                                                   sizeof(double)));
     for (int64_t first = 0; rc == 0 && first < count; first += B) {
-        step_forward(step, data, first / B, 0);
-        for (int k = 0; k < kinds; k++)
-            keep(&f[k], vit, kind[k], first, raw);
+        for (int micro = 0; micro < vit_micros(vit); micro++) {
+            step_forward(step, data, first / B, micro);
+            for (int k = 0; k < kinds; k++)
+                keep(&f[k], vit, kind[k], first, raw);
+        }
         guard_alive();
     }
     mem_free(raw);

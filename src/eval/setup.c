@@ -83,7 +83,10 @@ static int choose_mesh(int *D, int *M, const struct probe *p, const struct node 
     if ((int64_t)*D * *M != ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %d", *D, *M,
                    (long long)*D * *M, ranks);
-    return p->plan.has_model ? spec_check_mesh(&p->plan.spec, B, *D, *M) : 0;
+    if (!p->plan.has_model)
+        return 0;
+    TRY(spec_check_mesh(&p->plan.spec, B, *D, *M));
+    return spec_check_micros(B, *D, way->micros);
 }
 
 /* Files of the output options, on rank 0: found out before the work. */
@@ -192,10 +195,13 @@ static int open_images(struct probe *p)
 
 static int open_model(struct probe *p)
 {
-    const struct vit_options option = { .B    = p->options->batch,
-                                        .form = p->plan.way.form,
-                                        .seed = (uint64_t)p->options->seed,
-                                        .head = HEAD_INIT_PAPER };
+    const struct vit_options option = { .B      = p->options->batch,
+                                        .micros = p->plan.way.micros,
+                                        .form   = p->plan.way.form,
+                                        .shard  = p->plan.way.shard,
+                                        .remat  = p->plan.way.remat,
+                                        .seed   = (uint64_t)p->options->seed,
+                                        .head   = HEAD_INIT_PAPER };
     const int64_t L                 = p->plan.spec.L;
     int rc                          = 0;
 
