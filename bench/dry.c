@@ -67,7 +67,7 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     TRY(spec_check_mesh(&p->spec, p->job.B, p->job.D, p->job.M));
     TRY(spec_check_micros(p->job.B, p->job.D, p->job.micros));
     p->terms = count_terms(p->term, &p->spec);
-    predict_memory(&p->memory, &p->spec, &p->job, 0, 0);
+    predict_largest(&p->memory, &p->spec, &p->job);
     traffic_most(p->sent, &p->spec, &p->job);
     return 0;
 }

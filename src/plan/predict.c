@@ -199,13 +199,20 @@ void predict_memory(struct predict_memory *p, const struct spec *s,
     memory_of(p, s, job, &k, d, d, m);
 }
 
-int64_t predict_most(const struct spec *s, const struct traffic_job *job)
+void predict_largest(struct predict_memory *p, const struct spec *s,
+                     const struct traffic_job *job)
 {
-    struct predict_memory p;
     struct kinds k;
 
     kinds_make(&k, s, job->M, 0);
-    memory_of(&p, s, job, &k, largest_owner(&k, job), 0, 0);
+    memory_of(p, s, job, &k, largest_owner(&k, job), 0, 0);
+}
+
+int64_t predict_most(const struct spec *s, const struct traffic_job *job)
+{
+    struct predict_memory p;
+
+    predict_largest(&p, s, job);
     return p.total;
 }
 

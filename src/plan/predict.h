@@ -19,9 +19,11 @@ struct predict_memory {
 void predict_memory(struct predict_memory *p, const struct spec *s,
                     const struct traffic_job *job, int d, int m);
 
-/* The rank with the most: the first ones have most images and columns; of sharded
- * parameters, whose parts are whole rows, the largest share of any is taken.
+/* The rank with the most, and its total: the first ones have most images and columns; of
+ * sharded parameters, whose parts are whole rows, the largest share of any is taken.
  */
+void predict_largest(struct predict_memory *p, const struct spec *s,
+                     const struct traffic_job *job);
 int64_t predict_most(const struct spec *s, const struct traffic_job *job);
 
 /* The mesh for 'ranks' ranks: the smallest M that divides 'ranks', is not above H, and
