@@ -82,20 +82,43 @@ static double peak_of(const struct machine *m, enum dtype t)
     return 0;
 }
 
-int cost_make(struct cost_rank *c, const struct machine *m, enum dtype dtype,
-              int64_t ranks)
+/* As many as the file has, more if there are not enough nodes. */
+static int ranks_on_node(const struct machine *m, int64_t ranks)
 {
     const int64_t places = (int64_t)m->nodes * m->ranks_per_node;
 
-    *c         = (struct cost_rank){ .machine = m, .dtype = dtype, .ranks = ranks };
-    c->on_node = ranks < m->ranks_per_node ? (int)ranks : m->ranks_per_node;
     if (ranks > places)
-        c->on_node = (int)((ranks + m->nodes - 1) / m->nodes);
-    c->nodes = (int)((ranks + c->on_node - 1) / c->on_node);
-    c->share = (double)m->ranks_per_node / c->on_node;
-    if (m->gpus > 0 && c->share > 1)
-        c->share = 1;
-    c->peak = c->share * peak_of(m, dtype);
+        return (int)((ranks + m->nodes - 1) / m->nodes);
+    return ranks < m->ranks_per_node ? (int)ranks : m->ranks_per_node;
+}
+
+/* What a rank has of the cores or GPUs, as a multiple of what it had in the file. */
+static double share_of(const struct cost_rank *c, int threads)
+{
+    const struct machine *m = c->machine;
+    const double all        = (double)m->ranks_per_node / c->on_node;
+
+    if (m->gpus > 0)
+        return fmin(all, 1);
+    if (threads > 0 && m->cores > 0)
+        return fmin(all, (double)threads * m->ranks_per_node / m->cores);
+    return all;
+}
+
+int cost_make(struct cost_rank *c, const struct machine *m, enum dtype dtype,
+              int64_t ranks)
+{
+    return cost_make_on(c, m, dtype, ranks, 0, 0);
+}
+
+int cost_make_on(struct cost_rank *c, const struct machine *m, enum dtype dtype,
+                 int64_t ranks, int on_node, int threads)
+{
+    *c         = (struct cost_rank){ .machine = m, .dtype = dtype, .ranks = ranks };
+    c->on_node = on_node > 0 ? on_node : ranks_on_node(m, ranks);
+    c->nodes   = (int)((ranks + c->on_node - 1) / c->on_node);
+    c->share   = share_of(c, threads);
+    c->peak    = c->share * peak_of(m, dtype);
     add_points(c);
     if (c->peak <= 0 && !has_gemm(m, NULL))
         return ERR(ERR_DATA, "machine %s: neither products nor a peak in %s", m->name,

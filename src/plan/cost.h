@@ -47,6 +47,12 @@ struct cost_rank {
 int cost_make(struct cost_rank *c, const struct machine *m, enum dtype dtype,
               int64_t ranks);
 
+/* The same where it is known that a node has 'on_node' ranks (0: as cost_make() has it)
+ * of 'threads' threads each (0: all cores of the node together).
+ */
+int cost_make_on(struct cost_rank *c, const struct machine *m, enum dtype dtype,
+                 int64_t ranks, int on_node, int threads);
+
 /* The products of a weight W [depth, cols] with n rows, as dev.h names them:
  *
  *   COST_GEMM     y [n, cols]  = x [n, depth] W

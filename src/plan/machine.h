@@ -85,7 +85,7 @@ int machine_save(const struct machine *m, const char *path);
 int machine_load(struct machine *m, const char *path);
 
 /* machine_load() of what a user gives: the path of a file, or the name of a machine that
- * is shipped, NAME.json in the folder of $VITBENCH_MACHINES or the installed one.
+ * is shipped, NAME.json in the folder of $VIT_MACHINES or the installed one.
  * ERR_USAGE with a sentence that lists the shipped ones if it is neither.
  */
 int machine_find(struct machine *m, const char *file_or_name);

@@ -330,7 +330,7 @@ int machine_load(struct machine *m, const char *path)
 
 static const char *folder(void)
 {
-    const char *given = getenv("VITBENCH_MACHINES");
+    const char *given = getenv("VIT_MACHINES");
 
     return given != NULL && given[0] != '\0' ? given : MACHINES_DIR;
 }

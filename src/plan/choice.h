@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which mesh to take on a machine: every D x M of so many ranks, with what it would do,
+ * the best ones first.
+ */
+#ifndef PLAN_CHOICE_H
+#define PLAN_CHOICE_H
+
+#include "src/plan/forecast.h"
+
+struct choice {
+    struct traffic_job job; /* with its mesh, batch and form */
+    int64_t bytes;          /* of the rank that needs most */
+    bool fits;              /* all ranks of a node into its memory */
+    struct forecast forecast;
+};
+
+/* A list has no more than this: meshes with M up to the number of heads. */
+enum { CHOICES = 256 };
+
+/* Put into 'list' all meshes that 'ranks' ranks can have, with the batch 'B', or with
+ * 'B_per_data_rank' images for every data rank if B is 0; all else as in 'like'.
+ * CMM_AUTO becomes the fastest of the three forms.  Those that fit come first, then
+ * those with more tokens a second, then the smaller M.  Returns 0 and how many in
+ * '*count' (0: this batch or model has no mesh of so many ranks), or the code of
+ * cost_make().
+ */
+int choice_list(struct choice list[CHOICES], int *count, const struct spec *s,
+                const struct traffic_job *like, const struct machine *m, int ranks,
+                int64_t B, int64_t B_per_data_rank);
+
+/* The same of one mesh, which 's' and B are known to allow. */
+void choice_make(struct choice *choice, const struct spec *s,
+                 const struct traffic_job *job, const struct cost_rank *c);
+
+#endif
