@@ -12,6 +12,7 @@
 
 #include "src/base/err.h"
 #include "src/dev/dev.h"
+#include "src/plan/choice.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 
@@ -167,24 +168,58 @@ static int runnable(const struct planner *p)
     return n;
 }
 
-/* Into 'p' the mesh that runs most shapes, of these the one with the smallest M; returns
- * how many it runs.
+/* Tokens a second that the machine is predicted to reach with the first shape that runs,
+ * 0 without a machine.
+ */
+static double predicted(const struct planner *p)
+{
+    const struct choices *c = p->choices;
+    const int64_t B         = c->batches > 0 ? c->batch[0] : least_batch(p);
+
+    for (int i = 0; c->machine != NULL && i < c->shapes; i++) {
+        struct cost_rank cost;
+        struct traffic_job job;
+        struct choice choice;
+        struct spec s;
+
+        if (options_make_spec(&s, p->options, c, c->shape[i]) != 0 ||
+            check_batch(p, &s, B) != 0)
+            continue;
+        s.L = depth(p, &s, B);
+        job = job_of(p, B);
+        if (s.L == 0 || cost_make_on(&cost, c->machine, c->dtype, p->D * p->M,
+                                     p->ranks_per_node, 0) != 0)
+            continue;
+        choice_make(&choice, &s, &job, &cost);
+        return choice.forecast.tokens_per_s;
+    }
+    err_forget();
+    return 0;
+}
+
+/* Into 'p' the mesh that runs most shapes, of these the fastest one if there is a
+ * machine to predict with, else the one with the smallest M; returns how many it runs.
  */
 static int choose_mesh(struct planner *p, int ranks)
 {
+    const bool is_known = p->choices->machine != NULL;
     struct planner best = *p;
+    double fastest      = 0;
     int most            = -1;
 
-    for (p->M = 1; p->M <= ranks && most < p->choices->shapes; p->M++) {
+    for (p->M = 1; p->M <= ranks && (is_known || most < p->choices->shapes); p->M++) {
+        double rate;
         int n;
 
         p->D = ranks / p->M;
         if (ranks % p->M != 0)
             continue;
-        n = runnable(p);
-        if (n > most) {
-            most = n;
-            best = *p;
+        n    = runnable(p);
+        rate = n >= most ? predicted(p) : 0;
+        if (n > most || (n == most && rate > fastest)) {
+            most    = n;
+            fastest = rate;
+            best    = *p;
         }
     }
     *p = best;

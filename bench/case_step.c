@@ -24,6 +24,7 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
+#include "src/plan/choice.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 #include "src/step/timeline.h"
@@ -249,6 +250,26 @@ static void fill_figures(struct run *r)
                       c->steps.median, ranks, b->peak);
 }
 
+/* What the machine's file says of this step. */
+static void predict(struct run *r)
+{
+    const struct bench *b  = r->bench;
+    const int on_node      = (int)coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
+    struct traffic_job job = r->job;
+    struct cost_rank cost;
+    struct choice choice;
+
+    job.tuned = b->tuned;
+    if (b->choices->machine == NULL ||
+        cost_make_on(&cost, b->choices->machine, job.dtype, b->mesh->size, on_node,
+                     dev_threads(b->dev)) != 0)
+        return;
+    choice_make(&choice, r->spec, &job, &cost);
+    r->c->predicted_step_s    = choice.forecast.step_s;
+    r->c->predicted_mfu       = choice.forecast.mfu;
+    r->c->predicted_exposed_s = choice.forecast.exposed_s;
+}
+
 /* ---- memory ---------------------------------------------------------------------- */
 
 /* Let the high-water mark start again from what is in use: it is of one case. */
@@ -344,6 +365,7 @@ static int measure(struct run *r)
     run_timed(r);
     if (r->series.n > 0) {
         is_wrong = coll_sum(r->bench->mesh, AXIS_ALL, count_traffic(r)) > 0;
+        predict(r);
         note_memory(r);
         run_peak(r->bench);
         fill_figures(r);

@@ -122,7 +122,6 @@ static int refuse(const struct options *o)
         const char *sentence;
     } refusal[] = {
         { o->compare[0] != '\0', "--compare" LATER },
-        { o->machine[0] != '\0', "--machine" LATER },
         { o->ranks != 0 && !o->dry_run,
           "--ranks is for --dry-run: mpirun -n says how many "
           "run" },

@@ -5,6 +5,7 @@
 
 #include "bench/dry.h"
 
+#include "bench/dry_mesh.h"
 #include "bench/report.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -25,15 +26,28 @@ struct plan {
     struct count_term term[COUNT_TERMS];
     struct predict_memory memory; /* of the rank with the most */
     struct traffic_count sent[TRAFFIC_KINDS];
-    bool is_chosen; /* the mesh, for nodes like this one */
-    bool is_tight;  /* no mesh fits into them */
+    bool is_chosen;         /* the mesh, for nodes like this one */
+    bool is_tight;          /* no mesh fits into them */
+    struct dry_mesh meshes; /* with --machine; its machine is NULL without */
 };
 
 /* ---- make -------------------------------------------------------------------------- */
 
+/* The mesh on a machine: as asked for, or the one with most tokens a second. */
+static int choose_on(struct plan *p, const struct machine *machine)
+{
+    TRY(dry_mesh_open(&p->meshes, &p->spec, &p->job, machine, p->ranks,
+                      BATCH_PER_DATA_RANK));
+    p->job.D    = p->meshes.own.job.D;
+    p->job.M    = p->meshes.own.job.M;
+    p->is_tight = !p->meshes.own.fits;
+    return 0;
+}
+
 /* The mesh: as asked for, or the one that a machine of nodes like this one would take.
  */
-static int choose_mesh(struct plan *p, const struct options *o, const struct choices *c)
+static int choose_mesh(struct plan *p, const struct options *o, const struct choices *c,
+                       const struct machine *machine)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const int fill   = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
@@ -42,11 +56,13 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
     if (c->D > 0 && o->ranks > 0 && (int64_t)c->D * c->M != o->ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %lld", c->D, c->M,
                    (long long)c->D * c->M, (long long)o->ranks);
-    p->job.D = c->D;
-    p->job.M = c->M;
+    p->job.D     = c->D;
+    p->job.M     = c->M;
+    p->is_chosen = c->D == 0;
+    if (machine != NULL)
+        return choose_on(p, machine);
     if (c->D > 0)
         return 0;
-    p->is_chosen = true;
     rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, BATCH_PER_DATA_RANK,
                       &p->job, fill, mem_machine());
     if (rc != 0 && rc != ERR_MEMORY)
@@ -57,13 +73,19 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 }
 
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
-                     const char *shape)
+                     const char *shape, const struct machine *machine)
 {
     *p       = (struct plan){ .job = options_job(c, 0, 0, 0) };
     p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
     TRY(options_make_spec(&p->spec, o, c, shape));
-    TRY(choose_mesh(p, o, c));
-    p->job.B = c->batches > 0 ? c->batch[0] : (int64_t)BATCH_PER_DATA_RANK * p->job.D;
+    if (machine != NULL && machine->gpus > 0 && o->dtype == DTYPE_CHOICE_AUTO)
+        p->job.dtype = DTYPE_BF16;
+    if (machine != NULL && machine->gpus > 0)
+        p->job.packs = 0;
+    p->job.B = c->batches > 0 ? c->batch[0] : 0;
+    TRY(choose_mesh(p, o, c, machine));
+    if (p->job.B == 0)
+        p->job.B = (int64_t)BATCH_PER_DATA_RANK * p->job.D;
     TRY(spec_check_mesh(&p->spec, p->job.B, p->job.D, p->job.M));
     TRY(spec_check_micros(p->job.B, p->job.D, p->job.micros));
     p->terms = count_terms(p->term, &p->spec);
@@ -118,9 +140,11 @@ static void print_head(FILE *out, const struct plan *p)
             job_micros(&p->job), job_micros(&p->job) == 1 ? "" : "es");
     if (p->is_tight)
         fprintf(
-            out,
-            "No mesh of so many ranks fits into nodes like this one; this one needs "
-            "least.\n");
+            out, "%s",
+            p->meshes.machine != NULL
+                ? "It does not fit into the memory of a node.\n"
+                : "No mesh of so many ranks fits into nodes like this one; this one "
+                  "needs least.\n");
     rule(out, '=');
 }
 
@@ -210,12 +234,13 @@ static json_t *terms_json(const struct plan *p)
 static json_t *plan_json(const struct plan *p)
 {
     int64_t messages = 0, bytes = 0;
+    json_t *plan;
 
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         messages += p->sent[k].messages;
         bytes += p->sent[k].bytes;
     }
-    return json_pack(
+    plan = json_pack(
         "{si s{si si} sI sI sf sf sI sI sI so}", "ranks", p->ranks, "mesh", "D",
         p->job.D, "M", p->job.M, "params", (json_int_t)count_params(&p->spec),
         "params_matmul", (json_int_t)count_params_matmul(&p->spec),
@@ -224,27 +249,39 @@ static json_t *plan_json(const struct plan *p)
         "bytes_per_rank", (json_int_t)p->memory.total, "messages_per_step",
         (json_int_t)messages, "bytes_per_step", (json_int_t)bytes, "terms",
         terms_json(p));
+    if (p->meshes.machine != NULL)
+        dry_mesh_json(plan, &p->meshes);
+    return plan;
 }
 
 int dry_run(FILE *out, const struct options *o, const struct choices *c)
 {
-    json_t *all = json_array();
-    int rc      = 0;
+    struct machine *machine = NULL;
+    json_t *all             = json_array();
+    int rc                  = 0;
 
+    if (o->machine[0] != '\0') {
+        machine = mem_new(1, sizeof *machine);
+        rc      = machine_find(machine, o->machine);
+    }
     for (int i = 0; i < c->shapes && rc == 0; i++) {
         struct plan p;
 
-        rc = plan_make(&p, o, c, c->shape[i]);
-        if (rc != 0)
-            break;
-        print_head(out, &p);
-        print_terms(out, &p);
-        print_memory(out, &p);
-        print_traffic(out, &p);
-        json_array_append_new(all, plan_json(&p));
+        rc = plan_make(&p, o, c, c->shape[i], machine);
+        if (rc == 0) {
+            print_head(out, &p);
+            print_terms(out, &p);
+            print_memory(out, &p);
+            print_traffic(out, &p);
+            if (machine != NULL)
+                dry_mesh_print(out, &p.meshes);
+            json_array_append_new(all, plan_json(&p));
+        }
+        dry_mesh_close(&p.meshes);
     }
     if (rc == 0 && o->json[0] != '\0')
         rc = report_save(c->shapes == 1 ? json_array_get(all, 0) : all, o->json);
     json_decref(all);
+    mem_free(machine);
     return rc;
 }

@@ -89,7 +89,9 @@ const struct opt options_table[] = {
     { "ranks", OPT_INT, NULL, "N", "plan for N ranks (with --dry-run)", AT(ranks),
       .max = 1e7 },
     { "machine", OPT_TEXT, NULL, "FILE|NAME",
-      "a machine file to predict times with; not in this version", TEXT(machine) },
+      "predict times, and choose the mesh, with a machine file or one of the shipped "
+      "machines: cpu-cluster, frontier, h200",
+      TEXT(machine) },
 
     TITLE("Help; these run nothing and need no mpirun"),
     { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",

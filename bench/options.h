@@ -5,6 +5,7 @@
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
 
+#include "src/plan/machine.h"
 #include "src/step/setting.h"
 
 enum { OPTIONS_BATCHES = 16, OPTIONS_SHAPES = 16 };
@@ -75,6 +76,8 @@ struct choices {
     double require_overlap;        /* per cent, 0: none */
     int64_t size_first, size_last; /* --sizes, bytes; 0: the case's own */
     double size_factor;            /* above 1 */
+    const struct machine
+        *machine; /* borrowed: predicts, and chooses the mesh; or NULL */
 };
 int options_resolve(struct choices *c, const struct options *o);
 

@@ -173,6 +173,14 @@ static json_t *tuned_json(const struct result *r, const struct case_result *c)
     return all;
 }
 
+static json_t *predicted_json(const struct case_result *c)
+{
+    if (isnan(c->predicted_step_s))
+        return json_null();
+    return json_pack("{so so so}", "step_s", real(c->predicted_step_s), "mfu",
+                     real(c->predicted_mfu), "exposed_s", real(c->predicted_exposed_s));
+}
+
 static json_t *case_json(const struct result *r, const struct case_result *c)
 {
     const bool has_run   = c->status != STATUS_SKIP;
@@ -202,8 +210,8 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
                               "peak_rss", (json_int_t)c->memory_peak)
                   : json_null(),
         "ranks", ranks_json(c), "tuned", tuned_json(r, c), "hfu",
-        has_steps ? real(c->hfu) : json_null(), "predicted", json_null(), "profile",
-        profile_json(c), "rows", rows_json(c));
+        has_steps ? real(c->hfu) : json_null(), "predicted", predicted_json(c),
+        "profile", profile_json(c), "rows", rows_json(c));
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);

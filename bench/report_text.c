@@ -245,6 +245,10 @@ static void case_steps(FILE *out, const struct case_result *c)
               "%d after %d warm-up: min %.4g, p5 %.4g, median %.4g, "
               "p95 %.4g, max %.4g s, spread %.1f %%",
               s->n, s->warmup, s->min, s->p5, s->median, s->p95, s->max, 100 * s->cv);
+    if (!isnan(c->predicted_step_s))
+        field(out, "  predicted", "%.4g s a step (%+.1f %%), %.4g s of it waiting",
+              c->predicted_step_s, 100 * (c->predicted_step_s / s->median - 1),
+              c->predicted_exposed_s);
     if (c->flops_per_step > 0 && !isnan(c->mfu_palm))
         field(out, "  work", "%.4g model FLOP a step; MFU by PaLM's formula %.1f %%",
               c->flops_per_step, 100 * c->mfu_palm);

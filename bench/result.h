@@ -80,6 +80,8 @@ struct case_result {
     int micros;                            /* micro-batches */
     double loss, grad_norm, peak_logit;    /* of the last step */
     double full_step_s, full_tokens_per_s; /* extrapolated; NaN at full depth */
+    /* With --machine; NaN without. */
+    double predicted_step_s, predicted_mfu, predicted_exposed_s;
     struct comm comm[TRAFFIC_KINDS];
     struct check check[4];
     int checks;

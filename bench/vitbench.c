@@ -14,6 +14,7 @@
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/plan/cost.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -185,16 +186,36 @@ static int conclude(struct bench *b, int rc)
     return status;
 }
 
+/* The machine of --machine, read by one rank for all. */
+static int read_machine(struct choices *choices, struct machine *m,
+                        const struct options *o, int ranks)
+{
+    struct cost_rank cost;
+    int rank, rc = 0;
+
+    if (o->machine[0] == '\0')
+        return 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (rank == 0)
+        rc = machine_find(m, o->machine);
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    TRY_MPI(MPI_Bcast(m, sizeof *m, MPI_BYTE, 0, MPI_COMM_WORLD));
+    choices->machine = m;
+    return mesh_agree_comm(MPI_COMM_WORLD, cost_make(&cost, m, choices->dtype, ranks));
+}
+
 /* Open mesh, device and hang guard, as all ranks agree on; the device may be chosen
  * here.  Returns 0 or a code, said.
  */
-static int open_bench(struct bench *b, struct choices *choices, struct node *node)
+static int open_bench(struct bench *b, struct choices *choices, struct node *node,
+                      struct machine *machine)
 {
     const struct options *o = b->options;
     int ranks, D = 0, M = 0, rc, threads;
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(node, MPI_COMM_WORLD);
+    TRY(read_machine(choices, machine, o, ranks));
     b->memory_base = mem_high_water();
     b->node_memory = node->bytes;
     threads        = o->threads > 0 ? (int)o->threads : node_threads(node);
@@ -220,13 +241,14 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
         .options = o, .choices = &choices, .files = files, .ckpt = ckpt
     };
     struct agenda agenda;
+    struct machine machine;
     struct node node;
     bool is_fallback;
     int rc, status;
 
     rc = mesh_agree_comm(MPI_COMM_WORLD, options_resolve(&choices, o));
     if (rc == 0)
-        rc = open_bench(&b, &choices, &node);
+        rc = open_bench(&b, &choices, &node, &machine);
     status = err_exit_status(rc);
     if (rc == 0) {
         b.is_quick = choices.is_default_run && !o->official;

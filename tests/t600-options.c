@@ -101,7 +101,6 @@ static void test_not_in_this_version(void)
     refused("--ring-wire=f32", "not in this version");
     refused("--device=cuda", "not in this version");
     refused("--compare=old.json", "not in this version");
-    refused("--machine=m.json", "not in this version");
     refused("--data=x.h5", "is for --case=data");
     refused("--out=here", "is for --case=ckpt");
     refused("--tf32", "needs a GPU");

@@ -25,7 +25,7 @@ static char path[] = "/tmp/t625-XXXXXX";
 /* Plan for the arguments up to NULL; text and JSON are kept until the next call. */
 static int dry(char *first, ...)
 {
-    char *argv[12] = { "vitbench", "--dry-run", first };
+    char *argv[16] = { "vitbench", "--dry-run", first };
     char option[64];
     int argc = 2, rc;
     struct opts opts;
@@ -141,6 +141,46 @@ static void test_others(void)
        "ten million ranks");
 }
 
+/* With a machine there are seconds, and a table of meshes whose best one is taken. */
+static void test_machine(void)
+{
+    const json_t *meshes, *best;
+    char folder[512];
+
+    snprintf(folder, sizeof folder, "%s/src/plan/machines",
+             getenv("srcdir") != NULL ? getenv("srcdir") : ".");
+    setenv("VIT_MACHINES", folder, 1);
+    ok(dry("--shape=22B", "--ranks=4096", "--machine=nowhere", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "h200") != NULL,
+       "a machine that there is not is refused: %s", err_sentence());
+    ok(dry("--shape=22B", "--ranks=4096", "--machine=h200", "--batch=32768", NULL) ==
+               0 &&
+           widest() <= 80,
+       "22B on 4096 GPUs, in 80 columns");
+    meshes = json_object_get(json, "meshes");
+    best   = json_array_get(meshes, 0);
+    ok(json_array_size(meshes) == 6 &&
+           json_integer_value(json_object_get(best, "D")) ==
+               json_integer_value(
+                   json_object_get(json_object_get(json, "mesh"), "D")) &&
+           json_number_value(json_object_get(best, "step_s")) == number("step_s") &&
+           number("mfu") > 0 && number("mfu") < 1 && number("exposed_s") > 0,
+       "the best of its meshes is the one that is planned with");
+    ok(strstr(text, ", bf16, ") != NULL, "GPUs compute in bf16");
+    ok(strstr(text, "On h200 a step of mesh") != NULL && strstr(text, "grad") != NULL,
+       "the text has the table");
+    ok(dry("--shape=22B", "--mesh=4096x1", "--machine=h200", "--batch=32768", NULL) ==
+               0 &&
+           number("step_s") >
+               json_number_value(json_object_get(
+                   json_array_get(json_object_get(json, "meshes"), 0), "step_s")),
+       "a mesh that is asked for is planned with, and compared");
+    ok(dry("--shape=22B", "--ranks=7919", "--batch=1", "--machine=h200", NULL) ==
+           ERR_SHAPE,
+       "a batch without a mesh is refused");
+    unsetenv("VIT_MACHINES");
+}
+
 int main(void)
 {
     const int file = mkstemp(path);
@@ -151,6 +191,7 @@ int main(void)
     test_refused();
     test_22B();
     test_others();
+    test_machine();
     unlink(path);
     free(text);
     json_decref(json);

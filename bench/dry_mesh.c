@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Meshes as a table and as JSON. */
+#include "config.h"
+
+#include "bench/dry_mesh.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BEST = 10 }; /* lines of the table */
+
+/* ---- make ------------------------------------------------------------------------ */
+
+int dry_mesh_open(struct dry_mesh *d, const struct spec *s,
+                  const struct traffic_job *job, const struct machine *machine,
+                  int ranks, int64_t images)
+{
+    struct cost_rank cost;
+    int rc;
+
+    *d = (struct dry_mesh){ .machine = machine,
+                            .list    = mem_new(CHOICES, sizeof *d->list) };
+    rc = choice_list(d->list, &d->count, s, job, machine, ranks, job->B, images);
+    if (rc == 0 && d->count == 0)
+        rc = ERR(ERR_SHAPE,
+                 "%s with a batch of %lld has no mesh of %d ranks: at most %lld model "
+                 "ranks, at least an image for every data rank",
+                 s->name, (long long)job->B, ranks, (long long)s->H);
+    if (rc == 0)
+        rc = cost_make(&cost, machine, job->dtype, ranks);
+    if (rc != 0) {
+        dry_mesh_close(d);
+        return rc;
+    }
+    d->own = d->list[0];
+    if (job->D > 0) {
+        struct traffic_job asked = *job;
+
+        asked.B = job->B > 0 ? job->B : images * job->D;
+        TRY(spec_check_mesh(s, asked.B, asked.D, asked.M));
+        choice_make(&d->own, s, &asked, &cost);
+    }
+    return 0;
+}
+
+void dry_mesh_close(struct dry_mesh *d)
+{
+    mem_free(d->list);
+    d->list = NULL;
+}
+
+/* ---- print ----------------------------------------------------------------------- */
+
+static double percent_waited(const struct forecast *f, enum traffic kind)
+{
+    return 100 * f->comm[kind].exposed_s / f->step_s;
+}
+
+static void print_line(FILE *out, int place, const struct choice *c)
+{
+    const struct forecast *f = &c->forecast;
+    char mesh[24];
+
+    snprintf(mesh, sizeof mesh, "%dx%d", c->job.D, c->job.M);
+    fprintf(out, "%2d%c%-9s%-6s%7lld%9.4g%9.3g%6.1f%7.1f%6.1f%6.1f%6.1f%6.1f\n", place,
+            c->fits ? ' ' : '*', mesh, cmm_form_name[c->job.form], (long long)c->job.B,
+            f->step_s, f->tokens_per_s, 100 * f->mfu,
+            percent_waited(f, ACT_GATHER) + percent_waited(f, ACT_SCATTER),
+            percent_waited(f, PARAM_GATHER), percent_waited(f, GRAD_SCATTER),
+            percent_waited(f, REDUCE), 1e-9 * (double)c->bytes);
+}
+
+void dry_mesh_print(FILE *out, const struct dry_mesh *d)
+{
+    const struct forecast *f = &d->own.forecast;
+    const int lines          = d->count < BEST ? d->count : BEST;
+    bool is_all              = true;
+
+    fprintf(out,
+            "On %s a step of mesh %dx%d takes %.4g s: %.4g tokens/s, MFU %.1f %%.\n",
+            d->machine->name, d->own.job.D, d->own.job.M, f->step_s, f->tokens_per_s,
+            100 * f->mfu);
+    for (int i = 0; i < FORECAST_STAGES; i++)
+        fprintf(out, "%s%s %.2g", i > 0 ? ", " : "Stages: ", forecast_stage_name[i],
+                f->stage_s[i]);
+    fprintf(out, " s.\nOf all of it %.3g s are waiting for messages.\n\n",
+            f->exposed_s);
+    fprintf(out, "%-3s%-9s%-6s%7s%9s%9s%6s%7s%6s%6s%6s%6s\n", "", "", "", "", "", "",
+            "", "wait%:", "", "", "", "");
+    fprintf(out, "%-3s%-9s%-6s%7s%9s%9s%6s%7s%6s%6s%6s%6s\n", "", "mesh", "form",
+            "batch", "step s", "tokens/s", "MFU%", "act", "param", "grad", "sums",
+            "GB");
+    for (int i = 0; i < 80; i++)
+        fputc('-', out);
+    fputc('\n', out);
+    for (int i = 0; i < lines; i++) {
+        print_line(out, i + 1, &d->list[i]);
+        is_all &= d->list[i].fits;
+    }
+    if (d->count > lines)
+        fprintf(out, "    and %d slower or larger ones\n", d->count - lines);
+    if (!is_all)
+        fprintf(out, "  * does not fit into nodes of %.4g GB\n",
+                1e-9 * (double)d->machine->memory_bytes);
+    fprintf(out, "wait%%: of the step, for activations, parameters, gradients, small "
+                 "sums.\nGB: of a rank\n\n");
+}
+
+/* ---- JSON ------------------------------------------------------------------------ */
+
+static json_t *real(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *choice_json(const struct choice *c)
+{
+    const struct forecast *f = &c->forecast;
+    json_t *waits            = json_object();
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        json_object_set_new(waits, traffic_name[k], json_real(f->comm[k].exposed_s));
+    return json_pack("{si si sI ss so so so so sI sb so}", "D", c->job.D, "M", c->job.M,
+                     "batch", (json_int_t)c->job.B, "overlap",
+                     cmm_form_name[c->job.form], "step_s", real(f->step_s), "mfu",
+                     real(f->mfu), "exposed_s", real(f->exposed_s), "tokens_per_s",
+                     real(f->tokens_per_s), "bytes_per_rank", (json_int_t)c->bytes,
+                     "fits", c->fits, "exposed", waits);
+}
+
+void dry_mesh_json(json_t *plan, const struct dry_mesh *d)
+{
+    const struct forecast *f = &d->own.forecast;
+    json_t *all              = json_array();
+
+    for (int i = 0; i < d->count; i++)
+        json_array_append_new(all, choice_json(&d->list[i]));
+    json_object_set_new(plan, "machine", json_string(d->machine->name));
+    json_object_set_new(plan, "step_s", real(f->step_s));
+    json_object_set_new(plan, "mfu", real(f->mfu));
+    json_object_set_new(plan, "exposed_s", real(f->exposed_s));
+    json_object_set_new(plan, "tokens_per_s", real(f->tokens_per_s));
+    json_object_set_new(plan, "meshes", all);
+}
