@@ -64,6 +64,13 @@ const char *file_shape(char text[FILE_SHAPE], const int64_t *size, int dims);
 int file_read(float *x, int fd, const struct ckpt_file *file, const struct entry *entry,
               int64_t index, int64_t n);
 
+/* All of 'entry' on all ranks: rank 0 reads it and compares its digest.  '*x' is for
+ * mem_free().  Returns 0, ERR_MEMORY, ERR_IO or ERR_DATA, said, the same on all ranks.
+ * Collective over 'mesh'.
+ */
+int file_read_all(float **x, const struct ckpt_file *file, const struct entry *entry,
+                  struct mesh *mesh);
+
 /* ---- writing, by one process alone ------------------------------------------------- */
 
 /* Make 'path' with the datasets of 'file' (names and sizes) and its 'meta', and set

@@ -5,8 +5,10 @@
 #include "config.h"
 
 #include "ckpt/boxes.h"
+#include "ckpt/digest.h"
 #include "ckpt/file.h"
 #include "ckpt/folder.h"
+#include "mesh/coll.h"
 #include "mesh/guard.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
@@ -189,6 +191,40 @@ static int alloc_share(struct loading *l)
     TRY(mem_alloc(&room, (size_t)most * sizeof(float)));
     memset(room, 0, (size_t)most * sizeof(float));
     l->share = room;
+    return 0;
+}
+
+static int read_whole(float *x, const struct ckpt_file *file, const struct entry *entry)
+{
+    const int fd = open(file->path, O_RDONLY);
+    int rc;
+
+    if (fd < 0)
+        return ERR(ERR_IO, "%s cannot be read: %s", file->path, strerror(errno));
+    rc = file_read(x, fd, file, entry, 0, entry->elements);
+    close(fd);
+    if (rc == 0 && digest_of(x, entry->elements, 0) != entry->digest)
+        rc = ERR(ERR_DATA, "%s: '%s' is damaged: it has another digest", file->path,
+                 entry->name);
+    return rc;
+}
+
+int file_read_all(float **x, const struct ckpt_file *file, const struct entry *entry,
+                  struct mesh *mesh)
+{
+    const int64_t bytes = entry->elements * (int64_t)sizeof **x;
+    void *room          = NULL;
+    int rc              = mem_alloc(&room, (size_t)bytes);
+
+    if (rc == 0 && mesh->rank == 0)
+        rc = read_whole(room, file, entry);
+    rc = mesh_agree(mesh, rc);
+    if (rc != 0) {
+        mem_free(room);
+        return rc;
+    }
+    coll_broadcast(mesh, AXIS_ALL, 0, room, bytes);
+    *x = room;
     return 0;
 }
 

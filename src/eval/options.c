@@ -34,6 +34,11 @@ static const struct opt table[] = {
       TEXT(shape) },
 #define ROWS_FORWARD
 #include "src/step/rows.h"
+    { "interpolate", OPT_FLAG, "true", NULL,
+      "resize the positions of a checkpoint to another --image or --patch; else a "
+      "table "
+      "of another size is random",
+      AT(interpolate) },
     { "batch", OPT_INT, "64", "N", "images that go through the model at a time",
       AT(batch), .min = 1, .max = 1e7 },
     { "stall-timeout", OPT_REAL, "300", "S",

@@ -19,6 +19,7 @@ struct probe_options {
             SETTING_MEMBERS;
         };
     };
+    bool interpolate;
     bool has_image, has_patch, has_classes; /* were given */
     char given[32]; /* an option that says what a checkpoint says itself, or "" */
     char checkpoint[PROBE_PATH], data[PROBE_PATH], test[PROBE_PATH],

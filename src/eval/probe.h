@@ -7,6 +7,7 @@
 
 #include "ckpt/file.h"
 #include "src/eval/options.h"
+#include "src/step/adopt.h"
 #include "src/step/metric.h"
 
 struct probe {
@@ -22,6 +23,7 @@ struct probe {
     int64_t learn_count, test_count;
     struct vit *vit;
     struct step *step;
+    struct adopted adopted; /* what was not taken as it is in the file */
 
     struct features features, test_features;
     struct part learn, test;

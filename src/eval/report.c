@@ -30,7 +30,9 @@ static void say_model(const struct probe *p)
     if (p->file != NULL)
         printf("  trained     %s: step %lld, %lld images\n", p->path,
                (long long)p->file->meta.step, (long long)p->file->meta.examples);
-    else
+    if (p->adopted.text[0] != '\0')
+        printf("              %s\n", p->adopted.text);
+    if (p->file == NULL)
         printf("  trained     not at all, seed %lld\n", (long long)p->options->seed);
     printf("  runs on     mesh %dx%d, %s on %s, %d %s a rank\n", p->mesh->D, p->mesh->M,
            dtype_name(dev_dtype(p->dev)), dev_name(p->dev), p->threads,

@@ -10,7 +10,6 @@
 #include "src/base/log.h"
 #include "src/eval/blas.h"
 #include "src/plan/predict.h"
-#include "src/step/state.h"
 #include "src/step/stored.h"
 
 #include <errno.h>
@@ -215,7 +214,9 @@ static int open_model(struct probe *p)
     TRY(step_open(&p->step, p->vit, NULL,
                   p->test_data != NULL ? p->test_data : p->learn_data));
     guard_phase("loading");
-    return p->file != NULL ? state_load(p->vit, NULL, p->path) : 0;
+    return p->file != NULL
+               ? adopt_load(&p->adopted, p->vit, p->path, p->options->interpolate)
+               : 0;
 }
 
 int probe_open(struct probe *p, const struct probe_options *o)

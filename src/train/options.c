@@ -83,7 +83,9 @@ static const struct opt table[] = {
     { "head-bias", OPT_TEXT, "auto", "auto|B",
       "first bias of the classifier; auto: -10 with the sigmoid loss, else 0",
       TEXT(head_bias) },
-    { "init", OPT_TEXT, NULL, "FILE", "start from the parameters of a checkpoint",
+    { "init", OPT_TEXT, NULL, "FILE",
+      "start from the parameters of a checkpoint; for other images or patches its "
+      "embedding is resized, for other classes the classifier starts anew",
       TEXT(init) },
 
     TITLE("How it is run"),

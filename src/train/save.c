@@ -58,9 +58,9 @@ int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim)
     return 0;
 }
 
-int saved_init(const char *path, struct vit *vit)
+int saved_init(struct saved *saved, const char *path, struct vit *vit)
 {
-    return state_load(vit, NULL, path);
+    return adopt_load(&saved->adopted, vit, path, true);
 }
 
 bool saved_has(const char *dir, int64_t step, struct mesh *mesh)

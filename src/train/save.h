@@ -5,6 +5,7 @@
 #ifndef TRAIN_SAVE_H
 #define TRAIN_SAVE_H
 
+#include "src/step/adopt.h"
 #include "src/step/step.h"
 #include "src/train/options.h"
 
@@ -15,7 +16,8 @@ struct saved {
     char path[TRAIN_PATH]; /* empty: from the start */
     bool is_of_run;        /* it is one of this run's own, in --out */
     int64_t step;
-    double seconds; /* that the run has taken so far */
+    double seconds;         /* that the run has taken so far */
+    struct adopted adopted; /* of --init: what was not taken as it is */
 };
 
 /* Find the checkpoint to go on from, as --resume says, and see that the options are
@@ -25,9 +27,11 @@ struct saved {
 int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
                const struct train_options *o);
 
-/* Load it, or the parameters alone of another (--init).  Collective over the mesh. */
+/* Load it, or the parameters alone of another (--init), of any resolution and classes.
+ * Collective over the mesh.
+ */
 int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim);
-int saved_init(const char *path, struct vit *vit);
+int saved_init(struct saved *saved, const char *path, struct vit *vit);
 
 /* True if the folder holds a complete checkpoint of 'step'.  Collective. */
 bool saved_has(const char *dir, int64_t step, struct mesh *mesh);

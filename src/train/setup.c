@@ -185,7 +185,7 @@ static int load(struct trainer *t)
     guard_phase("loading");
     TRY(saved_find(&t->saved, t->mesh, t->opts, o));
     if (t->saved.path[0] == '\0')
-        return o->init[0] != '\0' ? saved_init(o->init, t->vit) : 0;
+        return o->init[0] != '\0' ? saved_init(&t->saved, o->init, t->vit) : 0;
     TRY(saved_load(&t->saved, t->vit, t->optim));
     step_set_count(t->step, t->saved.step);
     if (t->saved.step <= t->plan.sched.steps)

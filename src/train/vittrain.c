@@ -69,6 +69,10 @@ static void banner(struct trainer *t)
     journal_say(j, "  runs on     mesh %dx%d, %s on %s, %d %s a rank", t->mesh->D,
                 t->mesh->M, dtype_name(dev_dtype(t->dev)), dev_name(t->dev),
                 dev_threads(t->dev), dev_threads(t->dev) == 1 ? "thread" : "threads");
+    if (o->init[0] != '\0' && t->saved.path[0] == '\0')
+        journal_say(j, "  starts from %s%s%s", o->init,
+                    t->saved.adopted.text[0] != '\0' ? ": " : "",
+                    t->saved.adopted.text);
     if (t->saved.path[0] != '\0')
         journal_say(j, "  goes on     from %s, step %lld", t->saved.path,
                     (long long)t->saved.step);
