@@ -11,6 +11,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
+#include "tests/closed.h"
 #include "tests/ranks.h"
 
 #include <math.h>
@@ -65,66 +66,6 @@ static void problem_close(struct problem *p)
     mem_free(p->label);
 }
 
-/* ---- the closed form --------------------------------------------------------------- */
-
-/* a [D, D] w [D, K] = b, in place of b: elimination with pivots. */
-static void eliminate(double *a, double *b, int64_t D, int64_t K)
-{
-    for (int64_t c = 0; c < D; c++) {
-        int64_t best = c;
-
-        for (int64_t r = c + 1; r < D; r++)
-            best = fabs(a[r * D + c]) > fabs(a[best * D + c]) ? r : best;
-        for (int64_t j = 0; j < D + K; j++) {
-            double *m       = j < D ? a + j : b + j - D;
-            const int64_t n = j < D ? D : K;
-            const double x  = m[c * n];
-
-            m[c * n]    = m[best * n];
-            m[best * n] = x;
-        }
-        for (int64_t r = 0; r < D; r++) {
-            const double f = r == c ? 0 : a[r * D + c] / a[c * D + c];
-
-            for (int64_t j = c; j < D && f != 0; j++)
-                a[r * D + j] -= f * a[c * D + j];
-            for (int64_t k = 0; k < K && f != 0; k++)
-                b[r * K + k] -= f * b[c * K + k];
-        }
-    }
-    for (int64_t r = 0; r < D; r++) {
-        for (int64_t k = 0; k < K; k++)
-            b[r * K + k] /= a[r * D + r];
-    }
-}
-
-/* w [K, D] = ((X^T X + l2)^-1 X^T Y)^T */
-static void closed_form(double *w, const struct problem *p, double l2)
-{
-    const int64_t N = p->rows.N, D = p->rows.D, K = p->rows.K;
-    double *a = mem_new((size_t)(D * D), sizeof *a);
-    double *b = mem_new((size_t)(D * K), sizeof *b);
-
-    for (int64_t r = 0; r < D; r++) {
-        for (int64_t i = 0; i < N; i++) {
-            const double x = p->all[i * D + r];
-
-            for (int64_t c = 0; c < D; c++)
-                a[r * D + c] += x * p->all[i * D + c];
-            for (int64_t k = 0; k < K; k++)
-                b[r * K + k] += x * (p->label[i] == k ? 1 : -1);
-        }
-        a[r * D + r] += l2;
-    }
-    eliminate(a, b, D, K);
-    for (int64_t r = 0; r < D; r++) {
-        for (int64_t k = 0; k < K; k++)
-            w[k * D + r] = b[r * K + k];
-    }
-    mem_free(a);
-    mem_free(b);
-}
-
 /* ---- tests ------------------------------------------------------------------------- */
 
 /* |a - b| / |a| */
@@ -163,7 +104,7 @@ static void test_solvers(int64_t N, int64_t D, int64_t K, enum where where)
              1e-10, "%s: the same eigenvalues", what);
 #endif
     for (int i = 0; i < 3; i++) {
-        closed_form(closed, &p, l2[i]);
+        closed_ridge(closed, p.all, p.label, N, D, K, l2[i]);
         ridge_solve(w, lapack, l2[i]);
         close_to(distance(closed, w, D * K), 0, 1e-9, "%s, l2 %g: the closed form",
                  what, l2[i]);

@@ -341,18 +341,27 @@ void part_free(struct part *p)
     *p = (struct part){ 0 };
 }
 
-int part_choose(struct part *p, const struct features *of, double share,
-                bool is_held_out)
+void part_all(struct part *p, const struct features *of)
 {
-    *p      = (struct part){ .of = of };
-    p->rows = order_part(&p->row, of->count, share, is_held_out);
-    if (p->rows == 0)
-        return ERR(ERR_USAGE, "of %lld images a share of %g is held out: nothing is %s",
-                   (long long)of->count, share, is_held_out ? "in it" : "left");
-    if (p->row != NULL)
-        return 0;
-    p->row = mem_new((size_t)p->rows, sizeof *p->row);
+    *p = (struct part){ .of   = of,
+                        .row  = mem_new((size_t)of->count, sizeof *p->row),
+                        .rows = of->count };
     for (int64_t i = 0; i < p->rows; i++)
         p->row[i] = i;
+}
+
+int part_split(struct part *p, const struct part *from, double share, bool is_held_out)
+{
+    int64_t *items;
+    const int64_t n = order_part(&items, from->rows, share, is_held_out);
+
+    *p = (struct part){ .of = from->of, .rows = n };
+    if (n == 0)
+        return ERR(ERR_USAGE, "of %lld images a share of %g is held out: nothing is %s",
+                   (long long)from->rows, share, is_held_out ? "in it" : "left");
+    p->row = mem_new((size_t)n, sizeof *p->row);
+    for (int64_t i = 0; i < n; i++)
+        p->row[i] = from->row[items != NULL ? items[i] : i];
+    mem_free(items);
     return 0;
 }

@@ -45,9 +45,11 @@ struct part {
 };
 void part_free(struct part *p);
 
-/* All rows, or those that are held out of a set or not, as data_open_file() has it. */
-int part_choose(struct part *p, const struct features *of, double share,
-                bool is_held_out);
+/* All rows; those of a part that are held out of it or not, as data_open_file() has it.
+ * The second returns 0, or ERR_USAGE where there are none.
+ */
+void part_all(struct part *p, const struct features *of);
+int part_split(struct part *p, const struct part *from, double share, bool is_held_out);
 
 /* Row 'i' of the part if this rank has it, else NULL. */
 static inline const float *part_own(const struct part *p, int64_t i)

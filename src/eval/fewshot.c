@@ -6,10 +6,9 @@
 
 #include "mesh/guard.h"
 #include "src/base/clock.h"
-#include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/eval/linear.h"
 #include "src/eval/permute.h"
-#include "src/eval/scale.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -123,6 +122,7 @@ static int regress(struct fewshot_result *r, double *error, const struct part *t
     struct ridge *ridge   = NULL;
     const double start    = clock_now();
     struct scale scale;
+    const struct linear all = { .part = test, .scale = &scale, .K = K };
     double *w;
     int rc;
 
@@ -132,8 +132,7 @@ static int regress(struct fewshot_result *r, double *error, const struct part *t
         w = mem_new((size_t)(K * (scale.width + 1)), sizeof *w);
         for (int i = 0; i < f->l2s; i++) {
             ridge_solve(w, ridge, f->l2[i]);
-            error[i] =
-                1 - scale_classify(test, &scale, w, K).right / (double)test->rows;
+            error[i] = 1 - linear_look(NULL, &all, w).right;
         }
         mem_free(w);
         snprintf(r->about, sizeof r->about, "%s", ridge_about(ridge));
@@ -156,12 +155,6 @@ int fewshot_run(struct fewshot_result *r, const struct part *learn,
     int rc = 0;
 
     *r = (struct fewshot_result){ 0 };
-    if (of->width != test->of->width)
-        return mesh_agree(of->mesh,
-                          ERR(ERR_DATA,
-                              "features of %lld numbers to learn from, and of %lld to "
-                              "test on",
-                              (long long)of->width, (long long)test->of->width));
     classes_open(&classes, learn, K);
     classes_open(&permuted, learn, K);
     for (int s = 0; s < f->seeds && rc == 0; s++) {

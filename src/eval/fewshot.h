@@ -27,8 +27,8 @@ struct fewshot_result {
     char about[64];             /* the solver */
 };
 
-/* Learn from 'learn', test on 'test'.  Returns 0, or what ridge_open() does; ERR_DATA
- * where the parts have features of different widths.  Collective over the mesh.
+/* Learn from 'learn', test on 'test', of features of one width.  Returns 0, or what
+ * ridge_open() does.  Collective over the mesh.
  */
 int fewshot_run(struct fewshot_result *r, const struct part *learn,
                 const struct part *test, const struct fewshot *f);

@@ -68,18 +68,31 @@ static const struct opt table[] = {
       "what the classifier is given, or the mean over an image's tokens of what "
       "encoderblock_N leaves",
       TEXT(feature) },
-    { "method", OPT_CHOICE, "ridge", "ridge|head|none",
-      "few-shot ridge regression; the model's own classifier; or only --features-out "
-      "and --logits-out",
+    { "method", OPT_CHOICE, "ridge", "ridge|sgd|lbfgs|head|none",
+      "few-shot ridge regression; a linear classifier on all images by stochastic "
+      "gradient descent, or by L-BFGS; the model's own classifier; or only "
+      "--features-out and --logits-out",
       AT(method) },
     { "shots", OPT_TEXT, "1,5,10,25", "N[,..]",
       "ridge: images of each class to learn from", TEXT(shots) },
     { "seeds", OPT_TEXT, "0,1,2", "N[,..]",
       "ridge: seeds of the choice of these images", TEXT(seeds) },
-    { "l2", OPT_TEXT, "1024", "X[,..]",
-      "ridge: penalties of the squared weights, not divided by the images; the first "
-      "one is for the record",
+    { "l2", OPT_TEXT, "auto", "auto|X[,..]",
+      "penalties of the squared weights; ridge: not divided by the images, the first "
+      "one is for the record (auto: 1024); lbfgs: of the mean loss, to choose from "
+      "(auto: 1, 0.1, .. 1e-6)",
       TEXT(l2) },
+    { "select", OPT_REAL, "0.1", "SHARE",
+      "lbfgs: of the images to learn from, on which the penalty is chosen", AT(select),
+      .min = 1e-9, .max = 0.9 },
+    { "lr", OPT_REAL, "0.001", "RATE",
+      "sgd: learning rate; cosine, warm-up in the first tenth", AT(lr), .max = 1e6 },
+    { "epochs", OPT_REAL, "10", "N", "sgd: passes through the images", AT(epochs),
+      .max = 1e6 },
+    { "learn-batch", OPT_INT, "512", "N", "sgd: images a step", AT(learn_batch),
+      .min = 1, .max = 1e7 },
+    { "weight-decay", OPT_REAL, NULL, "W", "sgd: decay of the kernel, lr x W a step",
+      AT(weight_decay), .max = 1e6 },
     { "solver", OPT_CHOICE, "auto", "auto|scalapack|lapack",
       "ridge: on all ranks or on the first one; auto: scalapack on several ranks, if "
       "it is in this build",
@@ -219,12 +232,28 @@ static int plan_shots(struct probe_plan *p, const struct probe_options *o)
     struct fewshot *f  = &p->few;
     const double least = 1e-12; /* without a penalty there may be no one answer */
 
+    _Static_assert((int)FEWSHOT_MOST == (int)LOGISTIC_MOST, "one length of lists");
     _Static_assert(sizeof(double) == sizeof(int64_t), "lists hold either");
     TRY(plan_list(f->shots, &f->shot_count, o->shots, "shots", OPT_INT, 1));
     TRY(plan_list(f->seed, &f->seeds, o->seeds, "seeds", OPT_INT, 0));
-    TRY(plan_list(f->l2, &f->l2s, o->l2, "l2", OPT_REAL, least));
+    TRY(plan_list(f->l2, &f->l2s, strcmp(o->l2, "auto") == 0 ? "1024" : o->l2, "l2",
+                  OPT_REAL, least));
     f->solver = (enum ridge_solver)o->solver;
     return 0;
+}
+
+static int plan_linear(struct probe_plan *p, const struct probe_options *o)
+{
+    p->descend        = (struct descend){ .lr     = o->lr,
+                                          .epochs = o->epochs,
+                                          .decay  = o->weight_decay,
+                                          .batch  = o->learn_batch,
+                                          .seed   = (uint64_t)o->seed };
+    p->logistic.share = o->select;
+    return plan_list(p->logistic.l2, &p->logistic.l2s,
+                     strcmp(o->l2, "auto") == 0 ? "1,0.1,0.01,1e-3,1e-4,1e-5,1e-6"
+                                                : o->l2,
+                     "l2", OPT_REAL, 0);
 }
 
 static int plan_methods(const struct probe_plan *p, const struct probe_options *o)
@@ -248,6 +277,7 @@ int probe_plan(struct probe_plan *p, const struct probe_options *o)
     TRY(plan_feature(&made, o));
     TRY(plan_test(&made, o));
     TRY(plan_shots(&made, o));
+    TRY(plan_linear(&made, o));
     TRY(plan_methods(&made, o));
     *p = made;
     return 0;

@@ -5,12 +5,14 @@
 #ifndef EVAL_OPTIONS_H
 #define EVAL_OPTIONS_H
 
+#include "src/eval/descend.h"
 #include "src/eval/fewshot.h"
+#include "src/eval/logistic.h"
 #include "src/step/setting.h"
 
 enum { PROBE_PATH = 1024 };
 
-enum probe_method { METHOD_RIDGE, METHOD_HEAD, METHOD_NONE };
+enum probe_method { METHOD_RIDGE, METHOD_SGD, METHOD_LBFGS, METHOD_HEAD, METHOD_NONE };
 
 struct probe_options {
     union {
@@ -27,6 +29,8 @@ struct probe_options {
     int64_t batch, examples, test_examples, seed;
     int method, solver;
     char shots[128], seeds[128], l2[256];
+    double lr, epochs, weight_decay, select;
+    int64_t learn_batch;
     double stall_timeout;
     char features_out[PROBE_PATH], logits_out[PROBE_PATH], records[PROBE_PATH], id[128];
     bool list_shapes, print_config, help, version;
@@ -41,6 +45,8 @@ struct probe_plan {
     int64_t feature;  /* FEATURE_POOLED, or a block's number */
     double share;     /* of a set that is tested on; NaN: 'test' names a file */
     struct fewshot few;
+    struct descend descend;
+    struct logistic logistic;
     int64_t examples, test_examples; /* of a source without an end */
 };
 

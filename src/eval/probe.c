@@ -7,6 +7,7 @@
 #include "mesh/guard.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
+#include "src/base/mem.h"
 
 #include <math.h>
 
@@ -65,18 +66,69 @@ static int read_features(struct probe *p)
 /* All rows and all of the others, or two parts of the same. */
 static int choose_parts(struct probe *p)
 {
-    const bool is_apart = p->test_features.count > 0;
-    const double share  = is_apart ? 0 : p->plan.share;
+    struct part all;
+    int rc = 0;
 
-    TRY(part_choose(&p->learn, &p->features, share, false));
-    return part_choose(&p->test, is_apart ? &p->test_features : &p->features, share,
-                       !is_apart);
+    part_all(&all, &p->features);
+    if (p->test_features.count > 0) {
+        p->learn = all;
+        part_all(&p->test, &p->test_features);
+        return 0;
+    }
+    rc = part_split(&p->learn, &all, p->plan.share, false);
+    if (rc == 0)
+        rc = part_split(&p->test, &all, p->plan.share, true);
+    part_free(&all);
+    return rc;
 }
 
 /* ---- the probe --------------------------------------------------------------------- */
 
+/* A linear classifier on all images to learn from: w is made and tested. */
+static int run_linear(struct probe *p)
+{
+    const bool is_sgd   = p->options->method == METHOD_SGD;
+    const int64_t learn = p->learn.of->classes, test = p->test.of->classes;
+    const double start = clock_now();
+    struct scale scale;
+    struct linear l = { .part  = &p->learn,
+                        .scale = &scale,
+                        .K     = learn > test ? learn : test,
+                        .loss  = is_sgd ? LOSS_SIGMOID : LOSS_SOFTMAX };
+    double *w;
+    int rc = 0;
+
+    scale_open(&scale, p->features.width, is_sgd ? NULL : &p->learn, 1);
+    w = mem_new((size_t)(l.K * (scale.width + 1)), sizeof *w);
+    if (is_sgd)
+        descend_run(w, &l, &p->plan.descend);
+    else
+        rc = logistic_run(w, &p->logistic, &l, &p->plan.logistic);
+    l.part = &p->test;
+    if (rc == 0)
+        p->linear = linear_look(NULL, &l, w);
+    p->linear_seconds = clock_now() - start;
+    scale_close(&scale);
+    mem_free(w);
+    return rc;
+}
+
+/* Parts that features of one kind were made of. */
+static int check_widths(const struct probe *p)
+{
+    const int64_t learn = p->learn.of->width, test = p->test.of->width;
+
+    if (learn == test)
+        return 0;
+    return ERR(ERR_DATA,
+               "features of %lld numbers to learn from, and of %lld to test on",
+               (long long)learn, (long long)test);
+}
+
 int probe_run(struct probe *p)
 {
+    int rc;
+
     TRY(p->plan.has_model ? run_model(p) : read_features(p));
     if (p->options->method == METHOD_NONE)
         return 0;
@@ -85,6 +137,11 @@ int probe_run(struct probe *p)
         return 0;
     }
     guard_stop(p->mesh); /* from here on the model moves nothing */
-    TRY(mesh_agree(p->mesh, choose_parts(p)));
-    return fewshot_run(&p->few, &p->learn, &p->test, &p->plan.few);
+    rc = choose_parts(p);
+    if (rc == 0)
+        rc = check_widths(p);
+    TRY(mesh_agree(p->mesh, rc));
+    return p->options->method == METHOD_RIDGE
+               ? fewshot_run(&p->few, &p->learn, &p->test, &p->plan.few)
+               : run_linear(p);
 }

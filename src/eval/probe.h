@@ -31,6 +31,9 @@ struct probe {
     int64_t feature_images;
 
     struct fewshot_result few;
+    struct logistic_result logistic;
+    struct verdicts linear; /* of sgd or lbfgs on the test images */
+    double linear_seconds;
     struct metric head;
 };
 

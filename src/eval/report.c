@@ -68,16 +68,20 @@ static void say_features(const struct probe *p)
                (long long)f->count, (long long)p->plan.spec.K);
 }
 
+static void say_images(const struct probe *p)
+{
+    printf("  images      %lld to learn from, %lld to test on, %lld classes, %lld "
+           "features\n",
+           (long long)p->learn.rows, (long long)p->test.rows,
+           (long long)p->features.classes, (long long)p->features.width);
+}
+
 /* Errors in percent: a row of the shots and an l2, a column of each seed. */
 static void say_few(const struct probe *p)
 {
     const struct fewshot *f        = &p->plan.few;
     const struct fewshot_result *r = &p->few;
 
-    printf("  images      %lld to learn from, %lld to test on, %lld classes, %lld "
-           "features\n",
-           (long long)p->learn.rows, (long long)p->test.rows,
-           (long long)p->features.classes, (long long)p->features.width);
     printf("  ridge       %s, %.3f s\n\n", r->about, r->seconds);
     printf("  shots images         l2  error%%    seed");
     for (int s = 0; s < f->seeds; s++)
@@ -98,14 +102,49 @@ static void say_few(const struct probe *p)
     }
 }
 
+/* How the penalty was chosen. */
+static void say_choice(const struct probe *p)
+{
+    const struct logistic_result *r = &p->logistic;
+
+    printf("\n          l2  error%%  steps\n");
+    for (int i = 0; i < p->plan.logistic.l2s; i++)
+        printf("  %10g  %6.2f  %5d%s\n", p->plan.logistic.l2[i], 100 * r->error[i],
+               r->steps[i], i == r->chosen ? "  chosen" : "");
+    printf("\n  lbfgs       l2 %g, %d steps on all images%s\n",
+           p->plan.logistic.l2[r->chosen], r->last_steps,
+           r->is_converged ? "" : ", not converged");
+}
+
+static void say_linear(const struct probe *p)
+{
+    const struct descend *d = &p->plan.descend;
+
+    if (p->options->method == METHOD_LBFGS)
+        say_choice(p);
+    else
+        printf("  sgd         %lld steps of %lld images, lr %g, decay %g\n",
+               (long long)descend_steps(d, p->learn.rows), (long long)d->batch, d->lr,
+               d->decay);
+    printf("  classifier  loss %.6g, top-1 %.2f %%, error %.2f %%; %.3f s\n",
+           p->linear.loss, 100 * p->linear.right, 100 * (1 - p->linear.right),
+           p->linear_seconds);
+}
+
 void probe_report(const struct probe *p)
 {
+    const enum probe_method method = (enum probe_method)p->options->method;
+
     if (p->mesh->rank != 0)
         return;
     say_features(p);
-    if (p->options->method == METHOD_RIDGE)
+    if (method != METHOD_HEAD && method != METHOD_NONE)
+        say_images(p);
+    if (method == METHOD_RIDGE)
         say_few(p);
-    if (p->options->method == METHOD_HEAD)
+    if (method == METHOD_SGD || method == METHOD_LBFGS)
+        say_linear(p);
+    if (method == METHOD_HEAD)
         printf("  classifier  %lld images: loss %.6g, top-1 %.2f %%, calibration error "
                "%.3f\n",
                (long long)p->head.examples, p->head.loss, 100 * p->head.top1,
@@ -173,6 +212,26 @@ static void describe(struct record *r, const struct probe *p)
     r->seed = seed != NULL ? strtoll(seed, NULL, 10) : p->options->seed;
 }
 
+static void set_result(struct record *r, const struct probe *p)
+{
+    switch ((enum probe_method)p->options->method) {
+    case METHOD_HEAD:
+        r->loss = p->head.loss;
+        r->top1 = p->head.top1;
+        r->ece  = p->head.ece;
+        break;
+    case METHOD_SGD:
+    case METHOD_LBFGS:
+        r->top1 = p->linear.right;
+        break;
+    default:
+        r->err_1shot  = fewshot_mean(&p->few, &p->plan.few, 1);
+        r->err_5shot  = fewshot_mean(&p->few, &p->plan.few, 5);
+        r->err_10shot = fewshot_mean(&p->few, &p->plan.few, 10);
+        r->err_25shot = fewshot_mean(&p->few, &p->plan.few, 25);
+    }
+}
+
 static int append(const struct probe *p)
 {
     char id[RECORD_TEXT];
@@ -187,16 +246,7 @@ static int append(const struct probe *p)
     strcpy(r.id, id);
     strcpy(r.program, "vitprobe");
     snprintf(r.version, sizeof r.version, "%s", version_text());
-    if (p->options->method == METHOD_HEAD) {
-        r.loss = p->head.loss;
-        r.top1 = p->head.top1;
-        r.ece  = p->head.ece;
-    } else {
-        r.err_1shot  = fewshot_mean(&p->few, &p->plan.few, 1);
-        r.err_5shot  = fewshot_mean(&p->few, &p->plan.few, 5);
-        r.err_10shot = fewshot_mean(&p->few, &p->plan.few, 10);
-        r.err_25shot = fewshot_mean(&p->few, &p->plan.few, 25);
-    }
+    set_result(&r, p);
     return record_append(p->options->records, &r);
 }
 

@@ -24,14 +24,4 @@ void scale_close(struct scale *s);
 /* z [width + 1] from x [width]. */
 void scale_apply(double *z, const struct scale *s, const float *x);
 
-/* What a classifier w [K, width + 1] makes of a part: images whose largest score is that
- * of their label (of equal ones the first counts), and the sum over images of
- * -log softmax.  Collective over the mesh.
- */
-struct verdicts {
-    double right, loss;
-};
-struct verdicts scale_classify(const struct part *part, const struct scale *s,
-                               const double *w, int64_t K);
-
 #endif

@@ -10,10 +10,8 @@
 #define USAGE "mpirun -n RANKS vitprobe --checkpoint=FILE [--name=value ..]"
 #define ABOUT                                                                          \
     "Looks how good the features of a frozen Vision Transformer are: by ridge "        \
-    "regression "                                                                      \
-    "on a few images of each class, as SoViT and ViT-22B report it, or by the "        \
-    "model's "                                                                         \
-    "own classifier."
+    "regression on a few images of each class or a linear classifier on all of them, " \
+    "as SoViT and ViT-22B report it, or by the model's own classifier."
 #define STATUS                                                                         \
     "\nExit status: 0 done; 2 an option or input is wrong; 3 memory, device, files.\n" \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
