@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # Usage: fuzz.sh BUILD SECONDS
-# Have BUILD's programs read damaged image files, then damaged sets, SECONDS each.  The
-# valid files are those of tests/data and sets made of them.
+# Have BUILD's programs read damaged image files, weights of other programs, and sets,
+# SECONDS each.  The valid files are those of tests/data and sets made of them.
 build=$1
 seconds=$2
 data=${srcdir:-.}/tests/data
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 "$build/tests/fuzz_decode" --seconds="$seconds" "$data"/*.jpg "$data"/*.png || exit 1
+"$build/tests/fuzz_exchange" --seconds="$seconds" "$data"/exchange-*.safetensors \
+    "$data"/exchange-*.npz || exit 1
 
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
