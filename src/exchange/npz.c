@@ -305,7 +305,10 @@ static int write_npz(const char *path, const struct supply *s)
 
 static int refuse(const char *path)
 {
-    return ERR(ERR_ENV, "%s: this build knows no .npz: libzip was not found", path);
+    return ERR(ERR_ENV,
+               "%s: this build reads and writes no .npz: libzip is missing (Debian: "
+               "libzip-dev)",
+               path);
 }
 
 static int open_npz(struct foreign *f)
