@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { STEPS = 40, CONTROLS = 3 };
+enum { STEPS = 100, CONTROLS = 3 };
 
 /* A source whose batches of B hold the images of another in an order of their own. */
 struct turned {
@@ -61,58 +61,84 @@ static void run(double *loss, struct model_options o, MPI_Comm comm, int64_t tur
     model_close(&m);
 }
 
-static void check_f64(struct model_options o, int D, int M)
-{
-    double alone[STEPS], loss[STEPS], worst = 0;
+/* ---- on one rank ------------------------------------------------------------------- */
 
-    run(alone, o, MPI_COMM_SELF, 0);
-    o.D = D;
-    o.M = M;
+/* What runs on one rank say, which is the same for all meshes. */
+struct alone {
+    double adamw[STEPS], sgd[STEPS]; /* in f64 */
+    double f32[STEPS], spread[STEPS];
+};
+
+/* Each run is made by one rank, of 'ranks', and told to the others. */
+static void run_alone(struct alone *a, struct model_options o, int rank, int ranks)
+{
+    double loss[2 + 1 + CONTROLS][STEPS];
+
+    for (int i = 0; i < 2 + 1 + CONTROLS; i++) {
+        o.optim.method = i == 1 ? OPTIMIZER_SGD : OPTIMIZER_ADAMW;
+        o.dtype        = i < 2 ? DTYPE_F64 : DTYPE_F32;
+        if (i % ranks == rank)
+            run(loss[i], o, MPI_COMM_SELF, i < 2 ? 0 : i - 2);
+    }
+    for (int i = 0; i < 2 + 1 + CONTROLS; i++)
+        MPI_Bcast(loss[i], STEPS, MPI_DOUBLE, i % ranks, MPI_COMM_WORLD);
+    *a = (struct alone){ .spread = { 0 } };
+    for (int s = 0; s < STEPS; s++) {
+        a->adamw[s] = loss[0][s];
+        a->sgd[s]   = loss[1][s];
+        a->f32[s]   = loss[2][s];
+        for (int c = 3; c < 3 + CONTROLS; c++)
+            a->spread[s] = fmax(a->spread[s], fabs(loss[c][s] - loss[2][s]));
+    }
+}
+
+/* ---- on a mesh --------------------------------------------------------------------- */
+
+static void check_f64(const double *alone, struct model_options o)
+{
+    double loss[STEPS], worst = 0;
+
     run(loss, o, MPI_COMM_WORLD, 0);
     for (int s = 0; s < STEPS; s++)
         worst = model_worse(worst, fabs(loss[s] / alone[s] - 1));
     ok(worst <= 1e-8 && alone[STEPS - 1] < alone[0],
-       "f64: %d steps of %s on %dx%d (%.1e)", STEPS, optim_name(o.optim.method), D, M,
-       worst);
+       "f64: %d steps of %s on %dx%d (%.1e)", STEPS, optim_name(o.optim.method), o.D,
+       o.M, worst);
 }
 
-static void check_f32(struct model_options o, int D, int M)
+static void check_f32(const struct alone *a, struct model_options o)
 {
-    double alone[STEPS], loss[STEPS], spread[STEPS] = { 0 }, worst = 0, most = 0;
+    double loss[STEPS], worst = 0, most = 0;
 
     o.dtype = DTYPE_F32;
-    run(alone, o, MPI_COMM_SELF, 0);
-    for (int c = 1; c <= CONTROLS; c++) {
-        run(loss, o, MPI_COMM_SELF, c);
-        for (int s = 0; s < STEPS; s++)
-            spread[s] = fmax(spread[s], fabs(loss[s] - alone[s]));
-    }
-    o.D = D;
-    o.M = M;
     run(loss, o, MPI_COMM_WORLD, 0);
     for (int s = 0; s < STEPS; s++) {
-        most  = fmax(most, spread[s] + 0x1p-22 * alone[s]); /* the loss itself is f32 */
-        worst = model_worse(worst, fabs(loss[s] - alone[s]) / most);
+        most  = fmax(most, a->spread[s] + 0x1p-22 * a->f32[s]); /* the loss is f32 */
+        worst = model_worse(worst, fabs(loss[s] - a->f32[s]) / most);
     }
     ok(worst <= 4, "f32: %d steps of %s on %dx%d stay within %.2f of the spread", STEPS,
-       optim_name(o.optim.method), D, M, worst);
+       optim_name(o.optim.method), o.D, o.M, worst);
 }
 
 int main(int argc, char **argv)
 {
     const int ranks        = ranks_open(&argc, &argv, "t520-curve");
     struct model_options o = model_odd(WIRING_SEQUENTIAL, POOL_MAP, LOSS_SIGMOID);
+    struct alone alone;
 
     o.spec.shape = "20/2/30/4"; /* small, for many steps */
     o.spec.image = 7;
     o.form       = CMM_RING;
     o.optim.lr   = 2e-3;
+    run_alone(&alone, o, log_rank(), ranks);
     for (int M = 1; M <= ranks; M *= 2) {
+        o.D            = ranks / M;
+        o.M            = M;
         o.optim.method = OPTIMIZER_ADAMW;
-        check_f64(o, ranks / M, M);
-        check_f32(o, ranks / M, M);
+        check_f64(alone.adamw, o);
+        check_f32(&alone, o);
         o.optim.method = OPTIMIZER_SGD;
-        check_f64(o, ranks / M, M);
+        check_f64(alone.sgd, o);
     }
     return ranks_done();
 }
