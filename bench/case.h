@@ -83,9 +83,6 @@ void bench_time(double *seconds, int n, int warmup, struct mesh *mesh, timed_fn 
 /* The median of as many calls as fit into about 'budget' seconds: at least three. */
 double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx);
 
-/* Make times of all ranks the largest of all ranks. */
-void bench_slowest(double *seconds, int n, struct mesh *mesh);
-
 /* True on every rank if SIGTERM or SIGUSR1 has arrived anywhere (collective). */
 bool bench_is_stopped(struct mesh *mesh);
 bool bench_is_signalled(void); /* on this rank */

@@ -179,13 +179,13 @@ static void report(struct case_result *c, struct job *j)
     for (int what = 0; what < WHATS; what++) {
         struct row *row = case_add_row(c);
 
-        bench_slowest(j->seconds[what], j->turns, j->bench->mesh);
+        coll_largest_of(j->bench->mesh, AXIS_ALL, j->seconds[what], j->turns);
         snprintf(row->name, sizeof row->name, "%s", what_name[what]);
         row->size    = j->bytes;
         row->seconds = median(j->seconds[what], j->turns);
         row->algbw   = (double)row->size / row->seconds;
         if (what == SAVE) {
-            bench_slowest(j->blocked, j->turns, j->bench->mesh);
+            coll_largest_of(j->bench->mesh, AXIS_ALL, j->blocked, j->turns);
             row->blocked = median(j->blocked, j->turns);
         }
         if (what == LOAD && j->bench->options->check) {

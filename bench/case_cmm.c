@@ -18,12 +18,11 @@
 
 #include "bench/case.h"
 #include "bench/overlap.h"
-#include "bench/pair.h"
-#include "bench/tune.h"
 #include "bench/watch.h"
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/step/tune.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -165,7 +164,8 @@ static int run_pair(struct bench *b, struct case_result *c, const struct spec *s
 {
     struct job j = { .bench = b, .result = c };
 
-    TRY(pair_open(&j.pair, b, spec, pair_count(spec) - 1, rows));
+    TRY(pair_open(&j.pair, b->mesh, b->dev, spec, pair_count(spec) - 1, rows,
+                  b->node_memory));
     j.is_by_cores     = overlap_is_by_cores(b, ACT_GATHER);
     c->tuned_products = 0;
     for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)

@@ -191,7 +191,7 @@ void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
     round  = mem_new((size_t)rounds, sizeof *round);
     for (int i = 0; i < rounds; i++)
         run_round(&round[i], b, step, has_traffic);
-    bench_slowest((double *)round, rounds * ROUND_TIMES, b->mesh);
+    coll_largest_of(b->mesh, AXIS_ALL, (double *)round, rounds * ROUND_TIMES);
 
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         if (!has_traffic[k])

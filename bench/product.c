@@ -8,7 +8,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/base/rng.h"
+#include "src/step/pair.h"
 
 #include <stdio.h>
 
@@ -33,21 +33,6 @@ struct operands {
     struct mat x, y, w, dw, dy;
     struct dev_weight *weight;
 };
-
-void product_fill(struct dev_stream *s, struct mat a, uint64_t seed)
-{
-    float *normal = mem_new((size_t)a.cols, sizeof *normal);
-    void *row     = mem_new((size_t)a.cols, sizeof(double));
-
-    for (int64_t r = 0; r < a.rows; r++) {
-        rng_fill_normal(normal, a.cols, seed, RNG_BENCH, (uint64_t)(r * a.cols));
-        for (int64_t c = 0; c < a.cols; c++)
-            dtype_store(a.dtype, row, c, normal[c]);
-        dev_put(s, mat_rows(a, r, r + 1), row);
-    }
-    mem_free(row);
-    mem_free(normal);
-}
 
 static int alloc_mat(struct mat *a, struct buf *buf, struct dev *dev, enum dtype dtype,
                      int64_t rows, int64_t cols)
@@ -111,9 +96,9 @@ static void measure(struct case_result *c, struct bench *b, struct operands *o,
     const uint64_t seed     = (uint64_t)(b->options->seed + b->mesh->rank);
     struct reader reader;
 
-    product_fill(o->stream, o->x, seed);
-    product_fill(o->stream, o->dy, seed + 1);
-    product_fill(o->stream, o->w, seed + 2);
+    pair_fill(o->stream, o->x, seed);
+    pair_fill(o->stream, o->dy, seed + 1);
+    pair_fill(o->stream, o->w, seed + 2);
     dev_weight_changed(o->stream, o->weight);
     reader_open(&reader, b->dev);
     for (int i = 0; i < FORMS; i++) {

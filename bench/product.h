@@ -20,7 +20,4 @@ struct product {
 int product_measure(struct case_result *c, struct bench *b, const struct product *p,
                     double seconds);
 
-/* Fill 'a' with normal numbers. */
-void product_fill(struct dev_stream *s, struct mat a, uint64_t seed);
-
 #endif

@@ -11,6 +11,7 @@
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/base/version.h"
+#include "src/step/tuned.h"
 
 #include <errno.h>
 #include <math.h>
@@ -158,16 +159,16 @@ static json_t *rows_json(const struct case_result *c)
 }
 
 /* What timing chose for the run and for this case. */
-static json_t *tuned_json(const struct result *r, const struct case_result *c)
+static json_t *choices_json(const struct result *r, const struct case_result *c)
 {
     json_t *all = r->tuned != NULL ? json_deep_copy(r->tuned) : json_object();
-    char name[RESULT_CHOICE], choice[RESULT_CHOICE];
+    char name[TUNED_TEXT], choice[TUNED_TEXT];
 
     for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++) {
         if ((c->tuned_products >> k / CMM_PASSES & 1U) == 0)
             continue;
-        result_choice(name, choice, c, (enum cmm_product)(k / CMM_PASSES),
-                      (enum cmm_pass)(k % CMM_PASSES));
+        tuned_choice(name, choice, &c->tuned, (enum cmm_product)(k / CMM_PASSES),
+                     (enum cmm_pass)(k % CMM_PASSES));
         json_object_set_new(all, name, json_string(choice));
     }
     return all;
@@ -209,7 +210,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
         has_steps ? json_pack("{sI sI}", "predicted", (json_int_t)c->memory_predicted,
                               "peak_rss", (json_int_t)c->memory_peak)
                   : json_null(),
-        "ranks", ranks_json(c), "tuned", tuned_json(r, c), "hfu",
+        "ranks", ranks_json(c), "tuned", choices_json(r, c), "hfu",
         has_steps ? real(c->hfu) : json_null(), "predicted", predicted_json(c),
         "profile", profile_json(c), "rows", rows_json(c));
 

@@ -10,6 +10,7 @@
 #include "bench/profile.h"
 #include "src/base/version.h"
 #include "src/step/step.h"
+#include "src/step/tuned.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -194,13 +195,13 @@ static void case_row(FILE *out, const struct result *r, const struct case_result
 /* What timing chose, product by product. */
 static void case_tuned(FILE *out, const struct case_result *c)
 {
-    char name[RESULT_CHOICE], choice[RESULT_CHOICE], all[512];
+    char name[TUNED_TEXT], choice[TUNED_TEXT], all[512];
     size_t used = 0;
 
     for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++) {
         if ((c->tuned_products >> k / CMM_PASSES & 1U) == 0)
             continue;
-        result_choice(name, choice, c, (enum cmm_product)(k / CMM_PASSES),
+        tuned_choice(name, choice, &c->tuned, (enum cmm_product)(k / CMM_PASSES),
                       (enum cmm_pass)(k % CMM_PASSES));
         used += (size_t)snprintf(all + used, sizeof all - used, "%s%s %s",
                                  used > 0 ? ", " : "", name, choice);

@@ -221,22 +221,6 @@ void result_judge_overlap(struct case_result *c, double percent)
     case_fail(c, "hidden share of messages: %s, %g %% were required", text, percent);
 }
 
-void result_choice(char name[RESULT_CHOICE], char text[RESULT_CHOICE],
-                   const struct case_result *c, enum cmm_product product,
-                   enum cmm_pass pass)
-{
-    static const char *const of[CMM_PRODUCTS] = { "in", "out", "up", "down" };
-    const struct cmm_choice *choice           = &c->tuned.of[product][pass];
-
-    snprintf(name, RESULT_CHOICE, "%s%s", of[product],
-             pass == CMM_BACKWARD ? "_backward" : "");
-    if (choice->form == CMM_PLAIN || choice->panels == 0)
-        snprintf(text, RESULT_CHOICE, "%s", cmm_form_name[choice->form]);
-    else
-        snprintf(text, RESULT_CHOICE, "%s %d", cmm_form_name[choice->form],
-                 choice->panels);
-}
-
 const struct case_result *result_rated(const struct result *r)
 {
     for (int i = 0; i < r->count; i++) {

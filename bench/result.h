@@ -149,12 +149,6 @@ void result_judge_overlap(struct case_result *c, double percent);
 /* "72 % (70 to 75)" or why there is no such figure. */
 void result_hidden(char *text, size_t size, const struct comm *t);
 
-/* A tuned choice in words, "ring 16"; its name, "in_backward", in 'name'. */
-enum { RESULT_CHOICE = 24 };
-void result_choice(char name[RESULT_CHOICE], char text[RESULT_CHOICE],
-                   const struct case_result *c, enum cmm_product product,
-                   enum cmm_pass pass);
-
 /* The marked case, or NULL. */
 const struct case_result *result_rated(const struct result *r);
 

@@ -5,11 +5,11 @@
 #include "bench/run.h"
 
 #include "bench/report.h"
-#include "bench/tune.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
 #include "src/base/mem.h"
 #include "src/plan/machine.h"
+#include "src/step/tune.h"
 
 #include <math.h>
 #include <signal.h>
@@ -67,12 +67,6 @@ bool bench_is_stopped(struct mesh *mesh)
 
 /* ---- time ------------------------------------------------------------------------ */
 
-void bench_slowest(double *seconds, int n, struct mesh *mesh)
-{
-    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, seconds, n, MPI_DOUBLE, MPI_MAX,
-                          mesh->comm[AXIS_ALL]));
-}
-
 void bench_time(double *seconds, int n, int warmup, struct mesh *mesh, timed_fn run,
                 void *ctx)
 {
@@ -90,7 +84,7 @@ void bench_time(double *seconds, int n, int warmup, struct mesh *mesh, timed_fn 
         seconds[i] = now - before;
         before     = now;
     }
-    bench_slowest(seconds, n, mesh);
+    coll_largest_of(mesh, AXIS_ALL, seconds, n);
     guard_alive();
 }
 
@@ -198,7 +192,8 @@ static void tune(struct bench *b, struct case_result *c, const struct agenda_ent
     if (b->choices->form != CMM_AUTO || b->mesh->M == 1 ||
         (e->id != CASE_STEP && e->id != CASE_BLOCK))
         return;
-    tune_products(&c->tuned, b, &e->spec, e->batch);
+    tune_products(&c->tuned, b->mesh, b->dev, &e->spec, e->batch, b->choices->micros,
+                  b->peak, b->node_memory);
     c->tuned_products = e->spec.wiring == WIRING_PARALLEL ? 1U << CMM_IN | 1U << CMM_OUT
                                                           : (1U << CMM_PRODUCTS) - 1;
     b->tuned          = &c->tuned;

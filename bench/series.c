@@ -55,13 +55,13 @@ void series_finish(struct stat *steps, double stage[STAGES], struct series *s,
 {
     struct stat of_stage;
 
-    bench_slowest(s->seconds, s->n, mesh);
+    coll_largest_of(mesh, AXIS_ALL, s->seconds, s->n);
     stat_of(steps, s->seconds, s->n, warmup);
     for (int i = 0; i < STAGES; i++) {
         stat_of(&of_stage, s->stage[i], s->n, 0);
         stage[i] = of_stage.median;
     }
-    bench_slowest(stage, STAGES, mesh);
+    coll_largest_of(mesh, AXIS_ALL, stage, STAGES);
 }
 
 void series_free(struct series *s)

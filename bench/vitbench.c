@@ -8,13 +8,13 @@
 #include "bench/files.h"
 #include "bench/report.h"
 #include "bench/run.h"
-#include "bench/tune.h"
 #include "mesh/program.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/plan/cost.h"
+#include "src/step/tune.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -254,7 +254,9 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
         b.is_quick = choices.is_default_run && !o->official;
         b.budget_s = b.is_quick ? AGENDA_BUDGET : 0;
         bench_catch_signals();
-        tune_progress(&b, &is_fallback);
+        b.progress = tune_progress(b.mesh, o->progress, o->tune);
+        is_fallback =
+            o->progress == PROGRESS_CHOICE_THREAD && b.progress == PROGRESS_POLL;
         open_result(&b, opts, argc, argv);
         env_describe(b.result, b.mesh, b.dev);
         b.is_crowded = env_warn(b.result, b.mesh, b.dev, &node);

@@ -326,6 +326,13 @@ double coll_smallest(struct mesh *mesh, enum axis axis, double x)
     return reduced(mesh, axis, x, MPI_MIN);
 }
 
+void coll_largest_of(struct mesh *mesh, enum axis axis, double *x, int n)
+{
+    progress_waits(mesh, REDUCE);
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, MPI_MAX, mesh->comm[axis]));
+    progress_waited(mesh);
+}
+
 void coll_barrier(struct mesh *mesh)
 {
     progress_waits(mesh, REDUCE);

@@ -55,6 +55,9 @@ void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
 void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
                     struct dev_stream *s, struct mat x, struct mat work);
 
+/* Make each of 'n' doubles on the host the largest of all ranks'. */
+void coll_largest_of(struct mesh *mesh, enum axis axis, double *x, int n);
+
 /* Sum 'n' doubles on the host over the ranks of 'axis', in rank order: the same bits on
  * all.  One call of MPI_Allgather, none with one rank.  coll_host_gather() only
  * collects: all [ranks * n].  When muted, every rank takes its own numbers for the

@@ -7,6 +7,7 @@
 
 #include "bench/product.h"
 #include "bench/project.h"
+#include "src/step/pair.h"
 #include "tests/bed.h"
 
 #include <math.h>
@@ -79,7 +80,7 @@ static struct mat make(struct dev *dev, struct buf *b, enum dtype t, int64_t row
 {
     if (dev_alloc(b, dev, (size_t)(rows * cols) * dtype_size(t)) != 0)
         abort();
-    product_fill(dev_stream(dev, LANE_COMPUTE), mat_of(b, t, rows, cols), seed);
+    pair_fill(dev_stream(dev, LANE_COMPUTE), mat_of(b, t, rows, cols), seed);
     return mat_of(b, t, rows, cols);
 }
 

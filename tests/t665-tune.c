@@ -5,8 +5,8 @@
  */
 #include "config.h"
 
-#include "bench/pair.h"
-#include "bench/tune.h"
+#include "src/step/tune.h"
+#include "src/step/tuned.h"
 #include "tests/bed.h"
 
 #include <math.h>
@@ -38,19 +38,19 @@ static void test_products(struct bed *bed, enum wiring wiring)
 {
     const struct spec spec = bed_spec("48/1/96/4", wiring, POOL_MAP);
     const int products     = wiring == WIRING_PARALLEL ? 2 : 4;
+    int64_t memory         = 0;
     struct cmm_tuned t;
     bool is_right = true;
 
     memset(&t, 7, sizeof t);
-    tune_products(&t, &bed->bench, &spec, 4);
+    tune_products(&t, bed->bench.mesh, bed->bench.dev, &spec, 4, 1, 0, memory);
     for (int k = 0; k < products * CMM_PASSES; k++)
         is_right &= is_choice(t.of[k / CMM_PASSES][k % CMM_PASSES]);
     ok(is_right && is_same(bed->bench.mesh, &t, sizeof t),
        "%s: a choice for every product, the same on all ranks", wiring_name(wiring));
     ok(!bed->bench.mesh->is_muted[ACT_GATHER], "nothing stays muted");
-    bed->bench.node_memory = 1000;
-    tune_products(&t, &bed->bench, &spec, 4);
-    bed->bench.node_memory = 0;
+    memory = 1000;
+    tune_products(&t, bed->bench.mesh, bed->bench.dev, &spec, 4, 1, 0, memory);
     for (int k = 0; k < products * CMM_PASSES; k++)
         is_right &= t.of[k / CMM_PASSES][k % CMM_PASSES].form == CMM_RING;
     ok(is_right, "without memory for it a ring for all");
@@ -166,19 +166,45 @@ static void test_bar(void)
 static void test_progress(struct bed *bed)
 {
     static const char *const name[] = { "poll", "poll", "", "none" };
-    bool is_fallback;
 
     for (int k = 0; k < 4; k++) {
-        bed->options.progress = k;
-        tune_progress(&bed->bench, &is_fallback);
+        const enum progress_form form = tune_progress(bed->bench.mesh, k, true);
+
         ok(k == PROGRESS_CHOICE_THREAD
-               ? (bed->bench.progress == PROGRESS_POLL) == is_fallback
-               : !is_fallback &&
-                     strcmp(progress_name[bed->bench.progress], name[k]) == 0,
-           "progress choice %d is %s", k, progress_name[bed->bench.progress]);
+               ? form == PROGRESS_POLL || form == PROGRESS_THREAD
+               : strcmp(progress_name[form], name[k]) == 0,
+           "progress choice %d is %s", k, progress_name[form]);
     }
-    bed->options.progress = PROGRESS_CHOICE_AUTO;
-    tune_progress(&bed->bench, &is_fallback);
+    tune_progress(bed->bench.mesh, PROGRESS_CHOICE_AUTO, true);
+}
+
+/* To a checkpoint's words and back; not to another mesh or build. */
+static void test_words(struct bed *bed)
+{
+    struct mesh other = *bed->bench.mesh;
+    struct tuned t = { .progress = PROGRESS_NONE }, back = { 0 };
+    json_t *words;
+
+    for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
+        t.products.of[k / CMM_PASSES][k % CMM_PASSES] =
+            (struct cmm_choice){ (enum cmm_form)(k % CMM_AUTO),
+                                 k % CMM_AUTO == CMM_PLAIN ? 0 : k };
+    words = tuned_json(&t, bed->bench.mesh, bed->bench.dev);
+    ok(tuned_take(&back, words, bed->bench.mesh, bed->bench.dev) &&
+           memcmp(&back, &t, sizeof t) == 0,
+       "choices come back from their words");
+    other.D++;
+    ok(!tuned_take(&back, words, &other, bed->bench.dev), "not on another mesh");
+    json_object_set_new(words, "build", json_string("another"));
+    ok(!tuned_take(&back, words, bed->bench.mesh, bed->bench.dev),
+       "nor in another build");
+    json_decref(words);
+    words = tuned_json(&t, bed->bench.mesh, bed->bench.dev);
+    json_object_del(words, "up_backward");
+    ok(!tuned_take(&back, words, bed->bench.mesh, bed->bench.dev) &&
+           memcmp(&back, &t, sizeof t) == 0,
+       "nor if one is missing");
+    json_decref(words);
 }
 
 int main(int argc, char **argv)
@@ -199,6 +225,7 @@ int main(int argc, char **argv)
         }
         test_case(&bed);
         test_progress(&bed);
+        test_words(&bed);
         bed_close(&bed);
     }
     return ranks_done();

@@ -3,10 +3,11 @@
  * multiply, and out of it, multiply then scatter, forward and backward, with operands of
  * its own.  For whoever wants to know how fast they are in which form.
  */
-#ifndef BENCH_PAIR_H
-#define BENCH_PAIR_H
+#ifndef STEP_PAIR_H
+#define STEP_PAIR_H
 
-#include "bench/case.h"
+#include "mesh/cmm.h"
+#include "src/plan/spec.h"
 
 enum pair_op { PAIR_GATHER, PAIR_DGATHER, PAIR_SCATTER, PAIR_DSCATTER, PAIR_OPS };
 extern const char *const pair_name[PAIR_OPS]; /* "gather", "dgather", .. */
@@ -26,7 +27,8 @@ enum pair_mat {
 };
 
 struct pair {
-    struct bench *bench; /* borrowed */
+    struct mesh *mesh; /* borrowed, as is dev */
+    struct dev *dev;
     struct cmm *cmm;
     enum cmm_product product[2]; /* into, out of */
     struct buf buf[PAIR_MATS];
@@ -38,11 +40,12 @@ struct pair {
 /* Pairs in a block: one if it is parallel, two (attention, MLP) if sequential. */
 int pair_count(const struct spec *s);
 
-/* Pair 'which' of the shape 's' with 'rows' rows on this rank.  Returns 0, or ERR_MEMORY
- * on all ranks.  Collective over the mesh.
+/* Pair 'which' of the shape 's' with 'rows' rows on this rank; the ranks of a node may
+ * use 'node_memory' bytes for it (0: any).  Returns 0, or ERR_MEMORY on all ranks.
+ * Collective over the mesh.
  */
-int pair_open(struct pair *p, struct bench *b, const struct spec *s, int which,
-              int64_t rows);
+int pair_open(struct pair *p, struct mesh *mesh, struct dev *dev, const struct spec *s,
+              int which, int64_t rows, int64_t node_memory);
 void pair_close(struct pair *p);
 
 /* The product that an operation is of, and in which pass. */
@@ -52,6 +55,9 @@ enum cmm_pass pair_pass(enum pair_op op);
 /* The weights that it multiplies with, and its FLOPs on this rank. */
 struct mat pair_weights(const struct pair *p, enum pair_op op);
 double pair_flops(const struct pair *p, enum pair_op op);
+
+/* Fill 'a' with normal numbers. */
+void pair_fill(struct dev_stream *s, struct mat a, uint64_t seed);
 
 /* Do it once, to its end.  Collective over the model axis. */
 void pair_run(struct pair *p, enum pair_op op);

@@ -2,12 +2,14 @@
 /* Operands, calls, and the watch that goes round the manners. */
 #include "config.h"
 
-#include "bench/pair.h"
+#include "src/step/pair.h"
 
-#include "bench/product.h"
-
+#include "mesh/coll.h"
+#include "mesh/guard.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/base/rng.h"
 
 const char *const pair_name[PAIR_OPS] = {
     [PAIR_GATHER]   = "gather",
@@ -33,6 +35,21 @@ static void find_sizes(int64_t *in, int64_t *out, const struct spec *s,
     *out = is_parallel ? l->A_l + l->F_l : which == 0 ? l->A_l : l->F_l;
 }
 
+void pair_fill(struct dev_stream *s, struct mat a, uint64_t seed)
+{
+    float *normal = mem_new((size_t)a.cols, sizeof *normal);
+    void *row     = mem_new((size_t)a.cols, sizeof(double));
+
+    for (int64_t r = 0; r < a.rows; r++) {
+        rng_fill_normal(normal, a.cols, seed, RNG_BENCH, (uint64_t)(r * a.cols));
+        for (int64_t c = 0; c < a.cols; c++)
+            dtype_store(a.dtype, row, c, normal[c]);
+        dev_put(s, mat_rows(a, r, r + 1), row);
+    }
+    mem_free(row);
+    mem_free(normal);
+}
+
 /* Normal numbers, drawn for some rows and repeated in the others: a large matrix takes
  * long to draw.
  */
@@ -40,7 +57,7 @@ static void fill(struct dev_stream *s, struct mat a, uint64_t seed)
 {
     enum { DRAWN = 61 }; /* rows; no slice starts at many multiples of it */
 
-    product_fill(s, mat_rows(a, 0, a.rows < DRAWN ? a.rows : DRAWN), seed);
+    pair_fill(s, mat_rows(a, 0, a.rows < DRAWN ? a.rows : DRAWN), seed);
     for (int64_t lo = DRAWN; lo < a.rows; lo += DRAWN) {
         const int64_t hi = lo + DRAWN < a.rows ? lo + DRAWN : a.rows;
 
@@ -48,33 +65,33 @@ static void fill(struct dev_stream *s, struct mat a, uint64_t seed)
     }
 }
 
-static int alloc(struct pair *p, struct bench *b, const int64_t size[PAIR_MATS][2])
+static int alloc(struct pair *p, int64_t node_memory, const int64_t size[PAIR_MATS][2])
 {
-    double on_node = 0;
+    struct dev *dev = p->dev;
+    double on_node  = 0;
 
     for (int i = 0; i < PAIR_MATS; i++)
         on_node += (double)(size[i][0] * size[i][1]) *
-                   (double)dtype_size(dev_acc(b->dev)) * b->mesh->node_size;
-    if (b->node_memory > 0 && on_node > (double)b->node_memory)
+                   (double)dtype_size(dev_acc(dev)) * p->mesh->node_size;
+    if (node_memory > 0 && on_node > (double)node_memory)
         return ERR(ERR_MEMORY, "products of %.1f GB a node do not fit", on_node * 1e-9);
     for (int i = 0; i < PAIR_MATS; i++) {
         const bool is_sum      = i == PAIR_DW || i == PAIR_DW2;
-        const enum dtype dtype = is_sum ? dev_acc(b->dev) : dev_dtype(b->dev);
+        const enum dtype dtype = is_sum ? dev_acc(dev) : dev_dtype(dev);
 
-        TRY(dev_alloc(&p->buf[i], b->dev,
+        TRY(dev_alloc(&p->buf[i], dev,
                       (size_t)(size[i][0] * size[i][1]) * dtype_size(dtype)));
         p->mat[i] = mat_of(&p->buf[i], dtype, size[i][0], size[i][1]);
-        fill(dev_stream(b->dev, LANE_COMPUTE), p->mat[i],
-             (uint64_t)(b->options->seed + b->mesh->rank * PAIR_MATS + i));
+        fill(dev_stream(dev, LANE_COMPUTE), p->mat[i],
+             (uint64_t)(p->mesh->rank * PAIR_MATS + i));
     }
-    TRY(dev_weight_open(&p->w, b->dev, p->mat[PAIR_W]));
-    return dev_weight_open(&p->w2, b->dev, p->mat[PAIR_W2]);
+    TRY(dev_weight_open(&p->w, dev, p->mat[PAIR_W]));
+    return dev_weight_open(&p->w2, dev, p->mat[PAIR_W2]);
 }
 
-int pair_open(struct pair *p, struct bench *b, const struct spec *s, int which,
-              int64_t rows)
+int pair_open(struct pair *p, struct mesh *mesh, struct dev *dev, const struct spec *s,
+              int which, int64_t rows, int64_t node_memory)
 {
-    struct mesh *mesh = b->mesh;
     int64_t in, out;
     struct local l;
     int rc;
@@ -90,14 +107,14 @@ int pair_open(struct pair *p, struct bench *b, const struct spec *s, int which,
         [PAIR_DW2] = { out, s->C },
     };
 
-    *p            = (struct pair){ .bench = b };
+    *p            = (struct pair){ .mesh = mesh, .dev = dev };
     p->product[0] = which == 0 ? CMM_IN : CMM_UP;
     p->product[1] = which == 0 ? CMM_OUT : CMM_DOWN;
     p->in         = (struct cmm_section){ .cols = { 0, in } };
     p->out        = (struct cmm_section){ .cols = { 0, out } };
-    rc            = alloc(p, b, size);
+    rc            = alloc(p, node_memory, size);
     if (rc == 0)
-        rc = cmm_open(&p->cmm, mesh, b->dev, rows, s->C, CMM_AUTO, 0);
+        rc = cmm_open(&p->cmm, mesh, dev, rows, s->C, CMM_AUTO, 0);
     rc = mesh_agree(mesh, rc);
     if (rc != 0)
         pair_close(p);
@@ -157,16 +174,16 @@ void pair_run(struct pair *p, enum pair_op op)
         cmm_scatter_backward(p->cmm, a[PAIR_DX2], &p->out, 1, a[PAIR_DW2], false,
                              a[PAIR_X], a[PAIR_X2], p->w2);
     }
-    dev_sync(dev_stream(p->bench->dev, LANE_COMPUTE));
+    dev_sync(dev_stream(p->dev, LANE_COMPUTE));
 }
 
 /* ---- time ------------------------------------------------------------------------ */
 
-static void set_muted(struct bench *b, const struct manner *m, bool is_muted)
+static void set_muted(struct pair *p, const struct manner *m, bool is_muted)
 {
-    mesh_mute(b->mesh, ACT_GATHER, is_muted && m->is_silent);
-    mesh_mute(b->mesh, ACT_SCATTER, is_muted && m->is_silent);
-    dev_mute(b->dev, is_muted && m->is_idle);
+    mesh_mute(p->mesh, ACT_GATHER, is_muted && m->is_silent);
+    mesh_mute(p->mesh, ACT_SCATTER, is_muted && m->is_silent);
+    dev_mute(p->dev, is_muted && m->is_idle);
 }
 
 static double time_once(struct pair *p, enum pair_op op, const struct manner *m)
@@ -175,12 +192,12 @@ static double time_once(struct pair *p, enum pair_op op, const struct manner *m)
 
     cmm_set_form(p->cmm, m->choice.form);
     cmm_set_panels(p->cmm, m->choice.panels);
-    set_muted(p->bench, m, true);
-    coll_barrier(p->bench->mesh);
+    set_muted(p, m, true);
+    coll_barrier(p->mesh);
     start = clock_now();
     pair_run(p, op);
     start = clock_now() - start;
-    set_muted(p->bench, m, false);
+    set_muted(p, m, false);
     guard_alive();
     return start;
 }
@@ -192,5 +209,5 @@ void pair_time(double *seconds, struct pair *p, enum pair_op op, const struct ma
         for (int k = 0; k < n; k++)
             seconds[k * rounds + round] = time_once(p, op, &m[k]);
     }
-    bench_slowest(seconds, n * rounds, p->bench->mesh);
+    coll_largest_of(p->mesh, AXIS_ALL, seconds, n * rounds);
 }

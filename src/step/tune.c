@@ -7,15 +7,17 @@
  */
 #include "config.h"
 
-#include "bench/tune.h"
+#include "src/step/tune.h"
 
-#include "bench/pair.h"
-
+#include "mesh/coll.h"
+#include "mesh/guard.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/step/setting.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { FEWEST_ROWS = 128, MOST_ROUNDS = 25, TRIES = 4 };
 
@@ -27,6 +29,13 @@ enum { FEWEST_ROWS = 128, MOST_ROUNDS = 25, TRIES = 4 };
 #define PEAK_SHARE  0.6  /* of the peak that products reach, about */
 
 /* ---- products -------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
 
 /* The medians of 'n' manners: of one round, and of as many more as there is time for, of
  * which the first one then counts no more.  Returns the seconds of a round.
@@ -45,10 +54,10 @@ static double time_manners(double *median, struct pair *p, enum pair_op op,
         return all;
     pair_time(seconds, p, op, m, n, rounds);
     for (int k = 0; k < n; k++) {
-        struct stat s;
-
-        stat_of(&s, &seconds[k * rounds], rounds, 0);
-        median[k] = s.median;
+        qsort(&seconds[k * rounds], (size_t)rounds, sizeof *seconds, by_size);
+        median[k] = (seconds[k * rounds + rounds / 2] +
+                     seconds[k * rounds + (rounds - 1) / 2]) /
+                    2;
     }
     return all;
 }
@@ -112,20 +121,20 @@ int64_t tune_rows(const struct spec *s, int64_t rows, int M, double peak)
     return peak > 0 && (double)rows > most ? (int64_t)most : rows;
 }
 
-void tune_products(struct cmm_tuned *tuned, struct bench *b, const struct spec *spec,
-                   int64_t batch)
+void tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
+                   const struct spec *spec, int64_t B, int micros, double peak,
+                   int64_t node_memory)
 {
-    struct mesh *mesh  = b->mesh;
-    const int64_t most = split_most(batch, mesh->D) * spec->N;
-    const int64_t rows = tune_rows(spec, most, mesh->M, b->peak);
+    const int64_t images = split_most(split_most(B, mesh->D), micros > 1 ? micros : 1);
+    const int64_t rows   = tune_rows(spec, images * spec->N, mesh->M, peak);
 
     for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
         tuned->of[k / CMM_PASSES][k % CMM_PASSES] = (struct cmm_choice){ CMM_RING, 0 };
     guard_phase("choosing forms");
-    for (int which = 0; which < pair_count(spec); which++) {
+    for (int which = 0; which < pair_count(spec) && mesh->M > 1; which++) {
         struct pair p;
 
-        if (pair_open(&p, b, spec, which, rows) != 0) {
+        if (pair_open(&p, mesh, dev, spec, which, rows, node_memory) != 0) {
             err_forget();
             return;
         }
@@ -180,14 +189,12 @@ static bool moves_alone(struct mesh *mesh)
     return waited < PROBE_MOVED * alone;
 }
 
-void tune_progress(struct bench *b, bool *is_fallback)
+enum progress_form tune_progress(struct mesh *mesh, int choice, bool may_choose)
 {
-    const struct options *o = b->options;
-    const bool is_auto      = o->progress == PROGRESS_CHOICE_AUTO;
+    const enum progress_form form = setting_progress(mesh, choice);
 
-    b->progress = setting_progress(b->mesh, o->progress);
-    if (is_auto && o->tune && b->mesh->nodes > 1 && moves_alone(b->mesh))
-        b->progress = progress_set(b->mesh, PROGRESS_NONE);
-    *is_fallback =
-        o->progress == PROGRESS_CHOICE_THREAD && b->progress == PROGRESS_POLL;
+    if (choice == PROGRESS_CHOICE_AUTO && may_choose && mesh->nodes > 1 &&
+        moves_alone(mesh))
+        return progress_set(mesh, PROGRESS_NONE);
+    return form;
 }
