@@ -67,7 +67,6 @@ static void bad_options(void)
     refused("--holdout=-0.1", "a share below 1");
     refused("--epochs=2", "has none");
     refused("--save-every=10", "needs --out");
-    refused("--tune", "chooses nothing by timing");
     refused("--cooldown-at=5,x", "a whole number");
     refused("--cooldown-at=7,5", "growing");
     refused("--cooldown-at=1001", "ends at step 1000");

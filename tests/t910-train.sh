@@ -68,6 +68,19 @@ ok 'the help is 80 columns wide'
 # A model so small that a step takes a few milliseconds.
 model='--shape=32/2/64/2 --image=16 --patch=4 --classes=8 --batch=8 --lr=3e-3'
 
+# What timing chose is taken over on the same mesh, and chosen anew on another.
+tuned() {
+    sed -n 's/^  tuned  *//p' "$folder/out"
+}
+run 2 $model --mesh=1x2 --tune --steps=2 --out="$folder/tuned"
+first=$(tuned)
+[ "${first##*; }" = now ] && run 2 $model --mesh=1x2 --tune --steps=3 --out="$folder/tuned" &&
+    [ "$(tuned)" = "${first%now}as before" ]
+ok 'a run that goes on takes over what timing chose'
+run 2 $model --mesh=2x1 --tune --steps=4 --out="$folder/tuned"
+tuned | grep -q '; anew: '
+ok 'but not onto another mesh'
+
 # What must not depend on interruptions: losses and norms of the last 20 steps.
 curve() {
     sed -n 's/^{"step":\([0-9]*\),.*"loss":\([^,]*\),.*"grad_norm":\([^,]*\),.*/\1 \2 \3/p' \

@@ -229,9 +229,6 @@ int train_plan(struct train_plan *p, const struct train_options *o)
     struct train_plan made          = { .optim = optim_defaults() };
 
     TRY(setting_resolve(&made.way, &o->setting));
-    if (o->tune)
-        return ERR(ERR_USAGE, "--tune: vittrain chooses nothing by timing; give it the "
-                              "--overlap and --progress that vitbench has chosen");
     if (o->machine_out[0] != '\0')
         return ERR(ERR_USAGE, "--machine-out: a training run measures no machine; "
                               "vitbench --case=machine does");

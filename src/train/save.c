@@ -15,6 +15,7 @@ struct save {
     struct ckpt *ckpt; /* NULL: nothing is saved */
     struct ckpt_list list;
     const struct opts *opts; /* borrowed */
+    json_t *tuned;           /* what timing chose, an object */
     int64_t step, started;   /* of the last save that was finished, that was begun */
 };
 
@@ -26,6 +27,7 @@ static int compare(struct saved *saved, const struct ckpt_meta *meta,
 {
     saved->step    = meta->step;
     saved->seconds = json_number_value(json_object_get(meta->tuned, "seconds"));
+    saved->tuned   = json_incref(meta->tuned);
     return train_options_compare(opts, meta->options);
 }
 
@@ -49,6 +51,12 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
     rc = mesh_agree(mesh, compare(saved, &meta, opts));
     meta_free(&meta);
     return rc;
+}
+
+void saved_free(struct saved *saved)
+{
+    json_decref(saved->tuned);
+    saved->tuned = NULL;
 }
 
 int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim)
@@ -80,12 +88,14 @@ bool saved_has(const char *dir, int64_t step, struct mesh *mesh)
 /* ---- saving ------------------------------------------------------------------------ */
 
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
-              struct optim *optim, const struct opts *opts)
+              struct optim *optim, const struct opts *opts, const struct tuned *tuned)
 {
     struct save *s = mem_new(1, sizeof *s);
     int rc         = 0;
 
     s->opts = opts;
+    s->tuned =
+        tuned != NULL ? tuned_json(tuned, vit_mesh(vit), vit_dev(vit)) : json_object();
     s->step = -1;
     if (dir[0] != '\0') {
         state_list(&s->list, vit, optim);
@@ -106,6 +116,7 @@ void save_close(struct save **save)
         return;
     ckpt_close(&s->ckpt);
     state_free(&s->list);
+    json_decref(s->tuned);
     mem_free(s);
     *save = NULL;
 }
@@ -120,9 +131,10 @@ int save_start(struct save *s, int64_t step, int64_t examples, double seconds)
     if (s->ckpt == NULL)
         return 0;
     meta.options = train_options_json(s->opts, false);
-    meta.tuned   = json_pack("{sf}", "seconds", seconds);
-    s->started   = step;
-    rc           = ckpt_start(s->ckpt, &meta);
+    meta.tuned   = json_deep_copy(s->tuned);
+    json_object_set_new(meta.tuned, "seconds", json_real(seconds));
+    s->started = step;
+    rc         = ckpt_start(s->ckpt, &meta);
     json_decref(meta.options);
     json_decref(meta.tuned);
     return rc;

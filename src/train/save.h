@@ -7,6 +7,7 @@
 
 #include "src/step/adopt.h"
 #include "src/step/step.h"
+#include "src/step/tuned.h"
 #include "src/train/options.h"
 
 struct save;
@@ -17,15 +18,17 @@ struct saved {
     bool is_of_run;        /* it is one of this run's own, in --out */
     int64_t step;
     double seconds;         /* that the run has taken so far */
+    json_t *tuned;          /* what timing chose, owned; NULL: not known */
     struct adopted adopted; /* of --init: what was not taken as it is */
 };
 
 /* Find the checkpoint to go on from, as --resume says, and see that the options are
- * those it was made with.  Returns 0 or a code, the same on all ranks.
- * Collective over 'mesh'.
+ * those it was made with.  Returns 0 or a code, the same on all ranks; saved_free() in
+ * either case.  Collective over 'mesh'.
  */
 int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
                const struct train_options *o);
+void saved_free(struct saved *saved);
 
 /* Load it, or the parameters alone of another (--init), of any resolution and classes.
  * Collective over the mesh.
@@ -36,11 +39,12 @@ int saved_init(struct saved *saved, const char *path, struct vit *vit);
 /* True if the folder holds a complete checkpoint of 'step'.  Collective. */
 bool saved_has(const char *dir, int64_t step, struct mesh *mesh);
 
-/* Save into 'dir' (empty: never), of which 'keep' files stay.  Returns 0 or a code, the
+/* Save into 'dir' (empty: never), of which 'keep' files stay, with what timing chose
+ * (borrowed while it opens; NULL: nothing).  Returns 0 or a code, the
  * same on all ranks.  Collective over the mesh.
  */
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
-              struct optim *optim, const struct opts *opts);
+              struct optim *optim, const struct opts *opts, const struct tuned *tuned);
 void save_close(struct save **save);
 
 /* Start to save 'step' updates, after 'seconds' of the run.  While save_is_busy(): call

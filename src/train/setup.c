@@ -15,6 +15,7 @@
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 #include "src/plan/record.h"
+#include "src/step/tune.h"
 
 #include <errno.h>
 #include <math.h>
@@ -113,7 +114,8 @@ static int open_place(struct trainer *t)
     if (rc == 0)
         rc = mesh_open(&t->mesh, MPI_COMM_WORLD, D, M);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
-    form = setting_progress(t->mesh, o->progress);
+    t->node_memory = node.bytes;
+    form           = setting_progress(t->mesh, o->progress);
     if (o->progress == PROGRESS_CHOICE_THREAD && form != PROGRESS_THREAD &&
         t->mesh->rank == 0)
         WARN("this MPI has no MPI_THREAD_MULTIPLE for --progress=thread: products poll "
@@ -158,12 +160,40 @@ static void set_head_bias(struct trainer *t)
     vit_changed(t->vit);
 }
 
+/* What --tune leaves to timing: as the run has had it up to here, if that was on this
+ * mesh, device and build; else by trying.
+ */
+static void choose(struct trainer *t)
+{
+    const struct train_options *o = t->options;
+    struct mesh *mesh             = t->mesh;
+    bool is_here                  = false;
+    double peak                   = 0;
+
+    if (!o->tune)
+        return;
+    if (t->saved.tuned != NULL)
+        is_here = tuned_take(&t->tuned, t->saved.tuned, mesh, t->dev);
+    t->is_taken_over = coll_smallest(mesh, AXIS_ALL, is_here) > 0;
+    if (!t->is_taken_over) {
+        t->tuned.progress = tune_progress(mesh, o->progress, true);
+        if (mesh->M > 1)
+            peak = coll_smallest(mesh, AXIS_ALL, dev_peak(t->dev, 0.1));
+        tune_products(&t->tuned.products, mesh, t->dev, &t->plan.spec, o->batch,
+                      t->plan.way.micros, peak, t->node_memory);
+        mesh_count_reset(mesh);
+    } else if (o->progress == PROGRESS_CHOICE_AUTO) {
+        progress_set(mesh, t->tuned.progress);
+    }
+}
+
 static int open_model(struct trainer *t)
 {
     const struct train_options *o   = t->options;
     const struct vit_options option = { .B      = o->batch,
                                         .micros = t->plan.way.micros,
                                         .form   = t->plan.way.form,
+                                        .tuned  = &t->tuned.products,
                                         .shard  = t->plan.way.shard,
                                         .remat  = t->plan.way.remat,
                                         .seed   = (uint64_t)o->seed,
@@ -183,7 +213,6 @@ static int load(struct trainer *t)
     const struct train_options *o = t->options;
 
     guard_phase("loading");
-    TRY(saved_find(&t->saved, t->mesh, t->opts, o));
     if (t->saved.path[0] == '\0')
         return o->init[0] != '\0' ? saved_init(&t->saved, o->init, t->vit) : 0;
     TRY(saved_load(&t->saved, t->vit, t->optim));
@@ -230,9 +259,12 @@ int trainer_open(struct trainer *t, const struct opts *opts,
     t->start = clock_now(); /* which the mesh has set */
     stop_open(&t->stop, o->time_limit, t->mesh->rank == 0);
     TRY(mesh_agree(t->mesh, open_source(t)));
+    TRY(saved_find(&t->saved, t->mesh, opts, o));
+    choose(t);
     TRY(open_model(t));
     TRY(load(t));
-    TRY(save_open(&t->save, o->out, (int)o->keep, t->vit, t->optim, opts));
+    TRY(save_open(&t->save, o->out, (int)o->keep, t->vit, t->optim, opts,
+                  o->tune ? &t->tuned : NULL));
     TRY(mesh_agree(t->mesh, open_journal(t)));
     t->saved_at = clock_now();
     return 0;
@@ -242,6 +274,7 @@ void trainer_close(struct trainer *t)
 {
     journal_close(&t->journal);
     save_close(&t->save);
+    saved_free(&t->saved);
     step_close(&t->step);
     optim_close(&t->optim);
     vit_close(&t->vit);

@@ -213,7 +213,8 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
     *is_stopped = evaluate(t, leg->sched.steps, leg);
     if (*is_stopped)
         return 0;
-    TRY(save_open(&save, folder, 1, t->vit, t->optim, t->opts));
+    TRY(save_open(&save, folder, 1, t->vit, t->optim, t->opts,
+                  t->options->tune ? &t->tuned : NULL));
     rc = save_now(t, save, leg->sched.steps);
     save_close(&save);
     if (rc == 0)

@@ -10,11 +10,15 @@
 #include "src/train/save.h"
 #include "src/train/source.h"
 #include "src/train/stop.h"
+#include "src/step/tuned.h"
 
 struct trainer {
     const struct opts *opts; /* borrowed, as are the options */
     const struct train_options *options;
     struct train_plan plan;
+    struct tuned tuned;  /* what timing has chosen, with --tune */
+    bool is_taken_over;  /* by the run up to here, not by this one */
+    int64_t node_memory; /* bytes of a node */
     struct mesh *mesh;
     struct dev *dev;
     struct source source;

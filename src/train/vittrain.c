@@ -44,6 +44,25 @@ static int show(FILE *out, bool is_heard, void *values)
 
 /* ---- the beginning ----------------------------------------------------------------- */
 
+/* What timing has chosen, and when. */
+static void tell_choices(struct trainer *t)
+{
+    char name[TUNED_TEXT], text[TUNED_TEXT], all[512] = "";
+    size_t at = 0;
+
+    for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES && t->mesh->M > 1; k++) {
+        tuned_choice(name, text, &t->tuned.products, (enum cmm_product)(k / CMM_PASSES),
+                     (enum cmm_pass)(k % CMM_PASSES));
+        at += (size_t)snprintf(all + at, sizeof all - at, ", %s %s", name, text);
+    }
+    journal_say(&t->journal, "  tuned       progress %s%s; %s",
+                progress_name[t->tuned.progress], all,
+                t->is_taken_over ? "as before"
+                : t->saved.path[0] != '\0'
+                    ? "anew: that was another mesh, device or build, or without --tune"
+                    : "now");
+}
+
 static void banner(struct trainer *t)
 {
     const struct train_options *o = t->options;
@@ -69,6 +88,8 @@ static void banner(struct trainer *t)
     journal_say(j, "  runs on     mesh %dx%d, %s on %s, %d %s a rank", t->mesh->D,
                 t->mesh->M, dtype_name(dev_dtype(t->dev)), dev_name(t->dev),
                 dev_threads(t->dev), dev_threads(t->dev) == 1 ? "thread" : "threads");
+    if (o->tune)
+        tell_choices(t);
     if (o->init[0] != '\0' && t->saved.path[0] == '\0')
         journal_say(j, "  starts from %s%s%s", o->init,
                     t->saved.adopted.text[0] != '\0' ? ": " : "",
