@@ -103,6 +103,9 @@ static int pack(const char *out, const struct options *o)
 
     if (o->from[0] == '\0')
         return ERR(ERR_USAGE, "pack needs --from=DIR|LIST|CSV");
+    if (ending != NULL && strcmp(ending, ".gz") == 0)
+        return ERR(ERR_USAGE, "--from=%s is compressed: unpack it first, with gunzip",
+                   o->from);
     if (ending != NULL && strcmp(ending, ".csv") == 0)
         TRY(pack_csv(&result, out, o->from, o->csv_max));
     else
