@@ -95,7 +95,7 @@ static double *logits_of(struct model *m, int factor)
             image[i * at.cols + k] =
                 pixel(l->b.lo + i, k / 3 / side, k / 3 % side, k % 3, factor);
     }
-    step_forward(m->step, m->data, 0); /* targets */
+    step_forward(m->step, m->data, 0, 0); /* targets */
     model_put(m, at, image);
     vit_forward(m->vit, at, step_targets(m->step));
     model_get(m, logits, vit_logits(m->vit));
