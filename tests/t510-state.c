@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=4 */
 /* A model and its optimizer through a checkpoint: what was trained on 2x2 is the same on
- * 1x1, 1x3 and 4x1, bit for bit, under the names and shapes of the reference.
+ * 1x1, 1x3 and 4x1, bit for bit, with parameters cut over the data axis and without,
+ * under the names and shapes of the reference.
  */
 #include "config.h"
 
@@ -200,6 +201,7 @@ static void test_model(struct model_options o, const char *what)
     double loss;
 
     o.spec.shape = "48/3/70/6";
+    o.shard      = SHARD_FULL;
     o.D = o.M = 2;
     model_open(&m, &o, MPI_COMM_WORLD);
     model_stir(&m);
@@ -213,6 +215,8 @@ static void test_model(struct model_options o, const char *what)
     ok(passes_through(o, path, 1, 1), "%s: 1x1 has the same bits", what);
     ok(passes_through(o, path, 1, 3), "%s: 1x3 has", what);
     ok(passes_through(o, path, 4, 1), "%s: 4x1 has", what);
+    o.shard = SHARD_NONE;
+    ok(passes_through(o, path, 4, 1), "%s: 4x1 that cuts nothing has", what);
 }
 
 /* ---- names and shapes -------------------------------------------------------------- */
