@@ -1,0 +1,122 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vitprobe as a user meets it: a run of vittrain is probed on one rank and on more with the
+# same errors, its record is completed, features go through a file, images of another
+# size are taken; and what is wrong gets one sentence and its status.
+build=${top_builddir:-.}
+vitprobe=$build/vitprobe
+if [ ! -x "$vitprobe" ]; then
+    echo "1..0 # SKIP vitprobe is not built: there is no HDF5 or no LAPACK"
+    exit 0
+fi
+folder=$(mktemp -d) || exit 99
+trap 'rm -rf "$folder"' EXIT
+count=0
+
+# ok SENTENCE: the verdict is the last status.
+ok() {
+    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
+    count=$((count + 1))
+    echo "$verdict $count - $1"
+    if [ "$verdict" != ok ]; then
+        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 20 >&2
+    fi
+}
+
+# run RANKS ARGUMENT..: leaves out, err and status.
+run() {
+    ranks=$1
+    shift
+    if [ "$ranks" -gt 1 ]; then
+        "${MPIEXEC:-mpiexec}" -n "$ranks" "$vitprobe" "$@" >"$folder/out" \
+            2>"$folder/err" </dev/null
+    else
+        "$vitprobe" "$@" >"$folder/out" 2>"$folder/err" </dev/null
+    fi
+    status=$?
+}
+
+# refuses STATUS WORDS ARGUMENT..: one sentence with these words.
+refuses() {
+    wanted=$1
+    words=$2
+    shift 2
+    run 1 "$@"
+    short=$(echo "$*" | sed "s#$folder/##g")
+    [ $status -eq "$wanted" ] && grep -q -- "$words" "$folder/err" &&
+        [ "$(wc -l <"$folder/err")" -eq 1 ]
+    ok "$short ends with $wanted and says .. $words .."
+}
+
+# The table of errors in out.
+table() {
+    sed -n '/^  shots/,$p' "$folder/out"
+}
+
+"$build/vitdata" synth "$folder/set.h5" --n=120 --classes=4 --image=8 >"$folder/out" \
+    2>"$folder/err"
+ok "a set is made"
+"$build/vittrain" --shape=24/2/32/4 --image=8 --patch=2 --data="$folder/set.h5" \
+    --steps=3 --batch=8 --threads=1 --id=run --out="$folder/run" \
+    --records="$folder/records.jsonl" >"$folder/out" 2>"$folder/err"
+ok "and a model is trained on it"
+few="--shots=1,5 --seeds=0,1 --l2=1024,1 --threads=1"
+ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
+
+# $ask and $few are words.
+# shellcheck disable=SC2086
+{
+    run 1 $ask --records="$folder/records.jsonl"
+    table >"$folder/one"
+    [ $status -eq 0 ] && [ "$(wc -l <"$folder/one")" -eq 5 ] &&
+        grep -q 'LAPACK on one rank' "$folder/out"
+    ok "a folder's newest checkpoint is probed"
+    [ "$(grep -c '"id": "run"' "$folder/records.jsonl")" -eq 2 ] &&
+        tail -n 1 "$folder/records.jsonl" |
+        grep '"compute": [1-9].*"loss": [0-9].*"err_1shot": 0.*"err_10shot": null' |
+        grep -q '"examples": 24,.*"devices": 1,'
+    ok "the run's record gets errors and keeps what it had"
+    run 4 $ask --mesh=2x2
+    table | cmp -s - "$folder/one"
+    ok "a 2x2 mesh has the same errors"
+    run 2 $ask --solver=lapack --features-out="$folder/f.h5" --logits-out="$folder/l.h5"
+    table | cmp -s - "$folder/one"
+    ok "two ranks with LAPACK have"
+    run 3 --features="$folder/f.h5" $few
+    table | cmp -s - "$folder/one"
+    ok "and so has the file of features on three"
+    "$build/vitdata" info "$folder/l.h5" >"$folder/out" 2>"$folder/err" &&
+        grep -q 'features   4$' "$folder/out"
+    ok "logits are as many as classes"
+    run 1 $ask --feature=block:0
+    [ $status -eq 0 ] && grep -q 'block:0 of 120' "$folder/out"
+    ok "a block's features can be taken"
+    run 2 $ask --method=lbfgs
+    [ $status -eq 0 ] && grep -q 'chosen$' "$folder/out"
+    ok "logistic regression chooses a penalty"
+    run 2 $ask --method=sgd --epochs=2 --learn-batch=16
+    [ $status -eq 0 ] && grep -q '14 steps of 16' "$folder/out"
+    ok "gradient descent has its steps"
+    run 2 $ask --method=head --image=16 --patch=4
+    [ $status -eq 0 ] && grep -q 'patches resized from 2 to 4' "$folder/out" &&
+        grep -q '12 images: loss' "$folder/out"
+    ok "the classifier is tested on larger patches"
+    run 1 $ask --method=head --image=12 --no-interpolate
+    [ $status -eq 0 ] && grep -q 'positions as initialised' "$folder/out"
+    ok "and without positions"
+    run 1 --shape=24/1/32/4 --image=8 --patch=4 --classes=3 $few --test-examples=20
+    [ $status -eq 0 ] && grep -q '30 to learn from, 20 to test on, 3 classes' \
+        "$folder/out"
+    ok "an untrained model is probed on fractals"
+    refuses 2 'No such file' --checkpoint="$folder/none" $few
+    refuses 2 'no complete checkpoint' --checkpoint="$folder" $few
+    refuses 2 'not an HDF5\|no HDF5' --checkpoint="$folder/out" $few
+    refuses 2 'blocks 0 to 1' $ask --feature=block:2
+    refuses 2 'holds images' --features="$folder/set.h5" $few
+    refuses 2 'holds features' --checkpoint="$folder/run" --data="$folder/f.h5" $few
+    refuses 2 'of 24 numbers to learn from, and of 4' --features="$folder/f.h5" \
+        --test="$folder/l.h5" $few
+    refuses 2 'smaller than a patch' $ask --image=1
+    refuses 3 'cannot be written' $ask --records="$folder/none/r.jsonl"
+}
+echo "1..$count"
