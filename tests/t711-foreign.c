@@ -7,6 +7,7 @@
 
 #include "src/exchange/foreign.h"
 
+#include "ckpt/file.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/exchange/transfer.h"
@@ -474,6 +475,35 @@ static void test_full(const char *to, bool is_import)
     err_forget();
 }
 
+/* A checkpoint with a flipped bit is not exported. */
+static void test_damage(void)
+{
+    const struct exchange_options o = { .head = true };
+    struct ckpt_file *f             = NULL;
+    char first[160], to[160];
+    size_t size;
+    char *bytes = load("cls.safetensors", &size);
+    int fd;
+
+    write_file(bytes, size);
+    mem_free(bytes);
+    snprintf(first, sizeof first, "%s/out.h5", base);
+    snprintf(to, sizeof to, "%s/out.safetensors", base);
+    if (import("40/2/72/4") != 0 || file_open(&f, first) != 0)
+        die("%s", err_sentence());
+    fd = open(first, O_RDWR);
+    if (pwrite(fd, "*", 1, f->entry[0].offset + 5) != 1)
+        die("%s cannot be written", first);
+    close(fd);
+    file_close(&f);
+    ok(transfer_export(none, to, first, &o) == ERR_DATA &&
+           strstr(err_sentence(), "is damaged") != NULL,
+       "a damaged checkpoint is not exported");
+    unlink(first);
+    ok(left_over() == 0, "and nothing is left of it");
+    err_forget();
+}
+
 int main(int argc, char **argv)
 {
     ranks_open(&argc, &argv, "t711-foreign");
@@ -497,6 +527,7 @@ int main(int argc, char **argv)
 #endif
     test_full("out.safetensors", false);
     test_full("out.h5", true);
+    test_damage();
     unlink(path);
     ok(is_refused("No such file"), "no file");
     fclose(none);

@@ -85,4 +85,33 @@ ok "two ranks verify together and print once"
     2>"$folder/err"
 [ $? -eq 2 ] && [ "$(grep -c '^vitckpt: ' "$folder/err")" -eq 1 ]
 ok "and say once what is damaged"
+
+data=${srcdir:-.}/tests/data
+shape=--shape=40/2/72/4
+gives 0 'timm.s names: 24 tensors .* cls pooling, image 32, patch 8, 10 classes' \
+    import "$data/exchange-cls.safetensors" "$folder/cls.h5" "$shape"
+gives 0 '^  --gelu=exact$' list "$folder/cls.h5"
+gives 0 'as they were written' verify "$folder/cls.h5"
+gives 0 '32 arrays with the names of timm' export "$folder/cls.h5" "$folder/cls.safetensors"
+gives 0 '30 arrays' export "$folder/cls.h5" "$folder/bare.safetensors" --no-head
+gives 0 'tanh GELU' import "$folder/cls.safetensors" "$folder/tanh.h5" "$shape" --gelu=tanh
+gives 0 'are the same' diff "$folder/cls.h5" "$folder/tanh.h5"
+gives 2 '.head.weight. is missing' import "$folder/bare.safetensors" "$folder/b.h5" "$shape"
+gives 0 '7 classes (a new classifier)' import "$folder/bare.safetensors" "$folder/b.h5" \
+    "$shape" --classes=7
+gives 2 'import needs --shape' import "$folder/cls.safetensors" "$folder/none.h5"
+gives 2 'cls_token' import "$folder/cls.safetensors" "$folder/none.h5" "$shape" --pool=gap
+gives 2 '--scan is for .npz' export "$folder/cls.h5" "$folder/none.safetensors" --scan
+gives 2 'a name that ends in .npz or .safetensors' export "$folder/cls.h5" "$folder/none.pt"
+gives 2 '--scan is not for list' list "$folder/cls.h5" --scan
+gives 2 'does not hold a model' export "$a" "$folder/none.safetensors"
+gives 3 'cannot be made' export "$folder/cls.h5" "$folder/lost/none.safetensors"
+gives 3 'none.h5.part' import "$folder/cls.safetensors" "$folder/lost/none.h5" "$shape"
+! ls "$folder" | grep -q 'none\|part'
+ok "what fails leaves no file"
+"${MPIEXEC:-mpiexec}" -n 2 "$vitckpt" import "$folder/cls.safetensors" "$folder/two.h5" \
+    "$shape" >"$folder/out" 2>"$folder/err" &&
+    [ "$(grep -c 'names: 24' "$folder/out")" -eq 1 ] &&
+    run diff "$folder/two.h5" "$folder/cls.h5" && [ $status -eq 0 ]
+ok "two ranks import once, and the same"
 echo "1..$count"
