@@ -100,6 +100,7 @@ gives 2 '.head.weight. is missing' import "$folder/bare.safetensors" "$folder/b.
 gives 0 '7 classes (a new classifier)' import "$folder/bare.safetensors" "$folder/b.h5" \
     "$shape" --classes=7
 gives 2 'import needs --shape' import "$folder/cls.safetensors" "$folder/none.h5"
+gives 2 'a name that ends in .h5' import "$folder/cls.h5" "$folder/none" "$shape"
 gives 2 'cls_token' import "$folder/cls.safetensors" "$folder/none.h5" "$shape" --pool=gap
 gives 2 '--scan is for .npz' export "$folder/cls.h5" "$folder/none.safetensors" --scan
 gives 2 'a name that ends in .npz or .safetensors' export "$folder/cls.h5" "$folder/none.pt"

@@ -183,6 +183,7 @@ void foreign_close(struct foreign **f)
         close(old->fd);
     mem_free(old->array);
     mem_free(old->block);
+    mem_free(old->whole);
     mem_free(old);
     *f = NULL;
 }
@@ -238,8 +239,8 @@ static bool convert(float *x, const void *from, enum array_type type, int64_t n)
     return fits;
 }
 
-int foreign_read(float *x, struct foreign *f, const struct array *a, int64_t at,
-                 int64_t n)
+static int read_in_order(float *x, struct foreign *f, const struct array *a, int64_t at,
+                         int64_t n)
 {
     const int64_t size = foreign_size(a->type);
 
@@ -254,6 +255,47 @@ int foreign_read(float *x, struct foreign *f, const struct array *a, int64_t at,
         at += some;
         n -= some;
     }
+    return 0;
+}
+
+/* The array, as the file has it, into memory. */
+static int keep_whole(struct foreign *f, const struct array *a)
+{
+    void *room;
+
+    if (f->whole_of == a)
+        return 0;
+    mem_free(f->whole);
+    f->whole    = NULL;
+    f->whole_of = NULL;
+    TRY(mem_alloc(&room, (size_t)a->elements * sizeof *f->whole));
+    f->whole = room;
+    TRY(read_in_order(f->whole, f, a, 0, a->elements));
+    f->whole_of = a;
+    return 0;
+}
+
+/* The place in a Fortran array of element 'i' in the order of C. */
+static int64_t fortran_place(const struct array *a, int64_t i)
+{
+    int64_t stride = a->elements, place = 0;
+
+    for (int k = a->dims - 1; k >= 0; k--) {
+        stride /= a->size[k];
+        place += i % a->size[k] * stride;
+        i /= a->size[k];
+    }
+    return place;
+}
+
+int foreign_read(float *x, struct foreign *f, const struct array *a, int64_t at,
+                 int64_t n)
+{
+    if (!a->is_fortran || a->elements == 0)
+        return read_in_order(x, f, a, at, n);
+    TRY(keep_whole(f, a));
+    for (int64_t i = 0; i < n; i++)
+        x[i] = f->whole[fortran_place(a, at + i)];
     return 0;
 }
 

@@ -24,6 +24,7 @@ struct array {
     int dims;
     int64_t size[ARRAY_DIMS];
     int64_t elements;
+    bool is_fortran;       /* in the file the first dimension runs fastest */
     int64_t entry, offset; /* the reader's own: where the bytes are */
 };
 
@@ -37,6 +38,8 @@ struct foreign {
     int room;
     int fd; /* of the whole file, and its size */
     int64_t bytes;
+    float *whole; /* of the array 'whole_of', in the file's order */
+    const struct array *whole_of;
     void *block; /* where numbers are converted */
     void *own;   /* the reader's */
 };
@@ -52,7 +55,8 @@ const struct array *foreign_find(const struct foreign *f, const char *name);
 
 /* Read 'n' elements of an array of a known type, from element 'at' on, as f32.  Fast if
  * 'at' goes on where the last call stopped; compressed arrays are read from their start
- * otherwise.  Returns 0, ERR_IO or ERR_DATA (damaged, or too large for f32).
+ * otherwise.  Arrays in Fortran order are kept whole in memory until another is read.
+ * Returns 0, ERR_IO, ERR_MEMORY or ERR_DATA (damaged, or too large for f32).
  */
 int foreign_read(float *x, struct foreign *f, const struct array *array, int64_t at,
                  int64_t n);

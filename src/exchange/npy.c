@@ -83,7 +83,7 @@ static bool take_order(bool *is_fortran, const char **at)
 }
 
 /* All three keys, each once, in any order. */
-static bool take_all(struct array *a, bool *is_fortran, const char *at)
+static bool take_all(struct array *a, const char *at)
 {
     bool has_type = false, has_order = false, has_shape = false;
 
@@ -100,7 +100,7 @@ static bool take_all(struct array *a, bool *is_fortran, const char *at)
             is_good = take_text(a->said, sizeof a->said, &at);
         } else if (strcmp(key, "fortran_order") == 0) {
             has     = &has_order;
-            is_good = take_order(is_fortran, &at);
+            is_good = take_order(&a->is_fortran, &at);
         } else if (strcmp(key, "shape") == 0) {
             has     = &has_shape;
             is_good = !has_shape && take_shape(a, &at);
@@ -139,36 +139,18 @@ static void find_type(struct array *a, int64_t *size)
         *size = a->said[2] - '0';
 }
 
-/* Sizes other than one: with fewer than two, both orders are the same. */
-static int wide_dims(const struct array *a)
-{
-    int n = 0;
-
-    for (int i = 0; i < a->dims; i++)
-        n += a->size[i] != 1;
-    return n;
-}
-
 int npy_parse(struct array *a, int64_t *size, const struct foreign *f,
               const char *header, int bytes)
 {
     const int start = header[6] == 1 ? 10 : 12;
     char text[NPY_MOST + 1];
-    bool is_fortran = false;
 
     memcpy(text, header + start, (size_t)(bytes - start));
     text[bytes - start] = '\0';
-    if (!take_all(a, &is_fortran, text))
+    if (!take_all(a, text))
         return ERR(ERR_DATA, "%s: the header of '%s' is not NumPy's", f->path, a->name);
     TRY(foreign_count(a, f));
     find_type(a, size);
-    if (is_fortran && wide_dims(a) > 1) {
-        char said[ARRAY_TYPE];
-
-        snprintf(said, sizeof said, "%.10s in Fortran order", a->said);
-        memcpy(a->said, said, sizeof said);
-        a->type = ARRAY_OTHER;
-    }
     return 0;
 }
 

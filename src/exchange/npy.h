@@ -17,8 +17,7 @@ enum { NPY_START = 12, NPY_MOST = 4096 };
 int npy_length(const void *start, int64_t bytes);
 
 /* Fill type, shape and elements of 'array', whose name is set, from the 'bytes' of a
- * header.  '*size' are the bytes of an element, 0 if that is not known.  Numbers that are
- * read in neither the format nor the order of the file are ARRAY_OTHER.  0 or ERR_DATA.
+ * header.  '*size' are the bytes of an element, 0 if that is not known.  0 or ERR_DATA.
  */
 int npy_parse(struct array *array, int64_t *size, const struct foreign *f,
               const char *header, int bytes);

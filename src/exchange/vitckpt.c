@@ -147,6 +147,13 @@ static const struct command *find(const char *name)
 
 /* ---- the command line -------------------------------------------------------------- */
 
+static bool ends_in_h5(const char *path)
+{
+    const size_t n = strlen(path);
+
+    return n > 3 && strcmp(path + n - 3, ".h5") == 0;
+}
+
 /* Options of another command would be passed over in silence. */
 static int check_options(const struct command *c, const struct opts *opts,
                          const struct exchange_options *o)
@@ -158,6 +165,8 @@ static int check_options(const struct command *c, const struct opts *opts,
         if (opts->source[i] == FROM_COMMAND_LINE && strstr(c->options, word) == NULL)
             return ERR(ERR_USAGE, "--%s is not for %s", table[i].name, c->name);
     }
+    if (c->run == import && !ends_in_h5(o->word[2]))
+        return ERR(ERR_USAGE, "%s: expected a name that ends in .h5", o->word[2]);
     if (c->run == import && o->shape[0] == '\0')
         return ERR(ERR_USAGE, "import needs --shape=NAME, or width/depth/mlp/heads");
     return 0;
