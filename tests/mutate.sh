@@ -211,6 +211,14 @@ mutant 'held-out images in both parts' src/data/data_file.c \
     t448-h5set
 mutant 'a digest without labels' src/data/h5set_write.c \
     '/set->digest += h5set_hash(row/d' t448-h5set
+mutant 'the colours of a patch of timm turned round' src/exchange/map.c \
+    's/(k \* b + j) \* a + i/(k * b + b - 1 - j) * a + i/' t710-exchange
+mutant 'the position of the class token forgotten' src/exchange/import.c \
+    's/slot == SLOT_CLS)/slot == SLOT_COUNT)/' t710-exchange
+mutant 'a damaged checkpoint exported' src/exchange/export.c \
+    's/ex->digest\[i\] != e->digest/false/' t711-foreign
+mutant 'arrays that overlap' src/exchange/safetensors.c \
+    's/a->offset - start != at/a->offset - start > at/' t711-foreign
 mutant 'patch embedding counted three times' src/plan/count.c \
     's/TRAIN_NO_INPUT = 2 \* 2/TRAIN_NO_INPUT = 2 * 3/' t120-count
 mutant 'a message too few in the plan' src/plan/traffic.c \
