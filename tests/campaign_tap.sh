@@ -16,6 +16,7 @@ for option in "$@"; do
     --batch=*) batch=${option#*=} ;;
     --records=*) records=${option#*=} ;;
     --id=*) id=${option#*=} ;;
+    --seed=*) seed=${option#*=} ;;
     esac
 done
 echo "$id" >>begun
@@ -26,11 +27,12 @@ if [ -f slow ]; then
 fi
 for fork in $(echo "$forks" | tr ',' ' ') end; do
     echo "$shape/$steps/${fork:-end}" | awk -F/ -v id="$id" -v batch="$batch" \
-        -v cooldown="$cooldown" '{
+        -v cooldown="$cooldown" -v seed="$seed" '{
         n = $6 == "end" ? $5 : $6 + cooldown
         t = n * batch * $1 * $2 * (4 * $1 + 2 * $3) * 2
         y = 0.03 + 2 * $1 ^ -0.6 + 0.3 * $2 ^ -0.8 + 1.5 * $3 ^ -0.7
         y += (40 * $1 ^ 0.7 + 200 * $2 ^ 0.5 + 30 * $3 ^ 0.6) * t ^ -0.36
+        y *= 1 + 0.001 * seed
         printf "{\"id\": \"%s%s\", \"status\": \"done\", \"width\": %d, \"depth\": %d, " \
             "\"mlp\": %d, \"compute\": %.15g, \"err_10shot\": %.12g}\n", id,
             $6 == "end" ? "" : "." $6, $1, $2, $3, t, y }' >>"$records"
@@ -61,4 +63,15 @@ bootstrap = 20
 budget = 1e18
 from = 96/3/160@1e14
 EOF
+}
+
+# make_grid FOLDER: small shapes, the best of them inside; and a trial of the shape.
+make_grid() {
+    sed -e 's/^star/grid/' -e '/^from/d' -e 's/^width.*/width = 32,64,128/' \
+        -e 's/^depth.*/depth = 3,6,12/' -e 's/^mlp.*/mlp = 48,96,192/' \
+        "$1/sweep.conf" >"$1/grid.conf"
+    {
+        sed -e '/^star/d' -e '/^from/d' -e 's/^budget.*/budget = 1e13/' "$1/sweep.conf"
+        printf 'seeds = 2\nmultiple = 4/1/4\nbeside = 2/1/1,1/0.5/1\n'
+    } >"$1/trial.conf"
 }

@@ -18,6 +18,7 @@ void planted_open(struct planted *p)
     static const int64_t step[]             = { 500000, 1000000, 2000000 };
 
     *p = (struct planted){ .sweep = { .training    = { .batch    = 128,
+                                                       .seeds    = 1,
                                                        .warmup   = 10000,
                                                        .cooldown = 50000,
                                                        .heads    = 16,

@@ -171,10 +171,22 @@ echo "$@" >>calls
 exit 75
 EOF
 chmod +x "$folder/srun"
-(cd "$folder" && LAUNCH=$folder/srun SLURM_ARRAY_TASK_ID=7 bash sweep/array.sbatch)
+jobs=${top_builddir:-.}/jobs
+case $jobs in /*) ;; *) jobs=$(pwd)/$jobs ;; esac
+(cd "$folder" && VIT_JOBS=$jobs VIT_LAUNCHER=$folder/srun sh sweep/array.sbatch 7)
 [ $? -eq 75 ] && grep -q 'vittrain --shape=1968/8/6144/16 --steps=2000000 --cooldown-at=450000,950000' \
     "$folder/sweep/calls"
 ok 'a task starts its run and passes its status on'
+run plan --out="$folder/sweep" --y=err_10shot
+[ $status -eq 0 ] && grep -q ' 0 done, 18 runs to do' "$folder/out"
+ok 'a run without the metric that is asked for is not done'
+run plan --out="$folder/sweep" --probe-args=--shots=10
+[ $status -eq 0 ] && grep -q ' 0 done, 18 runs to do' "$folder/out" &&
+    grep -q 'launch vitprobe' "$folder/sweep/array.sbatch" && sh -n "$folder/sweep/array.sbatch"
+ok 'nor one that is still to be probed'
+run plan --width=700,800,900 --heads=10 --seeds=2
+[ $status -eq 0 ] && grep -q '6 runs give 18 points' "$folder/out"
+ok 'every shape with as many seeds as are asked for'
 run plan --grid
 [ $status -eq 0 ] && grep -q '64 runs give 64 points' "$folder/out"
 ok 'the default grid: 64 runs'
@@ -220,9 +232,57 @@ run shape --budget=2e19 --from=1000/14/1808@2e19 --fit="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^predicted  *err_10shot 0.8' "$folder/out" &&
     grep -q 'rounding costs' "$folder/out"
 ok 'and predicts the metric of a shape: eight terms of 0.1'
+run shape --budget=2e20 --from=1000/14/1808@2e19 --fit="$folder/joint.json" --out="$folder/trial" \
+    --batch=256 --seeds=2 --warmup-steps=10 --cooldown-steps=10
+[ $status -eq 0 ] && [ "$(wc -l <"$folder/trial/plan.jsonl")" -eq 6 ] &&
+    sed 's/.*"compute": \([0-9.e+]*\).*/\1/' "$folder/trial/plan.jsonl" |
+    awk '{ d = $1 / 2e20 - 1; if (d * d > 1e-6) exit 1 }'
+ok 'others beside it have the same compute'
+! grep -v '^wrote' "$folder/out" | grep -n '.\{81\}' >>"$folder/err"
+ok 'in 80 columns'
+refused 2 'is there twice' shape --budget=1e20 --beside=1.001/1/1 --out="$folder/trial"
+refused 2 'expected three factors' shape --budget=1e20 --beside=2 --out="$folder/trial"
+cat >"$folder/trial.csv" <<'EOF'
+width,depth,mlp,compute,err_10shot
+1000,20,2000,2e20,0.31
+1500,20,2000,2e20,0.33
+1000,20,2000,2e20,0.30
+1500,20,2000,2e20,0.34
+EOF
+run trial "$folder/trial.csv" --fit="$folder/joint.json" --json="$folder/trial.json"
+[ $status -eq 0 ] && ! grep -n '.\{81\}' "$folder/out" >>"$folder/err" &&
+    grep -q '^1500/20/2000 *2  *2e+20  *0.335 *0.005 *+9.84 % *+4.2' "$folder/out"
+ok 'a trial compares means with their errors'
+refused 2 'no run of the shape 1/2/3' trial "$folder/trial.csv" --shape=1/2/3
+echo '{"x0": {"shape": [1000, 14, 1808], "t0": 2e19}}' >"$folder/x0.json"
+run shape --budget=2e19 --from="$folder/x0.json" --fit="$folder/joint.json"
+[ $status -eq 0 ] && grep -q '^From 1000/14/1808 at t0 = 2e+19' "$folder/out"
+ok 'x0 may come from a file'
+echo '{"x0": null}' >"$folder/x0.json"
+refused 2 'it has no x0' shape --budget=2e19 --from="$folder/x0.json"
+sed 's/"identified": true/"identified": false/' "$folder/fit.json" >"$folder/guess.json"
+refused 2 'not identified: give --exponents yourself, or --guess' shape --budget=1e20 \
+    --fit="$folder/guess.json"
+run shape --budget=1e20 --fit="$folder/guess.json" --guess
+[ $status -eq 0 ] && [ "$(grep -c 'not identified: a guess' "$folder/out")" -eq 3 ]
+ok 'unless a guess is asked for'
 run shape --budget=1e20 --fit="$folder/fit.json"
 [ $status -eq 0 ] && grep -q '^s = 0.22/0.45/0.6' "$folder/out"
 ok 'exponents come from a fit'
+
+{
+    echo width,depth,mlp,compute,err_10shot,seed
+    for shape in 1,1,1 2,2,2 3,3,3; do
+        echo "$shape,1e9,0.5,0"
+        echo "$shape,1e9,0.5,1"
+        echo "$shape,1e10,0.1,0"
+        echo "$shape,1e10,0.${shape%%,*},1"
+    done
+} >"$folder/seeds.csv"
+run pareto "$folder/seeds.csv"
+[ $status -eq 0 ] && grep -q '^6 runs of 3 shapes' "$folder/out" &&
+    grep -q '1/1/1 .* 0.5  no' "$folder/out" && ! grep -q 2/2/2 "$folder/out"
+ok 'runs of several seeds are one'
 
 # --- pictures ----------------------------------------------------------------------------
 
@@ -253,6 +313,13 @@ if command -v gnuplot >/dev/null 2>&1; then
     picture frontier 'Compute-optimal' "$folder/star.csv" --fit="$folder/fit.json"
     picture pareto 'Pareto' "$folder/star.csv"
     picture curves 'Learning curves' "$folder/star.csv"
+    picture trial 'beside others' "$folder/trial.csv" --fit="$folder/joint.json"
+    run fit "$folder/two.csv" --centre=1968/40/6144 --bootstrap=0 --json="$folder/two.json"
+    for kind in isoflop exponents frontier; do
+        run plot $kind "$folder/two.csv" --fit="$folder/two.json" --out="$folder/two.svg"
+        [ $status -eq 0 ] && [ ! -s "$folder/err" ]
+        ok "a picture of $kind where an arm is missing"
+    done
     printf '{"program":"x"}\n{"step":1,"loss":3}\n{"step":2,"loss":2,"lr":1}\n' >"$folder/log.jsonl"
     picture curves 'log.jsonl' "$folder/log.jsonl"
     picture design 'Planned points' "$folder/sweep/plan.jsonl"

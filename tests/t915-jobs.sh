@@ -89,7 +89,7 @@ fi
 . "$tests/campaign_tap.sh"
 make_trainer bin/vittrain
 make_sweep sweep
-export LAUNCH=env VIT_LOCAL=yes
+export VIT_LAUNCHER=env VIT_LOCAL=yes
 campaign() {
     sh "$jobs/campaign.sh" sweep >out 2>&1
     status=$?
@@ -120,6 +120,20 @@ before=$(wc -l <sweep/begun)
 campaign
 [ $status -eq 0 ] && [ "$(wc -l <sweep/begun)" -eq "$before" ] && [ -s sweep/shape.json ]
 ok 'once more, it runs nothing'
+
+make_sweep both
+make_grid both
+VIT_AT_ONCE=2 sh "$jobs/campaign.sh" both >out 2>&1
+[ $? -eq 0 ] && grep -q '^x0 is 64/6/96' both/pareto.txt && [ -s both/joint.json ]
+ok 'with a grid it finds x0, two runs at a time, and one law of all runs'
+[ "$(wc -l <both/trial/plan.jsonl)" -eq 6 ] && grep -q '^6 runs of 3 shapes' both/trial.txt &&
+    grep -q '^From 64/6/96' both/shape.txt
+ok 'and trains the shape that grows from it beside two others'
+before=$(cat both/begun both/*/begun | wc -l)
+VIT_AT_ONCE=2 sh "$jobs/campaign.sh" both >out 2>&1
+[ $? -eq 0 ] && [ "$(cat both/begun both/*/begun | wc -l)" -eq "$before" ] &&
+    [ "$before" -eq 42 ]
+ok 'every run once, also when called again'
 
 make_sweep again
 touch again/slow

@@ -99,6 +99,7 @@ int command_pareto(FILE *out, const struct options *o, char *const *word, int wo
     int rc;
 
     TRY(read_runs(&p, o, word, words, y));
+    points_average(&p);
     pareto_open(&f, &p, p.vars - 1);
     print(out, &f, y);
     rc = command_save(make_json(&f), o->json);

@@ -7,7 +7,6 @@
 #include "src/fit/design.h"
 #include "src/fit/fit.h"
 #include "src/fit/fitfile.h"
-#include "src/fit/plan_write.h"
 
 #include <math.h>
 #include <string.h>
@@ -104,15 +103,7 @@ static int parse(struct plan *p)
         return ERR(ERR_USAGE, "--star and --grid are two sweeps: one at a time");
     s->is_star  = !o->grid;
     p->noise    = o->noise > 0 ? o->noise : 0.01;
-    s->training = (struct training){ .batch    = o->batch,
-                                     .warmup   = o->warmup_steps,
-                                     .cooldown = o->cooldown_steps,
-                                     .heads    = o->heads,
-                                     .patch    = o->patch,
-                                     .image    = o->image,
-                                     .classes  = o->classes,
-                                     .seed     = o->seed,
-                                     .more     = o->train_args };
+    s->training = command_training(o);
     TRY(parse_values(s, o));
     TRY(parse_centre(s, o));
     TRY(parse_steps(s, o));
@@ -122,6 +113,8 @@ static int parse(struct plan *p)
     }
     if (o->design == DESIGN_OPTIMAL && !s->is_star)
         return ERR(ERR_USAGE, "--design=optimal is for --star");
+    if (o->design == DESIGN_OPTIMAL && o->seeds > 1)
+        return ERR(ERR_USAGE, "--design=optimal adds points itself, --seeds does not");
     return 0;
 }
 
@@ -371,12 +364,45 @@ static json_t *make_json(const struct plan *p)
                      "noise", p->noise, "expected", expected, "runs", runs);
 }
 
+/* ---- what plans of other commands share ------------------------------------------ */
+
+struct training command_training(const struct options *o)
+{
+    return (struct training){ .batch    = o->batch,
+                              .warmup   = o->warmup_steps,
+                              .cooldown = o->cooldown_steps,
+                              .heads    = o->heads,
+                              .patch    = o->patch,
+                              .image    = o->image,
+                              .classes  = o->classes,
+                              .seed     = o->seed,
+                              .seeds    = o->seeds,
+                              .more     = o->train_args };
+}
+
+int command_look(struct sweep *s, const struct options *o)
+{
+    const char *y = o->y[0] == '\0' && o->probe_args[0] != '\0' ? "err_10shot" : o->y;
+    char records[sizeof o->out + 16];
+
+    snprintf(records, sizeof records, "%s/records.jsonl", o->out);
+    return sweep_look(s, o->out[0] != '\0' ? records : "", y);
+}
+
+int command_write(FILE *out, const struct sweep *s, const struct options *o)
+{
+    if (o->out[0] == '\0')
+        return 0;
+    TRY(plan_write(s, o->out, o->probe_args));
+    fprintf(out, "\nwrote %s/plan.jsonl and %s/array.sbatch\n", o->out, o->out);
+    return 0;
+}
+
 /* ---- all together ---------------------------------------------------------------- */
 
 static int make(FILE *out, struct plan *p)
 {
     const struct options *o = p->o;
-    char records[sizeof o->out + 16];
 
     TRY(parse(p));
     TRY(sweep_make(&p->sweep, p->has_machine ? &p->machine : NULL));
@@ -385,17 +411,13 @@ static int make(FILE *out, struct plan *p)
                    p->sweep.drops > 0 ? ": " : "",
                    p->sweep.drops > 0 ? p->sweep.dropped[0].why : "");
     TRY(make_design(p));
-    snprintf(records, sizeof records, "%s/records.jsonl", o->out);
-    TRY(sweep_look(&p->sweep, o->out[0] != '\0' ? records : ""));
+    TRY(command_look(&p->sweep, o));
     print_runs(out, p);
     print_totals(out, p);
     print_expected(out, p);
     print_warnings(out, p);
     print_edges(out, p);
-    if (o->out[0] != '\0') {
-        TRY(plan_write(&p->sweep, o->out, o->probe_args));
-        fprintf(out, "\nwrote %s/plan.jsonl and %s/array.sbatch\n", o->out, o->out);
-    }
+    TRY(command_write(out, &p->sweep, o));
     return command_save(make_json(p), o->json);
 }
 

@@ -57,6 +57,7 @@ static int read_shapes(struct points *p, const struct drawing *d, const char *y)
 static int read_for(struct points *p, const struct fitfile *f, const struct drawing *d)
 {
     struct columns c = { .y = metric(d, f->y), .skip_missing = d->o->skip_missing };
+    double centre[LAW_VARS];
 
     TRY(need_files(d, "a file of runs"));
     for (int k = 0; k < f->dims; k++)
@@ -65,7 +66,10 @@ static int read_for(struct points *p, const struct fitfile *f, const struct draw
         c.vars         = f->dims + 1;
         c.var[f->dims] = d->o->compute;
         TRY(points_read(p, d->file, d->files, &c));
-        points_arms(p, f->centre, f->dims);
+        points_centre(centre, p, f->dims);
+        for (int k = 0; k < f->dims; k++) /* of an arm that could not be fitted */
+            centre[k] = f->has_dim[k] ? f->centre[k] : centre[k];
+        points_arms(p, centre, f->dims);
         return 0;
     }
 
@@ -107,20 +111,20 @@ static int draw_exponents(struct drawing *d)
     struct fitfile f;
 
     TRY(read_fit(&f, d));
-    plot_exponents(d->plot, &f);
-    return 0;
+    return plot_exponents(d->plot, &f);
 }
 
 static int draw_frontier(struct drawing *d)
 {
     struct fitfile f;
     struct points p;
+    int rc;
 
     TRY(read_fit(&f, d));
     TRY(read_for(&p, &f, d));
-    plot_frontier(d->plot, &f, &p);
+    rc = plot_frontier(d->plot, &f, &p);
     points_close(&p);
-    return 0;
+    return rc;
 }
 
 static int draw_pareto(struct drawing *d)
@@ -129,6 +133,7 @@ static int draw_pareto(struct drawing *d)
 
     TRY(need_files(d, "a file of runs"));
     TRY(read_shapes(&p, d, metric(d, "err_10shot")));
+    points_average(&p);
     plot_pareto(d->plot, &p, d->dims, metric(d, "err_10shot"));
     points_close(&p);
     return 0;
@@ -152,6 +157,7 @@ static int draw_curves(struct drawing *d)
                           metric(d, "loss"));
     }
     TRY(read_shapes(&p, d, metric(d, "err_10shot")));
+    points_average(&p);
     plot_shapes(d->plot, &p, d->dims, d->o->compute, metric(d, "err_10shot"));
     points_close(&p);
     return 0;
@@ -163,6 +169,22 @@ static int draw_design(struct drawing *d)
     return plot_design(d->plot, d->file, d->files);
 }
 
+static int draw_trial(struct drawing *d)
+{
+    const char *y = metric(d, "err_10shot");
+    struct fitfile f;
+    struct points p;
+    struct trial t;
+    int rc;
+
+    TRY(command_read_trial(&p, d->o, d->file, d->files, y));
+    rc = command_open_trial(&t, &f, &p, d->o);
+    if (rc == 0)
+        plot_trial(d->plot, &t, y);
+    points_close(&p);
+    return rc;
+}
+
 static const struct {
     const char *name;
     int (*draw)(struct drawing *d);
@@ -171,6 +193,7 @@ static const struct {
     { "isoflop", draw_isoflop, 1200, 520 },  { "exponents", draw_exponents, 860, 420 },
     { "frontier", draw_frontier, 860, 560 }, { "pareto", draw_pareto, 860, 560 },
     { "curves", draw_curves, 960, 560 },     { "design", draw_design, 1200, 480 },
+    { "trial", draw_trial, 860, 520 },
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -183,13 +206,13 @@ int command_plot(FILE *out, const struct options *o, char *const *word, int word
 
     if (words == 0)
         return ERR(ERR_USAGE, "vitfit plot needs a kind: isoflop, exponents, frontier, "
-                              "pareto, curves, design");
+                              "pareto, curves, design, trial");
     while (i < KINDS && strcmp(word[0], kinds[i].name) != 0)
         i++;
     if (i == KINDS)
         return ERR(ERR_USAGE,
                    "vitfit plot '%s': expected isoflop, exponents, frontier, pareto, "
-                   "curves or design",
+                   "curves, design or trial",
                    word[0]);
     d.file  = word + 1;
     d.files = words - 1;

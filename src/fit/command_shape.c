@@ -13,6 +13,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const dim_name[LAW_DIMS] = { "width", "depth", "MLP" };
 
@@ -22,12 +23,13 @@ struct answer {
     struct fitfile *fit;     /* NULL: none given */
     struct machine *machine; /* NULL: none given */
     double budget;           /* as given */
-    bool is_seconds;
+    bool is_seconds, is_guess[LAW_DIMS];
     int64_t multiple[LAW_DIMS];
     double t; /* compute */
     double exact[READINGS][LAW_DIMS];
     struct spec spec[READINGS]; /* rounded */
     struct cost cost[READINGS];
+    struct sweep trial; /* with --out */
 };
 
 /* ---- options --------------------------------------------------------------------- */
@@ -42,15 +44,40 @@ static int three(double x[LAW_DIMS], const char *text, char separator,
     return n < 0 ? n : 0;
 }
 
+/* The answer of 'vitfit pareto'. */
+static int read_from(struct rule *r, const char *path)
+{
+    json_error_t error;
+    json_t *root        = json_load_file(path, 0, &error);
+    const json_t *x0    = json_object_get(root, "x0");
+    const json_t *shape = json_object_get(x0, "shape");
+    const bool is_good  = json_array_size(shape) == LAW_DIMS;
+
+    for (int k = 0; k < LAW_DIMS && is_good; k++)
+        r->x0[k] = json_number_value(json_array_get(shape, (size_t)k));
+    r->t0 = json_number_value(json_object_get(x0, "t0"));
+    json_decref(root);
+    if (root == NULL)
+        return ERR(ERR_DATA, "--from=%s: expected C/L/F@T0, or a file: line %d: %s",
+                   path, error.line, error.text);
+    if (is_good && r->t0 > 0 && r->x0[0] > 0 && r->x0[1] > 0 && r->x0[2] > 0)
+        return 0;
+    return ERR(ERR_DATA,
+               "--from=%s: it has no x0: no shape inside the grid is optimal anywhere",
+               path);
+}
+
 static int parse_from(struct rule *r, const char *text)
 {
     char shape[sizeof((struct options *)0)->from];
     const char *at = strchr(text, '@');
 
+    if (at == NULL && access(text, R_OK) == 0)
+        return read_from(r, text);
     if (at == NULL)
         return ERR(ERR_USAGE,
                    "--from=%s: expected C/L/F@T0, for example "
-                   "608/10/928@5.4e18",
+                   "608/10/928@5.4e18, or a file of vitfit pareto",
                    text);
     snprintf(shape, sizeof shape, "%.*s", (int)(at - text), text);
     TRY(three(r->x0, shape, '/', "from"));
@@ -116,11 +143,12 @@ static int choose_exponents(struct answer *a)
     for (int k = 0; k < LAW_DIMS; k++) {
         const struct growth *g = &a->fit->growth[k];
 
-        if (!g->is_identified)
-            return ERR(ERR_DATA,
-                       "%s: s_%s is not identified: give --exponents yourself",
-                       a->fit->path, a->fit->dim[k]);
-        a->rule.s[k] = g->value;
+        if (!g->is_identified && !(a->o->guess && g->value > 0))
+            return ERR(
+                ERR_DATA, "%s: s_%s is not identified: give --exponents yourself%s",
+                a->fit->path, a->fit->dim[k], g->value > 0 ? ", or --guess" : "");
+        a->is_guess[k] = !g->is_identified;
+        a->rule.s[k]   = g->value;
     }
     return 0;
 }
@@ -220,16 +248,17 @@ static void print_readings(FILE *out, const struct answer *a)
         const struct spec *s = &a->spec[how];
         const struct cost *c = &a->cost[how];
 
-        fprintf(out, "%-21s%8lld%8lld%8lld%10.1f%10.2f%13.4g\n", text[how],
+        fprintf(out, "%-21s%8lld%8lld%8lld%10.4g%10.4g%13.4g\n", text[how],
                 (long long)s->C, (long long)s->L, (long long)s->F,
                 1e-6 * (double)c->params, 1e-9 * c->forward, a->t / c->forward);
     }
     fprintf(
         out,
-        "\nThe paper prints tau^w for every dimension; its argument, and the shapes it "
-        "gives,\nfollow tau^(s w): each dimension takes a share w of the growth of "
-        "compute and turns\nit into size with its own exponent s.  tau^w would make "
-        "parameters grow about as\nfast as compute.\n\n");
+        "\nThe paper prints tau^w for every dimension; its argument, and its shapes, "
+        "follow\ntau^(s w): a dimension takes a share w of the growth of compute, and "
+        "turns\nit into size with its own exponent s.  tau^w would make parameters "
+        "grow "
+        "about\nas fast as compute.\n\n");
 }
 
 static void print_rounding(FILE *out, const struct answer *a)
@@ -301,6 +330,10 @@ static void print(FILE *out, const struct answer *a)
             "pixels\n\n",
             r->s[0], r->s[1], r->s[2], r->w[0], r->w[1], r->w[2],
             (long long)a->o->heads, (long long)a->o->patch, (long long)a->o->image);
+    for (int k = 0; k < LAW_DIMS; k++) {
+        if (a->is_guess[k])
+            fprintf(out, "s of %s is not identified: a guess\n", dim_name[k]);
+    }
     print_readings(out, a);
     print_rounding(out, a);
     print_expected(out, a);
@@ -333,6 +366,40 @@ static json_t *make_json(const struct answer *a)
         "fits", (int)c->fits);
 }
 
+/* ---- beside others --------------------------------------------------------------- */
+
+static int plan_trial(struct answer *a)
+{
+    const struct spec *best = &a->spec[READING_SHARED];
+    const int64_t x[]       = { best->C, best->L, best->F };
+
+    if (a->o->out[0] == '\0')
+        return 0;
+    a->trial.training = command_training(a->o);
+    TRY(trial_plan(&a->trial, x, a->t, a->multiple, a->o));
+    return command_look(&a->trial, a->o);
+}
+
+static void print_trial(FILE *out, const struct answer *a)
+{
+    const struct sweep *s = &a->trial;
+
+    fprintf(out, "\n%-19s%8s%13s%13s%12s\n", "beside others", "steps", "GFLOP image",
+            "compute", "predicted");
+    for (int i = 0; i < s->runs; i += (int)s->training.seeds) {
+        const struct run *r  = &s->run[i];
+        const double compute = sweep_images(s, r) * r->cost.forward;
+        double x[LAW_DIMS];
+        char predicted[16] = "n/a";
+
+        rounded(x, &r->spec);
+        if (isfinite(expect(a, x, compute)))
+            snprintf(predicted, sizeof predicted, "%.5g", expect(a, x, compute));
+        fprintf(out, "%-19s%8lld%13.4g%13.4g%12s\n", r->spec.name,
+                (long long)r->step[0], 1e-9 * r->cost.forward, compute, predicted);
+    }
+}
+
 /* ---- all together ---------------------------------------------------------------- */
 
 static int answer(FILE *out, struct answer *a)
@@ -353,7 +420,11 @@ static int answer(FILE *out, struct answer *a)
     TRY(choose_exponents(a));
     TRY(find_compute(a));
     TRY(grow_all(a));
+    TRY(plan_trial(a));
     print(out, a);
+    if (o->out[0] != '\0')
+        print_trial(out, a);
+    TRY(command_write(out, &a->trial, o));
     return command_save(make_json(a), o->json);
 }
 
@@ -362,8 +433,11 @@ int command_shape(FILE *out, const struct options *o, char *const *word, int wor
     struct fitfile fit;
     struct machine machine;
     struct answer a = { .o = o, .fit = &fit, .machine = &machine };
+    int rc;
 
     if (words > 0)
         return ERR(ERR_USAGE, "vitfit shape takes options only, not '%s'", word[0]);
-    return answer(out, &a);
+    rc = answer(out, &a);
+    sweep_close(&a.trial);
+    return rc;
 }

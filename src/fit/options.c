@@ -20,9 +20,11 @@
     }
 
 const struct opt vitfit_options[] = {
-    TITLE("fit, pareto and plot: the runs, lines of JSON or CSV"),
+    TITLE("fit, pareto, trial, plot and plan: the runs, lines of JSON or CSV"),
     { "y", OPT_TEXT, NULL, "COLUMN",
-      "the metric, the lower the better; default err_10shot, for chinchilla loss",
+      "the metric, the lower the better; default err_10shot, for chinchilla loss.  In "
+      "a "
+      "plan a run without it is not done",
       TEXT(y) },
     { "compute", OPT_TEXT, "compute", "COLUMN", "the compute of a run", TEXT(compute) },
     { "dims", OPT_TEXT, "width,depth,mlp", "COLUMN,..", "the dimensions of a shape",
@@ -69,7 +71,7 @@ const struct opt vitfit_options[] = {
     { "threads", OPT_INT, NULL, "N", "for the bootstrap; 0: all cores", AT(threads),
       .max = 256 },
 
-    TITLE("fit and plan"),
+    TITLE("fit, plan and shape"),
     { "centre", OPT_TEXT, NULL, "C/L/F",
       "centre of the star; default 1968/40/6144 in plan, the most frequent value of "
       "every dimension in fit",
@@ -77,6 +79,19 @@ const struct opt vitfit_options[] = {
     { "level", OPT_REAL, "0.8", "P", "of intervals", AT(level), .min = 0.01,
       .max = 0.999 },
     { "seed", OPT_INT, "0", "N", "of random numbers", AT(seed), .max = 1e15 },
+
+    TITLE("plan and shape: the runs"),
+    { "seeds", OPT_INT, "1", "N",
+      "train every shape with so many seeds, from --seed on", AT(seeds), .min = 1,
+      .max = 1000 },
+    { "batch", OPT_INT, "128", "N", "images a step", AT(batch), .min = 1, .max = 1e7 },
+    { "warmup-steps", OPT_INT, "10K", "N", "of a run", AT(warmup_steps), .max = 1e9 },
+    { "cooldown-steps", OPT_INT, "50K", "N", "of a run and of each fork",
+      AT(cooldown_steps), .max = 1e9 },
+    { "train-args", OPT_TEXT, NULL, "ARGS", "more options for vittrain in the job",
+      TEXT(train_args) },
+    { "probe-args", OPT_TEXT, NULL, "ARGS",
+      "options for vitprobe; without them the job does not probe", TEXT(probe_args) },
 
     TITLE("plan: the sweep"),
     { "star", OPT_FLAG, NULL, NULL,
@@ -97,14 +112,6 @@ const struct opt vitfit_options[] = {
       "with "
       "forks",
       TEXT(steps) },
-    { "batch", OPT_INT, "128", "N", "images a step", AT(batch), .min = 1, .max = 1e7 },
-    { "warmup-steps", OPT_INT, "10K", "N", "of a run", AT(warmup_steps), .max = 1e9 },
-    { "cooldown-steps", OPT_INT, "50K", "N", "of a run and of each fork",
-      AT(cooldown_steps), .max = 1e9 },
-    { "train-args", OPT_TEXT, NULL, "ARGS", "more options for vittrain in the job",
-      TEXT(train_args) },
-    { "probe-args", OPT_TEXT, NULL, "ARGS",
-      "options for vitprobe; without them the job does not probe", TEXT(probe_args) },
 
     TITLE("plan: what it can tell"),
     { "noise", OPT_REAL, NULL, "SD",
@@ -127,28 +134,43 @@ const struct opt vitfit_options[] = {
     { "classes", OPT_INT, "1000", "K", "classes", AT(classes), .min = 1, .max = 1e6 },
 
     TITLE("shape"),
-    { "from", OPT_TEXT, "608/10/928@5.4e18", "C/L/F@T0",
-      "a shape that is optimal at compute T0, in FLOP", TEXT(from) },
+    { "from", OPT_TEXT, "608/10/928@5.4e18", "C/L/F@T0|FILE",
+      "a shape that is optimal at compute T0, in FLOP; or what vitfit pareto --json "
+      "wrote",
+      TEXT(from) },
     { "exponents", OPT_TEXT, NULL, "SW/SD/SM",
       "how the optimum of each dimension grows with compute; default those of --fit, "
       "else 0.22/0.45/0.6",
       TEXT(exponents) },
+    { "guess", OPT_FLAG, NULL, NULL,
+      "take exponents of --fit that are not identified, too", AT(guess) },
+    { "beside", OPT_TEXT, "1.5/1/1,0.67/1/1", "C/L/F,..",
+      "with --out: what the sizes are multiplied with, for shapes to be trained beside "
+      "it at equal compute",
+      TEXT(beside) },
     { "w", OPT_TEXT, "1/3,1/3,1/3", "W,W,W", "share of compute given to each dimension",
       TEXT(weights) },
     { "multiple", OPT_TEXT, "16/1/16", "C/L/F",
       "sizes are rounded to multiples of these, the width also to whole heads",
       TEXT(multiple) },
 
-    TITLE("plan, shape and plot"),
+    TITLE("trial and plot"),
+    { "shape", OPT_TEXT, NULL, "C/L/F",
+      "the shape that the others of a trial are compared with; default that of the "
+      "first run",
+      TEXT(shape) },
+
+    TITLE("plan, shape, trial and plot"),
     { "fit", OPT_TEXT, NULL, "FILE", "what vitfit fit --json wrote", TEXT(fit) },
 
-    TITLE("plan and plot"),
+    TITLE("plan, shape and plot"),
     { "out", OPT_TEXT, NULL, "DIR|FILE",
-      "plan: folder for plan.jsonl and array.sbatch; plot: FILE.svg, FILE.png, or the "
-      "gnuplot script FILE.gp",
+      "plan, shape: folder for plan.jsonl and array.sbatch; plot: FILE.svg, FILE.png, "
+      "or "
+      "the gnuplot script FILE.gp",
       TEXT(out) },
 
-    TITLE("fit, pareto, plan and shape"),
+    TITLE("fit, pareto, trial, plan and shape"),
     { "json", OPT_TEXT, NULL, "FILE", "write the result as one JSON object",
       TEXT(json) },
 

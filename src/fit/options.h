@@ -21,7 +21,7 @@ struct options {
     double delta, level;
     int64_t hold_out, drop_highest;
     /* how sure */
-    int64_t bootstrap, threads, seed;
+    int64_t bootstrap, threads, seed, seeds;
     int resample;
     bool profile, list_starts;
     /* the sweep */
@@ -35,7 +35,8 @@ struct options {
     char budget[32], machine[512];
     int64_t heads, patch, image, classes;
     /* the shape */
-    char from[96], exponents[96], weights[96], multiple[64];
+    char from[512], exponents[96], weights[96], multiple[64], beside[128], shape[64];
+    bool guess;
     /* files */
     char fit[512], out[512], json[512];
     /* help */

@@ -45,7 +45,7 @@ json_t *plan_json(const struct sweep *s, const struct run *r)
         "flops_per_image", r->cost.forward, "examples", images, "device_seconds",
         isfinite(r->cost.seconds) ? json_real(r->cost.seconds * images) : json_null(),
         "compute", r->cost.forward * (double)r->step[r->steps - 1] * (double)t->batch,
-        "done", json_boolean(r->done == r->steps), "seed", (json_int_t)t->seed);
+        "done", json_boolean(r->done == r->steps), "seed", (json_int_t)r->seed);
 }
 
 /* ---- files ----------------------------------------------------------------------- */
@@ -125,74 +125,92 @@ static void print_task(FILE *file, const struct sweep *s, int i)
     const struct run *r      = &s->run[i];
     const struct training *t = &s->training;
 
-    fprintf(file, "%d)\n    id=%s\n    set -- --shape=%lld/%lld/%lld/%lld", i + 1,
-            r->id, (long long)r->x[0], (long long)r->x[1], (long long)r->x[2],
-            (long long)t->heads);
-    fprintf(file, " --steps=%lld", (long long)r->step[r->steps - 1]);
-    for (int k = 0; k < r->steps - 1; k++)
+    fprintf(file, "%d)\n", i + 1);
+    if (r->done == r->steps)
+        fprintf(file, "    echo 'is done'\n    exit 0\n");
+    else
+        fprintf(file, "    id=%s\n    set -- --shape=%lld/%lld/%lld/%lld --steps=%lld",
+                r->id, (long long)r->x[0], (long long)r->x[1], (long long)r->x[2],
+                (long long)t->heads, (long long)r->step[r->steps - 1]);
+    for (int k = 0; k < r->steps - 1 && r->done < r->steps; k++)
         fprintf(file, "%s%lld", k == 0 ? " --cooldown-at=" : ",",
                 (long long)(r->step[k] - t->cooldown));
-    fprintf(file, "\n    ;;\n");
+    if (r->done < r->steps)
+        fprintf(file, " --seed=%lld\n", (long long)r->seed);
+    fprintf(file, "    ;;\n");
+}
+
+static void print_head(FILE *file, const struct sweep *s)
+{
+    const int left = print_numbers(NULL, s);
+
+    fprintf(file,
+            "#!/bin/sh\n"
+            "# Written by vitfit plan: one task for every run that is not done.\n"
+            "# Options given to sbatch win over those below, for example\n"
+            "#   sbatch --nodes=4 --ntasks-per-node=64 array.sbatch\n"
+            "# PBS has no lists: there, runs that are done end at once.\n"
+            "#   qsub -J 1-%d -l select=4:ncpus=64:mpiprocs=64 array.sbatch\n"
+            "#SBATCH --job-name=sweep\n"
+            "#SBATCH --array=",
+            s->runs > 1 ? s->runs : 2);
+    if (left > 0)
+        print_numbers(file, s);
+    else
+        fprintf(file, "1");
+    fprintf(file, "\n#SBATCH --requeue\n"
+                  "#SBATCH --open-mode=append\n"
+                  "#SBATCH --signal=B:USR1@300\n"
+                  "#SBATCH --output=sweep-%%A_%%a.out\n"
+                  "#PBS -N sweep\n"
+                  "#PBS -j oe\n"
+                  "#PBS -r y\n\n");
+}
+
+/* Probes look at the end of a run and of each of its forks. */
+static void print_probes(FILE *file, const char *probe)
+{
+    fprintf(file,
+            "for folder in runs/$id runs/$id/fork-*; do\n"
+            "    [ -d \"$folder\" ] || continue\n"
+            "    name=$id\n"
+            "    [ \"$folder\" = runs/$id ] || name=$id.${folder##*fork-}\n"
+            "    launch vitprobe --checkpoint=\"$folder\" --records=records.jsonl \\\n"
+            "        --id=\"$name\" %s\n"
+            "    status=$?\n"
+            "    [ $status -eq 0 ] || again $status\n"
+            "done\n",
+            probe);
 }
 
 static void print_array(FILE *file, const struct sweep *s, const char *folder,
                         const char *probe)
 {
     const struct training *t = &s->training;
-    const int left           = print_numbers(NULL, s);
 
+    print_head(file, s);
     fprintf(file,
-            "#!/bin/bash\n"
-            "# Written by vitfit plan: one task for every run that is not done.\n"
-            "# sbatch options given on the command line win over those below, for "
-            "example\n"
-            "#   sbatch --nodes=4 --ntasks-per-node=64 array.sbatch\n"
-            "#SBATCH --job-name=sweep\n"
-            "#SBATCH --array=");
-    if (left > 0)
-        print_numbers(file, s);
-    else
-        fprintf(file, "1");
-    fprintf(file,
-            "\n#SBATCH --requeue\n"
-            "#SBATCH --open-mode=append\n"
-            "#SBATCH --signal=USR1@300\n"
-            "#SBATCH --output=sweep-%%A_%%a.out\n"
-            "set -u\n"
-            "cd '%s' || exit 3\n",
-            folder);
-    if (left == 0)
-        fprintf(file, "echo 'all runs are done'\nexit 0\n");
-    fprintf(file, "\ncase ${SLURM_ARRAY_TASK_ID:-${1:-}} in\n");
+            "# shellcheck source=/dev/null\n"
+            ". \"${VIT_JOBS:-%s}/launch.sh\"\n"
+            "cd '%s' || exit 3\n"
+            "case ${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${VIT_LINE:-${1:-}}}} in\n",
+            JOBS_DIR, folder);
     for (int i = 0; i < s->runs; i++)
         print_task(file, s, i);
     fprintf(file, "*)\n    echo 'no such run: give a line number of plan.jsonl' >&2\n"
                   "    exit 2\n    ;;\nesac\n\n");
     fprintf(file,
-            "status=0\n"
-            "${LAUNCH:-srun --mpi=pmix} vittrain \"$@\" \\\n"
+            "launch vittrain \"$@\" \\\n"
             "    --patch=%lld --image=%lld --classes=%lld --batch=%lld \\\n"
-            "    --warmup-steps=%lld --cooldown-steps=%lld --seed=%lld \\\n"
-            "    --out=runs/$id --resume=auto --records=records.jsonl --id=$id %s || "
-            "status=$?\n",
+            "    --warmup-steps=%lld --cooldown-steps=%lld \\\n"
+            "    --out=\"runs/$id\" --resume=auto --records=records.jsonl --id=\"$id\" "
+            "%s\n"
+            "status=$?\n"
+            "[ $status -eq 0 ] || again $status\n",
             (long long)t->patch, (long long)t->image, (long long)t->classes,
-            (long long)t->batch, (long long)t->warmup, (long long)t->cooldown,
-            (long long)t->seed, t->more);
-    fprintf(file, "if [ $status -eq 75 ] && [ -n \"${SLURM_JOB_ID:-}\" ]; then\n"
-                  "    scontrol requeue \"$SLURM_JOB_ID\"\n"
-                  "fi\n"
-                  "[ $status -eq 0 ] || exit $status\n");
+            (long long)t->batch, (long long)t->warmup, (long long)t->cooldown, t->more);
     if (probe[0] != '\0')
-        fprintf(file,
-                "for folder in runs/$id runs/$id/fork-*; do\n"
-                "    [ -d \"$folder\" ] || continue\n"
-                "    name=$id\n"
-                "    [ \"$folder\" = runs/$id ] || name=$id.${folder##*fork-}\n"
-                "    ${LAUNCH:-srun --mpi=pmix} vitprobe --checkpoint=$folder "
-                "--records=records.jsonl \\\n"
-                "        --id=$name %s || exit\n"
-                "done\n",
-                probe);
+        print_probes(file, probe);
 }
 
 int plan_write(const struct sweep *s, const char *folder, const char *probe)

@@ -4,10 +4,13 @@
 
 #include "src/fit/plot_law.h"
 
+#include "src/base/err.h"
+
 #include <math.h>
 #include <string.h>
 
 enum { CURVE = 120, LEVELS = 4, LEVELS_LONG = 7, TICS_MOST = 8 };
+enum { GROWTH_MOST = 2 }; /* of an exponent that is not identified, on an axis */
 
 /* Curves: compute of chinchilla's runs spans decades, of a star's little more than one. */
 static int levels_of(const struct fitfile *f)
@@ -112,12 +115,13 @@ static void print_runs(struct plot *plot, const struct fitfile *f,
     fprintf(plot->script, "EOD\n");
 }
 
-/* Curves at some levels of compute, and their lowest points. */
-static void print_curves(struct plot *plot, const struct fitfile *f, int k,
-                         struct bounds x, struct bounds t)
+/* Curves at some levels of compute, and their lowest points; how many of these. */
+static int print_curves(struct plot *plot, const struct fitfile *f, int k,
+                        struct bounds x, struct bounds t)
 {
     const int levels         = f->kind == LAW_CHINCHILLA ? 7 : LEVELS;
     const struct bounds wide = { x.lo / 1.1, x.hi * 1.1 };
+    int lowest               = 0;
 
     fprintf(plot->script, "$curves%d << EOD\n", k);
     for (int j = 0; j < levels; j++) {
@@ -132,10 +136,13 @@ static void print_curves(struct plot *plot, const struct fitfile *f, int k,
     for (int j = 0; j < levels && has_best(f, k); j++) {
         const double c = between(t, j, levels), at = best_at(f, k, c);
 
-        if (at > wide.lo && at < wide.hi)
-            fprintf(plot->script, "%.8g %.8g %.8g\n", at, value_at(f, k, at, c), c);
+        if (!(at > wide.lo && at < wide.hi))
+            continue;
+        lowest++;
+        fprintf(plot->script, "%.8g %.8g %.8g\n", at, value_at(f, k, at, c), c);
     }
     fprintf(plot->script, "EOD\n");
+    return lowest;
 }
 
 /* The sizes that were run, if they are few. */
@@ -166,8 +173,10 @@ static void print_tics(struct plot *plot, const struct fitfile *f,
 }
 
 static void print_panel(struct plot *plot, const struct fitfile *f, int k,
-                        struct bounds x, struct bounds y, bool is_first, bool has_law)
+                        struct bounds x, struct bounds y, bool has_law, int lowest)
 {
+    const bool is_first = k == 0;
+
     plot_range(plot, "x", x, 0.04);
     fprintf(plot->script, "set yrange [%.6g:%.6g]\n", y.lo - 0.06 * (y.hi - y.lo),
             y.hi + 0.12 * (y.hi - y.lo));
@@ -180,10 +189,15 @@ static void print_panel(struct plot *plot, const struct fitfile *f, int k,
     if (has_law)
         fprintf(plot->script,
                 "$curves%d using 1:2:3 with lines lw 2 lc palette title 'law at one "
-                "compute', "
-                "$best%d using 1:2 with points pt 2 ps 1.3 lw 2 lc rgb '#D00000' title "
-                "'lowest of a curve', ",
-                k, k);
+                "compute', ",
+                k);
+    if (lowest > 0)
+        fprintf(plot->script, "$best%d using 1:2", k);
+    else if (is_first) /* the key is for all panels */
+        fprintf(plot->script, "NaN");
+    if (lowest > 0 || is_first)
+        fprintf(plot->script, " with points pt 2 ps 1.3 lw 2 lc rgb '#D00000' title "
+                              "'lowest of a curve', ");
     fprintf(plot->script,
             "$runs%d using 1:2:3 with points pt 7 ps 0.9 lc palette title 'runs'\n", k);
 }
@@ -192,13 +206,14 @@ void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct point
 {
     const int panels          = f->kind == LAW_CHINCHILLA ? 1 : f->dims;
     struct bounds x[LAW_DIMS] = { { 0 } }, y = { 0 }, t = { 0 };
+    int lowest[LAW_DIMS] = { 0 };
     char title[160];
 
     for (int k = 0; k < panels; k++)
         print_runs(plot, f, p, k, &x[k], &y, &t);
     for (int k = 0; k < panels; k++) {
         if (f->kind == LAW_CHINCHILLA || f->has_dim[k])
-            print_curves(plot, f, k, x[k], t);
+            lowest[k] = print_curves(plot, f, k, x[k], t);
     }
     snprintf(title, sizeof title, "IsoFLOP curves: %s against size, %d runs", f->y,
              p->rows);
@@ -214,42 +229,60 @@ void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct point
             fprintf(plot->script, "unset key\n");
         print_tics(plot, f, p, k);
         if (x[k].hi > 0)
-            print_panel(plot, f, k, x[k], y, k == 0,
-                        f->kind == LAW_CHINCHILLA || f->has_dim[k]);
+            print_panel(plot, f, k, x[k], y, f->kind == LAW_CHINCHILLA || f->has_dim[k],
+                        lowest[k]);
     }
     fprintf(plot->script, "unset multiplot\n");
 }
 
 /* ---- exponents ------------------------------------------------------------------- */
 
-void plot_exponents(struct plot *plot, const struct fitfile *f)
+/* The end of the axis: intervals that tell nothing may be as long as they like. */
+static double axis_end(const struct fitfile *f)
 {
-    double most = 0;
-    char title[160];
-    int known = 0;
+    double end = 0;
 
-    fprintf(plot->script, "$known << EOD\n");
     for (int k = 0; k < f->dims; k++) {
         const struct growth *g = &f->growth[k];
 
-        if (isfinite(g->hi))
-            most = fmax(most, g->hi);
         if (isfinite(g->value))
-            most = fmax(most, g->value);
-        if (g->is_identified)
-            fprintf(plot->script, "%.6g %d %.6g %.6g\n", g->value, f->dims - k, g->lo,
-                    g->hi);
+            end = fmax(end, fmin(g->value, GROWTH_MOST));
+        if (isfinite(g->hi))
+            end = fmax(end, fmin(g->hi, g->is_identified ? g->hi : GROWTH_MOST));
     }
-    fprintf(plot->script, "EOD\n$unknown << EOD\n");
+    return 1.25 * end + 0.05;
+}
+
+/* Values with their intervals, of what is identified or of the rest; how many. */
+static int print_growths(struct plot *plot, const struct fitfile *f, double end,
+                         bool is_identified)
+{
+    int printed = 0;
+
+    fprintf(plot->script, "$%s << EOD\n", is_identified ? "known" : "unknown");
     for (int k = 0; k < f->dims; k++) {
         const struct growth *g = &f->growth[k];
 
-        if (!g->is_identified && isfinite(g->value))
-            fprintf(plot->script, "%.6g %d %.6g %.6g\n", g->value, f->dims - k,
-                    isfinite(g->lo) ? g->lo : g->value,
-                    isfinite(g->hi) ? g->hi : g->value);
+        if (g->is_identified != is_identified || !isfinite(g->value))
+            continue;
+        printed++;
+        fprintf(plot->script, "%.6g %d %.6g %.6g\n", fmin(g->value, end), f->dims - k,
+                isfinite(g->lo) ? fmin(g->lo, end) : g->value,
+                isfinite(g->hi) ? fmin(g->hi, end) : fmin(g->value, end));
     }
     fprintf(plot->script, "EOD\n");
+    return printed;
+}
+
+int plot_exponents(struct plot *plot, const struct fitfile *f)
+{
+    const double end  = axis_end(f);
+    const int known   = print_growths(plot, f, end, true);
+    const int unknown = print_growths(plot, f, end, false);
+    char title[160];
+
+    if (known + unknown == 0)
+        return ERR(ERR_DATA, "%s: no dimension has an exponent to draw", f->path);
     snprintf(title, sizeof title,
              "Growth exponents s: the best size grows as compute^s (%g %% intervals)",
              100 * f->level);
@@ -257,7 +290,7 @@ void plot_exponents(struct plot *plot, const struct fitfile *f)
     fprintf(plot->script,
             "set xlabel 's'\nset xrange [0:%.4g]\nset yrange [0.4:%.1f]\n"
             "set ytics (",
-            1.25 * most + 0.05, f->dims + 0.8);
+            end, f->dims + 0.8);
     for (int k = 0; k < f->dims; k++) {
         fprintf(plot->script, "%s", k > 0 ? ", " : "");
         plot_quote(plot, f->dim[k]);
@@ -265,49 +298,94 @@ void plot_exponents(struct plot *plot, const struct fitfile *f)
     }
     fprintf(plot->script, ")\n");
     for (int k = 0; k < f->dims; k++) {
-        if (isfinite(f->growth[k].value))
-            fprintf(plot->script,
-                    "set label %d '%.3g%s' at %.6g,%.2f center font ',11'\n", k + 1,
-                    f->growth[k].value,
-                    f->growth[k].is_identified ? "" : " (not identified)",
-                    f->growth[k].value, f->dims - k + 0.22);
+        const struct growth *g = &f->growth[k];
+        const double at        = isfinite(g->value) ? fmin(g->value, 0.9 * end) : 0;
+
+        fprintf(plot->script, "set label %d '%.3g%s' at %.6g,%.2f %s font ',11'\n",
+                k + 1, isfinite(g->value) ? g->value : 0,
+                g->is_identified ? "" : " (not identified)", at, f->dims - k + 0.22,
+                at < 0.2 * end   ? "left"
+                : at > 0.8 * end ? "right"
+                                 : "center");
+        if (!isfinite(g->value))
+            fprintf(plot->script, "set label %d '  not fitted'\n", k + 1);
     }
-    for (int k = 0; k < f->dims; k++)
-        known += f->growth[k].is_identified;
     fprintf(plot->script, "set key bottom right\nplot ");
     if (known > 0)
         fprintf(plot->script,
                 "$known using 1:2:3:4 with xerrorbars pt 7 ps 1.4 lw 2.5 lc rgb '%s' "
                 "title 'identified'%s",
-                plot_colour(0), known < f->dims ? ", " : "\n");
-    if (known < f->dims)
+                plot_colour(0), unknown > 0 ? ", " : "\n");
+    if (unknown > 0)
         fprintf(plot->script,
                 "$unknown using 1:2:3:4 with xerrorbars pt 6 ps 1.4 lw 1.5 lc rgb '%s' "
                 "title 'not identified'\n",
                 plot_colour(1));
+    return 0;
 }
 
 /* ---- optima against compute ------------------------------------------------------ */
 
-void plot_frontier(struct plot *plot, const struct fitfile *f, const struct points *p)
+/* The best sizes of dimension k from end to end of 'wide', as far as they are sizes at
+ * all: within a thousandfold of those that were run.  How many.
+ */
+static int print_best(struct plot *plot, const struct fitfile *f,
+                      const struct points *p, int k, struct bounds wide,
+                      struct bounds *size)
+{
+    struct bounds run = { 0 };
+    int printed       = 0;
+
+    for (int i = 0; i < p->rows; i++)
+        plot_widen(&run, row(p, i)[k]);
+    fprintf(plot->script, "$size%d << EOD\n", k);
+    for (int i = 0; i < CURVE && has_best(f, k); i++) {
+        const double c    = between(wide, i, CURVE);
+        const double best = f->kind == LAW_CHINCHILLA && k == 1
+                                ? c / (6 * best_at(f, 0, c))
+                                : best_at(f, k, c);
+
+        if (!(best > run.lo / 1000 && best < run.hi * 1000))
+            continue;
+        printed++;
+        plot_widen(size, best);
+        fprintf(plot->script, "%.8g %.8g\n", c, best);
+    }
+    fprintf(plot->script, "EOD\n");
+    return printed;
+}
+
+static void print_lines(struct plot *plot, const struct fitfile *f, int k, double most,
+                        bool is_first)
+{
+    char title[96], value[24] = "";
+
+    if (isfinite(f->growth[k].value))
+        snprintf(value, sizeof value, " ~ t^%.3g", f->growth[k].value);
+    snprintf(title, sizeof title, "%s%s%s", f->dim[k], value,
+             f->growth[k].is_identified ? "" : " (not identified)");
+    fprintf(plot->script,
+            "%s$size%d using 1:($1 <= %.8g ? $2 : 1/0) with lines lw 3 lc rgb '%s' "
+            "title ",
+            is_first ? "plot " : ", ", k, most, plot_colour(k));
+    plot_quote(plot, title);
+    fprintf(plot->script,
+            ", $size%d using 1:($1 > %.8g ? $2 : 1/0) with lines lw 3 dt 2 lc rgb "
+            "'%s' notitle",
+            k, most, plot_colour(k));
+}
+
+int plot_frontier(struct plot *plot, const struct fitfile *f, const struct points *p)
 {
     struct bounds t = { 0 }, wide, size = { 0 };
+    bool is_drawn[LAW_DIMS];
+    int drawn = 0;
 
     for (int i = 0; i < p->rows; i++)
         plot_widen(&t, compute(p, i));
     wide = (struct bounds){ t.lo / 3, t.hi * 100 };
-    for (int k = 0; k < f->dims; k++) {
-        fprintf(plot->script, "$size%d << EOD\n", k);
-        for (int i = 0; i < CURVE && has_best(f, k); i++) {
-            const double c = between(wide, i, CURVE), N = best_at(f, 0, c);
-            const double best =
-                f->kind == LAW_CHINCHILLA && k == 1 ? c / (6 * N) : best_at(f, k, c);
-
-            plot_widen(&size, best);
-            fprintf(plot->script, "%.8g %.8g\n", c, best);
-        }
-        fprintf(plot->script, "EOD\n");
-    }
+    for (int k = 0; k < f->dims; k++)
+        is_drawn[k] = print_best(plot, f, p, k, wide, &size) > 0;
     plot_title(plot, "Compute-optimal size of each dimension, and where it is "
                      "extrapolated");
     fprintf(
@@ -319,25 +397,19 @@ void plot_frontier(struct plot *plot, const struct fitfile *f, const struct poin
         "set label 1 'compute of the runs' at %.6g, graph 0.03 center font ',10' tc "
         "rgb '#555555'\n",
         t.lo, t.hi, sqrt(t.lo * t.hi));
-    plot_range(plot, "x", wide, 0);
-    plot_range(plot, "y", size, 0.06);
     if (f->kind == LAW_CHINCHILLA)
         fprintf(plot->script, "set format y '10^{%%T}'\n");
-    fprintf(plot->script, "plot ");
     for (int k = 0; k < f->dims; k++) {
-        char title[96];
-
-        snprintf(title, sizeof title, "%s ~ t^%.3g%s", f->dim[k], f->growth[k].value,
-                 f->growth[k].is_identified ? "" : " (not identified)");
-        fprintf(plot->script,
-                "%s$size%d using 1:($1 <= %.8g ? $2 : 1/0) with lines lw 3 lc rgb '%s' "
-                "title ",
-                k > 0 ? ", " : "", k, t.hi, plot_colour(k));
-        plot_quote(plot, title);
-        fprintf(plot->script,
-                ", $size%d using 1:($1 > %.8g ? $2 : 1/0) with lines lw 3 dt 2 lc rgb "
-                "'%s' notitle",
-                k, t.hi, plot_colour(k));
+        if (!is_drawn[k])
+            continue;
+        if (drawn == 0) {
+            plot_range(plot, "x", wide, 0);
+            plot_range(plot, "y", size, 0.06);
+        }
+        print_lines(plot, f, k, t.hi, drawn++ == 0);
     }
     fprintf(plot->script, "\n");
+    return drawn > 0
+               ? 0
+               : ERR(ERR_DATA, "%s: no dimension has a best size to draw", f->path);
 }

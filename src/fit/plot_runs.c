@@ -328,3 +328,50 @@ int plot_design(struct plot *plot, char *const *file, int files)
     fprintf(plot->script, "unset multiplot\n");
     return 0;
 }
+
+/* ---- a trial --------------------------------------------------------------------- */
+
+void plot_trial(struct plot *plot, const struct trial *t, const char *y)
+{
+    bool has_law = false;
+    char name[64];
+
+    fprintf(plot->script, "$runs << EOD\n");
+    for (int i = 0; i < t->points->rows; i++)
+        fprintf(plot->script, "%d %.8g\n", t->shape_of[i], t->points->y[i]);
+    fprintf(plot->script, "EOD\n$means << EOD\n");
+    for (int s = 0; s < t->shapes; s++)
+        fprintf(plot->script, "%d %.8g %.8g\n", s, t->shape[s].mean,
+                isfinite(t->shape[s].error) ? t->shape[s].error : 0);
+    fprintf(plot->script, "EOD\n$law << EOD\n");
+    for (int s = 0; s < t->shapes; s++) {
+        if (!isfinite(t->shape[s].expected))
+            continue;
+        has_law = true;
+        fprintf(plot->script, "%d %.8g\n", s, t->shape[s].expected);
+    }
+    fprintf(plot->script, "EOD\n");
+    plot_title(plot, "The predicted shape (left) beside others at equal compute");
+    fprintf(plot->script,
+            "set xrange [-0.6:%.1f]\nset offsets 0,0,graph 0.1,graph 0.1\n"
+            "set xlabel 'width/depth/mlp'\nset key outside top right\n"
+            "set ylabel ",
+            t->shapes - 0.4);
+    plot_quote(plot, y);
+    fprintf(plot->script, "\nset xtics (");
+    for (int s = 0; s < t->shapes; s++) {
+        shape_text(name, sizeof name, t->shape[s].x, LAW_DIMS);
+        fprintf(plot->script, "%s'%s' %d", s > 0 ? ", " : "", name, s);
+    }
+    fprintf(plot->script,
+            ")\nplot $runs using ($1 - 0.1):2 with points pt 6 ps 1 lc rgb '#888888' "
+            "title 'a run', $means using 1:2:3 with yerrorbars pt 7 ps 1.5 lw 2 lc rgb "
+            "'%s' title 'mean, standard error'",
+            plot_colour(0));
+    if (has_law)
+        fprintf(plot->script,
+                ", $law using ($1 + 0.1):2 with points pt 2 ps 1.5 lw 2 lc rgb '%s' "
+                "title 'the law'",
+                plot_colour(1));
+    fprintf(plot->script, "\n");
+}

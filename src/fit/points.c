@@ -251,6 +251,41 @@ void points_take_largest(struct points *to, struct points *from, int count, int 
     mem_free(chosen);
 }
 
+/* The row of 'p' before 'end' with the variables of row i, or 'end'. */
+static int find_alike(const struct points *p, int i, int end)
+{
+    const double *x = p->x + (size_t)i * LAW_VARS;
+    int j           = 0;
+
+    for (; j < end; j++) {
+        bool is_alike = true;
+
+        for (int v = 0; v < p->vars; v++)
+            is_alike &= is_same(p->x[(size_t)j * LAW_VARS + (size_t)v], x[v]);
+        if (is_alike)
+            break;
+    }
+    return j;
+}
+
+void points_average(struct points *p)
+{
+    int *count = mem_new((size_t)p->rows, sizeof *count);
+    int rows   = p->rows;
+
+    p->rows = 0;
+    for (int i = 0; i < rows; i++) {
+        const int j = find_alike(p, i, p->rows);
+
+        if (j == p->rows)
+            copy_row(p, p, i);
+        count[j]++;
+        if (count[j] > 1)
+            p->y[j] += (p->y[i] - p->y[j]) / count[j];
+    }
+    mem_free(count);
+}
+
 /* ---- the model ------------------------------------------------------------------- */
 
 static double log_of(const struct points *p, int i, const struct factor *f)

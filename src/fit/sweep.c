@@ -7,7 +7,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
-#include "src/plan/record.h"
+#include "src/plan/table.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,21 +27,22 @@ static void drop(struct sweep *s, const int64_t x[LAW_DIMS], const char *why)
     snprintf(more[s->drops++].why, sizeof more[0].why, "%s", why);
 }
 
-static struct run *find_run(const struct sweep *s, const int64_t x[LAW_DIMS])
+static struct run *find_run(const struct sweep *s, const int64_t x[LAW_DIMS],
+                            int64_t seed)
 {
     for (int i = 0; i < s->runs; i++) {
-        if (memcmp(s->run[i].x, x, sizeof s->run[i].x) == 0)
+        if (memcmp(s->run[i].x, x, sizeof s->run[i].x) == 0 && s->run[i].seed == seed)
             return &s->run[i];
     }
     return NULL;
 }
 
 /* A new run of the shape 'x', or NULL if it cannot be: it is then among the dropped. */
-static struct run *add_run(struct sweep *s, const int64_t x[LAW_DIMS], int arm,
-                           const struct machine *m)
+static struct run *add_run(struct sweep *s, const int64_t x[LAW_DIMS], int64_t seed,
+                           int arm, const struct machine *m)
 {
     const struct training *t = &s->training;
-    struct run run           = { .arm = arm }, *more;
+    struct run run           = { .arm = arm, .seed = seed }, *more;
 
     for (int i = 0; i < s->drops; i++) {
         if (memcmp(s->dropped[i].x, x, sizeof s->dropped[i].x) == 0)
@@ -68,22 +69,11 @@ static struct run *add_run(struct sweep *s, const int64_t x[LAW_DIMS], int arm,
     return &more[s->runs++];
 }
 
-int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
-              const struct machine *m)
+/* Put 'step' among the numbers of steps of 'r', which rise. */
+static int add_step(struct run *r, int64_t step)
 {
-    struct run *r = find_run(s, x);
     int at;
 
-    if (r == NULL)
-        r = add_run(s, x, arm, m);
-    if (r == NULL)
-        return 0;
-    if (step <= s->training.warmup + s->training.cooldown)
-        return ERR(ERR_USAGE,
-                   "%lld steps leave nothing between the warm-up of %lld and the "
-                   "cool-down of %lld: see --warmup-steps and --cooldown-steps",
-                   (long long)step, (long long)s->training.warmup,
-                   (long long)s->training.cooldown);
     for (at = r->steps; at > 0 && r->step[at - 1] >= step; at--)
         ;
     if (at < r->steps && r->step[at] == step)
@@ -94,6 +84,28 @@ int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
     memmove(r->step + at + 1, r->step + at, (size_t)(r->steps - at) * sizeof *r->step);
     r->step[at] = step;
     r->steps++;
+    return 0;
+}
+
+int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
+              const struct machine *m)
+{
+    const struct training *t = &s->training;
+
+    for (int64_t seed = t->seed; seed < t->seed + t->seeds; seed++) {
+        struct run *r = find_run(s, x, seed);
+
+        if (r == NULL)
+            r = add_run(s, x, seed, arm, m);
+        if (r == NULL)
+            return 0;
+        if (step <= t->warmup + t->cooldown)
+            return ERR(ERR_USAGE,
+                       "%lld steps leave nothing between the warm-up of %lld and the "
+                       "cool-down of %lld: see --warmup-steps and --cooldown-steps",
+                       (long long)step, (long long)t->warmup, (long long)t->cooldown);
+        TRY(add_step(r, step));
+    }
     return 0;
 }
 
@@ -167,7 +179,7 @@ static void make_id(struct run *r, const struct training *t)
              (long long)t->heads, (long long)t->patch, (long long)t->image,
              (long long)t->classes, (long long)t->batch,
              (long long)r->step[r->steps - 1], (long long)t->warmup,
-             (long long)t->cooldown, (long long)t->seed, t->more);
+             (long long)t->cooldown, (long long)r->seed, t->more);
     snprintf(r->id, sizeof r->id, "%016llx", (unsigned long long)rng_hash(text));
 }
 
@@ -181,36 +193,42 @@ void sweep_record_id(char id[2 * SWEEP_ID], const struct sweep *s, const struct 
                  (long long)(r->step[i] - s->training.cooldown));
 }
 
-static bool has_record(const struct record *record, int records, const char *id)
+static bool has_record(const struct table *t, const char *id, const char *y)
 {
-    for (int i = 0; i < records; i++) {
-        if (strcmp(record[i].id, id) == 0 && strcmp(record[i].status, "done") == 0)
-            return true;
+    for (int i = 0; i < t->rows; i++) {
+        const struct cell *name   = table_cell(t, i, table_column(t, "id"));
+        const struct cell *status = table_cell(t, i, table_column(t, "status"));
+        const struct cell *metric = table_cell(t, i, table_column(t, y));
+
+        if (name->text != NULL && strcmp(name->text, id) == 0 && status->text != NULL &&
+            strcmp(status->text, "done") == 0)
+            return y[0] == '\0' || metric->kind == CELL_NUMBER;
     }
     return false;
 }
 
-int sweep_look(struct sweep *s, const char *path)
+static void look(struct sweep *s, struct run *r, const struct table *t, const char *y)
 {
-    struct record *record = NULL;
-    int records           = 0;
+    make_id(r, &s->training);
+    r->done = 0;
+    for (int k = 0; k < r->steps && t != NULL; k++) {
+        char id[2 * SWEEP_ID];
 
-    if (access(path, F_OK) == 0)
-        records = record_read(&record, path);
-    if (records < 0)
-        return records;
-    for (int i = 0; i < s->runs; i++) {
-        struct run *r = &s->run[i];
-
-        make_id(r, &s->training);
-        r->done = 0;
-        for (int k = 0; k < r->steps; k++) {
-            char id[2 * SWEEP_ID];
-
-            sweep_record_id(id, s, r, k);
-            r->done += has_record(record, records, id);
-        }
+        sweep_record_id(id, s, r, k);
+        r->done += has_record(t, id, y);
     }
-    mem_free(record);
+}
+
+int sweep_look(struct sweep *s, const char *path, const char *y)
+{
+    struct table *t = NULL;
+
+    if (access(path, F_OK) == 0) {
+        TRY(table_read(&t, path));
+        table_keep_last(t, "id");
+    }
+    for (int i = 0; i < s->runs; i++)
+        look(s, &s->run[i], t, y);
+    table_close(&t);
     return 0;
 }

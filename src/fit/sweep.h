@@ -18,7 +18,7 @@ enum { SWEEP_STEPS = 24, SWEEP_VALUES = 64, SWEEP_ID = 20 };
 
 struct run {
     char id[SWEEP_ID]; /* 16 hexadecimal digits */
-    int64_t x[LAW_DIMS];
+    int64_t x[LAW_DIMS], seed;
     int arm; /* -1: of a grid */
     struct spec spec;
     struct cost cost;
@@ -28,8 +28,9 @@ struct run {
 };
 
 struct training { /* what all runs share */
-    int64_t batch, warmup, cooldown, heads, patch, image, classes, seed;
-    const char *more; /* options for the trainer */
+    int64_t batch, warmup, cooldown, heads, patch, image, classes;
+    int64_t seed, seeds; /* every shape is run with 'seeds' of them, from 'seed' on */
+    const char *more;    /* options for the trainer */
 };
 
 struct dropped {
@@ -55,12 +56,14 @@ struct sweep {
 int sweep_make(struct sweep *s, const struct machine *m);
 void sweep_close(struct sweep *s);
 
-/* Put one point, a shape and a number of steps, into the sweep. */
+/* Put one point, a shape and a number of steps, into the sweep, with every seed. */
 int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
               const struct machine *m);
 
-/* Give the runs their ids, and count which have records in 'path' (no file: none). */
-int sweep_look(struct sweep *s, const char *path);
+/* Give the runs their ids, and count which have records in 'path' (no file: none), with a
+ * number in the column 'y' if it is not "".
+ */
+int sweep_look(struct sweep *s, const char *path, const char *y);
 
 /* Images that a run trains on, forks and all; and those of a point by itself. */
 double sweep_images(const struct sweep *s, const struct run *r);

@@ -18,11 +18,12 @@
     "       vitfit fit FILE.. [--law=..] [..]             fit a law to runs\n"         \
     "       vitfit pareto FILE.. [..]                     the best shapes of a grid\n" \
     "       vitfit shape --budget=B [..]                  the shape for a budget\n"    \
+    "       vitfit trial FILE.. [..]                      how it did beside others\n"  \
     "       vitfit plot KIND FILE.. --out=F.svg|F.png     draw"
 #define ABOUT                                                                          \
     "Plans sweeps of Vision Transformer shapes, fits scaling laws to the runs, and "   \
     "gives the compute-optimal shape for a budget.  KIND is one of isoflop, "          \
-    "exponents, frontier, pareto, curves, design."
+    "exponents, frontier, pareto, curves, design, trial."
 #define STATUS                                                                         \
     "\nExit status: 0 done; 2 an option or the data is wrong; 3 a file cannot be "     \
     "read\nor written.\n"                                                              \
@@ -32,8 +33,9 @@ static const struct {
     const char *name;
     int (*run)(FILE *out, const struct options *o, char *const *word, int words);
 } commands[] = {
-    { "plan", command_plan },   { "fit", command_fit },   { "pareto", command_pareto },
-    { "shape", command_shape }, { "plot", command_plot },
+    { "plan", command_plan },     { "fit", command_fit },
+    { "pareto", command_pareto }, { "shape", command_shape },
+    { "trial", command_trial },   { "plot", command_plot },
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -59,9 +61,10 @@ static int run(FILE *out, const struct opts *opts, const struct options *o,
         return 0;
     }
     if (words == 0)
-        return ERR(ERR_USAGE, "which of plan, fit, pareto, shape, plot?  --help tells");
+        return ERR(ERR_USAGE,
+                   "which of plan, fit, pareto, shape, trial, plot?  --help tells");
     if (i == COMMANDS)
-        return ERR(ERR_USAGE, "'%s' is none of plan, fit, pareto, shape, plot",
+        return ERR(ERR_USAGE, "'%s' is none of plan, fit, pareto, shape, trial, plot",
                    word[0]);
     TRY(options_check(opts, word[0]));
     TRY(command_probe(o->json));
