@@ -93,6 +93,9 @@ void play_plain(const struct play *p, struct part *to, enum traffic kind, double
 
     if (p->job->M == 1 || slice <= 0)
         return;
+    play_move(p, to, "copy", 2 * slice);
+    if (kind == ACT_SCATTER)
+        play_move(p, to, "add", 3 * slice * (p->job->M - 1));
     seconds = each_to_each(p, to, kind, p->job->M, slice);
     part_waited(to, kind, seconds, seconds);
     to->link_s += p->is_shared ? seconds : 0;
@@ -176,6 +179,8 @@ static double plain_seconds(const struct play *p, const struct turns *t)
         seconds += each_to_each(p, &none, ACT_GATHER, p->job->M, t->up);
     if (t->down > 0)
         seconds += each_to_each(p, &none, ACT_SCATTER, p->job->M, t->down);
+    seconds +=
+        cost_move(p->cost, "copy", 2 * t->up) + cost_move(p->cost, "copy", 2 * t->down);
     return seconds;
 }
 
@@ -191,7 +196,8 @@ static enum cmm_form form_of(const struct play *p, const struct turns *t,
     if (job->tuned != NULL)
         return job->tuned->of[product][pass].form;
     ring  = (job->M - 1) * turn_wait(p, t, CMM_RING, &alone);
-    bidir = (job->M - 1) * turn_wait(p, t, CMM_BIDIR, &alone);
+    bidir = (job->M - 1) * turn_wait(p, t, CMM_BIDIR, &alone) +
+            cost_move(p->cost, "copy", 2 * t->up);
     if (plain_seconds(p, t) < fmin(ring, bidir))
         return CMM_PLAIN;
     return bidir < ring ? CMM_BIDIR : CMM_RING;
@@ -211,6 +217,10 @@ static void send_slices(const struct play *p, struct part *to, const struct turn
         play_plain(p, to, ACT_SCATTER, t->down);
         return;
     }
+    if (t->down > 0)
+        play_move(p, to, "add", 3 * t->down * (M - 1));
+    if (form == CMM_BIDIR && t->up > 0) /* in halves, side by side no more */
+        play_move(p, to, "copy", 2 * t->up);
     wait  = (M - 1) * turn_wait(p, t, form, &alone);
     share = t->up / (t->up + t->down);
     part_posted(to, ACT_GATHER, t->up > 0 ? (M - 1) * lanes * chunks(t->up / lanes) : 0,
@@ -243,8 +253,6 @@ static void pass_of(const struct play *p, struct part *to, const struct product 
     }
     if (p->job->M == 1)
         return;
-    if (down > 0)
-        play_move(p, to, "add", 3 * down * (p->job->M - 1));
     send_slices(p, to, &t, product, pass);
 }
 

@@ -260,6 +260,18 @@ static void map_backward(const struct play *p, struct part *to)
     play_move(p, to, "column_sums", play_bytes(p, n, 2 * A));
 }
 
+/* Columns of everyone's sums are gathered and merged. */
+static void merge(const struct play *p, struct part *to, const char *op, int64_t cols)
+{
+    const double bytes = play_sums(p, p->l.B_l, cols);
+
+    if (p->job->M == 1)
+        return;
+    play_plain(p, to, REDUCE, bytes);
+    play_move(p, to, "copy", 2 * bytes);
+    play_move(p, to, op, 3 * bytes * (p->job->M - 1));
+}
+
 static void loss(const struct play *p, struct part *to)
 {
     const int64_t b = p->l.B_l, K = p->l.K_l;
@@ -268,9 +280,9 @@ static void loss(const struct play *p, struct part *to)
         play_move(p, to, "sigmoid_loss", play_bytes(p, b, K) + 2 * play_sums(p, b, K));
     } else {
         play_move(p, to, "softmax_largest", play_sums(p, b, K));
-        play_plain(p, to, REDUCE, play_sums(p, b, 1));
+        merge(p, to, "max", 1);
         play_move(p, to, "softmax_sum", 2 * play_sums(p, b, K));
-        play_plain(p, to, REDUCE, play_sums(p, b, 2));
+        merge(p, to, "add", 2);
         play_move(p, to, "softmax_loss", play_bytes(p, b, K) + 2 * play_sums(p, b, K));
     }
     play_move(p, to, "get", 2 * play_sums(p, 1, 1));

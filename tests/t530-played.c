@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RUN np=1,2,4 */
+/* What src/plan/forecast.h plays is what a step does: the FLOPs and bytes of every
+ * operation that the device counted in a real step, on the first rank.
+ */
+#include "config.h"
+
+#include "src/plan/forecast.h"
+
+#include "src/base/err.h"
+#include "tests/model.h"
+#include "tests/ranks.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct machine any = {
+    .name           = "any",
+    .peak           = { 1e9, 1e9, 1e9 },
+    .mem_bw         = 1e9,
+    .nodes          = 1,
+    .ranks_per_node = 1,
+    .links          = 1,
+    .link           = { { "core", 1e-6, 1e-9, 0, 1 } },
+};
+
+static const struct forecast_op *played(const struct forecast *f, const char *name)
+{
+    for (int i = 0; i < f->ops; i++) {
+        if (strcmp(f->op[i].name, name) == 0)
+            return &f->op[i];
+    }
+    return NULL;
+}
+
+/* Copies and sums depend on where parameters are cut, and on the micro-batch; fills are
+ * those of rooms that tests poison, what is read is a few numbers.
+ */
+static bool is_near(const struct dev_cost *c, const struct forecast_op *o)
+{
+    static const char *const cut[] = { "copy", "add", "adamw", "sum_squares" };
+    double few                     = 0;
+
+    if (strcmp(c->name, "fill") == 0 || strcmp(c->name, "get") == 0)
+        return true;
+    for (int i = 0; i < 4; i++)
+        few += strcmp(c->name, cut[i]) == 0 ? 0.05 * c->bytes + 8192 : 0;
+    return o != NULL && o->flops == c->flops && fabs(o->bytes - c->bytes) <= few;
+}
+
+static void compare(const struct forecast *f, const struct dev_cost *cost, int count,
+                    const char *what)
+{
+    int wrong = 0, missing = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct dev_cost *c    = &cost[i];
+        const struct forecast_op *o = played(f, c->name);
+
+        if (c->flops + c->bytes == 0 || is_near(c, o))
+            continue;
+        wrong++;
+        tap_note("%s: %s: %.0f FLOP, %.0f bytes; played %.0f, %.0f", what, c->name,
+                 c->flops, c->bytes, o != NULL ? o->flops : -1,
+                 o != NULL ? o->bytes : -1);
+    }
+    for (int i = 0; i < f->ops; i++) {
+        int k = 0;
+
+        while (k < count && strcmp(cost[k].name, f->op[i].name) != 0)
+            k++;
+        if (k == count && f->op[i].seconds > 0 &&
+            strcmp(f->op[i].name, "epilogue") != 0) {
+            missing++;
+            tap_note("%s: %s is played and never done", what, f->op[i].name);
+        }
+    }
+    ok(wrong == 0 && missing == 0, "%s: every operation has its FLOPs and bytes", what);
+}
+
+static void one(struct model_options *o, const char *what)
+{
+    struct traffic_job job = { .B      = o->B,
+                               .D      = o->D,
+                               .M      = o->M,
+                               .dtype  = o->dtype,
+                               .form   = o->form,
+                               .shard  = o->shard,
+                               .remat  = o->remat,
+                               .micros = o->micros };
+    const struct dev_cost *cost;
+    struct step_result result;
+    struct cost_rank rank;
+    struct forecast f;
+    struct model m;
+    int count;
+
+    model_open(&m, o, MPI_COMM_WORLD);
+    step_run(m.step, 1.0, &result);
+    dev_costs_reset(m.dev);
+    step_run(m.step, 1.0, &result);
+    cost = dev_costs(m.dev, &count);
+    if (cost_make(&rank, &any, o->dtype, o->D * o->M) != 0)
+        die("%s", err_sentence());
+    forecast_step(&f, &m.spec, &job, &rank);
+    if (m.mesh->rank == 0)
+        compare(&f, cost, count, what);
+    else
+        ok(true, "-");
+    model_close(&m);
+}
+
+int main(int argc, char **argv)
+{
+    const int size = ranks_open(&argc, &argv, "t530-played");
+
+    for (int M = 1; M <= size; M++) {
+        if (size % M != 0)
+            continue;
+        for (int v = 0; v < 6; v++) {
+            struct model_options o =
+                model_odd(v % 2 == 0 ? WIRING_PARALLEL : WIRING_SEQUENTIAL,
+                          (enum pool)(v % 3), v < 3 ? LOSS_SIGMOID : LOSS_SOFTMAX);
+            char what[96];
+
+            o.spec.shape   = "64/3/96/4";
+            o.spec.image   = 12;
+            o.spec.patch   = 4;
+            o.spec.classes = 8;
+            o.D            = size / M;
+            o.M            = M;
+            o.B            = 8;
+            o.dtype        = v < 4 ? DTYPE_F32 : DTYPE_F64;
+            o.form         = (enum cmm_form)(v % 3);
+            o.shard        = v % 2 == 0 ? SHARD_FULL : SHARD_NONE;
+            o.remat        = v > 3 ? REMAT_BLOCK : REMAT_NONE;
+            o.micros       = v == 1 || v == 4 ? 2 : 1;
+            snprintf(what, sizeof what, "%dx%d, variant %d", o.D, o.M, v);
+            one(&o, what);
+        }
+    }
+    return ranks_done();
+}
