@@ -6,6 +6,7 @@
 
 #include "bench/link.h"
 
+#include "bench/busy.h"
 #include "bench/result.h"
 #include "mesh/coll.h"
 #include "src/base/clock.h"
@@ -100,8 +101,8 @@ static double ping(struct mesh *mesh, int peer, char *room, int bytes)
     return stat.median;
 }
 
-static void time_link(struct machine_link *link, struct mesh *mesh, int peer,
-                      char *room)
+static void time_link(struct machine_link *link, struct mesh *mesh, struct dev *dev,
+                      int peer, char *room)
 {
     ping(mesh, peer, room, LARGER); /* a first message opens the connection */
 
@@ -111,6 +112,8 @@ static void time_link(struct machine_link *link, struct mesh *mesh, int peer,
 
     link->alpha_s         = small;
     link->beta_s_per_byte = fmax(slope, 1e-9) / (LARGER - LARGE);
+    link->busy =
+        busy_measure(mesh, dev, mesh->rank == 0 ? peer : 0, LARGER, large + slope);
 }
 
 static char pattern_at(int64_t i)
@@ -119,14 +122,15 @@ static char pattern_at(int64_t i)
 }
 
 /* What rank 0 has sent has come back as it was: the peer sends what it received. */
-static int64_t time_and_check(struct machine_link *link, struct mesh *mesh, int peer)
+static int64_t time_and_check(struct machine_link *link, struct mesh *mesh,
+                              struct dev *dev, int peer)
 {
     char *room    = mem_new(LARGER, 1);
     int64_t wrong = 0;
 
     for (int64_t i = 0; mesh->rank == 0 && i < LARGER; i++)
         room[i] = pattern_at(i);
-    time_link(link, mesh, peer, room);
+    time_link(link, mesh, dev, peer, room);
     for (int64_t i = 0; i < LARGER; i++)
         wrong += room[i] != pattern_at(i);
     mem_free(room);
@@ -134,7 +138,7 @@ static int64_t time_and_check(struct machine_link *link, struct mesh *mesh, int 
 }
 
 int link_measure(struct machine_link link[MACHINE_LINKS], int64_t *wrong,
-                 struct mesh *mesh)
+                 struct mesh *mesh, struct dev *dev)
 {
     const struct place own = { find_node(mesh), find_package() };
     struct place *place    = mem_new((size_t)mesh->size, sizeof *place);
@@ -153,7 +157,7 @@ int link_measure(struct machine_link link[MACHINE_LINKS], int64_t *wrong,
         snprintf(link[links].level, sizeof link[links].level, "%s",
                  machine_level_name[level]);
         if (mesh->rank == 0 || mesh->rank == peer)
-            bad = time_and_check(&link[links], mesh, peer);
+            bad = time_and_check(&link[links], mesh, dev, peer);
         coll_broadcast(mesh, AXIS_ALL, 0, &link[links], sizeof link[links]);
         *wrong += (int64_t)coll_sum(mesh, AXIS_ALL, (double)bad);
         links++;

@@ -6,9 +6,11 @@
 #define BENCH_LINK_H
 
 #include "mesh/mesh.h"
+#include "src/dev/dev.h"
 #include "src/plan/machine.h"
 
-/* Measure the first pair of ranks of each level that this mesh has, others waiting:
+/* Measure, and how much of a message the cores must move ('dev' computes meanwhile), of
+ * the first pair of ranks of each level that this mesh has, others waiting:
  *
  *   core      on one processor package
  *   node      on two packages that share memory
@@ -18,6 +20,6 @@
  * not arrive as they were sent.  Collective.
  */
 int link_measure(struct machine_link link[MACHINE_LINKS], int64_t *wrong,
-                 struct mesh *mesh);
+                 struct mesh *mesh, struct dev *dev);
 
 #endif
