@@ -14,7 +14,9 @@ void choice_make(struct choice *choice, const struct spec *s,
 {
     static const enum cmm_form forms[] = { CMM_RING, CMM_BIDIR, CMM_PLAIN };
     const int images                   = (int)(job->B / job->D);
-    struct choice best                 = { .job = *job };
+    /* A rank has the memory of its own GPU, but that of all cores. */
+    const int gpus = c->machine->gpus, sharers = c->on_node > gpus ? c->on_node : gpus;
+    struct choice best = { .job = *job };
 
     if (best.job.micros > images)
         best.job.micros = images;
@@ -36,7 +38,7 @@ void choice_make(struct choice *choice, const struct spec *s,
         }
     }
     best.bytes = predict_most(s, &best.job);
-    best.fits  = (double)best.bytes * c->on_node < (double)c->machine->memory_bytes;
+    best.fits  = (double)best.bytes * sharers < (double)c->machine->memory_bytes;
     *choice    = best;
 }
 

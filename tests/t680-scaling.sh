@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vitbench-scaling: its tables have a line for every number of ranks that fits, with the
+# simulated times beside the model's; its pictures are drawn; bad options are refused.
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+scaling=${srcdir:-.}/bench/vitbench-scaling
+VITBENCH=${top_builddir:-.}/vitbench
+VIT_MACHINES=${srcdir:-.}/src/plan/machines
+export VITBENCH VIT_MACHINES
+
+run() {
+    sh "$scaling" "$@" >"$folder/out" 2>&1 </dev/null
+}
+
+refused() {
+    words=$1
+    shift
+    run "$@"
+    [ $? -eq 2 ] && grep -q -- "$words" "$folder/out"
+    ok "$* is refused: .. $words .."
+}
+
+refused 'says where' --kind=weak
+refused 'expected weak, strong or both' --machine=h200 --kind=both-ways
+refused 'not a number' --machine=h200 --ranks=many
+refused 'is set here' --machine=h200 --batch=8
+refused 'ends in .svg or .png' --machine=h200 --out=x.pdf
+refused 'neither a machine file' --machine=nowhere
+refused 'nor a named shape' --machine=h200 --shape=huge
+
+run --machine=h200 --shape=So400m --ranks=8 --kind=weak
+[ "$(grep -c ' ring \| plain \| bidir ' "$folder/out")" -eq 4 ] &&
+    grep -q '^ *8 .* [0-9.]* *- *-$' "$folder/out"
+ok 'So400m on 1 to 8 GPUs are four lines, none simulated'
+! grep -q '.\{81\}' "$folder/out"
+ok 'of 80 columns'
+
+# A simulator that always says two seconds.
+cat >"$folder/sim" <<'EOF'
+#!/bin/sh
+for option; do
+    case $option in --json=*) echo '  "median": 2.0,' >"${option#*=}" ;; esac
+done
+EOF
+chmod +x "$folder/sim"
+VITBENCH_SIM_PROGRAM=$folder/sim run --machine=h200 --shape=22B --ranks=16 --first=8 \
+    --simulate=8 --kind=strong --images=4
+grep -q '^ *8 .* 2  *[-+][0-9.]*$' "$folder/out" && grep -q '^ *16 .* -  *-$' "$folder/out"
+ok 'what was simulated stands beside the model'
+
+if command -v gnuplot >/dev/null 2>&1; then
+    run --machine=frontier --shape=B --ranks=16 --out="$folder/x.svg" &&
+        grep -q 'strong scaling' "$folder/x.svg" && grep -q '</svg>' "$folder/x.svg"
+    ok 'a picture is drawn'
+else
+    skip 'a picture is drawn' 'gnuplot is missing'
+fi
+finish
