@@ -9,6 +9,10 @@
  *               the last rank of the upper one serves two.  About log2(ranks) hops.
  *
  * Both send all parts but one or so, in total.  No pair of ranks meets twice.
+ *
+ * What a hop moves is one stretch of memory, so that it can go straight to its place
+ * while the rank computes.  Collectives that a rank waits for count slices round a circle
+ * instead (mesh/doubling.h): no rank serves two, but a message may be of two stretches.
  */
 #ifndef PLAN_HOPS_H
 #define PLAN_HOPS_H
