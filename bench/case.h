@@ -45,6 +45,7 @@ struct bench {
     int64_t node_memory;   /* bytes that the ranks of a node may use together */
     double budget_s;       /* seconds a case should take, all in; 0: no limit */
     bool is_quick;         /* default run: lower the batch to stay in budget */
+    json_t *old;           /* of an earlier run, on rank 0 with --compare; or NULL */
     struct jsonl *jsonl;   /* NULL: none was asked for */
     double peak_own;       /* of this rank: the larger of all measurements */
     int64_t memory_base;   /* mem_high_water() after MPI_Init */

@@ -116,19 +116,16 @@ static int parse_bars(struct choices *c, const struct options *o)
 
 static int refuse(const struct options *o)
 {
-#define LATER " is not in this version"
     const struct {
         bool is_asked;
         const char *sentence;
     } refusal[] = {
-        { o->compare[0] != '\0', "--compare" LATER },
         { o->ranks != 0 && !o->dry_run,
           "--ranks is for --dry-run: mpirun -n says how many "
           "run" },
         { o->official && (o->steps != 0 || o->seconds < 600),
           "--official asks for 600 seconds: leave --steps and --seconds away" },
     };
-#undef LATER
 
     for (size_t i = 0; i < sizeof refusal / sizeof refusal[0]; i++) {
         if (refusal[i].is_asked)
@@ -179,6 +176,8 @@ static int refuse_idle(const struct choices *c, const struct options *o)
         return ERR(ERR_USAGE, "--out is for --case=ckpt");
     if (o->trace[0] != '\0' && (c->cases >> CASE_STEP & 1U) == 0)
         return ERR(ERR_USAGE, "--trace is for --case=step");
+    if (o->compare[0] != '\0' && (c->cases >> CASE_STEP & 1U) == 0)
+        return ERR(ERR_USAGE, "--compare is for --case=step");
     if (c->require_overlap > 0 && (c->cases >> CASE_STEP & 1U) == 0)
         return ERR(ERR_USAGE, "--require-overlap is for --case=step");
     return 0;

@@ -11,6 +11,7 @@
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/base/version.h"
+#include "src/step/step.h"
 #include "src/step/tuned.h"
 
 #include <errno.h>
@@ -174,6 +175,15 @@ static json_t *choices_json(const struct result *r, const struct case_result *c)
     return all;
 }
 
+static json_t *stages_json(const struct case_result *c)
+{
+    json_t *all = json_object();
+
+    for (int i = 0; i < STAGES; i++)
+        json_object_set_new(all, stage_name[i], real(c->stage_s[i]));
+    return all;
+}
+
 static json_t *predicted_json(const struct case_result *c)
 {
     if (isnan(c->predicted_step_s))
@@ -205,14 +215,15 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
         has_steps ? real(c->mfu_palm) : json_null(), "extrapolated",
         has_steps && has_shape ? extrapolated_json(c) : json_null());
     json_t *rest = json_pack(
-        "{so so so so so so so so so}", "comm", has_steps ? comm_json(c) : json_null(),
-        "check", checks_json(c), "memory",
+        "{so so so so so so so so so so}", "comm",
+        has_steps ? comm_json(c) : json_null(), "check", checks_json(c), "memory",
         has_steps ? json_pack("{sI sI}", "predicted", (json_int_t)c->memory_predicted,
                               "peak_rss", (json_int_t)c->memory_peak)
                   : json_null(),
         "ranks", ranks_json(c), "tuned", choices_json(r, c), "hfu",
         has_steps ? real(c->hfu) : json_null(), "predicted", predicted_json(c),
-        "profile", profile_json(c), "rows", rows_json(c));
+        "stages", has_steps ? stages_json(c) : json_null(), "profile", profile_json(c),
+        "rows", rows_json(c));
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);

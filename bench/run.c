@@ -4,6 +4,7 @@
 
 #include "bench/run.h"
 
+#include "bench/changes.h"
 #include "bench/report.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
@@ -215,7 +216,9 @@ static int run_entry(struct bench *b, const struct agenda_entry *e, FILE *out)
     }
     if (b->result != NULL)
         report_case(out, b->result, c);
-    else
+    if (b->result != NULL && b->old != NULL && e->id == CASE_STEP)
+        changes_print(out, c, b->old);
+    if (b->result == NULL)
         mem_free(c->row);
     return rc;
 }

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "bench/agenda.h"
+#include "bench/changes.h"
 #include "bench/dry.h"
 #include "bench/env.h"
 #include "bench/files.h"
@@ -227,6 +228,8 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     rc = dev_open(&b->dev, choices->device, choices->dtype, threads);
     if (rc == 0 && b->mesh->rank == 0)
         rc = probe_outputs(o);
+    if (rc == 0 && b->mesh->rank == 0 && o->compare[0] != '\0')
+        rc = changes_open(&b->old, o->compare);
     if (rc == 0)
         rc = guard_start(b->mesh, o->stall_timeout);
     return mesh_agree(b->mesh, rc);
@@ -278,6 +281,7 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
         result_close(&b.result);
         guard_stop(b.mesh);
     }
+    json_decref(b.old);
     dev_close(&b.dev);
     mesh_close(&b.mesh);
     return status;

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* --compare: the stage and the messages that a change comes from are named. */
+#include "config.h"
+
+#include "bench/changes.h"
+
+#include "src/base/err.h"
+#include "src/step/step.h"
+#include "tests/tap.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/t670-XXXXXX";
+
+/* A run of 1 s a step: 0.1 of input, embedding, head and update each, 0.6 of blocks. */
+static struct case_result earlier(void)
+{
+    struct case_result c = { .name = "step", .batch = 8, .dtype = DTYPE_F32 };
+
+    c.spec  = (struct spec){ .C = 1152, .F = 4304, .H = 16, .L = 4, .L_full = 27 };
+    c.steps = (struct stat){ .n = 25, .median = 1, .cv = 0.01 };
+    strcpy(c.device, "cpu:blis");
+    strcpy(c.overlap, "ring");
+    strcpy(c.progress, "poll");
+    strcpy(c.param_shard, "full");
+    for (int i = 0; i < STAGES; i++)
+        c.stage_s[i] = i == STAGE_BLOCKS ? 0.6 : 0.1;
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        c.comm[k].kind      = HIDDEN_VALUE;
+        c.comm[k].exposed_s = 0.01;
+    }
+    return c;
+}
+
+static json_t *json_of(const struct case_result *c)
+{
+    json_t *stages = json_object(), *comm = json_object();
+
+    for (int i = 0; i < STAGES; i++)
+        json_object_set_new(stages, stage_name[i], json_real(c->stage_s[i]));
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        json_object_set_new(comm, traffic_name[k],
+                            json_pack("{sf}", "exposed_s", c->comm[k].exposed_s));
+    return json_pack("{si s[{ss s{sI sI sI} sI sI ss ss ss ss ss s{sf sf sI} so so}]}",
+                     "schema_version", 1, "cases", "case", c->name, "shape", "width",
+                     (json_int_t)c->spec.C, "mlp", (json_int_t)c->spec.F, "heads",
+                     (json_int_t)c->spec.H, "layers_run", (json_int_t)c->spec.L,
+                     "batch", (json_int_t)c->batch, "dtype", dtype_name(c->dtype),
+                     "device", c->device, "overlap", c->overlap, "progress",
+                     c->progress, "param_shard", c->param_shard, "steps", "median",
+                     c->steps.median, "cv", c->steps.cv, "n", (json_int_t)c->steps.n,
+                     "stages", stages, "comm", comm);
+}
+
+/* What is printed of 'is' against the earlier run holds 'words', in 80 columns. */
+static void prints(const struct case_result *is, const char *words,
+                   const char *sentence)
+{
+    const struct case_result was = earlier();
+    json_t *root = json_of(&was), *old = NULL;
+    char *text = NULL;
+    size_t size, widest = 0;
+    FILE *out;
+
+    json_dump_file(root, path, 0);
+    json_decref(root);
+    ok(changes_open(&old, path) == 0, "the earlier run is read");
+    out = open_memstream(&text, &size);
+    changes_print(out, is, old);
+    fclose(out);
+    for (const char *at = text; *at != '\0'; at += strcspn(at, "\n") + 1)
+        widest = strcspn(at, "\n") > widest ? strcspn(at, "\n") : widest;
+    if (!ok(strstr(text, words) != NULL && widest <= 80, "%s", sentence))
+        tap_note("%s", text);
+    json_decref(old);
+    free(text);
+}
+
+static void sentences(void)
+{
+    struct case_result c = earlier();
+
+    prints(&c, "no change beyond the spread", "the same run has not changed");
+    c.steps.median = 1.003;
+    prints(&c, "no change beyond the spread", "nor one within the spread");
+
+    c                       = earlier();
+    c.steps.median          = 1.3;
+    c.stage_s[STAGE_UPDATE] = 0.4;
+    prints(&c, "slower by 0.3 s: +0.3 s in update, computing rather than waiting",
+           "a slower update is named");
+    c                              = earlier();
+    c.steps.median                 = 1.3;
+    c.stage_s[STAGE_BLOCKS]        = 0.9;
+    c.comm[PARAM_GATHER].exposed_s = 0.29;
+    prints(&c, "+0.3 s in blocks; +0.28 s of waiting for param_gather",
+           "and so are parameters that are waited for");
+    c.comm[GRAD_SCATTER].exposed_s = 0;
+    prints(&c, "+0.28 s of waiting for param_gather",
+           "whatever has become better at the same time");
+    c                       = earlier();
+    c.steps.median          = 0.8;
+    c.stage_s[STAGE_BLOCKS] = 0.4;
+    prints(&c, "faster by 0.2 s: -0.2 s in blocks, computing", "faster blocks too");
+    strcpy(c.overlap, "plain");
+    prints(&c, "overlap was ring, is plain", "other options are told");
+    c.batch = 16;
+    prints(&c, "seconds are not comparable", "and another batch");
+    c.spec.L = 5;
+    prints(&c, "the earlier run has no such case", "another slice is another case");
+}
+
+static void refusals(void)
+{
+    json_t *old = NULL;
+    FILE *file  = fopen(path, "w");
+
+    ok(changes_open(&old, "/nowhere/x.json") == ERR_IO, "a file that is not there");
+    fputs("{ \"cases\": 5 }", file);
+    fclose(file);
+    ok(changes_open(&old, path) == ERR_DATA &&
+           strstr(err_sentence(), "not the JSON of a run") != NULL,
+       "a file of something else");
+    file = fopen(path, "w");
+    fputs("{ \"cases\"", file);
+    fclose(file);
+    ok(changes_open(&old, path) == ERR_DATA && old == NULL, "a file cut short");
+    err_forget();
+}
+
+int main(void)
+{
+    const int fd = mkstemp(path);
+
+    if (fd < 0)
+        tap_skip_all("no temporary file");
+    close(fd);
+    sentences();
+    refusals();
+    unlink(path);
+    return tap_done();
+}
