@@ -90,8 +90,8 @@ const struct opt options_table[] = {
     { "ranks", OPT_INT, NULL, "N", "plan for N ranks (with --dry-run)", AT(ranks),
       .max = 1e7 },
     { "machine", OPT_TEXT, NULL, "FILE|NAME",
-      "predict times, and choose the mesh, with a machine file or one of the shipped "
-      "machines: cpu-cluster, frontier, h200",
+      "predict times, and choose the mesh, with a machine file or a shipped one: "
+      "cpu-cluster, frontier, h200, workstation",
       TEXT(machine) },
 
     TITLE("Help; these run nothing and need no mpirun"),

@@ -137,7 +137,7 @@ static void shipped(struct machine *m, const char *name)
 static void unknown(struct machine *m)
 {
     ok(machine_find(m, "no-such-machine") == ERR_USAGE &&
-           strstr(err_sentence(), "cpu-cluster, frontier, h200") != NULL,
+           strstr(err_sentence(), "cpu-cluster, frontier, h200, workstation") != NULL,
        "an unknown name is answered with those there are: %s", err_sentence());
     ok(machine_find(m, "./no-such-file.json") == ERR_IO, "a path is a file's");
     err_forget();
