@@ -108,7 +108,7 @@ static int parse(struct plan *p)
     TRY(parse_centre(s, o));
     TRY(parse_steps(s, o));
     if (o->machine[0] != '\0') {
-        TRY(machine_load(&p->machine, o->machine));
+        TRY(machine_find(&p->machine, o->machine));
         p->has_machine = true;
     }
     if (o->design == DESIGN_OPTIMAL && !s->is_star)

@@ -411,7 +411,7 @@ static int answer(FILE *out, struct answer *a)
     else
         a->fit = NULL;
     if (o->machine[0] != '\0')
-        TRY(machine_load(a->machine, o->machine));
+        TRY(machine_find(a->machine, o->machine));
     else
         a->machine = NULL;
     TRY(parse_from(&a->rule, o->from));

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Costs from the counts of src/plan and the measured rates of a machine. */
+/* Costs from the counts of src/plan and its model of a step. */
 #include "config.h"
 
 #include "src/fit/cost.h"
 
 #include "src/base/err.h"
 #include "src/plan/count.h"
+#include "src/plan/forecast.h"
 #include "src/plan/predict.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { IMAGES_OF_RANK = 8 };
 
@@ -30,61 +30,29 @@ int cost_spec(struct spec *s, int64_t C, int64_t L, int64_t F, int64_t heads, in
     return spec_make(s, &o);
 }
 
-/* The rate of the measured product that is nearest in size; products of the machine's
- * first format count.  Nothing measured: the peak.
- */
-static double rate_of(const struct machine *m, double rows, double columns,
-                      double depth)
-{
-    double rate = 0, nearest = INFINITY;
-
-    for (int i = 0; i < m->kernels; i++) {
-        const struct machine_kernel *k = &m->kernel[i];
-        const double far               = fabs(log(rows / (double)k->shape[0])) +
-                           fabs(log(columns / (double)k->shape[1])) +
-                           fabs(log(depth / (double)k->shape[2]));
-
-        if (strcmp(k->dtype, m->kernel[0].dtype) == 0 && k->rate > 0 && far < nearest) {
-            nearest = far;
-            rate    = k->rate;
-        }
-    }
-    return rate > 0 ? rate : m->peak[DTYPE_F32];
-}
-
+/* What a machine trains in. */
 static enum dtype dtype_of(const struct machine *m)
 {
-    enum dtype t = DTYPE_F32;
-
-    if (m->kernels > 0 && dtype_parse(&t, m->kernel[0].dtype) != 0)
-        err_forget();
-    return t;
+    return m->gpus > 0 ? DTYPE_BF16 : DTYPE_F32;
 }
 
-/* Device-seconds of one image: every term at the rate of its product.  Attention and
- * what is not a product of a block go at the rate of the smallest one.
+/* Device-seconds of one image by the model of a step, on a device by itself: messages
+ * come on top.
  */
 static double seconds_of(const struct spec *s, const struct machine *m)
 {
-    const double rows = IMAGES_OF_RANK * (double)s->T;
-    const double C = (double)s->C, F = (double)s->F;
-    struct count_term term[COUNT_TERMS];
-    const int terms = count_terms(term, s);
-    double sum      = 0;
+    const struct traffic_job job = {
+        .B = IMAGES_OF_RANK, .D = 1, .M = 1, .dtype = dtype_of(m), .form = CMM_RING
+    };
+    struct cost_rank rank;
+    struct forecast f;
 
-    for (int i = 0; i < terms; i++) {
-        const bool is_qkv = strcmp(term[i].name, "qkv") == 0;
-        const bool is_mlp = strcmp(term[i].name, "mlp") == 0;
-        const bool is_out = strcmp(term[i].name, "out") == 0;
-        const double rate = is_qkv   ? rate_of(m, rows, 3 * C, C)
-                            : is_mlp ? rate_of(m, rows, F, C)
-                            : is_out
-                                ? rate_of(m, rows, C, C)
-                                : rate_of(m, (double)s->T, (double)s->E, (double)s->E);
-
-        sum += term[i].train_flops / rate;
+    if (cost_make_on(&rank, m, job.dtype, 1, m->ranks_per_node, 0) != 0) {
+        err_forget();
+        return NAN;
     }
-    return sum;
+    forecast_step(&f, s, &job, &rank);
+    return f.step_s / IMAGES_OF_RANK;
 }
 
 void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
