@@ -206,8 +206,8 @@ mutant 'the batch before given again' src/data/feed.c \
     's/if (f->step != step)/if (f->step < 0)/' t455-feed
 mutant 'offsets that go back' src/data/h5set.c \
     's/offset\[j\] < last ||/0 ||/' t448-h5set
-mutant 'held-out images in both parts' src/data/data_file.c \
-    's/lo   = o->is_held_out ? 0 : held/lo   = 0/; s/lo = o->is_held_out ? 0 : held/lo = 0/' \
+mutant 'held-out images in both parts' src/data/order.c \
+    's/lo   = is_held_out ? 0 : held/lo   = 0/; s/lo = is_held_out ? 0 : held/lo = 0/' \
     t448-h5set
 mutant 'a digest without labels' src/data/h5set_write.c \
     '/set->digest += h5set_hash(row/d' t448-h5set
@@ -238,6 +238,37 @@ mutant 'a design that costs twice as much' src/fit/design.c \
     's/cost > e->most/cost > 2 * e->most/' t830-design
 mutant 'x0 on the edge of the grid' src/fit/pareto.c \
     's/lo < x && x < hi/lo <= x \&\& x < hi/' t835-pareto
+
+mutant 'positions by pixel centres' src/step/resize.c \
+    's|(double)(from - 1) / (double)(to - 1)|(double)from / (double)to|' t505-resize
+mutant 'kernels as the images' src/step/resize.c 's/    solve(x, a, n, m);/    (void)solve;/' \
+    t505-resize
+mutant 'a tensor put elsewhere' src/step/adopt.c 's/p->lo\[k\] + i % side/i % side/' t512-adopt
+mutant 'positions resized in any case' src/step/adopt.c \
+    's/positions->entry != NULL \&\& is_resized/positions->entry != NULL/' t512-adopt
+mutant 'numbers of 32 bits scaled, not masked' src/eval/permute.c \
+    's/x = next_half(p) & mask;/x = next_half(p) % (most + 1);/' t705-permute
+mutant 'eigenvalues on some ranks alone' src/eval/ridge_scalapack.c \
+    '/TRY_MPI(MPI_Bcast(value/d' t710-ridge
+mutant 'columns dealt to the next rank' src/eval/tiles.c \
+    's/t->at + tiles_local(j, g->Q) \* t->rows_l/t->at/' t710-ridge
+mutant 'l2 left out' src/eval/ridge_lapack.c 's/(r->value\[i\] + l2)/r->value[i]/' t710-ridge
+mutant 'the deviation of a sample' src/eval/scale.c \
+    's/(x\[c\] - s->mean\[c\]) \/ n;/(x[c] - s->mean[c]) \/ (n - 1);/' t720-fewshot
+mutant 'a constant of 1' src/eval/fewshot.c 's/constant = 100/constant = 1/' t720-fewshot
+mutant 'a permutation of a permutation' src/eval/fewshot.c \
+    '/memcpy(c->row, from->row/d' t720-fewshot
+mutant 'shots of all classes together' src/eval/fewshot.c \
+    's/i < c->first\[k\] + shots/i < shots/' t720-fewshot
+mutant 'the gradient of the sigmoid loss' src/eval/linear.c \
+    's/score\[k\] = 1 \/ (1 + exp(-x)) - target;/score[k] = 1 \/ (1 + exp(-x));/' t715-linear
+mutant 'no warm-up' src/eval/descend.c 's/.warmup = steps \/ TENTH/.warmup = 0/' t715-linear
+mutant 'pairs in the wrong order' src/eval/lbfgs.c \
+    's/k = s->pairs - 1; k >= first; k--/k = first; k < s->pairs; k++/' t715-linear
+mutant 'the worst penalty chosen' src/eval/logistic.c \
+    's/r->error\[i\] > r->error\[r->chosen\]/r->error[i] < r->error[r->chosen]/' t715-linear
+mutant 'columns of the first model rank' src/eval/feature.c \
+    's/all\[(m \* l->B_l + i) \* wide/all[i * wide/' t725-feature
 
 ckpt='t462-boxes t464-ckpt'
 
