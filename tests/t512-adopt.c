@@ -3,7 +3,7 @@
 /* A model that starts from one of another resolution: with patches twice as large, images
  * whose patches are twice as large have the same logits; on a finer grid the positions
  * are those that resize_grid() makes of the file's; with other classes everything but
- * the classifier is the file's.
+ * the classifier is the file's.  On 2x2 parameters are cut over both axes.
  */
 #include "config.h"
 
@@ -32,6 +32,7 @@ static struct model_options options(int image, int patch, int64_t classes, int r
     o.spec.patch   = patch;
     o.spec.classes = classes;
     o.D = o.M = ranks == 4 ? 2 : 1;
+    o.shard   = ranks == 4 ? SHARD_FULL : SHARD_NONE;
     return o;
 }
 
@@ -145,25 +146,46 @@ static const struct item *item_of(struct model *m, const char *name)
     die("no %s", name);
 }
 
-/* The largest difference between this rank's part of 'name' and 'all', or, without it,
- * the initial values.
+/* The number in the tensor of element 'i' of a piece, in its order. */
+static int64_t index_of(const struct param *p, const struct piece *piece, int64_t i)
+{
+    int64_t index = 0, stride = 1;
+
+    for (int k = p->dims - 1; k >= 0; k--) {
+        const int64_t side = piece->hi[k] - piece->lo[k];
+
+        index += (piece->lo[k] + i % side) * stride;
+        stride *= p->dim[k];
+        i /= side;
+    }
+    return index;
+}
+
+/* The largest difference between what this rank owns of 'name' and 'all', or, without
+ * it, the initial values.
  */
 static double differs(struct model *m, const char *name, const float *all)
 {
-    const struct item *it = item_of(m, name);
-    const struct mat at   = shard_item_param(vit_shard(m->vit), it);
-    double *own           = mem_new((size_t)mat_size(at) + 1, sizeof *own);
-    double worst          = 0;
+    const struct layout *l = vit_layout(m->vit);
+    const struct item *it  = item_of(m, name);
+    struct piece piece[LAYOUT_PIECES];
+    const int pieces = layout_pieces(piece, l, it, l->d, l->m);
+    double worst     = 0;
 
-    model_get(m, own, at);
-    for (int64_t i = 0; i < mat_size(at); i++) {
-        const int64_t index = item_index(it, i / at.cols, i % at.cols);
-        const double wanted =
-            all != NULL ? all[index] : param_init(it->param, 1, index);
+    for (int k = 0; k < pieces; k++) {
+        const struct mat at = shard_piece_param(vit_shard(m->vit), it, &piece[k]);
+        double *own         = mem_new((size_t)mat_size(at) + 1, sizeof *own);
 
-        worst = model_worse(worst, fabs(own[i] - wanted));
+        model_get(m, own, at);
+        for (int64_t i = 0; i < mat_size(at); i++) {
+            const int64_t index = index_of(it->param, &piece[k], i);
+            const double wanted =
+                all != NULL ? all[index] : param_init(it->param, 1, index);
+
+            worst = model_worse(worst, fabs(own[i] - wanted));
+        }
+        mem_free(own);
     }
-    mem_free(own);
     return worst;
 }
 

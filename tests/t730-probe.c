@@ -19,6 +19,7 @@ static int resolve(char *a, char *b, char *c)
     struct opts opts;
     int argc = 0;
 
+    memset(&o, 0x55, sizeof o); /* what no row sets must be set all the same */
     while (argv[argc] != NULL)
         argc++;
     TRY(probe_options_read(&opts, &o, argc, argv));
@@ -68,6 +69,10 @@ static void bad_options(void)
 
 static void good_options(void)
 {
+    ok(resolve("--checkpoint=a.h5", "--classes=5", "--data=s.h5") == ERR_USAGE,
+       "a set has the classes that it has: %s", err_sentence());
+    ok(resolve("--checkpoint=a.h5", "--classes=5", NULL) == 0 && o.has_classes,
+       "but fractals have as many as are wanted");
     ok(resolve("--features=f.h5", NULL, NULL) == 0 && !plan.has_model &&
            plan.share == 0.1 && plan.few.shot_count == 4 && plan.few.shots[2] == 10 &&
            plan.few.seeds == 3 && plan.few.l2s == 1 && plan.few.l2[0] == 1024,

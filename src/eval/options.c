@@ -134,6 +134,7 @@ int probe_options_read(struct opts *opts, void *values, int argc, char **argv)
 {
     struct probe_options *o = values;
 
+    *o = (struct probe_options){ 0 }; /* rows of training are not in the table */
     TRY(opts_parse(opts, table, ROWS, values, argc, argv));
     o->micro_batches = 1;
     o->has_image     = opts_is_given(opts, "image");
@@ -160,6 +161,8 @@ static int plan_model(struct probe_plan *p, const struct probe_options *o)
     const struct spec_options model = setting_spec(&o->setting, o->shape);
 
     p->has_model = o->features[0] == '\0';
+    if (o->has_classes && o->checkpoint[0] != '\0' && probe_is_file(o->data))
+        return ERR(ERR_USAGE, "--classes: %s says itself how many it has", o->data);
     if (o->checkpoint[0] != '\0') {
         if (o->given[0] != '\0')
             return ERR(ERR_USAGE, "--%s and --checkpoint exclude each other", o->given);

@@ -88,6 +88,28 @@ static int choose_mesh(int *D, int *M, const struct probe *p, const struct node 
     return spec_check_micros(B, *D, way->micros);
 }
 
+/* What the model needs must be there: touching more would end in a kill.  Nothing is
+ * updated, so that no moments are counted.
+ */
+static int check_memory(const struct probe *p, const struct node *node)
+{
+    struct predict_memory memory;
+    const struct traffic_job job =
+        setting_job(&p->plan.way, p->options->batch, p->mesh->D, p->mesh->M);
+    double most;
+
+    if (!p->plan.has_model || node->bytes == 0)
+        return 0;
+    predict_memory(&memory, &p->plan.spec, &job, 0, 0);
+    most = (double)(memory.total - memory.moments);
+    if (most * node->ranks_most <= (double)node->bytes)
+        return 0;
+    return ERR(
+        ERR_MEMORY,
+        "not enough memory: %.1f GB a rank are needed, a node has %.1f GB for %d",
+        most * 1e-9, (double)node->bytes * 1e-9, node->ranks_most);
+}
+
 /* Files of the output options, on rank 0: found out before the work. */
 static int probe_output(const char *path)
 {
@@ -122,6 +144,8 @@ static int open_place(struct probe *p)
     blas_start(p->threads);
     if (p->plan.has_model)
         rc = dev_open(&p->dev, p->plan.way.device, p->plan.way.dtype, p->threads);
+    if (rc == 0)
+        rc = check_memory(p, &node);
     if (rc == 0 && p->mesh->rank == 0)
         rc = probe_output(o->records);
     if (rc == 0)
