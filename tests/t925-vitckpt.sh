@@ -88,7 +88,7 @@ ok "and say once what is damaged"
 
 data=${srcdir:-.}/tests/data
 shape=--shape=40/2/72/4
-gives 0 'timm.s names: 24 tensors .* cls pooling, image 32, patch 8, 10 classes' \
+gives 0 'from timm: 24 tensors, .* cls pooling, image 32, patch 8, 10 classes' \
     import "$data/exchange-cls.safetensors" "$folder/cls.h5" "$shape"
 gives 0 '^  --gelu=exact$' list "$folder/cls.h5"
 gives 0 'as they were written' verify "$folder/cls.h5"
@@ -112,7 +112,7 @@ gives 3 'none.h5.part' import "$folder/cls.safetensors" "$folder/lost/none.h5" "
 ok "what fails leaves no file"
 "${MPIEXEC:-mpiexec}" -n 2 "$vitckpt" import "$folder/cls.safetensors" "$folder/two.h5" \
     "$shape" >"$folder/out" 2>"$folder/err" &&
-    [ "$(grep -c 'names: 24' "$folder/out")" -eq 1 ] &&
+    [ "$(grep -c 'from timm: 24' "$folder/out")" -eq 1 ] &&
     run diff "$folder/two.h5" "$folder/cls.h5" && [ $status -eq 0 ]
 ok "two ranks import once, and the same"
 echo "1..$count"

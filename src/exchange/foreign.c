@@ -143,7 +143,7 @@ static int open_file(struct foreign *f)
 {
     struct stat is;
 
-    f->fd = open(f->path, O_RDONLY);
+    f->fd = open(f->path, O_RDONLY | O_NONBLOCK); /* a pipe would wait for ever */
     if (f->fd < 0 || fstat(f->fd, &is) != 0)
         return ERR(errno == ENOENT ? ERR_DATA : ERR_IO, "%s cannot be read: %s",
                    f->path, strerror(errno));

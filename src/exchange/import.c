@@ -350,13 +350,13 @@ static void report(const struct import *im, const char *to)
     const struct spec *s = &im->spec;
 
     fprintf(im->out,
-            "%s: %s of %s's names: %" PRId64 " tensors of big_vision, %s, %s pooling, "
-            "image %d, patch %d, %" PRId64 " classes%s\n"
+            "%s: %s from %s: %d tensors, %s%s, %s pooling, image %d, patch %d, %" PRId64
+            " classes%s\n"
             "taken as said, since the file cannot tell: %s GELU, norms with 1e-6%s\n",
-            to, s->name, im->style.is_timm ? "timm" : "big_vision",
-            (int64_t)im->to->entries, wiring_name(s->wiring), pool_name(s->pool),
-            s->image, s->patch, s->K, im->style.has_head ? "" : " (a new classifier)",
-            gelu_name(s->gelu),
+            to, s->name, im->style.is_timm ? "timm" : "big_vision", im->to->entries,
+            wiring_name(s->wiring), s->qk_norm ? " with QK-norm" : "",
+            pool_name(s->pool), s->image, s->patch, s->K,
+            im->style.has_head ? "" : " (a new classifier)", gelu_name(s->gelu),
             im->style.has_cls_place ? "; the class token has its position added" : "");
 }
 
