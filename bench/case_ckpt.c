@@ -49,29 +49,66 @@ struct job {
 
 /* ---- the state --------------------------------------------------------------------- */
 
-/* A random number in every element, so that no disk or file system makes it smaller. */
+/* The number in the tensor of element 'i' of a piece. */
+static int64_t index_of(const struct ckpt_tensor *t, const struct ckpt_piece *p,
+                        int64_t i)
+{
+    int64_t index = 0, stride = 1;
+
+    for (int k = t->dims - 1; k >= 0; k--) {
+        const int64_t side = p->hi[k] - p->lo[k];
+
+        index += (p->lo[k] + i % side) * stride;
+        stride *= t->dim[k];
+        i /= side;
+    }
+    return index;
+}
+
+/* A random number in every element, so that no disk or file system makes it smaller; the
+ * same in all replicas.
+ */
+static void draw(float *x, const struct ckpt_tensor *t, int64_t number,
+                 const struct ckpt_piece *p)
+{
+    const int last    = t->dims - 1;
+    const int64_t run = p->hi[last] - p->lo[last]; /* neighbours in the tensor, too */
+
+    for (int64_t i = 0; i < mat_size(p->at); i += run)
+        rng_fill_uniform(x + i, run, 1, (uint64_t)number, RNG_BENCH,
+                         (uint64_t)index_of(t, p, i));
+}
+
+static int fill_piece(struct job *j, const struct ckpt_tensor *t, int64_t number,
+                      const struct ckpt_piece *p)
+{
+    const struct mat at = p->at;
+    void *room, *raw;
+    float *x;
+
+    TRY(mem_alloc(&room, (size_t)mat_size(at) * sizeof *x));
+    x = room;
+    draw(x, t, number, p);
+    raw = at.dtype == DTYPE_F32 ? room : NULL;
+    if (raw == NULL) {
+        raw = mem_new((size_t)mat_size(at), dtype_size(at.dtype));
+        for (int64_t k = 0; k < mat_size(at); k++)
+            dtype_store(at.dtype, raw, k, x[k]);
+    }
+    dev_put(dev_stream(j->bench->dev, LANE_COMPUTE), at, raw);
+    if (raw != room)
+        mem_free(raw);
+    mem_free(room);
+    return 0;
+}
+
 static int fill(struct job *j)
 {
-    struct dev_stream *stream = dev_stream(j->bench->dev, LANE_COMPUTE);
+    for (int i = 0; i < j->list.tensors; i++) {
+        const struct ckpt_tensor *t = &j->list.tensor[i];
 
-    for (int i = 0; i < j->list.pieces; i++) {
-        const struct mat at = j->list.piece[i].at;
-        float *x            = NULL;
-        void *room, *raw;
-
-        TRY(mem_alloc(&room, (size_t)mat_size(at) * sizeof *x));
-        x = room;
-        rng_fill_uniform(x, mat_size(at), 1, (uint64_t)i, RNG_BENCH, 0);
-        raw = at.dtype == DTYPE_F32 ? room : NULL;
-        if (raw == NULL) {
-            raw = mem_new((size_t)mat_size(at), dtype_size(at.dtype));
-            for (int64_t k = 0; k < mat_size(at); k++)
-                dtype_store(at.dtype, raw, k, x[k]);
-        }
-        dev_put(stream, at, raw);
-        if (raw != room)
-            mem_free(raw);
-        mem_free(room);
+        for (int k = t->first; k < t->first + t->count; k++)
+            TRY(fill_piece(j, t, i, &j->list.piece[k]));
     }
     return 0;
 }

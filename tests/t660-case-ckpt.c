@@ -73,9 +73,12 @@ int main(int argc, char **argv)
         die("no folder");
     MPI_Bcast(base, sizeof base, MPI_CHAR, 0, MPI_COMM_WORLD);
     for (int M = 1; M <= size; M *= 2) {
-        bed_open_auto(&bed, size / M, M, DTYPE_F32, CMM_RING);
-        check_case(&bed, &s);
-        bed_close(&bed);
+        for (int shard = SHARD_NONE; shard <= (M < size ? SHARD_FULL : 0); shard++) {
+            bed_open_auto(&bed, size / M, M, DTYPE_F32, CMM_RING);
+            bed.choices.shard = (enum param_shard)shard;
+            check_case(&bed, &s);
+            bed_close(&bed);
+        }
     }
     return ranks_done();
 }

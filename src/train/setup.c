@@ -30,9 +30,8 @@
 static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
                        const struct node *node)
 {
-    const struct way *way = &t->plan.way;
-    const int64_t B       = t->options->batch;
-
+    const struct way *way         = &t->plan.way;
+    const int64_t B               = t->options->batch;
     const struct traffic_job like = setting_job(way, 0, 0, 0);
 
     *D = way->D;
