@@ -8,6 +8,7 @@
 #include "mesh/coll.h"
 
 #include "mesh/doubling.h"
+#include "mesh/berth.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -15,50 +16,73 @@
 
 /* ---- matrices on wires ----------------------------------------------------------- */
 
-static void *address(struct mat a)
+/* Either of two parts may be empty. */
+static struct stretch stretch_of(struct mat a)
 {
     if (mat_size(a) == 0)
-        return NULL;
+        return (struct stretch){ NULL, 0 };
     if (!mat_is_packed(a))
         die("a matrix of %lld columns travels with rows of %lld", (long long)a.cols,
             (long long)a.ld);
-    if (!dev_is_host(a.buf->dev))
-        die("memory of %s cannot travel without a staging buffer",
-            dev_name(a.buf->dev));
-    return mat_ptr(a);
+    return (struct stretch){ mat_ptr(a), mat_bytes(a) };
 }
 
-void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, struct mat a)
+static bool is_reached(const struct mesh *mesh, const struct mat part[2])
 {
-    wire_send(w, mesh, kind, axis, peer, tag, address(a), mat_bytes(a));
+    for (int i = 0; i < 2; i++)
+        if (mat_size(part[i]) > 0 && !berth_is_needless(mesh, part[i].buf->dev))
+            return false;
+    return true;
 }
 
-void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, struct mat a)
+/* Where MPI finds the parts of a message: 'berth' if it has to be one, else NULL. */
+static struct berth *place(struct stretch at[2], struct mesh *mesh,
+                           const struct mat part[2], bool is_arriving)
 {
-    wire_recv(w, mesh, kind, axis, peer, tag, address(a), mat_bytes(a));
-}
+    struct berth *berth;
 
-static struct stretch stretch_of(struct mat a)
-{
-    return (struct stretch){ address(a), mat_bytes(a) };
+    at[0] = stretch_of(part[0]);
+    at[1] = stretch_of(part[1]);
+    if (is_reached(mesh, part))
+        return NULL;
+    berth    = berth_take(mesh, part, is_arriving);
+    at[0].at = berth->room;
+    at[1].at = berth->room + at[0].bytes;
+    return berth;
 }
 
 void coll_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct mat part[2])
 {
-    const struct stretch at[2] = { stretch_of(part[0]), stretch_of(part[1]) };
+    struct stretch at[2];
+    struct berth *berth = place(at, mesh, part, false);
 
     wire_send_two(w, mesh, kind, axis, peer, tag, at);
+    if (berth != NULL)
+        wire_berth(w, berth);
 }
 
 void coll_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct mat part[2])
 {
-    const struct stretch at[2] = { stretch_of(part[0]), stretch_of(part[1]) };
+    struct stretch at[2];
+    struct berth *berth = place(at, mesh, part, true);
 
     wire_recv_two(w, mesh, kind, axis, peer, tag, at);
+    if (berth != NULL)
+        wire_berth(w, berth);
+}
+
+void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, struct mat a)
+{
+    coll_send_two(w, mesh, kind, axis, peer, tag, (struct mat[2]){ a, mat_none() });
+}
+
+void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
+               int peer, int tag, struct mat a)
+{
+    coll_recv_two(w, mesh, kind, axis, peer, tag, (struct mat[2]){ a, mat_none() });
 }
 
 /* ---- slices ---------------------------------------------------------------------- */

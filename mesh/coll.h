@@ -13,7 +13,7 @@
 
 /* Start to send or receive a packed matrix; the end is wire_wait().  What is sent must
  * be written, what is received over must be read: dev_sync() first.  The one place that
- * knows where a matrix lies: memory that MPI cannot reach would be staged here.
+ * knows where a matrix lies: memory that MPI cannot reach is staged (mesh/berth.h).
  */
 void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                int peer, int tag, struct mat a);

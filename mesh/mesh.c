@@ -5,6 +5,7 @@
 #include "mesh/mesh.h"
 
 #include "mesh/progress.h"
+#include "mesh/berth.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -104,7 +105,8 @@ int mesh_open(struct mesh **mesh, MPI_Comm comm, int D, int M)
     split(new, AXIS_DATA, new->m);
     split(new, AXIS_MODEL, new->d);
     find_nodes(new);
-    new->fault = fault_of(new->rank);
+    new->fault        = fault_of(new->rank);
+    new->reaches_gpus = berth_mpi_reaches_gpus();
     progress_open(new);
     *mesh = new;
     return 0;
@@ -118,6 +120,7 @@ void mesh_close(struct mesh **mesh)
     progress_close(*mesh);
     for (int axis = 0; axis < AXES; axis++)
         MPI_Comm_free(&(*mesh)->comm[axis]);
+    berths_close(*mesh);
     mem_free((*mesh)->host);
     mem_free(*mesh);
     *mesh = NULL;

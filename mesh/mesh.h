@@ -47,6 +47,8 @@ struct mesh {
     bool is_muted[TRAFFIC_KINDS]; /* set by mesh_mute() */
     enum fault fault;             /* planted on this rank */
     struct progress *progress;    /* messages under way: mesh/progress.h */
+    bool reaches_gpus;            /* MPI moves GPUs' memory by itself */
+    struct berth *berths;         /* else what it passes through: mesh/berth.h */
     struct trace *trace;          /* what is being recorded, or NULL: mesh/trace.h */
     double *host;                 /* scratch of coll_host_sum(), 'host_room' numbers */
     int64_t host_room;

@@ -8,6 +8,7 @@
 
 #include "mesh/progress.h"
 
+#include "mesh/berth.h"
 #include "mesh/trace.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -178,6 +179,7 @@ static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
 
     w->mesh      = mesh;
     w->kind      = kind;
+    w->berth     = NULL;
     w->requests  = 0;
     w->is_active = false;
     if (bytes == 0 || mesh->is_muted[kind])
@@ -247,9 +249,19 @@ static void wire_unlink(struct wire *w)
     w->is_active = false;
 }
 
+void wire_berth(struct wire *w, struct berth *berth)
+{
+    if (w->is_active)
+        w->berth = berth;
+    else
+        berth_drop(berth); /* an empty message, or a muted one */
+}
+
 /* All of it is there. */
 static void wire_done(const struct wire *w)
 {
+    if (w->berth != NULL)
+        berth_finish(w->berth);
     trace_add(w->mesh, (struct trace_span){ .track   = TRACE_MESSAGES,
                                             .name    = traffic_name[w->kind],
                                             .start   = w->start,

@@ -24,6 +24,7 @@ struct wire {
     bool is_send;
     int64_t bytes;
     double start;          /* when it was posted */
+    struct berth *berth;   /* host memory that it passes through, or NULL */
     struct wire *next;     /* in the list of messages under way */
     atomic_bool is_active; /* until it is known to be there (gone) */
 };
@@ -68,6 +69,9 @@ void wire_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum ax
                    int peer, int tag, const struct stretch part[2]);
 void wire_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct stretch part[2]);
+
+/* What was just started passes through 'berth', which belongs to the wire from now on. */
+void wire_berth(struct wire *w, struct berth *berth);
 
 /* Wait until the message is there (gone); an inactive wire returns at once. */
 void wire_wait(struct wire *w);
