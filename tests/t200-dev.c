@@ -30,7 +30,12 @@ static void bad_input(void)
     refuse("", DTYPE_F32, 1, "cpu:ref");
     refuse("cpu", DTYPE_F32, 1, "'cpu'");
     refuse("cpu:refx", DTYPE_F32, 1, "'cpu:refx'");
+    refuse("cuda:0", DTYPE_F32, 1, "'cuda:0'");
+#ifndef HAVE_CUDA
     refuse("cuda", DTYPE_F32, 1, "'cuda'");
+#else
+    refuse("cuda", DTYPE_F64, 1, "f64");
+#endif
     refuse("cpu:ref", DTYPE_F32, -1, "-1");
     refuse("cpu:ref", DTYPE_BF16, 1, "bf16");
     refuse("cpu:blis", DTYPE_BF16, 1, "bf16");
@@ -174,7 +179,7 @@ static void one_device(const char *name, enum dtype dtype)
     ok(dev_about(dev)[0] != '\0' && dev_hardware(dev)[0] != '\0', "'%s' on '%s'",
        dev_about(dev), dev_hardware(dev));
     ok(dev_acc(dev) == dtype, "sums are kept in %s", dtype_name(dtype));
-    ok(dev_is_host(dev), "its memory is the host's");
+    ok(dev_is_host(dev) == (strcmp(name, "cuda") != 0), "it says whose its memory is");
     ok(dev_peak(dev, 0.02) > 1e8, "its peak is above 0.1 GFLOP/s");
     ok(dev_bandwidth(dev, 0.02) > 1e8, "it moves more than 0.1 GB/s");
     copies(dev, dtype);
@@ -184,6 +189,24 @@ static void one_device(const char *name, enum dtype dtype)
     dev_close(&dev);
     dev_close(&dev);
     ok(dev == NULL, "%s closes", name);
+}
+
+/* A GPU, or one sentence that says why there is none. */
+static void one_gpu(void)
+{
+#ifdef HAVE_CUDA
+    struct dev *dev = NULL;
+    const int rc    = dev_open(&dev, "cuda", DTYPE_F32, 0);
+
+    if (rc == 0) {
+        dev_close(&dev);
+        one_device("cuda", DTYPE_F32);
+        return;
+    }
+    ok(rc == ERR_DEVICE && err_exit_status(rc) == 3 && err_sentence() != NULL,
+       "without a GPU cuda is refused: %s", err_sentence());
+    err_forget();
+#endif
 }
 
 /* With one processor allowed, no more than one thread is taken. */
@@ -224,6 +247,7 @@ int main(void)
     one_device("cpu:blis", DTYPE_F64);
     one_device("cpu:blis", DTYPE_F32);
 #endif
+    one_gpu();
     affinity();
     return tap_done();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Products with their epilogues on every CPU backend against cpu:ref in f64, from equal
+/* Products with their epilogues on every backend against cpu:ref in f64, from equal
  * inputs, on views of larger matrices, with sizes that nothing divides and sizes of
  * zero, on one to three threads.  A sum of n terms may be off by n units of rounding of
  * the sum of their magnitudes, which cpu:ref forms too.
@@ -27,18 +27,17 @@ static struct twin magnitudes(struct twins *two, struct twin a)
 
 enum form { FORWARD, BACKWARD, WEIGHTS };
 
-static void multiply(enum form form, struct dev *dev, struct mat y, struct mat a,
+static void multiply(enum form form, struct dev_stream *s, struct mat y, struct mat a,
                      struct mat b, struct range i, struct range j, bool is_added,
                      const struct epilogue *e)
 {
-    struct dev_stream *s = dev_stream(dev, LANE_COMPUTE);
     struct dev_weight *w;
 
     if (form == WEIGHTS) {
         dev_gemm_dw(s, y, a, b, is_added);
         return;
     }
-    if (dev_weight_open(&w, dev, b) != 0)
+    if (dev_weight_open(&w, stream_dev(s), b) != 0)
         die("%s", err_sentence());
     (form == FORWARD ? dev_gemm : dev_gemm_t)(s, y, a, w, i, j, is_added, e);
     dev_weight_close(&w);
@@ -50,8 +49,8 @@ static double reach(struct twins *two, enum form form, struct twin a, struct twi
 {
     struct twin y = twin_blank(two, rows, cols);
 
-    multiply(form, two->ref, y.ref, magnitudes(two, a).ref, magnitudes(two, b).ref, i,
-             j, false, NULL);
+    multiply(form, twin_stream(two, 0), y.ref, magnitudes(two, a).ref,
+             magnitudes(two, b).ref, i, j, false, NULL);
     return twin_largest(y);
 }
 
@@ -87,8 +86,8 @@ static bool product_is_right(struct twins *two, enum form form, int64_t n,
     f.pre  = pre.got;
     if (kind == EPI_GELU && is_added) /* a gelu without bias, too */
         e.bias = f.bias = mat_none();
-    multiply(form, two->ref, y.ref, a.ref, b.ref, i, j, is_added, &e);
-    multiply(form, two->got, y.got, a.got, b.got, i, j, is_added, &f);
+    multiply(form, twin_stream(two, 0), y.ref, a.ref, b.ref, i, j, is_added, &e);
+    multiply(form, twin_stream(two, 1), y.got, a.got, b.got, i, j, is_added, &f);
     is_right = twin_agrees(two, y, (double)depth + 8.0, size, form_names[form]);
     if (kind == EPI_GELU)
         is_right &= twin_agrees(two, act, 2.0 * (double)depth + 16.0, size, "gelu");
@@ -146,17 +145,17 @@ static void gelu_tails(struct twins *two)
             twin_set(x, 0, p, (p - POINTS / 2) * (20.0 / POINTS));
             twin_set(ones, 0, p, 1.0);
         }
-        multiply(FORWARD, two->ref, x.ref, none.ref, zero.ref, (struct range){ 0, 0 },
-                 (struct range){ 0, POINTS }, true, &e);
-        multiply(FORWARD, two->got, x.got, none.got, zero.got, (struct range){ 0, 0 },
-                 (struct range){ 0, POINTS }, true, &f);
+        multiply(FORWARD, twin_stream(two, 0), x.ref, none.ref, zero.ref,
+                 (struct range){ 0, 0 }, (struct range){ 0, POINTS }, true, &e);
+        multiply(FORWARD, twin_stream(two, 1), x.got, none.got, zero.got,
+                 (struct range){ 0, 0 }, (struct range){ 0, POINTS }, true, &f);
         ok(twin_agrees(two, act, 16.0, 1.0, "gelu"), "gelu of -10 to 10, %s",
            gelu_names[g]);
         e = (struct epilogue){ .kind = EPI_DGELU, .gelu = g, .pre = x.ref };
         f = (struct epilogue){ .kind = EPI_DGELU, .gelu = g, .pre = x.got };
-        multiply(FORWARD, two->ref, ones.ref, none.ref, zero.ref,
+        multiply(FORWARD, twin_stream(two, 0), ones.ref, none.ref, zero.ref,
                  (struct range){ 0, 0 }, (struct range){ 0, POINTS }, true, &e);
-        multiply(FORWARD, two->got, ones.got, none.got, zero.got,
+        multiply(FORWARD, twin_stream(two, 1), ones.got, none.got, zero.got,
                  (struct range){ 0, 0 }, (struct range){ 0, POINTS }, true, &f);
         ok(twin_agrees(two, ones, 100.0, 1.0, "gelu'"), "and its slope");
         twins_clear(two);
@@ -171,10 +170,10 @@ static void strided_rows(struct twins *two)
 
     rows.ref = mat_every(all.ref, 1, 3);
     rows.got = mat_every(all.got, 1, 3);
-    multiply(FORWARD, two->ref, y.ref, rows.ref, w.ref, (struct range){ 0, 50 },
-             (struct range){ 0, 20 }, false, NULL);
-    multiply(FORWARD, two->got, y.got, rows.got, w.got, (struct range){ 0, 50 },
-             (struct range){ 0, 20 }, false, NULL);
+    multiply(FORWARD, twin_stream(two, 0), y.ref, rows.ref, w.ref,
+             (struct range){ 0, 50 }, (struct range){ 0, 20 }, false, NULL);
+    multiply(FORWARD, twin_stream(two, 1), y.got, rows.got, w.got,
+             (struct range){ 0, 50 }, (struct range){ 0, 20 }, false, NULL);
     ok(twin_agrees(two, y, 60.0, 60.0, "rows"), "a product of every third row");
     twins_clear(two);
 }
@@ -192,16 +191,15 @@ static void one_device(const char *name, enum dtype dtype, int threads)
     twins_close(two);
 }
 
-#ifdef HAVE_ONEDNN
 /* Timed products are done in every way that they have, and are right in all. */
-static void all_ways(enum dtype dtype, int ways)
+static void all_ways(const char *name, enum dtype dtype, int ways)
 {
     struct twins pair, *two = &pair;
     struct dev_choice *choice;
     bool timed = true;
     int count, most = 0;
 
-    twins_open(two, "cpu:onednn", dtype, 2);
+    twins_open(two, name, dtype, 2);
     dev_choices(two->got, &count);
     ok(count == 0, "no product is timed unasked");
     dev_tune(two->got, true);
@@ -223,10 +221,10 @@ static void all_ways(enum dtype dtype, int ways)
     }
     twins_close(two);
 }
-#endif
 
 int main(void)
 {
+#ifndef CUDA_ON_HOST
     one_device("cpu:ref", DTYPE_F32, 1);
 #ifdef HAVE_BLIS
     one_device("cpu:blis", DTYPE_F64, 2);
@@ -238,10 +236,17 @@ int main(void)
     one_device("cpu:onednn", DTYPE_F32, 1);
     one_device("cpu:onednn", DTYPE_F32, 2);
 #ifdef HAVE_BLIS
-    all_ways(DTYPE_F32, 3);
+    all_ways("cpu:onednn", DTYPE_F32, 3);
 #else
-    all_ways(DTYPE_F32, 2);
+    all_ways("cpu:onednn", DTYPE_F32, 2);
 #endif
 #endif
+#endif
+    if (twins_can("cuda", DTYPE_F32)) {
+        one_device("cuda", DTYPE_F32, 1);
+        all_ways("cuda", DTYPE_F32, 2);
+    } else {
+        tap_skip("cuda", "there is no GPU, or no CUDA in this build");
+    }
     return tap_done();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every operation of every CPU backend, products apart, against cpu:ref in f64, from
+/* Every operation of every backend, products apart, against cpu:ref in f64, from
  * equal inputs, on views of larger matrices, with sizes that nothing divides and sizes
  * of zero, on one to three threads.  Tolerances count roundings: a sum of n terms may
  * be off by n units of rounding of the sum of their magnitudes, a function of bounded
@@ -95,12 +95,12 @@ static void sums(struct twins *two)
         got[i] = x.got;
         terms += (double)mat_size(x.ref);
     }
-    dev_sum_squares(dev_stream(two->ref, LANE_COMPUTE), sum.ref, ref, 3);
-    dev_sum_squares(dev_stream(two->got, LANE_COMPUTE), sum.got, got, 3);
+    dev_sum_squares(twin_stream(two, 0), sum.ref, ref, 3);
+    dev_sum_squares(twin_stream(two, 1), sum.got, got, 3);
     /* squares and sums are formed in double in every format */
     ok(fabs(twin_got(sum, 0, 0) / twin_ref(sum, 0, 0) - 1.0) < terms * 0x1p-53,
        "sum of squares");
-    dev_sum_squares(dev_stream(two->got, LANE_COMPUTE), sum.got, got, 0);
+    dev_sum_squares(twin_stream(two, 1), sum.got, got, 0);
     ok(twin_got(sum, 0, 0) == 0.0, "and of nothing");
     twins_clear(two);
 }
@@ -302,8 +302,10 @@ static void attention(struct twins *two)
     }
     ok(is_right, "attention, head sizes 8 to 256");
     is_right = attention_is_right(two, (struct attn){ 1, 2, 10, 300, 70 });
+#ifndef CUDA_ON_HOST
     is_right &= attention_is_right(two, (struct attn){ 1, 1, 10, 515, 300 });
     is_right &= attention_is_right(two, (struct attn){ 1, 1, 9, 20, 4096 });
+#endif
     is_right &= attention_is_right(two, (struct attn){ 1, 1, 80, 49, 49 });
     ok(is_right, "attention of long sequences");
     is_right = attention_is_right(two, (struct attn){ 0, 2, 10, 9, 9 });
@@ -327,7 +329,7 @@ static void steep_attention(struct twins *two)
     twins_clear(two);
 }
 
-#ifdef HAVE_BLIS
+#if defined(HAVE_BLIS) && !defined(CUDA_ON_HOST)
 /* Attention of many tokens takes memory by their number, not its square. */
 static void attention_memory(const char *name)
 {
@@ -441,8 +443,8 @@ static void adamw(struct twins *two)
     for (int64_t t = 1; t <= 3; t++) {
         const struct adamw a = { 0.01, 0.9, 0.999, 1e-8, 0.5, 0.7, t };
 
-        dev_adamw(dev_stream(two->ref, LANE_COMPUTE), ref, SEGMENTS, &a);
-        dev_adamw(dev_stream(two->got, LANE_COMPUTE), got, SEGMENTS, &a);
+        dev_adamw(twin_stream(two, 0), ref, SEGMENTS, &a);
+        dev_adamw(twin_stream(two, 1), got, SEGMENTS, &a);
     }
     for (int i = 0; i < SEGMENTS; i++) {
         /* 1 / (1 - beta2^t) up to 1000: steps up to lr / 2 sqrt(1000) times few */
@@ -475,6 +477,7 @@ static void one_device(const char *name, enum dtype dtype, int threads)
 
 int main(void)
 {
+#ifndef CUDA_ON_HOST
 #ifdef HAVE_BLIS
     attention_memory("cpu:blis"); /* first: the mark must not be high yet */
 #endif
@@ -485,5 +488,10 @@ int main(void)
     one_device("cpu:blis", DTYPE_F32, 2);
     one_device("cpu:blis", DTYPE_F32, 3);
 #endif
+#endif
+    if (twins_can("cuda", DTYPE_F32))
+        one_device("cuda", DTYPE_F32, 1);
+    else
+        tap_skip("cuda", "there is no GPU, or no CUDA in this build");
     return tap_done();
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Matrices on two devices.  Both are in host memory here, and looked at directly. */
+/* Matrices on two devices.  Where a device's memory is not the host's, the host has a copy
+ * of each buffer, which is brought up to date when it is looked at.
+ */
 #include "config.h"
 
 #include "tests/twin.h"
@@ -13,6 +15,17 @@
 
 enum { BEFORE = 5, BETWEEN = 3, BEHIND = 7 };
 
+bool twins_can(const char *name, enum dtype dtype)
+{
+    struct dev *dev;
+    const int rc = dev_open(&dev, name, dtype, 1);
+
+    err_forget();
+    if (rc == 0)
+        dev_close(&dev);
+    return rc == 0;
+}
+
 void twins_open(struct twins *two, const char *name, enum dtype dtype, int threads)
 {
     *two = (struct twins){ 0 };
@@ -24,9 +37,11 @@ void twins_open(struct twins *two, const char *name, enum dtype dtype, int threa
 void twins_clear(struct twins *two)
 {
     while (two->bufs > 0) {
-        struct buf *b = two->buf[--two->bufs];
+        struct twin_buf *b = two->buf[--two->bufs];
 
-        dev_free(b);
+        if (!dev_is_host(b->buf.dev))
+            mem_free(b->host);
+        dev_free(&b->buf);
         mem_free(b);
     }
 }
@@ -38,19 +53,66 @@ void twins_close(struct twins *two)
     dev_close(&two->got);
 }
 
+/* All of a buffer, whatever is in it, as one row of pairs of bytes. */
+static struct mat all_of(struct twin_buf *b)
+{
+    return mat_of(&b->buf, DTYPE_BF16, 1, (int64_t)(b->buf.bytes / 2));
+}
+
+struct dev_stream *twin_stream(struct twins *two, int which)
+{
+    struct dev *dev      = which == 0 ? two->ref : two->got;
+    struct dev_stream *s = dev_stream(dev, LANE_COMPUTE);
+
+    for (int i = 0; i < two->bufs && !dev_is_host(dev); i++) {
+        struct twin_buf *b = two->buf[i];
+
+        if (b->buf.dev != dev)
+            continue;
+        if (b->is_set)
+            dev_put(s, all_of(b), b->host);
+        b->is_set = b->is_seen = false;
+    }
+    return s;
+}
+
+/* What the host has of the buffer of 'a', which is a struct twin_buf's first member. */
+static char *seen(struct mat a)
+{
+    struct twin_buf *b = (struct twin_buf *)(void *)a.buf;
+
+    if (!dev_is_host(b->buf.dev) && !b->is_seen) {
+        dev_get(dev_stream(b->buf.dev, LANE_COMPUTE), b->host, all_of(b));
+        b->is_seen = true;
+    }
+    return b->host;
+}
+
+static char *to_set(struct mat a)
+{
+    char *host = seen(a);
+
+    ((struct twin_buf *)(void *)a.buf)->is_set = true;
+    return host;
+}
+
 static struct mat blank(struct twins *two, struct dev *dev, enum dtype dtype,
                         int64_t rows, int64_t cols)
 {
     const int64_t ld = cols + BETWEEN, size = BEFORE + rows * ld + BEHIND;
-    struct buf *b = mem_new(1, sizeof *b);
-    struct mat a  = mat_at(b, dtype, BEFORE, rows, cols);
+    struct twin_buf *b = mem_new(1, sizeof *b);
+    struct mat a       = mat_at(&b->buf, dtype, BEFORE, rows, cols);
+    void *host         = NULL;
 
     if (two->bufs == 2 * TWINS ||
-        dev_alloc(b, dev, (size_t)size * dtype_size(dtype)) != 0)
+        dev_alloc(&b->buf, dev, (size_t)size * dtype_size(dtype)) != 0 ||
+        (!dev_is_host(dev) && mem_alloc(&host, b->buf.bytes) != 0))
         die("no more matrices");
     two->buf[two->bufs++] = b;
+    b->host               = host != NULL ? host : b->buf.at;
+    b->is_seen = b->is_set = true;
     for (int64_t i = 0; i < size; i++)
-        dtype_store(dtype, b->at, i, NAN);
+        dtype_store(dtype, b->host, i, NAN);
     a.ld = ld;
     return a;
 }
@@ -71,6 +133,11 @@ struct twin twin_blank_f64(struct twins *two, int64_t rows, int64_t cols)
     return make(two, DTYPE_F64, rows, cols);
 }
 
+struct twin twin_blank_acc(struct twins *two, int64_t rows, int64_t cols)
+{
+    return make(two, dev_acc(two->got), rows, cols);
+}
+
 struct twin twin_none(void)
 {
     return (struct twin){ .ref = mat_none(), .got = mat_none() };
@@ -83,18 +150,18 @@ static int64_t index_of(struct mat a, int64_t r, int64_t c)
 
 double twin_ref(struct twin a, int64_t r, int64_t c)
 {
-    return dtype_load(a.ref.dtype, a.ref.buf->at, index_of(a.ref, r, c));
+    return dtype_load(a.ref.dtype, seen(a.ref), index_of(a.ref, r, c));
 }
 
 double twin_got(struct twin a, int64_t r, int64_t c)
 {
-    return dtype_load(a.got.dtype, a.got.buf->at, index_of(a.got, r, c));
+    return dtype_load(a.got.dtype, seen(a.got), index_of(a.got, r, c));
 }
 
 void twin_set(struct twin a, int64_t r, int64_t c, double value)
 {
-    dtype_store(a.got.dtype, a.got.buf->at, index_of(a.got, r, c), value);
-    dtype_store(a.ref.dtype, a.ref.buf->at, index_of(a.ref, r, c), twin_got(a, r, c));
+    dtype_store(a.got.dtype, to_set(a.got), index_of(a.got, r, c), value);
+    dtype_store(a.ref.dtype, to_set(a.ref), index_of(a.ref, r, c), twin_got(a, r, c));
 }
 
 struct twin twin_random(struct twins *two, int64_t rows, int64_t cols, double size)
@@ -139,7 +206,9 @@ static bool is_inside(struct mat a, int64_t i)
 bool twin_agrees(const struct twins *two, struct twin a, double roundings, double size,
                  const char *what)
 {
-    const double unit   = dev_dtype(two->got) == DTYPE_F64 ? 0x1p-53 : 0x1p-24;
+    const double unit   = a.got.dtype == DTYPE_BF16          ? 0x1p-8
+                          : dev_dtype(two->got) == DTYPE_F64 ? 0x1p-53
+                                                             : 0x1p-24;
     const int64_t count = (int64_t)(a.got.buf->bytes / dtype_size(a.got.dtype));
 
     if (size == 0.0)
@@ -159,7 +228,7 @@ bool twin_agrees(const struct twins *two, struct twin a, double roundings, doubl
         }
     }
     for (int64_t i = 0; i < count; i++) {
-        if (!is_inside(a.got, i) && !isnan(dtype_load(a.got.dtype, a.got.buf->at, i))) {
+        if (!is_inside(a.got, i) && !isnan(dtype_load(a.got.dtype, seen(a.got), i))) {
             fprintf(stderr, "# %s: element %lld, beside the matrix, was written\n",
                     what, (long long)i);
             return false;

@@ -11,9 +11,16 @@
 
 enum { TWINS = 64 };
 
+/* A buffer, and what the host last saw of it: the same memory where it is the host's. */
+struct twin_buf {
+    struct buf buf;
+    char *host;
+    bool is_set, is_seen; /* the host's is newer; it is what the device has */
+};
+
 struct twins { /* the two devices, and all buffers on them */
     struct dev *ref, *got;
-    struct buf *buf[2 * TWINS];
+    struct twin_buf *buf[2 * TWINS];
     int bufs;
     uint64_t draws; /* random matrices so far: each is another */
 };
@@ -22,13 +29,17 @@ struct twin {
     struct mat ref, got;
 };
 
+/* Whether the device 'name' can be opened here. */
+bool twins_can(const char *name, enum dtype dtype);
+
 /* Open cpu:ref in f64, and 'name' in 'dtype' with 'threads'. */
 void twins_open(struct twins *two, const char *name, enum dtype dtype, int threads);
 void twins_clear(struct twins *two); /* free all buffers */
 void twins_close(struct twins *two);
 
-/* [rows, cols], all NaN; of the device's format, or of f64 on both. */
+/* [rows, cols], all NaN; of the device's format, of its sums, or of f64 on both. */
 struct twin twin_blank(struct twins *two, int64_t rows, int64_t cols);
+struct twin twin_blank_acc(struct twins *two, int64_t rows, int64_t cols);
 struct twin twin_blank_f64(struct twins *two, int64_t rows, int64_t cols);
 
 /* The same, normal numbers times 'size', rounded to the format: equal on both. */
@@ -54,10 +65,15 @@ double twin_largest(struct twin a);
 /* No matrix. */
 struct twin twin_none(void);
 
+/* The stream for one operation on the first device (0) or the second (1): what was set on
+ * the host goes to the device before, and is looked at anew after it.
+ */
+struct dev_stream *twin_stream(struct twins *two, int which);
+
 /* "EACH dev_op(ON, V(y), V(x));" does an operation on both devices
  * of 'two'. */
 #define EACH for (int w = 0; w < 2; w++)
-#define ON   dev_stream(w == 0 ? two->ref : two->got, LANE_COMPUTE)
+#define ON   twin_stream(two, w)
 #define V(a) (w == 0 ? (a).ref : (a).got)
 
 #endif
