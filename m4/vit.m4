@@ -142,3 +142,78 @@ AC_SUBST([$1_CFLAGS])
 AC_SUBST([$1_LIBS])
 AM_CONDITIONAL([HAVE_$1], [test $have_$2 = yes])
 ])
+
+# VIT_CUDA: NVIDIA's compiler and the headers of its libraries, for the device 'cuda'.
+# --with-cuda=DIR looks in DIR alone.  The run-time library is linked statically and all
+# else is opened when the device is, so that programs start where there is no driver.
+# Sets NVCC, NVCC_ARCH, CUDA_CPPFLAGS, CUDA_LIBS, have_cuda and HAVE_CUDA.
+AC_DEFUN([VIT_CUDA], [
+AC_ARG_WITH([cuda],
+    [AS_HELP_STRING([--with-cuda=DIR],
+        [the CUDA toolkit in DIR; --without-cuda to leave it out])],
+    [], [with_cuda=check])
+AC_ARG_WITH([cuda-arch],
+    [AS_HELP_STRING([--with-cuda-arch=90,100],
+        [the compute capabilities to build for, without the point])],
+    [], [with_cuda_arch=90,100])
+AC_ARG_VAR([NVCC], [the CUDA compiler])
+AC_ARG_VAR([NVCCFLAGS], [more flags for it])
+have_cuda=no
+AS_IF([test "x$with_cuda" != xno],
+    [AS_CASE([$with_cuda],
+        [yes | check], [vit_cuda_path=$PATH:/usr/local/cuda/bin],
+        [AS_IF([test ! -d "$with_cuda"],
+            [AC_MSG_ERROR([--with-cuda=$with_cuda is no directory])])
+         vit_cuda_path=$with_cuda/bin])
+     AC_PATH_PROG([NVCC], [nvcc], [], [$vit_cuda_path])
+     AS_IF([test -n "$NVCC"],
+        [vit_nvcc=`readlink -f "$NVCC"`
+         vit_cuda_dir=`dirname "$vit_nvcc"`
+         vit_cuda_dir=`dirname "$vit_cuda_dir"`
+         NVCC_ARCH=
+         for vit_arch in `echo "$with_cuda_arch" | tr ',' ' '`; do
+             NVCC_ARCH="$NVCC_ARCH -gencode=arch=compute_$vit_arch,code=sm_$vit_arch"
+         done
+         NVCC_ARCH="$NVCC_ARCH -gencode=arch=compute_$vit_arch,code=compute_$vit_arch"
+         AC_MSG_CHECKING([whether $NVCC builds for $with_cuda_arch])
+         AC_LANG_CONFTEST([AC_LANG_SOURCE([[#include <cublasLt.h>
+__global__ void nothing(void) {}
+int main(void) { nothing<<<1, 1>>>(); return 0; }]])])
+         vit_log=`cp conftest.c conftest.cu &&
+             "$NVCC" $NVCC_ARCH -c conftest.cu -o conftest.$OBJEXT 2>&1` && have_cuda=yes
+         AC_MSG_RESULT([$have_cuda])
+         AS_IF([test $have_cuda = no], [AS_ECHO(["$vit_log"]) >&AS_MESSAGE_LOG_FD])
+         rm -f conftest*])
+     AS_IF([test $have_cuda = yes],
+        [vit_cuda_lib=$vit_cuda_dir/lib64
+         AS_IF([test -f "$vit_cuda_lib/libcudart_static.a"], [],
+            [vit_cuda_lib=$vit_cuda_dir/lib])
+         CUDA_CPPFLAGS=-I$vit_cuda_dir/include
+         CUDA_LIBS="-L$vit_cuda_lib -lcudart_static -lrt -lpthread -ldl"
+         vit_save_LIBS=$LIBS
+         LIBS="$CUDA_LIBS $LIBS"
+         AC_MSG_CHECKING([whether programs link with CUDA])
+         AC_LINK_IFELSE([AC_LANG_PROGRAM([[int cudaGetDeviceCount(int *);]],
+                [[int n; return cudaGetDeviceCount(&n);]])], [], [have_cuda=no])
+         AC_MSG_RESULT([$have_cuda])
+         LIBS=$vit_save_LIBS])
+     AS_IF([test $have_cuda = no && test "x$with_cuda" != xcheck],
+        [AC_MSG_ERROR([the CUDA toolkit is missing, or does not build for $with_cuda_arch (see config.log): install it, name its place with --with-cuda=DIR, or leave it out with --without-cuda])])])
+have_cuda_about=$have_cuda
+AS_IF([test $have_cuda = yes],
+    [have_cuda_about="$vit_cuda_dir, for $with_cuda_arch"
+     AC_DEFINE([HAVE_CUDA], [1], [Define to 1 if the CUDA toolkit is used.])
+     AC_DEFINE_UNQUOTED([CUDA_ARCHS], ["$with_cuda_arch"],
+        [Compute capabilities that kernels are built for.])
+     AC_DEFINE_UNQUOTED([CUDA_LIBDIR], ["$vit_cuda_lib"],
+        [Where the libraries of the CUDA toolkit were when this was built.])],
+    [CUDA_CPPFLAGS=
+     CUDA_LIBS=
+     NVCC_ARCH=])
+AC_SUBST([CUDA_CPPFLAGS])
+AC_SUBST([CUDA_LIBS])
+AC_SUBST([NVCC_ARCH])
+AM_CONDITIONAL([HAVE_CUDA], [test $have_cuda = yes])
+AC_PATH_PROGS([HOST_CXX], [g++ clang++ c++])
+AM_CONDITIONAL([HAVE_EMULATOR], [test $have_cuda = yes && test -n "$HOST_CXX"])
+])

@@ -99,7 +99,7 @@ static void test_not_in_this_version(void)
 {
     refused("--grad-wire=bf16", "not in this version");
     refused("--ring-wire=f32", "not in this version");
-    refused("--device=cuda", "not in this version");
+    refused("--device=gpu", "gpu");
     ok(resolve("--compare=old.json", "--case=gemm", NULL) == ERR_USAGE,
        "--compare is for steps");
     refused("--data=x.h5", "is for --case=data");

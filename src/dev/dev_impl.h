@@ -142,6 +142,7 @@ extern const struct dev_ops dev_cpu_ref;
 extern const struct dev_ops dev_cpu_emulate;
 extern const struct dev_ops dev_cpu_blis;   /* only where configure found BLIS */
 extern const struct dev_ops dev_cpu_onednn; /* only where configure found oneDNN */
+extern const struct dev_ops dev_cuda;       /* only where configure found CUDA */
 
 /* The backends of this build, best first, up to a NULL.  In a file of its own, so that
  * a program that brings its own list is linked without the backends that it leaves out.

@@ -5,6 +5,9 @@
 #include "src/dev/dev_impl.h"
 
 const struct dev_ops *const dev_backends[] = {
+#ifdef HAVE_CUDA
+    &dev_cuda,
+#endif
 #ifdef HAVE_ONEDNN
     &dev_cpu_onednn,
 #endif

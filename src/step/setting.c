@@ -43,7 +43,6 @@ static int refuse(const struct setting *o)
         bool is_asked;
         const char *sentence;
     } refusal[] = {
-        { o->device == DEVICE_CUDA, "--device=cuda" LATER ": take cpu:blis" },
         { o->dtype == DTYPE_CHOICE_EMULATE && o->device != DEVICE_AUTO,
           "--dtype=bf16:emulate is a device of its own: leave --device away" },
         { o->ring_wire != WIRE_AUTO,
@@ -52,7 +51,7 @@ static int refuse(const struct setting *o)
         { o->grad_wire != WIRE_AUTO,
           "--grad-wire is for bf16 runs, which are not in this "
           "version" },
-        { o->tf32, "--tf32 needs a GPU, and cuda" LATER },
+        { o->tf32, "--tf32, which needs a GPU," LATER },
     };
 #undef LATER
 
@@ -71,6 +70,8 @@ static enum dtype dtype_of(const struct setting *o)
     case DTYPE_CHOICE_BF16:
     case DTYPE_CHOICE_EMULATE:
         return DTYPE_BF16;
+    case DTYPE_CHOICE_AUTO:
+        return o->device == DEVICE_CUDA ? DTYPE_BF16 : DTYPE_F32;
     default:
         return DTYPE_F32;
     }

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device 'cuda': one NVIDIA GPU.
+ *
+ *   cuda.c            open and close, memory, streams, events, the table
+ *   cuda_move.c       copies to and from the host through pinned pieces; the workspace
+ *   cuda_load.c       cuBLASLt and NVML, opened when they are needed
+ *   cuda_gemm.c       products by cuBLASLt; cuda_algo.c: which of its algorithms
+ *   cuda_peak.c       measured peaks
+ *   cuda_*.cu         kernels, each with the slots of dev_impl.h that launch them
+ *
+ * Numbers are f32 or bf16, arithmetic f32; sums of many are formed in an order that the
+ * sizes alone decide, without atomic additions, so that results repeat bit for bit.
+ * What the CUDA headers need is included here and nowhere else outside src/dev/cuda*.
+ */
+#ifndef DEV_CUDA_H
+#define DEV_CUDA_H
+
+#include <cuda_runtime.h>
+
+#ifdef __cplusplus
+#define _Noreturn __attribute__((noreturn))
+extern "C" {
+#endif
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/dev/dev_impl.h"
+
+enum { CUDA_PIECES = 2 };
+
+/* A stream's own memory: pinned pieces through which the host's arrays pass, and room for
+ * partial results of the operation at hand, which grows at the first use of a size.
+ */
+struct cuda_lane {
+    cudaStream_t stream;
+    void *piece[CUDA_PIECES];
+    cudaEvent_t is_free[CUDA_PIECES];
+    int next; /* piece */
+    void *work;
+    size_t work_bytes;
+    void *product; /* cuBLASLt's workspace */
+};
+
+struct cuda_state {
+    int index; /* of the GPU in this machine */
+    int processors;
+    struct cuda_lane lane[LANES];
+    struct cuda_products *products; /* cuda_gemm.c */
+};
+
+static inline struct cuda_state *cuda_of(const struct dev *dev)
+{
+    return (struct cuda_state *)dev->state;
+}
+
+static inline struct cuda_lane *cuda_lane_of(const struct dev_stream *s)
+{
+    return (struct cuda_lane *)s->state;
+}
+
+static inline cudaStream_t cuda_on(const struct dev_stream *s)
+{
+    return cuda_lane_of(s)->stream;
+}
+
+/* Calls inside operations cannot fail where nothing is broken: die with CUDA's sentence.
+ * A kernel's own errors come to light in a later call; CUDA_LAUNCH_BLOCKING=1 in the
+ * environment makes that the call that launched it.
+ */
+_Noreturn void cuda_died(cudaError_t error, const char *call, const char *file,
+                         int line);
+#define TRY_CUDA(call)                                                                 \
+    do {                                                                               \
+        const cudaError_t cuda_rc_ = (call);                                           \
+        if (cuda_rc_ != cudaSuccess)                                                   \
+            cuda_died(cuda_rc_, #call, __FILE__, __LINE__);                            \
+    } while (0)
+
+/* At least 'bytes' of the GPU's memory for the operation being put on 's': what the
+ * operation before it left there is gone.
+ */
+void *cuda_work(struct dev_stream *s, size_t bytes);
+
+/* ---- Slots, by file ------------------------------------------------------------------ */
+
+/* cuda_move.c */
+void cuda_put(struct dev_stream *s, struct mat dst, const void *src);
+void cuda_get(struct dev_stream *s, void *dst, struct mat src);
+int cuda_lane_open(struct cuda_lane *lane);
+void cuda_lane_close(struct cuda_lane *lane);
+
+/* Copy 'count' descriptions of 'size' bytes each to the operation's workspace. */
+void *cuda_describe(struct dev_stream *s, const void *list, size_t size, size_t count);
+
+/* cuda_copy.cu */
+void cuda_fill(struct dev_stream *s, struct mat y, double value);
+void cuda_copy(struct dev_stream *s, struct mat y, struct mat x);
+void cuda_add(struct dev_stream *s, struct mat y, struct mat x);
+void cuda_max(struct dev_stream *s, struct mat y, struct mat x);
+void cuda_noise(struct dev_stream *s, struct mat y); /* numbers in -1 .. 1 */
+
+/* cuda_gelu.cu: y's epilogue after a product. */
+void cuda_finish(struct dev_stream *s, struct mat y, const struct epilogue *e);
+
+/* cuda_sums.cu */
+void cuda_column_sums(struct dev_stream *s, struct mat db, struct mat dy,
+                      bool is_added);
+void cuda_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
+                     bool is_added);
+void cuda_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double factor);
+void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
+                      int count);
+
+/* db = or += the sums of 'strips' rows of partial sums, [strips, cols] of f32. */
+void cuda_sum_strips(struct dev_stream *s, struct mat db, const float *partial,
+                     int64_t strips, int64_t ld, bool is_added);
+
+/* to [1, 1] = factor times the sum of 'count' partial sums. */
+void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,
+                    int64_t count, double factor);
+
+/* cuda_image.cu */
+void cuda_patches(struct dev_stream *s, struct mat rows, struct mat images, int image,
+                  int patch, int64_t N);
+void cuda_add_table(struct dev_stream *s, struct mat y, struct mat table);
+void cuda_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy,
+                      double factor);
+
+/* cuda_norm.cu */
+void cuda_norm_moments(struct dev_stream *s, struct mat part, struct mat x,
+                       enum norm_kind k);
+void cuda_norm_merge(struct dev_stream *s, struct mat stat, struct mat parts, int M,
+                     const int64_t *widths, enum norm_kind k);
+void cuda_norm_apply(struct dev_stream *s, struct mat y, struct mat x, struct mat stat,
+                     struct mat scale, struct mat bias);
+void cuda_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat dy,
+                                struct mat x, struct mat stat, struct mat scale,
+                                enum norm_kind k);
+void cuda_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
+                        struct mat dscale, struct mat dbias, bool is_added,
+                        struct mat dy, struct mat x, struct mat stat, struct mat scale,
+                        struct mat parts, int M, int64_t C, enum norm_kind k);
+
+/* cuda_norm_head.cu */
+void cuda_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
+                    struct mat scale, int64_t E, enum norm_kind k);
+void cuda_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dscale,
+                             bool is_added, struct mat dy, struct mat x,
+                             struct mat stat, struct mat scale, int64_t E,
+                             enum norm_kind k);
+
+/* cuda_attn.cu */
+int64_t cuda_attn_kept(const struct dev *dev, const struct attn *a);
+void cuda_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat peak,
+               struct mat q, struct mat k, struct mat v, const struct attn *a);
+void cuda_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
+                        struct mat dv, struct mat d_o, struct mat o, struct mat kept,
+                        struct mat q, struct mat k, struct mat v, const struct attn *a);
+
+/* cuda_loss.cu */
+void cuda_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                       struct mat logits, struct mat targets, double scale);
+void cuda_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits);
+void cuda_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
+                      struct mat logits, struct mat targets, struct mat largest);
+void cuda_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
+                       struct mat logits, struct mat targets, struct mat largest,
+                       struct mat sum, struct mat total, double scale);
+
+/* cuda_update.cu */
+void cuda_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
+                const struct adamw *a);
+void cuda_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
+              const struct sgd *a);
+void cuda_factor_sums(struct dev_stream *s, const struct dev_segment *segment,
+                      int count, double clip);
+void cuda_factor_rows(struct dev_stream *s, const struct dev_averages *tensor,
+                      int count, double beta2, double eps);
+void cuda_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
+                        int count, double beta2, double eps);
+void cuda_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
+                    const struct adafactor *a);
+
+/* cuda_gemm.c */
+int cuda_products_open(struct dev *dev);
+void cuda_products_close(struct dev *dev);
+void cuda_gemm(struct dev_stream *s, struct mat y, struct mat x,
+               const struct dev_weight *weight, struct range i, struct range j,
+               bool is_added, const struct epilogue *e);
+void cuda_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
+                 const struct dev_weight *weight, struct range i, struct range j,
+                 bool is_added, const struct epilogue *e);
+void cuda_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
+                  bool is_added);
+void cuda_tune(struct dev *dev, bool is_on);
+struct dev_choice *cuda_choices(struct dev *dev, int *count);
+
+/* cuda_peak.c */
+double cuda_peak(struct dev *dev, double seconds);
+double cuda_bandwidth(struct dev *dev, double seconds);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

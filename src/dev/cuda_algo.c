@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which of cuBLASLt's algorithms does a product: its own first guess, or, of the few it
+ * offers, the one that was fastest when they were timed.  A device's choices say both
+ * times; other ranks may overrule what was measured here.
+ */
+#include "config.h"
+
+#include "src/dev/cuda_gemm.h"
+
+#include "src/base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { REPEATS = 3, WAY_FIRST = 0, WAY_FASTEST = 1 };
+
+/* Seconds of one product by algorithm 'algo'. */
+static double time_algo(struct dev_stream *s, const struct cuda_plan *p,
+                        const struct cuda_operands *o, int algo)
+{
+    cudaEvent_t start, end;
+    float ms = 0.0F;
+
+    TRY_CUDA(cudaEventCreate(&start));
+    TRY_CUDA(cudaEventCreate(&end));
+    cuda_multiply(s, p, o, algo); /* loads the kernel */
+    TRY_CUDA(cudaEventRecord(start, cuda_on(s)));
+    for (int i = 0; i < REPEATS; i++)
+        cuda_multiply(s, p, o, algo);
+    TRY_CUDA(cudaEventRecord(end, cuda_on(s)));
+    TRY_CUDA(cudaEventSynchronize(end));
+    TRY_CUDA(cudaEventElapsedTime(&ms, start, end));
+    TRY_CUDA(cudaEventDestroy(start));
+    TRY_CUDA(cudaEventDestroy(end));
+    return (double)ms * 1e-3 / REPEATS;
+}
+
+/* Time all algorithms, into memory of their own: a sum must not grow. */
+static void time_algos(struct dev_stream *s, struct cuda_plan *p,
+                       const struct cuda_operands *o, struct dev_choice *choice)
+{
+    const size_t size =
+        (size_t)(p->key.n * p->key.ldd) * dtype_size((enum dtype)p->key.out_type);
+    struct cuda_operands apart = *o;
+    void *room                 = NULL;
+
+    if (p->key.is_added) {
+        TRY_CUDA(cudaMalloc(&room, size));
+        TRY_CUDA(cudaMemsetAsync(room, 0, size, cuda_on(s)));
+        apart.d = room;
+    }
+    for (int i = 0; i < p->algos; i++) {
+        const double seconds = time_algo(s, p, &apart, i);
+
+        if (i == 0)
+            choice->seconds[WAY_FIRST] = seconds;
+        if (i == 0 || seconds < choice->seconds[WAY_FASTEST]) {
+            choice->seconds[WAY_FASTEST] = seconds;
+            p->best                      = i;
+        }
+    }
+    if (room != NULL)
+        TRY_CUDA(cudaFree(room));
+    choice->way = p->best > 0 ? WAY_FASTEST : WAY_FIRST;
+}
+
+static void grow(struct cuda_products *p)
+{
+    const int room            = 2 * p->room + 32;
+    struct dev_choice *choice = mem_new((size_t)room, sizeof *choice);
+
+    if (p->choices > 0)
+        memcpy(choice, p->choice, (size_t)p->choices * sizeof *choice);
+    mem_free(p->choice);
+    p->choice = choice;
+    p->room   = room;
+}
+
+/* Enough of a key to tell choices of one run apart. */
+static void name(char *text, size_t size, const struct cuda_key *k)
+{
+    static const char *const kind[] = { "x W", "x W^T", "x^T dy" };
+    const char *epilogue            = "";
+
+    if (k->epilogue == CUBLASLT_EPILOGUE_BIAS)
+        epilogue = " bias";
+    else if (k->epilogue == CUBLASLT_EPILOGUE_DGELU)
+        epilogue = " gelu'";
+    else if (k->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+        epilogue = " gelu";
+    snprintf(text, size, "%s %lldx%lldx%lld%s%s",
+             kind[k->b_is_turned ? 2 : k->a_is_turned], (long long)k->n,
+             (long long)k->m, (long long)k->k, epilogue, k->is_added ? " added" : "");
+}
+
+int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
+                 const struct cuda_operands *o)
+{
+    struct cuda_products *all = cuda_of(s->dev)->products;
+    struct dev_choice *new;
+
+    if (p->choice < 0 && all->is_tuning) {
+        if (all->choices == all->room)
+            grow(all);
+        p->choice = all->choices++;
+        new       = &all->choice[p->choice];
+        *new      = (struct dev_choice){ .ways = { "first", "fastest" } };
+        name(new->name, sizeof new->name, &p->key);
+        time_algos(s, p, o, new);
+    }
+    if (p->choice < 0 || all->choice[p->choice].way == WAY_FIRST)
+        return 0;
+    return p->best;
+}
+
+void cuda_tune(struct dev *dev, bool is_on)
+{
+    cuda_of(dev)->products->is_tuning = is_on;
+}
+
+struct dev_choice *cuda_choices(struct dev *dev, int *count)
+{
+    *count = cuda_of(dev)->products->choices;
+    return cuda_of(dev)->products->choice;
+}

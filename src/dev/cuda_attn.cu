@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Attention: which kernels do it, and what is the same for all of them.
+ *
+ * Weights are never written: forward keeps of each row the largest logit and the sum of
+ * exponentials, from which backward makes them again, once for the gradient of queries
+ * and once for those of keys and values, so that nothing is added by several blocks.
+ *
+ * FLOPs: 4 B H Nq Nk E forward, 14 backward (of which 10 count).
+ */
+#include "config.h"
+
+#include "src/dev/cuda_attn.cuh"
+
+#include <math.h>
+
+namespace {
+
+enum { WARPS = 8 };
+
+/* delta [B, H, Nq]; a warp has a head of a row. */
+__global__ void row_deltas(attention a)
+{
+    const int64_t i = (int64_t)blockIdx.x * WARPS + threadIdx.y;
+    float sum       = 0.0F;
+
+    if (i >= a.B * a.H * a.Nq)
+        return;
+
+    const int64_t h = i / a.Nq % a.H, row = i / (a.H * a.Nq) * a.Nq + i % a.Nq;
+
+    for (int64_t e = threadIdx.x; e < a.E; e += LANES_OF_WARP)
+        sum += get_one<float>(a.d_o, row * a.d_o.ld + h * a.E + e) *
+               get_one<float>(a.o, row * a.o.ld + h * a.E + e);
+    sum = warp_sum(sum);
+    if (threadIdx.x == 0)
+        a.delta[i] = sum;
+}
+
+/* The largest of all rows' largest logits; one block. */
+__global__ void largest_of(view peak, const float *kept, int64_t rows)
+{
+    __shared__ float tops[WARPS];
+    float most = -INFINITY;
+
+    for (int64_t i = threadIdx.y * LANES_OF_WARP + threadIdx.x; i < rows;
+         i += WARPS * LANES_OF_WARP)
+        most = fmaxf(most, kept[2 * i]);
+    most = warp_max(most);
+    if (threadIdx.x == 0)
+        tops[threadIdx.y] = most;
+    __syncthreads();
+    if (threadIdx.x != 0 || threadIdx.y != 0)
+        return;
+    for (int w = 1; w < WARPS; w++)
+        most = fmaxf(most, tops[w]);
+    put_one<float>(peak, 0, most);
+}
+
+/* Rows of heads begin at multiples of 16 bytes. */
+bool has_wide_heads(view a, int64_t E)
+{
+    const int64_t each = 16 / (a.type == DTYPE_BF16 ? 2 : 4);
+
+    return a.at == NULL || ((uintptr_t)a.at % 16 == 0 && E % each == 0 &&
+                            (a.rows <= 1 || a.ld % each == 0));
+}
+
+void finish(attention *a, const struct attn *sizes)
+{
+    a->B      = sizes->B;
+    a->H      = sizes->H;
+    a->E      = sizes->E;
+    a->Nq     = sizes->Nq;
+    a->Nk     = sizes->Nk;
+    a->factor = (float)(1.0 / sqrt((double)sizes->E));
+    a->wide   = has_wide_heads(a->q, a->E) && has_wide_heads(a->k, a->E) &&
+              has_wide_heads(a->v, a->E) && has_wide_heads(a->o, a->E) &&
+              has_wide_heads(a->d_o, a->E) && has_wide_heads(a->dq, a->E) &&
+              has_wide_heads(a->dk, a->E) && has_wide_heads(a->dv, a->E);
+    if (a->E > 256)
+        die("heads of %lld; the largest are of 256", (long long)a->E);
+}
+
+} /* namespace */
+
+int64_t cuda_attn_kept(const struct dev *dev, const struct attn *a)
+{
+    (void)dev;
+    return 2 * a->B * a->H * a->Nq;
+}
+
+void cuda_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat peak,
+               struct mat q, struct mat k, struct mat v, const struct attn *sizes)
+{
+    const int64_t rows = sizes->B * sizes->H * sizes->Nq;
+    attention a        = {};
+
+    a.q    = view_of(q);
+    a.k    = view_of(k);
+    a.v    = view_of(v);
+    a.o    = view_of(o);
+    a.kept = (float *)mat_ptr(kept);
+    finish(&a, sizes);
+    if (rows > 0 && q.dtype == DTYPE_BF16)
+        attn_forward_bf16(s, a);
+    else if (rows > 0)
+        attn_forward_f32(s, a);
+    launch(s, "largest_of", largest_of, 1, dim3(LANES_OF_WARP, WARPS), 0, view_of(peak),
+           a.kept, rows);
+}
+
+void cuda_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
+                        struct mat dv, struct mat d_o, struct mat o, struct mat kept,
+                        struct mat q, struct mat k, struct mat v,
+                        const struct attn *sizes)
+{
+    const int64_t rows = sizes->B * sizes->H * sizes->Nq;
+    attention a        = {};
+
+    if (rows == 0)
+        return;
+    a.q     = view_of(q);
+    a.k     = view_of(k);
+    a.v     = view_of(v);
+    a.o     = view_of(o);
+    a.d_o   = view_of(d_o);
+    a.dq    = view_of(dq);
+    a.dk    = view_of(dk);
+    a.dv    = view_of(dv);
+    a.kept  = (float *)mat_ptr(kept);
+    a.delta = (float *)cuda_work(s, (size_t)rows * sizeof *a.delta);
+    finish(&a, sizes);
+    launch(s, "row_deltas", row_deltas, (unsigned)blocks_for(rows, WARPS),
+           dim3(LANES_OF_WARP, WARPS), 0, a);
+    if (q.dtype == DTYPE_BF16)
+        attn_backward_bf16(s, a);
+    else
+        attn_backward_f32(s, a);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the kernels of attention work on, and how they are launched. */
+#ifndef DEV_CUDA_ATTN_CUH
+#define DEV_CUDA_ATTN_CUH
+
+#include "src/dev/cuda_view.cuh"
+
+struct attention {
+    view q, k, v, o, d_o, dq, dk, dv;
+    float *kept; /* [B, H, Nq, 2]: a row's largest logit, and the sum of exponentials */
+    float *delta; /* [B, H, Nq]: d_o o of a row */
+    int64_t B, H, E, Nq, Nk;
+    float factor; /* 1 / sqrt(E) */
+    bool wide;    /* heads' rows can be read 16 bytes at a time */
+};
+
+void attn_forward_bf16(struct dev_stream *s, const attention &a);
+void attn_backward_bf16(struct dev_stream *s, const attention &a);
+void attn_forward_f32(struct dev_stream *s, const attention &a);
+void attn_backward_f32(struct dev_stream *s, const attention &a);
+
+/* Let blocks of 'kernel' have so much shared memory, and launch it. */
+template <class Kernel>
+static void launch_attention(struct dev_stream *s, Kernel kernel, int64_t blocks,
+                             int threads, size_t shared, const attention &a)
+{
+    TRY_CUDA(cudaFuncSetAttribute((const void *)kernel,
+                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  (int)shared));
+    launch(s, "attention", kernel, (unsigned)blocks, threads, shared, a);
+}
+
+#endif

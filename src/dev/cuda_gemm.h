@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Products through cuBLASLt: plans, which are its descriptors for given sizes, and the
+ * choice among its algorithms.  Plans are made at the first use of a size, and kept.
+ */
+#ifndef DEV_CUDA_GEMM_H
+#define DEV_CUDA_GEMM_H
+
+#include "src/dev/cuda_load.h"
+
+/* What makes a product another one.  cuBLASLt counts columns first: its m are our
+ * columns, its n our rows, its a our second operand.
+ */
+struct cuda_key {
+    int64_t m, n, k;
+    int64_t lda, ldb, ldd, ld_aux;
+    int32_t a_is_turned, b_is_turned, is_added;
+    int32_t type, out_type, bias_type;
+    int32_t epilogue;                  /* cublasLtEpilogue_t */
+    int32_t align_a, align_b, align_d; /* bytes, at most 256 */
+};
+
+/* A product's addresses. */
+struct cuda_operands {
+    const void *a, *b;
+    void *d;
+    void *bias, *aux;
+};
+
+enum { CUDA_ALGOS = 8 };
+
+struct cuda_plan {
+    struct cuda_plan *next;
+    struct cuda_key key;
+    bool is_possible; /* else the epilogue has to be done by itself */
+    cublasLtMatmulDesc_t desc;
+    cublasLtMatrixLayout_t a, b, d;
+    cublasLtMatmulHeuristicResult_t
+        algo[CUDA_ALGOS]; /* the library's favourite first */
+    int algos;
+    int choice; /* its number among the device's choices, or -1 */
+    int best;   /* of the algorithms, the one that was fastest */
+};
+
+struct cuda_products {
+    struct cuda_lt lt;
+    cublasLtHandle_t handle;
+    struct cuda_plan *plans;
+    bool is_tuning, is_tf32;
+    struct dev_choice *choice;
+    int choices, room;
+};
+
+/* Bytes of cuBLASLt's workspace, for each stream. */
+#define CUDA_LT_WORK ((size_t)32 << 20)
+
+/* Do 'p' by algorithm number 'algo'. */
+void cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
+                   const struct cuda_operands *o, int algo);
+
+/* The number of the algorithm to use; timed now, if products are and it was not. */
+int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
+                 const struct cuda_operands *o);
+
+_Noreturn void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status,
+                            const char *call, const char *file, int line);
+#define TRY_LT(lt, call)                                                               \
+    do {                                                                               \
+        const cublasStatus_t lt_rc_ = (lt)->call;                                      \
+        if (lt_rc_ != CUBLAS_STATUS_SUCCESS)                                           \
+            cuda_lt_died((lt), lt_rc_, #call, __FILE__, __LINE__);                     \
+    } while (0)
+
+#endif

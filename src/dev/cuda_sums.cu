@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Sums over rows, and over everything.  Rows are cut into strips by the sizes alone; each
+ * strip's sums go to the workspace, and a second kernel adds them in order.
+ */
+#include "config.h"
+
+#include "src/dev/cuda_view.cuh"
+
+namespace {
+
+enum { ACROSS = 32, DOWN = 8, STRIPS = 128, LEAST_ROWS = 32 };
+
+/* partial [strips, cols]: of each strip of rows. */
+template <int V> __global__ void sum_rows(float *partial, view x, int64_t strip)
+{
+    __shared__ float sums[DOWN][ACROSS * V];
+    const int64_t c  = ((int64_t)blockIdx.x * ACROSS + threadIdx.x) * V;
+    const int64_t lo = blockIdx.y * strip, hi = min(lo + strip, x.rows);
+    float sum[V] = {}, v[V];
+
+    if (c < x.cols)
+        for (int64_t r = lo + threadIdx.y; r < hi; r += DOWN) {
+            load(v, x, r, c);
+#pragma unroll
+            for (int k = 0; k < V; k++)
+                sum[k] += v[k];
+        }
+#pragma unroll
+    for (int k = 0; k < V; k++)
+        sums[threadIdx.y][threadIdx.x * V + k] = sum[k];
+    __syncthreads();
+    if (threadIdx.y > 0 || c >= x.cols)
+        return;
+#pragma unroll
+    for (int k = 0; k < V; k++) {
+        for (int i = 1; i < DOWN; i++)
+            sum[k] += sums[i][threadIdx.x * V + k];
+        partial[blockIdx.y * x.cols + c + k] = sum[k];
+    }
+}
+
+__global__ void sum_strips(view db, const float *partial, int64_t strips, int64_t ld,
+                           bool is_added)
+{
+    const int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    float sum       = 0.0F;
+
+    if (c >= db.cols)
+        return;
+    for (int64_t i = 0; i < strips; i++)
+        sum += partial[i * ld + c];
+    if (is_added)
+        sum += get_one<float>(db, c);
+    put_one<float>(db, c, sum);
+}
+
+/* y [r] = or += factor times the sum of 'count' rows of x: r first, then 'step' on. */
+struct sum_of_rows_op {
+    view y, x;
+    int64_t count, first, step;
+    float factor;
+    bool is_added;
+    template <int V> __device__ void at(int64_t r, int64_t c) const
+    {
+        float sum[V] = {}, v[V];
+
+        for (int64_t i = 0; i < count; i++) {
+            load(v, x, r * first + i * step, c);
+#pragma unroll
+            for (int k = 0; k < V; k++)
+                sum[k] += v[k];
+        }
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            sum[k] *= factor;
+        if (is_added) {
+            load(v, y, r, c);
+#pragma unroll
+            for (int k = 0; k < V; k++)
+                sum[k] += v[k];
+        }
+        store(y, r, c, sum);
+    }
+};
+
+} /* namespace */
+
+void cuda_sum_strips(struct dev_stream *s, struct mat db, const float *partial,
+                     int64_t strips, int64_t ld, bool is_added)
+{
+    const view to = view_of(db);
+
+    if (to.cols == 0)
+        return;
+    launch(s, "sum_strips", sum_strips, (unsigned)blocks_for(to.cols, 256), 256, 0, to,
+           partial, strips, ld, is_added);
+}
+
+void cuda_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)
+{
+    const view x         = view_of(dy);
+    const int64_t strip  = blocks_for(x.rows, STRIPS) > LEAST_ROWS
+                               ? blocks_for(x.rows, STRIPS)
+                               : LEAST_ROWS;
+    const int64_t strips = blocks_for(x.rows, strip);
+    const dim3 block(ACROSS, DOWN);
+    float *partial;
+
+    if (x.cols == 0)
+        return;
+    partial = (float *)cuda_work(s, (size_t)(strips * x.cols + 1) * sizeof *partial);
+    if (strips > 0 && is_wide(x))
+        launch(s, "sum_rows<WIDE>", sum_rows<WIDE>,
+               dim3((unsigned)blocks_for(x.cols, ACROSS * WIDE), (unsigned)strips),
+               block, 0, partial, x, strip);
+    else if (strips > 0)
+        launch(s, "sum_rows<1>", sum_rows<1>,
+               dim3((unsigned)blocks_for(x.cols, ACROSS), (unsigned)strips), block, 0,
+               partial, x, strip);
+    cuda_sum_strips(s, db, partial, strips, x.cols, is_added);
+}
+
+void cuda_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
+                     bool is_added)
+{
+    const view y = view_of(dtable), x = view_of(dy);
+    const int64_t N = y.rows, images = N > 0 ? x.rows / N : 0;
+
+    launch_cells(s, sum_of_rows_op{ y, x, images, 1, N, 1.0F, is_added }, y.rows,
+                 y.cols, is_wide(y) && is_wide(x));
+}
+
+void cuda_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double factor)
+{
+    const view to = view_of(y), from = view_of(x);
+    const int64_t N = to.rows > 0 ? from.rows / to.rows : 0;
+
+    launch_cells(s, sum_of_rows_op{ to, from, N, N, 1, (float)factor, false }, to.rows,
+                 to.cols, is_wide(to) && is_wide(from));
+}
+
+/* ---- The sum of squares --------------------------------------------------------------- */
+
+namespace {
+
+enum { SQUARE_BLOCKS = 256 };
+
+/* Block b of matrix m sums elements of its own, in double. */
+__global__ void square_parts(double *partial, const view *x)
+{
+    const view a       = x[blockIdx.y];
+    const int64_t size = a.rows * a.cols;
+    double sum         = 0.0;
+
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < size;
+         i += (int64_t)gridDim.x * blockDim.x) {
+        const double v =
+            get_one<double>(a, a.rows == 1 ? i : i / a.cols * a.ld + i % a.cols);
+
+        sum += v * v;
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0)
+        partial[(int64_t)blockIdx.y * gridDim.x + blockIdx.x] = sum;
+}
+
+__global__ void add_parts(view to, const double *partial, int64_t count, double factor)
+{
+    double sum = 0.0;
+
+    for (int64_t i = threadIdx.x; i < count; i += blockDim.x)
+        sum += partial[i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0)
+        put_one<double>(to, 0, factor * sum);
+}
+
+} /* namespace */
+
+void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,
+                    int64_t count, double factor)
+{
+    launch(s, "add_parts", add_parts, 1, BLOCK_THREADS, 0, view_of(to), partial, count,
+           factor);
+}
+
+void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
+                      int count)
+{
+    enum { MOST = 4096 };
+    static const size_t list = MOST * sizeof(view);
+    view *views;
+    double *partial;
+    char *room;
+
+    if (count > MOST)
+        die("a sum of the squares of %d matrices; the most is %d", count, MOST);
+    cuda_work(s, list + (size_t)(count + 1) * SQUARE_BLOCKS * sizeof *partial);
+    views = (view *)mem_new((size_t)count + 1, sizeof *views);
+    for (int i = 0; i < count; i++) {
+        views[i] = view_of(x[i]);
+        if (is_packed(views[i]))
+            flatten(&views[i]);
+    }
+    room    = (char *)cuda_describe(s, views, sizeof *views, (size_t)count);
+    partial = (double *)(room + list);
+    mem_free(views);
+    if (count > 0)
+        launch(s, "square_parts", square_parts, dim3(SQUARE_BLOCKS, (unsigned)count),
+               BLOCK_THREADS, 0, partial, (const view *)room);
+    cuda_sum_parts(s, sum, partial, (int64_t)count * SQUARE_BLOCKS, 1.0);
+}

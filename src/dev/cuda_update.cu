@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Updates of all parameters in one launch: the list of segments is copied to the GPU, and
+ * every block finds the segment that its elements belong to.  Adafactor's sums are formed
+ * segment by segment, each entry by one thread or warp, so that nothing is added out of
+ * order.
+ */
+#include "config.h"
+
+#include "src/dev/cuda_math.h"
+#include "src/dev/cuda_view.cuh"
+
+#include <math.h>
+
+namespace {
+
+enum { THREADS = 256, CELLS = THREADS * WIDE * 2 /* elements of a block */ };
+
+struct factors {
+    view row, col;
+    int axes, fold;
+    int64_t extent[DEV_AXES], row_step[DEV_AXES], col_step[DEV_AXES];
+};
+
+/* A segment, and the first block that works on it. */
+struct piece {
+    view param, grad, mu, nu;
+    float decay;
+    int wide, is_factored;
+    int64_t first;
+    factors f;
+};
+
+/* ---- Methods ------------------------------------------------------------------------- */
+
+struct adamw_method {
+    math_adamw_step a;
+    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
+    {
+        float p[V], grad[V], mu[V], nu[V];
+
+        load(p, g.param, r, c);
+        load(grad, g.grad, r, c);
+        load(mu, g.mu, r, c);
+        load(nu, g.nu, r, c);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            p[k] = math_adamw(p[k], grad[k], &mu[k], &nu[k], g.decay, &a);
+        store(g.mu, r, c, mu);
+        store(g.nu, r, c, nu);
+        store(g.param, r, c, p);
+    }
+};
+
+struct sgd_method {
+    math_sgd_step a;
+    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
+    {
+        float p[V], grad[V], mu[V];
+
+        load(p, g.param, r, c);
+        load(grad, g.grad, r, c);
+        load(mu, g.mu, r, c);
+#pragma unroll
+        for (int k = 0; k < V; k++)
+            p[k] = math_sgd(p[k], grad[k], &mu[k], g.decay, &a);
+        store(g.mu, r, c, mu);
+        store(g.param, r, c, p);
+    }
+};
+
+struct adafactor_method {
+    math_adafactor_step a;
+    __device__ float factor(const piece &g, int64_t r, int64_t c) const
+    {
+        int64_t row, col;
+
+        /* of a segment that was flattened to be read in vectors */
+        if (g.param.rows == 1 && g.f.fold > 0) {
+            int64_t width = 1;
+
+            for (int k = g.f.fold; k < g.f.axes; k++)
+                width *= g.f.extent[k];
+            r = c / width;
+            c = c % width;
+        }
+        math_factor_place(&row, &col, g.f.axes, g.f.fold, g.f.extent, g.f.row_step,
+                          g.f.col_step, r, c);
+        return get_one<float>(g.f.row, row) * get_one<float>(g.f.col, col);
+    }
+    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
+    {
+        float p[V], grad[V], mu[V], nu[V];
+
+        load(p, g.param, r, c);
+        load(grad, g.grad, r, c);
+        load(mu, g.mu, r, c);
+        if (!g.is_factored)
+            load(nu, g.nu, r, c);
+#pragma unroll
+        for (int k = 0; k < V; k++) {
+            const float d = g.is_factored ? a.clip * grad[k] * factor(g, r, c + k)
+                                          : math_adafactor_plain(grad[k], &nu[k], &a);
+
+            p[k] = math_adafactor(p[k], d, &mu[k], g.decay, &a);
+        }
+        if (!g.is_factored)
+            store(g.nu, r, c, nu);
+        store(g.mu, r, c, mu);
+        store(g.param, r, c, p);
+    }
+};
+
+/* ---- One launch ---------------------------------------------------------------------- */
+
+template <class Method>
+__global__ void update(const piece *list, int count, Method method)
+{
+    __shared__ piece g;
+    int lo = 0, hi = count;
+    int64_t first, size;
+
+    if (threadIdx.x == 0) {
+        while (hi - lo > 1) {
+            const int mid = (lo + hi) / 2;
+
+            if (list[mid].first <= blockIdx.x)
+                lo = mid;
+            else
+                hi = mid;
+        }
+        g = list[lo];
+    }
+    __syncthreads();
+    first = ((int64_t)blockIdx.x - g.first) * CELLS;
+    size  = g.param.rows * g.param.cols;
+    if (g.wide) {
+        for (int64_t i = first + threadIdx.x * WIDE; i < first + CELLS && i < size;
+             i += THREADS * WIDE)
+            method.template at<WIDE>(g, 0, i);
+    } else {
+        for (int64_t i = first + threadIdx.x; i < first + CELLS && i < size;
+             i += THREADS)
+            method.template at<1>(g, i / g.param.cols, i % g.param.cols);
+    }
+}
+
+view row_of_all(view a)
+{
+    if (is_packed(a))
+        flatten(&a);
+    return a;
+}
+
+piece piece_of(const struct dev_segment *s, int64_t first)
+{
+    piece g = {};
+
+    g.param = view_of(s->param);
+    g.grad  = view_of(s->grad);
+    g.mu    = view_of(s->mu);
+    g.nu    = view_of(s->nu);
+    g.decay = (float)s->decay;
+    g.first = first;
+    if (is_packed(g.param) && is_packed(g.grad) && is_packed(g.mu) && is_packed(g.nu)) {
+        g.param = row_of_all(g.param);
+        g.grad  = row_of_all(g.grad);
+        g.mu    = row_of_all(g.mu);
+        g.nu    = row_of_all(g.nu);
+        g.wide  = is_wide(g.param) && is_wide(g.grad) && is_wide(g.mu) && is_wide(g.nu);
+    }
+    if (s->factors != NULL) {
+        g.is_factored = 1;
+        g.f.row       = view_of(s->factors->row);
+        g.f.col       = view_of(s->factors->col);
+        g.f.axes      = s->factors->axes;
+        g.f.fold      = s->factors->fold;
+        for (int k = 0; k < s->factors->axes; k++) {
+            g.f.extent[k]   = s->factors->extent[k];
+            g.f.row_step[k] = s->factors->row_step[k];
+            g.f.col_step[k] = s->factors->col_step[k];
+        }
+    }
+    return g;
+}
+
+template <class Method>
+void update_all(struct dev_stream *s, const struct dev_segment *segment, int count,
+                const Method &method)
+{
+    piece *list    = (piece *)mem_new((size_t)count + 1, sizeof *list);
+    int64_t blocks = 0;
+    int pieces     = 0;
+    const piece *there;
+
+    for (int i = 0; i < count; i++) {
+        if (mat_size(segment[i].param) == 0)
+            continue;
+        list[pieces++] = piece_of(&segment[i], blocks);
+        blocks += blocks_for(mat_size(segment[i].param), CELLS);
+    }
+    there = (const piece *)cuda_describe(s, list, sizeof *list, (size_t)pieces);
+    mem_free(list);
+    if (pieces == 0)
+        return;
+    launch(s, "update", update<Method>, (unsigned)blocks, THREADS, 0, there, pieces,
+           method);
+}
+
+/* ---- Adafactor's sums ---------------------------------------------------------------- */
+
+/* The entries of one of a segment's two vectors, and where each one's terms lie. */
+struct entries {
+    view grad, to;
+    float clip;
+    int axes;
+    int64_t extent[DEV_AXES], step[DEV_AXES], stride[DEV_AXES]; /* stride: in grad */
+    int64_t count;                                              /* entries */
+    int64_t terms, apart; /* of each, and elements from one to the next */
+};
+
+entries entries_of(const struct dev_segment *g, const int64_t *step, struct mat to,
+                   double clip)
+{
+    const struct dev_factors *f = g->factors;
+    entries e                   = {};
+    int64_t across              = 1;
+
+    e.grad  = view_of(g->grad);
+    e.to    = view_of(to);
+    e.clip  = (float)clip;
+    e.count = 1;
+    e.terms = 1;
+    e.axes  = f->axes;
+    for (int k = f->axes - 1; k >= 0; k--) {
+        if (k == f->fold - 1)
+            across = e.grad.ld;
+        e.stride[k] = across;
+        across *= f->extent[k];
+        e.step[k]   = step[k];
+        e.extent[k] = f->extent[k];
+        if (step[k] == 0 && f->extent[k] > 1) {
+            e.terms     = f->extent[k];
+            e.apart     = e.stride[k];
+            e.extent[k] = 1;
+        }
+        e.count *= e.extent[k];
+    }
+    return e;
+}
+
+/* A thread has an entry, or a warp where its terms are neighbours. */
+template <bool IS_WARP> __global__ void factor_sums(entries e)
+{
+    const int64_t thread = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    const int lane       = IS_WARP ? threadIdx.x % LANES_OF_WARP : 0;
+    int64_t i = IS_WARP ? thread / LANES_OF_WARP : thread, from = 0, to = 0;
+    float sum = 0.0F;
+
+    if (i >= e.count)
+        return;
+    for (int k = e.axes - 1; k >= 0; k--) {
+        const int64_t n = i % e.extent[k];
+
+        i /= e.extent[k];
+        from += n * e.stride[k];
+        to += n * e.step[k];
+    }
+    for (int64_t t = lane; t < e.terms; t += IS_WARP ? LANES_OF_WARP : 1) {
+        const float g = e.clip * get_one<float>(e.grad, from + t * e.apart);
+
+        sum += g * g;
+    }
+    if (IS_WARP)
+        sum = warp_sum(sum);
+    if (lane == 0)
+        put_one<float>(e.to, to, get_one<float>(e.to, to) + sum);
+}
+
+void add_entries(struct dev_stream *s, const entries &e)
+{
+    if (e.count == 0)
+        return;
+    if (e.apart == 1)
+        launch(s, "factor_sums<true>", factor_sums<true>,
+               (unsigned)blocks_for(e.count * LANES_OF_WARP, THREADS), THREADS, 0, e);
+    else
+        launch(s, "factor_sums<false>", factor_sums<false>,
+               (unsigned)blocks_for(e.count, THREADS), THREADS, 0, e);
+}
+
+/* ---- Adafactor's averages ------------------------------------------------------------ */
+
+struct averages {
+    view row, col, v_row, v_col, mean;
+    float by_row, by_col, by_mean;
+    int64_t outer, along, inner;
+};
+
+/* What all averages of a step share. */
+struct decay {
+    float beta2, rest2, eps;
+};
+
+decay decay_of(double beta2, double eps)
+{
+    return { (float)beta2, (float)(1.0 - beta2), (float)eps };
+}
+
+__device__ float blend(view v, view sum, int64_t i, float by, decay d)
+{
+    const float x = d.beta2 * get_one<float>(v, i) +
+                    d.rest2 * (get_one<float>(sum, i) * by + d.eps);
+
+    put_one<float>(v, i, x);
+    return x;
+}
+
+/* Every block has a tensor; each mean is of numbers that one thread has blended. */
+__global__ void factor_rows(const averages *list, decay d)
+{
+    const averages a = list[blockIdx.x];
+
+    for (int64_t i = threadIdx.x; i < a.outer * a.inner; i += blockDim.x) {
+        const int64_t first = i / a.inner * a.along * a.inner + i % a.inner;
+        float sum           = 0.0F;
+
+        for (int64_t k = 0; k < a.along; k++)
+            sum += blend(a.v_row, a.row, first + k * a.inner, a.by_row, d);
+        put_one<float>(a.mean, i, sum * a.by_mean);
+    }
+}
+
+__global__ void factor_scales(const averages *list, decay d)
+{
+    const averages a = list[blockIdx.x];
+
+    for (int64_t i = threadIdx.x; i < a.v_col.cols; i += blockDim.x)
+        put_one<float>(a.col, i, 1.0F / sqrtf(blend(a.v_col, a.col, i, a.by_col, d)));
+    for (int64_t i = threadIdx.x; i < a.v_row.cols; i += blockDim.x) {
+        const int64_t outer = i / (a.along * a.inner), inner = i % a.inner;
+        const float mean = get_one<float>(a.mean, outer * a.inner + inner);
+
+        put_one<float>(a.row, i, sqrtf(mean / get_one<float>(a.v_row, i)));
+    }
+}
+
+/* The list on the GPU; NULL if it is empty. */
+const averages *describe(struct dev_stream *s, const struct dev_averages *tensor,
+                         int count)
+{
+    averages *list;
+    const averages *there;
+
+    if (count == 0)
+        return NULL;
+    list = (averages *)mem_new((size_t)count, sizeof *list);
+    for (int i = 0; i < count; i++) {
+        const struct dev_averages *t = &tensor[i];
+
+        list[i] = { view_of(t->row),
+                    view_of(t->col),
+                    view_of(t->v_row),
+                    view_of(t->v_col),
+                    view_of(t->mean),
+                    (float)(1.0 / t->row_count),
+                    (float)(1.0 / t->col_count),
+                    (float)(1.0 / t->mean_count),
+                    t->outer,
+                    t->along,
+                    t->inner };
+    }
+    there = (const averages *)cuda_describe(s, list, sizeof *list, (size_t)count);
+    mem_free(list);
+    return there;
+}
+
+} /* namespace */
+
+void cuda_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
+                const struct adamw *a)
+{
+    const double debias1 = 1.0 / (1.0 - pow(a->beta1, (double)a->t));
+    const double debias2 = 1.0 / (1.0 - pow(a->beta2, (double)a->t));
+
+    update_all(s, segment, count,
+               adamw_method{ { (float)a->beta1, (float)(1.0 - a->beta1),
+                               (float)a->beta2, (float)(1.0 - a->beta2), (float)a->eps,
+                               (float)a->clip, (float)debias1, (float)debias2,
+                               (float)(a->schedule * a->lr) } });
+}
+
+void cuda_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
+              const struct sgd *a)
+{
+    update_all(s, segment, count,
+               sgd_method{ { (float)a->momentum, (float)a->clip,
+                             (float)(a->schedule * a->lr) } });
+}
+
+void cuda_factor_sums(struct dev_stream *s, const struct dev_segment *segment,
+                      int count, double clip)
+{
+    for (int i = 0; i < count; i++) {
+        const struct dev_factors *f = segment[i].factors;
+
+        if (f == NULL || mat_size(segment[i].grad) == 0)
+            continue;
+        add_entries(s, entries_of(&segment[i], f->row_step, f->row, clip));
+        add_entries(s, entries_of(&segment[i], f->col_step, f->col, clip));
+    }
+}
+
+void cuda_factor_rows(struct dev_stream *s, const struct dev_averages *tensor,
+                      int count, double beta2, double eps)
+{
+    const averages *list = describe(s, tensor, count);
+
+    if (list == NULL)
+        return;
+    launch(s, "factor_rows", factor_rows, (unsigned)count, THREADS, 0, list,
+           decay_of(beta2, eps));
+}
+
+void cuda_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
+                        int count, double beta2, double eps)
+{
+    const averages *list = describe(s, tensor, count);
+
+    if (list == NULL)
+        return;
+    launch(s, "factor_scales", factor_scales, (unsigned)count, THREADS, 0, list,
+           decay_of(beta2, eps));
+}
+
+void cuda_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
+                    const struct adafactor *a)
+{
+    update_all(
+        s, segment, count,
+        adafactor_method{ { (float)a->beta1, (float)(1.0 - a->beta1), (float)a->beta2,
+                            (float)(1.0 - a->beta2), (float)a->eps, (float)a->clip,
+                            (float)(a->schedule * a->lr) } });
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Blocks and threads: coroutines in turn. */
+#include "tests/emu/emu.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <vector>
+
+uint3 threadIdx, blockIdx;
+dim3 blockDim, gridDim;
+
+namespace {
+
+enum { STACK = 128 << 10, WARP = 32, SHOWN = 64, MOST_SHARED = 232448 };
+
+struct barrier {
+    int arrived;
+    unsigned passed;
+};
+
+struct thread {
+    ucontext_t
+        start; /* to begin with; from then on 'place', which costs no system call */
+    jmp_buf place;
+    bool is_begun;
+    char *stack;
+    uint3 index;
+    int number;
+    bool is_done;
+    const barrier *at; /* where it waits, for 'passed' to become another number */
+    unsigned passed;
+};
+
+struct warp {
+    barrier gate;
+    int lanes;
+    char shown[WARP][SHOWN];
+};
+
+std::vector<thread> threads;
+std::vector<warp> warps;
+barrier block_gate;
+int alive;
+thread *now;
+jmp_buf scheduler;
+ucontext_t outside;
+const std::function<void()> *body;
+alignas(128) char room[MOST_SHARED];
+
+[[noreturn]] void fail(const char *why)
+{
+    fprintf(stderr, "emulated GPU: %s (block %u %u)\n", why, blockIdx.x, blockIdx.y);
+    abort();
+}
+
+void open_gate(barrier *b)
+{
+    b->arrived = 0;
+    b->passed++;
+}
+
+void wait_at(barrier *b, int all)
+{
+    if (++b->arrived == all) {
+        open_gate(b);
+        return;
+    }
+    now->at     = b;
+    now->passed = b->passed;
+    if (_setjmp(now->place) == 0)
+        _longjmp(scheduler, 1);
+}
+
+void run_thread(void)
+{
+    (*body)();
+    now->is_done = true;
+    alive--;
+    warps[now->number / WARP].lanes--;
+    if (block_gate.arrived > 0 && block_gate.arrived == alive)
+        open_gate(&block_gate);
+    _longjmp(scheduler, 1);
+}
+
+/* Let the thread run until it waits or ends. */
+void resume(thread *t)
+{
+    now       = t;
+    threadIdx = t->index;
+    if (_setjmp(scheduler) != 0)
+        return;
+    if (t->is_begun)
+        _longjmp(t->place, 1);
+    t->is_begun = true;
+    swapcontext(&outside, &t->start);
+}
+
+void prepare(thread *t, unsigned i)
+{
+    t->index   = { i % blockDim.x, i / blockDim.x % blockDim.y,
+                   i / blockDim.x / blockDim.y };
+    t->number  = (int)i;
+    t->is_done = t->is_begun = false;
+    t->at                    = NULL;
+    if (t->stack == NULL)
+        t->stack = (char *)malloc(STACK);
+    getcontext(&t->start);
+    t->start.uc_stack.ss_sp   = t->stack;
+    t->start.uc_stack.ss_size = STACK;
+    t->start.uc_link          = NULL;
+    makecontext(&t->start, run_thread, 0);
+}
+
+/* Run all that can; false if none could. */
+bool turn(unsigned count)
+{
+    bool has_run = false;
+
+    for (unsigned i = 0; i < count; i++) {
+        thread *t = &threads[i];
+
+        if (t->is_done || (t->at != NULL && t->at->passed == t->passed))
+            continue;
+        t->at = NULL;
+        resume(t);
+        has_run = true;
+    }
+    return has_run;
+}
+
+void run_block(unsigned count)
+{
+    alive      = (int)count;
+    block_gate = {};
+    for (unsigned w = 0; w < warps.size(); w++) {
+        warps[w].gate  = {};
+        warps[w].lanes = (int)min(count - w * WARP, (unsigned)WARP);
+    }
+    for (unsigned i = 0; i < count; i++)
+        prepare(&threads[i], i);
+    while (alive > 0)
+        if (!turn(count))
+            fail("threads wait for others that do not come");
+}
+
+} /* namespace */
+
+void emu_launch(const std::function<void()> &kernel, dim3 grid, dim3 block,
+                size_t shared)
+{
+    const unsigned count = block.x * block.y * block.z;
+
+    blockDim = block;
+    gridDim  = grid;
+    body     = &kernel;
+    if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.y > 65535 ||
+        shared > MOST_SHARED)
+        fail("an impossible launch");
+    if (threads.size() < count)
+        threads.resize(count);
+    warps.resize((count + WARP - 1) / WARP);
+    for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
+        for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++) {
+            memset(room, 0xff, shared); /* NaN, in every format */
+            run_block(count);
+        }
+}
+
+void *emu_shared(void)
+{
+    return room;
+}
+
+void __syncthreads(void)
+{
+    wait_at(&block_gate, alive);
+}
+
+void emu_sync_warp(void)
+{
+    warp *w = &warps[now->number / WARP];
+
+    if (w->lanes != WARP)
+        fail("an exchange in a warp of which lanes are gone");
+    wait_at(&w->gate, WARP);
+}
+
+int emu_lane(void)
+{
+    return now->number % WARP;
+}
+
+void emu_show(const void *mine, size_t bytes)
+{
+    if (bytes > SHOWN)
+        fail("too much to show");
+    memcpy(warps[now->number / WARP].shown[emu_lane()], mine, bytes);
+    emu_sync_warp();
+}
+
+const void *emu_seen(int lane)
+{
+    return warps[now->number / WARP].shown[lane];
+}

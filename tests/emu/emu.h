@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The kernels of src/dev/cuda* on the host: enough of CUDA to run them without a GPU.
+ *
+ * They are compiled as C++ with this file in front (-include) and CUDA_ON_HOST defined.
+ * Blocks run one after another; the threads of a block are coroutines that meet at
+ * barriers and in exchanges of a warp.  A block whose threads do not all come to where
+ * others wait is an error, which a GPU might have let pass.  What is computed is what a
+ * GPU computes but for roundings inside products on tensor cores; nothing is learnt about
+ * speed, about memory that several blocks write, or about the driver.
+ */
+#ifndef TESTS_EMU_H
+#define TESTS_EMU_H
+
+#include <cuda_runtime.h>
+
+#ifdef __cplusplus
+
+#include <algorithm>
+#include <functional>
+#include <math.h>
+#include <stdint.h>
+
+#undef __shared__
+#define __shared__ static
+#undef __forceinline__
+#define __forceinline__ inline
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+
+using std::min;
+
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+void emu_launch(const std::function<void()> &kernel, dim3 grid, dim3 block,
+                size_t shared);
+void *emu_shared(void);
+#define SHARED_ROOM(type, name) type *name = (type *)emu_shared()
+
+/* All threads of the block, or of the warp, come here. */
+void __syncthreads(void);
+void emu_sync_warp(void);
+
+/* 'bytes' that every lane shows to its warp; those of lane 'lane'; valid until the next
+ * emu_sync_warp().
+ */
+void emu_show(const void *mine, size_t bytes);
+const void *emu_seen(int lane);
+int emu_lane(void);
+
+template <class T> static inline T __shfl_sync(unsigned, T x, int lane)
+{
+    T result;
+
+    emu_show(&x, sizeof x);
+    result = *(const T *)emu_seen(lane % 32);
+    emu_sync_warp();
+    return result;
+}
+
+template <class T> static inline T __shfl_xor_sync(unsigned mask, T x, int lanes)
+{
+    return __shfl_sync(mask, x, emu_lane() ^ lanes);
+}
+
+static inline int __any_sync(unsigned mask, int x)
+{
+    int any = 0;
+
+    for (int lane = 0; lane < 32; lane++)
+        any |= __shfl_sync(mask, x, lane);
+    return any;
+}
+
+static inline float __uint_as_float(uint32_t x)
+{
+    float y;
+
+    __builtin_memcpy(&y, &x, sizeof y);
+    return y;
+}
+
+#endif
+#endif

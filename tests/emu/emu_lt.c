@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cuBLASLt, as far as src/dev/cuda_gemm.c calls it: plain loops over matrices that are
+ * stored column by column, with the epilogues as NVIDIA documents them.  Offers two
+ * algorithms, and none for what the library has been seen to refuse.
+ */
+#include "config.h"
+
+#include "src/dev/cuda_load.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct desc {
+    cublasOperation_t a, b;
+    cublasLtEpilogue_t epilogue;
+    const void *bias;
+    void *aux;
+    int64_t ld_aux;
+    cudaDataType_t bias_type;
+};
+
+struct layout {
+    cudaDataType_t type;
+    int64_t rows, cols, ld;
+};
+
+static cublasStatus_t create(cublasLtHandle_t *handle)
+{
+    *handle = malloc(1);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static cublasStatus_t destroy(cublasLtHandle_t handle)
+{
+    free(handle);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static const char *status_string(cublasStatus_t status)
+{
+    return status == CUBLAS_STATUS_SUCCESS ? "no error" : "an emulated error";
+}
+
+static size_t version(void)
+{
+    return CUBLAS_VERSION;
+}
+
+/* ---- Descriptors --------------------------------------------------------------------- */
+
+static cublasStatus_t desc_create(cublasLtMatmulDesc_t *desc,
+                                  cublasComputeType_t compute, cudaDataType_t scale)
+{
+    struct desc *d = calloc(1, sizeof *d);
+
+    d->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+    *desc       = (cublasLtMatmulDesc_t)(void *)d;
+    return compute == CUBLAS_COMPUTE_32F && scale == CUDA_R_32F
+               ? CUBLAS_STATUS_SUCCESS
+               : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+static cublasStatus_t desc_destroy(cublasLtMatmulDesc_t desc)
+{
+    free(desc);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static cublasStatus_t desc_set(cublasLtMatmulDesc_t desc,
+                               cublasLtMatmulDescAttributes_t what, const void *value,
+                               size_t size)
+{
+    struct desc *d = (struct desc *)(void *)desc;
+    void *to       = NULL;
+    size_t wanted  = 0;
+
+    switch (what) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+        to = &d->a, wanted = sizeof d->a;
+        break;
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+        to = &d->b, wanted = sizeof d->b;
+        break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+        to = &d->epilogue, wanted = sizeof d->epilogue;
+        break;
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+        to = &d->bias, wanted = sizeof d->bias;
+        break;
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+        to = &d->bias_type, wanted = sizeof d->bias_type;
+        break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+        to = &d->aux, wanted = sizeof d->aux;
+        break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+        to = &d->ld_aux, wanted = sizeof d->ld_aux;
+        break;
+    default:
+        break;
+    }
+    if (to == NULL || size != wanted)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    memcpy(to, value, size);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static cublasStatus_t layout_create(cublasLtMatrixLayout_t *layout, cudaDataType_t type,
+                                    uint64_t rows, uint64_t cols, int64_t ld)
+{
+    struct layout *l = calloc(1, sizeof *l);
+
+    *l      = (struct layout){ type, (int64_t)rows, (int64_t)cols, ld };
+    *layout = (cublasLtMatrixLayout_t)(void *)l;
+    return ld >= (int64_t)rows ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+}
+
+static cublasStatus_t layout_destroy(cublasLtMatrixLayout_t layout)
+{
+    free(layout);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static cublasStatus_t preference_create(cublasLtMatmulPreference_t *preference)
+{
+    *preference = calloc(1, sizeof **preference);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static cublasStatus_t preference_destroy(cublasLtMatmulPreference_t preference)
+{
+    free(preference);
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference,
+                                     cublasLtMatmulPreferenceAttributes_t what,
+                                     const void *value, size_t size)
+{
+    const size_t wanted = what == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+                              ? sizeof(size_t)
+                              : sizeof(uint32_t);
+
+    return preference != NULL && value != NULL && size == wanted
+               ? CUBLAS_STATUS_SUCCESS
+               : CUBLAS_STATUS_INVALID_VALUE;
+}
+
+static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
+                                cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                cublasLtMatmulPreference_t preference, int wanted,
+                                cublasLtMatmulHeuristicResult_t *result, int *count)
+{
+    const struct desc *of  = (const struct desc *)(const void *)desc;
+    const struct layout *l = (const struct layout *)(const void *)d;
+
+    (void)a, (void)b, (void)c;
+    *count = 0;
+    if (handle == NULL || preference == NULL || wanted < 2)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (of->aux != NULL && (of->ld_aux % 8 != 0 || l->rows % 8 != 0))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    memset(result, 0, 2 * sizeof *result);
+    *count = 2;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* ---- The product --------------------------------------------------------------------- */
+
+static double element(cudaDataType_t type, const void *at, int64_t i)
+{
+    return dtype_load(type == CUDA_R_16BF ? DTYPE_BF16 : DTYPE_F32, at, i);
+}
+
+static void leave(cudaDataType_t type, void *at, int64_t i, double x)
+{
+    dtype_store(type == CUDA_R_16BF ? DTYPE_BF16 : DTYPE_F32, at, i, x);
+}
+
+static const double root = 0.79788456080286536, cubic = 0.044715;
+
+static double gelu(double x)
+{
+    return 0.5 * x * (1.0 + tanh(root * (x + cubic * x * x * x)));
+}
+
+static double gelu_slope(double x)
+{
+    const double t = tanh(root * (x + cubic * x * x * x));
+
+    return 0.5 * (1.0 + t) +
+           0.5 * x * (1.0 - t * t) * root * (1.0 + 3.0 * cubic * x * x);
+}
+
+static double finish(const struct desc *of, cudaDataType_t type, int64_t r, int64_t c,
+                     double x)
+{
+    const int64_t i = r + c * of->ld_aux;
+
+    if ((of->epilogue & CUBLASLT_EPILOGUE_BIAS) != 0)
+        x += element(of->bias_type, of->bias, r);
+    if (of->epilogue == CUBLASLT_EPILOGUE_GELU_AUX ||
+        of->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) {
+        leave(type, of->aux, i, x);
+        return gelu(x);
+    }
+    if (of->epilogue == CUBLASLT_EPILOGUE_DGELU)
+        return x * gelu_slope(element(type, of->aux, i));
+    return x;
+}
+
+static cublasStatus_t
+matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
+       const void *a, cublasLtMatrixLayout_t la, const void *b,
+       cublasLtMatrixLayout_t lb, const void *beta, const void *c,
+       cublasLtMatrixLayout_t lc, void *d, cublasLtMatrixLayout_t ld,
+       const cublasLtMatmulAlgo_t *algo, void *work, size_t bytes, cudaStream_t stream)
+{
+    const struct desc *of  = (const struct desc *)(const void *)desc;
+    const struct layout *x = (const struct layout *)(const void *)la;
+    const struct layout *y = (const struct layout *)(const void *)lb;
+    const struct layout *z = (const struct layout *)(const void *)ld;
+    const int64_t depth    = of->a == CUBLAS_OP_T ? x->rows : x->cols;
+    const float one = *(const float *)alpha, old = *(const float *)beta;
+
+    if (handle == NULL || algo == NULL || work == NULL || bytes == 0 ||
+        stream == NULL || lc != ld ||
+        (of->a == CUBLAS_OP_T ? x->cols : x->rows) != z->rows ||
+        (of->b == CUBLAS_OP_T ? y->rows : y->cols) != z->cols ||
+        (of->b == CUBLAS_OP_T ? y->cols : y->rows) != depth)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    for (int64_t col = 0; col < z->cols; col++) {
+        for (int64_t row = 0; row < z->rows; row++) {
+            double sum = 0.0;
+
+            for (int64_t k = 0; k < depth; k++)
+                sum +=
+                    element(x->type, a,
+                            of->a == CUBLAS_OP_T ? k + row * x->ld : row + k * x->ld) *
+                    element(y->type, b,
+                            of->b == CUBLAS_OP_T ? col + k * y->ld : k + col * y->ld);
+            sum *= one;
+            if (old != 0.0F)
+                sum += old * element(z->type, c, row + col * z->ld);
+            leave(z->type, d, row + col * z->ld, finish(of, z->type, row, col, sum));
+        }
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+/* ---- What cuda_load.c does ----------------------------------------------------------- */
+
+int cuda_lt_open(struct cuda_lt *lt)
+{
+    *lt = (struct cuda_lt){
+        .Create                       = create,
+        .Destroy                      = destroy,
+        .Matmul                       = matmul,
+        .MatmulAlgoGetHeuristic       = heuristic,
+        .GetVersion                   = version,
+        .MatmulDescCreate             = desc_create,
+        .MatmulDescDestroy            = desc_destroy,
+        .MatmulDescSetAttribute       = desc_set,
+        .MatrixLayoutCreate           = layout_create,
+        .MatrixLayoutDestroy          = layout_destroy,
+        .MatmulPreferenceCreate       = preference_create,
+        .MatmulPreferenceDestroy      = preference_destroy,
+        .MatmulPreferenceSetAttribute = preference_set,
+        .GetStatusString              = status_string,
+    };
+    return 0;
+}
+
+void cuda_lt_close(struct cuda_lt *lt)
+{
+    memset(lt, 0, sizeof *lt);
+}
+
+bool cuda_health(struct cuda_health *h, const struct dev *dev)
+{
+    (void)dev;
+    memset(h, 0, sizeof *h);
+    return false;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ldmatrix and mma.sync.m16n8k16 as the PTX manual lays their fragments out. */
+#ifndef TESTS_EMU_MMA_H
+#define TESTS_EMU_MMA_H
+
+#include "tests/emu/emu.h"
+
+#include <cuda_bf16.h>
+
+typedef __nv_bfloat16 bf16;
+
+/* Four 8 x 8 matrices; lane 8 i + r shows row r of matrix i. */
+static inline void load_four(uint32_t (&r)[4], const bf16 *at)
+{
+    const int lane = emu_lane();
+
+    emu_show(&at, sizeof at);
+    for (int i = 0; i < 4; i++) {
+        const bf16 *row = *(const bf16 *const *)emu_seen(8 * i + lane / 4);
+
+        __builtin_memcpy(&r[i], row + lane % 4 * 2, sizeof r[i]);
+    }
+    emu_sync_warp();
+}
+
+static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
+{
+    const int lane = emu_lane();
+
+    emu_show(&at, sizeof at);
+    for (int i = 0; i < 4; i++) {
+        bf16 two[2];
+
+        for (int k = 0; k < 2; k++)
+            two[k] =
+                (*(const bf16 *const *)emu_seen(8 * i + lane % 4 * 2 + k))[lane / 4];
+        __builtin_memcpy(&r[i], two, sizeof r[i]);
+    }
+    emu_sync_warp();
+}
+
+struct emu_fragments {
+    uint32_t a[4], b[2];
+};
+
+/* Half 'k % 2' of a register as a number. */
+static inline float emu_half(uint32_t pair, int k)
+{
+    return __uint_as_float(k % 2 == 0 ? pair << 16 : pair & 0xffff0000u);
+}
+
+static inline void mma(float (&acc)[4], const uint32_t (&a)[4], uint32_t b0,
+                       uint32_t b1)
+{
+    const emu_fragments mine = { { a[0], a[1], a[2], a[3] }, { b0, b1 } };
+    const int lane           = emu_lane();
+
+    emu_show(&mine, sizeof mine);
+    for (int i = 0; i < 4; i++) {
+        const int row = lane / 4 + i / 2 * 8, col = lane % 4 * 2 + i % 2;
+        float sum = acc[i];
+
+        for (int k = 0; k < 16; k++) {
+            const emu_fragments *of_a =
+                (const emu_fragments *)emu_seen(row % 8 * 4 + k % 8 / 2);
+            const emu_fragments *of_b =
+                (const emu_fragments *)emu_seen(col * 4 + k % 8 / 2);
+
+            sum +=
+                emu_half(of_a->a[row / 8 + k / 8 * 2], k) * emu_half(of_b->b[k / 8], k);
+        }
+        acc[i] = sum;
+    }
+    emu_sync_warp();
+}
+
+#endif

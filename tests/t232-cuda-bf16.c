@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device cuda in bf16 against cpu:ref in f64 on the same numbers.  A result in bf16
+ * may be off by its own rounding, 2^-8 of it; sums are f32.  Attention rounds its weights
+ * to bf16 before they meet the values, as every fused attention does.
+ */
+#include "config.h"
+
+#include "tests/tap.h"
+#include "tests/twin.h"
+
+#include "src/base/err.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* ---- Products ------------------------------------------------------------------------ */
+
+static const char *const form_names[] = { "x W", "x W^T", "x^T dy" };
+enum form { FORWARD, BACKWARD, WEIGHTS };
+
+struct job {
+    int64_t n, i, j;
+    enum form form;
+    enum epilogue_kind kind;
+    bool is_added, is_acc; /* the result is f32 */
+};
+
+static void multiply(struct dev_stream *s, const struct job *job, struct mat y,
+                     struct mat a, struct mat b, const struct epilogue *e)
+{
+    const struct range i = { 0, job->i }, j = { 0, job->j };
+    struct dev_weight *w;
+
+    if (job->form == WEIGHTS) {
+        dev_gemm_dw(s, y, a, b, job->is_added);
+        return;
+    }
+    if (dev_weight_open(&w, stream_dev(s), b) != 0)
+        die("%s", err_sentence());
+    (job->form == FORWARD ? dev_gemm : dev_gemm_t)(s, y, a, w, i, j, job->is_added, e);
+    dev_weight_close(&w);
+}
+
+static struct twin filled(struct twins *two, struct twin a, double value)
+{
+    for (int64_t r = 0; r < a.ref.rows; r++)
+        for (int64_t c = 0; c < a.ref.cols; c++)
+            twin_set(a, r, c, value * sin((double)(7 * r + 3 * c)));
+    (void)two;
+    return a;
+}
+
+/* Every other row of what is wide enough for cuBLASLt to fuse, and what is not. */
+static bool product_is_right(struct twins *two, const struct job *job)
+{
+    const bool is_dw   = job->form == WEIGHTS;
+    const int64_t rows = is_dw ? job->i : job->n;
+    const int64_t cols = job->form == BACKWARD ? job->i : job->j;
+    struct twin a =
+        twin_random(two, job->n, job->form == BACKWARD ? job->j : job->i, 1);
+    struct twin b = is_dw ? twin_random(two, job->n, job->j, 1.0)
+                          : twin_random(two, job->i, job->j, 1.0);
+    struct twin y =
+        job->is_acc ? twin_blank_acc(two, rows, cols) : twin_blank(two, rows, cols);
+    struct twin bias = twin_random(two, 1, cols, 1.0),
+                pre  = twin_random(two, rows, cols, 1);
+    struct twin act =
+        job->is_acc ? twin_blank_acc(two, rows, cols) : twin_blank(two, rows, cols);
+    struct epilogue e = { .kind = job->kind };
+    double roundings, size;
+    bool is_right;
+
+    if (job->is_added)
+        y = filled(two, y, 1.0);
+    EACH
+    {
+        e.bias = V(bias);
+        e.act  = V(act);
+        e.pre  = V(pre);
+        multiply(ON, job, V(y), V(a), V(b), &e);
+    }
+    size      = twin_largest(y) + 8.0;
+    roundings = job->is_acc ? 64.0 : 2.0; /* without fusion the sum is rounded first */
+    is_right  = twin_agrees(two, y, roundings, size, form_names[job->form]);
+    if (job->kind == EPI_GELU)
+        is_right &= twin_agrees(two, act, roundings, size, "gelu");
+    if (!is_right)
+        fprintf(stderr, "# %lld x %lld x %lld, epilogue %d, added %d, f32 %d\n",
+                (long long)job->n, (long long)job->i, (long long)job->j, (int)job->kind,
+                job->is_added, job->is_acc);
+    twins_clear(two);
+    return is_right;
+}
+
+static void products(struct twins *two)
+{
+    static const int64_t sizes[][3] = { { 16, 32, 24 }, { 7, 33, 50 }, { 1, 40, 8 } };
+
+    for (enum form form = FORWARD; form <= WEIGHTS; form++) {
+        bool is_right = true;
+
+        for (int k = 0; k < 3; k++)
+            for (int how = 0; how < 16; how++) {
+                const struct job job = { sizes[k][0],
+                                         sizes[k][1],
+                                         sizes[k][2],
+                                         form,
+                                         form == WEIGHTS
+                                             ? EPI_NONE
+                                             : (enum epilogue_kind)(how & 3),
+                                         (how & 4) != 0,
+                                         (how & 8) != 0 };
+
+                is_right &= product_is_right(two, &job);
+            }
+        ok(is_right, "products %s with all epilogues", form_names[form]);
+    }
+}
+
+/* ---- Everything else ----------------------------------------------------------------- */
+
+static void sums(struct twins *two, int64_t n, int64_t C)
+{
+    struct twin x     = twin_random(two, 4 * n, C, 1.0),
+                y     = twin_random(two, 4 * n, C, 1.0);
+    struct twin table = twin_random(two, n, C, 1.0), pooled = twin_blank(two, 4, C);
+    struct twin db = twin_blank_acc(two, 1, C), dt = twin_blank_acc(two, n, C);
+    struct twin wide   = twin_blank_acc(two, 4 * n, C),
+                spread = twin_blank(two, 4 * n, C);
+    struct twin few    = twin_random(two, 4, C, 1.0);
+    bool is_right      = true;
+
+    EACH
+    {
+        dev_copy(ON, V(wide), V(x));
+        dev_column_sums(ON, V(db), V(x), false);
+        dev_sum_tables(ON, V(dt), V(x), false);
+        dev_pool_rows(ON, V(pooled), V(x), 0.25);
+        dev_spread_rows(ON, V(spread), V(few), 0.3);
+        dev_add(ON, V(y), V(x));
+        dev_add_table(ON, V(y), V(table));
+    }
+    is_right &= twin_agrees(two, wide, 0.0, 1.0, "bf16 made f32");
+    is_right &= twin_agrees(two, db, 8.0 * (double)n, 8.0 * (double)n, "column sums");
+    is_right &= twin_agrees(two, dt, 16.0, 16.0, "sums of tables");
+    is_right &= twin_agrees(two, pooled, 1.1, 0.0, "pooled rows");
+    is_right &= twin_agrees(two, spread, 1.1, 0.0, "spread rows");
+    is_right &= twin_agrees(two, y, 2.1, 0.0, "sums");
+    ok(is_right, "sums and copies of %d x %d", (int)(4 * n), (int)C);
+    twins_clear(two);
+}
+
+static void norms(struct twins *two, int64_t n, int64_t C, enum norm_kind k)
+{
+    const int64_t R = k == NORM_RMS ? 1 : 2;
+    struct twin x = twin_random(two, n, C, 2.0), dy = twin_random(two, n, C, 1.0);
+    struct twin scale = twin_random(two, 1, C, 1.0);
+    struct twin bias  = k == NORM_RMS ? twin_none() : twin_random(two, 1, C, 1.0);
+    struct twin part = twin_blank_acc(two, n, R), stat = twin_blank_acc(two, n, 2);
+    struct twin back = twin_blank_acc(two, n, R), y = twin_blank(two, n, C);
+    struct twin dx = twin_random(two, n, C, 1.0), dscale = twin_blank_acc(two, 1, C);
+    struct twin dbias = k == NORM_RMS ? twin_none() : twin_blank_acc(two, 1, C);
+    bool is_right     = true;
+
+    EACH
+    {
+        dev_norm_moments(ON, V(part), V(x), k);
+        dev_norm_merge(ON, V(stat), V(part), 1, &C, k);
+        dev_norm_apply(ON, V(y), V(x), V(stat), V(scale), V(bias));
+        dev_norm_backward_moments(ON, V(back), V(dy), V(x), V(stat), V(scale), k);
+        dev_norm_backward(ON, V(dx), true, V(dscale), V(dbias), false, V(dy), V(x),
+                          V(stat), V(scale), V(back), 1, C, k);
+    }
+    is_right &= twin_agrees(two, stat, (double)C + 16.0, 0.0, "statistics");
+    is_right &= twin_agrees(two, y, 1.1, 0.0, "norm");
+    is_right &= twin_agrees(two, dx, 1.1, 0.0, "dx");
+    is_right &= twin_agrees(two, dscale, 16.0 * (double)n + (double)C, 0.0, "dscale");
+    if (k == NORM_LAYER)
+        is_right &= twin_agrees(two, dbias, 8.0 * (double)n, 0.0, "dbias");
+    ok(is_right, "%s norm of %d x %d", k == NORM_RMS ? "rms" : "layer", (int)n, (int)C);
+    twins_clear(two);
+}
+
+static void head_norms(struct twins *two, int64_t n, int64_t H, int64_t E,
+                       enum norm_kind k)
+{
+    struct twin x     = twin_random(two, n, H * E, 2.0),
+                scale = twin_random(two, 1, E, 1.0);
+    struct twin y = twin_blank(two, n, H * E), stat = twin_blank_acc(two, n, 2 * H);
+    struct twin dy = twin_random(two, n, H * E, 1.0), dx = twin_blank(two, n, H * E);
+    struct twin dscale = twin_blank_acc(two, 1, E);
+    bool is_right      = true;
+
+    EACH
+    {
+        dev_head_norm(ON, V(y), V(stat), V(x), V(scale), E, k);
+        dev_head_norm_backward(ON, V(dx), V(dscale), false, V(dy), V(x), V(stat),
+                               V(scale), E, k);
+    }
+    is_right &= twin_agrees(two, y, 1.1, 0.0, "norm of heads");
+    is_right &= twin_agrees(two, dx, 1.1, 0.0, "dx of heads");
+    is_right &=
+        twin_agrees(two, dscale, 16.0 * (double)(n * H), 0.0, "dscale of heads");
+    ok(is_right, "%s norm of %d heads of %d", k == NORM_RMS ? "rms" : "layer", (int)H,
+       (int)E);
+    twins_clear(two);
+}
+
+/* Logits are sums of E products of bf16 in f32; weights are rounded to 2^-8 of
+ * themselves, so outputs, averages of v, are off by as much of its largest; so it goes
+ * with the gradients, which are sums over Nk or Nq.
+ */
+static void attention(struct twins *two, struct attn a)
+{
+    const int64_t q_rows = a.B * a.Nq, k_rows = a.B * a.Nk, A = a.H * a.E;
+    struct twin q = twin_random(two, q_rows, A, 1.0),
+                k = twin_random(two, k_rows, A, 1);
+    struct twin v = twin_random(two, k_rows, A, 1.0), o = twin_blank(two, q_rows, A);
+    struct twin d_o = twin_random(two, q_rows, A, 1.0), dq = twin_blank(two, q_rows, A);
+    struct twin dk = twin_blank(two, k_rows, A), dv = twin_blank(two, k_rows, A);
+    struct twin peak = twin_blank_acc(two, 1, 1);
+    struct twin kept = { .ref = twin_blank_acc(two, 1, dev_attn_kept(two->ref, &a)).ref,
+                         .got =
+                             twin_blank_acc(two, 1, dev_attn_kept(two->got, &a)).got };
+    bool is_right    = true;
+
+    EACH dev_attn(ON, V(o), V(kept), V(peak), V(q), V(k), V(v), &a);
+    is_right &= twin_agrees(two, o, 2.0, fmax(1.0, twin_largest(o)), "attention");
+    is_right &= twin_agrees(two, peak, (double)a.E + 32.0, 8.0, "largest logit");
+    EACH dev_attn_backward(ON, V(dq), V(dk), V(dv), V(d_o), V(o), V(kept), V(q), V(k),
+                           V(v), &a);
+    is_right &= twin_agrees(two, dq, 4.0, fmax(1.0, twin_largest(dq)), "dq");
+    is_right &= twin_agrees(two, dk, 4.0, fmax(1.0, twin_largest(dk)), "dk");
+    is_right &= twin_agrees(two, dv, 4.0, fmax(1.0, twin_largest(dv)), "dv");
+    ok(is_right, "attention, %d heads of %d, %d x %d", (int)a.H, (int)a.E, (int)a.Nq,
+       (int)a.Nk);
+    twins_clear(two);
+}
+
+static void losses(struct twins *two)
+{
+    struct twin z    = filled(two, twin_blank_acc(two, 5, 33), 4.0);
+    struct twin y    = filled(two, twin_blank_acc(two, 5, 33), 0.5);
+    struct twin loss = twin_blank_acc(two, 1, 1), dz = twin_blank(two, 5, 33);
+
+    EACH dev_sigmoid_loss(ON, V(loss), V(dz), V(z), V(y), 0.25);
+    ok(twin_agrees(two, loss, 200.0, 0.0, "loss") &&
+           twin_agrees(two, dz, 1.1, 0.0, "its gradient"),
+       "a loss of f32 logits with a gradient in bf16");
+    twins_clear(two);
+}
+
+int main(void)
+{
+    struct twins pair, *two = &pair;
+
+    if (!twins_can("cuda", DTYPE_BF16))
+        tap_skip_all("there is no GPU, or no CUDA in this build");
+    twins_open(two, "cuda", DTYPE_BF16, 1);
+    tap_note("%s on %s", dev_about(two->got), dev_hardware(two->got));
+    products(two);
+    sums(two, 3, 33);
+    sums(two, 9, 64);
+    norms(two, 7, 33, NORM_LAYER);
+    norms(two, 40, 256, NORM_RMS);
+    head_norms(two, 9, 3, 55, NORM_LAYER);
+    head_norms(two, 9, 3, 128, NORM_RMS);
+    attention(two, (struct attn){ 2, 3, 9, 5, 7 });
+    attention(two, (struct attn){ 1, 2, 72, 70, 70 });
+    attention(two, (struct attn){ 1, 1, 38, 9, 65 });
+    attention(two, (struct attn){ 1, 1, 64, 66, 130 });
+    attention(two, (struct attn){ 1, 1, 96, 33, 40 });
+    attention(two, (struct attn){ 2, 1, 128, 1, 70 });
+    attention(two, (struct attn){ 1, 1, 256, 20, 33 });
+    losses(two);
+    twins_close(two);
+    return tap_done();
+}
