@@ -9,7 +9,7 @@
 Both start from the same weights and see the same images: vitbench draws them from
 counters, and so does this script.  Pooling is --pool=gap.  PyTorch runs with its fused
 attention and its fused or foreach AdamW, where its version has them, and in bf16 under
-autocast; what was in use is printed.  A round is a run of each, in processes of their own;
+autocast; where vitbench ran on a GPU, so does PyTorch, compiled; what was in use is printed.  A round is a run of each, in processes of their own;
 the ratio of a round is PyTorch's median step to vitbench's.  Needs PyTorch and NumPy.
 """
 import argparse
@@ -202,9 +202,12 @@ def run_torch(job):
     import torch
 
     s, B, seed = job["shape"], job["batch"], job["seed"]
+    device = job["device"]
     torch.set_num_threads(job["threads"])
-    model = build(torch, np, s, seed)
+    model = build(torch, np, s, seed).to(device)
     optimizer, how = optimizer_of(torch, model)
+    if device == "cuda":
+        model = torch.compile(model)
     pixels, seconds, losses = 3 * s["image"] ** 2, [], []
     label_start = start_of(seed, RNG_LABEL)
     for step in range(WARMUP + job["steps"]):
@@ -213,8 +216,9 @@ def run_torch(job):
         classes = bits(np, label_start, step * B, B) % np.uint64(s["classes"])
         targets = torch.nn.functional.one_hot(
             torch.from_numpy(classes.astype(np.int64)), s["classes"]).float()
+        images, targets = images.to(device), targets.to(device)
         start = time.perf_counter()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=job["dtype"] == "bf16"):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=job["dtype"] == "bf16"):
             logits = model(images)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             logits.float(), targets, reduction="sum") / B
@@ -227,8 +231,10 @@ def run_torch(job):
     attention = "scaled_dot_product_attention" if hasattr(
         torch.nn.functional, "scaled_dot_product_attention") else "softmax(q k) v"
     print(json.dumps({"seconds": seconds[WARMUP:], "losses": losses[WARMUP:],
-                      "about": f"PyTorch {torch.__version__}, {attention}, AdamW {how}, "
-                               f"{torch.get_num_threads()} threads"}))
+                      "about": f"PyTorch {torch.__version__}, {attention}, AdamW {how}, " +
+                               (f"compiled, {torch.cuda.get_device_name()}"
+                                if device == "cuda"
+                                else f"{torch.get_num_threads()} threads")}))
 
 
 # ---- rounds -------------------------------------------------------------------------------
@@ -276,7 +282,8 @@ def main():
     for number in range(args.rounds):
         case, shape, ours, our_losses = run_vitbench(args, rest)
         job = {"shape": shape, "batch": case["batch"], "threads": args.threads,
-               "steps": args.steps, "seed": args.seed, "dtype": args.dtype}
+               "steps": args.steps, "seed": args.seed, "dtype": args.dtype,
+               "device": "cuda" if case["device"] == "cuda" else "cpu"}
         out = subprocess.run([sys.executable, os.path.abspath(__file__), "--as-torch",
                               json.dumps(job)], stdout=subprocess.PIPE, text=True,
                              check=True).stdout
