@@ -186,7 +186,8 @@ static void describe(struct machine *m, const struct bench *b)
 
     snprintf(m->name, sizeof m->name, "%s", log_host());
     m->cores                   = dev_threads(b->dev) * mesh->node_size;
-    m->memory_bytes            = mem_machine();
+    m->gpus                    = dev_is_host(b->dev) ? 0 : mesh->node_size;
+    m->memory_bytes            = m->gpus > 0 ? b->node_memory : mem_machine();
     m->peak[dev_dtype(b->dev)] = b->peak;
     m->nodes                   = mesh->nodes;
     m->ranks_per_node          = mesh->node_size;

@@ -178,6 +178,39 @@ static void test_device(void)
        "little takes one without packed copies, if more shapes fit then");
 }
 
+/* Mesh for 4 ranks of 22B's block with 4 images, on a machine whose links take 'beta'. */
+static int mesh_on(double beta)
+{
+    static struct machine m;
+    char *argv[] = { "vitbench", "--device=cpu:blis", "--shape=22B", "--layers=1",
+                     "--batch=4" };
+    struct opts opts;
+
+    m = (struct machine){ .nodes          = 4,
+                          .ranks_per_node = 1,
+                          .memory_bytes   = INT64_C(1) << 40,
+                          .peak           = { 1e12, 1e12, 1e12 },
+                          .mem_bw         = 1e13,
+                          .links          = 1,
+                          .link           = { { "network", 1e-6, beta, 0, 1 } } };
+    if (options_read(&opts, &o, 5, argv) != 0 || options_resolve(&c, &o) != 0)
+        return 0;
+    c.machine = &m;
+    return agenda_mesh(&D, &M, &o, &c, 4, 1, INT64_C(1) << 40) == 0 ? M : 0;
+}
+
+/* Without a machine the smallest M that fits is taken, whatever messages cost. */
+static void test_machine(void)
+{
+    ok(mesh_on(1e-8) == 4, "slow links: rather few activations than many parameters");
+    ok(mesh_on(1e-8) == 4 && agenda_mesh(&D, &M, &o, &c, 4, 1, INT64_C(1) << 40) == 0 &&
+           D == 1,
+       "and the data ranks follow");
+    c.machine = NULL;
+    ok(agenda_mesh(&D, &M, &o, &c, 4, 1, INT64_C(1) << 40) == 0 && M == 1,
+       "without a machine it is the smallest that fits");
+}
+
 int main(void)
 {
     test_default_run();
@@ -185,5 +218,6 @@ int main(void)
     test_named();
     test_cases();
     test_official();
+    test_machine();
     return tap_done();
 }
