@@ -104,6 +104,12 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
     run 1 $ask --method=head --image=12 --no-interpolate
     [ $status -eq 0 ] && grep -q 'positions as initialised' "$folder/out"
     ok "and without positions"
+    "$build/vittrain" --shape=24/2/32/4 --image=12 --patch=3 --classes=3 --steps=1 \
+        --batch=2 --threads=1 --holdout=0 --init="$folder/run/ckpt-00000003.h5" \
+        >"$folder/out" 2>"$folder/err" &&
+        grep -q 'starts from .*patches resized from 2 to 3.*classifier as init' \
+            "$folder/out"
+    ok "vittrain starts from it for other patches and classes, and says so"
     run 1 --shape=24/1/32/4 --image=8 --patch=4 --classes=3 $few --test-examples=20
     [ $status -eq 0 ] && grep -q '30 to learn from, 20 to test on, 3 classes' \
         "$folder/out"
