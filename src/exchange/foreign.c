@@ -99,7 +99,8 @@ static int by_name(const void *left, const void *right)
 
 static int sort(struct foreign *f)
 {
-    qsort(f->array, (size_t)f->arrays, sizeof *f->array, by_name);
+    if (f->arrays > 0)
+        qsort(f->array, (size_t)f->arrays, sizeof *f->array, by_name);
     for (int i = 1; i < f->arrays; i++) {
         if (strcmp(f->array[i - 1].name, f->array[i].name) == 0)
             return ERR(ERR_DATA, "%s has two arrays named '%s'", f->path,

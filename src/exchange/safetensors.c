@@ -149,7 +149,8 @@ static int check_places(const struct foreign *f, int64_t start)
 {
     int64_t at = 0;
 
-    qsort(f->array, (size_t)f->arrays, sizeof *f->array, by_place);
+    if (f->arrays > 0)
+        qsort(f->array, (size_t)f->arrays, sizeof *f->array, by_place);
     for (int i = 0; i < f->arrays; i++) {
         const struct array *a = &f->array[i];
 
