@@ -49,22 +49,6 @@ struct job {
 
 /* ---- the state --------------------------------------------------------------------- */
 
-/* The number in the tensor of element 'i' of a piece. */
-static int64_t index_of(const struct ckpt_tensor *t, const struct ckpt_piece *p,
-                        int64_t i)
-{
-    int64_t index = 0, stride = 1;
-
-    for (int k = t->dims - 1; k >= 0; k--) {
-        const int64_t side = p->hi[k] - p->lo[k];
-
-        index += (p->lo[k] + i % side) * stride;
-        stride *= t->dim[k];
-        i /= side;
-    }
-    return index;
-}
-
 /* A random number in every element, so that no disk or file system makes it smaller; the
  * same in all replicas.
  */
@@ -76,7 +60,7 @@ static void draw(float *x, const struct ckpt_tensor *t, int64_t number,
 
     for (int64_t i = 0; i < mat_size(p->at); i += run)
         rng_fill_uniform(x + i, run, 1, (uint64_t)number, RNG_BENCH,
-                         (uint64_t)index_of(t, p, i));
+                         (uint64_t)ckpt_index(t, p, i));
 }
 
 static int fill_piece(struct job *j, const struct ckpt_tensor *t, int64_t number,

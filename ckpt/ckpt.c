@@ -50,6 +50,21 @@ struct ckpt {
     int64_t newest; /* the step of the newest complete file, -1: none */
 };
 
+/* From the last dimension on. */
+int64_t ckpt_index(const struct ckpt_tensor *t, const struct ckpt_piece *p, int64_t i)
+{
+    int64_t index = 0, stride = 1;
+
+    for (int k = t->dims - 1; k >= 0; k--) {
+        const int64_t side = p->hi[k] - p->lo[k];
+
+        index += (p->lo[k] + i % side) * stride;
+        stride *= t->dim[k];
+        i /= side;
+    }
+    return index;
+}
+
 /* ---- open and close ---------------------------------------------------------------- */
 
 /* The datasets of the list: each begins where the name changes. */

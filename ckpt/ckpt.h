@@ -52,6 +52,9 @@ struct ckpt_list {
     int tensors, pieces;
 };
 
+/* Element 'i' of a piece, in its order, as an element of the tensor. */
+int64_t ckpt_index(const struct ckpt_tensor *t, const struct ckpt_piece *p, int64_t i);
+
 /* ---- saving ------------------------------------------------------------------------ */
 
 struct ckpt;

@@ -87,22 +87,6 @@ static void sift(struct changed changed[CHANGES], struct ckpt_list *list,
 
 /* ---- new values -------------------------------------------------------------------- */
 
-/* Element 'i' of a piece, in its order, as an element of the tensor. */
-static int64_t index_of(const struct ckpt_tensor *t, const struct ckpt_piece *p,
-                        int64_t i)
-{
-    int64_t index = 0, stride = 1;
-
-    for (int k = t->dims - 1; k >= 0; k--) {
-        const int64_t side = p->hi[k] - p->lo[k];
-
-        index += (p->lo[k] + i % side) * stride;
-        stride *= t->dim[k];
-        i /= side;
-    }
-    return index;
-}
-
 /* Put this rank's pieces of the whole tensor 'all' to their places. */
 static void put(struct vit *vit, const struct ckpt_list *list,
                 const struct ckpt_tensor *t, const float *all)
@@ -115,7 +99,7 @@ static void put(struct vit *vit, const struct ckpt_list *list,
         void *own                  = mem_new((size_t)n + 1, dtype_size(p->at.dtype));
 
         for (int64_t i = 0; i < n; i++)
-            dtype_store(p->at.dtype, own, i, all[index_of(t, p, i)]);
+            dtype_store(p->at.dtype, own, i, all[ckpt_index(t, p, i)]);
         dev_put(stream, p->at, own);
         mem_free(own);
     }
