@@ -6,6 +6,7 @@
 #include "bench/options.h"
 #include "bench/result.h"
 #include "mesh/coll.h"
+#include "src/plan/cost.h"
 #include "src/step/step.h"
 
 enum case_id {
@@ -50,6 +51,8 @@ struct bench {
     double peak_own;       /* of this rank: the larger of all measurements */
     int64_t memory_base;   /* mem_high_water() after MPI_Init */
     bool is_crowded;       /* somewhere threads share cores */
+    int on_node;           /* ranks on the fullest node */
+    const struct cost_rank *model; /* what is simulated; NULL: the machine at hand */
     case_fn *ckpt;         /* case_ckpt(); NULL: this build has no HDF5 */
     const struct bench_files *files; /* likewise: what reads sets of images */
     enum progress_form progress;     /* in use */

@@ -203,7 +203,7 @@ static void find_stragglers(struct run *r)
 
     spec_local(&l, r->spec, r->batch, mesh->D, mesh->M, mesh->d, mesh->m);
     straggler_find(r->c, b->mesh, &r->series, count_flops_rank(r->spec, &l),
-                   b->is_crowded);
+                   b->is_crowded || b->model != NULL);
     if (b->result != NULL && r->c->straggler[0] != '\0')
         result_warn(b->result, "%s", r->c->straggler);
 }
@@ -237,9 +237,11 @@ static void fill_figures(struct run *r)
     extrapolate(r);
     c->tokens_per_s = tokens / c->steps.median;
     c->flops_per_s  = c->flops_per_step / c->steps.median;
-    c->loss         = r->last.loss;
-    c->grad_norm    = r->last.grad_norm;
-    c->peak_logit   = r->last.peak_logit;
+    if (b->model == NULL) {
+        c->loss       = r->last.loss;
+        c->grad_norm  = r->last.grad_norm;
+        c->peak_logit = r->last.peak_logit;
+    }
     c->mfu_measured = count_mfu(c->flops_per_step, c->steps.median, ranks, b->peak);
     c->mfu_palm =
         count_mfu(tokens * count_palm(r->spec), c->steps.median, ranks, b->peak);
@@ -254,15 +256,16 @@ static void fill_figures(struct run *r)
 static void predict(struct run *r)
 {
     const struct bench *b  = r->bench;
-    const int on_node      = (int)coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
     struct traffic_job job = r->job;
     struct cost_rank cost;
     struct choice choice;
 
     job.tuned = b->tuned;
-    if (b->choices->machine == NULL ||
-        cost_make_on(&cost, b->choices->machine, job.dtype, b->mesh->size, on_node,
-                     dev_threads(b->dev)) != 0)
+    if (b->model != NULL)
+        cost = *b->model;
+    else if (b->choices->machine == NULL ||
+             cost_make_on(&cost, b->choices->machine, job.dtype, b->mesh->size,
+                          b->on_node, dev_threads(b->dev)) != 0)
         return;
     choice_make(&choice, r->spec, &job, &cost);
     r->c->predicted_step_s    = choice.forecast.step_s;
@@ -289,6 +292,8 @@ static void note_memory(struct run *r)
 {
     const struct bench *b = r->bench;
 
+    if (b->model != NULL)
+        return;
     r->c->memory_peak = (int64_t)coll_largest(
         b->mesh, AXIS_ALL, (double)(mem_high_water() - b->memory_base));
 }
@@ -298,7 +303,7 @@ static bool fits(struct run *r)
 {
     struct bench *b        = r->bench;
     const int64_t most     = predict_most(r->spec, &r->job);
-    const double on_a_node = coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
+    const double on_a_node = b->on_node;
 
     r->c->memory_predicted = most;
     if (b->node_memory == 0 || (double)most * on_a_node <= (double)b->node_memory)
@@ -330,6 +335,8 @@ static int check_and_prove(struct run *r)
     }
     guard_phase("writing the trace");
     TRY(is_traced ? timeline_step(r->setup.step, 1.0, &ignored, trace) : 0);
+    if (b->model != NULL)
+        return 0;
     guard_phase("proof of overlap");
     overlap_measure(c->comm, b, r->setup.step, &c->steps, clock_now() - r->start);
     return 0;
@@ -367,6 +374,8 @@ static int measure(struct run *r)
         is_wrong = coll_sum(r->bench->mesh, AXIS_ALL, count_traffic(r)) > 0;
         predict(r);
         note_memory(r);
+        if (r->bench->model != NULL)
+            overlap_from_waits(r->c->comm, r->bench, r->series.n);
         run_peak(r->bench);
         fill_figures(r);
         if (r->bench->options->profile)
@@ -403,7 +412,8 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
         c->checks = 1;
     }
     guard_phase("opening the model");
-    reset_high_water();
+    if (b->model == NULL)
+        reset_high_water();
     rc = setup_open(&r.setup, b, spec, batch, (uint64_t)b->options->seed);
     if (rc == ERR_MEMORY) {
         case_skip(c, "not enough memory for %.1f GB a rank",

@@ -120,7 +120,7 @@ static int refuse(const struct options *o)
         bool is_asked;
         const char *sentence;
     } refusal[] = {
-        { o->ranks != 0 && !o->dry_run,
+        { o->ranks != 0 && !o->dry_run && !o->is_simulated,
           "--ranks is for --dry-run: mpirun -n says how many "
           "run" },
         { o->official && (o->steps != 0 || o->seconds < 600),
@@ -183,6 +183,28 @@ static int refuse_idle(const struct choices *c, const struct options *o)
     return 0;
 }
 
+/* What a simulation cannot know. */
+static int refuse_simulated(const struct choices *c, const struct options *o)
+{
+    if (!o->is_simulated)
+        return 0;
+    if (c->cases != 1U << CASE_STEP)
+        return ERR(ERR_USAGE, "only --case=step is simulated");
+    if (o->check)
+        return ERR(ERR_USAGE, "a simulation computes nothing that --check could look at");
+    if (o->tune)
+        return ERR(ERR_USAGE, "--tune chooses by the times of this machine: say "
+                              "--overlap instead");
+    if (o->device != DEVICE_AUTO)
+        return ERR(ERR_USAGE, "a simulation has one device: leave --device away");
+    if (o->progress != PROGRESS_CHOICE_AUTO && o->progress != PROGRESS_CHOICE_NONE)
+        return ERR(ERR_USAGE, "a simulated network moves messages by itself: leave "
+                              "--progress away");
+    if (c->require_overlap > 0)
+        return ERR(ERR_USAGE, "--require-overlap cannot be told by a simulation");
+    return 0;
+}
+
 int options_resolve(struct choices *c, const struct options *o)
 {
     struct choices made = { 0 };
@@ -206,6 +228,7 @@ int options_resolve(struct choices *c, const struct options *o)
     TRY(parse_bars(&made, o));
     TRY(parse_shapes(&made, o));
     TRY(refuse_idle(&made, o));
+    TRY(refuse_simulated(&made, o));
     *c = made;
     return 0;
 }

@@ -161,25 +161,49 @@ static json_t *hosts(struct mesh *mesh)
     return names;
 }
 
-void env_describe(struct result *r, struct mesh *mesh, struct dev *dev)
+/* What the machine is that 'names' are the hosts of. */
+static void fill(struct result *r, struct mesh *mesh, struct dev *dev, json_t *names,
+                 int64_t cores, int64_t bytes)
 {
-    json_t *names    = hosts(mesh);
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (r == NULL)
-        return;
     r->D      = mesh->D;
     r->M      = mesh->M;
     r->ranks  = mesh->size;
     r->env    = environment();
     r->build  = build();
     r->system = json_pack("{so so sI sI sn so so}", "hosts", names, "cpu",
-                          json_string(dev_hardware(dev)), "cores",
-                          (json_int_t)(cores > 0 ? cores : 1), "memory_bytes",
-                          (json_int_t)mem_machine(), "gpu", "mpi", mpi_version(),
-                          "libraries", libraries(dev));
+                          json_string(dev_hardware(dev)), "cores", (json_int_t)cores,
+                          "memory_bytes", (json_int_t)bytes, "gpu", "mpi",
+                          mpi_version(), "libraries", libraries(dev));
     if (r->system == NULL)
         die("the system's names are not UTF-8");
+}
+
+void env_describe(struct result *r, struct mesh *mesh, struct dev *dev)
+{
+    json_t *names    = hosts(mesh);
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (r != NULL)
+        fill(r, mesh, dev, names, cores > 0 ? cores : 1, mem_machine());
+}
+
+void env_describe_model(struct result *r, struct mesh *mesh, struct dev *dev,
+                        const struct cost_rank *model)
+{
+    const struct machine *m = model->machine;
+    char text[128];
+
+    if (r == NULL)
+        return;
+    snprintf(text, sizeof text, "%d simulated %s of %s, %d %s each", model->nodes,
+             model->nodes == 1 ? "node" : "nodes", m->name, model->on_node,
+             model->on_node == 1 ? "rank" : "ranks");
+    fill(r, mesh, dev, json_pack("[s]", text), m->cores, m->memory_bytes);
+    r->is_simulated = true;
+    if (model->nodes > m->nodes || model->on_node > m->ranks_per_node)
+        result_warn(r, "machine %s has %d nodes of %d ranks; %d of %d are simulated",
+                    m->name, m->nodes, m->ranks_per_node, model->nodes,
+                    model->on_node);
 }
 
 /* ---- warn -------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "bench/result.h"
 #include "mesh/mesh.h"
 #include "src/dev/dev.h"
+#include "src/plan/cost.h"
 
 /* Fill r->env (allow-listed variables alone: SLURM_*, OMPI_*, PMI*, MPICH_*, UCX_*,
  * OMP_*, BLIS_*, VITBENCH_*, CUDA_VISIBLE_DEVICES; and what the system says of the
@@ -15,6 +16,10 @@
  * ranks other than 0.  Collective over 'mesh'.
  */
 void env_describe(struct result *r, struct mesh *mesh, struct dev *dev);
+
+/* The same of a machine that is simulated. */
+void env_describe_model(struct result *r, struct mesh *mesh, struct dev *dev,
+                        const struct cost_rank *model);
 
 /* Warnings that save a run: two ranks on one core, one core bound for a rank that has
  * more threads, more threads than cores, a debug build.  Each is said once, for the

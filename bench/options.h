@@ -40,6 +40,7 @@ struct options {
     /* help */
     bool list_shapes, print_config, schema, help, version;
     char config[1024];
+    bool is_simulated; /* no row: set by simulate_read() */
 };
 
 extern const struct opt options_table[];

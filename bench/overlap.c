@@ -18,6 +18,7 @@
 #include "src/base/mem.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21 };
 
@@ -170,6 +171,20 @@ void overlap_decide(struct comm *c, double compute, double step_s, bool is_by_co
         c->kind = HIDDEN_SMALL;
     else
         c->kind = HIDDEN_VALUE;
+}
+
+void overlap_from_waits(struct comm comm[TRAFFIC_KINDS], struct bench *b, int steps)
+{
+    double waited[TRAFFIC_KINDS];
+
+    memcpy(waited, b->mesh->waited, sizeof waited);
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, waited, TRAFFIC_KINDS, MPI_DOUBLE, MPI_SUM,
+                          b->mesh->comm[AXIS_ALL]));
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        comm[k].kind      = comm[k].messages > 0 ? HIDDEN_WAITS : HIDDEN_NONE;
+        comm[k].alone_s   = NAN;
+        comm[k].exposed_s = waited[k] / b->mesh->size / steps;
+    }
 }
 
 void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,

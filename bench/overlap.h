@@ -16,6 +16,11 @@
 void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
                      struct step *step, const struct stat *timed, double spent);
 
+/* Without experiments, of a simulation, where nothing disturbs: exposed is what ranks
+ * waited in the last 'steps' steps, a step and rank.  Collective.
+ */
+void overlap_from_waits(struct comm comm[TRAFFIC_KINDS], struct bench *b, int steps);
+
 /* The two halves of it, also for the case cmm.  From 'n' rounds, in which the messages
  * alone took alone[i] and exposed[i] of them showed: medians, and the interval of what
  * shows (one round alone takes it from 'spread').  Sorts both.

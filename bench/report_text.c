@@ -117,8 +117,8 @@ void report_banner(FILE *out, const struct result *r, const struct opts *o)
     list_of(libraries, sizeof libraries, json_object_get(r->system, "libraries"));
 
     rule(out, '=');
-    fprintf(out, "vitbench %s (git %s): training steps of Vision Transformers\n",
-            version_text(), version_git());
+    fprintf(out, "vitbench %s (git %s): %straining steps of Vision Transformers\n",
+            version_text(), version_git(), r->is_simulated ? "SIMULATED " : "");
     rule(out, '=');
     fprintf(out, "%-*s", LABEL, "command");
     for (int i = 0; i < r->argc; i++)
@@ -137,8 +137,9 @@ void report_banner(FILE *out, const struct result *r, const struct opts *o)
     field(out, "build", "%s, %s%s", text_of(r->build, "compiler"),
           text_of(r->build, "flags"),
           json_is_true(json_object_get(r->build, "debug")) ? " (debug)" : "");
-    field(out, "peak", "%.1f GFLOP/s a rank, measured by %s; data sheet %s%s%s",
-          r->peak_measured * giga, r->peak_by,
+    field(out, "peak", "%.1f GFLOP/s a rank, %s %s; data sheet %s%s%s",
+          r->peak_measured * giga, r->is_simulated ? "as in" : "measured by",
+          r->peak_by,
           r->peak_spec > 0 ? number(spec, r->peak_spec * giga, 6) : "n/a",
           r->peak_spec > 0 ? " GFLOP/s, " : "", r->peak_spec > 0 ? r->peak_source : "");
     fprintf(out, "\nOptions; all others are at their defaults (--print-config):\n");
@@ -279,6 +280,9 @@ static void case_comm(FILE *out, const struct case_result *c)
         const struct comm *t = &c->comm[k];
 
         result_hidden(hidden, sizeof hidden, t);
+        if (t->kind == HIDDEN_WAITS)
+            snprintf(hidden, sizeof hidden, "exposed %.1f %% of the step",
+                     100 * t->exposed_s / c->steps.median);
         fprintf(out, "  %-13s%12lld%9lld%9s%10s %s\n", traffic_name[k],
                 (long long)t->bytes, (long long)t->messages,
                 t->kind == HIDDEN_NONE ? "-" : number(alone, t->alone_s, 3),
@@ -292,8 +296,12 @@ static void case_where(FILE *out, const struct case_result *c)
     char text[1024];
     size_t used = 0;
 
-    field(out, "  memory", "%.2f GB of the largest rank, predicted %.2f GB",
-          (double)c->memory_peak * 1e-9, (double)c->memory_predicted * 1e-9);
+    if (c->memory_peak > 0)
+        field(out, "  memory", "%.2f GB of the largest rank, predicted %.2f GB",
+              (double)c->memory_peak * 1e-9, (double)c->memory_predicted * 1e-9);
+    else
+        field(out, "  memory", "predicted %.2f GB of the largest rank",
+              (double)c->memory_predicted * 1e-9);
     for (int i = 0; i < STAGES; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %.3g",
                                  i > 0 ? ", " : "", stage_name[i], c->stage_s[i]);
@@ -416,6 +424,8 @@ void report_case(FILE *out, const struct result *r, const struct case_result *c)
 
 static const char *verdict(const struct result *r)
 {
+    if (r->is_simulated && result_has_passed(r))
+        return "SIMULATED";
     if (result_is_valid(r))
         return "VALID";
     if (result_has_passed(r))

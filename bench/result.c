@@ -184,6 +184,7 @@ void result_hidden(char *text, size_t size, const struct comm *t)
         [HIDDEN_NONE]  = "none",
         [HIDDEN_SMALL] = "n/a (too small to tell)",
         [HIDDEN_CORES] = "n/a (moved by the cores)",
+        [HIDDEN_WAITS] = "n/a (simulated)",
     };
 
     if (t->kind == HIDDEN_VALUE)

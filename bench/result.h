@@ -28,7 +28,14 @@ struct stat {
 /* The share of a step below which messages are too small to tell. */
 #define RESULT_SMALLEST 0.05
 
-enum hidden_kind { HIDDEN_VALUE, HIDDEN_NONE, HIDDEN_SMALL, HIDDEN_CORES };
+/* HIDDEN_WAITS: simulated; what is exposed is known, what it is of is not. */
+enum hidden_kind {
+    HIDDEN_VALUE,
+    HIDDEN_NONE,
+    HIDDEN_SMALL,
+    HIDDEN_CORES,
+    HIDDEN_WAITS
+};
 struct comm {
     int64_t bytes, messages; /* of the rank that sends most, per step */
     double alone_s, exposed_s, exposed_lo, exposed_hi;
@@ -113,7 +120,7 @@ struct result {
     char warning[16][256];
     int warnings;
     int exit_status;
-    bool is_incomplete;
+    bool is_incomplete, is_simulated;
     json_t *options, *env, *build, *system, *tuned; /* owned */
 };
 

@@ -123,9 +123,14 @@ void run_peak(struct bench *b)
     r->peak_measured = b->peak;
     r->peak_spec     = b->peak_spec;
     snprintf(r->peak_source, sizeof r->peak_source, "%s", source);
-    snprintf(r->peak_by, sizeof r->peak_by, "%s multiply-adds, %d %s a rank, all ranks",
-             dtype_name(dev_dtype(b->dev)), dev_threads(b->dev),
-             dev_threads(b->dev) == 1 ? "thread" : "threads");
+    if (b->model != NULL)
+        snprintf(r->peak_by, sizeof r->peak_by, "the file of machine %s",
+                 b->model->machine->name);
+    else
+        snprintf(r->peak_by, sizeof r->peak_by,
+                 "%s multiply-adds, %d %s a rank, all ranks",
+                 dtype_name(dev_dtype(b->dev)), dev_threads(b->dev),
+                 dev_threads(b->dev) == 1 ? "thread" : "threads");
 }
 
 /* ---- a case ---------------------------------------------------------------------- */

@@ -26,7 +26,10 @@ static int open_all(struct setup *setup, struct bench *b, const struct spec *spe
     update.method = b->choices->optimizer;
     TRY(vit_open(&setup->vit, spec, b->mesh, b->dev, &option));
     TRY(mesh_agree(b->mesh, optim_open(&setup->optim, vit_shard(setup->vit), &update)));
-    TRY(mesh_agree(b->mesh, data_open_noise(&setup->data, spec->image, spec->K, seed)));
+    TRY(mesh_agree(b->mesh,
+                   dev_is_hollow(b->dev)
+                       ? data_open_nothing(&setup->data, spec->image, spec->K)
+                       : data_open_noise(&setup->data, spec->image, spec->K, seed)));
     return step_open(&setup->step, setup->vit, setup->optim, setup->data);
 }
 

@@ -43,6 +43,10 @@ static struct berth *place(struct stretch at[2], struct mesh *mesh,
 
     at[0] = stretch_of(part[0]);
     at[1] = stretch_of(part[1]);
+    if (at[0].bytes > 0 && dev_is_hollow(part[0].buf->dev)) {
+        at[0].bytes += at[1].bytes; /* what holds nothing is sent from one place */
+        at[1].bytes = 0;
+    }
     if (is_reached(mesh, part))
         return NULL;
     berth    = berth_take(mesh, part, is_arriving);
@@ -172,7 +176,7 @@ void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
 
     exchange_open(&x, mesh, axis, kind);
     mine = slices_at(all, rows, cols, x.i);
-    if (mat_size(own) > 0 && mat_ptr(mine) != mat_ptr(own))
+    if (mat_size(own) > 0 && !mat_is_same_place(mine, own))
         dev_copy(s, mine, own);
     if (traffic_is_doubled(x.ranks)) {
         doubling_gather(mesh, axis, kind, TAG_DIRECT, s,

@@ -33,6 +33,7 @@ static void take_off(struct flight *f)
         coll_recv(&f->recv, p->mesh, p->kind, p->axis, h.from, tag, arrival(f, &h));
     if (h.to != HOPS_NOBODY)
         coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, parts_of(f, h.out));
+    f->recv.is_for_task = f->send.is_for_task = true;
 }
 
 static void land(struct flight *f)

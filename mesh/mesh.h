@@ -32,6 +32,16 @@ enum fault {
     FAULT_SLOW,    /* "slow": twice the time in every step, the values right  */
 };
 
+/* What a simulation knows of messages beforehand. */
+struct mesh;
+struct mesh_model {
+    /* Seconds that a message of so many bytes needs from rank 'peer' (in AXIS_ALL) if it
+     * is alone, and the share of them that keeps this rank from computing.
+     */
+    double (*seconds)(double *busy, const struct mesh *mesh, int peer, int64_t bytes);
+    const void *ctx;
+};
+
 /* The fields are for reading. */
 struct mesh {
     int D, M;                 /* the grid */
@@ -43,6 +53,7 @@ struct mesh {
 
     struct traffic_count sent[TRAFFIC_KINDS]; /* since mesh_count_reset() */
     double waited[TRAFFIC_KINDS];             /* seconds inside waits, likewise */
+    int64_t posted;        /* messages sent or received so far, for the order of a trace */
     int64_t rings, bidirs; /* ring passes done, one way and both ways, likewise */
     bool is_muted[TRAFFIC_KINDS]; /* set by mesh_mute() */
     enum fault fault;             /* planted on this rank */
@@ -50,6 +61,7 @@ struct mesh {
     bool reaches_gpus;            /* MPI moves GPUs' memory by itself */
     struct berth *berths;         /* else what it passes through: mesh/berth.h */
     struct trace *trace;          /* what is being recorded, or NULL: mesh/trace.h */
+    const struct mesh_model *model; /* of a simulation, borrowed; else NULL */
     double *host;                 /* scratch of coll_host_sum(), 'host_room' numbers */
     int64_t host_room;
 };

@@ -10,6 +10,7 @@
 
 #include "mesh/berth.h"
 #include "mesh/trace.h"
+#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -29,6 +30,8 @@ const char *const progress_name[PROGRESS_FORMS] = {
 
 /* What the main thread waits for, as the guard's thread may read it. */
 enum { AWAIT_NOTHING = -1, AWAIT_ALL = -1 };
+
+enum { AWAITED = 64 }; /* messages under way at a time, at most */
 
 struct progress {
     enum progress_form form;
@@ -70,10 +73,11 @@ static void wait_begins(struct mesh *mesh, enum traffic kind, int peer, bool is_
 {
     struct progress *p = mesh->progress;
 
+    clock_settle();
     atomic_store_explicit(&p->peer, peer, memory_order_relaxed);
     atomic_store_explicit(&p->is_send, is_send, memory_order_relaxed);
     atomic_store_explicit(&p->kind, (int)kind, memory_order_release);
-    p->since = MPI_Wtime();
+    p->since = clock_now();
 }
 
 void progress_waits(struct mesh *mesh, enum traffic kind)
@@ -84,7 +88,7 @@ void progress_waits(struct mesh *mesh, enum traffic kind)
 double progress_waited(struct mesh *mesh)
 {
     struct progress *p = mesh->progress;
-    const double now   = MPI_Wtime();
+    const double now   = clock_now();
 
     trace_add(mesh, (struct trace_span){ .track = TRACE_COMPUTE,
                                          .name  = "wait",
@@ -187,11 +191,15 @@ static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
     if (bytes < 0 || bytes > WIRE_REQUESTS * WIRE_CHUNK)
         die("a message of %lld bytes; the longest has %d times %lld", (long long)bytes,
             WIRE_REQUESTS, (long long)WIRE_CHUNK);
-    w->peer      = rank_of(mesh, l->axis, l->peer);
-    w->is_send   = is_send;
-    w->bytes     = bytes;
-    w->start     = MPI_Wtime();
-    w->is_active = true;
+    clock_settle();
+    w->peer        = rank_of(mesh, l->axis, l->peer);
+    w->is_send     = is_send;
+    w->is_for_task = false;
+    w->look_s      = 0;
+    w->order       = mesh->posted++;
+    w->bytes       = bytes;
+    w->start       = clock_now();
+    w->is_active   = true;
     pthread_mutex_lock(&p->lock);
     for (int64_t from = 0; from < bytes; from += WIRE_CHUNK)
         post_chunk(w, l, from,
@@ -257,6 +265,21 @@ void wire_berth(struct wire *w, struct berth *berth)
         berth_drop(berth); /* an empty message, or a muted one */
 }
 
+/* Let the time pass in which this rank moved the message itself, but for the seconds that
+ * it was waiting for it anyway.
+ */
+static void pay_toll(const struct wire *w, double waited)
+{
+    const struct mesh_model *model = w->mesh->model;
+    double seconds, busy;
+
+    if (model == NULL || w->is_send)
+        return;
+    seconds = model->seconds(&busy, w->mesh, w->peer, w->bytes);
+    if (busy * seconds > waited)
+        clock_spend(busy * seconds - waited);
+}
+
 /* All of it is there. */
 static void wire_done(const struct wire *w)
 {
@@ -265,17 +288,37 @@ static void wire_done(const struct wire *w)
     trace_add(w->mesh, (struct trace_span){ .track   = TRACE_MESSAGES,
                                             .name    = traffic_name[w->kind],
                                             .start   = w->start,
-                                            .end     = MPI_Wtime(),
+                                            .end     = clock_now(),
                                             .bytes   = w->bytes,
                                             .peer    = w->peer,
+                                            .order   = w->order,
                                             .is_send = w->is_send });
     guard_alive();
 }
 
 /* ---- pushing --------------------------------------------------------------------- */
 
-/* Test every message; with the lock. */
-static void test_all(struct progress *p)
+/* True if there is no need to ask for the message yet.  In a simulation, where asking is
+ * dear, it cannot be there before its time, and one that is late is asked for less and
+ * less often.
+ */
+static bool is_early(struct wire *w)
+{
+    const double late = 1.125;
+    double busy;
+
+    if (w->mesh->model == NULL)
+        return false;
+    if (w->look_s == 0)
+        w->look_s = w->mesh->model->seconds(&busy, w->mesh, w->peer, w->bytes);
+    if (clock_now() < w->start + w->look_s)
+        return true;
+    w->look_s = late * (clock_now() - w->start);
+    return false;
+}
+
+/* Test every message, or those that tasks wait for; with the lock. */
+static void test_all(struct progress *p, bool is_for_tasks)
 {
     struct wire *next;
 
@@ -283,9 +326,13 @@ static void test_all(struct progress *p)
         int is_done;
 
         next = w->next;
+        if ((is_for_tasks && !w->is_for_task) || is_early(w))
+            continue;
+        clock_settle();
         TRY_MPI(MPI_Testall(w->requests, w->request, &is_done, MPI_STATUSES_IGNORE));
         if (is_done) {
             wire_done(w);
+            pay_toll(w, 0);
             wire_unlink(w); /* from here on it may be used again */
         }
     }
@@ -298,10 +345,10 @@ static void step_tasks(struct progress *p)
         t->step(t->ctx);
 }
 
-static void push(struct progress *p)
+static void push(struct progress *p, bool is_for_tasks)
 {
     pthread_mutex_lock(&p->lock);
-    test_all(p);
+    test_all(p, is_for_tasks);
     pthread_mutex_unlock(&p->lock);
     step_tasks(p);
 }
@@ -311,9 +358,60 @@ void progress_poll(struct mesh *mesh)
     struct progress *p = mesh->progress;
 
     if (p->form == PROGRESS_POLL)
-        push(p);
+        push(p, false);
+    else if (p->form == PROGRESS_NONE && p->task != NULL)
+        push(p, true);
     else if (p->form == PROGRESS_THREAD)
         step_tasks(p);
+}
+
+/* The chunk of a wire that is waited for next; NULL if all have arrived. */
+static MPI_Request *next_chunk(struct wire *w)
+{
+    int k = 0;
+
+    while (k < w->requests && w->request[k] == MPI_REQUEST_NULL)
+        k++;
+    return k < w->requests ? &w->request[k] : NULL;
+}
+
+/* Sleep in MPI until some message moves on; then let the tasks go on. */
+static void push_asleep(struct progress *p)
+{
+    clock_settle();
+
+    const double start = clock_now();
+    struct wire *wire[AWAITED];
+    MPI_Request pending[AWAITED];
+    int n = 0, i;
+
+    for (struct wire *w = p->first; w != NULL; w = w->next, n++) {
+        if (n == AWAITED)
+            die("more than %d messages are under way", AWAITED);
+        wire[n]    = w;
+        pending[n] = *next_chunk(w);
+    }
+    if (n > 0) {
+        TRY_MPI(MPI_Waitany(n, pending, &i, MPI_STATUS_IGNORE));
+        *next_chunk(wire[i]) = pending[i];
+        if (next_chunk(wire[i]) == NULL) {
+            wire_done(wire[i]);
+            pay_toll(wire[i], clock_now() - start);
+            wire_unlink(wire[i]);
+        }
+    }
+    step_tasks(p);
+}
+
+/* Push while there is something else to wait for than one message.  What is under way
+ * belongs to the thread, if there is one.
+ */
+static void push_on(struct progress *p)
+{
+    if (p->form == PROGRESS_THREAD)
+        push(p, false);
+    else
+        push_asleep(p);
 }
 
 /* Take the wire out of the list; false if it is done, for the thread may be faster. */
@@ -339,11 +437,12 @@ void wire_wait(struct wire *w)
         return;
     wait_begins(w->mesh, w->kind, w->peer, w->is_send);
     while (w->is_active && w->mesh->progress->task != NULL)
-        push(w->mesh->progress);
+        push_on(w->mesh->progress);
     if (take(w)) {
         for (int k = 0; k < w->requests; k++)
             TRY_MPI(MPI_Wait(&w->request[k], MPI_STATUS_IGNORE));
         wire_done(w);
+        pay_toll(w, clock_now() - w->mesh->progress->since);
     }
     w->mesh->waited[w->kind] += progress_waited(w->mesh);
 }
@@ -369,7 +468,7 @@ void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy)
 {
     progress_waits(mesh, kind);
     while (*is_busy)
-        push(mesh->progress);
+        push_on(mesh->progress);
     mesh->waited[kind] += progress_waited(mesh);
 }
 
@@ -394,7 +493,7 @@ static void *push_always(void *ctx)
             pthread_cond_wait(&p->is_needed, &p->lock);
             continue;
         }
-        test_all(p);
+        test_all(p, false);
         pthread_mutex_unlock(&p->lock);
         nanosleep(&nap, NULL);
         pthread_mutex_lock(&p->lock);

@@ -22,6 +22,9 @@ struct wire {
     MPI_Request request[WIRE_REQUESTS];
     int peer; /* its rank in AXIS_ALL */
     bool is_send;
+    double look_s;    /* simulated: seconds from the start to the next look */
+    int64_t order;    /* of the post on this rank */
+    bool is_for_task; /* a task goes on when it is there: set after the start */
     int64_t bytes;
     double start;          /* when it was posted */
     struct berth *berth;   /* host memory that it passes through, or NULL */
@@ -76,8 +79,9 @@ void wire_berth(struct wire *w, struct berth *berth);
 /* Wait until the message is there (gone); an inactive wire returns at once. */
 void wire_wait(struct wire *w);
 
-/* Push everything under way; cheap when nothing is.  A no-op with PROGRESS_NONE; with
- * PROGRESS_THREAD its thread pushes, and only tasks are left to do here.
+/* Push everything under way; cheap when nothing is.  With PROGRESS_NONE only what tasks
+ * wait for, so that they go on; with PROGRESS_THREAD its thread pushes, and only tasks
+ * are left to do here.
  */
 void progress_poll(struct mesh *mesh);
 

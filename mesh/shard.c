@@ -141,7 +141,7 @@ int shard_open(struct shard **shard, struct mesh *mesh, struct dev *dev,
     sh->copy       = mem_new((size_t)layout->groups, sizeof *sh->copy);
     shard_micro(sh, 0, 1);
     rc = alloc_all(sh, is_poisoned);
-    if (rc == 0)
+    if (rc == 0 && !dev_is_hollow(dev))
         rc = init_params(sh, seed);
     if (rc != 0) {
         shard_close(&sh);

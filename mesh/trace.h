@@ -23,6 +23,7 @@ struct trace_span {
     double start, end; /* MPI_Wtime() of this rank */
     int64_t bytes;     /* of a message */
     int peer;          /* its other end in AXIS_ALL */
+    int64_t order;     /* among all that this rank posted */
     bool is_send;
 };
 

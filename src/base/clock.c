@@ -19,9 +19,33 @@ static double monotonic(void)
 
 static double (*source)(void) = monotonic;
 
+/* Seconds that were spent and have not passed at the source. */
+static double ahead;
+static void (*pass_on)(double seconds);
+
 double clock_now(void)
 {
-    return source();
+    return source() + ahead;
+}
+
+void clock_spend(double seconds)
+{
+    ahead += seconds;
+}
+
+void clock_settle(void)
+{
+    const double seconds = ahead;
+
+    if (pass_on == NULL || seconds <= 0)
+        return;
+    ahead = 0;
+    pass_on(seconds);
+}
+
+void clock_set_pass(void (*pass)(double seconds))
+{
+    pass_on = pass;
 }
 
 void clock_set(double (*now)(void))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Seconds that only grow, and the date. */
+/* Seconds that only grow, measured or spent, and the date. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -8,6 +8,16 @@
  */
 double clock_now(void);
 void clock_set(double (*now)(void));
+
+/* Let 'seconds' pass on this process's clock that it did not take: clock_now() is ahead
+ * of its source by them.  A device that only knows what its operations would cost does
+ * this.  Whoever is about to do what other processes see settles first: 'pass' makes the
+ * seconds pass there (a simulator's sleep), and the source catches up.  Without 'pass',
+ * NULL at the start, the clock stays ahead.
+ */
+void clock_spend(double seconds);
+void clock_settle(void);
+void clock_set_pass(void (*pass)(double seconds));
 
 /* Date and time now as ISO 8601 UTC, "2026-01-31T12:00:00Z", into 'text'. */
 void clock_date(char text[24]);

@@ -53,6 +53,9 @@ struct data_options {
 /* Normal-distributed images and one random class each: for benchmarks. */
 int data_open_noise(struct data **data, int image, int64_t classes, uint64_t seed);
 
+/* Nothing at all: images and targets stay as they are.  For devices that hold nothing. */
+int data_open_nothing(struct data **data, int image, int64_t classes);
+
 /* Pictures of iterated function systems (fractal.h), without end.  Those held out share
  * no index with the others.  Returns 0 or ERR_USAGE.
  */

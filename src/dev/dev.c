@@ -53,8 +53,8 @@ static struct dev_ops complete(const struct dev_ops *table, enum dtype dtype)
     return ops;
 }
 
-static int open_backend(struct dev **dev, const struct dev_ops *table, enum dtype dtype,
-                        int threads)
+int dev_open_table(struct dev **dev, const struct dev_ops *table, enum dtype dtype,
+                   int threads, void *state)
 {
     struct dev *d = mem_new(1, sizeof *d);
     int rc;
@@ -62,6 +62,7 @@ static int open_backend(struct dev **dev, const struct dev_ops *table, enum dtyp
     d->ops     = complete(table, dtype);
     d->dtype   = dtype;
     d->threads = threads > 0 ? threads : cpu_cores();
+    d->state   = state;
     for (int lane = 0; lane < LANES; lane++)
         d->stream[lane] = (struct dev_stream){ .dev = d, .lane = (enum dev_lane)lane };
     rc = d->ops.open(d);
@@ -95,7 +96,7 @@ int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
     for (int i = 0; dev_backends[i] != NULL && rc != 0; i++) {
         if ((is_auto && !dev_backends[i]->is_by_name) ||
             strcmp(name, dev_backends[i]->name) == 0) {
-            rc = open_backend(dev, dev_backends[i], dtype, threads);
+            rc = dev_open_table(dev, dev_backends[i], dtype, threads, NULL);
             if (!is_auto)
                 return rc;
         }
@@ -159,6 +160,11 @@ int dev_threads(const struct dev *dev)
 bool dev_is_host(const struct dev *dev)
 {
     return dev->ops.is_host;
+}
+
+bool dev_is_hollow(const struct dev *dev)
+{
+    return dev->ops.charge != NULL;
 }
 
 double dev_peak(struct dev *dev, double seconds)

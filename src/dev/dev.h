@@ -53,6 +53,11 @@ enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
 int dev_threads(const struct dev *dev);
 bool dev_is_host(const struct dev *dev); /* MPI can read and write its memory */
 
+/* Its memory holds nothing: all of it lies in the same place, nothing is computed, and
+ * what is read reads as zeros.  What would be put there need not be made.
+ */
+bool dev_is_hollow(const struct dev *dev);
+
 /* Peak FLOP/s of what this rank computes on (its threads; the whole GPU), measured now
  * by a loop of fused multiply-adds (CPU), for about 'seconds'.  All ranks of a node
  * should call it together.

@@ -10,6 +10,17 @@
 
 #include "src/dev/dev.h"
 
+/* An operation as its cost knows it: FLOPs of a product or of attention, bytes of another
+ * one.  Shapes are the arguments of plan/cost.h in their order: n, cols, depth; or
+ * B, H, E, Nq, Nk.
+ */
+struct dev_work {
+    const char *op; /* "gemm" */
+    double flops, bytes;
+    double epilogue; /* bytes that a product moves besides */
+    int64_t shape[5];
+};
+
 struct dev_ops {
     const char *name;
     const struct dev_ops *fallback;
@@ -17,6 +28,11 @@ struct dev_ops {
     bool is_host;
     bool is_by_name; /* 'auto' does not take it */
     int packs;       /* copies of each weight that it keeps packed */
+
+    /* A hollow device's: let the time of an operation pass instead of doing it; its slots
+     * for operations stay empty.
+     */
+    void (*charge)(struct dev *dev, const struct dev_work *work);
 
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
     int (*open)(struct dev *dev);
@@ -137,6 +153,12 @@ struct dev {
     struct dev_stream stream[LANES];
     void *state; /* the backend's own */
 };
+
+/* Open the backend 'table', as dev_open() does once it has found it; 'state' may be set
+ * for its open().
+ */
+int dev_open_table(struct dev **dev, const struct dev_ops *table, enum dtype dtype,
+                   int threads, void *state);
 
 extern const struct dev_ops dev_cpu_ref;
 extern const struct dev_ops dev_cpu_emulate;

@@ -12,49 +12,60 @@
 #include "src/base/clock.h"
 #include "src/base/err.h"
 
+#include <string.h>
+
 /* ---- Checks and clock -------------------------------------------------------------- */
 
-/* Note that 'op' took 'seconds'; its name is a function's, one pointer for each. */
-static void spend(struct dev *dev, const char *op, double seconds, double flops,
-                  double bytes)
+/* Note that an operation took 'seconds'; its name is a function's, one pointer for each.
+ */
+static void spend(struct dev *dev, const struct dev_work *work, double seconds)
 {
-    const char *name = op + sizeof "dev_" - 1;
-    int i            = 0;
+    int i = 0;
 
-    while (i < dev->costs && dev->cost[i].name != name)
+    while (i < dev->costs && dev->cost[i].name != work->op)
         i++;
     dev->busy += seconds;
     if (i == DEV_COSTS)
-        die("%s: more operations than there is room for", op);
+        die("%s: more operations than there is room for", work->op);
     if (i == dev->costs)
-        dev->cost[dev->costs++] = (struct dev_cost){ .name = name };
+        dev->cost[dev->costs++] = (struct dev_cost){ .name = work->op };
     dev->cost[i].calls++;
     dev->cost[i].seconds += seconds;
-    dev->cost[i].flops += flops;
-    dev->cost[i].bytes += bytes;
+    dev->cost[i].flops += work->flops;
+    dev->cost[i].bytes += work->bytes;
 }
 
-/* Do 'call', a slot with its arguments, on the device of stream 's': so many FLOPs, or
- * so many bytes.
+/* Do 'call', a slot with its arguments, on the device of stream 's', or let the time of
+ * 'work' pass, whose members follow.
  */
-#define OPERATE_OF(s, flops, bytes, call)                                              \
+#define OPERATE(s, call, ...)                                                          \
     do {                                                                               \
-        struct dev *const dev_ = (s)->dev;                                             \
+        struct dev *const dev_      = (s)->dev;                                        \
+        const struct dev_work work_ = { .op = __func__ + sizeof "dev_" - 1,            \
+                                        __VA_ARGS__ };                                 \
         if (!dev_->is_muted) {                                                         \
             const double start_ = clock_now();                                         \
             double end_;                                                               \
-            dev_->ops.call;                                                            \
+            if (dev_->ops.charge != NULL)                                              \
+                dev_->ops.charge(dev_, &work_);                                        \
+            else                                                                       \
+                dev_->ops.call;                                                        \
             end_ = clock_now();                                                        \
-            spend(dev_, __func__, end_ - start_, (double)(flops), (double)(bytes));    \
+            spend(dev_, &work_, end_ - start_);                                        \
             if (dev_->note != NULL)                                                    \
-                dev_->note(dev_->note_ctx, __func__ + sizeof "dev_" - 1, start_,       \
-                           end_);                                                      \
+                dev_->note(dev_->note_ctx, work_.op, start_, end_);                    \
         }                                                                              \
     } while (0)
 
-#define OPERATE(s, call)         OPERATE_OF(s, 0, 0, call)
-#define MOVE(s, bytes, call)     OPERATE_OF(s, 0, bytes, call)
-#define MULTIPLY(s, flops, call) OPERATE_OF(s, flops, 0, call)
+#define MOVE(s, moved, call) OPERATE(s, call, .bytes = (double)(moved))
+#define MULTIPLY(s, e, n, cols, depth, call)                                           \
+    OPERATE(s, call, .flops = 2 * (double)(n) * (double)(cols) * (double)(depth),      \
+            .epilogue = (double)epilogue_bytes(e), .shape = { (n), (cols), (depth) })
+#define ATTEND(s, times, a, call)                                                      \
+    OPERATE(s, call,                                                                   \
+            .flops = (times) * (double)((a)->B * (a)->H * (a)->E) * (double)(a)->Nq *  \
+                     (double)(a)->Nk,                                                  \
+            .shape = { (a)->B, (a)->H, (a)->E, (a)->Nq, (a)->Nk })
 
 /* Die unless 'a' is [rows, cols]. */
 static void expect(const char *op, const char *what, struct mat a, int64_t rows,
@@ -92,6 +103,14 @@ static void expect_epilogue(const char *op, const struct epilogue *e, struct mat
         expect(op, "pre", e->pre, y.rows, y.cols);
 }
 
+/* What an epilogue reads and writes besides the product. */
+static int64_t epilogue_bytes(const struct epilogue *e)
+{
+    if (e == NULL || e->kind == EPI_NONE || e->kind == EPI_BIAS)
+        return 0;
+    return mat_bytes(e->kind == EPI_GELU ? e->act : e->pre);
+}
+
 static void expect_ranges(const char *op, const struct dev_weight *weight,
                           struct range i, struct range j)
 {
@@ -118,6 +137,8 @@ void dev_put(struct dev_stream *s, struct mat dst, const void *src)
 
 void dev_get(struct dev_stream *s, void *dst, struct mat src)
 {
+    if (dev_is_hollow(s->dev) && !s->dev->is_muted)
+        memset(dst, 0, (size_t)mat_bytes(src));
     MOVE(s, 2 * mat_bytes(src), get(s, dst, src));
 }
 
@@ -148,7 +169,7 @@ void dev_max(struct dev_stream *s, struct mat y, struct mat x)
 
 void dev_weight_changed(struct dev_stream *s, struct dev_weight *weight)
 {
-    OPERATE(s, weight_changed(s, weight));
+    MOVE(s, 2 * mat_bytes(weight->w) * s->dev->ops.packs, weight_changed(s, weight));
 }
 
 void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
@@ -159,7 +180,7 @@ void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
     EXPECT(x, y.rows, range_size(i));
     EXPECT(y, y.rows, range_size(j));
     expect_epilogue(__func__, e, y);
-    MULTIPLY(s, 2 * mat_size(y) * range_size(i),
+    MULTIPLY(s, e, y.rows, y.cols, range_size(i),
              gemm(s, y, x, weight, i, j, is_added, e));
 }
 
@@ -171,7 +192,7 @@ void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
     EXPECT(x, y.rows, range_size(j));
     EXPECT(y, y.rows, range_size(i));
     expect_epilogue(__func__, e, y);
-    MULTIPLY(s, 2 * mat_size(y) * range_size(j),
+    MULTIPLY(s, e, y.rows, range_size(j), y.cols,
              gemm_t(s, y, x, weight, i, j, is_added, e));
 }
 
@@ -180,7 +201,8 @@ void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat d
 {
     EXPECT(dw, x.cols, dy.cols);
     EXPECT(dy, x.rows, dy.cols);
-    MULTIPLY(s, 2 * mat_size(dw) * x.rows, gemm_dw(s, dw, x, dy, is_added));
+    MULTIPLY(s, NULL, x.rows, dw.cols, dw.rows,
+             gemm_dw(s, dw, x, dy, is_added));
 }
 
 void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)
@@ -282,7 +304,7 @@ void dev_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat pe
     EXPECT(q, a->B * a->Nq, a->H * a->E);
     EXPECT(k, a->B * a->Nk, a->H * a->E);
     EXPECT(v, a->B * a->Nk, a->H * a->E);
-    MULTIPLY(s, 4 * mat_size(q) * a->Nk, attn(s, o, kept, peak, q, k, v, a));
+    ATTEND(s, 4, a, attn(s, o, kept, peak, q, k, v, a));
 }
 
 void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
@@ -293,7 +315,7 @@ void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
     EXPECT(dk, a->B * a->Nk, a->H * a->E);
     EXPECT(dv, a->B * a->Nk, a->H * a->E);
     EXPECT(d_o, a->B * a->Nq, a->H * a->E);
-    MULTIPLY(s, 10 * mat_size(q) * a->Nk,
+    ATTEND(s, 10, a,
              attn_backward(s, dq, dk, dv, d_o, o, kept, q, k, v, a));
 }
 
@@ -356,7 +378,7 @@ void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
 void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits)
 {
     EXPECT(largest, logits.rows, 1);
-    OPERATE(s, softmax_largest(s, largest, logits));
+    MOVE(s, mat_bytes(logits), softmax_largest(s, largest, logits));
 }
 
 void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
@@ -366,7 +388,7 @@ void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
     EXPECT(total, logits.rows, 1);
     EXPECT(targets, logits.rows, logits.cols);
     EXPECT(largest, logits.rows, 1);
-    OPERATE(s, softmax_sum(s, sum, total, logits, targets, largest));
+    MOVE(s, mat_bytes(logits) + mat_bytes(targets), softmax_sum(s, sum, total, logits, targets, largest));
 }
 
 void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
@@ -378,8 +400,8 @@ void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
     EXPECT(largest, logits.rows, 1);
     EXPECT(sum, logits.rows, 1);
     EXPECT(total, logits.rows, 1);
-    OPERATE(
-        s, softmax_loss(s, loss, dlogits, logits, targets, largest, sum, total, scale));
+    MOVE(
+        s, mat_bytes(dlogits) + mat_bytes(logits) + mat_bytes(targets), softmax_loss(s, loss, dlogits, logits, targets, largest, sum, total, scale));
 }
 
 /* ---- Optimizer --------------------------------------------------------------------- */
@@ -393,6 +415,25 @@ static int64_t bytes_of_update(const struct dev_segment *segment, int count)
         bytes += 2 * (mat_bytes(segment[i].param) + mat_bytes(segment[i].mu) +
                       mat_bytes(segment[i].nu)) +
                  mat_bytes(segment[i].grad);
+    return bytes;
+}
+
+static int64_t bytes_of_grads(const struct dev_segment *segment, int count)
+{
+    int64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += mat_bytes(segment[i].grad);
+    return bytes;
+}
+
+/* Sums and running averages are read and written. */
+static int64_t bytes_of_averages(const struct dev_averages *tensor, int count)
+{
+    int64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += 4 * (mat_bytes(tensor[i].row) + mat_bytes(tensor[i].col));
     return bytes;
 }
 
@@ -414,31 +455,31 @@ void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int coun
 void dev_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
              const struct sgd *a)
 {
-    OPERATE(s, sgd(s, segment, count, a));
+    MOVE(s, bytes_of_update(segment, count), sgd(s, segment, count, a));
 }
 
 void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, int count,
                      double clip)
 {
-    OPERATE(s, factor_sums(s, segment, count, clip));
+    MOVE(s, bytes_of_grads(segment, count), factor_sums(s, segment, count, clip));
 }
 
 void dev_factor_rows(struct dev_stream *s, const struct dev_averages *tensor, int count,
                      double beta2, double eps)
 {
-    OPERATE(s, factor_rows(s, tensor, count, beta2, eps));
+    MOVE(s, bytes_of_averages(tensor, count), factor_rows(s, tensor, count, beta2, eps));
 }
 
 void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
                        int count, double beta2, double eps)
 {
-    OPERATE(s, factor_scales(s, tensor, count, beta2, eps));
+    MOVE(s, bytes_of_averages(tensor, count), factor_scales(s, tensor, count, beta2, eps));
 }
 
 void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                    const struct adafactor *a)
 {
-    OPERATE(s, adafactor(s, segment, count, a));
+    MOVE(s, bytes_of_update(segment, count), adafactor(s, segment, count, a));
 }
 
 void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,

@@ -87,6 +87,11 @@ static inline int mat_is_packed(struct mat a)
     return a.ld == a.cols || a.rows <= 1;
 }
 
+static inline int mat_is_same_place(struct mat a, struct mat b)
+{
+    return a.buf == b.buf && a.offset == b.offset;
+}
+
 /* Address of the first element; of use to the device alone, and to MPI where
  * dev_is_host() says so.
  */

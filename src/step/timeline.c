@@ -152,8 +152,8 @@ static void write_span(FILE *out, const struct mesh *mesh, const struct trace_sp
             s->track == TRACE_MESSAGES ? "messages" : "compute", mesh->rank, track,
             micro * (s->start - zero), micro * (s->end - s->start));
     if (s->track == TRACE_MESSAGES)
-        fprintf(out, ",\"args\":{\"bytes\":%lld,\"peer\":%d}", (long long)s->bytes,
-                s->peer);
+        fprintf(out, ",\"args\":{\"bytes\":%lld,\"peer\":%d,\"order\":%lld}",
+                (long long)s->bytes, s->peer, (long long)s->order);
     fprintf(out, "}");
 }
 

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The frame of vitbench and of its simulation: open mesh and device, run the cases,
+ * report.
+ */
+#include "config.h"
+
+#include "bench/bench.h"
+
+#include "bench/agenda.h"
+#include "bench/changes.h"
+#include "bench/dry.h"
+#include "bench/env.h"
+#include "bench/report.h"
+#include "bench/run.h"
+#include "mesh/program.h"
+#include "mesh/progress.h"
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/dev/dev_model.h"
+#include "src/step/tune.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STATUS                                                                         \
+    "\nExit status: 0 passed; 1 a check or a required bar failed; 2 an option is "     \
+    "wrong;"                                                                           \
+    "\n3 memory, device, files, or stopped by a signal.\n"                             \
+    "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
+
+/* ---- without MPI ------------------------------------------------------------------- */
+
+/* A thread of its own moves messages. */
+static bool is_threaded(const void *values)
+{
+    const struct options *o = values;
+
+    return o->progress == PROGRESS_CHOICE_THREAD;
+}
+
+bool bench_runs_nothing(const void *values)
+{
+    const struct options *o = values;
+
+    return o->help || o->version || o->list_shapes || o->schema || o->print_config ||
+           o->dry_run;
+}
+
+static int show(FILE *out, bool is_heard, void *values)
+{
+    struct options *o = values;
+    struct choices choices;
+
+    if (!is_heard)
+        o->json[0] = '\0';
+    if (o->list_shapes) {
+        spec_list(out);
+    } else if (o->schema) {
+        fputs(report_schema, out);
+    } else {
+        TRY(options_resolve(&choices, o));
+        TRY(dry_run(out, o, &choices));
+    }
+    return 0;
+}
+
+/* ---- a run ------------------------------------------------------------------------- */
+
+/* Tell rank 0's record of the options what "auto" became. */
+static void note_choices(struct opts *opts, const struct bench *b)
+{
+    const struct options *o = b->options;
+    char mesh[32], threads[16];
+
+    snprintf(mesh, sizeof mesh, "%dx%d", b->mesh->D, b->mesh->M);
+    snprintf(threads, sizeof threads, "%d", dev_threads(b->dev));
+    if (b->choices->D == 0)
+        opts_set(opts, "mesh", mesh, FROM_PROGRAM);
+    if (o->threads == 0)
+        opts_set(opts, "threads", threads, FROM_PROGRAM);
+    if (o->device == DEVICE_AUTO)
+        opts_set(opts, "device", dev_name(b->dev), FROM_PROGRAM);
+    if (o->dtype == DTYPE_CHOICE_AUTO)
+        opts_set(opts, "dtype", dtype_name(dev_dtype(b->dev)), FROM_PROGRAM);
+    if (o->progress == PROGRESS_CHOICE_AUTO)
+        opts_set(opts, "progress", progress_name[b->progress], FROM_PROGRAM);
+    if (o->overlap == 0 && !o->tune) /* auto is the first choice */
+        opts_set(opts, "overlap", cmm_form_name[b->choices->form], FROM_PROGRAM);
+}
+
+/* The files of the output options are apart and can be written; found out before the
+ * work.
+ */
+static int probe_outputs(const struct options *o)
+{
+    enum { FILES = 4 };
+    const char *const path[FILES] = { o->json, o->jsonl, o->machine_out, o->trace };
+
+    for (int i = 0; i < FILES; i++) {
+        if (path[i][0] == '\0')
+            continue;
+        for (int k = 0; k < i; k++) {
+            if (strcmp(path[k], path[i]) == 0)
+                return ERR(ERR_USAGE, "two outputs would write the same file %s",
+                           path[i]);
+        }
+        TRY(report_probe(path[i]));
+    }
+    return 0;
+}
+
+/* What rank 0 knows before the first case. */
+static void open_result(struct bench *b, struct opts *opts, int argc, char **argv)
+{
+    if (b->mesh->rank != 0)
+        return;
+    b->result       = result_open();
+    b->result->argc = argc;
+    b->result->argv = argv;
+    note_choices(opts, b);
+    b->result->options = opts_json(opts);
+    if (b->options->progress == PROGRESS_CHOICE_AUTO && b->options->tune)
+        json_object_set_new(b->result->tuned, "progress",
+                            json_string(progress_name[b->progress]));
+}
+
+/* The exit status of a run whose cases ended with 'rc'; says why where nobody has. */
+static int status_of(const struct result *r, int rc)
+{
+    if (rc != 0)
+        return err_exit_status(rc);
+    if (r->is_incomplete)
+        return err_exit_status(ERR_ENV);
+    if (result_has_passed(r))
+        return 0;
+    if (result_count(r, STATUS_FAIL) > 0)
+        return err_exit_status(ERR_CHECK);
+    err_say(
+        ERR(ERR_ENV, "no case could run: %s", r->count > 0 ? r->cases[0].reason : ""));
+    return err_exit_status(ERR_ENV);
+}
+
+/* The closing lines, the JSON, and the exit status that all ranks share; 'rc' is how
+ * the cases ended.
+ */
+static int conclude(struct bench *b, int rc)
+{
+    struct result *r = b->result;
+    int status       = 0;
+
+    if (r != NULL) {
+        clock_date(r->end);
+        r->is_incomplete |= rc != 0;
+        r->exit_status = status = status_of(r, rc);
+        report_end(stdout, r);
+        rc = b->options->json[0] != '\0' ? report_write(r, b->options->json) : 0;
+        err_say(rc);
+        if (status == 0)
+            status = err_exit_status(rc);
+    }
+    coll_broadcast(b->mesh, AXIS_ALL, 0, &status, sizeof status);
+    return status;
+}
+
+/* What a run is, beside its options: struct program hands on only these. */
+struct values {
+    struct options options; /* first: what rows point into */
+    const struct bench_program *program;
+};
+
+/* The machine of --machine, and what a simulation makes of it. */
+struct simulated {
+    struct machine machine;
+    struct cost_rank rank;
+    struct mesh_model messages;
+};
+
+/* What plan/cost.h says of a message; for struct mesh_model. */
+static double message_seconds(double *busy, const struct mesh *mesh, int peer,
+                              int64_t bytes)
+{
+    struct cost_path path;
+
+    cost_pair(&path, mesh->model->ctx, mesh->rank, peer);
+    *busy = path.busy;
+    return cost_message(&path, (double)bytes);
+}
+
+/* The machine of --machine, read by one rank for all. */
+static int read_machine(struct choices *choices, struct machine *m,
+                        const struct options *o, int ranks)
+{
+    struct cost_rank cost;
+    int rank, rc = 0;
+
+    if (o->machine[0] == '\0')
+        return 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (rank == 0)
+        rc = machine_find(m, o->machine);
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    TRY_MPI(MPI_Bcast(m, sizeof *m, MPI_BYTE, 0, MPI_COMM_WORLD));
+    choices->machine = m;
+    return mesh_agree_comm(MPI_COMM_WORLD, cost_make(&cost, m, choices->dtype, ranks));
+}
+
+/* Take that machine for this one. */
+static int simulate_machine(struct bench *b, struct simulated *s, struct node *node,
+                            int ranks)
+{
+    const struct machine *m = &s->machine;
+
+    TRY(cost_make(&s->rank, m, b->choices->dtype, ranks));
+    s->messages = (struct mesh_model){ message_seconds, &s->rank };
+    b->model    = &s->rank;
+    *node       = (struct node){ .ranks      = s->rank.on_node,
+                                 .ranks_most = s->rank.on_node,
+                                 .bytes      = m->memory_bytes,
+                                 .cores      = m->cores,
+                                 .sharers    = s->rank.on_node,
+                                 .cores_all  = m->cores };
+    return 0;
+}
+
+/* Open the device, of which some may be chosen by what fits. */
+static int open_device(struct bench *b, const struct node *node, void *block)
+{
+    const struct options *o = b->options;
+
+    if (b->model != NULL)
+        return dev_model_open(&b->dev, b->model, block);
+    return dev_open(&b->dev, b->choices->device, b->choices->dtype,
+                    o->threads > 0 ? (int)o->threads : node_threads(node));
+}
+
+/* Open mesh, device and hang guard, as all ranks agree on; the device may be chosen
+ * here.  Returns 0 or a code, said.
+ */
+static int open_bench(struct bench *b, struct choices *choices, struct node *node,
+                      const struct bench_program *program, struct simulated *s)
+{
+    const struct options *o = b->options;
+    int ranks, D = 0, M = 0, rc = 0;
+    void *block = NULL;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    if (program->block != NULL)
+        block = program->block(MPI_COMM_WORLD);
+    TRY(read_machine(choices, &s->machine, o, ranks));
+    if (program->block != NULL) {
+        rc = simulate_machine(b, s, node, ranks);
+    } else {
+        node_find(node, MPI_COMM_WORLD);
+        b->memory_base = mem_high_water();
+        agenda_device(choices, o, ranks, node->ranks_most, node->bytes);
+    }
+    b->node_memory = node->bytes;
+    b->on_node     = node->ranks_most;
+    if (rc == 0)
+        rc = agenda_mesh(&D, &M, o, choices, ranks, node->ranks_most, node->bytes);
+    if (rc == 0)
+        rc = mesh_open(&b->mesh, MPI_COMM_WORLD, D, M);
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    if (b->model != NULL) {
+        clock_set(program->clock);
+        b->mesh->model = &s->messages;
+    }
+    rc = open_device(b, node, block);
+    if (rc == 0 && b->mesh->rank == 0)
+        rc = probe_outputs(o);
+    if (rc == 0 && b->mesh->rank == 0 && o->compare[0] != '\0')
+        rc = changes_open(&b->old, o->compare);
+    if (rc == 0)
+        rc = guard_start(b->mesh, o->stall_timeout);
+    return mesh_agree(b->mesh, rc);
+}
+
+/* Who moves the messages, and what there is to say of the machine.  A simulated network
+ * moves them by itself.
+ */
+static void describe(struct bench *b, struct opts *opts, int argc, char **argv,
+                     const struct node *node)
+{
+    const struct options *o = b->options;
+
+    b->progress = b->model != NULL ? progress_set(b->mesh, PROGRESS_NONE)
+                                   : tune_progress(b->mesh, o->progress, o->tune);
+    open_result(b, opts, argc, argv);
+    if (b->model != NULL) {
+        env_describe_model(b->result, b->mesh, b->dev, b->model);
+        return;
+    }
+    env_describe(b->result, b->mesh, b->dev);
+    b->is_crowded = env_warn(b->result, b->mesh, b->dev, node);
+    if (o->progress == PROGRESS_CHOICE_THREAD && b->progress == PROGRESS_POLL &&
+        b->result != NULL)
+        result_warn(b->result, "this MPI has no MPI_THREAD_MULTIPLE for "
+                               "--progress=thread: products poll instead");
+}
+
+/* Everything between MPI_Init and MPI_Finalize; the exit status. */
+static int run(struct opts *opts, void *values, int argc, char **argv)
+{
+    const struct bench_program *program = ((struct values *)values)->program;
+    struct options *o                   = values;
+    struct choices choices;
+    struct bench b = { .options = o,
+                       .choices = &choices,
+                       .files   = program->files,
+                       .ckpt    = program->ckpt };
+    struct simulated *simulated = mem_new(1, sizeof *simulated);
+    struct agenda *agenda       = mem_new(1, sizeof *agenda);
+    struct node node;
+    int rc, status;
+
+    rc = mesh_agree_comm(MPI_COMM_WORLD, options_resolve(&choices, o));
+    if (rc == 0)
+        rc = open_bench(&b, &choices, &node, program, simulated);
+    status = err_exit_status(rc);
+    if (rc == 0) {
+        b.is_quick = choices.is_default_run && !o->official && b.model == NULL;
+        b.budget_s = b.is_quick ? AGENDA_BUDGET : 0;
+        if (b.model == NULL)
+            bench_catch_signals();
+        describe(&b, opts, argc, argv, &node);
+        run_peak(&b);
+        rc = agenda_make(agenda, o, &choices, b.mesh->D, b.mesh->M, node.ranks_most,
+                         node.bytes, b.peak);
+        if (rc == 0 && b.mesh->rank == 0)
+            rc = report_jsonl_open(&b.jsonl, o->jsonl);
+        rc     = mesh_agree(b.mesh, rc);
+        status = err_exit_status(rc);
+        if (rc == 0 && b.result != NULL)
+            report_banner(stdout, b.result, opts);
+        if (rc == 0)
+            status = conclude(&b, run_agenda(&b, agenda, stdout));
+        report_jsonl_close(&b.jsonl);
+        result_close(&b.result);
+        guard_stop(b.mesh);
+    }
+    json_decref(b.old);
+    dev_close(&b.dev);
+    mesh_close(&b.mesh);
+    mem_free(agenda);
+    mem_free(simulated);
+    return status;
+}
+
+/* ---- the program ------------------------------------------------------------------- */
+
+static int read_values(struct opts *opts, void *values, int argc, char **argv)
+{
+    struct values *v = values;
+
+    return v->program->read(opts, &v->options, argc, argv);
+}
+
+int bench_main(const struct bench_program *program, int argc, char **argv)
+{
+    struct values values = { .program = program };
+
+    return program_main(&(struct program){ .name         = program->name,
+                                           .usage        = program->usage,
+                                           .about        = program->about,
+                                           .status       = STATUS,
+                                           .read         = read_values,
+                                           .values       = &values,
+                                           .size         = sizeof values.options,
+                                           .runs_nothing = bench_runs_nothing,
+                                           .show         = show,
+                                           .is_threaded  = is_threaded,
+                                           .run          = run },
+                        argc, argv);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* vitbench without what its two programs differ in: on the machine at hand, and
+ * simulated.
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include "bench/case.h"
+#include "mesh/program.h"
+
+struct bench_program {
+    const char *name, *usage, *about;
+
+    /* Parse as options_read() does. */
+    int (*read)(struct opts *opts, struct options *o, int argc, char **argv);
+
+    const struct bench_files *files; /* NULL: no HDF5 */
+    case_fn *ckpt;                   /* likewise */
+
+    /* Ranks are simulated: time is that of the machine of --machine, read from 'clock',
+     * and 'block' gives all of them the same DEV_MODEL_BLOCK addresses that messages are
+     * never copied to or from (collective over 'comm').  NULL: the machine at hand.
+     */
+    void *(*block)(MPI_Comm comm);
+    double (*clock)(void);
+};
+
+/* Options that end a program before MPI. */
+bool bench_runs_nothing(const void *options);
+
+/* From argv to the exit status; calls MPI_Init unless nothing is to run. */
+int bench_main(const struct bench_program *program, int argc, char **argv);
+
+#endif

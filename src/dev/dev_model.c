@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Costs are computed once for every operation and size, and looked up from then on: a
+ * simulation asks for the same few millions of times.
+ */
+#include "config.h"
+
+#include "src/dev/dev_model.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/dev/dev_impl.h"
+#include "src/plan/act.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* A cost that was looked up, in the place that its work hashes to. */
+struct known {
+    struct dev_work work; /* op NULL: none yet */
+    double seconds;
+};
+
+enum { KNOWN = 256 };
+
+struct model {
+    struct cost_rank rank;
+    void *block;
+    bool is_own;
+    struct known known[KNOWN];
+};
+
+/* ---- costs ------------------------------------------------------------------------- */
+
+static double cost_of(const struct cost_rank *c, const struct dev_work *w)
+{
+    static const char *const product[] = {
+        [COST_GEMM] = "gemm", [COST_GEMM_T] = "gemm_t", [COST_GEMM_DW] = "gemm_dw"
+    };
+    const int64_t *n      = w->shape;
+    const bool is_forward = strcmp(w->op, "attn") == 0;
+
+    for (int p = COST_GEMM; p <= COST_GEMM_DW; p++) {
+        if (strcmp(w->op, product[p]) == 0)
+            return cost_gemm(c, (enum cost_product)p, n[0], n[1], n[2]) +
+                   cost_move(c, "epilogue", w->epilogue);
+    }
+    if (is_forward || strcmp(w->op, "attn_backward") == 0)
+        return cost_attn(c, !is_forward, n[0], n[1], n[2], n[3], n[4]);
+    return cost_move(c, w->op, w->bytes);
+}
+
+static bool is_same(const struct dev_work *a, const struct dev_work *b)
+{
+    return a->op == b->op && a->bytes == b->bytes && a->epilogue == b->epilogue &&
+           memcmp(a->shape, b->shape, sizeof a->shape) == 0;
+}
+
+static unsigned place_of(const struct dev_work *w)
+{
+    uint64_t x = (uint64_t)(uintptr_t)w->op ^ (uint64_t)w->bytes ^
+                 (uint64_t)w->epilogue << 1;
+
+    for (size_t i = 0; i < sizeof w->shape / sizeof w->shape[0]; i++)
+        x = x * 0x9E3779B97F4A7C15U + (uint64_t)w->shape[i];
+    return (unsigned)(x * 0x9E3779B97F4A7C15U >> 32) % KNOWN;
+}
+
+static void model_charge(struct dev *dev, const struct dev_work *work)
+{
+    struct model *m = dev->state;
+    struct known *k = &m->known[place_of(work)];
+
+    if (!is_same(&k->work, work)) {
+        k->work    = *work;
+        k->seconds = cost_of(&m->rank, work);
+    }
+    clock_spend(k->seconds);
+}
+
+/* ---- open and close ---------------------------------------------------------------- */
+
+static int model_open(struct dev *dev)
+{
+    struct model *m             = dev->state;
+    const struct machine *about = m->rank.machine;
+
+    snprintf(dev->hardware, sizeof dev->hardware, "%s", about->name);
+    snprintf(dev->about, sizeof dev->about, "costs of machine %s, nothing computed",
+             about->name);
+    if (m->block != NULL)
+        return 0;
+    m->block = mmap(NULL, DEV_MODEL_BLOCK, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (m->block == MAP_FAILED)
+        return ERR(ERR_ENV, "the system gives no addresses for the model device");
+    m->is_own = true;
+    return 0;
+}
+
+static void model_close(struct dev *dev)
+{
+    struct model *m = dev->state;
+
+    if (m->is_own)
+        munmap(m->block, DEV_MODEL_BLOCK);
+    mem_free(m);
+    dev->state = NULL;
+}
+
+static double model_peak(struct dev *dev, double seconds)
+{
+    const struct model *m = dev->state;
+
+    (void)seconds;
+    return m->rank.peak;
+}
+
+static double model_bandwidth(struct dev *dev, double seconds)
+{
+    const struct model *m = dev->state;
+
+    (void)seconds;
+    return m->rank.machine->mem_bw * m->rank.share;
+}
+
+static void model_tune(struct dev *dev, bool is_on)
+{
+    (void)dev;
+    (void)is_on;
+}
+
+static struct dev_choice *model_choices(struct dev *dev, int *count)
+{
+    (void)dev;
+    *count = 0;
+    return NULL;
+}
+
+/* ---- memory, events, weights: there is nothing to do ------------------------------- */
+
+static int model_alloc(struct buf *b, struct dev *dev, size_t bytes)
+{
+    const struct model *m = dev->state;
+
+    if (bytes > DEV_MODEL_BLOCK)
+        return ERR(ERR_MEMORY, "a buffer of %zu bytes", bytes);
+    *b = (struct buf){ .dev = dev, .at = m->block, .bytes = bytes };
+    return 0;
+}
+
+static void model_free(struct buf *b)
+{
+    (void)b;
+}
+
+static int event_open(struct dev_event *e)
+{
+    e->state = NULL;
+    return 0;
+}
+
+static void event_nothing(struct dev_event *e)
+{
+    (void)e;
+}
+
+static void event_record(struct dev_event *e, struct dev_stream *s)
+{
+    (void)e;
+    (void)s;
+}
+
+static void event_wait(struct dev_stream *s, struct dev_event *e)
+{
+    (void)s;
+    (void)e;
+}
+
+static bool event_is_done(struct dev_event *e)
+{
+    (void)e;
+    return true;
+}
+
+static void stream_sync(struct dev_stream *s)
+{
+    (void)s;
+}
+
+static int weight_open(struct dev_weight *weight)
+{
+    weight->state = NULL;
+    return 0;
+}
+
+static void weight_close(struct dev_weight *weight)
+{
+    (void)weight;
+}
+
+static int64_t attn_kept(const struct dev *dev, const struct attn *a)
+{
+    (void)dev;
+    return act_attn_kept(a->B, a->H, a->Nq, a->Nk);
+}
+
+static const struct dev_ops dev_model = {
+    .name          = "model",
+    .is_host       = true,
+    .charge        = model_charge,
+    .open          = model_open,
+    .close         = model_close,
+    .peak          = model_peak,
+    .bandwidth     = model_bandwidth,
+    .tune          = model_tune,
+    .choices       = model_choices,
+    .alloc         = model_alloc,
+    .free          = model_free,
+    .event_open    = event_open,
+    .event_close   = event_nothing,
+    .event_record  = event_record,
+    .event_wait    = event_wait,
+    .event_is_done = event_is_done,
+    .event_sync    = event_nothing,
+    .sync          = stream_sync,
+    .weight_open   = weight_open,
+    .weight_close  = weight_close,
+    .attn_kept     = attn_kept,
+};
+
+int dev_model_open(struct dev **dev, const struct cost_rank *rank, void *block)
+{
+    struct model *m = mem_new(1, sizeof *m);
+    int rc;
+
+    m->rank  = *rank;
+    m->block = block;
+    rc       = dev_open_table(dev, &dev_model, rank->dtype, 1, m);
+    if (rc != 0)
+        mem_free(m);
+    return rc;
+}

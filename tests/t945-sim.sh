@@ -1,0 +1,76 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vitbench-sim: four simulated ranks post the messages of four real ones, in their order;
+# a job of many ranks sends what a dry run counts; more bandwidth is never slower; bad
+# input ends with one sentence.
+. "${srcdir:-.}/tests/tap.sh"
+build=${top_builddir:-.}
+[ -x "$build/vitbench-sim" ] || skip_all 'SimGrid is not part of this build'
+machines=${srcdir:-.}/src/plan/machines
+sim() {
+    timeout 100 "$build/vitbench-sim" --machine="$machines/cpu-cluster.json" "$@" \
+        >"$folder/out" 2>&1
+}
+
+# messages TRACE: "rank what bytes peer" of every message, in each rank's order by kind:
+# how the kinds fall between each other is for the clock to say.
+messages() {
+    sed -n 's/.*"name":"\([a-z_]* [a-z]*\) .*"cat":"messages".*"pid":\([0-9]*\),.*"bytes":\([0-9]*\),"peer":\([0-9]*\),"order":\([0-9]*\).*/\2 \5 \1 \3 \4/p' \
+        "$1" | sort -k1,1n -k3,3 -k2,2n | awk '{ print $1, $3, $4, $5, $6 }'
+}
+
+model='--shape=64/3/128/4 --image=32 --patch=8 --classes=10 --batch=8 --steps=1 --warmup=0'
+for mesh in 4x1 1x4 2x2; do
+    # shellcheck disable=SC2086
+    timeout 100 "${MPIEXEC:-mpiexec}" -n 4 "$build/vitbench" $model --mesh=$mesh \
+        --no-check --no-tune --overlap=ring --device=cpu:ref --progress=none \
+        --trace="$folder/real" >"$folder/out" 2>&1
+    # shellcheck disable=SC2086
+    sim --ranks=4 $model --mesh=$mesh --overlap=ring --trace="$folder/simulated"
+    messages "$folder/real" >"$folder/real.txt"
+    messages "$folder/simulated" >"$folder/simulated.txt"
+    [ "$(wc -l <"$folder/real.txt")" -gt 40 ] &&
+        cmp "$folder/real.txt" "$folder/simulated.txt" >>"$folder/out"
+    ok "on $mesh the same messages are posted in the same order"
+done
+
+# shellcheck disable=SC2086
+sim --ranks=96 $model --shape=192/2/384/6 --mesh=16x6 --batch=32 --json="$folder/run" &&
+    "$build/vitbench" --dry-run --ranks=96 --shape=192/2/384/6 --image=32 --patch=8 \
+        --classes=10 --mesh=16x6 --batch=32 --no-tune --json="$folder/dry" >"$folder/dry.out"
+sent=$(sed -n '/"comm"/,/"check"/s/.*"messages": \([0-9]*\).*/\1/p' "$folder/run" |
+    awk '{ n += $1 } END { print n }')
+[ "$sent" = "$(json_after "$folder/dry" messages_per_step messages_per_step)" ]
+ok 'on 96 ranks as many messages are sent as a dry run counts'
+grep -q '"simulated": true' "$folder/run" && grep -q 'is SIMULATED' "$folder/out"
+ok 'the result is marked as simulated'
+
+sed 's/"beta_s_per_byte": \([0-9.e-]*\)/"beta_s_per_byte": 1e-8/' \
+    "$machines/cpu-cluster.json" >"$folder/slow.json"
+fast=$(json_after "$folder/run" '"steps"' median)
+timeout 100 "$build/vitbench-sim" --machine="$folder/slow.json" --ranks=96 $model \
+    --shape=192/2/384/6 --mesh=16x6 --batch=32 --json="$folder/slow" >"$folder/out" 2>&1
+slow=$(json_after "$folder/slow" '"steps"' median)
+holds "$fast < $slow"
+ok "slow links make slow steps: $fast s, $slow s"
+
+refuses() {
+    words=$1
+    shift
+    sim "$@"
+    [ $? -eq 2 ] && grep -q -- "$words" "$folder/out" &&
+        [ "$(grep -c . "$folder/out")" -eq 1 ]
+    ok "'$*' is refused in one sentence"
+}
+refuses 'only --case=step' --case=coll
+refuses '--check' --check
+refuses 'one device' --ranks=4 --device=cpu:ref
+sim --machine=/nowhere.json
+[ $? -ge 2 ] && grep -q '/nowhere.json: cannot be read' "$folder/out"
+ok 'a machine file that is missing is named'
+"$build/vitbench-sim" --help >"$folder/out" && grep -q -- '--ranks' "$folder/out"
+ok '--help says what there is'
+! readelf -d "$build/vitbench-ranks" 2>/dev/null |
+    grep -E 'libmpi|libhdf5|libblis|scalapack|dnnl' >"$folder/out"
+ok 'simulated ranks are linked without MPI, HDF5, BLIS, ScaLAPACK, oneDNN'
+finish
