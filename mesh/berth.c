@@ -10,7 +10,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-#if __has_include(<mpi-ext.h>)
+#if __has_include(<mpi-ext.h>) && !defined(SIMULATED)
 #include <mpi-ext.h>
 #endif
 

@@ -3,6 +3,7 @@
  * configure would define what is undefined here.
  */
 #undef HAVE_BLIS
+#undef HAVE_CUDA
 #undef HAVE_HDF5
 #undef HAVE_JPEG
 #undef HAVE_ONEDNN
