@@ -305,10 +305,10 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     const struct bench_program *program = ((struct values *)values)->program;
     struct options *o                   = values;
     struct choices choices;
-    struct bench b = { .options = o,
-                       .choices = &choices,
-                       .files   = program->files,
-                       .ckpt    = program->ckpt };
+    struct bench b              = { .options = o,
+                                    .choices = &choices,
+                                    .files   = program->files,
+                                    .ckpt    = program->ckpt };
     struct simulated *simulated = mem_new(1, sizeof *simulated);
     struct agenda *agenda       = mem_new(1, sizeof *agenda);
     struct node node;

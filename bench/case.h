@@ -52,8 +52,8 @@ struct bench {
     int64_t memory_base;   /* mem_high_water() after MPI_Init */
     bool is_crowded;       /* somewhere threads share cores */
     int on_node;           /* ranks on the fullest node */
-    const struct cost_rank *model; /* what is simulated; NULL: the machine at hand */
-    case_fn *ckpt;         /* case_ckpt(); NULL: this build has no HDF5 */
+    const struct cost_rank *model;   /* what is simulated; NULL: the machine at hand */
+    case_fn *ckpt;                   /* case_ckpt(); NULL: this build has no HDF5 */
     const struct bench_files *files; /* likewise: what reads sets of images */
     enum progress_form progress;     /* in use */
     const struct cmm_tuned *tuned;   /* of the case at hand, for CMM_AUTO; or NULL */

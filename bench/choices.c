@@ -191,7 +191,8 @@ static int refuse_simulated(const struct choices *c, const struct options *o)
     if (c->cases != 1U << CASE_STEP)
         return ERR(ERR_USAGE, "only --case=step is simulated");
     if (o->check)
-        return ERR(ERR_USAGE, "a simulation computes nothing that --check could look at");
+        return ERR(ERR_USAGE,
+                   "a simulation computes nothing that --check could look at");
     if (o->tune)
         return ERR(ERR_USAGE, "--tune chooses by the times of this machine: say "
                               "--overlap instead");

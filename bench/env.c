@@ -202,8 +202,7 @@ void env_describe_model(struct result *r, struct mesh *mesh, struct dev *dev,
     r->is_simulated = true;
     if (model->nodes > m->nodes || model->on_node > m->ranks_per_node)
         result_warn(r, "machine %s has %d nodes of %d ranks; %d of %d are simulated",
-                    m->name, m->nodes, m->ranks_per_node, model->nodes,
-                    model->on_node);
+                    m->name, m->nodes, m->ranks_per_node, model->nodes, model->on_node);
 }
 
 /* ---- warn -------------------------------------------------------------------------- */

@@ -217,11 +217,11 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
     json_t *rest = json_pack(
         "{so so so so so so so so so so}", "comm",
         has_steps ? comm_json(c) : json_null(), "check", checks_json(c), "memory",
-        has_steps ? json_pack("{sI so}", "predicted", (json_int_t)c->memory_predicted,
-                              "peak_rss",
-                              c->memory_peak > 0 ? json_integer(c->memory_peak)
-                                                 : json_null())
-                  : json_null(),
+        has_steps
+            ? json_pack("{sI so}", "predicted", (json_int_t)c->memory_predicted,
+                        "peak_rss",
+                        c->memory_peak > 0 ? json_integer(c->memory_peak) : json_null())
+            : json_null(),
         "ranks", ranks_json(c), "tuned", choices_json(r, c), "hfu",
         has_steps ? real(c->hfu) : json_null(), "predicted", predicted_json(c),
         "stages", has_steps ? stages_json(c) : json_null(), "profile", profile_json(c),
@@ -279,8 +279,7 @@ json_t *report_json(const struct result *r)
         part(r->system), "mesh", "D", r->D, "M", r->M, "peak", "spec",
         positive(r->peak_spec), "measured", positive(r->peak_measured), "measured_by",
         text(r->peak_by), "cases", cases, "rating", rating_json(r), "simulated",
-        r->is_simulated,
-        "warnings", warnings, "exit_status", r->exit_status);
+        r->is_simulated, "warnings", warnings, "exit_status", r->exit_status);
 }
 
 /* ---- files ------------------------------------------------------------------------- */

@@ -139,8 +139,7 @@ void report_banner(FILE *out, const struct result *r, const struct opts *o)
           json_is_true(json_object_get(r->build, "debug")) ? " (debug)" : "");
     field(out, "peak", "%.1f GFLOP/s a rank, %s %s; data sheet %s%s%s",
           r->peak_measured * giga, r->is_simulated ? "as in" : "measured by",
-          r->peak_by,
-          r->peak_spec > 0 ? number(spec, r->peak_spec * giga, 6) : "n/a",
+          r->peak_by, r->peak_spec > 0 ? number(spec, r->peak_spec * giga, 6) : "n/a",
           r->peak_spec > 0 ? " GFLOP/s, " : "", r->peak_spec > 0 ? r->peak_source : "");
     fprintf(out, "\nOptions; all others are at their defaults (--print-config):\n");
     opts_echo(o, out, 1);
@@ -203,7 +202,7 @@ static void case_tuned(FILE *out, const struct case_result *c)
         if ((c->tuned_products >> k / CMM_PASSES & 1U) == 0)
             continue;
         tuned_choice(name, choice, &c->tuned, (enum cmm_product)(k / CMM_PASSES),
-                      (enum cmm_pass)(k % CMM_PASSES));
+                     (enum cmm_pass)(k % CMM_PASSES));
         used += (size_t)snprintf(all + used, sizeof all - used, "%s%s %s",
                                  used > 0 ? ", " : "", name, choice);
     }

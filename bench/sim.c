@@ -78,10 +78,10 @@ _Noreturn static void start(const struct folder *f, const char *ranks,
         "--log=root.thres:error",
     };
     enum { SETTINGS = sizeof setting / sizeof setting[0] };
-    const char *argv[16 + SETTINGS] = { SMPIRUN,     "-quiet",    "-np",
-                                        count,       "-platform", f->platform,
-                                        "-hostfile", f->hosts };
-    int n                           = 8;
+    const char *argv[16 + SETTINGS] = {
+        SMPIRUN, "-quiet", "-np", count, "-platform", f->platform, "-hostfile", f->hosts
+    };
+    int n = 8;
 
     for (size_t i = 0; i < sizeof setting / sizeof setting[0]; i++)
         argv[n++] = setting[i];

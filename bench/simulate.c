@@ -18,8 +18,12 @@
 int simulate_read(struct opts *opts, struct options *o, int argc, char **argv)
 {
     static const char *const preset[][2] = {
-        { "machine", SIMULATE_MACHINE }, { "ranks", "1" },        { "steps", "1" },
-        { "warmup", "0" },               { "check", "false" },    { "tune", "false" },
+        { "machine", SIMULATE_MACHINE },
+        { "ranks", "1" },
+        { "steps", "1" },
+        { "warmup", "0" },
+        { "check", "false" },
+        { "tune", "false" },
         { "stall-timeout", "0" },
     };
     struct machine machine;

@@ -53,16 +53,16 @@ struct mesh {
 
     struct traffic_count sent[TRAFFIC_KINDS]; /* since mesh_count_reset() */
     double waited[TRAFFIC_KINDS];             /* seconds inside waits, likewise */
-    int64_t posted;        /* messages sent or received so far, for the order of a trace */
+    int64_t posted; /* messages sent or received so far, for the order of a trace */
     int64_t rings, bidirs; /* ring passes done, one way and both ways, likewise */
-    bool is_muted[TRAFFIC_KINDS]; /* set by mesh_mute() */
-    enum fault fault;             /* planted on this rank */
-    struct progress *progress;    /* messages under way: mesh/progress.h */
-    bool reaches_gpus;            /* MPI moves GPUs' memory by itself */
-    struct berth *berths;         /* else what it passes through: mesh/berth.h */
-    struct trace *trace;          /* what is being recorded, or NULL: mesh/trace.h */
+    bool is_muted[TRAFFIC_KINDS];   /* set by mesh_mute() */
+    enum fault fault;               /* planted on this rank */
+    struct progress *progress;      /* messages under way: mesh/progress.h */
+    bool reaches_gpus;              /* MPI moves GPUs' memory by itself */
+    struct berth *berths;           /* else what it passes through: mesh/berth.h */
+    struct trace *trace;            /* what is being recorded, or NULL: mesh/trace.h */
     const struct mesh_model *model; /* of a simulation, borrowed; else NULL */
-    double *host;                 /* scratch of coll_host_sum(), 'host_room' numbers */
+    double *host; /* scratch of coll_host_sum(), 'host_room' numbers */
     int64_t host_room;
 };
 

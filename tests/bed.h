@@ -29,7 +29,8 @@ static inline void bed_open(struct bed *bed, int D, int M, const char *device,
         fprintf(stderr, "no test bed\n");
         MPI_Abort(MPI_COMM_WORLD, 99);
     }
-    bed->bench.result = bed->bench.mesh->rank == 0 ? result_open() : NULL;
+    bed->bench.result  = bed->bench.mesh->rank == 0 ? result_open() : NULL;
+    bed->bench.on_node = bed->bench.mesh->node_size;
 }
 
 static inline void bed_close(struct bed *bed)

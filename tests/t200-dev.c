@@ -42,6 +42,18 @@ static void bad_input(void)
     refuse("cpu:emulate", DTYPE_F32, 1, "bf16 alone");
 }
 
+/* What is planned for 'auto' is what opens. */
+static void plan(void)
+{
+    struct dev *dev;
+
+    if (dev_open(&dev, "auto", DTYPE_F32, 1) != 0)
+        die("%s", err_sentence());
+    ok(dev_packs("auto", DTYPE_F32) == dev_packs(dev_name(dev), DTYPE_F32),
+       "auto packs weights as %s does", dev_name(dev));
+    dev_close(&dev);
+}
+
 static void copies(struct dev *dev, enum dtype dtype)
 {
     struct dev_stream *s = dev_stream(dev, LANE_COMPUTE);
@@ -241,6 +253,7 @@ static void affinity(void)
 int main(void)
 {
     bad_input();
+    plan();
     one_device("cpu:ref", DTYPE_F64);
     one_device("cpu:ref", DTYPE_F32);
 #ifdef HAVE_BLIS

@@ -4,8 +4,9 @@
  *
  * Products are cut into rectangles of the output, one a thread, each a product of BLIS on
  * that thread alone.  BLIS's own threads are no faster on an idle machine and spin at
- * barriers: where anything else runs, a product took five times as long.  BLIS packs what it multiplies, so that views with any leading dimension are
- * as good as others.  Results depend on sizes and threads alone.
+ * barriers: where anything else runs, a product took five times as long.  BLIS packs what
+ * it multiplies, so that views with any leading dimension are as good as others.  Results
+ * depend on sizes and threads alone.
  */
 #include "src/dev/cpu_real.h"
 

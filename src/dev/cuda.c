@@ -122,6 +122,13 @@ static int open_lanes(struct dev *dev, struct cuda_state *state)
     return 0;
 }
 
+static bool is_there(void)
+{
+    int count = 0;
+
+    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+}
+
 static int cuda_open(struct dev *dev)
 {
     struct cuda_state *state;
@@ -237,6 +244,7 @@ static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
 
 const struct dev_ops dev_cuda = {
     .name                  = "cuda",
+    .is_there              = is_there,
     .open                  = cuda_open,
     .close                 = cuda_close,
     .peak                  = cuda_peak,

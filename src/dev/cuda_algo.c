@@ -104,7 +104,7 @@ int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
             grow(all);
         p->choice = all->choices++;
         new       = &all->choice[p->choice];
-        *new      = (struct dev_choice){ .ways = 2, .way_name = { "first", "fastest" } };
+        *new = (struct dev_choice){ .ways = 2, .way_name = { "first", "fastest" } };
         name(new->name, sizeof new->name, &p->key);
         time_algos(s, p, o, new);
     }

@@ -112,9 +112,13 @@ int dev_packs(const char *name, enum dtype dtype)
 {
     const bool is_auto = strcmp(name, "auto") == 0;
 
-    for (int i = 0; dev_backends[i] != NULL && dtype != DTYPE_F64; i++)
-        if (is_auto || strcmp(name, dev_backends[i]->name) == 0)
-            return dev_backends[i]->packs;
+    for (int i = 0; dev_backends[i] != NULL && dtype != DTYPE_F64; i++) {
+        const struct dev_ops *ops = dev_backends[i];
+
+        if (is_auto ? ops->is_there == NULL || ops->is_there()
+                    : strcmp(name, ops->name) == 0)
+            return ops->packs;
+    }
     return 0;
 }
 

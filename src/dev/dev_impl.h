@@ -34,6 +34,8 @@ struct dev_ops {
      */
     void (*charge)(struct dev *dev, const struct dev_work *work);
 
+    bool (*is_there)(void); /* NULL: always; asked before a device is opened */
+
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
     int (*open)(struct dev *dev);
     void (*close)(struct dev *dev);

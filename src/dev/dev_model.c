@@ -59,8 +59,8 @@ static bool is_same(const struct dev_work *a, const struct dev_work *b)
 
 static unsigned place_of(const struct dev_work *w)
 {
-    uint64_t x = (uint64_t)(uintptr_t)w->op ^ (uint64_t)w->bytes ^
-                 (uint64_t)w->epilogue << 1;
+    uint64_t x =
+        (uint64_t)(uintptr_t)w->op ^ (uint64_t)w->bytes ^ (uint64_t)w->epilogue << 1;
 
     for (size_t i = 0; i < sizeof w->shape / sizeof w->shape[0]; i++)
         x = x * 0x9E3779B97F4A7C15U + (uint64_t)w->shape[i];

@@ -201,8 +201,7 @@ void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat d
 {
     EXPECT(dw, x.cols, dy.cols);
     EXPECT(dy, x.rows, dy.cols);
-    MULTIPLY(s, NULL, x.rows, dw.cols, dw.rows,
-             gemm_dw(s, dw, x, dy, is_added));
+    MULTIPLY(s, NULL, x.rows, dw.cols, dw.rows, gemm_dw(s, dw, x, dy, is_added));
 }
 
 void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)
@@ -315,8 +314,7 @@ void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
     EXPECT(dk, a->B * a->Nk, a->H * a->E);
     EXPECT(dv, a->B * a->Nk, a->H * a->E);
     EXPECT(d_o, a->B * a->Nq, a->H * a->E);
-    ATTEND(s, 10, a,
-             attn_backward(s, dq, dk, dv, d_o, o, kept, q, k, v, a));
+    ATTEND(s, 10, a, attn_backward(s, dq, dk, dv, d_o, o, kept, q, k, v, a));
 }
 
 /* ---- Embedding and pooling --------------------------------------------------------- */
@@ -388,7 +386,8 @@ void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
     EXPECT(total, logits.rows, 1);
     EXPECT(targets, logits.rows, logits.cols);
     EXPECT(largest, logits.rows, 1);
-    MOVE(s, mat_bytes(logits) + mat_bytes(targets), softmax_sum(s, sum, total, logits, targets, largest));
+    MOVE(s, mat_bytes(logits) + mat_bytes(targets),
+         softmax_sum(s, sum, total, logits, targets, largest));
 }
 
 void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
@@ -400,8 +399,8 @@ void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
     EXPECT(largest, logits.rows, 1);
     EXPECT(sum, logits.rows, 1);
     EXPECT(total, logits.rows, 1);
-    MOVE(
-        s, mat_bytes(dlogits) + mat_bytes(logits) + mat_bytes(targets), softmax_loss(s, loss, dlogits, logits, targets, largest, sum, total, scale));
+    MOVE(s, mat_bytes(dlogits) + mat_bytes(logits) + mat_bytes(targets),
+         softmax_loss(s, loss, dlogits, logits, targets, largest, sum, total, scale));
 }
 
 /* ---- Optimizer --------------------------------------------------------------------- */
@@ -467,13 +466,15 @@ void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, in
 void dev_factor_rows(struct dev_stream *s, const struct dev_averages *tensor, int count,
                      double beta2, double eps)
 {
-    MOVE(s, bytes_of_averages(tensor, count), factor_rows(s, tensor, count, beta2, eps));
+    MOVE(s, bytes_of_averages(tensor, count),
+         factor_rows(s, tensor, count, beta2, eps));
 }
 
 void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
                        int count, double beta2, double eps)
 {
-    MOVE(s, bytes_of_averages(tensor, count), factor_scales(s, tensor, count, beta2, eps));
+    MOVE(s, bytes_of_averages(tensor, count),
+         factor_scales(s, tensor, count, beta2, eps));
 }
 
 void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,

@@ -19,7 +19,8 @@
 
 struct writer {
     FILE *out;
-    bool is_routes; /* the pass that writes routes; the first one writes what they join */
+    bool
+        is_routes; /* the pass that writes routes; the first one writes what they join */
     const struct cost_rank *c;
     int packages, groups; /* of a node; of the machine */
     int64_t on_package, nodes_of_group;
@@ -150,8 +151,7 @@ static void put_group(const struct writer *w, int64_t group)
     put_router(w, "group", group);
     if (w->groups == 1)
         return;
-    put_link(w, "global", group, group_bw,
-             half_step(w, LEVEL_GLOBAL, LEVEL_NETWORK));
+    put_link(w, "global", group, group_bw, half_step(w, LEVEL_GLOBAL, LEVEL_NETWORK));
     put_cap(w, "globalcap", group, rate_of(w, LEVEL_GLOBAL), 0);
     put_route(w, "group", group, "top", 0, "global", "globalcap");
 }
@@ -202,12 +202,13 @@ static void make_writer(struct writer *w, const struct cost_rank *c, FILE *out)
     const struct machine *m = c->machine;
     const double in_group   = machine_parameter(m, "nodes_per_group", 0);
 
-    *w                = (struct writer){ .out = out, .c = c };
-    w->on_package     = machine_package(m, c->on_node);
+    *w            = (struct writer){ .out = out, .c = c };
+    w->on_package = machine_package(m, c->on_node);
     if (w->on_package < 1 || w->on_package > c->on_node)
         w->on_package = c->on_node;
-    w->packages       = (int)((c->on_node + w->on_package - 1) / w->on_package);
-    w->nodes_of_group = in_group >= 1 && in_group < c->nodes ? (int64_t)in_group : c->nodes;
+    w->packages = (int)((c->on_node + w->on_package - 1) / w->on_package);
+    w->nodes_of_group =
+        in_group >= 1 && in_group < c->nodes ? (int64_t)in_group : c->nodes;
     w->groups = (int)((c->nodes + w->nodes_of_group - 1) / w->nodes_of_group);
     for (int l = 0; l < MACHINE_LEVELS; l++)
         take_level(&w->level[l], m, (enum machine_level)l);
