@@ -33,7 +33,8 @@ void agenda_device(struct choices *c, const struct options *o, int ranks,
                    int ranks_per_node, int64_t node_bytes);
 
 /* The mesh for 'ranks' ranks: --mesh, or chosen for the most demanding shape; with a
- * machine the one that is predicted to be fastest, of those that fit.  Needs node_bytes (what the ranks of a node may use together).  Returns 0 or a code.
+ * machine the one that is predicted to be fastest, of those that fit.  Needs node_bytes
+ * (what the ranks of a node may use together).  Returns 0 or a code.
  */
 int agenda_mesh(int *D, int *M, const struct options *o, const struct choices *c,
                 int ranks, int ranks_per_node, int64_t node_bytes);

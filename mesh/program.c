@@ -76,6 +76,24 @@ static int without_mpi(const struct program *p, const struct opts *opts, int rc)
 
 /* ---- with MPI ---------------------------------------------------------------------- */
 
+/* Over TCP, Open MPI sends a message above its eager limit of 64 KB in fragments, and the
+ * next one only when both ranks are inside a call of MPI: behind a product it stands still.
+ * What is eager the kernel sends on alone.  The user's own limits win.
+ */
+static void let_tcp_run_ahead(void)
+{
+    static const char *const limit[] = { "OMPI_MCA_btl_tcp_eager_limit",
+                                         "OMPI_MCA_btl_tcp_rndv_eager_limit",
+                                         "OMPI_MCA_btl_tcp_max_send_size" };
+    enum { LIMITS = sizeof limit / sizeof limit[0] };
+
+    for (int i = 0; i < LIMITS; i++)
+        if (getenv(limit[i]) != NULL)
+            return;
+    for (int i = 0; i < LIMITS; i++)
+        setenv(limit[i], "16777216", 0);
+}
+
 int program_main(const struct program *p, int argc, char **argv)
 {
     struct opts opts;
@@ -86,6 +104,7 @@ int program_main(const struct program *p, int argc, char **argv)
     if (p->runs_nothing(p->values))
         return without_mpi(p, &opts, rc);
 
+    let_tcp_run_ahead();
     is_threaded = p->is_threaded != NULL && p->is_threaded(p->values);
     MPI_Init_thread(&argc, &argv,
                     is_threaded ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED, &level);
