@@ -16,7 +16,7 @@ root=$stage/vitbench-gpu
 programs=(vitbench vittrain vitdata vitckpt tests/t200-dev tests/t205-dev-products
     tests/t210-dev-ops tests/t230-dev-adamw tests/t232-cuda-bf16)
 
-mkdir -p "$root"/{bin,lib,libexec,plugins,share}
+mkdir -p "$root"/{bin,lib,libexec,plugins,pmix,share}
 for program in "${programs[@]}"; do
     file=$build/$program
     real=$(dirname "$file")/.libs/$(basename "$file")
@@ -37,22 +37,20 @@ for folder in "$(dirname "$(readlink -f "$mpi")")" /usr/lib/*/openmpi/lib /usr/l
             -exec cp -n {} "$root/plugins/" \;
     done
 done
-find /usr/lib/*/pmix2 /usr/lib/*/pmix -name 'mca_*.so' -exec cp -n {} "$root/plugins/" \; \
+find /usr/lib/*/pmix2 /usr/lib/*/pmix -name '*mca_*.so' -exec cp -n {} "$root/pmix/" \; \
     2>/dev/null || true
-cp -r "$(dirname "$(readlink -f /usr/share/openmpi/mpirun)" 2>/dev/null)" \
-    "$root/share/" 2>/dev/null || true
 for file in /usr/share/openmpi/help-*; do
     [ -f "$file" ] && mkdir -p "$root/share/openmpi" && cp "$file" "$root/share/openmpi/"
 done
 
 # All libraries that any of these names, the C library and the linker too.
-for file in "$root"/libexec/* "$root"/plugins/*; do
+for file in "$root"/libexec/* "$root"/plugins/* "$root"/pmix/*; do
     ldd "$file" 2>/dev/null | sed -n -e 's/.* => \(\/[^ ]*\).*/\1/p' -e 's/^\t\(\/[^ ]*\).*/\1/p'
 done | sort -u | while read -r library; do
     cp -nL "$library" "$root/lib/"
 done
 linker=$(cd "$root/lib" && ls ld-linux*.so.* | head -n 1)
-find "$root/lib" "$root/plugins" -type f ! -name "$linker" -exec strip --strip-unneeded {} \; \
+find "$root/lib" "$root/plugins" "$root/pmix" -type f ! -name "$linker" -exec strip --strip-unneeded {} \; \
     2>/dev/null || true
 
 for program in "$root"/libexec/*; do
@@ -62,8 +60,8 @@ for program in "$root"/libexec/*; do
 here=\$(cd "\$(dirname "\$0")/.." && pwd)
 export OPAL_PREFIX="\$here" PMIX_PREFIX="\$here" OPAL_DATADIR="\$here/share"
 export OMPI_MCA_mca_base_component_path="\$here/plugins"
-export PMIX_MCA_mca_base_component_path="\$here/plugins"
-export OMPI_MCA_orte_launch_agent="\$here/bin/orted"
+export PMIX_MCA_mca_base_component_path="\$here/pmix"
+export OMPI_MCA_orte_launch_agent="\$here/bin/orted" OMPI_MCA_plm_rsh_agent=sh
 exec "\$here/lib/$linker" --library-path "\$here/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" \\
     "\$here/libexec/$name" "\$@"
 EOF
