@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What kernels do to one element, as functions of the GPU and of the host: a test
- * (t240-cuda-math.c) compiles this file without CUDA and compares it with double
- * precision, so that what can be wrong without a GPU is found without one.
+/* What kernels do to one element, as functions of the GPU and of the host: tests/emu
+ * compiles the kernels as C++ with it, so that what can be wrong without a GPU is found
+ * without one.
  */
 #ifndef DEV_CUDA_MATH_H
 #define DEV_CUDA_MATH_H
