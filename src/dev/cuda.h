@@ -3,7 +3,7 @@
  *
  *   cuda.c            open and close, memory, streams, events, the table
  *   cuda_move.c       copies to and from the host through pinned pieces; the workspace
- *   cuda_load.c       cuBLASLt and NVML, opened when they are needed
+ *   cuda_load.c       cuBLASLt, opened when it is needed
  *   cuda_gemm.c       products by cuBLASLt; cuda_algo.c: which of its algorithms
  *   cuda_peak.c       measured peaks
  *   cuda_*.cu         kernels, each with the slots of dev_impl.h that launch them

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Libraries that are opened while a program runs, so that it starts without them:
- * cuBLASLt, half a gigabyte of the toolkit, and NVML, a part of the driver.
+/* cuBLASLt, half a gigabyte of the toolkit: opened while a program runs, so that it
+ * starts without.
  */
 #ifndef DEV_CUDA_LOAD_H
 #define DEV_CUDA_LOAD_H
@@ -29,17 +29,5 @@ struct cuda_lt {
 /* Returns 0 or ERR_DEVICE with a sentence. */
 int cuda_lt_open(struct cuda_lt *lt);
 void cuda_lt_close(struct cuda_lt *lt);
-
-/* What a GPU does now: clocks in MHz, degrees, watts, and why it does not run faster. */
-struct cuda_health {
-    unsigned sm_mhz, sm_most_mhz, memory_mhz, celsius, milliwatts;
-    unsigned long long throttle; /* NVML's bits; 0: nothing slows it down */
-};
-
-/* False where NVML or the GPU does not say. */
-bool cuda_health(struct cuda_health *h, const struct dev *dev);
-
-/* The reasons in 'throttle' as words, "none" for 0. */
-void cuda_throttle_text(char *text, size_t size, unsigned long long throttle);
 
 #endif

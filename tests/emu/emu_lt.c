@@ -277,10 +277,3 @@ void cuda_lt_close(struct cuda_lt *lt)
 {
     memset(lt, 0, sizeof *lt);
 }
-
-bool cuda_health(struct cuda_health *h, const struct dev *dev)
-{
-    (void)dev;
-    memset(h, 0, sizeof *h);
-    return false;
-}
