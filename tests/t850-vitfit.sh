@@ -5,19 +5,8 @@
 vitfit=${top_builddir:-.}/vitfit
 data=${srcdir:-.}/tests/data/chinchilla-isoflop.csv
 case $vitfit in /*) ;; *) vitfit=$(pwd)/$vitfit ;; esac
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
-count=0
-
-# ok SENTENCE: the verdict is the last status.
-ok() {
-    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
-    count=$((count + 1))
-    echo "$verdict $count - $1"
-    if [ "$verdict" != ok ]; then
-        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 30 >&2
-    fi
-}
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
 
 run() {
     "$vitfit" "$@" >"$folder/out" 2>"$folder/err" </dev/null
@@ -327,4 +316,4 @@ else
     echo "# gnuplot is missing (Debian: gnuplot-nox): no pictures"
 fi
 
-echo "1..$count"
+finish

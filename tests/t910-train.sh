@@ -4,27 +4,11 @@
 # signals and the clock, forks, a loss that is not finite.
 train=${top_builddir:-.}/vittrain
 mpiexec=${MPIEXEC:-mpiexec}
-if [ ! -x "$train" ]; then
-    echo "1..0 # SKIP this build has no vittrain"
-    exit 0
-fi
-if ! command -v "$mpiexec" >/dev/null 2>&1; then
-    echo "1..0 # SKIP nothing here starts MPI programs (MPIEXEC=$mpiexec)"
-    exit 0
-fi
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
-count=0
-
-# ok SENTENCE: of the status of the command before.
-ok() {
-    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
-    count=$((count + 1))
-    echo "$verdict $count - $1"
-    if [ "$verdict" != ok ]; then
-        sed 's/^/# /' "$folder/out" "$folder/err" | tail -n 20 >&2
-    fi
-}
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+[ -x "$train" ] || skip_all 'this build has no vittrain'
+command -v "$mpiexec" >/dev/null 2>&1 ||
+    skip_all "nothing here starts MPI programs (MPIEXEC=$mpiexec)"
 
 # run RANKS ARGUMENT..: leaves out, err, and the status of every rank, sorted, in status;
 # the ranks' process numbers in pids.
@@ -184,4 +168,4 @@ run 2 $model --steps=2 --out="$folder/records/below"
 status_is '3 3 ' && [ "$(wc -l <"$folder/err")" -eq 1 ]
 ok 'a folder that cannot be made: 3'
 
-echo "1..$count"
+finish

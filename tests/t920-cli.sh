@@ -5,19 +5,8 @@
 # needs no mpirun and prints once.
 vitbench=${top_builddir:-.}/vitbench
 mpiexec=${MPIEXEC:-mpiexec}
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
-count=0
-
-# ok SENTENCE: the verdict is the last status.
-ok() {
-    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
-    count=$((count + 1))
-    echo "$verdict $count - $1"
-    if [ "$verdict" != ok ]; then
-        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 20 >&2
-    fi
-}
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
 
 # run RANKS ARGUMENT..: leaves out, err, and the status of every rank, sorted, in status.
 run() {
@@ -116,4 +105,4 @@ wait $!
 [ $? -eq 3 ] && grep -q INCOMPLETE "$folder/out" && grep -q INCOMPLETE "$folder/s.json"
 ok 'stopped by SIGTERM it writes what it has, marked INCOMPLETE, and ends with 3'
 
-echo "1..$count"
+finish

@@ -4,23 +4,9 @@
 # each with its status and at most one sentence, alone and on two ranks.
 build=${top_builddir:-.}
 vitckpt=$build/vitckpt
-if [ ! -x "$vitckpt" ]; then
-    echo "1..0 # SKIP vitckpt is not built: there is no HDF5"
-    exit 0
-fi
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
-count=0
-
-# ok SENTENCE: the verdict is the last status.
-ok() {
-    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
-    count=$((count + 1))
-    echo "$verdict $count - $1"
-    if [ "$verdict" != ok ]; then
-        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 20 >&2
-    fi
-}
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+[ -x "$vitckpt" ] || skip_all 'vitckpt is not built: there is no HDF5'
 
 # run ARGUMENT..: leaves out, err and status.
 run() {
@@ -115,4 +101,4 @@ ok "what fails leaves no file"
     [ "$(grep -c 'from timm: 24' "$folder/out")" -eq 1 ] &&
     run diff "$folder/two.h5" "$folder/cls.h5" && [ $status -eq 0 ]
 ok "two ranks import once, and the same"
-echo "1..$count"
+finish

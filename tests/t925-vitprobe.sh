@@ -5,23 +5,9 @@
 # size are taken; and what is wrong gets one sentence and its status.
 build=${top_builddir:-.}
 vitprobe=$build/vitprobe
-if [ ! -x "$vitprobe" ]; then
-    echo "1..0 # SKIP vitprobe is not built: there is no HDF5 or no LAPACK"
-    exit 0
-fi
-folder=$(mktemp -d) || exit 99
-trap 'rm -rf "$folder"' EXIT
-count=0
-
-# ok SENTENCE: the verdict is the last status.
-ok() {
-    if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
-    count=$((count + 1))
-    echo "$verdict $count - $1"
-    if [ "$verdict" != ok ]; then
-        sed 's/^/# /' "$folder/out" "$folder/err" | head -n 20 >&2
-    fi
-}
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+[ -x "$vitprobe" ] || skip_all 'vitprobe is not built: there is no HDF5 or no LAPACK'
 
 # run RANKS ARGUMENT..: leaves out, err and status.
 run() {
@@ -125,4 +111,4 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
     refuses 2 'smaller than a patch' $ask --image=1
     refuses 3 'cannot be written' $ask --records="$folder/none/r.jsonl"
 }
-echo "1..$count"
+finish

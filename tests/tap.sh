@@ -1,7 +1,8 @@
 # shellcheck shell=sh disable=SC2016
 # SPDX-License-Identifier: BSD-3-Clause
 # Test Anything Protocol for scripts that source this: '. "${srcdir:-.}/tests/tap.sh"'.
-# What a command under test says goes to $folder/out and is shown where a test fails.
+# What a command under test says goes to $folder/out, and perhaps $folder/err; the end of
+# it is shown where a test fails.
 folder=$(mktemp -d) || exit 99
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 99' HUP INT TERM
@@ -12,7 +13,9 @@ ok() {
     if [ $? -eq 0 ]; then verdict=ok; else verdict='not ok'; fi
     count=$((count + 1))
     echo "$verdict $count - $1"
-    [ "$verdict" = ok ] || sed 's/^/# /' "$folder/out"
+    [ "$verdict" = ok ] || for said in "$folder/out" "$folder/err"; do
+        [ ! -f "$said" ] || tail -n 30 "$said" | sed 's/^/# /'
+    done
 }
 
 # skip SENTENCE REASON
