@@ -4,6 +4,7 @@
 #
 # A Slurm of one node, "node0", for COMMAND: sbatch, srun, arrays, requeue and signals
 # work in it.  CPUS may be more than there are.
+# The machine may stand still for minutes: the daemons wait for each other.
 #
 # The daemons are alone (alone.sh): all that is started ends with this command, and a
 # Slurm that the machine may have is not touched.
@@ -42,6 +43,8 @@ MailProg=/bin/true
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=5
+SlurmdTimeout=3600
+MessageTimeout=60
 MpiDefault=none
 NodeName=node0 NodeAddr=$address CPUs=$1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
