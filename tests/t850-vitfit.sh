@@ -65,7 +65,7 @@ refused 2 'line 6, column width: .wide. is not a number' fit "$folder/bad.csv"
 bad '7s/[0-9.]*$/-0.3/'
 refused 2 'line 7, column err_10shot: -0.3 is not above 0' fit "$folder/bad.csv"
 bad '8s/[0-9.]*$//'
-refused 2 'line 8, column err_10shot: the value is missing' fit "$folder/bad.csv"
+refused 2 'line 8, column err_10shot: the value is missing; --skip-missing' fit "$folder/bad.csv"
 bad '1s/compute/computed/'
 refused 2 'line 2, column compute: there is no such column' fit "$folder/bad.csv"
 bad '9s/$/,1/'
@@ -301,7 +301,7 @@ if command -v gnuplot >/dev/null 2>&1; then
     picture exponents 'Growth exponents' --fit="$folder/fit.json"
     picture frontier 'Compute-optimal' "$folder/star.csv" --fit="$folder/fit.json"
     picture pareto 'Pareto' "$folder/star.csv"
-    picture curves 'Learning curves' "$folder/star.csv"
+    picture curves 'width 1968' "$folder/star.csv"
     picture trial 'beside others' "$folder/trial.csv" --fit="$folder/joint.json"
     run fit "$folder/two.csv" --centre=1968/40/6144 --bootstrap=0 --json="$folder/two.json"
     for kind in isoflop exponents frontier; do

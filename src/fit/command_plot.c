@@ -141,6 +141,7 @@ static int draw_pareto(struct drawing *d)
 
 static int draw_curves(struct drawing *d)
 {
+    const char *dim[LAW_DIMS];
     bool has_shapes = true;
     struct points p;
     struct table *t;
@@ -158,7 +159,9 @@ static int draw_curves(struct drawing *d)
     }
     TRY(read_shapes(&p, d, metric(d, "err_10shot")));
     points_average(&p);
-    plot_shapes(d->plot, &p, d->dims, d->o->compute, metric(d, "err_10shot"));
+    for (int k = 0; k < d->dims; k++)
+        dim[k] = d->dim[k];
+    plot_shapes(d->plot, &p, dim, d->dims, d->o->compute, metric(d, "err_10shot"));
     points_close(&p);
     return 0;
 }

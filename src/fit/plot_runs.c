@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEYS_MOST = 12 }; /* more curves than this have no names */
+enum { KEYS_MOST = 12, LOOKS = 7 }; /* names in a key; looks of a curve's size */
 
 static const double *row(const struct points *p, int i)
 {
@@ -119,8 +119,14 @@ void plot_pareto(struct plot *plot, const struct points *p, int dims, const char
                 "%s, ",
                 s, s == 0 ? "title 'runs of one shape'" : "notitle");
     fprintf(plot->script,
-            "$frontier using 1:2 with lines lw 3 lc rgb '%s' title 'frontier'\n",
+            "$frontier using 1:2 with lines lw 3 lc rgb '%s' title 'frontier'",
             plot_colour(0));
+    if (f.best >= 0)
+        fprintf(plot->script,
+                ", $shape%d using 1:2 with linespoints pt 7 ps 0.8 lw 1.5 lc rgb '%s' "
+                "title 'runs of x0'",
+                f.stretch[f.best].shape, plot_colour(1));
+    fprintf(plot->script, "\n");
     pareto_close(&f);
 }
 
@@ -143,9 +149,96 @@ static void print_curve_plots(struct plot *plot, int curves, char (*name)[128])
     fprintf(plot->script, "\n");
 }
 
-void plot_shapes(struct plot *plot, const struct points *p, int dims, const char *x,
-                 const char *y)
+/* The sizes that a dimension takes, rising; how many they are. */
+struct sizes {
+    double x[LOOKS];
+    int count; /* more than LOOKS: not all are here */
+};
+
+static void find_sizes(struct sizes *z, const struct pareto *f, int k)
 {
+    z->count = 0;
+    for (int s = 0; s < f->shapes; s++) {
+        const double x = f->x[(size_t)s * LAW_VARS + (size_t)k];
+        int at         = 0;
+
+        while (at < z->count && at < LOOKS && z->x[at] < x)
+            at++;
+        if (at < z->count && at < LOOKS && z->x[at] == x)
+            continue;
+        if (z->count++ >= LOOKS)
+            return;
+        memmove(z->x + at + 1, z->x + at, (size_t)(z->count - 1 - at) * sizeof *z->x);
+        z->x[at] = x;
+    }
+}
+
+static int find_look(const struct sizes *z, double x)
+{
+    int at = 0;
+
+    while (z->x[at] < x)
+        at++;
+    return at;
+}
+
+/* Too many shapes for a name each: the first dimension has the colour, the second the
+ * dashes, the third the marks, and the key says which size is which.
+ */
+static const int mark[LOOKS]         = { 7, 6, 9, 8, 5, 4, 2 };
+static const char *const dash[LOOKS] = { "solid",      "(12,5)", "(3,3)",
+                                         "(12,4,3,4)", "(24,6)", "(12,4,3,4,3,4)",
+                                         "(3,9)" };
+
+static void print_looks(struct plot *plot, const struct pareto *f,
+                        const struct sizes z[LAW_DIMS], const char *const *dim)
+{
+    fprintf(plot->script, "plot ");
+    for (int s = 0; s < f->shapes; s++) {
+        const double *x    = f->x + (size_t)s * LAW_VARS;
+        int look[LAW_DIMS] = { 0 };
+
+        for (int k = 0; k < f->dims; k++)
+            look[k] = find_look(&z[k], x[k]);
+        fprintf(
+            plot->script,
+            "$shape%d using 1:2 with linespoints lw 1.5 ps 0.9 lc rgb '%s' dt %s pt "
+            "%d notitle, ",
+            s, plot_colour(look[0]), dash[look[1]], mark[look[2]]);
+    }
+    for (int k = 0; k < f->dims; k++) {
+        for (int i = 0; i < z[k].count; i++) {
+            char name[128];
+
+            snprintf(name, sizeof name, "%s %g", dim[k], z[k].x[i]);
+            fprintf(plot->script, "%sNaN with ", k + i > 0 ? ", " : "");
+            if (k == 2)
+                fprintf(plot->script, "points pt %d lc rgb '#444444' ", mark[i]);
+            else
+                fprintf(plot->script, "lines lw 2 lc rgb '%s' dt %s ",
+                        k == 0 ? plot_colour(i) : "#444444", dash[k == 1 ? i : 0]);
+            fprintf(plot->script, "title ");
+            plot_quote(plot, name);
+        }
+    }
+    fprintf(plot->script, "\n");
+}
+
+static bool has_looks(struct sizes z[LAW_DIMS], const struct pareto *f)
+{
+    bool has = f->dims <= LAW_DIMS && f->shapes > KEYS_MOST;
+
+    for (int k = 0; k < f->dims && has; k++) {
+        find_sizes(&z[k], f, k);
+        has = z[k].count <= LOOKS;
+    }
+    return has;
+}
+
+void plot_shapes(struct plot *plot, const struct points *p, const char *const *dim,
+                 int dims, const char *x, const char *y)
+{
+    struct sizes size[LAW_DIMS];
     char(*name)[128];
     struct bounds t;
     struct pareto f;
@@ -159,7 +252,10 @@ void plot_shapes(struct plot *plot, const struct points *p, int dims, const char
     print_axes(plot, x, y);
     plot_range(plot, "x", t, 0.04);
     fprintf(plot->script, "set key outside right top\n");
-    print_curve_plots(plot, f.shapes, name);
+    if (has_looks(size, &f))
+        print_looks(plot, &f, size, dim);
+    else
+        print_curve_plots(plot, f.shapes, name);
     mem_free(name);
     pareto_close(&f);
 }

@@ -13,9 +13,11 @@
 /* 'p' are runs with 'dims' dimensions and, last, compute. */
 void plot_pareto(struct plot *plot, const struct points *p, int dims, const char *y);
 
-/* Curves of the shapes in 'p', or of files that have no shapes: one a file. */
-void plot_shapes(struct plot *plot, const struct points *p, int dims, const char *x,
-                 const char *y);
+/* Curves of the shapes in 'p', whose dimensions are called 'dim' [dims]; or of files that
+ * have no shapes: one a file.
+ */
+void plot_shapes(struct plot *plot, const struct points *p, const char *const *dim,
+                 int dims, const char *x, const char *y);
 int plot_files(struct plot *plot, char *const *file, int files, const char *x,
                const char *y);
 

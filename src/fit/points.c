@@ -42,13 +42,29 @@ static int positive(double *x, const struct table *t, int i, const char *name)
                t->line[i], name, *x);
 }
 
+static bool is_missing(const struct table *t, int i, const char *y)
+{
+    return table_cell(t, i, table_column(t, y))->kind == CELL_NONE;
+}
+
+static int metric(double *y, const struct table *t, int i, const char *name)
+{
+    if (table_column(t, name) >= 0 && is_missing(t, i, name))
+        return ERR(
+            ERR_DATA,
+            "%s: line %d, column %s: the value is missing; --skip-missing leaves "
+            "such runs out",
+            t->path, t->line[i], name);
+    return positive(y, t, i, name);
+}
+
 /* Row i of 't' behind the rows of 'p'. */
 static int read_row(struct points *p, const struct table *t, int i,
                     const struct columns *c)
 {
     double *x = p->x + (size_t)p->rows * LAW_VARS;
 
-    TRY(positive(&p->y[p->rows], t, i, c->y));
+    TRY(metric(&p->y[p->rows], t, i, c->y));
     for (int v = 0; v < p->vars; v++) {
         if (c->flops == NULL || v == 0) {
             TRY(positive(&x[v], t, i, c->var[v]));
@@ -68,12 +84,6 @@ static bool is_done(const struct table *t, int i)
     return c->kind != CELL_TEXT || strcmp(c->text, "done") == 0;
 }
 
-static bool is_missing(const struct table *t, int i, const struct columns *c)
-{
-    return c->skip_missing &&
-           table_cell(t, i, table_column(t, c->y))->kind == CELL_NONE;
-}
-
 static int read_tables(struct points *p, struct table **t, int tables,
                        const struct columns *c)
 {
@@ -86,7 +96,7 @@ static int read_tables(struct points *p, struct table **t, int tables,
         for (int i = 0; i < t[f]->rows && rc == 0; i++) {
             if (!is_done(t[f], i))
                 p->failed++;
-            else if (is_missing(t[f], i, c))
+            else if (c->skip_missing && is_missing(t[f], i, c->y))
                 p->missing++;
             else
                 rc = read_row(p, t[f], i, c);
