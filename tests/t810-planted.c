@@ -5,9 +5,8 @@
 #include "config.h"
 
 #include "src/base/err.h"
-#include "src/base/mem.h"
-#include "src/base/rng.h"
 #include "src/fit/fit.h"
+#include "tests/forms.h"
 #include "tests/planted.h"
 #include "tests/tap.h"
 
@@ -77,130 +76,40 @@ static void arms(const struct planted *p)
     points_close(&all);
 }
 
-static void shared(const struct planted *p)
+static void forms(void)
 {
     const struct fit_options o = quiet();
-    double truth[7];
-    struct points all;
-    struct law l;
-    struct fit f;
 
-    for (int k = 0; k < 3; k++) {
-        truth[2 * k]     = p->law.dim[k].a;
-        truth[2 * k + 1] = p->law.dim[k].b;
-    }
-    truth[6] = 0.65;
-    planted_points(&all, &p->sweep, &p->law, 0, 1);
-    law_sovit_shared(&l, dim, 3, "compute");
-    ok(fit_open(&f, &l, &all, &o) == 0 && worst_exponent(&f, truth) < 1e-5,
-       "one c for all arms: exponents are found");
-    fit_close(&f);
-    points_close(&all);
-}
+    for (int kind = 0; kind < FORMS; kind++) {
+        struct form form;
+        struct fit f;
 
-/* Rows with the metric that 'theta' gives, 'noise' apart. */
-static void plant(struct points *p, const struct law *l, const double *theta,
-                  double noise)
-{
-    for (int i = 0; i < p->rows; i++)
-        p->y[i] = law_value(l, theta, p->arm[i], p->x + (size_t)i * LAW_VARS) *
-                  (1 + noise * rng_normal(3, RNG_TEST, (uint64_t)i));
-}
+        form_open(&form, (enum form_kind)kind);
+        const int rc       = fit_open(&f, &form.law, &form.points, &o);
+        const double worst = form_worst(&form, f.raw);
 
-static void make_rows(struct points *p, int rows, int vars)
-{
-    *p     = (struct points){ .rows = rows, .vars = vars };
-    p->y   = mem_new((size_t)rows, sizeof *p->y);
-    p->x   = mem_new((size_t)rows * LAW_VARS, sizeof *p->x);
-    p->arm = mem_new((size_t)rows, sizeof *p->arm);
-}
-
-/* Eq. 3 on the star's shapes and a grid's, in one. */
-static void joint(const struct planted *p)
-{
-    static const double grid[3][3] = { { 416, 608, 768 },
-                                       { 6, 8, 12 },
-                                       { 768, 1088, 1360 } };
-    const struct fit_options o     = quiet();
-    struct points star, all;
-    double theta[POWERS_PARAMS] = { 0 }, truth[7];
-    struct law l;
-    struct fit f;
-
-    planted_points(&star, &p->sweep, &p->law, 0, 1);
-    make_rows(&all, star.rows + 27, 4);
-    memcpy(all.x, star.x, (size_t)star.rows * LAW_VARS * sizeof *all.x);
-    for (int i = 0; i < 27; i++) {
-        double *x = all.x + (size_t)(star.rows + i) * LAW_VARS;
-
-        x[0] = grid[0][i % 3];
-        x[1] = grid[1][i / 3 % 3];
-        x[2] = grid[2][i / 9];
-        x[3] = 2 * 256 * x[1] * (4 * x[0] * x[0] + 2 * x[0] * x[2]) * 6e8 *
-               (i % 2 == 0 ? 1 : 0.4);
-        all.arm[star.rows + i] = ARM_NONE;
-    }
-    law_sovit_joint(&l, dim, 3, "compute");
-    for (int k = 0; k < 3; k++) {
-        const double a = 0.65 / growth[k] / 2, middle[] = { 1000, 14, 1800 };
-
-        theta[2 * k]               = 0.05 * pow(middle[k], a);
-        theta[2 * k + 1]           = 0.05 * pow(middle[k], -a) * pow(2e19, 0.65);
-        theta[l.coefs + 2 * k]     = a;
-        theta[l.coefs + 2 * k + 1] = a;
-    }
-    theta[6]           = 0.05 * pow(2e19, 0.65);
-    theta[7]           = 0.1;
-    theta[l.coefs + 6] = 0.65;
-    memcpy(truth, theta + l.coefs, sizeof truth);
-    plant(&all, &l, theta, 0);
-    ok(fit_open(&f, &l, &all, &o) == 0 && worst_exponent(&f, truth) < 0.005,
-       "eq. 3, all arms and a grid: exponents are found");
-    tap_note("from %d of %d starts", f.agreeing, f.starts);
-    fit_close(&f);
-    points_close(&all);
-    points_close(&star);
-}
-
-static void others(void)
-{
-    static const char *const var[] = { "width", "depth", "compute" };
-    const double chinchilla[]      = { 482.01, 2085.43, 1.8172, 0.3478, 0.3658 };
-    const double additive[]        = { 30, 0.4, 5e5, 0.2, 0.8, 0.35, 0.4 };
-    struct fit_options o           = quiet();
-    struct points p;
-    struct law l;
-    struct fit f;
-
-    make_rows(&p, 60, 3);
-    for (int i = 0; i < 60; i++) {
-        p.x[i * LAW_VARS] = 1e8 * exp(5 * rng_uniform(4, RNG_TEST, 3 * (uint64_t)i));
-        p.x[i * LAW_VARS + 1] =
-            1e9 * exp(5 * rng_uniform(4, RNG_TEST, 3 * (uint64_t)i + 1));
-    }
-    p.vars = 2;
-    law_chinchilla(&l, "params", "tokens");
-    plant(&p, &l, chinchilla, 0);
-    for (int objective = 0; objective < 2; objective++) {
-        o.objective = objective == 0 ? OBJECTIVE_RELATIVE : OBJECTIVE_HUBER;
-        o.delta     = 1e-3;
-        ok(fit_open(&f, &l, &p, &o) == 0 && worst_exponent(&f, chinchilla + 3) < 1e-4,
-           "chinchilla: exponents are found, objective %d", objective);
+        ok(rc == 0 && worst < 0.005, "%s: exponents are found, off by %.0e",
+           form_name[kind], worst);
+        tap_note("from %d of %d starts", f.agreeing, f.starts);
         fit_close(&f);
+        form_close(&form);
     }
-    o.objective = OBJECTIVE_RELATIVE;
-    p.vars      = 3;
-    for (int i = 0; i < 60; i++) {
-        p.x[i * LAW_VARS]     = 300 + 20 * (i % 8);
-        p.x[i * LAW_VARS + 1] = 4 + i % 5;
-        p.x[i * LAW_VARS + 2] = 1e14 * (1 + i % 11);
-    }
-    law_additive(&l, var, 3);
-    plant(&p, &l, additive, 0);
-    ok(fit_open(&f, &l, &p, &o) == 0 && worst_exponent(&f, additive + 4) < 0.005,
-       "additive: exponents are found");
+}
+
+static void huber(void)
+{
+    struct fit_options o = quiet();
+    struct form form;
+    struct fit f;
+
+    o.objective = OBJECTIVE_HUBER;
+    o.delta     = 1e-3;
+    form_open(&form, FORM_CHINCHILLA);
+    ok(fit_open(&f, &form.law, &form.points, &o) == 0 &&
+           form_worst(&form, f.raw) < 1e-4,
+       "by the sum of Huber's function, too");
     fit_close(&f);
-    points_close(&p);
+    form_close(&form);
 }
 
 /* ---- with noise, and worse ------------------------------------------------------- */
@@ -258,7 +167,9 @@ static void collinear(const struct planted *p)
     planted_points(&all, &p->sweep, &p->law, 0.003, 1);
     for (int i = 0; i < all.rows; i++) /* compute follows from the width alone */
         all.x[i * LAW_VARS + 3] = 1e15 * all.x[i * LAW_VARS];
-    ok(fit_arm(&f, &all, 0, &o) == 0 && f.slope[0].identified == VERDICT_NO,
+    const int rc = fit_arm(&f, &all, 0, &o);
+
+    ok(rc == 0 && f.slope[0].identified == VERDICT_NO,
        "compute that follows from the width: not identified, %s",
        f.slope[0].why != NULL ? f.slope[0].why : "");
     fit_close(&f);
@@ -304,9 +215,8 @@ int main(void)
 
     planted_open(&p);
     arms(&p);
-    shared(&p);
-    joint(&p);
-    others();
+    forms();
+    huber();
     little_noise(&p);
     much_noise(&p);
     collinear(&p);
