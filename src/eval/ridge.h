@@ -29,9 +29,10 @@ enum ridge_solver { RIDGE_AUTO, RIDGE_SCALAPACK, RIDGE_LAPACK };
 
 struct ridge;
 
-/* Decompose.  'rows' is not needed afterwards; LAPACK may use 'threads'.  Returns 0,
- * ERR_ENV (this build has no ScaLAPACK), ERR_SHAPE (too large for numbers of 32 bits),
- * ERR_MEMORY, or ERR_CHECK where no eigenvalues were found; the same on all ranks.
+/* Decompose.  'rows' is not needed afterwards; 'threads' are for LAPACK, and for the
+ * products of a rank's own rows.  Returns 0, ERR_ENV (this build has no ScaLAPACK),
+ * ERR_SHAPE (too large for numbers of 32 bits), ERR_MEMORY, or ERR_CHECK where no
+ * eigenvalues were found; the same on all ranks.
  * Collective over 'mesh'.
  */
 int ridge_open(struct ridge **r, const struct ridge_rows *rows, struct mesh *mesh,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The solver of many ranks: everything that is large is dealt out over a grid of all of
- * them.  Names and steps are those of ridge_lapack.c.
+ * them, but for more rows than columns, which stay where they are.  Names and steps are
+ * those of ridge_lapack.c.
  */
 #include "config.h"
 
@@ -9,7 +10,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/eval/blas.h"
-#include "src/eval/tiles.h"
+#include "src/eval/gram.h"
 
 #include <stdio.h>
 
@@ -23,11 +24,11 @@ struct spread {
 
 /* What is there while it is opened. */
 struct problem {
-    struct tiles x;       /* [D, N] */
-    struct tiles y;       /* [N, K] */
+    struct tiles x;       /* [D, N], N < D */
+    struct tiles y;       /* [N, K], N < D */
+    struct tiles t;       /* [D, K], N >= D: X^T Y */
     struct tiles gram;    /* [n, n] */
     struct tiles vectors; /* [n, n] */
-    struct tiles t;       /* [D, K], N >= D */
 };
 
 static const int first = 1;
@@ -43,13 +44,14 @@ static void product(struct tiles *c, const char *ta, const struct tiles *a,
             &first, b->desc, &zero, c->at, &first, &first, c->desc);
 }
 
-static void gram(struct tiles *c, const struct tiles *x)
+/* c = x^T x, the lower half */
+static void square(struct tiles *c, const struct tiles *x)
 {
-    const int n = (int)c->rows, D = (int)x->rows, N = (int)x->cols;
+    const int n = (int)c->rows, k = (int)x->rows;
     const double one = 1, zero = 0;
 
-    pdsyrk_("L", N < D ? "T" : "N", &n, N < D ? &D : &N, &one, x->at, &first, &first,
-            x->desc, &zero, c->at, &first, &first, c->desc);
+    pdsyrk_("L", "T", &n, &k, &one, x->at, &first, &first, x->desc, &zero, c->at,
+            &first, &first, c->desc);
 }
 
 /* The eigenvalues of 'a', which is spoilt, and its eigenvectors. */
@@ -90,15 +92,16 @@ static int open_all(struct spread *s, struct problem *p, const struct ridge *r)
 {
     const struct grid *g = &s->grid;
 
-    TRY(tiles_open(&p->x, g, r->D, r->N));
-    TRY(tiles_open(&p->y, g, r->N, r->K));
     TRY(tiles_open(&p->gram, g, r->n, r->n));
     TRY(tiles_open(&p->vectors, g, r->n, r->n));
     TRY(tiles_open(&s->right, g, r->n, r->K));
     TRY(tiles_open(&s->scaled, g, r->n, r->K));
     TRY(tiles_open(&s->w, g, r->D, r->K));
-    return r->N < r->D ? tiles_open(&s->left, g, r->D, r->n)
-                       : tiles_open(&p->t, g, r->D, r->K);
+    if (r->N >= r->D)
+        return tiles_open(&p->t, g, r->D, r->K);
+    TRY(tiles_open(&p->x, g, r->D, r->N));
+    TRY(tiles_open(&p->y, g, r->N, r->K));
+    return tiles_open(&s->left, g, r->D, r->n);
 }
 
 static void fill_targets(struct tiles *y, const int32_t *label)
@@ -110,22 +113,29 @@ static void fill_targets(struct tiles *y, const int32_t *label)
     }
 }
 
-static int factor(struct spread *s, struct problem *p, struct ridge *r,
-                  const struct ridge_rows *rows)
+/* Of fewer rows than columns: they are dealt out. */
+static int factor_low(struct spread *s, struct problem *p, struct ridge *r,
+                      const struct ridge_rows *rows)
 {
     TRY(tiles_deal(&p->x, rows->owner, rows->x));
     fill_targets(&p->y, rows->label);
-    gram(&p->gram, &p->x);
+    square(&p->gram, &p->x);
     TRY(decompose(&p->vectors, r->value, &p->gram));
-    if (r->N < r->D) {
-        product(&s->right, "T", &p->vectors, &p->y);
-        product(&s->left, "N", &p->x, &p->vectors);
-    } else {
-        product(&p->t, "N", &p->x, &p->y);
-        product(&s->right, "T", &p->vectors, &p->t);
-        s->left    = p->vectors;
-        p->vectors = (struct tiles){ 0 };
-    }
+    product(&s->right, "T", &p->vectors, &p->y);
+    product(&s->left, "N", &p->x, &p->vectors);
+    return 0;
+}
+
+/* Of at least as many: of them only sums are wanted. */
+static int factor_high(struct spread *s, struct problem *p, struct ridge *r,
+                       const struct ridge_rows *rows)
+{
+    TRY(gram_square(&p->gram, rows, r->threads));
+    TRY(gram_targets(&p->t, rows));
+    TRY(decompose(&p->vectors, r->value, &p->gram));
+    product(&s->right, "T", &p->vectors, &p->t);
+    s->left    = p->vectors;
+    p->vectors = (struct tiles){ 0 };
     return 0;
 }
 
@@ -142,7 +152,7 @@ static int scalapack_open(struct ridge *r, const struct ridge_rows *rows)
              s->grid.Q);
     rc = mesh_agree(r->mesh, open_all(s, &p, r));
     if (rc == 0)
-        rc = factor(s, &p, r, rows);
+        rc = r->N < r->D ? factor_low(s, &p, r, rows) : factor_high(s, &p, r, rows);
     tiles_close(&p.x);
     tiles_close(&p.y);
     tiles_close(&p.gram);

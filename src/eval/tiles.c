@@ -233,3 +233,20 @@ void tiles_put(double *all, const struct tiles *t)
             all[tiles_col(t, j) * t->rows + tiles_row(t, i)] = t->at[j * t->rows_l + i];
     }
 }
+
+void tiles_take(struct tiles *t, const double *from, int64_t row, int64_t col,
+                int64_t cols)
+{
+    const int64_t rows = t->rows - row;
+
+    for (int64_t j = 0; j < t->cols_l; j++) {
+        const int64_t J = tiles_col(t, j) - col;
+
+        for (int64_t i = 0; i < t->rows_l && J >= 0 && J < cols; i++) {
+            const int64_t I = tiles_row(t, i) - row;
+
+            if (I >= 0)
+                t->at[j * t->rows_l + i] = from[J * rows + I];
+        }
+    }
+}

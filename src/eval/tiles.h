@@ -56,4 +56,10 @@ int tiles_deal(struct tiles *t, const int32_t *owner, const double *own);
 /* all [cols, rows] = this rank's part of 't', column after column; the rest stays. */
 void tiles_put(double *all, const struct tiles *t);
 
+/* And back: this rank's part of the 'cols' columns from number 'col' on, below row number
+ * 'row' or in it.  from [cols, rows - row]; what lies above stays.
+ */
+void tiles_take(struct tiles *t, const double *from, int64_t row, int64_t col,
+                int64_t cols);
+
 #endif
