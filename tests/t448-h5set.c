@@ -249,8 +249,12 @@ static void test_unfinished(void)
        "a set has another name until it is finished");
     h5set_drop(&set);
     ok(access(part, F_OK) != 0 && access(path, F_OK) != 0, "dropped, nothing is left");
-    ok(says(h5set_create(&set, "/nonexistent/x.h5", &shape, ""), ERR_IO, "x.h5"),
+    ok(says(h5set_create(&set, "/nonexistent/x.h5", &shape, ""), ERR_IO,
+            "x.h5 cannot be written: No such file"),
        "a folder that is not there is named");
+    ok(says(h5set_check("/dev/null"), ERR_IO, "/dev/null cannot be written"),
+       "a device does not become a file");
+    ok(h5set_check(path) == 0 && access(part, F_OK) != 0, "to ask leaves nothing");
 }
 
 /* ---- the source -------------------------------------------------------------------- */

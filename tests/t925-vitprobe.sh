@@ -110,5 +110,13 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
         --test="$folder/l.h5" $few
     refuses 2 'smaller than a patch' $ask --image=1
     refuses 3 'cannot be written' $ask --records="$folder/none/r.jsonl"
+    refuses 3 'f.h5 cannot be written: No such file' $ask \
+        --features-out="$folder/none/f.h5"
+    [ ! -s "$folder/out" ]
+    ok "before anything is computed"
+    refuses 3 'it is not a file' $ask --logits-out=/dev/null
+    refuses 2 'are both' $ask --features-out="$folder/x.h5" --logits-out="$folder/x.h5"
+    refuses 2 'no errors for --records' $ask --method=none --features-out="$folder/x.h5" \
+        --records="$folder/r.jsonl"
 }
 finish

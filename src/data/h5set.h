@@ -59,6 +59,11 @@ int h5set_target(float *target, const struct h5set *set, struct range k, int64_t
 /* Read all items and compare with the digest: ERR_DATA if it differs. */
 int h5set_verify(const struct h5set *set);
 
+/* Can a set be made at 'path'?  0, or ERR_IO with the reason: to be asked before hours of
+ * work.  What is there stays.
+ */
+int h5set_check(const char *path);
+
 /* A new set of 'shape' at 'path', to be filled in order with 'shape->count' items: 'size'
  * bytes and one label, or 'labels' of them.  The file has the name 'path'.part until
  * h5set_finish(), which makes sure that all of it is on disk and closes the set; it and

@@ -17,6 +17,7 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int failed(const struct h5set *set)
@@ -81,11 +82,27 @@ static int lay_out(struct h5set *set, struct h5 *file, const char *names)
     return names[0] != '\0' ? h5_set_text(file, "/", "names", names) : 0;
 }
 
+/* HDF5 would not say why it cannot; and a device would be replaced by a file. */
+static int check_place(const struct h5set *set)
+{
+    struct stat there;
+    int fd;
+
+    if (stat(set->path, &there) == 0 && !S_ISREG(there.st_mode))
+        return ERR(ERR_IO, "%s cannot be written: it is not a file", set->path);
+    fd = open(set->part, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return failed(set);
+    close(fd);
+    return 0;
+}
+
 static int create(struct h5set *set, const char *names)
 {
     struct h5 *file = NULL;
     int rc, closed;
 
+    TRY(check_place(set));
     TRY(h5_create(&file, MPI_COMM_NULL, set->part));
     rc     = lay_out(set, file, names);
     closed = h5_close(&file);
@@ -98,21 +115,41 @@ static int create(struct h5set *set, const char *names)
     return 0;
 }
 
+/* The names of a set to be. */
+static int name(struct h5set *set, const char *path)
+{
+    if (strlen(path) >= sizeof set->path)
+        return ERR(ERR_IO, "the name %.64s.. is too long", path);
+    strcpy(set->path, path);
+    snprintf(set->part, sizeof set->part, "%s.part", path);
+    return 0;
+}
+
+int h5set_check(const char *path)
+{
+    struct h5set *set = mem_new(1, sizeof *set);
+    int rc            = name(set, path);
+
+    if (rc == 0)
+        rc = check_place(set);
+    if (rc == 0)
+        unlink(set->part);
+    mem_free(set);
+    return rc;
+}
+
 int h5set_create(struct h5set **set, const char *path, const struct h5set_shape *shape,
                  const char *names)
 {
-    struct h5set *made;
+    struct h5set *made = mem_new(1, sizeof *made);
     int rc;
 
-    if (strlen(path) >= sizeof made->path)
-        return ERR(ERR_IO, "the name %.64s.. is too long", path);
-    made        = mem_new(1, sizeof *made);
     made->shape = *shape;
     made->fd    = -1;
     made->many  = mem_new((size_t)shape->classes, 1);
-    strcpy(made->path, path);
-    snprintf(made->part, sizeof made->part, "%s.part", path);
-    rc = create(made, names);
+    rc          = name(made, path);
+    if (rc == 0)
+        rc = create(made, names);
     if (rc != 0)
         h5set_drop(&made);
     else

@@ -177,9 +177,14 @@ static int open_one(struct features *f, int64_t kind, struct vit *vit,
 
 static int check_finite(const struct features *f)
 {
-    for (int64_t i = 0; i < f->own * f->width; i++) {
-        if (!isfinite(f->x[i]))
-            return ERR(ERR_DATA, "the features are not all finite");
+    for (int64_t i = 0; i < f->count; i++) {
+        const float *x = f->x + f->place[i] * f->width;
+
+        for (int64_t c = 0; c < f->width && is_own(f, i); c++) {
+            if (!isfinite(x[c]))
+                return ERR(ERR_DATA, "the features of image %lld are not finite",
+                           (long long)i);
+        }
     }
     return 0;
 }

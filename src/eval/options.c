@@ -267,6 +267,11 @@ static int plan_methods(const struct probe_plan *p, const struct probe_options *
     if (o->method == METHOD_NONE && o->features_out[0] == '\0' &&
         o->logits_out[0] == '\0')
         return ERR(ERR_USAGE, "--method=none needs --features-out or --logits-out");
+    if (o->method == METHOD_NONE && o->records[0] != '\0')
+        return ERR(ERR_USAGE, "--method=none has no errors for --records");
+    if (o->features_out[0] != '\0' && strcmp(o->features_out, o->logits_out) == 0)
+        return ERR(ERR_USAGE, "--features-out and --logits-out are both %s",
+                   o->logits_out);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "mesh/node.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
+#include "src/data/h5set.h"
 #include "src/eval/blas.h"
 #include "src/plan/predict.h"
 #include "src/step/stored.h"
@@ -110,16 +111,18 @@ static int check_memory(const struct probe *p, const struct node *node)
         most * 1e-9, (double)node->bytes * 1e-9, node->ranks_most);
 }
 
-/* Files of the output options, on rank 0: found out before the work. */
-static int probe_output(const char *path)
+/* Can the files of the output options be written?  On rank 0, before the work. */
+static int check_outputs(const struct probe_options *o)
 {
-    FILE *file = path[0] != '\0' ? fopen(path, "a") : NULL;
+    FILE *file = o->records[0] != '\0' ? fopen(o->records, "a") : NULL;
 
-    if (path[0] != '\0' && file == NULL)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    if (o->records[0] != '\0' && file == NULL)
+        return ERR(ERR_IO, "%s cannot be written: %s", o->records, strerror(errno));
     if (file != NULL)
         fclose(file);
-    return 0;
+    if (o->features_out[0] != '\0')
+        TRY(h5set_check(o->features_out));
+    return o->logits_out[0] != '\0' ? h5set_check(o->logits_out) : 0;
 }
 
 static int open_place(struct probe *p)
@@ -147,7 +150,7 @@ static int open_place(struct probe *p)
     if (rc == 0)
         rc = check_memory(p, &node);
     if (rc == 0 && p->mesh->rank == 0)
-        rc = probe_output(o->records);
+        rc = check_outputs(o);
     if (rc == 0)
         rc = guard_start(p->mesh, o->stall_timeout);
     return mesh_agree(p->mesh, rc);

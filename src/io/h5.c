@@ -14,11 +14,22 @@
 
 /* --- Errors --------------------------------------------------------------------------- */
 
-/* The stack's entries come from the innermost call outwards; the first says most. */
+/* The stack's entries come from the innermost call outwards; the first says most.  Of what
+ * a driver says of the system's call, two lines long, what failed and why is taken.
+ */
 static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *sentence)
 {
-    if (n == 0)
+    static const char before[] = "error message = '";
+    const char *why            = strstr(entry->desc, before);
+
+    if (n > 0)
+        return 0;
+    if (why == NULL)
         snprintf(sentence, 512, "%s: %s", entry->func_name, entry->desc);
+    else
+        snprintf(sentence, 512, "%.*s: %.*s", (int)strcspn(entry->desc, ":"),
+                 entry->desc, (int)strcspn(why + strlen(before), "'"),
+                 why + strlen(before));
     return 0;
 }
 
@@ -104,23 +115,35 @@ static int transfer_list(hid_t *list, MPI_Comm comm, const char *path)
 {
     TRY_H5(path, *list = H5Pcreate(H5P_DATASET_XFER));
     if (comm != MPI_COMM_NULL && H5Pset_dxpl_mpio(*list, H5FD_MPIO_COLLECTIVE) < 0) {
+        const int rc = h5_failed(path, __FILE__, __LINE__);
+
         H5Pclose(*list);
-        return h5_failed(path, __FILE__, __LINE__);
+        return rc;
     }
     return 0;
 }
 
 /* A new file; dates would make files differ that hold the same. */
-static hid_t create_file(const char *path, hid_t access)
+static int create_file(hid_t *file, const char *path, hid_t access)
 {
-    const hid_t create = H5Pcreate(H5P_FILE_CREATE);
-    hid_t file         = H5I_INVALID_HID;
+    hid_t create;
+    int rc = 0;
 
-    if (create >= 0 && H5Pset_obj_track_times(create, false) >= 0)
-        file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
-    if (create >= 0)
-        H5Pclose(create);
-    return file;
+    TRY_H5(path, create = H5Pcreate(H5P_FILE_CREATE));
+    TRY_H5_GOTO(close_create, rc, path, H5Pset_obj_track_times(create, false));
+    TRY_H5_GOTO(close_create, rc, path,
+                *file = H5Fcreate(path, H5F_ACC_TRUNC, create, access));
+close_create:
+    H5Pclose(create);
+    return rc;
+}
+
+/* One that is there. */
+static int open_old(hid_t *file, const char *path, enum how how, hid_t access)
+{
+    TRY_H5(path,
+           *file = H5Fopen(path, how == READ ? H5F_ACC_RDONLY : H5F_ACC_RDWR, access));
+    return 0;
 }
 
 static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how how,
@@ -144,14 +167,10 @@ static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how
         rc = h5_image_use(access, image, path);
     if (rc != 0)
         goto close_access;
-    if (how == CREATE)
-        f->id = create_file(path, access);
-    else
-        f->id = H5Fopen(path, how == READ ? H5F_ACC_RDONLY : H5F_ACC_RDWR, access);
-    if (f->id < 0) {
-        rc = h5_failed(path, __FILE__, __LINE__);
+    rc = how == CREATE ? create_file(&f->id, path, access)
+                       : open_old(&f->id, path, how, access);
+    if (rc != 0)
         goto close_access;
-    }
     H5Pclose(access);
     *file = f;
     return 0;
