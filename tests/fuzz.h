@@ -9,4 +9,11 @@
 /* Take 'size' bytes of a file: whatever they are, it returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { FUZZ_SIZE = 1 << 20 }; /* bytes of the largest file */
+
+/* Mend an .npz or .safetensors file as far as sums and lengths go: 'data' has room for
+ * FUZZ_SIZE bytes.  Returns its size.
+ */
+size_t fuzz_repair(uint8_t *data, size_t size);
+
 #endif

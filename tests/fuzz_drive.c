@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Usage: fuzz_X [--seconds=S] [--first=N] [--count=N] FILE..
  * Change valid files at random and have them read, until S seconds (60) or N files have
- * passed.  File number N is always made in the same way.  A crash or a file that takes
- * ten seconds ends the program; its number is the last one in ./fuzz-at.
+ * passed.  File number N is always made in the same way.  A crash, or a file that takes
+ * ten seconds of a core or ten minutes, ends the program; its number is the last one in
+ * ./fuzz-at.
  */
 #include "config.h"
 
@@ -12,14 +13,16 @@
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-enum { FILES_MOST = 256, SIZE_MOST = 1 << 20 };
+enum { FILES_MOST = 256 };
 
 struct sample {
     uint8_t *bytes;
@@ -29,7 +32,7 @@ struct sample {
 static struct {
     struct sample sample[FILES_MOST];
     int samples;
-    uint8_t *bytes; /* [SIZE_MOST] the file that is made */
+    uint8_t *bytes; /* [FUZZ_SIZE] the file that is made */
     size_t size;
     uint64_t key, next; /* of random numbers */
 } fuzz;
@@ -48,8 +51,8 @@ static void load(const char *path)
         fprintf(stderr, "%s cannot be read\n", path);
         exit(2);
     }
-    s->bytes = mem_new(SIZE_MOST, 1);
-    s->size  = fread(s->bytes, 1, SIZE_MOST, file);
+    s->bytes = mem_new(FUZZ_SIZE, 1);
+    s->size  = fread(s->bytes, 1, FUZZ_SIZE, file);
     fclose(file);
     fuzz.samples++;
 }
@@ -71,14 +74,49 @@ static void put_number(size_t at)
         fuzz.bytes[at + i] = (uint8_t)(x >> 8 * (is_big ? bytes - 1 - i : i));
 }
 
+/* Anywhere, or as often where there is text: headers and names are small, and numbers
+ * that nobody looks at are many.
+ */
+static size_t draw_place(void)
+{
+    enum { LETTERS = 8 };
+    const size_t first = draw(fuzz.size);
+    size_t at = first, letters = 0;
+
+    if (draw(2) == 0)
+        return first;
+    while (at < fuzz.size && letters < LETTERS) {
+        letters = isprint(fuzz.bytes[at]) ? letters + 1 : 0;
+        at++;
+    }
+    if (letters < LETTERS)
+        return first;
+    at += draw(256);
+    return at < fuzz.size ? at : first;
+}
+
+/* Words that mean something, made others as long as they are, from 'at' on. */
+static void put_word(size_t at)
+{
+    static const char *const words[][2] = {
+        { "False", "True " },     { "\x93NUMPY\1", "\x93NUMPY\2" }, { "<f4", "<f8" },
+        { "\"F32\"", "\"F16\"" }, { "LayerNorm_1", "LayerNorm_0" }, { "bias", "mean" },
+    };
+    const char *const *word = words[draw(sizeof words / sizeof words[0])];
+    uint8_t *found = memmem(fuzz.bytes + at, fuzz.size - at, word[0], strlen(word[0]));
+
+    if (found != NULL)
+        memcpy(found, word[1], strlen(word[1]));
+}
+
 static void change(void)
 {
-    const size_t at = draw(fuzz.size), from = draw(fuzz.size);
+    const size_t at = draw_place(), from = draw_place();
     const size_t room   = fuzz.size - (at > from ? at : from);
     const size_t length = draw(room < 64 ? room : 64);
     const struct sample *other;
 
-    switch (draw(8)) {
+    switch (draw(10)) {
     case 0:
     case 1:
         fuzz.bytes[at] ^= (uint8_t)(1 << draw(8));
@@ -102,6 +140,13 @@ static void change(void)
             memcpy(fuzz.bytes + at, other->bytes + at, other->size - at);
             fuzz.size = other->size;
         }
+        break;
+    case 7:
+        if (isdigit(fuzz.bytes[at]))
+            fuzz.bytes[at] = (uint8_t)('0' + draw(10));
+        break;
+    case 8:
+        put_word(at);
         break;
     default: /* the end cut off, now and then */
         if (draw(4) == 0)
@@ -146,7 +191,8 @@ static uint64_t *open_mark(void)
 
 int main(int argc, char **argv)
 {
-    double seconds = 60, start;
+    double seconds              = 60, start;
+    const struct itimerval busy = { .it_value = { .tv_sec = 10 } };
     uint64_t first = 0, count = UINT64_MAX, number;
     uint64_t *mark;
 
@@ -165,7 +211,7 @@ int main(int argc, char **argv)
                 argv[0]);
         return 2;
     }
-    fuzz.bytes = mem_new(SIZE_MOST, 1);
+    fuzz.bytes = mem_new(FUZZ_SIZE, 1);
     mark       = open_mark();
     start      = clock_now();
     for (int i = 0; i < fuzz.samples; i++)
@@ -173,7 +219,8 @@ int main(int argc, char **argv)
     for (number = first; number - first < count && clock_now() - start < seconds;
          number++) {
         *mark = number;
-        alarm(10);
+        setitimer(ITIMER_PROF, &busy, NULL);
+        alarm(600);
         make(number);
         LLVMFuzzerTestOneInput(fuzz.bytes, fuzz.size);
     }
