@@ -222,9 +222,9 @@ struct range cmm_rows_for(struct cmm *c, struct mat slice, int j, struct range p
 /* How many panels a range of columns has when all 'cols' of a product have 'cuts'.  Each
  * panel packs the other operand again, so that narrow ones cost more than they hide.
  */
-static int panels_of(const struct cmm *c, int64_t cols, struct range part)
+static int panels_of(const struct cmm *c, int64_t cuts, int64_t cols, struct range part)
 {
-    const int64_t even  = (cols + c->cuts - 1) / c->cuts;
+    const int64_t even  = (cols + cuts - 1) / cuts;
     const int64_t most  = even > c->least ? even : c->least;
     const int64_t width = (most + PANEL_ALIGN - 1) / PANEL_ALIGN * PANEL_ALIGN;
 
@@ -241,74 +241,78 @@ static struct range panel_of(struct range part, int panels, int p)
     return (struct range){ part.lo + r.lo * PANEL_ALIGN, hi < part.hi ? hi : part.hi };
 }
 
-static void cut_mat(struct mat *a, struct range cols)
+static struct mat cut_mat(struct mat a, struct range rows, struct range cols)
 {
-    if (!mat_is_none(*a))
-        *a = mat_cols(*a, cols.lo, cols.hi);
+    return mat_is_none(a) ? a
+                          : mat_rows(mat_cols(a, cols.lo, cols.hi), rows.lo, rows.hi);
 }
 
-/* The epilogue of a section for a panel of it. */
-static struct epilogue epilogue_of(const struct cmm_section *section,
+/* The epilogue of a section for some rows of a panel of it. */
+static struct epilogue epilogue_of(const struct cmm_section *section, struct range rows,
                                    struct range panel)
 {
     const int64_t lo        = section->cols.lo;
     const struct range part = { panel.lo - lo, panel.hi - lo };
     struct epilogue e       = section->epilogue;
 
-    cut_mat(&e.bias, part);
-    cut_mat(&e.act, part);
-    cut_mat(&e.pre, part);
+    e.bias = cut_mat(e.bias, range_all(1), part);
+    e.act  = cut_mat(e.act, rows, part);
+    e.pre  = cut_mat(e.pre, rows, part);
     return e;
 }
 
-static void multiply(struct cmm *c, struct mat y, struct mat x,
+/* A piece of the rows has as many fewer panels. */
+static void multiply(struct cmm *c, struct mat y, struct range rows, struct mat x,
                      const struct dev_weight *w, bool is_transposed, struct range depth,
                      struct range out, bool is_added, const struct cmm_section *section,
                      int sections)
 {
     const struct cmm_section whole = cmm_bias_section(y, mat_none());
+    const int64_t part             = range_size(rows);
+    const int64_t share            = part > 0 ? y.rows / part : 1;
+    const int64_t cuts             = (c->cuts + share - 1) / share;
 
     if (section == NULL) {
         section  = &whole;
         sections = 1;
     }
     for (int k = 0; k < sections; k++) {
-        const int panels = panels_of(c, y.cols, section[k].cols);
+        const int panels = panels_of(c, cuts, y.cols, section[k].cols);
 
         for (int p = 0; p < panels; p++) {
             const struct range panel = panel_of(section[k].cols, panels, p);
             const struct range at    = { out.lo + panel.lo, out.lo + panel.hi };
-            const struct epilogue e  = epilogue_of(&section[k], panel);
-            const struct mat part    = mat_cols(y, panel.lo, panel.hi);
+            const struct epilogue e  = epilogue_of(&section[k], rows, panel);
+            const struct mat to      = cut_mat(y, rows, panel);
 
             if (is_transposed)
-                dev_gemm_t(c->stream, part, x, w, at, depth, is_added, &e);
+                dev_gemm_t(c->stream, to, x, w, at, depth, is_added, &e);
             else
-                dev_gemm(c->stream, part, x, w, depth, at, is_added, &e);
+                dev_gemm(c->stream, to, x, w, depth, at, is_added, &e);
             progress_poll(c->mesh);
         }
     }
 }
 
-void cmm_multiply(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
-                  struct range depth, struct range out, bool is_added,
-                  const struct cmm_section *section, int sections)
+void cmm_multiply(struct cmm *c, struct mat y, struct range rows, struct mat x,
+                  const struct dev_weight *w, struct range depth, struct range out,
+                  bool is_added, const struct cmm_section *section, int sections)
 {
-    multiply(c, y, x, w, false, depth, out, is_added, section, sections);
+    multiply(c, y, rows, x, w, false, depth, out, is_added, section, sections);
 }
 
-void cmm_multiply_t(struct cmm *c, struct mat y, struct mat x,
+void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x,
                     const struct dev_weight *w, struct range depth, struct range out,
                     bool is_added, const struct cmm_section *section, int sections)
 {
-    multiply(c, y, x, w, true, depth, out, is_added, section, sections);
+    multiply(c, y, rows, x, w, true, depth, out, is_added, section, sections);
 }
 
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                      bool is_added)
 {
     const struct range all = range_all(dw.cols);
-    const int panels       = panels_of(c, dw.cols, all);
+    const int panels       = panels_of(c, c->cuts, dw.cols, all);
 
     for (int p = 0; p < panels; p++) {
         const struct range panel = panel_of(all, panels, p);

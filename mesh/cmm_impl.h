@@ -49,13 +49,14 @@ struct range cmm_slice(const struct cmm *c, int j);
  */
 struct range cmm_rows_for(struct cmm *c, struct mat slice, int j, struct range part);
 
-/* y = or += x W[depth, out], and y = or += x W[out, depth]^T, panel by panel of y's
- * columns with a poll after each, section by section; 'section' NULL: no epilogue.
+/* Of the 'rows' of y: y = or += x W[depth, out], and y = or += x W[out, depth]^T, where x
+ * has these rows alone, panel by panel of y's columns with a poll after each, section by
+ * section; 'section' NULL: no epilogue.
  */
-void cmm_multiply(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
-                  struct range depth, struct range out, bool is_added,
-                  const struct cmm_section *section, int sections);
-void cmm_multiply_t(struct cmm *c, struct mat y, struct mat x,
+void cmm_multiply(struct cmm *c, struct mat y, struct range rows, struct mat x,
+                  const struct dev_weight *w, struct range depth, struct range out,
+                  bool is_added, const struct cmm_section *section, int sections);
+void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x,
                     const struct dev_weight *w, struct range depth, struct range out,
                     bool is_added, const struct cmm_section *section, int sections);
 

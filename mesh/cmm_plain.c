@@ -50,7 +50,8 @@ static void plain_gather(struct cmm *c, struct mat y, struct mat x,
     for (int j = 0; j < M; j++) {
         const struct mat slice = slice_at(c, all, x.rows, j);
 
-        cmm_multiply(c, y, slice, w, cmm_rows_for(c, slice, j, range_all(slice.cols)),
+        cmm_multiply(c, y, range_all(y.rows), slice, w,
+                     cmm_rows_for(c, slice, j, range_all(slice.cols)),
                      range_all(y.cols), j > 0, j == M - 1 ? section : NULL, sections);
     }
 }
@@ -68,8 +69,8 @@ static void plain_gather_backward(struct cmm *c, struct mat dx, struct mat dw,
                         dy, is_dw_added);
     }
     for (int j = 0; j < c->mesh->M; j++)
-        cmm_multiply_t(c, slice_at(c, all, dx.rows, j), dy, w, range_all(dy.cols),
-                       cmm_slice(c, j), false, NULL, 0);
+        cmm_multiply_t(c, slice_at(c, all, dx.rows, j), range_all(dx.rows), dy, w,
+                       range_all(dy.cols), cmm_slice(c, j), false, NULL, 0);
     scatter(c, dx, all);
 }
 
@@ -80,8 +81,9 @@ static void plain_scatter(struct cmm *c, struct mat y, struct mat x,
     const struct mat all               = all_slices(c, y.rows);
 
     for (int j = 0; j < c->mesh->M; j++)
-        cmm_multiply(c, slice_at(c, all, y.rows, j), x, w, range_all(x.cols),
-                     cmm_slice(c, j), false, j == c->mesh->m ? &with_bias : NULL, 1);
+        cmm_multiply(c, slice_at(c, all, y.rows, j), range_all(y.rows), x, w,
+                     range_all(x.cols), cmm_slice(c, j), false,
+                     j == c->mesh->m ? &with_bias : NULL, 1);
     scatter(c, y, all);
 }
 
@@ -97,8 +99,8 @@ static void plain_scatter_backward(struct cmm *c, struct mat dx,
         const struct mat slice  = slice_at(c, all, dy.rows, j);
         const struct range cols = cmm_slice(c, j);
 
-        cmm_multiply_t(c, dx, slice, w, cols, range_all(dx.cols), j > 0,
-                       j == M - 1 ? section : NULL, sections);
+        cmm_multiply_t(c, dx, range_all(dx.rows), slice, w, cols, range_all(dx.cols),
+                       j > 0, j == M - 1 ? section : NULL, sections);
         if (!mat_is_none(dw))
             cmm_multiply_dw(c, mat_cols(dw, cols.lo, cols.hi), x, slice, is_dw_added);
     }

@@ -3,9 +3,10 @@
  * travels.
  *
  * In each of M turns the products are made panel by panel of their columns, and
- * messages are pushed after each panel.  With t the time of a turn's products and l
- * that of a slice on the link, a pass takes (M - 1) max(t, l) + t, and sends M - 1
- * slices of n C / M elements in each direction that is in use.
+ * messages are pushed after each panel.  What arrives in pieces of rows is multiplied
+ * piece by piece, and so is what is sent on: with t the time of a turn's products, l that
+ * of a slice on the link and p pieces, a pass takes the longer of M t and (M - 1) l + t / p.
+ * It sends M - 1 slices of n C / M elements in each direction that is in use.
  *
  * With two lanes each turn brings one half of two slices, from either side: the same
  * products, and l half as long where a link carries both directions at once.  Lane 0 has
@@ -38,42 +39,64 @@ static void start_gather(struct cmm *c, struct ring *in)
         gather_start(&in[l]);
 }
 
-static void finish_gather(struct cmm *c, struct ring *in)
+static void next_gather(struct cmm *c, struct ring *in)
 {
     for (int l = 0; l < c->lanes; l++)
-        gather_finish(&in[l]);
+        gather_next(&in[l]);
 }
 
-/* What a turn of a gather is to multiply: the own slice, or each lane's part of one. */
+static void start_scatter(struct cmm *c, struct ring *out)
+{
+    for (int l = 0; l < c->lanes; l++)
+        scatter_start(&out[l]);
+}
+
+static void next_scatter(struct cmm *c, struct ring *out)
+{
+    for (int l = 0; l < c->lanes; l++)
+        scatter_next(&out[l], c->stream);
+}
+
+/* What a turn of a gather is to multiply: the own slice, or each lane's part of one, all
+ * of its rows or piece by piece.
+ */
 struct piece_in_hand {
-    struct mat slice;
+    struct mat slice; /* these rows of it */
+    struct range rows;
     int owner;
     struct range part;      /* its columns in the owner's slice */
-    bool is_first, is_last; /* of all that are multiplied */
+    bool is_first, is_last; /* of all that are multiplied for these rows */
 };
 
-/* The next one of this turn, from the last lane to the first; '*lane' starts at the
- * number of lanes.  False when there is none.
+/* The next one of this turn, taken, with each slice in 'cuts' pieces or whole (1): from the
+ * last lane to the first; '*done' starts at 0.  False when there is none.
  */
-static bool next_piece(struct piece_in_hand *p, const struct cmm *c,
-                       const struct ring *in, struct mat own, int *lane)
+static bool next_piece(struct piece_in_hand *p, const struct cmm *c, struct ring *in,
+                       struct mat own, int cuts, int *done)
 {
-    const int turn = in[0].turn;
+    const int turn = in[0].turn, piece = *done / c->lanes;
+    const int lane       = c->lanes - 1 - *done % c->lanes;
+    struct ring *of      = &in[lane];
+    const int owner      = gather_owner(of);
+    const struct mat all = gather_slice(of);
 
-    if (*lane == 0)
+    if (piece == (turn == 0 ? 1 : cuts))
         return false;
-    *lane = turn == 0 ? 0 : *lane - 1;
-    if (turn == 0)
-        *p = (struct piece_in_hand){ .slice = own,
-                                     .owner = c->mesh->m,
-                                     .part  = range_all(own.cols) };
-    else
-        *p = (struct piece_in_hand){ .slice = gather_slice(&in[*lane]),
-                                     .owner = gather_owner(&in[*lane]),
-                                     .part  = ring_part(&in[*lane],
-                                                        gather_owner(&in[*lane])) };
-    p->is_first = turn == 0;
-    p->is_last  = turn == c->mesh->M - 1 && *lane == 0;
+    *p = (struct piece_in_hand){ .slice    = own,
+                                 .rows     = range_all(own.rows),
+                                 .owner    = owner,
+                                 .part     = range_all(own.cols),
+                                 .is_first = turn == 0,
+                                 .is_last  = turn == c->mesh->M - 1 && lane == 0 };
+    *done += turn == 0 ? c->lanes : 1; /* the own slice is not cut */
+    if (turn == 0) {
+        p->is_last = c->mesh->M == 1;
+        return true;
+    }
+    gather_take(of, cuts == 1 ? of->pieces : piece + 1);
+    p->rows  = cuts == 1 ? p->rows : ring_piece(of, piece);
+    p->slice = mat_rows(all, p->rows.lo, p->rows.hi);
+    p->part  = ring_part(of, owner);
     return true;
 }
 
@@ -101,48 +124,79 @@ static void ring_gather(struct cmm *c, struct mat y, struct mat x,
     struct piece_in_hand p;
 
     open_gather(c, in, x);
+    start_gather(c, in); /* the own slice sets out */
     for (int turn = 0; turn < c->mesh->M; turn++) {
-        int lane = c->lanes;
+        int done = 0;
 
-        start_gather(c, in); /* the next slice sets out */
-        while (next_piece(&p, c, in, x, &lane))
-            cmm_multiply(c, y, p.slice, w, cmm_rows_for(c, p.slice, p.owner, p.part),
-                         range_all(y.cols), !p.is_first, p.is_last ? section : NULL,
-                         sections);
-        finish_gather(c, in); /* and has arrived */
+        while (next_piece(&p, c, in, x, in[0].pieces, &done))
+            cmm_multiply(c, y, p.rows, p.slice, w,
+                         cmm_rows_for(c, p.slice, p.owner, p.part), range_all(y.cols),
+                         !p.is_first, p.is_last ? section : NULL, sections);
+        next_gather(c, in);
+    }
+}
+
+/* A turn's part of dx = scatter(dy W^T).  What others are to add to goes on piece by
+ * piece; the own part, in the last turn, is one product.
+ */
+static void add_to_sums(struct cmm *c, struct ring *out, struct mat dy,
+                        const struct dev_weight *w)
+{
+    const bool is_own = out[0].turn == c->mesh->M - 1;
+
+    for (int k = 0; k < (is_own ? 1 : out[0].pieces); k++) {
+        const struct range rows = is_own ? range_all(dy.rows) : ring_piece(&out[0], k);
+
+        for (int l = 0; l < c->lanes; l++) {
+            cmm_multiply_t(c, scatter_partial(&out[l]), rows,
+                           mat_rows(dy, rows.lo, rows.hi), w, range_all(dy.cols),
+                           place_of_sum(c, &out[l]), false, NULL, 0);
+            if (!is_own)
+                scatter_send(&out[l], k, c->stream);
+        }
+    }
+}
+
+/* A turn's part of dw = gather(x)^T dy. */
+static void multiply_slices(struct cmm *c, struct mat dw, bool is_dw_added,
+                            struct ring *in, struct mat dy, struct mat x)
+{
+    struct piece_in_hand p;
+    int done = 0;
+
+    while (!mat_is_none(dw) && next_piece(&p, c, in, x, 1, &done)) {
+        const struct range rows = place_of(c, &p);
+
+        cmm_multiply_dw(c, mat_rows(dw, rows.lo, rows.hi), p.slice, dy, is_dw_added);
     }
 }
 
 /* Two rings turn together: x travels up for the gradient of the weights, the sums for
- * dx travel down, so that each hides behind both products.
+ * dx travel down, so that each hides behind both products.  What has to be sent comes
+ * first, what has to be waited for last.
  */
 static void ring_gather_backward(struct cmm *c, struct mat dx, struct mat dw,
                                  bool is_dw_added, struct mat dy, struct mat x,
                                  const struct dev_weight *w)
 {
+    const int M = c->mesh->M;
     struct ring in[RING_LANES], out[RING_LANES];
-    struct piece_in_hand p;
 
     open_gather(c, in, x);
     open_scatter(c, out, dx);
-    for (int turn = 0; turn < c->mesh->M; turn++) {
-        int lane = c->lanes;
+    start_gather(c, in);
+    for (int turn = 0; turn < M; turn++) {
+        const bool is_between =
+            turn > 0 && turn < M - 1; /* a slice is to be passed on */
 
-        start_gather(c, in);
-        for (int l = 0; l < c->lanes; l++)
-            scatter_start(&out[l]);
-        for (int l = 0; l < c->lanes; l++) {
-            cmm_multiply_t(c, scatter_partial(&out[l]), dy, w, range_all(dy.cols),
-                           place_of_sum(c, &out[l]), false, NULL, 0);
-            scatter_finish(&out[l], c->stream); /* it travels behind other products */
-        }
-        while (!mat_is_none(dw) && next_piece(&p, c, in, x, &lane)) {
-            const struct range rows = place_of(c, &p);
-
-            cmm_multiply_dw(c, mat_rows(dw, rows.lo, rows.hi), p.slice, dy,
-                            is_dw_added);
-        }
-        finish_gather(c, in);
+        start_scatter(c, out);
+        if (is_between)
+            multiply_slices(c, dw, is_dw_added, in, dy, x);
+        add_to_sums(c, out, dy, w);
+        if (!is_between)
+            multiply_slices(c, dw, is_dw_added, in, dy, x);
+        next_gather(c, in);
+        next_scatter(c, out);
     }
 }
 
@@ -154,20 +208,28 @@ static void ring_scatter(struct cmm *c, struct mat y, struct mat x,
 
     open_scatter(c, out, y);
     for (int turn = 0; turn < M; turn++) {
-        for (int l = 0; l < c->lanes; l++)
-            scatter_start(&out[l]); /* a sum is on its way here */
-        for (int l = 0; l < c->lanes; l++) {
-            const struct mat sum    = scatter_partial(&out[l]);
-            const struct range part = ring_part(&out[l], scatter_owner(&out[l]));
-            const struct mat share =
-                mat_is_none(bias) ? bias : mat_cols(bias, part.lo, part.hi);
-            const struct cmm_section with_bias = cmm_bias_section(sum, share);
+        const bool is_own = turn == M - 1;
 
-            cmm_multiply(c, sum, x, w, range_all(x.cols), place_of_sum(c, &out[l]),
-                         false, turn == M - 1 ? &with_bias : NULL, 1);
-            scatter_finish(&out[l],
-                           c->stream); /* and goes on, larger by the own part */
+        start_scatter(c, out); /* a sum is on its way here */
+        for (int k = 0; k < (is_own ? 1 : out[0].pieces); k++) {
+            const struct range rows =
+                is_own ? range_all(x.rows) : ring_piece(&out[0], k);
+
+            for (int l = 0; l < c->lanes; l++) {
+                const struct mat sum    = scatter_partial(&out[l]);
+                const struct range part = ring_part(&out[l], scatter_owner(&out[l]));
+                const struct mat share =
+                    mat_is_none(bias) ? bias : mat_cols(bias, part.lo, part.hi);
+                const struct cmm_section with_bias = cmm_bias_section(sum, share);
+
+                cmm_multiply(c, sum, rows, mat_rows(x, rows.lo, rows.hi), w,
+                             range_all(x.cols), place_of_sum(c, &out[l]), false,
+                             is_own ? &with_bias : NULL, 1);
+                if (!is_own) /* it goes on, larger by the own part */
+                    scatter_send(&out[l], k, c->stream);
+            }
         }
+        next_scatter(c, out);
     }
 }
 
@@ -180,20 +242,21 @@ static void ring_scatter_backward(struct cmm *c, struct mat dx,
     struct piece_in_hand p;
 
     open_gather(c, in, dy);
+    start_gather(c, in);
     for (int turn = 0; turn < c->mesh->M; turn++) {
-        int lane = c->lanes;
+        int done = 0;
 
-        start_gather(c, in);
-        while (next_piece(&p, c, in, dy, &lane)) {
+        while (next_piece(&p, c, in, dy, in[0].pieces, &done))
+            cmm_multiply_t(c, dx, p.rows, p.slice, w, place_of(c, &p),
+                           range_all(dx.cols), !p.is_first, p.is_last ? section : NULL,
+                           sections);
+        done = 0;
+        while (!mat_is_none(dw) && next_piece(&p, c, in, dy, 1, &done)) {
             const struct range cols = place_of(c, &p);
 
-            cmm_multiply_t(c, dx, p.slice, w, cols, range_all(dx.cols), !p.is_first,
-                           p.is_last ? section : NULL, sections);
-            if (!mat_is_none(dw))
-                cmm_multiply_dw(c, mat_cols(dw, cols.lo, cols.hi), x, p.slice,
-                                is_dw_added);
+            cmm_multiply_dw(c, mat_cols(dw, cols.lo, cols.hi), x, p.slice, is_dw_added);
         }
-        finish_gather(c, in);
+        next_gather(c, in);
     }
 }
 

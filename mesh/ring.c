@@ -44,19 +44,39 @@ static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
 {
     struct range part;
 
-    r->mesh           = mesh;
-    r->dev            = dev;
-    r->kind           = kind;
-    r->lane           = lane;
-    r->lanes          = lanes;
-    r->turn           = 0;
-    r->rows           = rows;
-    r->cols           = cols;
-    r->room           = room;
-    part              = ring_part(r, mesh->m);
-    r->own            = mat_cols(own, part.lo, part.hi);
-    r->send.is_active = false;
-    r->recv.is_active = false;
+    r->mesh   = mesh;
+    r->dev    = dev;
+    r->kind   = kind;
+    r->lane   = lane;
+    r->lanes  = lanes;
+    r->turn   = 0;
+    r->rows   = rows;
+    r->cols   = cols;
+    r->room   = room;
+    part      = ring_part(r, mesh->m);
+    r->own    = mat_cols(own, part.lo, part.hi);
+    r->pieces = cmm_pieces(rows, mesh->M);
+    r->taken  = 0;
+    for (int k = 0; k < r->pieces; k++)
+        r->send[k].is_active = r->recv[k].is_active = false;
+}
+
+struct range ring_piece(const struct ring *r, int k)
+{
+    return split_range(r->rows, r->pieces, k);
+}
+
+static struct mat piece_of(const struct ring *r, struct mat slice, int k)
+{
+    const struct range rows = ring_piece(r, k);
+
+    return mat_rows(slice, rows.lo, rows.hi);
+}
+
+static void wait_sent(struct ring *r)
+{
+    for (int k = 0; k < r->pieces; k++)
+        wire_wait(&r->send[k]);
 }
 
 /* On to the next turn; a pass over several ranks that moved something counts, both lanes
@@ -103,21 +123,45 @@ struct mat gather_slice(const struct ring *r)
     return r->turn == 0 ? r->own : room_mat(r, (r->turn - 1) % 2, gather_owner(r));
 }
 
+/* Send piece 'k' of the slice in hand, ask for that of the next one. */
+static void pass_on(struct ring *r, int k)
+{
+    const struct mat next = room_mat(r, r->turn % 2, along(r, -r->turn - 1));
+
+    if (is_last_turn(r))
+        return;
+    wire_wait(&r->send[k]); /* of the turn before, before its room is filled again */
+    coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, -1), gather_tag(r),
+              piece_of(r, next, k));
+    coll_send(&r->send[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1), gather_tag(r),
+              piece_of(r, gather_slice(r), k));
+}
+
 void gather_start(struct ring *r)
 {
     if (is_last_turn(r))
         return;
     dev_sync(dev_stream(r->dev, LANE_COMPUTE));
-    coll_recv(&r->recv, r->mesh, r->kind, AXIS_MODEL, along(r, -1), gather_tag(r),
-              room_mat(r, r->turn % 2, along(r, -r->turn - 1)));
-    coll_send(&r->send, r->mesh, r->kind, AXIS_MODEL, along(r, 1), gather_tag(r),
-              gather_slice(r));
+    gather_take(r, r->pieces);
 }
 
-void gather_finish(struct ring *r)
+void gather_take(struct ring *r, int pieces)
 {
-    wire_wait(&r->recv);
-    wire_wait(&r->send);
+    if (r->taken == 0 && r->turn > 0 && !is_last_turn(r))
+        dev_sync(dev_stream(r->dev, LANE_COMPUTE));
+    for (; r->taken < pieces; r->taken++) {
+        if (r->turn > 0)
+            wire_wait(&r->recv[r->taken]);
+        pass_on(r, r->taken);
+    }
+}
+
+void gather_next(struct ring *r)
+{
+    gather_take(r, r->pieces);
+    if (is_last_turn(r))
+        wait_sent(r);
+    r->taken = 0;
     next_turn(r);
 }
 
@@ -144,10 +188,11 @@ void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traff
 
 void scatter_start(struct ring *r)
 {
-    if (r->turn == 0)
-        return;
-    coll_recv(&r->recv, r->mesh, r->kind, AXIS_MODEL, along(r, 1), scatter_tag(r),
-              room_mat(r, ARRIVING, scatter_owner(r)));
+    const struct mat sum = room_mat(r, ARRIVING, scatter_owner(r));
+
+    for (int k = 0; k < r->pieces && r->turn > 0; k++)
+        coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1),
+                  scatter_tag(r), piece_of(r, sum, k));
 }
 
 struct mat scatter_partial(const struct ring *r)
@@ -155,19 +200,30 @@ struct mat scatter_partial(const struct ring *r)
     return is_last_turn(r) ? r->own : room_mat(r, r->turn % 2, scatter_owner(r));
 }
 
-void scatter_finish(struct ring *r, struct dev_stream *s)
+/* Add what arrives of piece 'k'. */
+static void add_arrival(struct ring *r, int k, struct dev_stream *s)
 {
-    const struct mat partial = scatter_partial(r);
+    if (r->turn == 0)
+        return;
+    wire_wait(&r->recv[k]);
+    dev_add(s, piece_of(r, scatter_partial(r), k),
+            piece_of(r, room_mat(r, ARRIVING, scatter_owner(r)), k));
+}
 
-    if (r->turn > 0) {
-        wire_wait(&r->recv);
-        dev_add(s, partial, room_mat(r, ARRIVING, scatter_owner(r)));
-        wire_wait(&r->send); /* of the turn before, before its room is filled again */
-    }
-    if (!is_last_turn(r)) {
-        dev_sync(s);
-        coll_send(&r->send, r->mesh, r->kind, AXIS_MODEL, along(r, -1), scatter_tag(r),
-                  partial);
-    }
+void scatter_send(struct ring *r, int piece, struct dev_stream *s)
+{
+    add_arrival(r, piece, s);
+    wire_wait(&r->send[piece]); /* of the turn before */
+    dev_sync(s);
+    coll_send(&r->send[piece], r->mesh, r->kind, AXIS_MODEL, along(r, -1),
+              scatter_tag(r), piece_of(r, scatter_partial(r), piece));
+}
+
+void scatter_next(struct ring *r, struct dev_stream *s)
+{
+    for (int k = 0; k < r->pieces && is_last_turn(r); k++)
+        add_arrival(r, k, s);
+    if (is_last_turn(r))
+        wait_sent(r);
     next_turn(r);
 }

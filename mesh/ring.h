@@ -10,12 +10,17 @@
  * A ring has one lane, or two that turn at the same time in opposite directions, each
  * with one half of every slice's columns, so that both directions of a link are in use.
  * A struct ring is one lane.
+ *
+ * What a lane carries travels in pieces of some rows, a message each, as many as
+ * cmm_pieces() says: a piece is used, or sent, while those behind it are still on the way,
+ * or in the making.
  */
 #ifndef MESH_RING_H
 #define MESH_RING_H
 
 #include "mesh/progress.h"
 #include "src/dev/dev.h"
+#include "src/plan/traffic.h"
 
 enum { RING_LANES = 2, GATHER_ROOMS = 2, SCATTER_ROOMS = 3 };
 
@@ -29,8 +34,13 @@ struct ring {
     const int64_t *cols; /* [M] columns of each slice, borrowed */
     struct buf *room;    /* of the lane's part of a slice each, borrowed */
     struct mat own;      /* gather: the first part; scatter: where the last one goes */
-    struct wire send, recv;
+    int pieces;          /* of each part */
+    int taken;           /* a gather's pieces that were taken in this turn */
+    struct wire send[CMM_PIECES], recv[CMM_PIECES];
 };
+
+/* The rows of piece 'k'. */
+struct range ring_piece(const struct ring *r, int k);
 
 /* The columns of slice 'j' that this lane carries, counted from the slice's first. */
 struct range ring_part(const struct ring *r, int j);
@@ -39,25 +49,29 @@ struct range ring_part(const struct ring *r, int j);
 int gather_owner(const struct ring *r);
 int scatter_owner(const struct ring *r);
 
-/* A gather: each turn: the lane's part of the slice in hand (packed), start, [use it],
- * finish.  'own' is this rank's whole slice; with one lane it must be packed.
+/* A gather: open, start (the own slice sets out); then each turn: take the first 'pieces'
+ * of the slice in hand, which arrive and are passed on, [use them], next.  'own' is this
+ * rank's whole slice; with one lane it must be packed.
  */
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                  int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
                  struct buf room[GATHER_ROOMS]);
 struct mat gather_slice(const struct ring *r);
 void gather_start(struct ring *r);
-void gather_finish(struct ring *r); /* and on to the next turn */
+void gather_take(struct ring *r, int pieces);
+void gather_next(struct ring *r); /* on to the next turn, all pieces taken */
 
 /* A scatter: each turn: start (the arriving sum is asked for), fill scatter_partial()
- * with the own contribution to the lane's part of slice scatter_owner(), finish: the
- * arrived sum is added and the result sent on; in the last turn it is left in 'own'.
+ * with the own contribution to the lane's part of slice scatter_owner(), next.  In all
+ * turns but the last each piece of it goes on as soon as it is filled, the arrived sum
+ * added; in the last one scatter_next() adds what arrives, and leaves the sum in 'own'.
  */
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                   int lane, int lanes, struct mat own, int64_t rows,
                   const int64_t *cols, struct buf room[SCATTER_ROOMS]);
 void scatter_start(struct ring *r);
 struct mat scatter_partial(const struct ring *r);
-void scatter_finish(struct ring *r, struct dev_stream *s);
+void scatter_send(struct ring *r, int piece, struct dev_stream *s);
+void scatter_next(struct ring *r, struct dev_stream *s);
 
 #endif

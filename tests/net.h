@@ -204,8 +204,12 @@ static inline void play_ring_back(struct net *net, const int64_t *bytes)
     for (int i = 0; i < net->ranks; i++)
         mirrored[i] = bytes[(net->ranks - i) % net->ranks];
     play_ring_gather(&mirror, mirrored);
-    for (int i = 0; i < net->ranks; i++)
-        net->sent[i] = mirror.sent[(net->ranks - i) % net->ranks];
+    for (int i = 0; i < net->ranks; i++) {
+        const struct traffic_count *sent = &mirror.sent[(net->ranks - i) % net->ranks];
+
+        net->sent[i].messages += sent->messages;
+        net->sent[i].bytes += sent->bytes;
+    }
     net->wrong += mirror.wrong;
 }
 

@@ -94,13 +94,17 @@ static void charge(struct job *j, const struct net *net, int d, enum traffic kin
 static void play_act(struct job *j, int d, enum traffic kind, int64_t rows,
                      enum cmm_form form)
 {
-    const int lanes = form == CMM_BIDIR ? 2 : 1;
+    const int lanes  = form == CMM_BIDIR ? 2 : 1;
+    const int pieces = form == CMM_PLAIN ? 1 : cmm_pieces(rows, j->t->M);
     struct net net = { .ranks = j->t->M }, back = net;
     int64_t bytes[RANKS] = { 0 };
 
-    for (int lane = 0; lane < lanes; lane++) {
+    for (int k = 0; k < pieces * lanes; k++) {
+        const int lane = k % lanes;
+
         for (int m = 0; m < net.ranks; m++)
-            bytes[m] = rows * (int64_t)dtype_size(j->t->dtype) *
+            bytes[m] = split_size(rows, pieces, k / lanes) *
+                       (int64_t)dtype_size(j->t->dtype) *
                        split_size(split_size(j->s->C, net.ranks, m), lanes, lane);
         if (kind == ACT_SCATTER)
             (form == CMM_PLAIN ? play_reduce_scatter : play_ring_scatter)(&net, bytes);

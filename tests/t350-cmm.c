@@ -17,7 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 9, C = 46, F = 70 }; /* halves of slices of C differ, too */
+enum {
+    ROWS = 19,
+    C    = 46,
+    F    = 70
+}; /* halves of slices of C differ, and pieces of ROWS */
 
 /* The whole matrices, as functions of their indices: -3 .. 3. */
 static double whole(int which, int64_t r, int64_t c)
@@ -346,43 +350,48 @@ static enum cmm_form form_of(enum cmm_form form, enum cmm_product product,
     return form == CMM_AUTO ? mixed.of[product][pass].form : form;
 }
 
-/* Bytes of the slices of ROWS rows, or of half of their columns. */
-static const int64_t *bytes_of(const struct side *s, int lanes, int lane)
+/* Bytes of the slices of 'rows' rows, or of half of their columns. */
+static const int64_t *bytes_of(const struct side *s, int64_t rows, int lanes, int lane)
 {
     static int64_t bytes[8];
     const int64_t size = (int64_t)dtype_size(dev_dtype(s->dev));
 
     for (int j = 0; j < s->mesh->M; j++)
-        bytes[j] = ROWS * size * split_size(split_size(C, s->mesh->M, j), lanes, lane);
+        bytes[j] = rows * size * split_size(split_size(C, s->mesh->M, j), lanes, lane);
     return bytes;
 }
 
 static void plan_gather(struct traffic_count *t, const struct side *s,
                         enum cmm_form form)
 {
-    const int M = s->mesh->M, m = s->mesh->m;
+    const int M = s->mesh->M, m = s->mesh->m, pieces = cmm_pieces(ROWS, M);
 
     if (form == CMM_PLAIN)
-        traffic_allgather(t, bytes_of(s, 1, 0), M, m);
-    if (form == CMM_RING)
-        traffic_ring_gather(t, bytes_of(s, 1, 0), M, m);
-    if (form == CMM_BIDIR) {
-        traffic_ring_gather(t, bytes_of(s, 2, 0), M, m);
-        traffic_ring_back(t, bytes_of(s, 2, 1), M, m);
+        traffic_allgather(t, bytes_of(s, ROWS, 1, 0), M, m);
+    for (int k = 0; k < pieces && form != CMM_PLAIN; k++) {
+        const int lanes    = form == CMM_BIDIR ? 2 : 1;
+        const int64_t rows = split_size(ROWS, pieces, k);
+
+        traffic_ring_gather(t, bytes_of(s, rows, lanes, 0), M, m);
+        if (lanes == 2)
+            traffic_ring_back(t, bytes_of(s, rows, lanes, 1), M, m);
     }
 }
 
 static void plan_scatter(struct traffic_count *t, const struct side *s,
                          enum cmm_form form)
 {
-    const int M = s->mesh->M, m = s->mesh->m;
+    const int M = s->mesh->M, m = s->mesh->m, pieces = cmm_pieces(ROWS, M);
 
     if (form == CMM_PLAIN)
-        traffic_reduce_scatter(t, bytes_of(s, 1, 0), M, m);
-    if (form == CMM_RING)
-        traffic_ring_scatter(t, bytes_of(s, 1, 0), M, m);
-    for (int lane = 0; lane < 2 && form == CMM_BIDIR; lane++)
-        traffic_ring_scatter(t, bytes_of(s, 2, lane), M, m);
+        traffic_reduce_scatter(t, bytes_of(s, ROWS, 1, 0), M, m);
+    for (int k = 0; k < pieces && form != CMM_PLAIN; k++) {
+        const int lanes    = form == CMM_BIDIR ? 2 : 1;
+        const int64_t rows = split_size(ROWS, pieces, k);
+
+        for (int lane = 0; lane < lanes; lane++)
+            traffic_ring_scatter(t, bytes_of(s, rows, lanes, lane), M, m);
+    }
 }
 
 /* What the four functions post, and how many ring passes of each kind they make. */

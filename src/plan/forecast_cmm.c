@@ -159,15 +159,19 @@ static double link_seconds(const struct play *p, double up, double down)
     return cost_message(&p->ring, is_apart ? fmax(up, down) : up + down);
 }
 
-/* How much longer a turn takes for its messages. */
-static double turn_wait(const struct play *p, const struct turns *t, enum cmm_form form,
+/* How much longer all turns of a pass take for their messages, which alone take '*alone':
+ * of one of the slices, a single piece is not hidden by products.
+ */
+static double pass_wait(const struct play *p, const struct turns *t, enum cmm_form form,
                         double *alone)
 {
+    const int M       = p->job->M;
     const double up   = form == CMM_BIDIR ? (t->up + t->down) / 2 : t->up;
     const double down = form == CMM_BIDIR ? (t->up + t->down) / 2 : t->down;
+    const double hide = M - 1.0 / cmm_pieces(p->l.rows, M); /* turns that can */
 
-    *alone = link_seconds(p, up, down);
-    return fmax(p->ring.busy * *alone, *alone - t->product_s);
+    *alone = (M - 1) * link_seconds(p, up, down);
+    return fmax(p->ring.busy * *alone, *alone - hide * t->product_s);
 }
 
 static double plain_seconds(const struct play *p, const struct turns *t)
@@ -195,9 +199,8 @@ static enum cmm_form form_of(const struct play *p, const struct turns *t,
         return job->form;
     if (job->tuned != NULL)
         return job->tuned->of[product][pass].form;
-    ring  = (job->M - 1) * turn_wait(p, t, CMM_RING, &alone);
-    bidir = (job->M - 1) * turn_wait(p, t, CMM_BIDIR, &alone) +
-            cost_move(p->cost, "copy", 2 * t->up);
+    ring  = pass_wait(p, t, CMM_RING, &alone);
+    bidir = pass_wait(p, t, CMM_BIDIR, &alone) + cost_move(p->cost, "copy", 2 * t->up);
     if (plain_seconds(p, t) < fmin(ring, bidir))
         return CMM_PLAIN;
     return bidir < ring ? CMM_BIDIR : CMM_RING;
@@ -209,7 +212,7 @@ static void send_slices(const struct play *p, struct part *to, const struct turn
 {
     const int M              = p->job->M;
     const enum cmm_form form = form_of(p, t, product, pass);
-    const int lanes          = form == CMM_BIDIR ? 2 : 1;
+    const int parts          = (form == CMM_BIDIR ? 2 : 1) * cmm_pieces(p->l.rows, M);
     double alone, wait, share;
 
     if (form == CMM_PLAIN) {
@@ -221,16 +224,16 @@ static void send_slices(const struct play *p, struct part *to, const struct turn
         play_move(p, to, "add", 3 * t->down * (M - 1));
     if (form == CMM_BIDIR && t->up > 0) /* in halves, side by side no more */
         play_move(p, to, "copy", 2 * t->up);
-    wait  = (M - 1) * turn_wait(p, t, form, &alone);
+    wait  = pass_wait(p, t, form, &alone);
     share = t->up / (t->up + t->down);
-    part_posted(to, ACT_GATHER, t->up > 0 ? (M - 1) * lanes * chunks(t->up / lanes) : 0,
+    part_posted(to, ACT_GATHER, t->up > 0 ? (M - 1) * parts * chunks(t->up / parts) : 0,
                 (M - 1) * t->up);
     part_posted(to, ACT_SCATTER,
-                t->down > 0 ? (M - 1) * lanes * chunks(t->down / lanes) : 0,
+                t->down > 0 ? (M - 1) * parts * chunks(t->down / parts) : 0,
                 (M - 1) * t->down);
-    part_waited(to, ACT_GATHER, share * (M - 1) * alone, share * wait);
-    part_waited(to, ACT_SCATTER, (1 - share) * (M - 1) * alone, (1 - share) * wait);
-    to->link_s += p->is_shared ? (M - 1) * alone : 0;
+    part_waited(to, ACT_GATHER, share * alone, share * wait);
+    part_waited(to, ACT_SCATTER, (1 - share) * alone, (1 - share) * wait);
+    to->link_s += p->is_shared ? alone : 0;
 }
 
 /* One product's part in a pass. */

@@ -111,6 +111,14 @@ static const int64_t *slices_of(const struct rank *r, int64_t rows, int lanes, i
     return r->slice;
 }
 
+int cmm_pieces(int64_t rows, int M)
+{
+    const int64_t most = M > 1 ? CMM_PIECES / (M - 1) : 1;
+    const int64_t n    = most < rows / CMM_PIECE_ROWS ? most : rows / CMM_PIECE_ROWS;
+
+    return n > 1 ? (int)n : 1;
+}
+
 static const int64_t *slices(const struct rank *r, int64_t rows)
 {
     return slices_of(r, rows, 1, 0);
@@ -140,15 +148,19 @@ static void gather(const struct rank *r, int64_t rows, enum cmm_product product,
 {
     struct traffic_count *t  = &r->t[ACT_GATHER];
     const enum cmm_form form = form_of(r, product, pass);
-    const int M              = r->job->M;
+    const int M = r->job->M, lanes = form == CMM_BIDIR ? 2 : 1;
+    const int pieces = cmm_pieces(rows, M);
 
     if (form == CMM_PLAIN) {
         plain_gather(r, rows);
-    } else if (form == CMM_RING) {
-        traffic_ring_gather(t, slices(r, rows), M, r->m);
-    } else {
-        traffic_ring_gather(t, slices_of(r, rows, 2, 0), M, r->m);
-        traffic_ring_back(t, slices_of(r, rows, 2, 1), M, r->m);
+        return;
+    }
+    for (int k = 0; k < pieces; k++) {
+        const int64_t n = split_size(rows, pieces, k);
+
+        traffic_ring_gather(t, slices_of(r, n, lanes, 0), M, r->m);
+        if (lanes > 1)
+            traffic_ring_back(t, slices_of(r, n, lanes, 1), M, r->m);
     }
 }
 
@@ -157,14 +169,17 @@ static void scatter(const struct rank *r, int64_t rows, enum cmm_product product
 {
     const enum cmm_form form = form_of(r, product, pass);
     const int lanes          = form == CMM_BIDIR ? 2 : 1;
+    const int pieces         = cmm_pieces(rows, r->job->M);
 
     if (form == CMM_PLAIN) {
         plain_scatter(r, rows);
         return;
     }
-    for (int lane = 0; lane < lanes; lane++)
-        traffic_ring_scatter(&r->t[ACT_SCATTER], slices_of(r, rows, lanes, lane),
-                             r->job->M, r->m);
+    for (int k = 0; k < pieces * lanes; k++)
+        traffic_ring_scatter(
+            &r->t[ACT_SCATTER],
+            slices_of(r, split_size(rows, pieces, k / lanes), lanes, k % lanes),
+            r->job->M, r->m);
 }
 
 /* 'numbers' sums of every row, gathered by all. */

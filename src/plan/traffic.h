@@ -52,6 +52,13 @@ enum param_shard { SHARD_NONE, SHARD_FULL };
 /* Whether backward finds a block's activations kept, or makes them again. */
 enum remat { REMAT_NONE, REMAT_BLOCK };
 
+/* Pieces in which a ring of M ranks sends each slice of 'rows' rows: of the first slice
+ * that arrives, and of the last sum that leaves, only one piece is waited for.  With more
+ * ranks a slice is a smaller share of what a pass sends, and needs no cut.
+ */
+enum { CMM_PIECES = 4, CMM_PIECE_ROWS = 4 };
+int cmm_pieces(int64_t rows, int M);
+
 struct traffic_job {
     int64_t B;
     int D, M;
