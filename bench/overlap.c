@@ -22,6 +22,9 @@
 
 enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21 };
 
+/* Seconds that the fewest rounds may take; of longer steps there are fewer. */
+#define PATIENCE 60.0
+
 /* Below this many times the spread, too, a kind is too small. */
 #define SMALLEST_SPREAD 2.0
 
@@ -82,8 +85,10 @@ static int choose_rounds(struct bench *b, int kinds, double step_s, double spent
     const double cost = (1.5 + kinds) * step_s; /* steps without arithmetic are short */
     const double left = b->budget_s > 0 ? b->budget_s - spent : b->options->seconds;
     const double n    = coll_smallest(b->mesh, AXIS_ALL, left / cost);
+    const double few  = coll_smallest(b->mesh, AXIS_ALL, PATIENCE / cost);
+    const double least = b->is_quick ? 1 : fmin(fmax(few, 1), FEWEST_ROUNDS);
 
-    return (int)fmin(fmax(n, b->is_quick ? 1 : FEWEST_ROUNDS), MOST_ROUNDS);
+    return (int)fmin(fmax(n, least), MOST_ROUNDS);
 }
 
 /* ---- figures --------------------------------------------------------------------- */
