@@ -16,6 +16,7 @@
 #
 # Hosts and switch are alone (alone.sh): they and all processes in them end with this
 # command, even if it is killed, and several clusters do not see each other.
+# Host n has core n alone, or shares it where there are more hosts than cores.
 # Needs root, iproute2, util-linux.  The exit status is that of COMMAND, or 77 with a
 # sentence on stderr where there can be no cluster.
 net=10.77.0
@@ -27,13 +28,15 @@ cannot() {
     exit 77
 }
 
-# on HOST COMMAND ..: in its network, by its name.
+# on HOST COMMAND ..: in its network, by its name, on its core: what the kernel sends for a
+# host it does where the host computes, and no host takes another one's time.
 on() {
     host=$1
+    core=$((${1#host} % $(getconf _NPROCESSORS_ONLN)))
     shift
     # shellcheck disable=SC2016 # expanded there
-    exec ip netns exec "$host" unshare --uts sh -c 'hostname "$0" && exec "$@"' \
-        "$host" "$@"
+    exec ip netns exec "$host" unshare --uts taskset -c $core \
+        sh -c 'hostname "$0" && exec "$@"' "$host" "$@"
 }
 
 plug_in() {
@@ -89,8 +92,8 @@ inside)
     ;;
 [1-9]*)
     [ $# -ge 3 ] || exit 2
-    for tool in ip tc hostname; do
-        command -v $tool >/dev/null || cannot "$tool is missing (Debian: iproute2)"
+    for tool in ip tc hostname taskset; do
+        command -v $tool >/dev/null || cannot "$tool is missing (Debian: iproute2, util-linux)"
     done
     mpirun --version 2>/dev/null | grep -q 'Open MPI' ||
         cannot 'only mpirun of Open MPI is known to cross it'
