@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Time the same training step in vitbench and in PyTorch, by turns.
 
-    compare.py [--rounds=3] [--steps=5] [--threads=N] [--dtype=f32|bf16] [VITBENCH OPTIONS]
+    compare.py [--rounds=3] [--steps=5] [--warmup=2] [--threads=N] [--dtype=f32|bf16]
+               [VITBENCH OPTIONS]
 
     compare.py --dtype=bf16 --shape=So400m --layers=4 --batch=16
 
@@ -23,7 +24,6 @@ import tempfile
 M64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 RNG_PARAM, RNG_IMAGE, RNG_LABEL = 1, 2, 3
-WARMUP = 2
 
 
 # ---- vitbench's random numbers ------------------------------------------------------------
@@ -210,7 +210,7 @@ def run_torch(job):
         model = torch.compile(model)
     pixels, seconds, losses = 3 * s["image"] ** 2, [], []
     label_start = start_of(seed, RNG_LABEL)
-    for step in range(WARMUP + job["steps"]):
+    for step in range(job["warmup"] + job["steps"]):
         images = normal(np, seed, RNG_IMAGE, B * pixels, step * B * pixels)
         images = torch.from_numpy(images.reshape(B, s["image"], s["image"], 3))
         classes = bits(np, label_start, step * B, B) % np.uint64(s["classes"])
@@ -230,7 +230,8 @@ def run_torch(job):
         seconds.append(time.perf_counter() - start)
     attention = "scaled_dot_product_attention" if hasattr(
         torch.nn.functional, "scaled_dot_product_attention") else "softmax(q k) v"
-    print(json.dumps({"seconds": seconds[WARMUP:], "losses": losses[WARMUP:],
+    print(json.dumps({"seconds": seconds[job["warmup"]:],
+                      "losses": losses[job["warmup"]:],
                       "about": f"PyTorch {torch.__version__}, {attention}, AdamW {how}, " +
                                (f"compiled, {torch.cuda.get_device_name()}"
                                 if device == "cuda"
@@ -244,7 +245,7 @@ def run_vitbench(args, rest):
     with tempfile.TemporaryDirectory() as folder:
         result, lines = os.path.join(folder, "r.json"), os.path.join(folder, "r.jsonl")
         command = [args.vitbench, "--case=step", "--pool=gap", f"--dtype={args.dtype}",
-                   f"--threads={args.threads}", f"--warmup={WARMUP}",
+                   f"--threads={args.threads}", f"--warmup={args.warmup}",
                    f"--steps={args.steps}", f"--seed={args.seed}", "--no-check",
                    f"--json={result}", f"--jsonl={lines}", *rest]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -264,6 +265,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--seed", type=int, default=0)
@@ -282,7 +284,8 @@ def main():
     for number in range(args.rounds):
         case, shape, ours, our_losses = run_vitbench(args, rest)
         job = {"shape": shape, "batch": case["batch"], "threads": args.threads,
-               "steps": args.steps, "seed": args.seed, "dtype": args.dtype,
+               "steps": args.steps, "warmup": args.warmup, "seed": args.seed,
+               "dtype": args.dtype,
                "device": "cuda" if case["device"] == "cuda" else "cpu"}
         out = subprocess.run([sys.executable, os.path.abspath(__file__), "--as-torch",
                               json.dumps(job)], stdout=subprocess.PIPE, text=True,
@@ -294,7 +297,9 @@ def main():
         gap = max(abs(a - b) / abs(a) for a, b in zip(our_losses, theirs["losses"]))
         ratios.append(statistics.median(theirs["seconds"]) / statistics.median(ours))
         print(f"round {number + 1}   vitbench {statistics.median(ours):.4f} s, peer "
-              f"{statistics.median(theirs['seconds']):.4f} s, ratio {ratios[-1]:.3f}, "
+              f"{statistics.median(theirs['seconds']):.4f} s, ratio {ratios[-1]:.3f} "
+              f"(single steps {min(theirs['seconds']) / max(ours):.3f} to "
+              f"{max(theirs['seconds']) / min(ours):.3f}), "
               f"losses {our_losses[-1]:.6g} and {theirs['losses'][-1]:.6g}, "
               f"largest gap {gap:.1e}")
     spread = max(ratios) - min(ratios)
