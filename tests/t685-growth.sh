@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# vitbench-growth: a line for every batch, number of tokens and width; its picture is
+# drawn; bad options are refused.
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+growth=${srcdir:-.}/bench/vitbench-growth
+VITBENCH=${top_builddir:-.}/vitbench
+export VITBENCH
+
+run() {
+    sh "$growth" "$@" >"$folder/out" 2>&1 </dev/null
+}
+
+refused() {
+    words=$1
+    shift
+    run "$@"
+    [ $? -eq 2 ] && grep -q -- "$words" "$folder/out"
+    ok "$* is refused: .. $words .."
+}
+
+refused 'not a number' --batches=1,many
+refused 'no square' --batches=none --tokens=50
+refused 'is set here' --batch=8
+refused 'ends in .svg or .png' --out=x.pdf
+refused 'nor a named shape' --shape=huge
+
+run --shape=mu --batches=1,2 --tokens=49 --widths=64,128 --threads=1
+[ "$(grep -c '^\(batch\|tokens\|width\) .*[0-9]$' "$folder/out")" -eq 5 ] &&
+    grep -q '^tokens *49 *83 *49 ' "$folder/out"
+ok 'two batches, one number of tokens and two widths are five lines'
+
+if command -v gnuplot >/dev/null 2>&1; then
+    run --shape=mu --batches=1,2 --tokens=none --widths=none --threads=1 \
+        --out="$folder/g.svg"
+    grep -q 'tokens/s' "$folder/g.svg"
+    ok 'the picture is drawn'
+else
+    skip 'the picture is drawn' 'gnuplot is not installed'
+fi
+finish
