@@ -27,6 +27,7 @@
 #include "src/plan/choice.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
+#include "src/step/finite.h"
 #include "src/step/timeline.h"
 
 #include <math.h>
@@ -43,8 +44,9 @@ struct run {
     struct traffic_job job;
     struct setup setup;
     struct series series;
-    struct step_result last; /* of the last step */
-    bool is_finite;          /* loss and gradient norm, in every step */
+    struct step_result last;  /* of the last step */
+    bool is_finite;           /* loss and gradient norm, in every step */
+    char bad[2 * PARAM_NAME]; /* the first tensor that was not, when one was not */
     bool is_stopped;
     double start;
 };
@@ -58,6 +60,8 @@ static void one_step(struct run *r)
         step_ask_stop(r->setup.step);
     step_run(r->setup.step, 1.0, &r->last);
     r->is_stopped = r->last.is_stopped;
+    if (r->is_finite && !r->last.is_finite)
+        finite_find(r->bad, sizeof r->bad, r->setup.vit);
     r->is_finite &= r->last.is_finite;
     guard_alive();
 }
@@ -351,7 +355,7 @@ static void judge(struct run *r, bool is_traffic_wrong)
     if (is_traffic_wrong)
         case_fail(r->c, "messages or bytes are not what was planned");
     if (!r->is_finite)
-        case_fail(r->c, "loss or gradient norm of a step is not finite");
+        case_fail(r->c, "loss or gradient norm not finite, first in %s", r->bad);
 }
 
 /* ---- the case -------------------------------------------------------------------- */

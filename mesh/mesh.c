@@ -41,17 +41,16 @@ static double wtime(void)
 /* VITBENCH_FAULT=NAME:RANK.  Other names belong to others. */
 static enum fault fault_of(int rank)
 {
-    static const char *const name[] = { [FAULT_SLICE]   = "slice",
-                                        [FAULT_DROP]    = "drop",
-                                        [FAULT_MOMENTS] = "moments",
-                                        [FAULT_REPLICA] = "replica",
-                                        [FAULT_SLOW]    = "slow" };
-    const char *asked               = getenv("VITBENCH_FAULT");
-    const char *colon               = asked != NULL ? strchr(asked, ':') : NULL;
+    static const char *const name[] = {
+        [FAULT_SLICE] = "slice",     [FAULT_DROP] = "drop", [FAULT_MOMENTS] = "moments",
+        [FAULT_REPLICA] = "replica", [FAULT_SLOW] = "slow", [FAULT_NAN] = "nan"
+    };
+    const char *asked = getenv("VITBENCH_FAULT");
+    const char *colon = asked != NULL ? strchr(asked, ':') : NULL;
 
     if (colon == NULL || atoi(colon + 1) != rank)
         return FAULT_NONE;
-    for (int f = FAULT_NONE + 1; f <= FAULT_SLOW; f++) {
+    for (int f = FAULT_NONE + 1; f <= FAULT_NAN; f++) {
         if (strncmp(asked, name[f], (size_t)(colon - asked)) == 0 &&
             name[f][colon - asked] == '\0')
             return f;

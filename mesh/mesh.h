@@ -30,6 +30,7 @@ enum fault {
     FAULT_REPLICA, /* "replica": one bit of a replicated tensor, after a step, and of
                       every group of parameters that is gathered */
     FAULT_SLOW,    /* "slow": twice the time in every step, the values right  */
+    FAULT_NAN,     /* "nan": a parameter that is no number, after a step      */
 };
 
 /* What a simulation knows of messages beforehand. */

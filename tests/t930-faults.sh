@@ -74,5 +74,16 @@ for kind in gather_y gather_dx gather_dw scatter_y scatter_dx scatter_dw; do
 done
 fails product:gather_y:0 overlap 2 1x2
 fails product:scatter_dw:0 products 1 1x1 --dtype=f64
+
+# A number that is none, in one rank's part of a tensor.
+for mesh in 1x2 2x1; do
+    VITBENCH_FAULT=nan:1
+    export VITBENCH_FAULT
+    run 2 $mesh
+    unset VITBENCH_FAULT
+    [ $status -eq 1 ] && grep -q 'is INVALID' $out &&
+        tr -s '\n ' ' ' <$out | grep -q 'not finite, first in [A-Za-z]'
+    verdict $? "a NaN on $mesh is seen, and its tensor named"
+done
 rm -f $out
 echo "1..$n"

@@ -274,6 +274,23 @@ static void spoil_replica(struct step *s)
     dev_put(stream, at, bytes);
 }
 
+/* Another, likewise once: the first number that this rank has is none. */
+static void spoil_number(struct step *s)
+{
+    const struct layout *l    = vit_layout(s->vit);
+    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
+    struct piece piece[LAYOUT_PIECES];
+    struct mat at;
+    int i = 0;
+
+    while (i < l->params.count && layout_pieces(piece, l, &l->item[i], l->d, l->m) == 0)
+        i++;
+    if (i == l->params.count)
+        return;
+    at = shard_piece_param(vit_shard(s->vit), &l->item[i], piece);
+    dev_fill(stream, mat_cols(mat_rows(at, 0, 1), 0, 1), NAN);
+}
+
 /* The other planted fault: the norm, which changes nothing, again and again, until this
  * rank has computed twice as long since 'before' as it should.
  */
@@ -298,6 +315,8 @@ void step_run(struct step *s, double schedule, struct step_result *result)
         optim_update(s->optim, result->grad_norm, schedule);
         if (vit_mesh(s->vit)->fault == FAULT_REPLICA && s->count == 0)
             spoil_replica(s);
+        if (vit_mesh(s->vit)->fault == FAULT_NAN && s->count == 0)
+            spoil_number(s);
         vit_changed(s->vit);
     }
     if (vit_mesh(s->vit)->fault == FAULT_SLOW)
