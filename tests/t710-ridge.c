@@ -131,6 +131,8 @@ int main(int argc, char **argv)
     test_solvers(150, 40, 5, ANYWHERE);
     test_solvers(40, 150, 5, ANYWHERE);
     test_solvers(70, 70, 3, ANYWHERE);
+    test_solvers(400, 300, 7, ANYWHERE);
+    test_solvers(290, 270, 3, ON_THE_LAST);
     test_solvers(33, 97, 40, ON_THE_LAST);
     test_solvers(5, 9, 5, ANYWHERE);
     test_solvers(1, 9, 2, ANYWHERE);
