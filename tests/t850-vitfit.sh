@@ -273,6 +273,20 @@ run pareto "$folder/seeds.csv"
     grep -q '1/1/1 .* 0.5  no' "$folder/out" && ! grep -q 2/2/2 "$folder/out"
 ok 'runs of several seeds are one'
 
+# The example's records, which the guide draws its conclusions from.
+desk=${srcdir:-.}/jobs/desk
+run fit --config="$desk/sweep.conf" --joint "$desk/sweep.csv" "$desk/grid.csv" --bootstrap=0 \
+    --json="$folder/desk.json"
+[ $status -eq 0 ] && grep -q '^s_width  *0.19025 .* yes$' "$folder/out" &&
+    [ "$(grep -c '^s_.* not identified$' "$folder/out")" -eq 2 ]
+ok "the desk's runs identify how the width grows, and no more"
+run pareto --config="$desk/grid.conf" "$desk/grid.csv"
+[ $status -eq 0 ] && grep -q '^x0 is 32/2/32' "$folder/out"
+ok 'their grid has an x0'
+run trial --config="$desk/trial.conf" --shape=32/2/36 --fit="$folder/desk.json" "$desk/trial.csv"
+[ $status -eq 0 ] && grep -q '^32/2/36  *3  *3e+11  *0.2217' "$folder/out"
+ok 'and the shape that they predict was trained beside others'
+
 # --- pictures ----------------------------------------------------------------------------
 
 run plot exponents --fit="$folder/fit.json" --out="$folder/x.gp"
