@@ -212,14 +212,15 @@ static int simulate_machine(struct bench *b, struct simulated *s, struct node *n
     const struct machine *m = &s->machine;
 
     TRY(cost_make(&s->rank, m, b->choices->dtype, ranks));
-    s->messages = (struct mesh_model){ message_seconds, &s->rank };
-    b->model    = &s->rank;
-    *node       = (struct node){ .ranks      = s->rank.on_node,
-                                 .ranks_most = s->rank.on_node,
-                                 .bytes      = m->memory_bytes,
-                                 .cores      = m->cores,
-                                 .sharers    = s->rank.on_node,
-                                 .cores_all  = m->cores };
+    s->messages.seconds = message_seconds;
+    s->messages.ctx     = &s->rank;
+    b->model            = &s->rank;
+    *node               = (struct node){ .ranks      = s->rank.on_node,
+                                         .ranks_most = s->rank.on_node,
+                                         .bytes      = m->memory_bytes,
+                                         .cores      = m->cores,
+                                         .sharers    = s->rank.on_node,
+                                         .cores_all  = m->cores };
     return 0;
 }
 
@@ -234,6 +235,25 @@ static int open_device(struct bench *b, const struct node *node, void *block)
                     o->threads > 0 ? (int)o->threads : node_threads(node));
 }
 
+/* D and M for all, as rank 0 finds them if 'rc' is 0 on all ranks: thousands of simulated
+ * ranks share one core.
+ */
+static int choose_grid(int grid[2], int rc, const struct bench *b,
+                       const struct choices *choices, const struct node *node,
+                       int ranks)
+{
+    int rank;
+
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+    if (rank == 0)
+        rc = agenda_mesh(&grid[0], &grid[1], b->options, choices, ranks,
+                         node->ranks_most, node->bytes);
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    TRY_MPI(MPI_Bcast(grid, 2, MPI_INT, 0, MPI_COMM_WORLD));
+    return 0;
+}
+
 /* Open mesh, device and hang guard, as all ranks agree on; the device may be chosen
  * here.  Returns 0 or a code, said.
  */
@@ -241,12 +261,12 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
                       const struct bench_program *program, struct simulated *s)
 {
     const struct options *o = b->options;
-    int ranks, D = 0, M = 0, rc = 0;
+    int ranks, grid[2] = { 0, 0 }, rc = 0;
     void *block = NULL;
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     if (program->block != NULL)
-        block = program->block(MPI_COMM_WORLD);
+        block = program->block(&s->messages, MPI_COMM_WORLD);
     TRY(read_machine(choices, &s->machine, o, ranks));
     if (program->block != NULL) {
         rc = simulate_machine(b, s, node, ranks);
@@ -257,11 +277,8 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     }
     b->node_memory = node->bytes;
     b->on_node     = node->ranks_most;
-    if (rc == 0)
-        rc = agenda_mesh(&D, &M, o, choices, ranks, node->ranks_most, node->bytes);
-    if (rc == 0)
-        rc = mesh_open(&b->mesh, MPI_COMM_WORLD, D, M);
-    TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    TRY(choose_grid(grid, rc, b, choices, node, ranks));
+    TRY(mesh_open(&b->mesh, MPI_COMM_WORLD, grid[0], grid[1]));
     if (b->model != NULL) {
         clock_set(program->clock);
         b->mesh->model = &s->messages;

@@ -19,9 +19,10 @@ struct bench_program {
 
     /* Ranks are simulated: time is that of the machine of --machine, read from 'clock',
      * and 'block' gives all of them the same DEV_MODEL_BLOCK addresses that messages are
-     * never copied to or from (collective over 'comm').  NULL: the machine at hand.
+     * never copied to or from, and 'model' its sign and places (collective over 'comm').
+     * NULL: the machine at hand.
      */
-    void *(*block)(MPI_Comm comm);
+    void *(*block)(struct mesh_model *model, MPI_Comm comm);
     double (*clock)(void);
 };
 

@@ -33,7 +33,12 @@ enum fault {
     FAULT_NAN,     /* "nan": a parameter that is no number, after a step      */
 };
 
-/* What a simulation knows of messages beforehand. */
+/* What a simulation knows of messages beforehand, and where they lie: they hold nothing
+ * but their first byte, which is sent from 'sign' and not 0.  What is received into one of
+ * the 'places' of this rank has come when its first byte is not 0 any more; without them
+ * MPI has to be asked.
+ */
+enum { MESH_PLACES = 32, MESH_PLACE_STEP = 64 /* bytes */ };
 struct mesh;
 struct mesh_model {
     /* Seconds that a message of so many bytes needs from rank 'peer' (in AXIS_ALL) if it
@@ -41,6 +46,7 @@ struct mesh_model {
      */
     double (*seconds)(double *busy, const struct mesh *mesh, int peer, int64_t bytes);
     const void *ctx;
+    char *sign, *places; /* of MESH_PLACES, or NULL both */
 };
 
 /* The fields are for reading. */
@@ -63,6 +69,7 @@ struct mesh {
     struct berth *berths;           /* else what it passes through: mesh/berth.h */
     struct trace *trace;            /* what is being recorded, or NULL: mesh/trace.h */
     const struct mesh_model *model; /* of a simulation, borrowed; else NULL */
+    unsigned places_taken;          /* of its places, a bit each */
     double *host; /* scratch of coll_host_sum(), 'host_room' numbers */
     int64_t host_room;
 };

@@ -9,6 +9,7 @@
 #include "mesh/progress.h"
 
 #include "mesh/berth.h"
+#include "mesh/simulated.h"
 #include "mesh/trace.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
@@ -176,7 +177,7 @@ static void post_chunk(struct wire *w, const struct letter *l, int64_t from, int
 }
 
 static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
-                       bool is_send, const struct letter *l)
+                       bool is_send, struct letter *l)
 {
     struct progress *p  = mesh->progress;
     const int64_t bytes = l->part[0].bytes + l->part[1].bytes;
@@ -200,6 +201,7 @@ static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
     w->bytes       = bytes;
     w->start       = clock_now();
     w->is_active   = true;
+    l->part[0].at  = simulated_enter(w, l->part[0].at);
     pthread_mutex_lock(&p->lock);
     for (int64_t from = 0; from < bytes; from += WIRE_CHUNK)
         post_chunk(w, l, from,
@@ -265,24 +267,10 @@ void wire_berth(struct wire *w, struct berth *berth)
         berth_drop(berth); /* an empty message, or a muted one */
 }
 
-/* Let the time pass in which this rank moved the message itself, but for the seconds that
- * it was waiting for it anyway.
- */
-static void pay_toll(const struct wire *w, double waited)
-{
-    const struct mesh_model *model = w->mesh->model;
-    double seconds, busy;
-
-    if (model == NULL || w->is_send)
-        return;
-    seconds = model->seconds(&busy, w->mesh, w->peer, w->bytes);
-    if (busy * seconds > waited)
-        clock_spend(busy * seconds - waited);
-}
-
 /* All of it is there. */
-static void wire_done(const struct wire *w)
+static void wire_done(struct wire *w)
 {
+    simulated_leave(w);
     if (w->berth != NULL)
         berth_finish(w->berth);
     trace_add(w->mesh, (struct trace_span){ .track   = TRACE_MESSAGES,
@@ -298,23 +286,17 @@ static void wire_done(const struct wire *w)
 
 /* ---- pushing --------------------------------------------------------------------- */
 
-/* True if there is no need to ask for the message yet.  In a simulation, where asking is
- * dear, it cannot be there before its time, and one that is late is asked for less and
- * less often.
- */
-static bool is_early(struct wire *w)
+/* Ask MPI for a message; with the lock. */
+static void test(struct wire *w)
 {
-    const double late = 1.125;
-    double busy;
+    int is_done;
 
-    if (w->mesh->model == NULL)
-        return false;
-    if (w->look_s == 0)
-        w->look_s = w->mesh->model->seconds(&busy, w->mesh, w->peer, w->bytes);
-    if (clock_now() < w->start + w->look_s)
-        return true;
-    w->look_s = late * (clock_now() - w->start);
-    return false;
+    TRY_MPI(MPI_Testall(w->requests, w->request, &is_done, MPI_STATUSES_IGNORE));
+    if (is_done) {
+        wire_done(w);
+        simulated_pay(w, 0);
+        wire_unlink(w); /* from here on it may be used again */
+    }
 }
 
 /* Test every message, or those that tasks wait for; with the lock. */
@@ -323,18 +305,9 @@ static void test_all(struct progress *p, bool is_for_tasks)
     struct wire *next;
 
     for (struct wire *w = p->first; w != NULL; w = next) {
-        int is_done;
-
         next = w->next;
-        if ((is_for_tasks && !w->is_for_task) || is_early(w))
-            continue;
-        clock_settle();
-        TRY_MPI(MPI_Testall(w->requests, w->request, &is_done, MPI_STATUSES_IGNORE));
-        if (is_done) {
-            wire_done(w);
-            pay_toll(w, 0);
-            wire_unlink(w); /* from here on it may be used again */
-        }
+        if (!is_for_tasks || w->is_for_task)
+            test(w);
     }
 }
 
@@ -353,18 +326,6 @@ static void push(struct progress *p, bool is_for_tasks)
     step_tasks(p);
 }
 
-void progress_poll(struct mesh *mesh)
-{
-    struct progress *p = mesh->progress;
-
-    if (p->form == PROGRESS_POLL)
-        push(p, false);
-    else if (p->form == PROGRESS_NONE && p->task != NULL)
-        push(p, true);
-    else if (p->form == PROGRESS_THREAD)
-        step_tasks(p);
-}
-
 /* The chunk of a wire that is waited for next; NULL if all have arrived. */
 static MPI_Request *next_chunk(struct wire *w)
 {
@@ -375,8 +336,23 @@ static MPI_Request *next_chunk(struct wire *w)
     return k < w->requests ? &w->request[k] : NULL;
 }
 
-/* Sleep in MPI until some message moves on; then let the tasks go on. */
-static void push_asleep(struct progress *p)
+/* True of what a task sends while it waits for what it receives: it goes on when both are
+ * over, and sending seldom is the later one.
+ */
+static bool is_beside(const struct progress *p, const struct wire *w)
+{
+    bool is_receiving = false;
+
+    for (const struct wire *v = p->first; v != NULL && w->is_send; v = v->next)
+        is_receiving |= v->is_for_task && v->kind == w->kind && !v->is_send;
+    return w->is_for_task && is_receiving;
+}
+
+/* Sleep in MPI until 'awaited' (NULL: none) moves on, or a message that tasks wait for;
+ * then let the tasks go on.  'is_all': look at what tasks send, too, if that is over; it
+ * stands before what they receive beside it.
+ */
+static void push_asleep(struct progress *p, const struct wire *awaited, bool is_all)
 {
     clock_settle();
 
@@ -385,33 +361,76 @@ static void push_asleep(struct progress *p)
     MPI_Request pending[AWAITED];
     int n = 0, i;
 
-    for (struct wire *w = p->first; w != NULL; w = w->next, n++) {
+    for (struct wire *w = p->first; w != NULL; w = w->next) {
+        if (w != awaited && (!w->is_for_task || (!is_all && is_beside(p, w))))
+            continue;
         if (n == AWAITED)
-            die("more than %d messages are under way", AWAITED);
-        wire[n]    = w;
-        pending[n] = *next_chunk(w);
+            die("more than %d messages are awaited", AWAITED);
+        wire[n]      = w;
+        pending[n++] = *next_chunk(w);
     }
     if (n > 0) {
         TRY_MPI(MPI_Waitany(n, pending, &i, MPI_STATUS_IGNORE));
         *next_chunk(wire[i]) = pending[i];
         if (next_chunk(wire[i]) == NULL) {
             wire_done(wire[i]);
-            pay_toll(wire[i], clock_now() - start);
+            simulated_pay(wire[i], clock_now() - start);
             wire_unlink(wire[i]);
         }
     }
     step_tasks(p);
 }
 
-/* Push while there is something else to wait for than one message.  What is under way
- * belongs to the thread, if there is one.
+/* True if something has come that tasks wait for. */
+static bool look(struct progress *p)
+{
+    struct wire *next;
+
+    for (struct wire *w = p->first; w != NULL; w = next) {
+        next = w->next;
+        if (!w->is_for_task || !simulated_is_due(w))
+            continue;
+        if (simulated_has_come(w))
+            return true;
+        if (w->place == NULL && !is_beside(p, w))
+            test(w);
+    }
+    return false;
+}
+
+/* In a simulation: sleep only if there is nothing to sleep for.  What sleeping finds is
+ * out of SimGrid's lists, as it is not when MPI_Test finds it.
  */
-static void push_on(struct progress *p)
+static void push_simulated(struct progress *p)
+{
+    while (look(p))
+        push_asleep(p, NULL, true);
+    step_tasks(p);
+}
+
+void progress_poll(struct mesh *mesh)
+{
+    struct progress *p = mesh->progress;
+
+    if (p->form == PROGRESS_POLL)
+        push(p, false);
+    else if (p->form == PROGRESS_NONE && p->task != NULL && mesh->model != NULL)
+        push_simulated(p);
+    else if (p->form == PROGRESS_NONE && p->task != NULL)
+        push(p, true);
+    else if (p->form == PROGRESS_THREAD)
+        step_tasks(p);
+}
+
+/* Push while tasks are to go on, and 'awaited' perhaps.  What is under way belongs to the
+ * thread, if there is one.
+ */
+static void push_on(struct progress *p, const struct wire *awaited)
 {
     if (p->form == PROGRESS_THREAD)
         push(p, false);
     else
-        push_asleep(p);
+        push_asleep(p, awaited, false);
 }
 
 /* Take the wire out of the list; false if it is done, for the thread may be faster. */
@@ -437,12 +456,12 @@ void wire_wait(struct wire *w)
         return;
     wait_begins(w->mesh, w->kind, w->peer, w->is_send);
     while (w->is_active && w->mesh->progress->task != NULL)
-        push_on(w->mesh->progress);
+        push_on(w->mesh->progress, w);
     if (take(w)) {
         for (int k = 0; k < w->requests; k++)
             TRY_MPI(MPI_Wait(&w->request[k], MPI_STATUS_IGNORE));
         wire_done(w);
-        pay_toll(w, clock_now() - w->mesh->progress->since);
+        simulated_pay(w, clock_now() - w->mesh->progress->since);
     }
     w->mesh->waited[w->kind] += progress_waited(w->mesh);
 }
@@ -468,7 +487,7 @@ void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy)
 {
     progress_waits(mesh, kind);
     while (*is_busy)
-        push_on(mesh->progress);
+        push_on(mesh->progress, NULL);
     mesh->waited[kind] += progress_waited(mesh);
 }
 

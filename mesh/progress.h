@@ -22,9 +22,10 @@ struct wire {
     MPI_Request request[WIRE_REQUESTS];
     int peer; /* its rank in AXIS_ALL */
     bool is_send;
-    double look_s;    /* simulated: seconds from the start to the next look */
-    int64_t order;    /* of the post on this rank */
-    bool is_for_task; /* a task goes on when it is there: set after the start */
+    double look_s;        /* simulated: seconds from the start to the next look */
+    volatile char *place; /* simulated: where its first byte comes, or NULL */
+    int64_t order;        /* of the post on this rank */
+    bool is_for_task;     /* a task goes on when it is there: set after the start */
     int64_t bytes;
     double start;          /* when it was posted */
     struct berth *berth;   /* host memory that it passes through, or NULL */

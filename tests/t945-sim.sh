@@ -8,7 +8,7 @@ build=${top_builddir:-.}
 [ -x "$build/vitbench-sim" ] || skip_all 'SimGrid is not part of this build'
 machines=${srcdir:-.}/src/plan/machines
 sim() {
-    timeout 100 "$build/vitbench-sim" --machine="$machines/cpu-cluster.json" "$@" \
+    timeout 300 "$build/vitbench-sim" --machine="$machines/cpu-cluster.json" "$@" \
         >"$folder/out" 2>&1
 }
 
@@ -34,14 +34,22 @@ for mesh in 4x1 1x4 2x2; do
     ok "on $mesh the same messages are posted in the same order"
 done
 
-# shellcheck disable=SC2086
-sim --ranks=96 $model --shape=192/2/384/6 --mesh=16x6 --batch=32 --json="$folder/run" &&
-    "$build/vitbench" --dry-run --ranks=96 --shape=192/2/384/6 --image=32 --patch=8 \
-        --classes=10 --mesh=16x6 --batch=32 --no-tune --json="$folder/dry" >"$folder/dry.out"
-sent=$(sed -n '/"comm"/,/"check"/s/.*"messages": \([0-9]*\).*/\1/p' "$folder/run" |
-    awk '{ n += $1 } END { print n }')
-[ "$sent" = "$(json_after "$folder/dry" messages_per_step messages_per_step)" ]
-ok 'on 96 ranks as many messages are sent as a dry run counts'
+# counts RANKS MESH SHAPE BATCH: what a simulated run sends is what a dry run counts.
+counts() {
+    # shellcheck disable=SC2086
+    sim --ranks="$1" $model --shape="$3" --mesh="$2" --batch="$4" --json="$folder/run" &&
+        "$build/vitbench" --dry-run --ranks="$1" --shape="$3" --image=32 --patch=8 \
+            --classes=10 --mesh="$2" --batch="$4" --no-tune --json="$folder/dry" >"$folder/dry.out"
+    for what in messages bytes; do
+        sent=$(sed -n '/"comm"/,/"check"/s/.*"'$what'": \([0-9]*\).*/\1/p' "$folder/run" |
+            awk '{ n += $1 } END { printf "%.0f\n", n }')
+        [ "$sent" = "$(json_after "$folder/dry" ${what}_per_step ${what}_per_step)" ] || return 1
+    done
+}
+counts 512 128x4 64/1/128/4 128
+ok 'on 512 ranks as many messages and bytes are sent as a dry run counts'
+counts 96 16x6 192/2/384/6 32
+ok 'and on 96, of uneven halves'
 grep -q '"simulated": true' "$folder/run" && grep -q 'is SIMULATED' "$folder/out"
 ok 'the result is marked as simulated'
 

@@ -6,6 +6,8 @@
 
 #include "src/base/clock.h"
 
+#include "src/base/own.h"
+
 #include <stddef.h>
 #include <time.h>
 
@@ -19,27 +21,35 @@ static double monotonic(void)
 
 static double (*source)(void) = monotonic;
 
-/* Seconds that were spent and have not passed at the source. */
-static double ahead;
+static double ahead_of_process;
 static void (*pass_on)(double seconds);
+
+/* Seconds that were spent and have not passed at the source. */
+static double *ahead(void)
+{
+    struct own *o = own();
+
+    return o != NULL ? &o->ahead : &ahead_of_process;
+}
 
 double clock_now(void)
 {
-    return source() + ahead;
+    return source() + *ahead();
 }
 
 void clock_spend(double seconds)
 {
-    ahead += seconds;
+    *ahead() += seconds;
 }
 
 void clock_settle(void)
 {
-    const double seconds = ahead;
+    double *spent        = ahead();
+    const double seconds = *spent;
 
     if (pass_on == NULL || seconds <= 0)
         return;
-    ahead = 0;
+    *spent = 0;
     pass_on(seconds);
 }
 

@@ -9,16 +9,20 @@
 #include "src/base/err.h"
 
 #include "src/base/log.h"
+#include "src/base/own.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static _Thread_local struct {
-    char text[1024];
-    const char *file;
-    int line;
-} kept; /* nothing is kept while 'file' is NULL */
+static _Thread_local struct own_kept of_thread;
+
+static struct own_kept *kept(void)
+{
+    struct own *o = own();
+
+    return o != NULL ? &o->kept : &of_thread;
+}
 
 static void (*abort_all)(int status);
 
@@ -39,21 +43,22 @@ static int is_code(int rc)
 
 void err_keep(const char *file, int line, const char *fmt, ...)
 {
-    char text[sizeof kept.text];
+    struct own_kept *k = kept();
+    char text[sizeof k->text];
     va_list args;
 
     /* The arguments may point into the sentence kept so far. */
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    snprintf(kept.text, sizeof kept.text, "%s", text);
-    kept.file = file;
-    kept.line = line;
+    snprintf(k->text, sizeof k->text, "%s", text);
+    k->file = file;
+    k->line = line;
 }
 
 void err_die(const char *file, int line, const char *fmt, ...)
 {
-    char text[sizeof kept.text];
+    char text[sizeof of_thread.text];
     va_list args;
 
     va_start(args, fmt);
@@ -68,27 +73,31 @@ void err_die(const char *file, int line, const char *fmt, ...)
 
 void err_say(int rc)
 {
+    const struct own_kept *k = kept();
+
     if (rc == 0) {
         err_forget();
         return;
     }
-    if (kept.file == NULL) {
+    if (k->file == NULL) {
         log_line(LOG_ERROR, "%s", is_code(rc) ? codes[-rc - 1].text : "unknown error");
         return;
     }
-    log_line(LOG_ERROR, "%s", kept.text);
-    log_line(LOG_DEBUG, "%s at %s:%d", err_name(rc), kept.file, kept.line);
+    log_line(LOG_ERROR, "%s", k->text);
+    log_line(LOG_DEBUG, "%s at %s:%d", err_name(rc), k->file, k->line);
     err_forget();
 }
 
 const char *err_sentence(void)
 {
-    return kept.file != NULL ? kept.text : NULL;
+    const struct own_kept *k = kept();
+
+    return k->file != NULL ? k->text : NULL;
 }
 
 void err_forget(void)
 {
-    kept.file = NULL;
+    kept()->file = NULL;
 }
 
 int err_exit_status(int rc)

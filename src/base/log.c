@@ -6,41 +6,48 @@
 
 #include "src/base/log.h"
 
+#include "src/base/own.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static struct {
-    const char *program;
-    int rank;
-    enum log_level level;
-    char host[64];
-} the_log = { .program = "vitbench", .rank = -1, .level = LOG_WARNING };
+static struct own_log of_process = OWN_LOG_AT_START;
+
+static struct own_log *the_log(void)
+{
+    struct own *o = own();
+
+    return o != NULL ? &o->log : &of_process;
+}
 
 void log_open(const char *program, int rank)
 {
-    the_log.program = program;
-    the_log.rank    = rank;
+    struct own_log *log = the_log();
+
+    log->program = program;
+    log->rank    = rank;
 }
 
 void log_set_level(enum log_level level)
 {
-    the_log.level = level;
+    the_log()->level = level;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
 {
+    const struct own_log *log = the_log();
     char line[1280];
     int used;
     va_list args;
 
-    if (level > the_log.level)
+    if (level > log->level)
         return;
-    if (the_log.rank < 0)
-        used = snprintf(line, 256, "%s: ", the_log.program);
+    if (log->rank < 0)
+        used = snprintf(line, 256, "%s: ", log->program);
     else
-        used = snprintf(line, 256, "%s: rank %d on %s: ", the_log.program, the_log.rank,
+        used = snprintf(line, 256, "%s: rank %d on %s: ", log->program, log->rank,
                         log_host());
     if (used > 255)
         used = 255;
@@ -54,23 +61,25 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 const char *log_host(void)
 {
-    if (the_log.host[0] == '\0') {
-        char name[sizeof the_log.host] = "";
+    struct own_log *log = the_log();
+
+    if (log->host[0] == '\0') {
+        char name[sizeof log->host] = "";
 
         if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
             strcpy(name, "unknown");
         name[strcspn(name, ".")] = '\0';
-        strcpy(the_log.host, name);
+        strcpy(log->host, name);
     }
-    return the_log.host;
+    return log->host;
 }
 
 const char *log_program(void)
 {
-    return the_log.program;
+    return the_log()->program;
 }
 
 int log_rank(void)
 {
-    return the_log.rank;
+    return the_log()->rank;
 }
