@@ -263,11 +263,12 @@ static int shapes_run(const struct options *o, const struct choices *c, int rank
 void agenda_device(struct choices *c, const struct options *o, int ranks,
                    int ranks_per_node, int64_t node_bytes)
 {
-    struct choices lean = *c;
+    const bool has_shapes = (c->cases & ~(1U << CASE_MACHINE)) != 0;
+    struct choices lean   = *c;
 
     lean.device = "cpu:blis";
     lean.packs  = dev_packs(lean.device, lean.dtype);
-    if (strcmp(c->device, "auto") == 0 && c->dtype == DTYPE_F32 &&
+    if (strcmp(c->device, "auto") == 0 && c->dtype == DTYPE_F32 && has_shapes &&
         lean.packs < c->packs &&
         shapes_run(o, &lean, ranks, ranks_per_node, node_bytes) >
             shapes_run(o, c, ranks, ranks_per_node, node_bytes))
