@@ -87,8 +87,8 @@ const struct opt options_table[] = {
     TITLE("Planning"),
     { "dry-run", OPT_ACTION, NULL, NULL,
       "print parameters, FLOPs, memory, messages and bytes; run nothing", AT(dry_run) },
-    { "ranks", OPT_INT, NULL, "N", "plan for N ranks (with --dry-run)", AT(ranks),
-      .max = 1e7 },
+    { "ranks", OPT_INT, NULL, "N",
+      "plan (--dry-run) or simulate (vitbench-sim) N ranks", AT(ranks), .max = 1e7 },
     { "machine", OPT_TEXT, NULL, "FILE|NAME",
       "predict times, and choose the mesh, with a machine file or a shipped one: "
       "cpu-cluster, frontier, h200, workstation",

@@ -51,6 +51,14 @@ static int find_ranks(char path[PATH_MAX])
     return ERR(ERR_ENV, "%s is missing: vitbench-sim is not installed in full", path);
 }
 
+/* Of one core; memory limits them, too: each has a stack and its books. */
+enum { RANKS_MOST = 1 << 15 };
+
+/* Millions of messages are small blocks of memory, taken and given back by turns. */
+#define TUNABLES                                                                       \
+    "glibc.malloc.tcache_count=60000:glibc.malloc.trim_threshold=1073741824:"          \
+    "glibc.malloc.top_pad=67108864"
+
 /* Replace this process by smpirun.  Costs are the machine's, so the simulator's own are
  * taken out: factors on bandwidths and latencies, windows of TCP, the time of a call, and
  * of this machine's computing.  Short messages leave at once, others when they are asked
@@ -88,6 +96,7 @@ _Noreturn static void start(const struct folder *f, const char *ranks,
         argv[n++] = setting[i];
     argv[n++] = ranks;
     argv[n++] = f->words;
+    setenv("GLIBC_TUNABLES", TUNABLES, 0);
     execv(SMPIRUN, (char **)argv);
     fprintf(stderr, "vitbench-sim: %s cannot be started: %s\n", SMPIRUN,
             strerror(errno));
@@ -166,6 +175,9 @@ static int simulate(int *status, const struct options *o, int argc, char **argv)
     int rc;
 
     TRY(options_resolve(&choices, o));
+    if (o->ranks < 1 || o->ranks > RANKS_MOST)
+        return ERR(ERR_USAGE, "--ranks=%lld: from 1 to %d can be simulated",
+                   (long long)o->ranks, RANKS_MOST);
     TRY(find_ranks(ranks));
     TRY(make_folder(&folder));
     snprintf(count, sizeof count, "%lld", (long long)o->ranks);

@@ -72,6 +72,7 @@ refuses() {
 }
 refuses 'only --case=step' --case=coll
 refuses '--check' --check
+refuses 'from 1 to' --ranks=0
 refuses 'one device' --ranks=4 --device=cpu:ref
 sim --machine=/nowhere.json
 [ $? -ge 2 ] && grep -q '/nowhere.json: cannot be read' "$folder/out"
