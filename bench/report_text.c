@@ -67,6 +67,16 @@ static const char *number(char text[NUMBER], double x, int digits)
     return text;
 }
 
+/* With so many of the digits that a space is left before it in a column of 'width'. */
+static const char *fitting(char text[NUMBER], double x, int digits, size_t width)
+{
+    const char *shown = number(text, x, digits);
+
+    while (digits > 1 && strlen(shown) >= width)
+        shown = number(text, x, --digits);
+    return shown;
+}
+
 static const char *percent(char text[NUMBER], double share)
 {
     if (isnan(share))
@@ -186,10 +196,10 @@ static void case_row(FILE *out, const struct result *r, const struct case_result
     if (c->status == STATUS_SKIP || c->steps.n < 1)
         fprintf(out, "%8s%9s%6s%6s%8s\n", "-", "-", "-", "-", "-");
     else
-        fprintf(out, "%8s%9s%6s%6s%8s\n", number(step, c->steps.median, 4),
-                number(tokens, c->tokens_per_s, 5), percent(spec, c->mfu_spec),
+        fprintf(out, "%8s%9s%6s%6s%8s\n", fitting(step, c->steps.median, 4, 8),
+                fitting(tokens, c->tokens_per_s, 5, 9), percent(spec, c->mfu_spec),
                 percent(measured, c->mfu_measured),
-                number(rate, c->flops_per_s * 1e-9, 5));
+                fitting(rate, c->flops_per_s * 1e-9, 5, 8));
 }
 
 /* What timing chose, product by product. */
