@@ -69,7 +69,7 @@ static void bad_options(void)
     refused("--save-every=10", "needs --out");
     refused("--cooldown-at=5,x", "a whole number");
     refused("--cooldown-at=7,5", "growing");
-    refused("--cooldown-at=1001", "ends at step 1000");
+    refused("--cooldown-at=3001", "ends at step 3000");
     refused("--overlap=bidirectional", "plain|ring|bidir");
     ok(resolve(0, "--steps=5", "--examples=7", NULL) == ERR_USAGE,
        "the length is given once");
@@ -82,7 +82,7 @@ static void bad_options(void)
 
 static void defaults(void)
 {
-    ok(resolve(0, NULL) == 0, "no option is fine");
+    ok(resolve(0, "--shape=S", NULL) == 0 && !o.is_small, "a shape is enough");
     ok(strcmp(o.data, "fractal") == 0 && !o.tune && o.seed == 0,
        "fractals, nothing chosen by timing, seed 0");
     ok(plan.optim.method == OPTIMIZER_ADAMW && plan.optim.lr == 8e-4 &&
@@ -93,6 +93,39 @@ static void defaults(void)
        "rsqrt, a tenth of the steps up and a tenth down");
     ok(plan.holdout == 0.1 && !plan.has_head_bias && plan.spec.loss == LOSS_SIGMOID,
        "a tenth held out, the sigmoid loss and its bias");
+    ok(o.image == 224 && o.classes == 1000 && o.augment == 2, "large images, cropped");
+}
+
+/* The value of a row and where it comes from. */
+static bool is_program(const char *name, const char *value)
+{
+    char text[64] = "";
+    bool is       = false;
+
+    for (int i = 0; i < opts.count; i++) {
+        if (strcmp(opts.table[i].name, name) != 0)
+            continue;
+        opts_text(&opts, &opts.table[i], text, sizeof text);
+        is = opts.source[i] == FROM_PROGRAM && strcmp(text, value) == 0;
+    }
+    return is;
+}
+
+static void small_run(void)
+{
+    ok(resolve(0, NULL) == 0 && o.is_small && strcmp(o.data, "fractal") == 0,
+       "without any option it is a small run on fractals");
+    ok(is_program("shape", "128/4/512/4") && is_program("classes", "100") &&
+           is_program("augment", "none") && is_program("steps", "3000"),
+       "whose values are said to be the program's");
+    ok(resolve(0, "--classes=60", "--steps=10", "--lr=1e-3", NULL) == 0 && o.is_small &&
+           o.classes == 60 && plan.steps == 10 && o.lr == 1e-3 && o.image == 64,
+       "what is given stays");
+    ok(resolve(0, "--examples=640", NULL) == 0 && plan.steps == 10, "its length too");
+    ok(resolve(0, "--data=fractal", NULL) == 0 && !o.is_small && o.image == 224,
+       "who names fractals gets the papers' defaults");
+    ok(resolve(0, "--init=some.h5", NULL) == 0 && !o.is_small && o.image == 224,
+       "so does who starts from a checkpoint");
 }
 
 static void lengths(void)
@@ -230,6 +263,7 @@ int main(void)
 {
     bad_options();
     defaults();
+    small_run();
     lengths();
     going_on();
     times_left();

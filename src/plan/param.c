@@ -255,7 +255,7 @@ static void add_classifier(struct maker *k, enum head_init init)
     t->init_scale = is_normal ? 1 / sqrt((double)s->C) : 0;
     t->is_head    = true;
     add_vector(k, SLOT_HEAD_BIAS, "head/bias", s->K, is_low ? INIT_CONST : INIT_ZERO,
-               is_low ? -10 : 0);
+               is_low ? -log((double)s->K) : 0);
 }
 
 static void add_qk_scale(struct maker *k, enum slot slot, const char *which)

@@ -106,8 +106,11 @@ struct param {
     bool is_key_bias; /* its gradient is zero without QK-norm, up to rounding */
 };
 
-/* How the classifier starts: vittrain as the papers do (zero kernel, bias -10 with the
- * sigmoid loss), vitbench and tests with a normal kernel, so that gradients flow.
+/* How the classifier starts: vittrain as the papers do, with a zero kernel and, for the
+ * sigmoid loss, a bias of -ln K, the logit of one class of K; the papers' -10 and -6.9
+ * are this for their 29,593 and 1000.  From a lower one a run of few classes spends its
+ * first thousand steps on raising it.  vitbench and tests start with a normal kernel, so
+ * that gradients flow.
  */
 enum head_init { HEAD_INIT_PAPER, HEAD_INIT_NORMAL };
 

@@ -19,6 +19,7 @@ struct train_options {
         };
     };
     bool has_classes; /* --classes was given; else a set says how many there are */
+    bool is_small;    /* nothing says what to train: some values are the program's */
     /* images */
     char data[TRAIN_PATH], holdout[TRAIN_PATH];
     int augment, order;

@@ -18,7 +18,8 @@
     "Trains a Vision Transformer on images, on a mesh of data and model ranks.  A "    \
     "run "                                                                             \
     "that was stopped, by a signal, by the clock or by an accident, goes on from its " \
-    "last checkpoint when it is started again with the same options."
+    "last checkpoint when it is started again with the same options.  Without --data " \
+    "and --shape it is a small run, of minutes on two cores, whose options it prints."
 #define STATUS                                                                         \
     "\nExit status: 0 done; 1 the loss was not finite; 2 an option or input is wrong;" \
     "\n3 memory, device, files; 75 stopped by a signal or the clock after a good "     \
@@ -63,6 +64,24 @@ static void tell_choices(struct trainer *t)
                     : "now");
 }
 
+/* The options of a small run that nobody has given. */
+static void tell_small(struct trainer *t)
+{
+    const struct opts *opts = t->opts;
+    char all[512]           = "", value[TRAIN_PATH];
+    size_t at               = 0;
+
+    for (int i = 0; i < opts->count; i++) {
+        const struct opt *row = &opts->table[i];
+
+        if (opts->source[i] != FROM_PROGRAM || at >= sizeof all)
+            continue;
+        opts_text(opts, row, value, sizeof value);
+        at += (size_t)snprintf(all + at, sizeof all - at, " --%s=%s", row->name, value);
+    }
+    journal_say(&t->journal, "  small run   neither --data nor --shape is given:%s", all);
+}
+
 static void banner(struct trainer *t)
 {
     const struct train_options *o = t->options;
@@ -88,6 +107,8 @@ static void banner(struct trainer *t)
     journal_say(j, "  runs on     mesh %dx%d, %s on %s, %d %s a rank", t->mesh->D,
                 t->mesh->M, dtype_name(dev_dtype(t->dev)), dev_name(t->dev),
                 dev_threads(t->dev), dev_threads(t->dev) == 1 ? "thread" : "threads");
+    if (o->is_small)
+        tell_small(t);
     if (o->tune)
         tell_choices(t);
     if (o->init[0] != '\0' && t->saved.path[0] == '\0')
