@@ -86,6 +86,7 @@ refused 2 'needs --terms' fit "$folder/star.csv" --law=additive
 refused 2 'needs --budget' shape
 refused 2 'needs --machine' shape --budget=2e8s
 refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928
+refused 2 'no model is that large: width' shape --budget=1e300
 refused 2 'add up to' shape --budget=1e20 --w=1,1,1
 refused 2 'the values must rise' plan --width=700,600
 refused 2 'leave nothing between' plan --steps=1K

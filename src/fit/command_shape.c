@@ -203,6 +203,11 @@ static int grow_all(struct answer *a)
 {
     for (int how = 0; how < READINGS; how++) {
         shape_grow(a->exact[how], &a->rule, a->t, (enum reading)how);
+        for (int k = 0; k < LAW_DIMS; k++) {
+            if (!(a->exact[how][k] < 1e12))
+                return ERR(ERR_USAGE, "--budget=%s: no model is that large: %s %.3g",
+                           a->o->budget, dim_name[k], a->exact[how][k]);
+        }
         TRY(make_spec(&a->spec[how], a->o, a->exact[how], a->multiple));
         cost_of(&a->cost[how], &a->spec[how], a->machine, 1 << 20);
     }
