@@ -13,6 +13,8 @@
 # others without ssh, by TCP.  RATE is tc's, as 1gbit, and limits what a host sends.
 # "ip -n switch link set port1 down" pulls the cable of host1.  A packet that is not
 # acknowledged breaks its connection after about 13 seconds, not 15 minutes as usual.
+# Congestion is controlled by reno, which every namespace may use: a machine's bbr takes what
+# the bucket lets through at first for the speed of the link, and stalls.
 #
 # Hosts and switch are alone (alone.sh): they and all processes in them end with this
 # command, even if it is killed, and several clusters do not see each other.
@@ -49,7 +51,8 @@ plug_in() {
         ip -n switch link set "port$1" up &&
         tc -n "host$1" qdisc add dev eth0 root tbf rate "$2" burst 256kb latency 50ms &&
         ip netns exec "host$1" \
-            sh -c "echo $retries >/proc/sys/net/ipv4/tcp_retries2"
+            sh -c "echo $retries >/proc/sys/net/ipv4/tcp_retries2 &&
+                   echo reno >/proc/sys/net/ipv4/tcp_congestion_control"
 }
 
 build() {
