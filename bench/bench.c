@@ -231,8 +231,9 @@ static int open_device(struct bench *b, const struct node *node, void *block)
 
     if (b->model != NULL)
         return dev_model_open(&b->dev, b->model, block);
-    return dev_open(&b->dev, b->choices->device, b->choices->dtype,
-                    o->threads > 0 ? (int)o->threads : node_threads(node));
+    TRY(dev_open(&b->dev, b->choices->device, b->choices->dtype,
+                 o->threads > 0 ? (int)o->threads : node_threads(node)));
+    return dev_manner(b->dev, b->choices->is_tf32, b->choices->is_deterministic);
 }
 
 /* D and M for all, as rank 0 finds them if 'rc' is 0 on all ranks: thousands of simulated
@@ -273,6 +274,7 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     } else {
         node_find(node, MPI_COMM_WORLD);
         b->memory_base = mem_high_water();
+        node_use(node, MPI_COMM_WORLD, choices->device, choices->dtype);
         agenda_device(choices, o, ranks, node->ranks_most, node->bytes);
     }
     b->node_memory = node->bytes;

@@ -157,7 +157,7 @@ static int measure_operations(struct machine *m, struct bench *b, struct case_re
     }
     TRY(setup_open(&setup, b, &s, B, 1));
     step_run(setup.step, 1.0, &result);
-    dev_costs_reset(b->dev);
+    dev_costs_start(b->dev);
     for (int i = 0; i < STEPS; i++)
         step_run(setup.step, 1.0, &result);
     cost = dev_costs(b->dev, &count);

@@ -127,17 +127,17 @@ static void write_line(const struct run *r, double seconds)
 /* Steps until there are 'wanted' of them, one right after the other. */
 static void run_steps(struct run *r, int wanted, double *before, double *next_report)
 {
-    const double *total = step_seconds(r->setup.step);
+    struct step *step = r->setup.step;
 
     while (r->series.n < wanted && !r->is_stopped) {
         const double busy = dev_busy(r->bench->dev);
         double stage[STAGES], now;
 
-        memcpy(stage, total, sizeof stage);
+        memcpy(stage, step_seconds(step), sizeof stage);
         one_step(r);
         now = clock_now();
         for (int i = 0; i < STAGES; i++)
-            stage[i] = total[i] - stage[i];
+            stage[i] = step_seconds(step)[i] - stage[i];
         series_add(&r->series, now - *before, stage, dev_busy(r->bench->dev) - busy);
         write_line(r, now - *before);
         say_progress(r, wanted, next_report);
@@ -158,7 +158,8 @@ static void run_timed(struct run *r)
 
     guard_phase("timed steps");
     mesh_count_reset(b->mesh);
-    profile_start(b);
+    if (b->options->profile)
+        profile_start(b);
     step_reset_times(r->setup.step);
     coll_barrier(b->mesh);
     start = before = clock_now();
@@ -280,10 +281,11 @@ static void predict(struct run *r)
 /* ---- memory ---------------------------------------------------------------------- */
 
 /* Let the high-water mark start again from what is in use: it is of one case. */
-static void reset_high_water(void)
+static void reset_high_water(struct dev *dev)
 {
     FILE *file;
 
+    dev_bytes_most(dev, true);
     mem_trim();
     file = fopen("/proc/self/clear_refs", "w");
     if (file == NULL)
@@ -295,11 +297,13 @@ static void reset_high_water(void)
 static void note_memory(struct run *r)
 {
     const struct bench *b = r->bench;
+    int64_t most;
 
     if (b->model != NULL)
         return;
-    r->c->memory_peak = (int64_t)coll_largest(
-        b->mesh, AXIS_ALL, (double)(mem_high_water() - b->memory_base));
+    most              = dev_is_host(b->dev) ? mem_high_water() - b->memory_base
+                                            : dev_bytes_most(b->dev, false);
+    r->c->memory_peak = (int64_t)coll_largest(b->mesh, AXIS_ALL, (double)most);
 }
 
 /* True if the case fits into the ranks' share of the memory, else it is skipped. */
@@ -374,6 +378,7 @@ static int measure(struct run *r)
     bool is_wrong = false;
 
     run_timed(r);
+    r->c->has_clocks = dev_clocks(&r->c->clocks, r->bench->dev);
     if (r->series.n > 0) {
         is_wrong = coll_sum(r->bench->mesh, AXIS_ALL, count_traffic(r)) > 0;
         predict(r);
@@ -417,7 +422,7 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
     }
     guard_phase("opening the model");
     if (b->model == NULL)
-        reset_high_water();
+        reset_high_water(b->dev);
     rc = setup_open(&r.setup, b, spec, batch, (uint64_t)b->options->seed);
     if (rc == ERR_MEMORY) {
         case_skip(c, "not enough memory for %.1f GB a rank",

@@ -144,6 +144,7 @@ struct traffic_job options_job(const struct choices *c, int64_t B, int D, int M)
                                  .dtype     = c->dtype,
                                  .form      = c->form,
                                  .optimizer = c->optimizer,
+                                 .is_apart  = c->is_apart,
                                  .packs     = c->packs,
                                  .shard     = c->shard,
                                  .remat     = c->remat,
@@ -222,7 +223,11 @@ int options_resolve(struct choices *c, const struct options *o)
     made.remat     = way.remat;
     made.micros    = way.micros;
     TRY(refuse(o));
-    made.packs = dev_packs(made.device, made.dtype);
+    made.is_tf32          = way.is_tf32;
+    made.is_deterministic = way.is_deterministic;
+    made.packs            = dev_packs(made.device, made.dtype);
+    made.is_apart =
+        !o->is_simulated && dev_is_apart(NULL, NULL, made.device, made.dtype, false);
     TRY(parse_cases(&made, o));
     TRY(parse_batches(&made, o));
     TRY(parse_sizes(&made, o));

@@ -9,6 +9,7 @@
 #include "bench/report.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/dev/dev.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 #include "src/plan/traffic.h"
@@ -50,8 +51,9 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
                        const struct machine *machine)
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    const int fill   = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
-    int rc;
+    int fill         = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
+    int64_t bytes    = mem_machine(), unit;
+    int units, rc;
 
     if (c->D > 0 && o->ranks > 0 && (int64_t)c->D * c->M != o->ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %lld", c->D, c->M,
@@ -63,8 +65,12 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
         return choose_on(p, machine);
     if (c->D > 0)
         return 0;
+    if (dev_is_apart(&units, &unit, c->device, c->dtype, false) && units > 0) {
+        fill  = units < p->ranks ? units : p->ranks; /* a rank for each */
+        bytes = unit * fill;
+    }
     rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, BATCH_PER_DATA_RANK,
-                      &p->job, fill, mem_machine());
+                      &p->job, fill, bytes);
     if (rc != 0 && rc != ERR_MEMORY)
         return rc;
     p->is_tight = rc == ERR_MEMORY;
@@ -80,6 +86,8 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     TRY(options_make_spec(&p->spec, o, c, shape));
     if (machine != NULL && machine->gpus > 0 && o->dtype == DTYPE_CHOICE_AUTO)
         p->job.dtype = DTYPE_BF16;
+    if (machine != NULL)
+        p->job.is_apart = machine->gpus > 0;
     if (machine != NULL && machine->gpus > 0)
         p->job.packs = 0;
     p->job.B = c->batches > 0 ? c->batch[0] : 0;

@@ -65,12 +65,14 @@ struct choices {
     int D, M; /* 0: auto */
     enum dtype dtype;
     int packs;          /* dev_packs() of them */
+    bool is_apart;      /* dev_is_apart() */
     const char *device; /* for dev_open() */
     enum cmm_form form; /* auto without --tune: ring */
     enum optimizer optimizer;
     enum param_shard shard;
     enum remat remat;
-    int micros;         /* micro-batches */
+    int micros; /* micro-batches */
+    bool is_tf32, is_deterministic;
     unsigned cases;     /* a bit for every enum case_id */
     double require_mfu; /* per cent, 0: none */
     bool require_mfu_spec;

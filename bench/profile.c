@@ -14,7 +14,7 @@ static const double BANDWIDTH_SECONDS = 0.5;
 
 void profile_start(struct bench *b)
 {
-    dev_costs_reset(b->dev);
+    dev_costs_start(b->dev);
 }
 
 /* ---- rows ------------------------------------------------------------------------ */

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* Begin: forget what operations have cost so far. */
+/* Begin to take what operations cost. */
 void profile_start(struct bench *b);
 
 /* What they have cost in 'steps' steps of 'seconds' each, into 'c' on rank 0: the longest

@@ -179,7 +179,8 @@ struct projection project_worse(struct projection a, struct projection b)
 
 static struct projection judge(const struct work *k, enum dtype result)
 {
-    const double eps_acc = dtype_eps(result == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32);
+    const double eps_acc =
+        result == DTYPE_BF16 ? dtype_eps(DTYPE_F32) : dev_eps(k->reader->dev);
     const double eps_out = result == DTYPE_BF16 ? dtype_eps(DTYPE_BF16) : 0;
     struct projection p  = { 0, 0 };
 
@@ -246,15 +247,31 @@ static struct projection project_rows(struct reader *reader, MPI_Comm group,
     return p;
 }
 
+/* How many groups of rows there are for one that is looked at.  The host reads all of the
+ * weights for every group: where they are on another device, whose products have many
+ * more rows, so few groups that it reads about so many numbers for a product.
+ */
+static int64_t groups_apart(const struct reader *r, const struct cmm_seen *seen,
+                            int64_t groups)
+{
+    const double most = 1 << 30, size = (double)mat_size(seen->w) + 1;
+    const int64_t few = (int64_t)(most / size) + 1;
+
+    if (dev_is_host(r->dev) || groups <= few)
+        return 1;
+    return (groups + few - 1) / few;
+}
+
 struct projection project(struct reader *r, MPI_Comm group, const struct cmm_seen *seen,
                           uint64_t seed)
 {
     enum { BF16_ROWS = 16 };
-    const int64_t rows  = seen->y.rows;
-    const int64_t step  = seen->y.dtype == DTYPE_BF16 ? BF16_ROWS : rows;
-    struct projection p = { 0, 0 };
+    const int64_t rows   = seen->y.rows;
+    const int64_t step   = seen->y.dtype == DTYPE_BF16 ? BF16_ROWS : rows;
+    const int64_t stride = step * groups_apart(r, seen, (rows + step - 1) / step);
+    struct projection p  = { 0, 0 };
 
-    for (int64_t lo = 0; lo < rows; lo += step) {
+    for (int64_t lo = 0; lo < rows; lo += stride) {
         const int64_t hi = lo + step < rows ? lo + step : rows;
 
         p = project_worse(p, project_rows(r, group, seen, seed, lo, hi));

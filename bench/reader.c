@@ -10,7 +10,10 @@
 
 #include <string.h>
 
-enum { READER_ROOM = 1 << 15 }; /* elements; more only where one row is longer */
+/* Elements; more only where one row is longer.  A copy from another device takes long to
+ * begin.
+ */
+enum { READER_ROOM = 1 << 15, READER_ROOM_APART = 1 << 18 };
 
 static void make_room(struct reader *r, int64_t elements)
 {
@@ -26,7 +29,7 @@ static void make_room(struct reader *r, int64_t elements)
 void reader_open(struct reader *r, struct dev *dev)
 {
     *r = (struct reader){ .dev = dev };
-    make_room(r, READER_ROOM);
+    make_room(r, dev_is_host(dev) ? READER_ROOM : READER_ROOM_APART);
 }
 
 void reader_close(struct reader *r)

@@ -139,6 +139,14 @@ static json_t *ranks_json(const struct case_result *c)
                      slowest);
 }
 
+static json_t *clocks_json(const struct dev_clocks *c)
+{
+    return json_pack("{so so so so so so}", "mhz", real(c->mhz), "most_mhz",
+                     real(c->most_mhz), "memory_mhz", real(c->memory_mhz), "celsius",
+                     real(c->celsius), "watts", real(c->watts), "held_by",
+                     text(c->held_by));
+}
+
 static json_t *rows_json(const struct case_result *c)
 {
     json_t *all = json_array();
@@ -229,6 +237,8 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);
+    if (c->has_clocks)
+        json_object_set_new(all, "clocks", clocks_json(&c->clocks));
     return all;
 }
 

@@ -305,6 +305,11 @@ static void case_where(FILE *out, const struct case_result *c)
     char text[1024];
     size_t used = 0;
 
+    if (c->has_clocks)
+        field(out, "  clocks", "%.0f of %.0f MHz, memory %.0f MHz, %.0f C, %.0f W%s%s",
+              c->clocks.mhz, c->clocks.most_mhz, c->clocks.memory_mhz,
+              c->clocks.celsius, c->clocks.watts,
+              c->clocks.held_by[0] != '\0' ? ", held back by " : "", c->clocks.held_by);
     if (c->memory_peak > 0)
         field(out, "  memory", "%.2f GB of the largest rank, predicted %.2f GB",
               (double)c->memory_peak * 1e-9, (double)c->memory_predicted * 1e-9);

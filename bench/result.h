@@ -5,6 +5,7 @@
 #ifndef BENCH_RESULT_H
 #define BENCH_RESULT_H
 
+#include "src/dev/dev.h"
 #include "src/plan/predict.h"
 
 #include <jansson.h>
@@ -98,6 +99,8 @@ struct case_result {
     int slow_ranks;
     char straggler[512];     /* a sentence on those that stand out, or empty */
     double stage_s[8];       /* medians by enum stage, slowest rank */
+    bool has_clocks;
+    struct dev_clocks clocks; /* of rank 0's GPU, after the last timed step */
     struct cmm_tuned tuned;  /* what timing chose, */
     unsigned tuned_products; /* for these: bits by enum cmm_product */
     struct cost *cost;       /* 'costs' of them, likewise; --profile */

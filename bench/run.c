@@ -126,6 +126,10 @@ void run_peak(struct bench *b)
     if (b->model != NULL)
         snprintf(r->peak_by, sizeof r->peak_by, "the file of machine %s",
                  b->model->machine->name);
+    else if (!dev_is_host(b->dev))
+        snprintf(r->peak_by, sizeof r->peak_by,
+                 "%s products of a fixed list, all ranks",
+                 dtype_name(dev_dtype(b->dev)));
     else
         snprintf(r->peak_by, sizeof r->peak_by,
                  "%s multiply-adds, %d %s a rank, all ranks",

@@ -167,7 +167,11 @@ void straggler_find(struct case_result *c, struct mesh *mesh, const struct serie
 
     straggler_judge(all, n);
     qsort(all, (size_t)n, sizeof *all, slower_first);
-    c->compute_max    = all[0].seconds;
+    c->compute_max = all[0].seconds;
+    if (c->compute_max <= 0) { /* devices that return early do not say */
+        mem_free(all);
+        return;
+    }
     c->compute_min    = all[n - 1].seconds;
     c->compute_median = (all[(n - 1) / 2].seconds + all[n / 2].seconds) / 2;
     c->slow_ranks     = n < SLOW_RANKS ? n : SLOW_RANKS;

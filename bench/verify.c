@@ -35,11 +35,11 @@ double verify_yardstick(const struct params *params, const double *square, int t
     die("%s has no kernel", p->name);
 }
 
-double verify_residual(double difference, double yardstick, enum dtype dtype)
+double verify_residual(double difference, double yardstick, double eps)
 {
     if (!(difference <= DBL_MAX) || !(yardstick <= DBL_MAX))
         return INFINITY;
     if (difference == 0)
         return 0;
-    return difference / (dtype_eps(dtype) * yardstick);
+    return difference / (eps * yardstick);
 }

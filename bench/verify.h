@@ -7,7 +7,7 @@
 
 #include "bench/case.h"
 
-/* Gradients agree with other gradients up to this many units of dtype_eps(). */
+/* Gradients agree with other gradients up to this many units of dev_eps(). */
 #define VERIFY_THRESHOLD 32.0
 
 /* self-test: a tiny model of the same kind (C = 16 M, H = M, F = 32 M, L = 2, T = 4, 10
@@ -57,6 +57,6 @@ void verify_decide(struct check *c, const char *name, double residual,
 double verify_yardstick(const struct params *params, const double *square, int tensor);
 
 /* difference / (eps * yardstick); 0 / 0 is 0, and what is not finite is infinite. */
-double verify_residual(double difference, double yardstick, enum dtype dtype);
+double verify_residual(double difference, double yardstick, double eps);
 
 #endif

@@ -96,7 +96,7 @@ static double walk_of(const struct layout *l)
 /* The largest residual of loss, gradient norm and tensors, and whose it is; the error of
  * tensor i is measured by yardstick[i].
  */
-static double compare(char *note, size_t size, const struct layout *l, enum dtype dtype,
+static double compare(char *note, size_t size, const struct layout *l, double eps,
                       const struct pass *plain, const struct pass *run,
                       const double *yardstick)
 {
@@ -106,15 +106,15 @@ static double compare(char *note, size_t size, const struct layout *l, enum dtyp
     double residual, r;
 
     residual =
-        verify_residual(fabs(new->loss - old->loss), walk * fabs(old->loss), dtype);
+        verify_residual(fabs(new->loss - old->loss), walk * fabs(old->loss), eps);
     r = verify_residual(fabs(new->grad_norm - old->grad_norm), walk * old->grad_norm,
-                        dtype);
+                        eps);
     if (r > residual) {
         residual = r;
         worst    = "gradient norm";
     }
     for (int i = 0; i < l->params.count; i++) {
-        r = verify_residual(fabs(run->sum[i] - plain->sum[i]), yardstick[i], dtype);
+        r = verify_residual(fabs(run->sum[i] - plain->sum[i]), yardstick[i], eps);
         if (r > residual) {
             residual = r;
             worst    = l->params.param[i].name;
@@ -134,7 +134,7 @@ static void measure_moves(double *yardstick, struct bench *b, struct step *step,
 {
     enum { NUDGES = 4 };
     const int n      = vit_layout(vit)->params.count;
-    const double eps = dtype_eps(dev_dtype(b->dev));
+    const double eps = dev_eps(b->dev);
     double *square   = mem_new((size_t)n, sizeof *square);
     double *last     = mem_new((size_t)n, sizeof *last);
 
@@ -161,19 +161,19 @@ static void decide_overlap(struct check *c, struct bench *b, struct step *step,
                            const struct pass *plain, const struct pass *run)
 {
     const struct layout *l = vit_layout(vit);
-    const enum dtype dtype = dev_dtype(b->dev);
+    const double eps       = dev_eps(b->dev);
     const int n            = l->params.count;
     double *yardstick      = mem_new((size_t)n, sizeof *yardstick);
     double residual;
 
     for (int i = 0; i < n; i++)
         yardstick[i] = walk_of(l) * verify_yardstick(&l->params, plain->sum + n, i);
-    residual = compare(c->note, sizeof c->note, l, dtype, plain, run, yardstick);
+    residual = compare(c->note, sizeof c->note, l, eps, plain, run, yardstick);
     residual = coll_largest(b->mesh, AXIS_ALL, residual);
     if (residual > VERIFY_THRESHOLD) {
         cmm_set_form(vit_cmm(vit), CMM_PLAIN);
         measure_moves(yardstick, b, step, vit, reader, plain);
-        residual = compare(c->note, sizeof c->note, l, dtype, plain, run, yardstick);
+        residual = compare(c->note, sizeof c->note, l, eps, plain, run, yardstick);
         residual = coll_largest(b->mesh, AXIS_ALL, residual);
     }
     verify_decide(c, "overlap", residual, VERIFY_THRESHOLD);

@@ -192,7 +192,7 @@ static double compare(char *note, size_t size, struct bench *b, struct vit *vit,
 {
     const struct params *params = &vit_layout(vit)->params;
     const int n                 = params->count;
-    const double eps            = dtype_eps(dev_dtype(b->dev));
+    const double eps            = dev_eps(b->dev);
     double *difference          = mem_new(3 * (size_t)n, sizeof *difference);
     double *reference = difference + n, *move = reference + n, residual = 0;
     const char *worst = "";
@@ -216,8 +216,7 @@ static double compare(char *note, size_t size, struct bench *b, struct vit *vit,
     for (int i = 0; i < n; i++) {
         const double yardstick =
             fmax(verify_yardstick(params, reference, i), move[i] / (NUDGE_EPS * eps));
-        const double r =
-            verify_residual(sqrt(difference[i]), yardstick, dev_dtype(b->dev));
+        const double r = verify_residual(sqrt(difference[i]), yardstick, eps);
 
         if (r > residual) {
             residual = r;
@@ -247,7 +246,7 @@ static void run_and_compare(struct check *c, struct bench *b, struct setup *setu
         oracle_run(o, setup->data, tiny, b->mesh->D, b->mesh->d);
     residual = compare(c->note, sizeof c->note, b, setup->vit, o);
     loss     = reference_loss(b, o);
-    loss     = verify_residual(fabs(got.loss - loss), fabs(loss), dev_dtype(b->dev));
+    loss     = verify_residual(fabs(got.loss - loss), fabs(loss), dev_eps(b->dev));
     if (loss > residual)
         snprintf(c->note, sizeof c->note, "worst: the loss");
     /* The loss of another model group is another number in its last bits. */
@@ -260,7 +259,7 @@ int verify_self_test(struct check *c, struct bench *b, const struct spec *spec)
     struct oracle oracle = { 0 };
     struct setup setup;
     struct spec tiny;
-    const double eps = dtype_eps(dev_dtype(b->dev));
+    const double eps = dev_eps(b->dev);
     int rc;
 
     TRY(tiny_spec(&tiny, spec, b->mesh->M));

@@ -48,10 +48,32 @@ static void plant(struct watch *w, struct mat y)
     w->is_planted = true;
 }
 
+/* Products of a device that has its own memory cost the host far more to look at than
+ * the device to make: of each kind and name the first one is looked at, that of the
+ * first block, or on the way back of the last.
+ */
+static bool is_known(struct watch *w, const struct cmm_seen *seen)
+{
+    if (dev_is_host(w->reader.dev))
+        return false;
+    for (int i = 0; i < w->seen_count; i++)
+        if (w->seen_kind[i] == (int)seen->kind &&
+            strcmp(w->seen_what[i], seen->what) == 0)
+            return true;
+    if (w->seen_count < WATCH_SEEN) {
+        w->seen_kind[w->seen_count]   = (int)seen->kind;
+        w->seen_what[w->seen_count++] = seen->what;
+    }
+    return false;
+}
+
 static void look(void *ctx, const struct cmm_seen *seen)
 {
     struct watch *w = ctx;
     struct projection p;
+
+    if (is_known(w, seen))
+        return;
 
     if (!w->is_planted && is_fault(w, seen->kind))
         plant(w, seen->y);

@@ -6,6 +6,8 @@
 #include "bench/project.h"
 #include "bench/result.h"
 
+enum { WATCH_SEEN = 64 };
+
 struct watch {
     struct mesh *mesh; /* borrowed */
     struct reader reader;
@@ -13,6 +15,9 @@ struct watch {
     char name[64];   /* of the product with the largest residual */
     uint64_t seed;   /* another one for every product */
     bool is_planted; /* the fault has been */
+    int seen_count,
+        seen_kind[WATCH_SEEN]; /* where only the first of each are looked at */
+    const char *seen_what[WATCH_SEEN];
 };
 
 void watch_open(struct watch *w, struct mesh *mesh, struct dev *dev, uint64_t seed);

@@ -7,6 +7,7 @@
 #include "mesh/mesh.h"
 #include "src/base/mem.h"
 #include "src/dev/cpu_info.h"
+#include "src/dev/dev.h"
 
 static bool is_overlapping(const struct cpu_set *a, const struct cpu_set *b)
 {
@@ -63,6 +64,18 @@ void node_find(struct node *n, MPI_Comm comm)
 
     TRY_MPI(MPI_Allreduce(&n->ranks, &n->ranks_most, 1, MPI_INT, MPI_MAX, comm));
     TRY_MPI(MPI_Allreduce(&bytes, &n->bytes, 1, MPI_INT64_T, MPI_MIN, comm));
+}
+
+void node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype)
+{
+    int64_t bytes = 0;
+    int units     = 0;
+
+    if (dev_is_apart(&units, &bytes, name, dtype, true) && units > 0)
+        bytes /= (n->ranks + units - 1) / units; /* of these share a unit */
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_MIN, comm));
+    if (bytes > 0)
+        n->bytes = bytes * n->ranks_most;
 }
 
 int node_threads(const struct node *n)

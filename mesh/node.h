@@ -5,6 +5,8 @@
 #ifndef MESH_NODE_H
 #define MESH_NODE_H
 
+#include "src/base/dtype.h"
+
 #include <mpi.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +24,11 @@ struct node {
 
 /* Collective over 'comm', which holds all ranks. */
 void node_find(struct node *n, MPI_Comm comm);
+
+/* Let 'bytes' be of the device 'name' where it has memory of its own: what the fullest
+ * node's ranks have of their GPUs' together.  Collective over 'comm', as above.
+ */
+void node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype);
 
 /* Threads that this rank gets: its share of the cores that it may run on, at least 1.
  */

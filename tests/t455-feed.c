@@ -34,7 +34,8 @@ static struct data *open_source(bool is_noise, double mixup)
 }
 
 /* True if the steps that are asked for, of which some are not the next, are right. */
-static bool is_right(const struct data *data, const struct mesh *mesh, int threads)
+static bool is_right(const struct data *data, const struct mesh *mesh, int threads,
+                     bool has_idle_cores)
 {
     static const int64_t steps[] = { 0, 1, 2, 7, 8, 3, 3, 4 };
     const struct range b         = split_range(B, mesh->D, mesh->d);
@@ -44,7 +45,7 @@ static bool is_right(const struct data *data, const struct mesh *mesh, int threa
     float *image                 = mem_new(2 * images + 1, sizeof *image);
     float *target                = mem_new(2 * targets + 1, sizeof *target);
     struct feed *feed            = NULL;
-    bool is_ok                   = feed_open(&feed, data, mesh, B, b, k, threads) == 0;
+    bool is_ok = feed_open(&feed, data, mesh, B, b, k, threads, has_idle_cores) == 0;
 
     for (size_t i = 0; is_ok && i < sizeof steps / sizeof steps[0]; i++) {
         feed_batch(feed, image, target, steps[i]);
@@ -73,9 +74,12 @@ static void test_mesh(int D, int M)
     for (int kind = 0; kind < 4; kind++) {
         struct data *data = open_source(kind & 1, kind & 2 ? 0.4 : 0);
 
-        for (int threads = 1; threads <= 3; threads += 2)
-            ok(is_right(data, mesh, threads), "%dx%d, %s%s, %d threads", D, M,
+        for (int threads = 1; threads <= 3; threads += 2) {
+            ok(is_right(data, mesh, threads, false), "%dx%d, %s%s, %d threads", D, M,
                data->ops->name, kind & 2 ? " mixed" : "", threads);
+            ok(is_right(data, mesh, threads, true), "%dx%d, %s%s, %d threads ahead", D,
+               M, data->ops->name, kind & 2 ? " mixed" : "", threads);
+        }
         data_close(&data);
     }
     mesh_close(&mesh);
@@ -94,7 +98,7 @@ static void test_close(int size)
         die("%s", err_sentence());
     for (int i = 0; i < 20; i++) {
         is_ok = feed_open(&feed, data, mesh, B, (struct range){ 0, B },
-                          (struct range){ 0, CLASSES }, 2) == 0 &&
+                          (struct range){ 0, CLASSES }, 2, false) == 0 &&
                 is_ok;
         if (i % 2 == 1)
             feed_batch(feed, image, target, i);

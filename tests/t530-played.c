@@ -98,7 +98,7 @@ static void one(struct model_options *o, const char *what)
 
     model_open(&m, o, MPI_COMM_WORLD);
     step_run(m.step, 1.0, &result);
-    dev_costs_reset(m.dev);
+    dev_costs_start(m.dev);
     step_run(m.step, 1.0, &result);
     cost = dev_costs(m.dev, &count);
     if (cost_make(&rank, &any, o->dtype, o->D * o->M) != 0)

@@ -21,7 +21,8 @@ struct feed {
     struct range b, k;
     int threads;
 
-    /* shared images alone */
+    /* images that are made ahead alone */
+    bool is_ahead;
     struct range part; /* of b: those that this rank makes */
     int64_t pixels;    /* numbers of an image */
     float *made;       /* [1 + part, pixels] */
@@ -110,8 +111,19 @@ static int start_threads(struct feed *f)
     return 0;
 }
 
+/* Those of the row's images that this rank makes. */
+static struct range own_part(const struct feed *f)
+{
+    const bool is_shared = f->data->ops->is_shared;
+    const struct range r = split_range(range_size(f->b), is_shared ? f->mesh->M : 1,
+                                       is_shared ? f->mesh->m : 0);
+
+    return (struct range){ f->b.lo + r.lo, f->b.lo + r.hi };
+}
+
 int feed_open(struct feed **feed, const struct data *data, const struct mesh *mesh,
-              int64_t B, struct range b, struct range k, int threads)
+              int64_t B, struct range b, struct range k, int threads,
+              bool has_idle_cores)
 {
     struct feed *f = mem_new(1, sizeof *f);
     void *made     = NULL;
@@ -125,10 +137,9 @@ int feed_open(struct feed **feed, const struct data *data, const struct mesh *me
     f->threads = threads;
     f->step    = -1;
     f->pixels  = 3 * (int64_t)data->image * data->image;
-    if (data->ops->is_shared) {
-        const struct range r = split_range(range_size(b), mesh->M, mesh->m);
-
-        f->part = (struct range){ b.lo + r.lo, b.lo + r.hi };
+    f->is_ahead = data->ops->is_shared || has_idle_cores;
+    if (f->is_ahead) {
+        f->part = own_part(f);
         f->next = 1 + range_size(f->part);
         rc      = mem_alloc(&made, sizeof(float) * (size_t)(f->next * f->pixels));
         f->made = made;
@@ -174,7 +185,7 @@ static void pass_on(struct feed *f, float *images)
     int *count, *first;
     MPI_Datatype image;
 
-    if (M == 1)
+    if (M == 1 || !f->data->ops->is_shared)
         return;
     count = mem_new(2 * (size_t)M, sizeof *count);
     first = count + M;
@@ -198,7 +209,7 @@ static void take_batch(struct feed *f, float *images, float *targets, int64_t st
     const int64_t n = range_size(f->part);
     float *own      = images + (f->part.lo - f->b.lo) * f->pixels;
 
-    if (!f->data->ops->is_shared) {
+    if (!f->is_ahead) {
         data_batch(f->data, images, targets, f->B, step, f->b, f->k, f->threads);
         return;
     }
@@ -230,7 +241,7 @@ void feed_once(float *images, float *targets, const struct data *data,
 {
     struct feed *f = NULL;
 
-    if (feed_open(&f, data, mesh, B, b, k, threads) != 0)
+    if (feed_open(&f, data, mesh, B, b, k, threads, false) != 0)
         die("%s", err_sentence());
     take_batch(f, images, targets, step, false);
     feed_close(&f);

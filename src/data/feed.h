@@ -4,7 +4,8 @@
  * The ranks of a data row see the same images.  Where an image is dear (it is read,
  * decoded, or drawn), each of them makes a part of the row's and the main threads pass
  * the parts on.  Threads of its own make the next batch; they call no MPI.  Cheap images
- * are made by everyone, when they are wanted.
+ * are made by everyone: when they are wanted, or likewise ahead where the cores have
+ * nothing else to do.
  *
  *   own threads    make part of s+1                     make part of s+2
  *   main thread    mix, pass on s | step s ...          mix, pass on s+1 | step s+1 ..
@@ -18,11 +19,12 @@
 struct feed;
 
 /* 'data' and 'mesh' are borrowed.  This rank's row has the images 'b' of every batch of
- * B; this rank wants the classes 'k' of their targets.  'threads' make images.
- * Returns 0, ERR_MEMORY or ERR_ENV.  Local.
+ * B; this rank wants the classes 'k' of their targets.  'threads' make images; cheap ones
+ * ahead if 'has_idle_cores'.  Returns 0, ERR_MEMORY or ERR_ENV.  Local.
  */
 int feed_open(struct feed **feed, const struct data *data, const struct mesh *mesh,
-              int64_t B, struct range b, struct range k, int threads);
+              int64_t B, struct range b, struct range k, int threads,
+              bool has_idle_cores);
 void feed_close(struct feed **feed);
 
 /* The batch of 'step' into images [B_l, image*image*3] and targets [B_l, k], the same

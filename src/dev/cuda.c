@@ -86,7 +86,6 @@ static int take_gpu(struct dev *dev, struct cuda_state *state)
         rc = cudaRuntimeGetVersion(&version);
     if (rc != cudaSuccess)
         return refuse(rc);
-    state->processors = prop.multiProcessorCount;
     snprintf(dev->hardware, sizeof dev->hardware, "%.63s", prop.name);
     snprintf(dev->about, sizeof dev->about,
              "CUDA %d.%d, GPU %d, %d multiprocessors, %.0f GB", version / 1000,
@@ -129,6 +128,30 @@ static bool is_there(void)
     return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
 }
 
+/* GPUs of a machine are taken to be alike. */
+static void apart(int *units, int64_t *bytes, bool is_free)
+{
+    struct cudaDeviceProp prop;
+    size_t left = 0, all = 0;
+
+    *bytes = 0;
+    if (cudaGetDeviceCount(units) != cudaSuccess || *units == 0) {
+        *units = 0;
+    } else if (!is_free) {
+        if (cudaGetDeviceProperties(&prop, 0) == cudaSuccess)
+            *bytes = (int64_t)prop.totalGlobalMem;
+    } else if (cudaSetDevice(local_rank() % *units) == cudaSuccess &&
+               cudaMemGetInfo(&left, &all) == cudaSuccess) {
+        *bytes = (int64_t)left;
+    }
+}
+
+/* Which products may be done, is asked when they are. */
+static void manner(struct dev *dev)
+{
+    (void)dev;
+}
+
 static int cuda_open(struct dev *dev)
 {
     struct cuda_state *state;
@@ -143,7 +166,6 @@ static int cuda_open(struct dev *dev)
     state        = mem_new(1, sizeof *state);
     state->index = local_rank() % count;
     dev->state   = state;
-    dev->threads = 1;
     rc           = take_gpu(dev, state);
     if (rc == 0)
         rc = open_lanes(dev, state);
@@ -181,9 +203,10 @@ static void cuda_free(struct buf *b)
 
 static int event_open(struct dev_event *e)
 {
+    const unsigned flags = e->is_timed ? cudaEventDefault : cudaEventDisableTiming;
     cudaEvent_t event;
 
-    TRY_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    TRY_CUDA(cudaEventCreateWithFlags(&event, flags));
     e->state = event;
     return 0;
 }
@@ -211,6 +234,14 @@ static bool event_is_done(struct dev_event *e)
         return false;
     TRY_CUDA(rc);
     return true;
+}
+
+static double event_seconds(struct dev_event *from, struct dev_event *to)
+{
+    float ms;
+
+    TRY_CUDA(cudaEventElapsedTime(&ms, from->state, to->state));
+    return (double)ms * 1e-3;
 }
 
 static void event_sync(struct dev_event *e)
@@ -245,10 +276,13 @@ static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
 const struct dev_ops dev_cuda = {
     .name                  = "cuda",
     .is_there              = is_there,
+    .apart                 = apart,
     .open                  = cuda_open,
     .close                 = cuda_close,
     .peak                  = cuda_peak,
     .bandwidth             = cuda_bandwidth,
+    .clocks                = cuda_clocks,
+    .manner                = manner,
     .tune                  = cuda_tune,
     .choices               = cuda_choices,
     .alloc                 = cuda_alloc,
@@ -257,6 +291,7 @@ const struct dev_ops dev_cuda = {
     .event_close           = event_close,
     .event_record          = event_record,
     .event_wait            = event_wait,
+    .event_seconds         = event_seconds,
     .event_is_done         = event_is_done,
     .event_sync            = event_sync,
     .sync                  = stream_sync,

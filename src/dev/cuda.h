@@ -6,6 +6,7 @@
  *   cuda_load.c       cuBLASLt, opened when it is needed
  *   cuda_gemm.c       products by cuBLASLt; cuda_algo.c: which of its algorithms
  *   cuda_peak.c       measured peaks
+ *   cuda_clocks.c     clocks, and why they are not higher, by NVML
  *   cuda_*.cu         kernels, each with the slots of dev_impl.h that launch them
  *
  * Numbers are f32 or bf16, arithmetic f32; sums of many are formed in an order that the
@@ -43,7 +44,6 @@ struct cuda_lane {
 
 struct cuda_state {
     int index; /* of the GPU in this machine */
-    int processors;
     struct cuda_lane lane[LANES];
     struct cuda_products *products; /* cuda_gemm.c */
 };
@@ -194,6 +194,9 @@ void cuda_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat 
                   bool is_added);
 void cuda_tune(struct dev *dev, bool is_on);
 struct dev_choice *cuda_choices(struct dev *dev, int *count);
+
+/* cuda_clocks.c */
+bool cuda_clocks(struct dev_clocks *c, struct dev *dev);
 
 /* cuda_peak.c */
 double cuda_peak(struct dev *dev, double seconds);

@@ -9,30 +9,32 @@
 
 #include "src/base/mem.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { REPEATS = 3, WAY_FIRST = 0, WAY_FASTEST = 1 };
 
-/* Seconds of one product by algorithm 'algo'. */
+/* Seconds of one product by algorithm 'algo'; infinite if it is refused. */
 static double time_algo(struct dev_stream *s, const struct cuda_plan *p,
                         const struct cuda_operands *o, int algo)
 {
     cudaEvent_t start, end;
     float ms = 0.0F;
+    bool is_done;
 
     TRY_CUDA(cudaEventCreate(&start));
     TRY_CUDA(cudaEventCreate(&end));
-    cuda_multiply(s, p, o, algo); /* loads the kernel */
+    is_done = cuda_multiply(s, p, o, algo); /* loads the kernel */
     TRY_CUDA(cudaEventRecord(start, cuda_on(s)));
     for (int i = 0; i < REPEATS; i++)
-        cuda_multiply(s, p, o, algo);
+        is_done &= cuda_multiply(s, p, o, algo);
     TRY_CUDA(cudaEventRecord(end, cuda_on(s)));
     TRY_CUDA(cudaEventSynchronize(end));
     TRY_CUDA(cudaEventElapsedTime(&ms, start, end));
     TRY_CUDA(cudaEventDestroy(start));
     TRY_CUDA(cudaEventDestroy(end));
-    return (double)ms * 1e-3 / REPEATS;
+    return is_done ? (double)ms * 1e-3 / REPEATS : INFINITY;
 }
 
 /* Time all algorithms, into memory of their own: a sum must not grow. */
@@ -99,7 +101,7 @@ int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
     struct cuda_products *all = cuda_of(s->dev)->products;
     struct dev_choice *new;
 
-    if (p->choice < 0 && all->is_tuning) {
+    if (p->choice < 0 && all->is_tuning && !s->dev->is_deterministic) {
         if (all->choices == all->room)
             grow(all);
         p->choice = all->choices++;

@@ -125,6 +125,13 @@ static void set_pointers(const struct cuda_lt *lt, const struct cuda_plan *plan,
             sizeof o->aux);
 }
 
+static void drop_algo(struct cuda_plan *plan, int i)
+{
+    plan->algos--;
+    memmove(&plan->algo[i], &plan->algo[i + 1],
+            (size_t)(plan->algos - i) * sizeof plan->algo[0]);
+}
+
 /* The library's algorithms for the plan, best guess first; none: it cannot be done. */
 static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
 {
@@ -132,6 +139,9 @@ static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
     const size_t work        = CUDA_LT_WORK;
     const uint32_t align_a = (uint32_t)k->align_a, align_b = (uint32_t)k->align_b;
     const uint32_t align_d = (uint32_t)k->align_d;
+    /* All but sums of parts by atomic additions. */
+    const uint32_t in_order =
+        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
     cublasLtMatmulPreference_t preference;
     cublasStatus_t status;
 
@@ -146,12 +156,19 @@ static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
            sizeof align_d);
     prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align_d,
            sizeof align_d);
+    if (k->is_deterministic)
+        prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+               &in_order, sizeof in_order);
     status = p->lt.MatmulAlgoGetHeuristic(p->handle, plan->desc, plan->a, plan->b,
                                           plan->d, plan->d, preference, CUDA_ALGOS,
                                           plan->algo, &plan->algos);
     TRY_LT(&p->lt, MatmulPreferenceDestroy(preference));
     if (status != CUBLAS_STATUS_SUCCESS)
         plan->algos = 0;
+    for (int i = plan->algos - 1; i >= 0; i--)
+        if (plan->algo[i].state != CUBLAS_STATUS_SUCCESS ||
+            plan->algo[i].workspaceSize > CUDA_LT_WORK)
+            drop_algo(plan, i);
     plan->is_possible = plan->algos > 0;
 }
 
@@ -159,9 +176,8 @@ static struct cuda_plan *make_plan(struct cuda_products *p, const struct cuda_ke
                                    const struct cuda_operands *o)
 {
     struct cuda_plan *plan            = mem_new(1, sizeof *plan);
-    const cublasComputeType_t compute = p->is_tf32 && k->type == DTYPE_F32
-                                            ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                            : CUBLAS_COMPUTE_32F;
+    const cublasComputeType_t compute =
+        k->is_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const cublasOperation_t turned    = CUBLAS_OP_T;
     const cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)k->epilogue;
     const cudaDataType_t bias_type    = type_of(k->bias_type);
@@ -206,19 +222,25 @@ static struct cuda_plan *find_plan(struct cuda_products *p, const struct cuda_ke
     return make_plan(p, k, o);
 }
 
-void cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
+bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
                    const struct cuda_operands *o, int algo)
 {
     const struct cuda_products *all = cuda_of(s->dev)->products;
     struct cuda_lane *lane          = cuda_lane_of(s);
     const float one = 1.0F, old = p->key.is_added ? 1.0F : 0.0F;
+    cublasStatus_t status;
 
-    if (lane->product == NULL)
+    if (lane->product == NULL) {
         TRY_CUDA(cudaMalloc(&lane->product, CUDA_LT_WORK));
+        dev_count(s->dev, (int64_t)CUDA_LT_WORK);
+    }
     set_pointers(&all->lt, p, o);
-    TRY_LT(&all->lt, Matmul(all->handle, p->desc, &one, o->a, p->a, o->b, p->b, &old,
+    status = all->lt.Matmul(all->handle, p->desc, &one, o->a, p->a, o->b, p->b, &old,
                             o->d, p->d, o->d, p->d, &p->algo[algo].algo, lane->product,
-                            CUDA_LT_WORK, lane->stream));
+                            CUDA_LT_WORK, lane->stream);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
+        TRY_LT_STATUS(&all->lt, status, "Matmul");
+    return status == CUBLAS_STATUS_SUCCESS;
 }
 
 /* ---- Epilogues ----------------------------------------------------------------------- */
@@ -291,10 +313,20 @@ static void align(struct cuda_key *k, const struct cuda_operands *o)
     k->align_d = alignment_of(o->d);
 }
 
-static void run(struct dev_stream *s, struct cuda_plan *plan,
+/* Do 'plan', by another algorithm where one is refused; false if all are. */
+static bool run(struct dev_stream *s, struct cuda_plan *plan,
                 const struct cuda_operands *o)
 {
-    cuda_multiply(s, plan, o, cuda_algo_of(s, plan, o));
+    while (plan->algos > 0) {
+        const int algo = cuda_algo_of(s, plan, o);
+
+        if (cuda_multiply(s, plan, o, algo))
+            return true;
+        drop_algo(plan, algo);
+        plan->best = 0;
+    }
+    plan->is_possible = false;
+    return false;
 }
 
 /* y = or += b a, with the epilogue. */
@@ -328,6 +360,8 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand b,
     k.a_is_turned = a.is_turned;
     k.b_is_turned = b.is_turned;
     k.is_added    = is_added;
+    k.is_tf32          = s->dev->is_tf32;
+    k.is_deterministic = s->dev->is_deterministic;
     k.type        = a.m.dtype;
     k.out_type    = y.dtype;
     k.epilogue    = CUBLASLT_EPILOGUE_DEFAULT;
@@ -335,19 +369,16 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand b,
     if (e != NULL && e->kind != EPI_NONE && fuse(&fused_k, &fused, y, e)) {
         align(&fused_k, &fused);
         plan = find_plan(p, &fused_k, &fused);
-        if (plan->is_possible) {
-            run(s, plan, &fused);
+        if (plan->is_possible && run(s, plan, &fused))
             return;
-        }
     }
     align(&k, &o);
     plan = find_plan(p, &k, &o);
-    if (!plan->is_possible)
+    if (!plan->is_possible || !run(s, plan, &o))
         die("cuBLASLt has no product of %s to %s of %lld x %lld x %lld (rows, columns, "
             "depth) with rows %lld, %lld and %lld apart",
             dtype_name(a.m.dtype), dtype_name(y.dtype), (long long)k.n, (long long)k.m,
             (long long)k.k, (long long)k.ldb, (long long)k.lda, (long long)k.ldd);
-    run(s, plan, &o);
     cuda_finish(s, y, e);
 }
 

@@ -13,7 +13,7 @@
 struct cuda_key {
     int64_t m, n, k;
     int64_t lda, ldb, ldd, ld_aux;
-    int32_t a_is_turned, b_is_turned, is_added;
+    int32_t a_is_turned, b_is_turned, is_added, is_tf32, is_deterministic;
     int32_t type, out_type, bias_type;
     int32_t epilogue;                  /* cublasLtEpilogue_t */
     int32_t align_a, align_b, align_d; /* bytes, at most 256 */
@@ -45,7 +45,7 @@ struct cuda_products {
     struct cuda_lt lt;
     cublasLtHandle_t handle;
     struct cuda_plan *plans;
-    bool is_tuning, is_tf32;
+    bool is_tuning;
     struct dev_choice *choice;
     int choices, room;
 };
@@ -53,8 +53,8 @@ struct cuda_products {
 /* Bytes of cuBLASLt's workspace, for each stream. */
 #define CUDA_LT_WORK ((size_t)32 << 20)
 
-/* Do 'p' by algorithm number 'algo'. */
-void cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
+/* Do 'p' by algorithm number 'algo'; false if cuBLASLt refuses it after all. */
+bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
                    const struct cuda_operands *o, int algo);
 
 /* The number of the algorithm to use; timed now, if products are and it was not. */
@@ -63,11 +63,12 @@ int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
 
 _Noreturn void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status,
                             const char *call, const char *file, int line);
-#define TRY_LT(lt, call)                                                               \
+#define TRY_LT_STATUS(lt, status, call)                                                \
     do {                                                                               \
-        const cublasStatus_t lt_rc_ = (lt)->call;                                      \
+        const cublasStatus_t lt_rc_ = (status);                                        \
         if (lt_rc_ != CUBLAS_STATUS_SUCCESS)                                           \
-            cuda_lt_died((lt), lt_rc_, #call, __FILE__, __LINE__);                     \
+            cuda_lt_died((lt), lt_rc_, (call), __FILE__, __LINE__);                    \
     } while (0)
+#define TRY_LT(lt, call) TRY_LT_STATUS((lt), (lt)->call, #call)
 
 #endif

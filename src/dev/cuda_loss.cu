@@ -62,11 +62,14 @@ template <bool IS_SOFTMAX> __global__ void losses(double *partial, loss_of l)
 template <bool IS_SOFTMAX>
 void all_losses(struct dev_stream *s, struct mat loss, const loss_of &l, double scale)
 {
-    double *partial = (double *)cuda_work(s, LOSS_BLOCKS * sizeof *partial);
+    const int64_t wanted = blocks_for(l.logits.rows * l.logits.cols, BLOCK_THREADS);
+    const int64_t blocks = wanted < LOSS_BLOCKS ? wanted : LOSS_BLOCKS;
+    double *partial      = (double *)cuda_work(s, LOSS_BLOCKS * sizeof *partial);
 
-    launch(s, "losses<IS_SOFTMAX>", losses<IS_SOFTMAX>, LOSS_BLOCKS, BLOCK_THREADS, 0,
-           partial, l);
-    cuda_sum_parts(s, loss, partial, LOSS_BLOCKS, scale);
+    if (blocks > 0)
+        launch(s, "losses<IS_SOFTMAX>", losses<IS_SOFTMAX>, (unsigned)blocks,
+               BLOCK_THREADS, 0, partial, l);
+    cuda_sum_parts(s, loss, partial, blocks, scale);
 }
 
 /* A warp has an image. */

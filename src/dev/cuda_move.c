@@ -60,9 +60,9 @@ void *cuda_work(struct dev_stream *s, size_t bytes)
     if (lane->work_bytes < bytes) {
         TRY_CUDA(cudaStreamSynchronize(lane->stream));
         TRY_CUDA(cudaFree(lane->work));
-        lane->work       = NULL;
-        lane->work_bytes = 0;
+        lane->work = NULL;
         TRY_CUDA(cudaMalloc(&lane->work, bytes));
+        dev_count(s->dev, (int64_t)bytes - (int64_t)lane->work_bytes);
         lane->work_bytes = bytes;
     }
     return lane->work;

@@ -56,19 +56,23 @@ static void multiply(struct dev_stream *s, const void *ctx)
               (struct range){ 0, p->weight.w.cols }, false, NULL);
 }
 
-/* FLOP/s of one shape; 0 without memory for it. */
+/* FLOP/s of one shape, halved until there is memory for it. */
 static double rate_of(struct dev *dev, const int64_t shape[3], double seconds)
 {
     struct dev_stream *s = dev_stream(dev, LANE_COMPUTE);
-    const int64_t n = shape[0], m = shape[1], k = shape[2];
+    int64_t n = shape[0], m = shape[1], k = shape[2];
     struct product p = { .weight = { .dev = dev } };
     struct buf b;
-    double rate = 0.0;
+    double rate;
 
-    if (dev_alloc(&b, dev, (size_t)(n * k + k * m + n * m) * dtype_size(dev->dtype)) !=
-        0) {
+    while (dev_alloc(&b, dev,
+                     (size_t)(n * k + k * m + n * m) * dtype_size(dev->dtype)) != 0) {
         err_forget();
-        return 0.0;
+        n /= 2;
+        m /= 2;
+        k /= 2;
+        if (k < 64)
+            return 0.0;
     }
     p.x        = mat_at(&b, dev->dtype, 0, n, k);
     p.weight.w = mat_at(&b, dev->dtype, n * k, k, m);

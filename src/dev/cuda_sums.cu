@@ -143,25 +143,43 @@ void cuda_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double fac
 
 namespace {
 
-enum { SQUARE_BLOCKS = 256 };
+enum { SQUARES = BLOCK_THREADS * WIDE * 8 /* elements of a block */ };
 
-/* Block b of matrix m sums elements of its own, in double. */
-__global__ void square_parts(double *partial, const view *x)
+/* A matrix, and the first block that works on it. */
+struct squared {
+    view x;
+    int wide;
+    int64_t first;
+};
+
+/* Every block sums its elements in double. */
+__global__ void square_parts(double *partial, const squared *list, int count)
 {
-    const view a       = x[blockIdx.y];
-    const int64_t size = a.rows * a.cols;
-    double sum         = 0.0;
+    const squared g     = list[piece_of_block(list, count)];
+    const int64_t first = ((int64_t)blockIdx.x - g.first) * SQUARES;
+    const int64_t size  = g.x.rows * g.x.cols;
+    double sum          = 0.0;
+    float v[WIDE];
 
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < size;
-         i += (int64_t)gridDim.x * blockDim.x) {
-        const double v =
-            get_one<double>(a, a.rows == 1 ? i : i / a.cols * a.ld + i % a.cols);
+    if (g.wide) {
+        for (int64_t i = first + threadIdx.x * WIDE; i < first + SQUARES && i < size;
+             i += BLOCK_THREADS * WIDE) {
+            load(v, g.x, 0, i);
+#pragma unroll
+            for (int k = 0; k < WIDE; k++)
+                sum += (double)v[k] * (double)v[k];
+        }
+    } else {
+        for (int64_t i = first + threadIdx.x; i < first + SQUARES && i < size;
+             i += BLOCK_THREADS) {
+            const double x = get_one<double>(g.x, i / g.x.cols * g.x.ld + i % g.x.cols);
 
-        sum += v * v;
+            sum += x * x;
+        }
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0)
-        partial[(int64_t)blockIdx.y * gridDim.x + blockIdx.x] = sum;
+        partial[blockIdx.x] = sum;
 }
 
 __global__ void add_parts(view to, const double *partial, int64_t count, double factor)
@@ -187,26 +205,29 @@ void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,
 void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                       int count)
 {
-    enum { MOST = 4096 };
-    static const size_t list = MOST * sizeof(view);
-    view *views;
+    const size_t room = ((size_t)count + 1) * sizeof(squared);
+    squared *list     = (squared *)mem_new((size_t)count + 1, sizeof *list);
+    int64_t blocks    = 0;
+    int pieces        = 0;
     double *partial;
-    char *room;
+    char *there;
 
-    if (count > MOST)
-        die("a sum of the squares of %d matrices; the most is %d", count, MOST);
-    cuda_work(s, list + (size_t)(count + 1) * SQUARE_BLOCKS * sizeof *partial);
-    views = (view *)mem_new((size_t)count + 1, sizeof *views);
     for (int i = 0; i < count; i++) {
-        views[i] = view_of(x[i]);
-        if (is_packed(views[i]))
-            flatten(&views[i]);
+        view v = view_of(x[i]);
+
+        if (mat_size(x[i]) == 0)
+            continue;
+        if (is_packed(v))
+            flatten(&v);
+        list[pieces++] = { v, v.rows == 1 && is_wide(v), blocks };
+        blocks += blocks_for(mat_size(x[i]), SQUARES);
     }
-    room    = (char *)cuda_describe(s, views, sizeof *views, (size_t)count);
-    partial = (double *)(room + list);
-    mem_free(views);
-    if (count > 0)
-        launch(s, "square_parts", square_parts, dim3(SQUARE_BLOCKS, (unsigned)count),
-               BLOCK_THREADS, 0, partial, (const view *)room);
-    cuda_sum_parts(s, sum, partial, (int64_t)count * SQUARE_BLOCKS, 1.0);
+    cuda_work(s, room + (size_t)(blocks + 1) * sizeof *partial);
+    there   = (char *)cuda_describe(s, list, sizeof *list, (size_t)pieces);
+    partial = (double *)(there + room);
+    mem_free(list);
+    if (pieces > 0)
+        launch(s, "square_parts", square_parts, (unsigned)blocks, BLOCK_THREADS, 0,
+               partial, (const squared *)there, pieces);
+    cuda_sum_parts(s, sum, partial, blocks, 1.0);
 }

@@ -116,20 +116,10 @@ template <class Method>
 __global__ void update(const piece *list, int count, Method method)
 {
     __shared__ piece g;
-    int lo = 0, hi = count;
     int64_t first, size;
 
-    if (threadIdx.x == 0) {
-        while (hi - lo > 1) {
-            const int mid = (lo + hi) / 2;
-
-            if (list[mid].first <= blockIdx.x)
-                lo = mid;
-            else
-                hi = mid;
-        }
-        g = list[lo];
-    }
+    if (threadIdx.x == 0)
+        g = list[piece_of_block(list, count)];
     __syncthreads();
     first = ((int64_t)blockIdx.x - g.first) * CELLS;
     size  = g.param.rows * g.param.cols;

@@ -190,6 +190,23 @@ static __device__ double block_sum(double x)
     return sums[0];
 }
 
+/* The number of the piece in 'list', sorted by 'first', that this block works on. */
+template <class Piece>
+static __device__ int piece_of_block(const Piece *list, int count)
+{
+    int lo = 0, hi = count;
+
+    while (hi - lo > 1) {
+        const int mid = (lo + hi) / 2;
+
+        if (list[mid].first <= blockIdx.x)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 /* ---- Every element by itself --------------------------------------------------------- */
 
 /* Op has a member template at<V>(r, c) for elements c .. c + V - 1 of row r. */

@@ -9,6 +9,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/dev/cpu_info.h"
+#include "src/dev/lap.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,9 +18,9 @@
 
 /* clang-format off */
 #define SLOTS(X)                                                                         \
-    X(open) X(close) X(peak) X(bandwidth) X(tune) X(choices)                             \
+    X(open) X(close) X(peak) X(bandwidth) X(clocks) X(manner) X(tune) X(choices)                            \
     X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
-    X(event_is_done) X(event_sync) X(sync) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
+    X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
     X(weight_open) X(weight_close) X(weight_changed)                                     \
     X(gemm) X(gemm_t) X(gemm_dw) X(column_sums)                                          \
     X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)                 \
@@ -108,7 +109,10 @@ int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
     return rc;
 }
 
-int dev_packs(const char *name, enum dtype dtype)
+/* The backend that dev_open() would try first; NULL for a name that it does not know, and
+ * for f64, where all are alike.
+ */
+static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
 {
     const bool is_auto = strcmp(name, "auto") == 0;
 
@@ -117,15 +121,42 @@ int dev_packs(const char *name, enum dtype dtype)
 
         if (is_auto ? ops->is_there == NULL || ops->is_there()
                     : strcmp(name, ops->name) == 0)
-            return ops->packs;
+            return ops;
     }
-    return 0;
+    return NULL;
+}
+
+int dev_packs(const char *name, enum dtype dtype)
+{
+    const struct dev_ops *ops = backend_of(name, dtype);
+
+    return ops != NULL ? ops->packs : 0;
+}
+
+bool dev_is_apart(int *units, int64_t *bytes, const char *name, enum dtype dtype,
+                  bool is_free)
+{
+    const struct dev_ops *ops = backend_of(name, dtype);
+    int64_t each              = 0;
+    int count                 = 0;
+
+    if (ops == NULL || ops->apart == NULL)
+        return false;
+    if (units != NULL || bytes != NULL)
+        ops->apart(&count, &each, is_free);
+    if (units != NULL)
+        *units = count;
+    if (bytes != NULL)
+        *bytes = each;
+    return true;
 }
 
 void dev_close(struct dev **dev)
 {
     if (*dev == NULL)
         return;
+    for (int lane = 0; lane < LANES; lane++)
+        laps_close(&(*dev)->laps[lane]);
     (*dev)->ops.close(*dev);
     mem_free(*dev);
     *dev = NULL;
@@ -156,6 +187,23 @@ enum dtype dev_acc(const struct dev *dev)
     return dev->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
 }
 
+int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic)
+{
+    if (is_tf32 && (dev->ops.manner == NULL || dev->dtype != DTYPE_F32))
+        return ERR(ERR_USAGE, "--tf32 is for f32 on a GPU, not for %s on %s",
+                   dtype_name(dev->dtype), dev_name(dev));
+    dev->is_tf32          = is_tf32;
+    dev->is_deterministic = is_deterministic;
+    if (dev->ops.manner != NULL)
+        dev->ops.manner(dev);
+    return 0;
+}
+
+double dev_eps(const struct dev *dev)
+{
+    return dev->is_tf32 ? 0x1p-10 : dtype_eps(dev->dtype);
+}
+
 int dev_threads(const struct dev *dev)
 {
     return dev->threads;
@@ -181,6 +229,11 @@ double dev_bandwidth(struct dev *dev, double seconds)
     return dev->ops.bandwidth(dev, seconds);
 }
 
+bool dev_clocks(struct dev_clocks *c, struct dev *dev)
+{
+    return dev->ops.clocks != NULL && dev->ops.clocks(c, dev);
+}
+
 void dev_tune(struct dev *dev, bool is_on)
 {
     dev->ops.tune(dev, is_on);
@@ -201,16 +254,27 @@ double dev_busy(const struct dev *dev)
     return dev->busy;
 }
 
-const struct dev_cost *dev_costs(const struct dev *dev, int *count)
-{
-    *count = dev->costs;
-    return dev->cost;
-}
-
-void dev_costs_reset(struct dev *dev)
+void dev_costs_start(struct dev *dev)
 {
     for (int i = 0; i < dev->costs; i++)
         dev->cost[i] = (struct dev_cost){ .name = dev->cost[i].name };
+    for (int lane = 0; lane < LANES && dev->ops.event_seconds != NULL; lane++) {
+        laps_close(&dev->laps[lane]);
+        laps_open(&dev->laps[lane], &dev->stream[lane], DEV_COSTS);
+    }
+}
+
+const struct dev_cost *dev_costs(struct dev *dev, int *count)
+{
+    for (int lane = 0; lane < LANES && dev->laps[lane] != NULL; lane++) {
+        const double *seconds = laps_all(dev->laps[lane]);
+
+        for (int i = 0; i < dev->costs; i++)
+            dev->cost[i].seconds += seconds[i];
+        laps_close(&dev->laps[lane]);
+    }
+    *count = dev->costs;
+    return dev->cost;
 }
 
 void dev_note(struct dev *dev, dev_note_fn note, void *ctx)
@@ -223,15 +287,38 @@ void dev_note(struct dev *dev, dev_note_fn note, void *ctx)
 
 int dev_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {
+    int rc;
+
     *b = (struct buf){ 0 };
-    return dev->ops.alloc(b, dev, bytes);
+    rc = dev->ops.alloc(b, dev, bytes);
+    if (rc == 0)
+        dev_count(dev, (int64_t)bytes);
+    return rc;
 }
 
 void dev_free(struct buf *b)
 {
-    if (b->dev != NULL)
+    if (b->dev != NULL) {
+        dev_count(b->dev, -(int64_t)b->bytes);
         b->dev->ops.free(b);
+    }
     *b = (struct buf){ 0 };
+}
+
+void dev_count(struct dev *dev, int64_t bytes)
+{
+    dev->bytes += bytes;
+    if (dev->bytes > dev->bytes_most)
+        dev->bytes_most = dev->bytes;
+}
+
+int64_t dev_bytes_most(struct dev *dev, bool is_reset)
+{
+    const int64_t most = dev->bytes_most;
+
+    if (is_reset)
+        dev->bytes_most = dev->bytes;
+    return most;
 }
 
 struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane)
@@ -244,19 +331,30 @@ struct dev *stream_dev(const struct dev_stream *s)
     return s->dev;
 }
 
-int dev_event_open(struct dev_event **e, struct dev *dev)
+static int open_event(struct dev_event **e, struct dev *dev, bool is_timed)
 {
     struct dev_event *event = mem_new(1, sizeof *event);
     int rc;
 
-    event->dev = dev;
-    rc         = dev->ops.event_open(event);
+    event->dev      = dev;
+    event->is_timed = is_timed;
+    rc              = dev->ops.event_open(event);
     if (rc != 0) {
         mem_free(event);
         return rc;
     }
     *e = event;
     return 0;
+}
+
+int dev_event_open(struct dev_event **e, struct dev *dev)
+{
+    return open_event(e, dev, false);
+}
+
+int dev_event_open_timed(struct dev_event **e, struct dev *dev)
+{
+    return open_event(e, dev, true);
 }
 
 void dev_event_close(struct dev_event **e)

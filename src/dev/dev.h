@@ -43,6 +43,13 @@ void dev_close(struct dev **dev);
  */
 int dev_packs(const char *name, enum dtype dtype);
 
+/* Whether the device 'name' has memory of its own, apart from the machine's: then in how
+ * many units (GPUs) this machine has it, and the bytes of one; 'is_free': that nobody uses
+ * now, which takes the device up.  Either pointer may be NULL.
+ */
+bool dev_is_apart(int *units, int64_t *bytes, const char *name, enum dtype dtype,
+                  bool is_free);
+
 const char *dev_name(const struct dev *dev); /* "cpu:blis" */
 const char *
 dev_about(const struct dev *dev); /* "BLIS 0.9.0, skx kernels (chosen by ..)" */
@@ -50,6 +57,14 @@ const char *
 dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
 enum dtype dev_dtype(const struct dev *dev);
 enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
+
+/* How products are done from now on: f32 with factors rounded to TF32; with the same bits
+ * in every run.  Returns 0, or ERR_USAGE where the device has no TF32.
+ */
+int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic);
+
+/* The unit that results are measured in: dtype_eps(), or TF32's 2^-10. */
+double dev_eps(const struct dev *dev);
 int dev_threads(const struct dev *dev);
 bool dev_is_host(const struct dev *dev); /* MPI can read and write its memory */
 
@@ -66,6 +81,15 @@ double dev_peak(struct dev *dev, double seconds);
 
 /* Bytes/s that a long out-of-cache update moves, likewise. */
 double dev_bandwidth(struct dev *dev, double seconds);
+
+/* What a device with clocks of its own does at this moment, and what holds it back ("",
+ * or words).  False where it does not say.
+ */
+struct dev_clocks {
+    double mhz, most_mhz, memory_mhz, celsius, watts;
+    char held_by[96];
+};
+bool dev_clocks(struct dev_clocks *c, struct dev *dev);
 
 /* Products that a device can do in several ways.  Between dev_tune(true) and (false) each
  * new one is timed in all, and done in the fastest from then on.  dev_choices() are all
@@ -90,20 +114,21 @@ void dev_mute(struct dev *dev, bool is_muted);
 /* Seconds spent inside operations so far (0 for devices that return early). */
 double dev_busy(const struct dev *dev);
 
-/* What operations have cost since dev_costs_reset(), 'count' of them in the order of
- * their first calls.  FLOPs are those of products and attention; bytes, of the other
- * ones, are reads of every input and writes of every output.
+/* What operations have cost from dev_costs_start() to dev_costs(), 'count' of them in the
+ * order of their first calls.  FLOPs are those of products and attention; bytes, of the
+ * other ones, are reads of every input and writes of every output.  A device that returns
+ * early times each operation by events meanwhile, and is a little slower for it.
  */
 struct dev_cost {
     const char *name; /* "gemm" */
     int64_t calls;
     double seconds, flops, bytes;
 };
-const struct dev_cost *dev_costs(const struct dev *dev, int *count);
-void dev_costs_reset(struct dev *dev);
+void dev_costs_start(struct dev *dev);
+const struct dev_cost *dev_costs(struct dev *dev, int *count);
 
 /* Tell 'note' of every operation from now on: its name without "dev_", and its seconds
- * on clock_now().  NULL: nobody.
+ * on clock_now(); a device that returns early is waited for.  NULL: nobody.
  */
 typedef void (*dev_note_fn)(void *ctx, const char *op, double start, double end);
 void dev_note(struct dev *dev, dev_note_fn note, void *ctx);
@@ -114,6 +139,11 @@ void dev_note(struct dev *dev, dev_note_fn note, void *ctx);
 int dev_alloc(struct buf *b, struct dev *dev, size_t bytes);
 void dev_free(struct buf *b);
 
+/* The most bytes that were in use at a time, what operations need for themselves
+ * included, since the last call with 'is_reset'.
+ */
+int64_t dev_bytes_most(struct dev *dev, bool is_reset);
+
 /* Streams are opened with the device: products, and one for each direction of traffic.
  */
 enum dev_lane { LANE_COMPUTE, LANE_GATHER, LANE_SCATTER, LANES };
@@ -121,6 +151,7 @@ struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane);
 struct dev *stream_dev(const struct dev_stream *s);
 
 int dev_event_open(struct dev_event **e, struct dev *dev);
+int dev_event_open_timed(struct dev_event **e, struct dev *dev); /* for lap.h */
 void dev_event_close(struct dev_event **e);
 void dev_event_record(struct dev_event *e, struct dev_stream *s);
 void dev_event_wait(struct dev_stream *s, struct dev_event *e); /* the stream waits */

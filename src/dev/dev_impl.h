@@ -36,17 +36,27 @@ struct dev_ops {
 
     bool (*is_there)(void); /* NULL: always; asked before a device is opened */
 
+    /* Memory of its own, as dev_is_apart() has it; NULL: it uses the machine's. */
+    void (*apart)(int *units, int64_t *bytes, bool is_free);
+
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
     int (*open)(struct dev *dev);
     void (*close)(struct dev *dev);
     double (*peak)(struct dev *dev, double seconds);
     double (*bandwidth)(struct dev *dev, double seconds);
+    bool (*clocks)(struct dev_clocks *c, struct dev *dev); /* NULL: it has none */
+    void (*manner)(struct dev *dev); /* of 'is_tf32' and so on; NULL: there is one */
     void (*tune)(struct dev *dev, bool is_on);
     struct dev_choice *(*choices)(struct dev *dev, int *count);
 
     int (*alloc)(struct buf *b, struct dev *dev, size_t bytes);
     void (*free)(struct buf *b);
-    int (*event_open)(struct dev_event *e);
+    int (*event_open)(struct dev_event *e); /* 'is_timed' is set */
+
+    /* Seconds from one event to another, both timed and past; NULL where operations are
+     * done when they return, and the host's clock tells.
+     */
+    double (*event_seconds)(struct dev_event *from, struct dev_event *to);
     void (*event_close)(struct dev_event *e);
     void (*event_record)(struct dev_event *e, struct dev_stream *s);
     void (*event_wait)(struct dev_stream *s, struct dev_event *e);
@@ -130,6 +140,7 @@ struct dev_stream {
 
 struct dev_event {
     struct dev *dev;
+    bool is_timed;
     void *state;
 };
 
@@ -147,7 +158,11 @@ struct dev {
     int threads;
     char about[128], hardware[64];
     bool is_muted;
+    bool is_tf32, is_deterministic;
+    int64_t bytes, bytes_most; /* in use, and at most */
     double busy;      /* seconds inside operations */
+    struct laps
+        *laps[LANES]; /* of a device that returns early, while costs are taken */
     dev_note_fn note; /* of every operation, or NULL */
     void *note_ctx;
     struct dev_cost cost[DEV_COSTS];
@@ -161,6 +176,9 @@ struct dev {
  */
 int dev_open_table(struct dev **dev, const struct dev_ops *table, enum dtype dtype,
                    int threads, void *state);
+
+/* So many more bytes (or, negative, less) are in use. */
+void dev_count(struct dev *dev, int64_t bytes);
 
 extern const struct dev_ops dev_cpu_ref;
 extern const struct dev_ops dev_cpu_emulate;

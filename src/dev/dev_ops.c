@@ -11,28 +11,64 @@
 
 #include "src/base/clock.h"
 #include "src/base/err.h"
+#include "src/dev/lap.h"
 
 #include <string.h>
 
 /* ---- Checks and clock -------------------------------------------------------------- */
 
-/* Note that an operation took 'seconds'; its name is a function's, one pointer for each.
+/* An operation begins; its time on clock_now(). */
+static double begin(struct dev_stream *s)
+{
+    struct dev *dev = s->dev;
+
+    if (dev->note != NULL && dev->ops.event_seconds != NULL)
+        dev->ops.sync(s);
+    if (dev->laps[s->lane] != NULL)
+        laps_start(dev->laps[s->lane]);
+    return clock_now();
+}
+
+/* Count an operation; returns its number.  Its name is a function's, one pointer for
+ * each.
  */
-static void spend(struct dev *dev, const struct dev_work *work, double seconds)
+static int count(struct dev *dev, const struct dev_work *work)
 {
     int i = 0;
 
     while (i < dev->costs && dev->cost[i].name != work->op)
         i++;
-    dev->busy += seconds;
     if (i == DEV_COSTS)
         die("%s: more operations than there is room for", work->op);
     if (i == dev->costs)
         dev->cost[dev->costs++] = (struct dev_cost){ .name = work->op };
     dev->cost[i].calls++;
-    dev->cost[i].seconds += seconds;
     dev->cost[i].flops += work->flops;
     dev->cost[i].bytes += work->bytes;
+    return i;
+}
+
+/* The operation that began at 'start' is over, or under way on a device that returns
+ * early: events around it tell how long it takes, where somebody asks.
+ */
+static void end(struct dev_stream *s, const struct dev_work *work, double start)
+{
+    struct dev *dev = s->dev;
+    double seconds  = 0;
+    const int i     = count(dev, work);
+
+    if (dev->laps[s->lane] != NULL)
+        laps_take(dev->laps[s->lane], i);
+    if (dev->note != NULL && dev->ops.event_seconds != NULL)
+        dev->ops.sync(s);
+    if (dev->ops.event_seconds == NULL || dev->note != NULL)
+        seconds = clock_now() - start;
+    if (dev->note != NULL)
+        dev->note(dev->note_ctx, work->op, start, start + seconds);
+    if (dev->ops.event_seconds != NULL)
+        return;
+    dev->busy += seconds;
+    dev->cost[i].seconds += seconds;
 }
 
 /* Do 'call', a slot with its arguments, on the device of stream 's', or let the time of
@@ -44,16 +80,12 @@ static void spend(struct dev *dev, const struct dev_work *work, double seconds)
         const struct dev_work work_ = { .op = __func__ + sizeof "dev_" - 1,            \
                                         __VA_ARGS__ };                                 \
         if (!dev_->is_muted) {                                                         \
-            const double start_ = clock_now();                                         \
-            double end_;                                                               \
+            const double start_ = begin(s);                                            \
             if (dev_->ops.charge != NULL)                                              \
                 dev_->ops.charge(dev_, &work_);                                        \
             else                                                                       \
                 dev_->ops.call;                                                        \
-            end_ = clock_now();                                                        \
-            spend(dev_, &work_, end_ - start_);                                        \
-            if (dev_->note != NULL)                                                    \
-                dev_->note(dev_->note_ctx, work_.op, start_, end_);                    \
+            end(s, &work_, start_);                                                    \
         }                                                                              \
     } while (0)
 

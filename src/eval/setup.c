@@ -134,6 +134,8 @@ static int open_place(struct probe *p)
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(&node, MPI_COMM_WORLD);
+    if (p->plan.has_model)
+        node_use(&node, MPI_COMM_WORLD, p->plan.way.device, p->plan.way.dtype);
     p->threads = o->threads > 0 ? (int)o->threads : node_threads(&node);
     rc         = choose_mesh(&D, &M, p, &node, ranks);
     if (rc == 0)
@@ -146,7 +148,7 @@ static int open_place(struct probe *p)
              "instead");
     blas_start(p->threads);
     if (p->plan.has_model)
-        rc = dev_open(&p->dev, p->plan.way.device, p->plan.way.dtype, p->threads);
+        rc = setting_open(&p->dev, &p->plan.way, p->threads);
     if (rc == 0)
         rc = check_memory(p, &node);
     if (rc == 0 && p->mesh->rank == 0)

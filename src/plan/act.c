@@ -253,6 +253,9 @@ void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *
     *work = t.bytes[ACT_WORK] +
             act_cmm_bytes(m.rows, s->C, job->M, job->dtype, job->form) +
             act_cmm_bytes(m.B_l, s->C, job->M, job->dtype, CMM_PLAIN);
+    *work += job->is_apart ? ACT_PRODUCTS : 0;
     act_make(&row, s, l, job->dtype, job->M, job->remat, 0, 0);
-    *batch = t.bytes[ACT_BATCH] + row.bytes[ACT_HOST];
+    /* Where the host's memory does not count, the batch after it is sent ahead. */
+    *batch = job->is_apart ? 2 * t.bytes[ACT_BATCH]
+                           : t.bytes[ACT_BATCH] + row.bytes[ACT_HOST];
 }

@@ -110,6 +110,9 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
 
 int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk);
 
+/* Bytes that products take for themselves on a device with memory of its own. */
+#define ACT_PRODUCTS ((int64_t)32 << 20)
+
 /* Bytes of a collective matmul of 'rows' rows: the slices that travel; CMM_AUTO: as much
  * as any form needs.
  */

@@ -75,9 +75,9 @@ TITLE("How it runs"),
   "format of gradients on the wire in bf16 runs; not in this version",
   AT(grad_wire) },
 #endif
-{ "tf32", OPT_FLAG, NULL, NULL, "TF32 products; needs a GPU, not in this version",
-  AT(tf32) },
+{ "tf32", OPT_FLAG, NULL, NULL,
+  "products of f32 round their factors to TF32 (10 bits); on GPUs", AT(tf32) },
 { "deterministic", OPT_FLAG, NULL, NULL,
-  "the same bits in every run on the same mesh; CPU runs always do",
+  "the same bits in every run on the same mesh; CPU runs without --tune always do",
   AT(deterministic) },
     /* clang-format on */

@@ -38,7 +38,6 @@ static int parse_mesh(struct way *way, const struct setting *o)
 
 static int refuse(const struct setting *o)
 {
-#define LATER " is not in this version"
     const struct {
         bool is_asked;
         const char *sentence;
@@ -51,15 +50,21 @@ static int refuse(const struct setting *o)
         { o->grad_wire != WIRE_AUTO,
           "--grad-wire is for bf16 runs, which are not in this "
           "version" },
-        { o->tf32, "--tf32, which needs a GPU," LATER },
     };
-#undef LATER
 
     for (size_t i = 0; i < sizeof refusal / sizeof refusal[0]; i++) {
         if (refusal[i].is_asked)
             return ERR(ERR_USAGE, "%s", refusal[i].sentence);
     }
     return 0;
+}
+
+/* Whether a GPU computes, as far as that can be told before it is opened. */
+static bool is_on_gpu(const struct setting *o)
+{
+    return o->device == DEVICE_CUDA ||
+           (o->device == DEVICE_AUTO &&
+            dev_is_apart(NULL, NULL, "auto", DTYPE_BF16, false));
 }
 
 static enum dtype dtype_of(const struct setting *o)
@@ -71,7 +76,7 @@ static enum dtype dtype_of(const struct setting *o)
     case DTYPE_CHOICE_EMULATE:
         return DTYPE_BF16;
     case DTYPE_CHOICE_AUTO:
-        return o->device == DEVICE_CUDA ? DTYPE_BF16 : DTYPE_F32;
+        return is_on_gpu(o) ? DTYPE_BF16 : DTYPE_F32;
     default:
         return DTYPE_F32;
     }
@@ -88,20 +93,36 @@ static const char *device_of(const struct setting *o)
     return o->dtype == DTYPE_CHOICE_EMULATE ? "cpu:emulate" : name[o->device];
 }
 
+int setting_open(struct dev **dev, const struct way *way, int threads)
+{
+    struct dev *made;
+    int rc;
+
+    TRY(dev_open(&made, way->device, way->dtype, threads));
+    rc = dev_manner(made, way->is_tf32, way->is_deterministic);
+    if (rc != 0)
+        dev_close(&made);
+    else
+        *dev = made;
+    return rc;
+}
+
 int setting_resolve(struct way *way, const struct setting *o)
 {
     struct way made = {
-        .dtype     = dtype_of(o),
-        .device    = device_of(o),
-        .form      = o->overlap == OVERLAP_PLAIN   ? CMM_PLAIN
-                     : o->overlap == OVERLAP_BIDIR ? CMM_BIDIR
-                     : o->overlap == OVERLAP_RING  ? CMM_RING
-                     : o->tune                     ? CMM_AUTO
-                                                   : CMM_RING,
-        .optimizer = (enum optimizer)o->optimizer,
-        .shard     = (enum param_shard)o->param_shard,
-        .remat     = (enum remat)o->remat,
-        .micros    = (int)o->micro_batches,
+        .dtype            = dtype_of(o),
+        .device           = device_of(o),
+        .form             = o->overlap == OVERLAP_PLAIN   ? CMM_PLAIN
+                            : o->overlap == OVERLAP_BIDIR ? CMM_BIDIR
+                            : o->overlap == OVERLAP_RING  ? CMM_RING
+                            : o->tune                     ? CMM_AUTO
+                                                          : CMM_RING,
+        .optimizer        = (enum optimizer)o->optimizer,
+        .shard            = (enum param_shard)o->param_shard,
+        .remat            = (enum remat)o->remat,
+        .micros           = (int)o->micro_batches,
+        .is_tf32          = o->tf32,
+        .is_deterministic = o->deterministic,
     };
 
     TRY(refuse(o));
@@ -118,6 +139,8 @@ struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M)
                                  .dtype     = way->dtype,
                                  .form      = way->form,
                                  .optimizer = way->optimizer,
+                                 .is_apart  = dev_is_apart(NULL, NULL, way->device,
+                                                           way->dtype, false),
                                  .packs     = dev_packs(way->device, way->dtype),
                                  .shard     = way->shard,
                                  .remat     = way->remat,

@@ -34,6 +34,8 @@ enum progress_choice {
     PROGRESS_CHOICE_NONE
 };
 
+struct dev;
+
 /* The values, as members of a program's own struct too.  Choices are places in a row's
  * list; wiring and qk_norm have "auto" as choice 0.
  */
@@ -65,6 +67,7 @@ struct way {
     enum param_shard shard;
     enum remat remat;
     int micros; /* micro-batches of a step */
+    bool is_tf32, is_deterministic;
 };
 
 /* What src/plan is asked about: a batch of B on a D x M mesh, in this way. */
@@ -74,6 +77,9 @@ struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M);
  * for what this version does not do, with a sentence.
  */
 int setting_resolve(struct way *way, const struct setting *o);
+
+/* Open the device of 'way', as it is to compute.  Returns 0 or a code with a sentence. */
+int setting_open(struct dev **dev, const struct way *way, int threads);
 
 /* Start what moves messages, as the choice of --progress has it (auto: polling), and
  * return what is in use on all ranks: without MPI_THREAD_MULTIPLE anywhere it is polling

@@ -9,10 +9,10 @@
 
 #include "src/step/step.h"
 
-#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/data/feed.h"
+#include "src/dev/lap.h"
 #include "src/plan/act.h"
 
 #include <math.h>
@@ -32,30 +32,62 @@ struct verdict {
 
 enum { VERDICT = sizeof(struct verdict) / sizeof(double) };
 
+/* A micro-batch on the device. */
+struct batch {
+    struct buf memory;
+    struct act_table act; /* its places */
+    int64_t step;         /* whose it is, sent ahead; -1: nobody's */
+    int micro;
+    struct dev_event *is_here; /* of what is sent ahead */
+};
+
 struct step {
     struct vit *vit; /* borrowed, as is the next */
     struct optim *optim;
     struct feed *feed;
 
     struct local row;          /* of this rank's images, in all micro-batches */
-    struct act_table act;      /* of the micro-batch at hand */
     struct act_table host_act; /* of all of them */
-    struct buf memory;         /* of the micro-batch on the device */
+    bool is_ahead;             /* the next micro-batch is sent while one computes */
+    struct batch batch[2];     /* at hand, and ahead */
+    int at;                    /* the one at hand */
     char *host;                /* of the row's batch as the source gives it */
     struct verdict *verdict;   /* [ranks] */
 
     bool is_stopping, is_save_due, is_written;
     int64_t count;
+    struct laps *laps; /* of the stages that are not the model's */
     double seconds[STAGES];
 };
 
 /* ---- open and close ---------------------------------------------------------------- */
 
-/* Places for the images and targets of the micro-batch at hand. */
-static void place_batch(struct step *step)
+/* The first image of micro-batch 'micro' in the row's, and places for it in 'b'. */
+static int64_t place_batch(struct batch *b, struct step *step, int micro)
 {
-    act_make(&step->act, vit_spec(step->vit), vit_local(step->vit),
-             dev_dtype(vit_dev(step->vit)), vit_mesh(step->vit)->M, REMAT_NONE, 0, 0);
+    struct local l = step->row;
+
+    spec_micro(&l, vit_spec(step->vit), vit_micros(step->vit), micro);
+    act_make(&b->act, vit_spec(step->vit), &l, dev_dtype(vit_dev(step->vit)),
+             vit_mesh(step->vit)->M, REMAT_NONE, 0, 0);
+    return l.b.lo - step->row.b.lo;
+}
+
+/* A device whose memory is apart leaves the host free to bring the next images there. */
+static int open_batches(struct step *step)
+{
+    struct dev *dev = vit_dev(step->vit);
+
+    step->is_ahead = !dev_is_host(dev) && !dev_is_hollow(dev);
+    for (int i = 0; i < 1 + step->is_ahead; i++) {
+        struct batch *b = &step->batch[i];
+
+        place_batch(b, step, 0); /* the largest */
+        b->step = -1;
+        TRY(dev_alloc(&b->memory, dev, (size_t)b->act.bytes[ACT_BATCH]));
+        TRY(dev_event_open(&b->is_here, dev));
+    }
+    return 0;
 }
 
 static int alloc_batch(struct step *step, const struct data *data)
@@ -66,16 +98,15 @@ static int alloc_batch(struct step *step, const struct data *data)
     void *host;
 
     vit_micro(step->vit, 0);
-    place_batch(step);
     spec_local(&step->row, vit_spec(step->vit), vit_batch(step->vit), mesh->D, mesh->M,
                mesh->d, mesh->m);
     act_make(&step->host_act, vit_spec(step->vit), l, dev_dtype(dev), mesh->M,
              REMAT_NONE, 0, 0);
-    TRY(dev_alloc(&step->memory, dev, (size_t)step->act.bytes[ACT_BATCH]));
+    TRY(open_batches(step));
     TRY(mem_alloc(&host, (size_t)step->host_act.bytes[ACT_HOST]));
     step->host = host;
     return feed_open(&step->feed, data, mesh, vit_batch(step->vit), l->b, l->k,
-                     dev_threads(dev));
+                     dev_threads(dev), step->is_ahead);
 }
 
 int step_open(struct step **step, struct vit *vit, struct optim *optim,
@@ -87,6 +118,7 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
     made->vit     = vit;
     made->optim   = optim;
     made->verdict = mem_new((size_t)vit_mesh(vit)->size, sizeof *made->verdict);
+    laps_open(&made->laps, dev_stream(vit_dev(vit), LANE_COMPUTE), STAGES);
 
     rc = mesh_agree(vit_mesh(vit), alloc_batch(made, data));
     if (rc != 0)
@@ -103,7 +135,11 @@ void step_close(struct step **step)
     if (s == NULL)
         return;
     feed_close(&s->feed);
-    dev_free(&s->memory);
+    for (int i = 0; i < 2; i++) {
+        dev_event_close(&s->batch[i].is_here);
+        dev_free(&s->batch[i].memory);
+    }
+    laps_close(&s->laps);
     mem_free(s->host);
     mem_free(s->verdict);
     mem_free(s);
@@ -112,11 +148,11 @@ void step_close(struct step **step)
 
 /* ---- the batch --------------------------------------------------------------------- */
 
-static struct mat batch_mat(struct step *s, enum act which)
+static struct mat batch_mat(struct batch *b, enum act which)
 {
-    const struct act_place *p = &s->act.place[which];
+    const struct act_place *p = &b->act.place[which];
 
-    return mat_at(&s->memory, p->dtype, p->offset / (int64_t)dtype_size(p->dtype),
+    return mat_at(&b->memory, p->dtype, p->offset / (int64_t)dtype_size(p->dtype),
                   p->rows, p->cols);
 }
 
@@ -127,12 +163,12 @@ struct vit *step_vit(struct step *s)
 
 struct mat step_images(struct step *s)
 {
-    return batch_mat(s, BATCH_IMAGES);
+    return batch_mat(&s->batch[s->at], BATCH_IMAGES);
 }
 
 struct mat step_targets(struct step *s)
 {
-    return batch_mat(s, BATCH_TARGETS);
+    return batch_mat(&s->batch[s->at], BATCH_TARGETS);
 }
 
 /* The host's images or targets, of the row's image 'first' on. */
@@ -143,16 +179,16 @@ static float *host_part(struct step *s, enum act which, int64_t first)
     return (float *)(void *)(s->host + p->offset) + first * p->cols;
 }
 
-/* Host f32 to the device, by way of f32 there if the run accumulates in something else.
- */
-static void put(struct step *s, struct mat to, const float *from)
+/* Host f32 to 'b', by way of f32 there if the run accumulates in something else. */
+static void put(struct dev_stream *stream, struct batch *b, enum act which,
+                const float *from)
 {
-    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
+    const struct mat to = batch_mat(b, which);
 
     if (to.dtype == DTYPE_F32) {
         dev_put(stream, to, from);
     } else {
-        struct mat staged = batch_mat(s, BATCH_STAGED);
+        struct mat staged = batch_mat(b, BATCH_STAGED);
 
         staged.cols = staged.ld = to.cols;
         dev_put(stream, staged, from);
@@ -161,27 +197,58 @@ static void put(struct step *s, struct mat to, const float *from)
 }
 
 /* The images of micro-batch 'micro' from the host to the device. */
-static void to_device(struct step *s, int micro)
+static void to_device(struct step *s, struct batch *b, int micro, enum dev_lane lane)
 {
-    int64_t first;
+    struct dev_stream *stream = dev_stream(vit_dev(s->vit), lane);
+    const int64_t first       = place_batch(b, s, micro);
 
-    vit_micro(s->vit, micro);
-    place_batch(s);
-    first = vit_local(s->vit)->b.lo - s->row.b.lo;
-    put(s, step_images(s), host_part(s, HOST_IMAGES, first));
-    put(s, step_targets(s), host_part(s, HOST_TARGETS, first));
+    put(stream, b, BATCH_IMAGES, host_part(s, HOST_IMAGES, first));
+    put(stream, b, BATCH_TARGETS, host_part(s, HOST_TARGETS, first));
 }
 
-/* The same of the next step; the first micro-batch has the row's images made. */
-static void next_batch(struct step *s, int micro)
+/* The same of step 'number'; the first micro-batch has the row's images made. */
+static void make_batch(struct step *s, struct batch *b, int64_t number, int micro,
+                       enum dev_lane lane)
 {
-    const double start = clock_now();
-
     if (micro == 0)
         feed_batch(s->feed, host_part(s, HOST_IMAGES, 0), host_part(s, HOST_TARGETS, 0),
-                   s->count);
-    to_device(s, micro);
-    s->seconds[STAGE_INPUT] += clock_now() - start;
+                   number);
+    to_device(s, b, micro, lane);
+}
+
+/* Have the next micro-batch of this step at hand: it was sent ahead, or is made now. */
+static void next_batch(struct step *s, int micro)
+{
+    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
+    struct batch *ahead       = &s->batch[1 - s->at];
+
+    laps_start(s->laps);
+    if (s->is_ahead && ahead->step == s->count && ahead->micro == micro) {
+        dev_event_wait(stream, ahead->is_here);
+        ahead->step = -1;
+        s->at       = 1 - s->at;
+    } else {
+        make_batch(s, &s->batch[s->at], s->count, micro, LANE_COMPUTE);
+    }
+    vit_micro(s->vit, micro);
+    laps_take(s->laps, STAGE_INPUT);
+}
+
+/* While the device goes backward through micro-batch 'micro', bring the one after it
+ * there, of the next step after the last.  The images of the one before, whose place it
+ * takes, have been read: its loss has come back.
+ */
+static void send_ahead(struct step *s, int micro)
+{
+    struct batch *b    = &s->batch[1 - s->at];
+    const bool is_last = micro == vit_micros(s->vit) - 1;
+
+    if (!s->is_ahead)
+        return;
+    b->step  = s->count + is_last;
+    b->micro = is_last ? 0 : micro + 1;
+    make_batch(s, b, b->step, b->micro, LANE_GATHER);
+    dev_event_record(b->is_here, dev_stream(vit_dev(s->vit), LANE_GATHER));
 }
 
 double step_forward(struct step *s, struct data *data, int64_t number, int micro)
@@ -190,7 +257,8 @@ double step_forward(struct step *s, struct data *data, int64_t number, int micro
         feed_once(host_part(s, HOST_IMAGES, 0), host_part(s, HOST_TARGETS, 0), data,
                   vit_mesh(s->vit), vit_batch(s->vit), number, s->row.b, s->row.k,
                   dev_threads(vit_dev(s->vit)));
-    to_device(s, micro);
+    to_device(s, &s->batch[s->at], micro, LANE_COMPUTE);
+    vit_micro(s->vit, micro);
     return vit_forward(s->vit, step_images(s), step_targets(s));
 }
 
@@ -221,15 +289,6 @@ static void conclude(struct step *s, struct step_result *result, struct verdict 
 
 /* ---- the step ---------------------------------------------------------------------- */
 
-static void take_seconds(struct step *s)
-{
-    const double *part = vit_seconds(s->vit);
-
-    s->seconds[STAGE_EMBED]  = part[VIT_EMBED];
-    s->seconds[STAGE_BLOCKS] = part[VIT_BLOCKS];
-    s->seconds[STAGE_HEAD]   = part[VIT_HEAD];
-}
-
 void step_gradients(struct step *s, struct step_result *result)
 {
     struct verdict own = { .is_stopping = s->is_stopping,
@@ -240,15 +299,13 @@ void step_gradients(struct step *s, struct step_result *result)
         next_batch(s, micro);
         own.loss += vit_forward(s->vit, step_images(s), step_targets(s));
         vit_backward(s->vit);
+        send_ahead(s, micro);
     }
-    take_seconds(s);
-
-    const double start = clock_now();
-
+    laps_start(s->laps);
     own.norm_squared = optim_norm_squared(s->optim);
     own.peak_logit   = vit_peak_logit(s->vit);
     conclude(s, result, own);
-    s->seconds[STAGE_UPDATE] += clock_now() - start;
+    laps_take(s->laps, STAGE_UPDATE);
 }
 
 /* The planted fault, once: this rank's replica of one tensor a bit off.  A tensor that
@@ -308,9 +365,6 @@ void step_run(struct step *s, double schedule, struct step_result *result)
     const double before = dev_busy(vit_dev(s->vit));
 
     step_gradients(s, result);
-
-    const double start = clock_now();
-
     if (result->is_finite) {
         optim_update(s->optim, result->grad_norm, schedule);
         if (vit_mesh(s->vit)->fault == FAULT_REPLICA && s->count == 0)
@@ -322,7 +376,7 @@ void step_run(struct step *s, double schedule, struct step_result *result)
     if (vit_mesh(s->vit)->fault == FAULT_SLOW)
         dawdle(s, before);
     s->count++;
-    s->seconds[STAGE_UPDATE] += clock_now() - start;
+    laps_take(s->laps, STAGE_UPDATE);
 }
 
 void step_ask_stop(struct step *s)
@@ -352,14 +406,20 @@ void step_set_count(struct step *s, int64_t count)
 
 /* ---- times ------------------------------------------------------------------------- */
 
-const double *step_seconds(const struct step *s)
+const double *step_seconds(struct step *s)
 {
+    const double *part = vit_seconds(s->vit), *rest = laps_known(s->laps);
+
+    s->seconds[STAGE_INPUT]  = rest[STAGE_INPUT];
+    s->seconds[STAGE_EMBED]  = part[VIT_EMBED];
+    s->seconds[STAGE_BLOCKS] = part[VIT_BLOCKS];
+    s->seconds[STAGE_HEAD]   = part[VIT_HEAD];
+    s->seconds[STAGE_UPDATE] = rest[STAGE_UPDATE];
     return s->seconds;
 }
 
 void step_reset_times(struct step *s)
 {
     vit_reset_seconds(s->vit);
-    for (int i = 0; i < STAGES; i++)
-        s->seconds[i] = 0;
+    laps_reset(s->laps);
 }

@@ -67,8 +67,10 @@ void step_set_count(struct step *step, int64_t count);
  */
 double step_forward(struct step *step, struct data *data, int64_t s, int micro);
 
-/* Seconds of each stage since step_reset_times(), on this rank. */
-const double *step_seconds(const struct step *step);
+/* Seconds of each stage since step_reset_times(), on this rank, as far as the device is
+ * done: where it returns early, the end of an update shows in the next step.
+ */
+const double *step_seconds(struct step *step);
 void step_reset_times(struct step *step);
 
 #endif

@@ -107,9 +107,11 @@ static int open_place(struct trainer *t)
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(&node, MPI_COMM_WORLD);
-    rc = train_plan(&t->plan, o);
-    if (rc == 0)
+    rc = mesh_agree_comm(MPI_COMM_WORLD, train_plan(&t->plan, o));
+    if (rc == 0) {
+        node_use(&node, MPI_COMM_WORLD, way->device, way->dtype);
         rc = choose_mesh(&D, &M, t, ranks, &node);
+    }
     if (rc == 0)
         rc = mesh_open(&t->mesh, MPI_COMM_WORLD, D, M);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
@@ -119,8 +121,8 @@ static int open_place(struct trainer *t)
         t->mesh->rank == 0)
         WARN("this MPI has no MPI_THREAD_MULTIPLE for --progress=thread: products poll "
              "instead");
-    rc = dev_open(&t->dev, way->device, way->dtype,
-                  o->threads > 0 ? (int)o->threads : node_threads(&node));
+    rc = setting_open(&t->dev, way,
+                      o->threads > 0 ? (int)o->threads : node_threads(&node));
     if (rc == 0)
         rc = check_memory(t, &node);
     if (rc == 0 && t->mesh->rank == 0)

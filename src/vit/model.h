@@ -30,7 +30,7 @@ struct vit {
     int64_t *ones;    /* [M] ones: slices of single columns */
     int64_t *moments; /* [M] R each: slices of moments */
     double *partial;  /* [M] partial sums of the loss */
-    double seconds[VIT_PARTS];
+    struct laps *laps; /* of the parts */
 };
 
 /* The matrix 'which' of activations, of block 'i' where every block has one. */

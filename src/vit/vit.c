@@ -8,9 +8,9 @@
 #include "src/vit/vit.h"
 
 #include "mesh/guard.h"
-#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/dev/lap.h"
 #include "src/vit/attn.h"
 #include "src/vit/block.h"
 #include "src/vit/head.h"
@@ -144,6 +144,7 @@ int vit_open(struct vit **vit, const struct spec *s, struct mesh *mesh, struct d
     v->mesh    = mesh;
     v->dev     = dev;
     v->stream  = dev_stream(dev, LANE_COMPUTE);
+    laps_open(&v->laps, v->stream, VIT_PARTS);
     spec_local(&v->row, s, o->B, mesh->D, mesh->M, mesh->d, mesh->m);
     layout_make(&v->layout, s, o->head, o->shard, mesh->D, mesh->M, mesh->d, mesh->m);
     vit_micro(v, 0);
@@ -172,6 +173,7 @@ void vit_close(struct vit **vit)
         dev_free(&v->block[family]);
     shard_close(&v->shard);
     layout_free(&v->layout);
+    laps_close(&v->laps);
     mem_free(v->weight);
     mem_free(v->widths);
     mem_free(v->ones);
@@ -182,15 +184,6 @@ void vit_close(struct vit **vit)
 }
 
 /* ---- forward and backward ---------------------------------------------------------- */
-
-/* Add the seconds since 'since' to a part; returns the moment now. */
-static double part_done(struct vit *v, enum vit_part part, double since)
-{
-    const double now = clock_now();
-
-    v->seconds[part] += now - since;
-    return now;
-}
 
 /* A group was gathered: what the device keeps of its weights is out of date. */
 static void weights_changed(struct vit *v, int group)
@@ -233,15 +226,15 @@ double vit_forward(struct vit *v, struct mat images, struct mat targets)
 {
     const int head     = group_head(&v->spec);
     const int64_t last = v->spec.L - 1;
-    double now         = clock_now();
 
+    laps_start(v->laps);
     if (v->micro == 0)
         dev_fill(v->stream, vit_work(v, WORK_PEAK), -INFINITY);
     shard_release_all(v->shard);
     enter_group(v, GROUP_EMBED, group_block(0));
     patch_forward(v, images);
     shard_release(v->shard, GROUP_EMBED);
-    now = part_done(v, VIT_EMBED, now);
+    laps_take(v->laps, VIT_EMBED);
 
     /* After the last block's group comes the head's; both stay for backward. */
     for (int64_t i = 0; i <= last; i++) {
@@ -250,14 +243,14 @@ double vit_forward(struct vit *v, struct mat images, struct mat targets)
         if (i < last)
             shard_release(v->shard, group_block(i));
     }
-    now = part_done(v, VIT_BLOCKS, now);
+    laps_take(v->laps, VIT_BLOCKS);
 
     enter_group(v, head, -1);
     head_forward(v);
 
     const double loss = loss_forward(v, targets);
 
-    part_done(v, VIT_HEAD, now);
+    laps_take(v->laps, VIT_HEAD);
     return loss;
 }
 
@@ -266,26 +259,26 @@ void vit_backward(struct vit *v)
 {
     const int head       = group_head(&v->spec);
     const int replicated = group_replicated(&v->spec);
-    double now           = clock_now();
 
+    laps_start(v->laps);
     shard_micro(v->shard, v->micro, vit_micros(v));
     enter_group(v, head, -1);
     head_backward(v);
     leave_group(v, head, -1);
-    now = part_done(v, VIT_HEAD, now);
+    laps_take(v->laps, VIT_HEAD);
 
     for (int64_t i = v->spec.L - 1; i >= 0; i--) {
         enter_group(v, group_block(i), i > 0 ? group_block(i - 1) : -1);
         block_backward(v, i);
         leave_group(v, group_block(i), group_block(i + 1));
     }
-    now = part_done(v, VIT_BLOCKS, now);
+    laps_take(v->laps, VIT_BLOCKS);
 
     patch_backward(v);
     leave_group(v, GROUP_EMBED, group_block(0));
     shard_scatter_finish(v->shard, GROUP_EMBED);
     shard_scatter_finish(v->shard, replicated);
-    part_done(v, VIT_EMBED, now);
+    laps_take(v->laps, VIT_EMBED);
 }
 
 /* One block's group alone, which stays. */
@@ -341,15 +334,14 @@ struct mat vit_block_rows(const struct vit *v, int64_t i)
     return vit_act((struct vit *)v, KEPT_X, i + 1);
 }
 
-const double *vit_seconds(const struct vit *v)
+const double *vit_seconds(struct vit *v)
 {
-    return v->seconds;
+    return laps_known(v->laps);
 }
 
 void vit_reset_seconds(struct vit *v)
 {
-    for (int part = 0; part < VIT_PARTS; part++)
-        v->seconds[part] = 0;
+    laps_reset(v->laps);
 }
 
 int64_t vit_bytes(const struct vit *v)

@@ -73,9 +73,9 @@ struct mat vit_pooled(const struct vit *v);
 struct mat vit_block_rows(const struct vit *v, int64_t i);
 
 /* Seconds spent in each part, forward and backward with their messages, since
- * vit_reset_seconds().
+ * vit_reset_seconds(), as far as the device is done with them.
  */
-const double *vit_seconds(const struct vit *v);
+const double *vit_seconds(struct vit *v);
 void vit_reset_seconds(struct vit *v);
 
 /* Bytes of activations and of working memory that vit_open() has allocated: what

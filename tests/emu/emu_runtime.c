@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CUDA's run-time library, as far as src/dev/cuda* calls it: memory is the host's, and
- * streams and events have nothing to wait for.  Fresh memory is full of NaN.
+ * streams and events have nothing to wait for; an event knows when it was recorded.
+ * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 40: what
+ * fills a real GPU to measure it has to be content with less.
  */
 #include <cuda_runtime_api.h>
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)40 << 20;
+enum { ALIGN = 256 }; /* of arrays; in front of each is its size */
+
+static size_t in_use;
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
@@ -24,7 +32,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
     strcpy(prop->name, "emulated GPU");
     prop->major               = 9;
     prop->multiProcessorCount = 1;
-    prop->totalGlobalMem      = (size_t)1 << 30;
+    prop->totalGlobalMem      = MEMORY;
     return cudaSetDevice(device);
 }
 
@@ -36,8 +44,15 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
 {
-    *left = *all = (size_t)1 << 30;
+    *left = MEMORY - in_use;
+    *all  = MEMORY;
     return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *bus, int size, int device)
+{
+    strncpy(bus, "0000:00:00.0", (size_t)size);
+    return cudaSetDevice(device);
 }
 
 const char *cudaGetErrorString(cudaError_t error)
@@ -57,17 +72,30 @@ cudaError_t cudaGetLastError(void)
 
 cudaError_t cudaMalloc(void **at, size_t bytes)
 {
-    *at =
-        bytes < (size_t)1 << 40 ? aligned_alloc(256, (bytes + 255) / 256 * 256) : NULL;
-    if (*at == NULL)
+    const size_t room = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    char *block       = NULL;
+
+    *at = NULL;
+    if (bytes <= LARGEST && in_use + room <= MEMORY)
+        block = aligned_alloc(ALIGN, ALIGN + room);
+    if (block == NULL)
         return cudaErrorMemoryAllocation;
-    memset(*at, 0xff, bytes);
+    memcpy(block, &room, sizeof room);
+    memset(block + ALIGN, 0xff, room);
+    in_use += room;
+    *at = block + ALIGN;
     return cudaSuccess;
 }
 
 cudaError_t cudaFree(void *at)
 {
-    free(at);
+    size_t room;
+
+    if (at == NULL)
+        return cudaSuccess;
+    memcpy(&room, (char *)at - ALIGN, sizeof room);
+    in_use -= room;
+    free((char *)at - ALIGN);
     return cudaSuccess;
 }
 
@@ -138,7 +166,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags)
 {
     (void)flags;
-    *event = malloc(1);
+    *event = calloc(1, sizeof(struct timespec));
     return cudaSuccess;
 }
 
@@ -155,7 +183,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    return event != NULL && stream != NULL ? cudaSuccess : cudaErrorInvalidValue;
+    if (event == NULL || stream == NULL)
+        return cudaErrorInvalidValue;
+    clock_gettime(CLOCK_MONOTONIC, (struct timespec *)(void *)event);
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
@@ -168,11 +199,16 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     return cudaEventQuery(event);
 }
 
-/* Enough for whoever repeats something until it has taken a second. */
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
-    *ms = 1000.0F;
-    return start != NULL && end != NULL ? cudaSuccess : cudaErrorInvalidValue;
+    const struct timespec *a = (const struct timespec *)(void *)start;
+    const struct timespec *b = (const struct timespec *)(void *)end;
+
+    if (a == NULL || b == NULL)
+        return cudaErrorInvalidValue;
+    *ms = (float)(1e3 * (double)(b->tv_sec - a->tv_sec) +
+                  1e-6 * (double)(b->tv_nsec - a->tv_nsec));
+    return cudaSuccess;
 }
 
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what,

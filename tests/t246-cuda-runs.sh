@@ -1,0 +1,85 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Whole runs of vitbench on the device cuda, on a GPU that is emulated (tests/emu): its
+# memory is out of MPI's reach, so all messages pass through the host's, and it has clocks.
+# A run's own checks hold it against f64 on cpu:ref.
+. "${srcdir:-.}/tests/tap.sh"
+build=${top_builddir:-.}
+program=$build/tests/emu/vitbench
+[ -x "$program" ] || skip_all 'no emulated GPU in this build'
+LD_LIBRARY_PATH=$build/tests/emu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export LD_LIBRARY_PATH
+
+# run NAME RANKS [OPTION ..]
+run() {
+    name=$1
+    ranks=$2
+    shift 2
+    "${MPIEXEC:-mpiexec}" -n "$ranks" "$program" --device=cuda --shape=16/1/32/2 \
+        --image=8 --patch=4 --classes=10 --batch=4 --steps=2 --warmup=1 --seconds=0.1 \
+        --threads=1 --json="$folder/$name.json" --jsonl="$folder/$name.jsonl" "$@" \
+        </dev/null >"$folder/out" 2>&1
+}
+
+# Losses and norms of run $1 differ by no more than $3 of themselves from those of $2.
+same() {
+    sed 's/.*"loss": *\([^,]*\),.*"grad_norm": *\([^,]*\),.*/\1 \2/' \
+        "$folder/$1.jsonl" "$folder/$2.jsonl" >"$folder/out"
+    ${AWK:-awk} -v most="$3" '
+        function apart(a, b) { return a > b ? a - b : b - a }
+        { loss[NR] = $1; norm[NR] = $2 }
+        END {
+            half = NR / 2
+            for (i = 1; i <= half; i++)
+                bad += !(loss[i] > 0 && norm[i] > 0 &&
+                         apart(loss[i], loss[half + i]) <= most * loss[i] &&
+                         apart(norm[i], norm[half + i]) <= most * norm[i])
+            exit bad > 0 || half < 2
+        }' "$folder/out"
+}
+
+run f32 1 --dtype=f32 --profile
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
+ok 'f32 passes its checks'
+grep -q '^  clocks *1755 of 1980 MHz, memory 2619 MHz, 65 C, 690 W, held back by' \
+    "$folder/out"
+ok 'the clocks are said, and what holds them back'
+"$build/tests/schema_check" "${srcdir:-.}/bench/schema.json" "$folder/f32.json" >>"$folder/out" 2>&1 &&
+    [ "$(json_after "$folder/f32.json" '"clocks"' held_by)" = '"power' ]
+ok 'and are in the JSON, which is valid'
+seconds=$(json_after "$folder/f32.json" '"steps"' median)
+attention=$(json_after "$folder/f32.json" '"name": "attn_backward"' seconds)
+blocks=$(json_after "$folder/f32.json" '"stages"' blocks)
+echo "# step $seconds s, blocks $blocks s, attn_backward $attention s" >>"$folder/out"
+holds "$attention > 0.05 * $seconds && $attention < $seconds" &&
+    holds "$blocks > $attention / 2 && $blocks < $seconds"
+ok 'events time operations and stages'
+used=$(json_after "$folder/f32.json" '"memory"' peak_rss)
+planned=$(json_after "$folder/f32.json" '"memory"' predicted)
+echo "# $used bytes used, $planned planned" >>"$folder/out"
+holds "$used > 0.9 * $planned && $used < 1.1 * $planned"
+ok 'the memory of the device is what was planned'
+
+run 1x2-f32 2 --dtype=f32 --mesh=1x2 --no-check
+same f32 1x2-f32 1e-5
+ok 'f32 on 1x2 has the losses of one rank'
+run 2x1-f32 2 --dtype=f32 --mesh=2x1 --no-check
+same f32 2x1-f32 1e-5
+ok 'f32 on 2x1 too'
+run bf16 1 --dtype=bf16 --micro-batches=2 --deterministic
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
+ok 'bf16 passes its checks, in two micro-batches'
+run 2x2-bf16 4 --dtype=bf16 --mesh=2x2 --no-check --tune=off
+same bf16 2x2-bf16 1e-2
+ok 'bf16 on 2x2 has the losses of one rank'
+
+run tf32 1 --dtype=f32 --tf32 --steps=1 --warmup=0
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
+ok 'TF32 passes its checks'
+"$program" --device=cpu:ref --dtype=f32 --tf32 --shape=16/1/32/2 >"$folder/out" 2>&1
+[ $? -eq 2 ] && grep -q -- '--tf32 is for f32 on a GPU' "$folder/out"
+ok 'which no CPU has'
+"$program" --dry-run --device=cuda --shape=608/10/928/16 --ranks=4 >"$folder/out" 2>&1
+[ $? -eq 0 ] && grep -q '1x4 (data x model) chosen' "$folder/out"
+ok 'a dry run plans with the memory of the device'
+finish
