@@ -10,8 +10,11 @@
 Both start from the same weights and see the same images: vitbench draws them from
 counters, and so does this script.  Pooling is --pool=gap.  PyTorch runs with its fused
 attention and its fused or foreach AdamW, where its version has them, and in bf16 under
-autocast; where vitbench ran on a GPU, so does PyTorch, compiled; what was in use is printed.  A round is a run of each, in processes of their own;
-the ratio of a round is PyTorch's median step to vitbench's.  Needs PyTorch and NumPy.
+autocast; where vitbench ran on a GPU, so does PyTorch, compiled; what was in use is
+printed.  A round is a run of each, in processes of their own; PyTorch's stays, so that
+it compiles once, and starts every round from the first weights.  vitbench's steps have
+their input in them, PyTorch's have not.  The ratio of a round is PyTorch's median step to
+vitbench's.  Needs PyTorch and NumPy.
 """
 import argparse
 import json
@@ -20,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 M64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
@@ -194,48 +198,73 @@ def optimizer_of(torch, model):
     raise SystemExit("compare.py: no AdamW in this PyTorch")
 
 
-def run_torch(job):
-    """In a process of its own: print seconds and losses as JSON."""
-    import time
+class Torch:
+    """PyTorch's side: the model, and rounds of it from the same start."""
 
-    import numpy as np
-    import torch
+    def __init__(self, job):
+        import numpy
+        import torch
 
-    s, B, seed = job["shape"], job["batch"], job["seed"]
-    device = job["device"]
-    torch.set_num_threads(job["threads"])
-    model = build(torch, np, s, seed).to(device)
-    optimizer, how = optimizer_of(torch, model)
-    if device == "cuda":
-        model = torch.compile(model)
-    pixels, seconds, losses = 3 * s["image"] ** 2, [], []
-    label_start = start_of(seed, RNG_LABEL)
-    for step in range(job["warmup"] + job["steps"]):
+        self.np, self.torch, self.job = numpy, torch, job
+        torch.set_num_threads(job["threads"])
+        self.model = build(torch, numpy, job["shape"], job["seed"]).to(job["device"])
+        self.start = [p.detach().to("cpu", copy=True) for p in self.model.parameters()]
+        self.optimizer, how = optimizer_of(torch, self.model)
+        where = f"{torch.get_num_threads()} threads"
+        if job["device"] == "cuda":
+            where = f"compiled, {torch.cuda.get_device_name()}"
+            self.model = torch.compile(self.model)
+        fused = hasattr(torch.nn.functional, "scaled_dot_product_attention")
+        attention = "scaled_dot_product_attention" if fused else "softmax(q k) v"
+        self.about = f"PyTorch {torch.__version__}, {attention}, AdamW {how}, {where}"
+
+    def batch(self, step):
+        np, torch, job = self.np, self.torch, self.job
+        s, B, seed = job["shape"], job["batch"], job["seed"]
+        pixels = 3 * s["image"] ** 2
         images = normal(np, seed, RNG_IMAGE, B * pixels, step * B * pixels)
         images = torch.from_numpy(images.reshape(B, s["image"], s["image"], 3))
-        classes = bits(np, label_start, step * B, B) % np.uint64(s["classes"])
+        classes = bits(np, start_of(seed, RNG_LABEL), step * B, B) % np.uint64(s["classes"])
         targets = torch.nn.functional.one_hot(
             torch.from_numpy(classes.astype(np.int64)), s["classes"]).float()
-        images, targets = images.to(device), targets.to(device)
-        start = time.perf_counter()
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=job["dtype"] == "bf16"):
-            logits = model(images)
+        return images.to(job["device"]), targets.to(job["device"])
+
+    def step(self, images, targets):
+        torch, job = self.torch, self.job
+        with torch.autocast(job["device"], dtype=torch.bfloat16,
+                            enabled=job["dtype"] == "bf16"):
+            logits = self.model(images)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits.float(), targets, reduction="sum") / B
-        optimizer.zero_grad(set_to_none=True)
+            logits.float(), targets, reduction="sum") / job["batch"]
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(float(loss.detach()))
-        seconds.append(time.perf_counter() - start)
-    attention = "scaled_dot_product_attention" if hasattr(
-        torch.nn.functional, "scaled_dot_product_attention") else "softmax(q k) v"
-    print(json.dumps({"seconds": seconds[job["warmup"]:],
-                      "losses": losses[job["warmup"]:],
-                      "about": f"PyTorch {torch.__version__}, {attention}, AdamW {how}, " +
-                               (f"compiled, {torch.cuda.get_device_name()}"
-                                if device == "cuda"
-                                else f"{torch.get_num_threads()} threads")}))
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def round(self):
+        seconds, losses = [], []
+        with self.torch.no_grad():
+            for p, first in zip(self.model.parameters(), self.start):
+                p.copy_(first)
+        self.optimizer.state.clear()
+        for step in range(self.job["warmup"] + self.job["steps"]):
+            images, targets = self.batch(step)
+            if self.job["device"] == "cuda":
+                self.torch.cuda.synchronize()
+            start = time.perf_counter()
+            losses.append(self.step(images, targets))
+            seconds.append(time.perf_counter() - start)
+        warmup = self.job["warmup"]
+        return {"seconds": seconds[warmup:], "losses": losses[warmup:],
+                "about": self.about}
+
+
+def serve_torch(job):
+    """In a process of its own: a round for every line that comes, as a line of JSON."""
+    torch = Torch(job)
+    for _ in sys.stdin:
+        print(json.dumps(torch.round()), flush=True)
 
 
 # ---- rounds -------------------------------------------------------------------------------
@@ -261,6 +290,16 @@ def run_vitbench(args, rest):
     return case, shape, [s["seconds"] for s in steps], [s["loss"] for s in steps]
 
 
+def start_torch(args, case, shape):
+    job = {"shape": shape, "batch": case["batch"], "threads": args.threads,
+           "steps": args.steps, "warmup": args.warmup, "seed": args.seed,
+           "dtype": args.dtype,
+           "device": "cuda" if case["device"] == "cuda" else "cpu"}
+    return subprocess.Popen([sys.executable, os.path.abspath(__file__), "--as-torch",
+                             json.dumps(job)], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, text=True)
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
@@ -274,26 +313,25 @@ def main():
     args, rest = parser.parse_known_args()
 
     if args.as_torch:
-        run_torch(json.loads(args.as_torch))
+        serve_torch(json.loads(args.as_torch))
         return
     for module in ("numpy", "torch"):
         if subprocess.run([sys.executable, "-c", f"import {module}"], check=False,
                           stderr=subprocess.DEVNULL).returncode != 0:
             raise SystemExit(f"compare.py: {module} is not installed")
-    ratios = []
+    ratios, peer = [], None
     for number in range(args.rounds):
         case, shape, ours, our_losses = run_vitbench(args, rest)
-        job = {"shape": shape, "batch": case["batch"], "threads": args.threads,
-               "steps": args.steps, "warmup": args.warmup, "seed": args.seed,
-               "dtype": args.dtype,
-               "device": "cuda" if case["device"] == "cuda" else "cpu"}
-        out = subprocess.run([sys.executable, os.path.abspath(__file__), "--as-torch",
-                              json.dumps(job)], stdout=subprocess.PIPE, text=True,
-                             check=True).stdout
-        theirs = json.loads(out.splitlines()[-1])
+        if peer is None:
+            peer = start_torch(args, case, shape)
+        print("round", file=peer.stdin, flush=True)
+        line = peer.stdout.readline()
+        if not line:
+            raise SystemExit(f"compare.py: PyTorch ended with {peer.wait()}")
+        theirs = json.loads(line)
         if number == 0:
             print(f"vitbench  {case['device']}, {args.threads} threads, {args.dtype}")
-            print(f"peer      {theirs['about']}")
+            print(f"peer      {theirs['about']}", flush=True)
         gap = max(abs(a - b) / abs(a) for a, b in zip(our_losses, theirs["losses"]))
         ratios.append(statistics.median(theirs["seconds"]) / statistics.median(ours))
         print(f"round {number + 1}   vitbench {statistics.median(ours):.4f} s, peer "
@@ -301,7 +339,9 @@ def main():
               f"(single steps {min(theirs['seconds']) / max(ours):.3f} to "
               f"{max(theirs['seconds']) / min(ours):.3f}), "
               f"losses {our_losses[-1]:.6g} and {theirs['losses'][-1]:.6g}, "
-              f"largest gap {gap:.1e}")
+              f"largest gap {gap:.1e}", flush=True)
+    peer.stdin.close()
+    peer.wait()
     spread = max(ratios) - min(ratios)
     print(f"ratio     {statistics.median(ratios):.3f}, spread {spread:.3f} over "
           f"{args.rounds} rounds")

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# RUN long
+# tests/gpu.sh, as it is on a machine with a GPU, but on the emulated one: its parts end,
+# its report and the archive of its logs are there, and a part that fails makes it fail.
+. "${srcdir:-.}/tests/tap.sh"
+build=${top_builddir:-.}
+script=$(cd "${srcdir:-.}" && pwd)/tests/gpu.sh
+[ -x "$build/tests/emu/vitbench" ] || skip_all 'no emulated GPU in this build'
+PATH=$folder:$PATH
+GPU_TESTS=
+GPU_TINY='--shape=16/1/32/2 --image=8 --patch=4 --batch=4'
+GPU_SMALL='--shape=16/1/32/2 --image=8 --patch=4 --batch=4 --classes=10 --steps=2'
+LD_LIBRARY_PATH=$(cd "$build/tests/emu" && pwd)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export PATH GPU_TESTS GPU_TINY GPU_SMALL LD_LIBRARY_PATH
+
+"$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -eq 77 ] && grep -q 'SKIP: nvidia-smi shows no GPU' "$folder/out"
+ok 'without a GPU it is skipped'
+printf '#!/bin/sh\n[ "$1" = -L ] && echo "GPU 0: emulated" || echo emulated\n' \
+    >"$folder/nvidia-smi"
+chmod +x "$folder/nvidia-smi"
+GPU_SECONDS=2000 bash "$script" "$build/tests/emu" "$folder/report.txt" \
+    >"$folder/out" 2>&1
+ok 'all parts pass'
+grep -q '^PASS  2x1-bf16-equals-1x1-bf16' "$folder/report.txt" &&
+    grep -q '^  attn_backward' "$folder/report.txt" &&
+    grep -q '^0 failed' "$folder/report.txt"
+ok 'the report has verdicts and a profile'
+tar -tzf "$folder/report-logs.tar.gz" >"$folder/out" &&
+    grep -q '^./bench-small.json' "$folder/out"
+ok 'the archive has the logs'
+GPU_SECONDS=1 bash "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
+grep -q '^SKIP  1x1-f32: no time left' "$folder/report.txt"
+ok 'what there is no time for is said'
+finish
