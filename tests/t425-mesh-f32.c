@@ -98,7 +98,8 @@ static double worst_gradient(struct model *m, const struct alone *a, const char 
         gap.size       = coll_sum(m->mesh, AXIS_ALL, gap.size);
         copies         = fmax(1, gap.size / a->square[i]);
         r              = verify_residual(sqrt(gap.difference / copies),
-                                         verify_yardstick(&l->params, a->square, i), DTYPE_F32);
+                                         verify_yardstick(&l->params, a->square, i),
+                                         dtype_eps(DTYPE_F32));
         if (!(r <= worst))
             *name = it->param->name;
         worst = model_worse(worst, r);
@@ -112,12 +113,13 @@ static void compare(const struct alone *a, const struct model_options *o,
     const char *name = "";
     struct step_result r;
     struct model m;
+    const double eps = dtype_eps(DTYPE_F32);
     double loss, norm, gradient;
 
     open_rounded(&m, o, MPI_COMM_WORLD);
-    r    = model_gradients(&m);
-    loss = verify_residual(fabs(r.loss - a->loss), a->loss, DTYPE_F32);
-    norm = verify_residual(fabs(r.grad_norm - a->grad_norm), a->grad_norm, DTYPE_F32);
+    r        = model_gradients(&m);
+    loss     = verify_residual(fabs(r.loss - a->loss), a->loss, eps);
+    norm     = verify_residual(fabs(r.grad_norm - a->grad_norm), a->grad_norm, eps);
     gradient = worst_gradient(&m, a, &name);
     if (!ok(loss <= VERIFY_THRESHOLD && norm <= VERIFY_THRESHOLD &&
                 gradient <= VERIFY_THRESHOLD,

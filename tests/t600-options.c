@@ -104,7 +104,6 @@ static void test_not_in_this_version(void)
        "--compare is for steps");
     refused("--data=x.h5", "is for --case=data");
     refused("--out=here", "is for --case=ckpt");
-    refused("--tf32", "needs a GPU");
     refused("--ranks=8", "is for --dry-run");
 }
 

@@ -236,14 +236,14 @@ static void test_nudge(int D, int M)
  */
 static void test_residuals(void)
 {
+    const double eps = dtype_eps(DTYPE_F32);
     struct check c;
 
-    ok(verify_residual(0, 0, DTYPE_F32) == 0, "no difference from zero is none");
-    ok(isinf(verify_residual(1e-30, 0, DTYPE_F32)), "any other is infinite");
-    ok(isinf(verify_residual(NAN, 1, DTYPE_F32)) &&
-           isinf(verify_residual(1, NAN, DTYPE_F32)),
+    ok(verify_residual(0, 0, eps) == 0, "no difference from zero is none");
+    ok(isinf(verify_residual(1e-30, 0, eps)), "any other is infinite");
+    ok(isinf(verify_residual(NAN, 1, eps)) && isinf(verify_residual(1, NAN, eps)),
        "as is what is not a number");
-    close_to(verify_residual(3 * dtype_eps(DTYPE_F32), 1, DTYPE_F32), 3, 1e-12,
+    close_to(verify_residual(3 * eps, 1, eps), 3, 1e-12,
              "residuals count in units of eps");
     verify_decide(&c, "name", NAN, 1);
     ok(c.status == STATUS_FAIL, "a residual that is not a number fails");

@@ -39,7 +39,7 @@ refused 2 'from 0' --shape=mu --layers=-1
 refused 2 'whole number' --shape=mu --steps=many
 refused 2 'whole number' --shape=mu --batch=999999999999999999999
 refused 2 'cannot be divided into 4 heads' --shape=50/1/70/4
-refused 2 'needs a GPU' --shape=mu --tf32
+refused 2 'is for f32 on a GPU' --shape=mu --tf32
 refused 2 'is for 6 ranks' --shape=mu --mesh=3x2
 refused 3 'cannot be written' --shape=mu --steps=1 --json=/nowhere/at/all.json
 refused 3 'cannot be written' --shape=mu --steps=1 --jsonl=/

@@ -107,11 +107,9 @@ static int open_place(struct trainer *t)
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(&node, MPI_COMM_WORLD);
-    rc = mesh_agree_comm(MPI_COMM_WORLD, train_plan(&t->plan, o));
-    if (rc == 0) {
-        node_use(&node, MPI_COMM_WORLD, way->device, way->dtype);
-        rc = choose_mesh(&D, &M, t, ranks, &node);
-    }
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, train_plan(&t->plan, o)));
+    node_use(&node, MPI_COMM_WORLD, way->device, way->dtype);
+    rc = choose_mesh(&D, &M, t, ranks, &node);
     if (rc == 0)
         rc = mesh_open(&t->mesh, MPI_COMM_WORLD, D, M);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
