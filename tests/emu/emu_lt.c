@@ -21,6 +21,7 @@ struct desc {
     void *aux;
     int64_t ld_aux;
     cudaDataType_t bias_type;
+    int is_tf32;
 };
 
 struct layout {
@@ -59,7 +60,8 @@ static cublasStatus_t desc_create(cublasLtMatmulDesc_t *desc,
 
     d->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     *desc       = (cublasLtMatmulDesc_t)(void *)d;
-    return compute == CUBLAS_COMPUTE_32F && scale == CUDA_R_32F
+    d->is_tf32  = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+    return (d->is_tf32 || compute == CUBLAS_COMPUTE_32F) && scale == CUDA_R_32F
                ? CUBLAS_STATUS_SUCCESS
                : CUBLAS_STATUS_NOT_SUPPORTED;
 }
@@ -177,6 +179,20 @@ static double element(cudaDataType_t type, const void *at, int64_t i)
     return dtype_load(type == CUDA_R_16BF ? DTYPE_BF16 : DTYPE_F32, at, i);
 }
 
+/* A factor: with TF32 ten bits of it. */
+static double factor(const struct desc *of, cudaDataType_t type, const void *at,
+                     int64_t i)
+{
+    const double x = element(type, at, i);
+    double mantissa;
+    int power;
+
+    if (!of->is_tf32 || type != CUDA_R_32F || !isfinite(x))
+        return x;
+    mantissa = frexp(x, &power);
+    return ldexp(rint(ldexp(mantissa, 11)), power - 11);
+}
+
 static void leave(cudaDataType_t type, void *at, int64_t i, double x)
 {
     dtype_store(type == CUDA_R_16BF ? DTYPE_BF16 : DTYPE_F32, at, i, x);
@@ -242,10 +258,10 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
 
             for (int64_t k = 0; k < depth; k++)
                 sum +=
-                    element(x->type, a,
-                            of->a == CUBLAS_OP_T ? k + row * x->ld : row + k * x->ld) *
-                    element(y->type, b,
-                            of->b == CUBLAS_OP_T ? col + k * y->ld : k + col * y->ld);
+                    factor(of, x->type, a,
+                           of->a == CUBLAS_OP_T ? k + row * x->ld : row + k * x->ld) *
+                    factor(of, y->type, b,
+                           of->b == CUBLAS_OP_T ? col + k * y->ld : k + col * y->ld);
             sum *= one;
             if (old != 0.0F)
                 sum += old * element(z->type, c, row + col * z->ld);
