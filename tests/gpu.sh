@@ -135,7 +135,7 @@ bench() {
     shift
     part "bench-$name" 80 "$bin/vitbench" --device=cuda --dtype=bf16 --steps=10 \
         --profile --json="$logs/bench-$name.json" "$@"
-    sed -n -e '/^peak/p' -e '/^!step/,/^=====/p' "$logs/bench-$name.log" |
+    sed -n -e '/^peak/p' -e '/^!step/,/^=====/p' "$logs/bench-$name.log" 2>/dev/null |
         grep -v -E '^(=|  (act|param|grad)_|  reduce)' | tee -a "$report"
 }
 if [ -z "${GPU_SMALL-}" ]; then
@@ -154,7 +154,7 @@ compare() {
     [ -f "$script" ] || script=$here/../bench/compare/compare.py
     part "compare-$name" 110 python3 "$script" --vitbench="$bin/vitbench" --dtype=bf16 \
         --device=cuda --rounds=3 --steps=10 --threads=8 "$@"
-    grep -E '^(peer|round|ratio)' "$logs/compare-$name.log" | tee -a "$report"
+    grep -E '^(peer|round|ratio)' "$logs/compare-$name.log" 2>/dev/null | tee -a "$report"
 }
 if [ -n "${GPU_SMALL-}" ]; then
     say "SKIP  compare: too small"
