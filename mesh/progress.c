@@ -381,30 +381,48 @@ static void push_asleep(struct progress *p, const struct wire *awaited, bool is_
     step_tasks(p);
 }
 
-/* True if something has come that tasks wait for. */
-static bool look(struct progress *p)
+/* The message that tasks wait for and that is to be looked for first; NULL if there is
+ * none.  What is sent beside another one is not looked for.
+ */
+static struct wire *next_due(const struct progress *p)
 {
-    struct wire *next;
+    struct wire *first = NULL;
 
-    for (struct wire *w = p->first; w != NULL; w = next) {
-        next = w->next;
-        if (!w->is_for_task || !simulated_is_due(w))
-            continue;
-        if (simulated_has_come(w))
-            return true;
-        if (w->place == NULL && !is_beside(p, w))
-            test(w);
+    for (struct wire *w = p->first; w != NULL; w = w->next) {
+        if (w->is_for_task && (w->place != NULL || !is_beside(p, w)) &&
+            (first == NULL || simulated_due(w) < simulated_due(first)))
+            first = w;
     }
-    return false;
+    return first;
 }
 
-/* In a simulation: sleep only if there is nothing to sleep for.  What sleeping finds is
- * out of SimGrid's lists, as it is not when MPI_Test finds it.
+/* In a simulation, after operations that took some seconds: what comes meanwhile lets
+ * tasks go on at once, for devices compute and links move without this thread.  It sleeps
+ * in MPI only when there is nothing to sleep for: what that finds is out of SimGrid's
+ * lists, as it is not when MPI_Test finds it.
  */
 static void push_simulated(struct progress *p)
 {
-    while (look(p))
-        push_asleep(p, NULL, true);
+    double rest = clock_take_back();
+    struct wire *w;
+
+    while ((w = next_due(p)) != NULL && simulated_due(w) <= clock_now() + rest) {
+        const double nap = simulated_due(w) - clock_now();
+
+        if (nap > 0) {
+            clock_spend(nap);
+            clock_settle();
+            rest -= nap;
+        }
+        simulated_looked(w);
+        if (simulated_has_come(w))
+            push_asleep(p, NULL, true);
+        else if (w->place == NULL)
+            test(w);
+        step_tasks(p);
+        rest += clock_take_back();
+    }
+    clock_spend(rest);
     step_tasks(p);
 }
 

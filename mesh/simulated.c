@@ -45,18 +45,20 @@ bool simulated_has_come(const struct wire *w)
 
 /* ---- time -------------------------------------------------------------------------- */
 
-bool simulated_is_due(struct wire *w)
+double simulated_due(struct wire *w)
 {
-    const double late = 1.125;
     double busy;
 
     if (w->look_s == 0)
         w->look_s = w->mesh->model->seconds(&busy, w->mesh, w->peer, w->bytes);
-    if (clock_now() < w->start + w->look_s)
-        return false;
-    w->look_s = late * (clock_now() - w->start);
-    clock_settle();
-    return true;
+    return w->start + w->look_s;
+}
+
+void simulated_looked(struct wire *w)
+{
+    const double late = 1.125;
+
+    w->look_s = late * (clock_now() - w->start) + 1e-9;
 }
 
 void simulated_pay(const struct wire *w, double waited)

@@ -18,10 +18,11 @@
 char *simulated_enter(struct wire *w, char *at);
 void simulated_leave(struct wire *w);
 
-/* True if it is time to look for the message.  It cannot be there before its time, and
- * one that is late is looked for less and less often: a look is a step of the simulation.
+/* When to look for the message next.  It cannot be there before its time, and one that is
+ * late is looked for less and less often: a look is a step of the simulation.
  */
-bool simulated_is_due(struct wire *w);
+double simulated_due(struct wire *w);
+void simulated_looked(struct wire *w);
 
 /* True if a look at memory shows that it has come. */
 bool simulated_has_come(const struct wire *w);

@@ -53,6 +53,15 @@ void clock_settle(void)
     pass_on(seconds);
 }
 
+double clock_take_back(void)
+{
+    double *spent        = ahead();
+    const double seconds = *spent;
+
+    *spent = 0;
+    return seconds;
+}
+
 void clock_set_pass(void (*pass)(double seconds))
 {
     pass_on = pass;
