@@ -97,13 +97,13 @@ struct case_result {
     double compute_min, compute_median, compute_max; /* ranks' seconds a step */
     struct slow_rank slowest[SLOW_RANKS];
     int slow_ranks;
-    char straggler[512];     /* a sentence on those that stand out, or empty */
-    double stage_s[8];       /* medians by enum stage, slowest rank */
+    char straggler[512]; /* a sentence on those that stand out, or empty */
+    double stage_s[8];   /* medians by enum stage, slowest rank */
     bool has_clocks;
     struct dev_clocks clocks; /* of rank 0's GPU, after the last timed step */
-    struct cmm_tuned tuned;  /* what timing chose, */
-    unsigned tuned_products; /* for these: bits by enum cmm_product */
-    struct cost *cost;       /* 'costs' of them, likewise; --profile */
+    struct cmm_tuned tuned;   /* what timing chose, */
+    unsigned tuned_products;  /* for these: bits by enum cmm_product */
+    struct cost *cost;        /* 'costs' of them, likewise; --profile */
     int costs;
     double bandwidth; /* bytes/s of a rank, measured with them */
     struct row *row;  /* 'rows' of them, made by mem_new(); owned by the result */

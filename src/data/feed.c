@@ -129,14 +129,14 @@ int feed_open(struct feed **feed, const struct data *data, const struct mesh *me
     void *made     = NULL;
     int rc         = 0;
 
-    f->data    = data;
-    f->mesh    = mesh;
-    f->B       = B;
-    f->b       = b;
-    f->k       = k;
-    f->threads = threads;
-    f->step    = -1;
-    f->pixels  = 3 * (int64_t)data->image * data->image;
+    f->data     = data;
+    f->mesh     = mesh;
+    f->B        = B;
+    f->b        = b;
+    f->k        = k;
+    f->threads  = threads;
+    f->step     = -1;
+    f->pixels   = 3 * (int64_t)data->image * data->image;
     f->is_ahead = data->ops->is_shared || has_idle_cores;
     if (f->is_ahead) {
         f->part = own_part(f);

@@ -175,7 +175,7 @@ static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
 static struct cuda_plan *make_plan(struct cuda_products *p, const struct cuda_key *k,
                                    const struct cuda_operands *o)
 {
-    struct cuda_plan *plan            = mem_new(1, sizeof *plan);
+    struct cuda_plan *plan = mem_new(1, sizeof *plan);
     const cublasComputeType_t compute =
         k->is_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const cublasOperation_t turned    = CUBLAS_OP_T;
@@ -351,20 +351,20 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand b,
     if (a.m.dtype != b.m.dtype)
         die("a product of %s and %s", dtype_name(b.m.dtype), dtype_name(a.m.dtype));
     memset(&k, 0, sizeof k); /* it is compared with its gaps */
-    k.m           = y.cols;
-    k.n           = y.rows;
-    k.k           = depth;
-    k.lda         = ld_of(a.m);
-    k.ldb         = ld_of(b.m);
-    k.ldd         = ld_of(y);
-    k.a_is_turned = a.is_turned;
-    k.b_is_turned = b.is_turned;
-    k.is_added    = is_added;
+    k.m                = y.cols;
+    k.n                = y.rows;
+    k.k                = depth;
+    k.lda              = ld_of(a.m);
+    k.ldb              = ld_of(b.m);
+    k.ldd              = ld_of(y);
+    k.a_is_turned      = a.is_turned;
+    k.b_is_turned      = b.is_turned;
+    k.is_added         = is_added;
     k.is_tf32          = s->dev->is_tf32;
     k.is_deterministic = s->dev->is_deterministic;
-    k.type        = a.m.dtype;
-    k.out_type    = y.dtype;
-    k.epilogue    = CUBLASLT_EPILOGUE_DEFAULT;
+    k.type             = a.m.dtype;
+    k.out_type         = y.dtype;
+    k.epilogue         = CUBLASLT_EPILOGUE_DEFAULT;
     memcpy(&fused_k, &k, sizeof k);
     if (e != NULL && e->kind != EPI_NONE && fuse(&fused_k, &fused, y, e)) {
         align(&fused_k, &fused);

@@ -160,7 +160,7 @@ struct dev {
     bool is_muted;
     bool is_tf32, is_deterministic;
     int64_t bytes, bytes_most; /* in use, and at most */
-    double busy;      /* seconds inside operations */
+    double busy;               /* seconds inside operations */
     struct laps
         *laps[LANES]; /* of a device that returns early, while costs are taken */
     dev_note_fn note; /* of every operation, or NULL */
