@@ -9,7 +9,6 @@
 #include "ckpt/ckpt.h"
 
 #include "ckpt/boxes.h"
-#include "ckpt/direct.h"
 #include "ckpt/file.h"
 #include "ckpt/folder.h"
 #include "ckpt/writer.h"
@@ -47,7 +46,6 @@ struct ckpt {
     char making[CKPT_PATH + 8]; /* the path until then */
     enum phase phase;
     double start, blocked;
-    double named; /* when it had its name, on rank 0 */
     struct ckpt_cost cost;
     int64_t newest; /* the step of the newest complete file, -1: none */
 };
@@ -156,27 +154,6 @@ void ckpt_close(struct ckpt **ckpt)
 
 /* ---- the snapshot ------------------------------------------------------------------ */
 
-/* Numbers left free before a share that is worth it, at most, so that its memory lies in
- * blocks as its place in the file does (direct.h).
- */
-static int64_t spare_of(const struct slab *s)
-{
-    const int64_t size = sizeof(float);
-
-    return s->share * size >= DIRECT_LEAST ? DIRECT_BLOCK / size : 0;
-}
-
-/* The first place from 'at' on for a share that goes to byte 'offset' of the file. */
-static float *place(float *at, const struct slab *s, int64_t offset)
-{
-    const int64_t size     = sizeof(float);
-    const int64_t short_of = offset - (int64_t)((uintptr_t)at % DIRECT_BLOCK);
-
-    if (spare_of(s) == 0)
-        return at;
-    return at + (short_of % DIRECT_BLOCK + DIRECT_BLOCK) % DIRECT_BLOCK / size;
-}
-
 /* What this rank takes in one pass: numbers, and stretches of the file. */
 struct load {
     int64_t elements;
@@ -191,7 +168,7 @@ static struct load load_of(const struct ckpt *c, int passes, int pass)
     for (int64_t i = slabs.lo; i < slabs.hi; i++) {
         const struct slab *s = boxes_slab(c->boxes, (int)i);
 
-        load.elements += s->share + spare_of(s);
+        load.elements += s->share;
         load.parts += s->extents;
     }
     return load;
@@ -231,21 +208,13 @@ static int alloc_share(struct ckpt *c)
     void *room;
 
     TRY(mem_alloc(&room, (size_t)most.elements * sizeof(float)));
-    mem_want_large_pages(room, (size_t)most.elements * sizeof(float));
     c->share = room;
     TRY(mem_alloc(&room, (size_t)most.parts * sizeof *c->part));
     c->part = room;
     return 0;
 }
 
-/* The place in the file of an extent of tensor 't'. */
-static int64_t part_offset(const struct entry *e, const struct ckpt_tensor *t,
-                           const struct extent *extent)
-{
-    return e->offset + (file_index(t) + extent->start) * (int64_t)sizeof(float);
-}
-
-/* Take a pass from the device and let the threads write it, who begin at once. */
+/* Take a pass from the device and let the thread write it, which begins at once. */
 static void take(struct ckpt *c, int pass)
 {
     const struct range slabs = split_range(boxes_count(c->boxes), c->passes, pass);
@@ -258,8 +227,6 @@ static void take(struct ckpt *c, int pass)
         const struct ckpt_tensor *t = &c->list->tensor[s->tensor];
         const struct entry *e       = &c->file.entry[c->dataset[s->tensor]];
 
-        if (s->extents > 0)
-            at = place(at, s, part_offset(e, t, &s->extent[0]));
         boxes_get(c->boxes, (int)i, at);
         for (int k = 0; k < s->extents; k++) {
             const int64_t index = file_index(t) + s->extent[k].start;
@@ -268,7 +235,7 @@ static void take(struct ckpt *c, int pass)
                 .at      = at + s->extent[k].at,
                 .count   = s->extent[k].count,
                 .index   = index,
-                .offset  = part_offset(e, t, &s->extent[k]),
+                .offset  = e->offset + index * (int64_t)sizeof(float),
                 .dataset = c->dataset[s->tensor],
             };
         }
@@ -371,11 +338,10 @@ bool ckpt_is_written(const struct ckpt *c)
 /* Rank 0's thread gives the file its name, and removes old ones, which takes long. */
 static int publish(void *ctx)
 {
-    struct ckpt *c = ctx;
+    const struct ckpt *c = ctx;
 
     TRY(file_complete(&c->file, c->making));
     TRY(file_publish(c->file.path, c->making));
-    c->named = clock_now();
     folder_keep(c->dir, c->keep, c->file.meta.step);
     return 0;
 }
@@ -393,18 +359,15 @@ static void add_digests(struct ckpt *c)
     mem_free(sum);
 }
 
-/* The file has its name, and all know it. */
+/* The file has its name. */
 static void conclude(struct ckpt *c)
 {
-    double total = c->named - c->start;
-
-    coll_broadcast(c->mesh, AXIS_ALL, 0, &total, sizeof total);
     c->phase  = IDLE;
     c->newest = c->file.meta.step;
     c->cost   = (struct ckpt_cost){
           .bytes     = c->file.bytes,
           .blocked_s = c->blocked,
-          .total_s   = total > c->blocked ? total : c->blocked,
+          .total_s   = clock_now() - c->start,
     };
 }
 

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Loading: rank 0 reads what the file holds and tells all; each rank reads its share of
- * whole rows, sums their digests, and passes on to its group what lies in others' boxes,
- * while a thread reads the next.
+ * whole rows, sums their digests, and passes on to its group what lies in others' boxes.
  */
 #include "config.h"
 
 #include "ckpt/boxes.h"
 #include "ckpt/digest.h"
-#include "ckpt/direct.h"
 #include "ckpt/file.h"
 #include "ckpt/folder.h"
-#include "ckpt/writer.h"
 #include "mesh/coll.h"
 #include "mesh/guard.h"
 #include "src/base/err.h"
@@ -111,23 +108,19 @@ struct loading {
     const struct entry **entry; /* of each tensor */
     struct boxes *boxes;
     uint64_t *digest; /* by entry of the file: what this rank has read */
-    int fd, straight; /* the second past the cache; -1: not to be had */
-
-    struct writer *reader; /* it reads a share while the one before is dealt out */
-    void *block[2];        /* for even and for odd slabs; */
-    char *room[2];         /* their first whole sector; */
-    const float *share[2]; /* and the share in it */
-    int next;              /* the slab that it reads */
+    float *share;
+    int fd;
 };
 
-/* The place of an extent in the file. */
-static int64_t offset_of(const struct loading *l, const struct slab *s,
-                         const struct extent *extent)
+static int read_share(struct loading *l, const struct slab *s)
 {
-    const int64_t first = file_index(&l->list->tensor[s->tensor]);
+    const struct entry *e = l->entry[s->tensor];
+    const int64_t index   = file_index(&l->list->tensor[s->tensor]);
 
-    return l->entry[s->tensor]->offset +
-           (first + extent->start) * (int64_t)sizeof(float);
+    for (int i = 0; i < s->extents; i++)
+        TRY(file_read(l->share + s->extent[i].at, l->fd, l->file, e,
+                      index + s->extent[i].start, s->extent[i].count));
+    return 0;
 }
 
 /* Ask the system for a share before it is needed. */
@@ -139,62 +132,12 @@ static void expect_share(const struct loading *l, int i)
         return;
     s = boxes_slab(l->boxes, i);
     for (int k = 0; k < s->extents; k++)
-        posix_fadvise(l->fd, offset_of(l, s, &s->extent[k]),
-                      s->extent[k].count * (int64_t)sizeof(float), POSIX_FADV_WILLNEED);
-}
-
-/* A long stretch can come past the cache. */
-static bool is_straight(const struct loading *l, const struct slab *s)
-{
-    return l->straight >= 0 && s->extents == 1 &&
-           s->extent[0].count * (int64_t)sizeof(float) >= DIRECT_LEAST;
-}
-
-/* False if it did not come; the other way tells why. */
-static bool read_straight(struct loading *l, const struct slab *s)
-{
-    const struct extent *extent = &s->extent[0];
-    void *at;
-
-    if (direct_read(&at, l->room[l->next % 2], l->straight,
-                    extent->count * (int64_t)sizeof(float),
-                    offset_of(l, s, extent)) != 0)
-        return false;
-    l->share[l->next % 2] = (const float *)at - extent->at;
-    return true;
-}
-
-/* Read this rank's share of slab 'next': of another thread. */
-static int read_share(void *loading)
-{
-    struct loading *l     = loading;
-    const struct slab *s  = boxes_slab(l->boxes, l->next);
-    const struct entry *e = l->entry[s->tensor];
-    const int64_t index   = file_index(&l->list->tensor[s->tensor]);
-    float *share          = (float *)l->room[l->next % 2];
-
-    if (is_straight(l, s) && read_straight(l, s))
-        return 0;
-    expect_share(l, l->next + 1);
-    l->share[l->next % 2] = share;
-    for (int i = 0; i < s->extents; i++)
-        TRY(file_read(share + s->extent[i].at, l->fd, l->file, e,
-                      index + s->extent[i].start, s->extent[i].count));
-    return 0;
-}
-
-static void start_share(struct loading *l, int i)
-{
-    l->next = i;
-    if (i < boxes_count(l->boxes))
-        writer_do(l->reader, read_share, l);
-}
-
-static int finish_share(struct loading *l)
-{
-    while (!writer_wait(l->reader, 1))
-        continue;
-    return writer_result(l->reader);
+        posix_fadvise(
+            l->fd,
+            l->entry[s->tensor]->offset +
+                (file_index(&l->list->tensor[s->tensor]) + s->extent[k].start) *
+                    (int64_t)sizeof(float),
+            s->extent[k].count * (int64_t)sizeof(float), POSIX_FADV_WILLNEED);
 }
 
 /* The exchange goes on after an error, since others wait for it. */
@@ -202,20 +145,17 @@ static int read_all(struct loading *l)
 {
     int rc = 0;
 
-    start_share(l, 0);
     for (int i = 0; i < boxes_count(l->boxes); i++) {
         const struct slab *s        = boxes_slab(l->boxes, i);
         const struct ckpt_tensor *t = &l->list->tensor[s->tensor];
-        const float *share          = l->share[i % 2];
 
+        expect_share(l, i + 1);
         if (rc == 0)
-            rc = finish_share(l);
-        if (rc == 0) {
-            start_share(l, i + 1);
+            rc = read_share(l, s);
+        if (rc == 0)
             l->digest[l->entry[s->tensor] - l->file->entry] +=
-                boxes_digest(l->boxes, i, share, file_index(t));
-        }
-        boxes_put(l->boxes, i, share);
+                boxes_digest(l->boxes, i, l->share, file_index(t));
+        boxes_put(l->boxes, i, l->share);
         guard_alive();
     }
     return rc;
@@ -238,25 +178,19 @@ static int check_digests(const struct loading *l, const struct mesh *mesh)
     return 0;
 }
 
-static int alloc_shares(struct loading *l)
+static int alloc_share(struct loading *l)
 {
     int64_t most = 0;
+    void *room;
 
     for (int i = 0; i < boxes_count(l->boxes); i++) {
         const int64_t share = boxes_slab(l->boxes, i)->share;
 
         most = share > most ? share : most;
     }
-    for (int i = 0; i < 2; i++) {
-        const size_t bytes = (size_t)most * sizeof(float) + 3 * DIRECT_SECTOR;
-        uintptr_t first;
-
-        TRY(mem_alloc(&l->block[i], bytes));
-        memset(l->block[i], 0, bytes);
-        first       = ((uintptr_t)l->block[i] + DIRECT_SECTOR - 1) / DIRECT_SECTOR;
-        l->room[i]  = (char *)(first * DIRECT_SECTOR);
-        l->share[i] = (const float *)l->room[i];
-    }
+    TRY(mem_alloc(&room, (size_t)most * sizeof(float)));
+    memset(room, 0, (size_t)most * sizeof(float));
+    l->share = room;
     return 0;
 }
 
@@ -299,16 +233,14 @@ static int open_numbers(struct loading *l)
     l->fd = open(l->file->path, O_RDONLY);
     if (l->fd < 0)
         return ERR(ERR_IO, "%s cannot be read: %s", l->file->path, strerror(errno));
-    l->straight = direct_open_read(l->file->path);
-    TRY(writer_open(&l->reader));
-    return alloc_shares(l);
+    return alloc_share(l);
 }
 
 int ckpt_load(const struct ckpt_list *list, struct mesh *mesh, struct dev *dev,
               const char *path)
 {
     struct ckpt_file *file = NULL;
-    struct loading l       = { .list = list, .fd = -1, .straight = -1 };
+    struct loading l       = { .list = list, .fd = -1 };
     int rc;
 
     TRY(file_open_all(&file, path, mesh->comm[AXIS_ALL]));
@@ -324,13 +256,9 @@ int ckpt_load(const struct ckpt_list *list, struct mesh *mesh, struct dev *dev,
         rc = mesh_agree(mesh, read_all(&l));
     if (rc == 0)
         rc = mesh_agree(mesh, check_digests(&l, mesh));
-    writer_close(&l.reader);
     if (l.fd >= 0)
         close(l.fd);
-    if (l.straight >= 0)
-        close(l.straight);
-    mem_free(l.block[0]);
-    mem_free(l.block[1]);
+    mem_free(l.share);
     boxes_close(&l.boxes);
     mem_free(l.digest);
     mem_free(l.entry);

@@ -1,36 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads sleep until there is a job, do it, and say how it ended.  An error's sentence
- * belongs to a thread: it is handed to the one that waits.
+/* The thread sleeps until there is a job, does it, and says how it ended.  An error's
+ * sentence belongs to a thread: it is handed to the one that waits.
  */
 #include "config.h"
 
 #include "ckpt/writer.h"
 
 #include "ckpt/digest.h"
-#include "ckpt/direct.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-/* While one sums a digest, what the other has is on its way to the disk. */
-enum { THREADS = 2 };
+enum { BLOCK = 1 << 20 }; /* elements that are read twice, the second time from cache */
 
 struct writer {
-    pthread_t thread[THREADS];
-    int threads;
-    pthread_mutex_t lock; /* of the next nine, and of the sums at 'digest' */
+    pthread_t thread;
+    pthread_mutex_t lock; /* of the next seven */
     pthread_cond_t change;
-    int wanted;  /* threads that have not begun the job at hand, */
-    int working; /* and that have not ended it */
-    bool is_closing;
+    bool is_busy, is_closing;
     bool has_all; /* no more parts will be added */
-    int next, parts;
+    int parts;
     int rc; /* of the last job, and its sentence */
     char sentence[512];
 
@@ -41,62 +38,86 @@ struct writer {
     uint64_t *digest;
 };
 
-/* ---- the threads ------------------------------------------------------------------- */
+/* ---- the thread -------------------------------------------------------------------- */
 
-/* The next part for one of the threads, when there is one; NULL at the end. */
-static const struct writer_part *next_part(struct writer *w)
+int writer_pwrite(int fd, const void *data, int64_t bytes, int64_t offset)
 {
-    const struct writer_part *part = NULL;
+    const char *at = data;
+
+    while (bytes > 0) {
+        const ssize_t n = pwrite(fd, at, (size_t)bytes, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : ENOSPC;
+        at += n;
+        bytes -= n;
+        offset += n;
+    }
+    return 0;
+}
+
+/* Let the system start to move these bytes to the disk, without waiting. */
+static void push(int fd, int64_t offset, int64_t bytes)
+{
+#ifdef HAVE_SYNC_FILE_RANGE
+    (void)sync_file_range(fd, offset, bytes, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd;
+    (void)offset;
+    (void)bytes;
+#endif
+}
+
+static int write_part(int fd, const struct writer_part *p, uint64_t *digest)
+{
+    for (int64_t lo = 0; lo < p->count; lo += BLOCK) {
+        const int64_t n      = p->count - lo < BLOCK ? p->count - lo : BLOCK;
+        const int64_t bytes  = n * (int64_t)sizeof(float);
+        const int64_t offset = p->offset + lo * (int64_t)sizeof(float);
+        int error;
+
+        digest[p->dataset] += digest_of(p->at + lo, n, p->index + lo);
+        error = writer_pwrite(fd, p->at + lo, bytes, offset);
+        if (error != 0)
+            return error;
+        push(fd, offset, bytes);
+    }
+    return 0;
+}
+
+/* Wait for part number 'i'; false if there is none. */
+static bool has_part(struct writer *w, int i)
+{
+    bool has;
 
     pthread_mutex_lock(&w->lock);
-    while (w->next >= w->parts && !w->has_all)
+    while (i >= w->parts && !w->has_all)
         pthread_cond_wait(&w->change, &w->lock);
-    if (w->next < w->parts)
-        part = &w->part[w->next++];
+    has = i < w->parts;
     pthread_mutex_unlock(&w->lock);
-    return part;
+    return has;
 }
 
-static void add_digest(struct writer *w, int dataset, uint64_t sum)
-{
-    pthread_mutex_lock(&w->lock);
-    w->digest[dataset] += sum;
-    pthread_mutex_unlock(&w->lock);
-}
-
-/* Parts are taken until the end even when the disk is full. */
 static int write_parts(void *ctx)
 {
     struct writer *w = ctx;
-    const struct writer_part *p;
-    struct direct file;
-    const int open_error = direct_open(&file, w->path);
-    int error            = open_error, close_error;
+    const int fd     = open(w->path, O_WRONLY);
+    int error        = fd < 0 ? errno : 0;
 
-    while ((p = next_part(w)) != NULL) {
-        if (error != 0)
-            continue;
-        error =
-            direct_write(&file, p->at, p->count * (int64_t)sizeof *p->at, p->offset);
-        add_digest(w, p->dataset, digest_of(p->at, p->count, p->index));
+    for (int i = 0; has_part(w, i); i++) {
+        if (error == 0)
+            error = write_part(fd, &w->part[i], w->digest);
     }
-    close_error = direct_close(&file);
-    if (error == 0)
-        error = close_error;
+    if (error == 0 && fsync(fd) != 0)
+        error = errno;
+    if (fd >= 0 && close(fd) != 0 && error == 0)
+        error = errno;
     if (error == 0)
         return 0;
-    return ERR(ERR_IO, "%s cannot be %s: %s", w->path,
-               open_error != 0 ? "opened" : "written", strerror(error));
-}
-
-/* Of the threads' results the first that is not 0 stays. */
-static void keep_result(struct writer *w, int rc)
-{
-    if (rc != 0 && w->rc == 0) {
-        w->rc = rc;
-        snprintf(w->sentence, sizeof w->sentence, "%s", err_sentence());
-    }
-    err_forget();
+    return ERR(ERR_IO, "%s cannot be %s: %s", w->path, fd < 0 ? "opened" : "written",
+               strerror(error));
 }
 
 static void *serve(void *writer)
@@ -107,16 +128,18 @@ static void *serve(void *writer)
     for (;;) {
         int rc;
 
-        while (w->wanted == 0 && !w->is_closing)
+        while (!w->is_busy && !w->is_closing)
             pthread_cond_wait(&w->change, &w->lock);
-        if (w->wanted == 0)
+        if (!w->is_busy)
             break;
-        w->wanted--;
         pthread_mutex_unlock(&w->lock);
         rc = w->job(w->ctx);
         pthread_mutex_lock(&w->lock);
-        keep_result(w, rc);
-        w->working--;
+        w->rc = rc;
+        if (rc != 0)
+            snprintf(w->sentence, sizeof w->sentence, "%s", err_sentence());
+        err_forget();
+        w->is_busy = false;
         pthread_cond_broadcast(&w->change);
     }
     pthread_mutex_unlock(&w->lock);
@@ -125,26 +148,12 @@ static void *serve(void *writer)
 
 /* ---- the main thread --------------------------------------------------------------- */
 
-/* The end of all threads, which finish their jobs before. */
-static void join(struct writer *w)
-{
-    pthread_mutex_lock(&w->lock);
-    w->is_closing = true;
-    pthread_cond_broadcast(&w->change);
-    pthread_mutex_unlock(&w->lock);
-    for (int i = 0; i < w->threads; i++)
-        pthread_join(w->thread[i], NULL);
-    pthread_cond_destroy(&w->change);
-    pthread_mutex_destroy(&w->lock);
-    mem_free(w);
-}
-
 int writer_open(struct writer **writer)
 {
     struct writer *w = mem_new(1, sizeof *w);
     pthread_condattr_t attr;
     sigset_t all, before;
-    int error = 0;
+    int error;
 
     pthread_mutex_init(&w->lock, NULL);
     pthread_condattr_init(&attr);
@@ -153,13 +162,12 @@ int writer_open(struct writer **writer)
     pthread_condattr_destroy(&attr);
     sigfillset(&all); /* signals are for the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (error == 0 && w->threads < THREADS) {
-        error = pthread_create(&w->thread[w->threads], NULL, serve, w);
-        w->threads += error == 0;
-    }
+    error = pthread_create(&w->thread, NULL, serve, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
-        join(w);
+        pthread_cond_destroy(&w->change);
+        pthread_mutex_destroy(&w->lock);
+        mem_free(w);
         return ERR(ERR_ENV, "no thread for checkpoints: %s", strerror(error));
     }
     *writer = w;
@@ -168,28 +176,31 @@ int writer_open(struct writer **writer)
 
 void writer_close(struct writer **writer)
 {
-    if (*writer != NULL)
-        join(*writer);
-    *writer = NULL;
-}
+    struct writer *w = *writer;
 
-/* Let 'threads' of the threads do it. */
-static void start(struct writer *w, writer_job_fn job, void *ctx, int threads)
-{
+    if (w == NULL)
+        return;
     pthread_mutex_lock(&w->lock);
-    if (w->working > 0)
-        die("a checkpoint is written while another one is under way");
-    w->job    = job;
-    w->ctx    = ctx;
-    w->rc     = 0;
-    w->wanted = w->working = threads;
+    w->is_closing = true;
     pthread_cond_broadcast(&w->change);
     pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->change);
+    pthread_mutex_destroy(&w->lock);
+    mem_free(w);
+    *writer = NULL;
 }
 
 void writer_do(struct writer *w, writer_job_fn job, void *ctx)
 {
-    start(w, job, ctx, 1);
+    pthread_mutex_lock(&w->lock);
+    if (w->is_busy)
+        die("a checkpoint is written while another one is under way");
+    w->job     = job;
+    w->ctx     = ctx;
+    w->is_busy = true;
+    pthread_cond_broadcast(&w->change);
+    pthread_mutex_unlock(&w->lock);
 }
 
 void writer_start(struct writer *w, const char *path, const struct writer_part *part,
@@ -199,11 +210,10 @@ void writer_start(struct writer *w, const char *path, const struct writer_part *
         die("a checkpoint is written while another one is under way");
     w->path    = path;
     w->part    = part;
-    w->next    = 0;
     w->parts   = 0;
     w->digest  = digest;
     w->has_all = false;
-    start(w, write_parts, w, w->threads);
+    writer_do(w, write_parts, w);
 }
 
 void writer_add(struct writer *w, int parts)
@@ -232,10 +242,10 @@ bool writer_wait(struct writer *w, double seconds)
     until.tv_sec += (time_t)((until.tv_nsec + nano) / 1000000000);
     until.tv_nsec = (long)((until.tv_nsec + nano) % 1000000000);
     pthread_mutex_lock(&w->lock);
-    while (w->working > 0 &&
+    while (w->is_busy &&
            pthread_cond_timedwait(&w->change, &w->lock, &until) != ETIMEDOUT)
         ;
-    is_busy = w->working > 0;
+    is_busy = w->is_busy;
     pthread_mutex_unlock(&w->lock);
     return !is_busy;
 }

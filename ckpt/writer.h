@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads that write parts of a file from memory, sum their digests and fsync, while the
- * main thread does something else.  They call neither HDF5 nor MPI, and what they write
- * goes straight to the disk (ckpt/direct.h), so that next to nothing is left for the
- * fsync.  What else waits for the disk can be left to them as well.
+/* A thread that writes parts of a file from memory, sums their digests and fsyncs, while
+ * the main thread does something else.  It calls neither HDF5 nor MPI, and sends what it
+ * has written on its way to the disk at once, so that little is left for the fsync.
+ * What else waits for the disk can be left to it as well.
  */
 #ifndef CKPT_WRITER_H
 #define CKPT_WRITER_H
@@ -19,12 +19,15 @@ struct writer_part {
     int dataset;
 };
 
+/* Write all of it, however many calls it takes: 0 or an errno. */
+int writer_pwrite(int fd, const void *data, int64_t bytes, int64_t offset);
+
 struct writer;
 
-/* What a thread does: 0, or a code with its sentence. */
+/* What the thread does: 0, or a code with its sentence. */
 typedef int (*writer_job_fn)(void *ctx);
 
-/* Start the threads: 0 or ERR_ENV.  Closing waits for what is under way. */
+/* Start the thread: 0 or ERR_ENV.  Closing waits for what is under way. */
 int writer_open(struct writer **w);
 void writer_close(struct writer **w);
 
@@ -38,7 +41,7 @@ void writer_start(struct writer *w, const char *path, const struct writer_part *
 void writer_add(struct writer *w, int parts);
 void writer_end(struct writer *w);
 
-/* Let one of the threads do 'job' with 'ctx'.  Nothing may be under way. */
+/* Start to do 'job' with 'ctx'.  Nothing may be under way. */
 void writer_do(struct writer *w, writer_job_fn job, void *ctx);
 
 /* Wait at most this long; true if nothing is under way any more. */

@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -57,21 +55,6 @@ void mem_free(void *block)
     memcpy(&bytes, block, sizeof bytes);
     atomic_fetch_sub(&live_bytes, (int64_t)bytes);
     free(block);
-}
-
-void mem_want_large_pages(void *block, size_t bytes)
-{
-#ifdef MADV_HUGEPAGE
-    const uintptr_t page  = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t first = ((uintptr_t)block + page - 1) / page * page;
-    const uintptr_t end   = ((uintptr_t)block + bytes) / page * page;
-
-    if (first < end)
-        (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
-#else
-    (void)block;
-    (void)bytes;
-#endif
 }
 
 void mem_trim(void)

@@ -18,11 +18,6 @@ void mem_free(void *block);
 /* The same for small things that cannot reasonably fail: zeroed, dies when it does. */
 void *mem_new(size_t count, size_t size);
 
-/* Ask for large pages for a large block that is not touched yet: touching it takes a
- * fraction of the time then, and copying goes faster.  Only a wish.
- */
-void mem_want_large_pages(void *block, size_t bytes);
-
 /* Give back to the system what was freed but is kept for later, and so counts as in use.
  */
 void mem_trim(void);
