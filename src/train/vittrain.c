@@ -79,7 +79,8 @@ static void tell_small(struct trainer *t)
         opts_text(opts, row, value, sizeof value);
         at += (size_t)snprintf(all + at, sizeof all - at, " --%s=%s", row->name, value);
     }
-    journal_say(&t->journal, "  small run   neither --data nor --shape is given:%s", all);
+    journal_say(&t->journal, "  small run   neither --data nor --shape is given:%s",
+                all);
 }
 
 static void banner(struct trainer *t)

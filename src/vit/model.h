@@ -26,10 +26,10 @@ struct vit {
     struct act_table act;
     struct buf block[ACT_FAMILIES]; /* kept and work */
 
-    int64_t *widths;  /* [M] columns of C of every model rank */
-    int64_t *ones;    /* [M] ones: slices of single columns */
-    int64_t *moments; /* [M] R each: slices of moments */
-    double *partial;  /* [M] partial sums of the loss */
+    int64_t *widths;   /* [M] columns of C of every model rank */
+    int64_t *ones;     /* [M] ones: slices of single columns */
+    int64_t *moments;  /* [M] R each: slices of moments */
+    double *partial;   /* [M] partial sums of the loss */
     struct laps *laps; /* of the parts */
 };
 
