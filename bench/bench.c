@@ -202,6 +202,8 @@ static int read_machine(struct choices *choices, struct machine *m,
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
     TRY_MPI(MPI_Bcast(m, sizeof *m, MPI_BYTE, 0, MPI_COMM_WORLD));
     choices->machine = m;
+    if (o->is_simulated)
+        choices->packs = m->packs;
     return mesh_agree_comm(MPI_COMM_WORLD, cost_make(&cost, m, choices->dtype, ranks));
 }
 

@@ -210,6 +210,7 @@ static void describe(struct machine *m, const struct bench *b)
     m->cores                   = dev_threads(b->dev) * mesh->node_size;
     m->gpus                    = dev_is_host(b->dev) ? 0 : mesh->node_size;
     m->memory_bytes            = m->gpus > 0 ? b->node_memory : mem_machine();
+    m->packs                   = b->choices->packs;
     m->peak[dev_dtype(b->dev)] = b->peak;
     m->nodes                   = mesh->nodes;
     m->ranks_per_node          = mesh->node_size;

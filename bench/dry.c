@@ -86,10 +86,10 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     TRY(options_make_spec(&p->spec, o, c, shape));
     if (machine != NULL && machine->gpus > 0 && o->dtype == DTYPE_CHOICE_AUTO)
         p->job.dtype = DTYPE_BF16;
-    if (machine != NULL)
+    if (machine != NULL) {
         p->job.is_apart = machine->gpus > 0;
-    if (machine != NULL && machine->gpus > 0)
-        p->job.packs = 0;
+        p->job.packs    = machine->packs;
+    }
     p->job.B = c->batches > 0 ? c->batch[0] : 0;
     TRY(choose_mesh(p, o, c, machine));
     if (p->job.B == 0)

@@ -47,6 +47,7 @@ static const struct machine cluster = {
     .link = { { "node", 3e-7, 1e-10, 0.75, 2 }, { "network", 1.25e-6, 8.1e-11, 0, 1 } },
     .gpus = 4,
     .op_s = 2.5e-6,
+    .packs      = 2,
     .parameters = 2,
     .parameter  = { { "node_bw", 5e10 }, { "ranks_per_package", 16 } },
     .kernel     = { { "gemm", "f32", { 2048, 1152, 4304 }, 2.2e11 },
@@ -93,7 +94,8 @@ static void bad_files(const char *path)
     struct machine m;
     FILE *file;
 
-    ok(machine_load(&m, "/nowhere/machine.json") == ERR_IO, "a file that is not there");
+    ok(machine_load(&m, "/nowhere/machine.json") == ERR_DATA,
+       "a file that is not there");
     ok(machine_save(&cluster, "/nowhere/machine.json") == ERR_IO,
        "a file that cannot be written");
     ok(machine_load(&m, "/") != 0, "a directory");
@@ -113,6 +115,24 @@ static void bad_files(const char *path)
                json_pack("[{s:s,s:s,s:[i,i],s:f}]", "op", "gemm", "dtype", "f32",
                          "shape", 1, 2, "rate", 1.0),
                "'kernels[0].shape'");
+    one_change(path, "pack", json_integer(2), "'pack' is unknown");
+    one_change(path, "topology", json_pack("{s:s,s:i}", "kind", "tree", "levels", 3),
+               "'topology.levels' is unknown");
+    one_change(path, "topology",
+               json_pack("{s:s,s:{s:f}}", "kind", "tree", "parameters", "nodebw", 1e9),
+               "'topology.parameters.nodebw' is unknown");
+    one_change(path, "links",
+               json_pack("[{s:s,s:f,s:f,s:f}]", "level", "node", "alpha_s", 1e-6,
+                         "beta_s_per_byte", 1e-9, "bussy", 0.5),
+               "'links[0].bussy' is unknown");
+    one_change(path, "kernels",
+               json_pack("[{s:s,s:s,s:[i,i,i],s:f,s:f}]", "op", "gemm", "dtype", "f32",
+                         "shape", 1, 2, 3, "rate", 1.0, "flops", 2.0),
+               "'kernels[0].flops' is unknown");
+    one_change(path, "kernels",
+               json_pack("[{s:s,s:s,s:[i,i,i],s:f}]", "op", "gemm", "dtype", "f33",
+                         "shape", 1, 2, 3, "rate", 1.0),
+               "'kernels[0].dtype'");
     one_change(path, "name",
                json_string("a name of more than sixty-three characters, which is more "
                            "than there is room for"),

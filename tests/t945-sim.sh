@@ -75,8 +75,16 @@ refuses '--check' --check
 refuses 'from 1 to' --ranks=0
 refuses 'one device' --ranks=4 --device=cpu:ref
 sim --machine=/nowhere.json
-[ $? -ge 2 ] && grep -q '/nowhere.json: cannot be read' "$folder/out"
+[ $? -eq 2 ] && grep -q '/nowhere.json: cannot be read' "$folder/out"
 ok 'a machine file that is missing is named'
+sed 's/"op_s"/"ops"/' "$machines/cpu-cluster.json" >"$folder/misspelt.json"
+for program in vitbench-sim 'vitbench --dry-run'; do
+    # shellcheck disable=SC2086
+    "$build"/$program --ranks=4 --machine="$folder/misspelt.json" >"$folder/out" 2>&1
+    [ $? -eq 2 ] && grep -q "'ops' is unknown" "$folder/out" &&
+        [ "$(grep -c . "$folder/out")" -eq 1 ]
+    ok "a field of a machine file that $program does not know is refused"
+done
 "$build/vitbench-sim" --help >"$folder/out" && grep -q -- '--ranks' "$folder/out"
 ok '--help says what there is'
 ! readelf -d "$build/vitbench-ranks" 2>/dev/null |

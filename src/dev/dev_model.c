@@ -86,6 +86,7 @@ static int model_open(struct dev *dev)
     struct model *m             = dev->state;
     const struct machine *about = m->rank.machine;
 
+    dev->ops.packs = about->packs;
     snprintf(dev->hardware, sizeof dev->hardware, "%s", about->name);
     snprintf(dev->about, sizeof dev->about, "costs of machine %s, nothing computed",
              about->name);

@@ -68,6 +68,7 @@ struct machine {
     double peak[3];       /* FLOP/s of one rank by enum dtype; 0: unknown */
     double mem_bw;        /* bytes/s of one rank while all ranks work */
     double op_s;          /* seconds that any operation takes, however small */
+    int packs; /* copies of each weight that a rank keeps packed: dev_packs() */
     int nodes, ranks_per_node;
     char topology[32]; /* kind: "shared", "fat-tree", "dragonfly", .. */
     char progress[8];  /* "poll" or "full" */
@@ -79,7 +80,7 @@ struct machine {
 };
 
 /* Write 'm' to 'path', read it back: 0, ERR_IO, or ERR_DATA with a sentence that names
- * the field.
+ * the field: one that is wrong, missing, or unknown.
  */
 int machine_save(const struct machine *m, const char *path);
 int machine_load(struct machine *m, const char *path);

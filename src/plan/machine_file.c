@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Machine files: JSON, written by "vitbench --case=machine" or by hand from a data
- * sheet.  What may be left out: gpus, op_s, of a link busy and lanes, all parameters of
- * the topology.
+ * sheet.  What may be left out: gpus, op_s, packs, of a link busy and lanes, all
+ * parameters of the topology.  What has another name than these is refused: a word that
+ * is misspelt would be a number that is not there.
  */
 #include "config.h"
 
@@ -10,6 +11,7 @@
 #include "src/base/err.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -74,13 +76,14 @@ static json_t *json_parameters(const struct machine *m)
 int machine_save(const struct machine *m, const char *path)
 {
     json_t *root = json_pack(
-        "{s:s, s:i, s:i, s:I, s:o, s:f, s:f, s:o, s:o, s:i, s:i, s:{s:s, s:o}, s:s, "
-        "s:s}",
+        "{s:s, s:i, s:i, s:I, s:o, s:f, s:f, s:i, s:o, s:o, s:i, s:i, s:{s:s, s:o}, "
+        "s:s, s:s}",
         "name", m->name, "cores", m->cores, "gpus", m->gpus, "memory_bytes",
         (json_int_t)m->memory_bytes, "peak", json_peaks(m), "mem_bw", m->mem_bw, "op_s",
-        m->op_s, "kernels", json_kernels(m), "links", json_links(m), "nodes", m->nodes,
-        "ranks_per_node", m->ranks_per_node, "topology", "kind", m->topology,
-        "parameters", json_parameters(m), "progress", m->progress, "source", m->source);
+        m->op_s, "packs", m->packs, "kernels", json_kernels(m), "links", json_links(m),
+        "nodes", m->nodes, "ranks_per_node", m->ranks_per_node, "topology", "kind",
+        m->topology, "parameters", json_parameters(m), "progress", m->progress,
+        "source", m->source);
 
     if (root == NULL)
         return ERR(ERR_DATA,
@@ -106,6 +109,26 @@ struct place {
 static int bad_field(const struct place *at, const char *name, const char *wanted)
 {
     return ERR(ERR_DATA, "%s: '%s%s' %s", at->path, at->what, name, wanted);
+}
+
+/* Every field of 'o' must be one of 'known', which ends in NULL. */
+static int refuse_others(const json_t *o, const char *const *known,
+                         const struct place *at)
+{
+    json_t *value;
+    const char *name;
+
+    json_object_foreach((json_t *)o, name, value)
+    {
+        const char *const *k = known;
+
+        (void)value;
+        while (*k != NULL && strcmp(*k, name) != 0)
+            k++;
+        if (*k == NULL)
+            return bad_field(at, name, "is unknown");
+    }
+    return 0;
 }
 
 static int read_text(char *text, size_t size, const json_t *o, const char *name,
@@ -202,10 +225,15 @@ static int read_peaks(struct machine *m, const json_t *o, const struct place *at
 static int read_kernel(struct machine_kernel *k, const json_t *o,
                        const struct place *at)
 {
-    const json_t *shape = json_object_get(o, "shape");
+    static const char *const known[] = { "op", "dtype", "shape", "rate", NULL };
+    const json_t *shape              = json_object_get(o, "shape");
+    enum dtype t;
 
+    TRY(refuse_others(o, known, at));
     TRY(read_text(k->op, sizeof k->op, o, "op", at));
     TRY(read_text(k->dtype, sizeof k->dtype, o, "dtype", at));
+    if (dtype_parse(&t, k->dtype) != 0)
+        return bad_field(at, "dtype", "is not a number format");
     TRY(read_real(&k->rate, o, "rate", at));
     if (json_array_size(shape) != 3)
         return bad_field(at, "shape", "is missing or not a list of three numbers");
@@ -221,6 +249,10 @@ static int read_kernel(struct machine_kernel *k, const json_t *o,
 
 static int read_link(struct machine_link *l, const json_t *o, const struct place *at)
 {
+    static const char *const known[] = { "level", "alpha_s", "beta_s_per_byte",
+                                         "busy",  "lanes",   NULL };
+
+    TRY(refuse_others(o, known, at));
     TRY(read_text(l->level, sizeof l->level, o, "level", at));
     TRY(read_real(&l->alpha_s, o, "alpha_s", at));
     TRY(read_real(&l->beta_s_per_byte, o, "beta_s_per_byte", at));
@@ -240,21 +272,20 @@ static int read_link(struct machine_link *l, const json_t *o, const struct place
 
 static int read_parameters(struct machine *m, const json_t *topology, const char *path)
 {
-    const struct place at = { path, "topology.parameters." };
-    json_t *all           = json_object_get(topology, "parameters"), *value;
+    static const char *const known[] = { "ranks_per_package", "node_bw",
+                                         "nodes_per_group", "group_bw", NULL };
+    const struct place at            = { path, "topology.parameters." };
+    json_t *all                      = json_object_get(topology, "parameters"), *value;
     const char *name;
 
     if (all != NULL && !json_is_object(all))
         return ERR(ERR_DATA, "%s: 'topology.parameters' is not an object", path);
+    TRY(refuse_others(all, known, &at));
     json_object_foreach(all, name, value)
     {
         struct machine_parameter *p = &m->parameter[m->parameters];
 
         (void)value;
-        if (m->parameters == MACHINE_PARAMETERS)
-            return bad_field(&at, name, "is one more than there is room for");
-        if (strlen(name) >= sizeof p->name)
-            return bad_field(&at, name, "has too long a name");
         memcpy(p->name, name, strlen(name) + 1);
         TRY(read_real(&p->value, all, name, &at));
         m->parameters++;
@@ -264,12 +295,19 @@ static int read_parameters(struct machine *m, const json_t *topology, const char
 
 static int read_machine(struct machine *m, const json_t *o, const char *path)
 {
-    const struct place at = { path, "" }, in_topology = { path, "topology." };
+    static const char *const known[] = {
+        "name",   "cores",    "gpus",     "peak",  "memory_bytes", "mem_bw",
+        "op_s",   "packs",    "kernels",  "links", "nodes",        "ranks_per_node",
+        "source", "topology", "progress", NULL
+    };
+    static const char *const in_topology[] = { "kind", "parameters", NULL };
+    const struct place at = { path, "" }, at_topology = { path, "topology." };
     const json_t *list, *topology                     = json_object_get(o, "topology");
     char what[32];
 
     if (!json_is_object(o))
         return ERR(ERR_DATA, "%s: is not an object", path);
+    TRY(refuse_others(o, known, &at));
     TRY(read_text(m->name, sizeof m->name, o, "name", &at));
     TRY(read_int(&m->cores, o, "cores", &at));
     TRY(read_whole(&m->memory_bytes, o, "memory_bytes", INT64_MAX, &at));
@@ -277,11 +315,13 @@ static int read_machine(struct machine *m, const json_t *o, const char *path)
     TRY(read_real(&m->mem_bw, o, "mem_bw", &at));
     TRY(read_real_if(&m->op_s, o, "op_s", &at));
     TRY(read_int_if(&m->gpus, o, "gpus", &at));
+    TRY(read_int_if(&m->packs, o, "packs", &at));
     TRY(read_int(&m->nodes, o, "nodes", &at));
     TRY(read_int(&m->ranks_per_node, o, "ranks_per_node", &at));
     if (m->nodes < 1 || m->ranks_per_node < 1)
         return bad_field(&at, m->nodes < 1 ? "nodes" : "ranks_per_node", "is below 1");
-    TRY(read_text(m->topology, sizeof m->topology, topology, "kind", &in_topology));
+    TRY(read_text(m->topology, sizeof m->topology, topology, "kind", &at_topology));
+    TRY(refuse_others(topology, in_topology, &at_topology));
     TRY(read_parameters(m, topology, path));
     TRY(read_text(m->progress, sizeof m->progress, o, "progress", &at));
     if (strcmp(m->progress, "poll") != 0 && strcmp(m->progress, "full") != 0)
@@ -310,7 +350,7 @@ int machine_load(struct machine *m, const char *path)
     json_error_t error;
 
     if (file == NULL)
-        return ERR(ERR_IO, "%s: cannot be read", path);
+        return ERR(ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
 
     json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
 
