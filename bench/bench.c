@@ -17,10 +17,12 @@
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/rng.h"
 #include "src/dev/dev_model.h"
 #include "src/step/tune.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STATUS                                                                         \
@@ -226,13 +228,28 @@ static int simulate_machine(struct bench *b, struct simulated *s, struct node *n
     return 0;
 }
 
+/* VITBENCH_FAULT=values:SEED: ranks read any numbers from a device that computes nothing,
+ * each its own.
+ */
+static int open_model(struct bench *b, void *block)
+{
+    static const char fault[] = "values:";
+    const char *asked         = getenv("VITBENCH_FAULT");
+
+    TRY(dev_model_open(&b->dev, b->model, block));
+    if (asked != NULL && strncmp(asked, fault, sizeof fault - 1) == 0)
+        dev_model_invent(b->dev, rng_bits(strtoull(asked + sizeof fault - 1, NULL, 10),
+                                          RNG_BENCH, (uint64_t)b->mesh->rank));
+    return 0;
+}
+
 /* Open the device, of which some may be chosen by what fits. */
 static int open_device(struct bench *b, const struct node *node, void *block)
 {
     const struct options *o = b->options;
 
     if (b->model != NULL)
-        return dev_model_open(&b->dev, b->model, block);
+        return open_model(b, block);
     TRY(dev_open(&b->dev, b->choices->device, b->choices->dtype,
                  o->threads > 0 ? (int)o->threads : node_threads(node)));
     return dev_manner(b->dev, b->choices->is_tf32, b->choices->is_deterministic);

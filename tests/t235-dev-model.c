@@ -17,6 +17,7 @@ static const struct machine machine = {
     .peak           = { 1e9, 2e9, 4e9 },
     .mem_bw         = 1e9,
     .op_s           = 1e-3,
+    .packs          = 3,
     .nodes          = 1,
     .ranks_per_node = 1,
     .links          = 1,
@@ -44,7 +45,7 @@ int main(void)
     struct dev *dev;
     struct buf a, b;
     struct mat x, y;
-    double before, value = 7;
+    double before, value = 7, number[2];
     const int64_t bytes = mem_peak();
 
     clock_set(now);
@@ -83,6 +84,15 @@ int main(void)
     dev_mute(dev, false);
     dev_get(s, &value, mat_of(&a, DTYPE_F64, 1, 1));
     ok(value == 0, "what is read is zero");
+    dev_model_invent(dev, 9);
+    dev_get(s, number, mat_of(&a, DTYPE_F64, 1, 2));
+    ok(number[0] > 0 && number[1] > 0 && number[0] != number[1],
+       "or, where a test asks for that, anything: %g, %g", number[0], number[1]);
+    before = clock_now();
+    dev_weight_changed(s, w);
+    close_to(clock_now() - before,
+             cost_move(&cost, "weight_changed", 2.0 * 3 * 4 * I * J), 1e-12,
+             "packed copies of a weight are made anew, as many as the machine says");
 
     before = clock_now();
     clock_settle();

@@ -30,7 +30,7 @@ struct dev_ops {
     int packs;       /* copies of each weight that it keeps packed */
 
     /* A hollow device's: let the time of an operation pass instead of doing it; its slots
-     * for operations stay empty.
+     * for operations stay empty, but for 'get', which tells what nobody computed.
      */
     void (*charge)(struct dev *dev, const struct dev_work *work);
 

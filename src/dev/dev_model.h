@@ -19,4 +19,9 @@
  */
 int dev_model_open(struct dev **dev, const struct cost_rank *rank, void *block);
 
+/* From now on what is read from 'dev' is not zero but drawn from 'seed' (0: zero again):
+ * nothing that a simulated rank does may depend on it.
+ */
+void dev_model_invent(struct dev *dev, uint64_t seed);
+
 #endif

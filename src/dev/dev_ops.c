@@ -170,7 +170,7 @@ void dev_put(struct dev_stream *s, struct mat dst, const void *src)
 void dev_get(struct dev_stream *s, void *dst, struct mat src)
 {
     if (dev_is_hollow(s->dev) && !s->dev->is_muted)
-        memset(dst, 0, (size_t)mat_bytes(src));
+        s->dev->ops.get(s, dst, src);
     MOVE(s, 2 * mat_bytes(src), get(s, dst, src));
 }
 
