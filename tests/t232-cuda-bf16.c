@@ -269,6 +269,8 @@ int main(void)
     attention(two, (struct attn){ 1, 2, 72, 70, 70 });
     attention(two, (struct attn){ 1, 1, 38, 9, 65 });
     attention(two, (struct attn){ 1, 1, 64, 66, 130 });
+    attention(two, (struct attn){ 1, 2, 88, 130, 70 });
+    attention(two, (struct attn){ 1, 1, 80, 20, 90 });
     attention(two, (struct attn){ 1, 1, 96, 33, 40 });
     attention(two, (struct attn){ 2, 1, 128, 1, 70 });
     attention(two, (struct attn){ 1, 1, 256, 20, 33 });

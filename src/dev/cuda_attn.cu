@@ -15,7 +15,7 @@
 
 namespace {
 
-enum { WARPS = 8 };
+enum { WARPS = 8, PEAK_BLOCKS = 256, PEAK_ROWS = 2048 /* of a block, at least */ };
 
 /* delta [B, H, Nq]; a warp has a head of a row. */
 __global__ void row_deltas(attention a)
@@ -36,15 +36,16 @@ __global__ void row_deltas(attention a)
         a.delta[i] = sum;
 }
 
-/* The largest of all rows' largest logits; one block. */
-__global__ void largest_of(view peak, const float *kept, int64_t rows)
+/* to [block]: the largest of the numbers that a block walks over, 'step' apart. */
+__global__ void largest_of(view to, const float *from, int64_t count, int64_t step)
 {
     __shared__ float tops[WARPS];
-    float most = -INFINITY;
+    const int64_t each = WARPS * LANES_OF_WARP;
+    float most         = -INFINITY;
 
-    for (int64_t i = threadIdx.y * LANES_OF_WARP + threadIdx.x; i < rows;
-         i += WARPS * LANES_OF_WARP)
-        most = fmaxf(most, kept[2 * i]);
+    for (int64_t i = blockIdx.x * each + threadIdx.y * LANES_OF_WARP + threadIdx.x;
+         i < count; i += gridDim.x * each)
+        most = fmaxf(most, from[step * i]);
     most = warp_max(most);
     if (threadIdx.x == 0)
         tops[threadIdx.y] = most;
@@ -53,7 +54,24 @@ __global__ void largest_of(view peak, const float *kept, int64_t rows)
         return;
     for (int w = 1; w < WARPS; w++)
         most = fmaxf(most, tops[w]);
-    put_one<float>(peak, 0, most);
+    put_one<float>(to, blockIdx.x, most);
+}
+
+/* The largest of all rows' largest logits. */
+void largest_logit(struct dev_stream *s, struct mat peak, const float *kept,
+                   int64_t rows)
+{
+    const dim3 block(LANES_OF_WARP, WARPS);
+    const int64_t wanted = blocks_for(rows, PEAK_ROWS);
+    const int64_t blocks = wanted < PEAK_BLOCKS ? wanted : PEAK_BLOCKS;
+    float *tops          = (float *)cuda_work(s, PEAK_BLOCKS * sizeof *tops);
+    const view of_block  = { (char *)tops, 1, blocks, blocks, DTYPE_F32 };
+
+    if (blocks > 0)
+        launch(s, "largest_of", largest_of, (unsigned)blocks, block, 0, of_block, kept,
+               rows, (int64_t)2);
+    launch(s, "largest_of", largest_of, 1, block, 0, view_of(peak), (const float *)tops,
+           blocks, (int64_t)1);
 }
 
 /* Rows of heads begin at multiples of 16 bytes. */
@@ -105,8 +123,7 @@ void cuda_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat p
         attn_forward_bf16(s, a);
     else if (rows > 0)
         attn_forward_f32(s, a);
-    launch(s, "largest_of", largest_of, 1, dim3(LANES_OF_WARP, WARPS), 0, view_of(peak),
-           a.kept, rows);
+    largest_logit(s, peak, a.kept, rows);
 }
 
 void cuda_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
@@ -128,12 +145,14 @@ void cuda_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
     a.dk    = view_of(dk);
     a.dv    = view_of(dv);
     a.kept  = (float *)mat_ptr(kept);
-    a.delta = (float *)cuda_work(s, (size_t)rows * sizeof *a.delta);
+    a.known = (float *)cuda_work(s, 2 * (size_t)rows * sizeof *a.known);
+    a.delta = a.known;
     finish(&a, sizes);
+    if (q.dtype == DTYPE_BF16) {
+        attn_backward_bf16(s, a);
+        return;
+    }
     launch(s, "row_deltas", row_deltas, (unsigned)blocks_for(rows, WARPS),
            dim3(LANES_OF_WARP, WARPS), 0, a);
-    if (q.dtype == DTYPE_BF16)
-        attn_backward_bf16(s, a);
-    else
-        attn_backward_f32(s, a);
+    attn_backward_f32(s, a);
 }

@@ -8,7 +8,8 @@
 struct attention {
     view q, k, v, o, d_o, dq, dk, dv;
     float *kept; /* [B, H, Nq, 2]: a row's largest logit, and the sum of exponentials */
-    float *delta; /* [B, H, Nq]: d_o o of a row */
+    float *delta; /* f32: [B, H, Nq], d_o o of a row */
+    float *known; /* bf16: [B, H, Nq, 2], what backward knows of a row */
     int64_t B, H, E, Nq, Nk;
     float factor; /* 1 / sqrt(E) */
     bool wide;    /* heads' rows can be read 16 bytes at a time */

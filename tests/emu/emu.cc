@@ -21,6 +21,14 @@ struct barrier {
     unsigned passed;
 };
 
+/* A copy into shared memory that was started, and the group that it belongs to. */
+struct copy {
+    void *to;
+    const void *from; /* NULL: zeros */
+    size_t bytes;
+    int group;
+};
+
 struct thread {
     ucontext_t
         start; /* to begin with; from then on 'place', which costs no system call */
@@ -32,6 +40,8 @@ struct thread {
     bool is_done;
     const barrier *at; /* where it waits, for 'passed' to become another number */
     unsigned passed;
+    std::vector<copy> copies;
+    int groups; /* closed */
 };
 
 struct warp {
@@ -104,6 +114,8 @@ void prepare(thread *t, unsigned i)
                    i / blockDim.x / blockDim.y };
     t->number  = (int)i;
     t->is_done = t->is_begun = false;
+    t->groups = 0;
+    t->copies.clear();
     t->at                    = NULL;
     if (t->stack == NULL)
         t->stack = (char *)malloc(STACK);
@@ -186,6 +198,35 @@ void emu_sync_warp(void)
     if (w->lanes != WARP)
         fail("an exchange in a warp of which lanes are gone");
     wait_at(&w->gate, WARP);
+}
+
+void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in)
+{
+    if ((uintptr_t)to % bytes != 0 || (uintptr_t)from % bytes != 0)
+        fail("a copy that is not aligned");
+    now->copies.push_back({ to, is_in ? from : NULL, bytes, now->groups });
+}
+
+void emu_copies_close(void)
+{
+    now->groups++;
+}
+
+void emu_copies_wait(int left)
+{
+    size_t done = 0;
+
+    for (; done < now->copies.size(); done++) {
+        const copy &c = now->copies[done];
+
+        if (c.group >= now->groups - left)
+            break;
+        if (c.from != NULL)
+            memcpy(c.to, c.from, c.bytes);
+        else
+            memset(c.to, 0, c.bytes);
+    }
+    now->copies.erase(now->copies.begin(), now->copies.begin() + (long)done);
 }
 
 int emu_lane(void)

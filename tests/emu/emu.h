@@ -41,6 +41,11 @@ void *emu_shared(void);
 void __syncthreads(void);
 void emu_sync_warp(void);
 
+/* A thread's copies into shared memory, which are done when their group is waited for. */
+void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in);
+void emu_copies_close(void);
+void emu_copies_wait(int left);
+
 /* 'bytes' that every lane shows to its warp; those of lane 'lane'; valid until the next
  * emu_sync_warp().
  */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ldmatrix and mma.sync.m16n8k16 as the PTX manual lays their fragments out. */
+/* ldmatrix and mma.sync.m16n8k16 as the PTX manual lays their fragments out; copies that
+ * are done no earlier than they are waited for.
+ */
 #ifndef TESTS_EMU_MMA_H
 #define TESTS_EMU_MMA_H
 
@@ -72,6 +74,34 @@ static inline void mma(float (&acc)[4], const uint32_t (&a)[4], uint32_t b0,
         acc[i] = sum;
     }
     emu_sync_warp();
+}
+
+static inline void mma_half(float (&acc)[4], const uint32_t (&a)[4], uint32_t b0)
+{
+    const uint32_t left[4] = { a[0], a[1], 0, 0 };
+
+    mma(acc, left, b0, 0);
+}
+
+template <int BYTES>
+static inline void copy_start(void *to, const void *from, bool is_in)
+{
+    emu_copy_start(to, from, BYTES, is_in);
+}
+
+static inline void copies_close()
+{
+    emu_copies_close();
+}
+
+template <int LEFT> static inline void copies_wait()
+{
+    emu_copies_wait(LEFT);
+}
+
+static inline float power_of_two(float x)
+{
+    return exp2f(x);
 }
 
 #endif
