@@ -191,10 +191,13 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The quantile 'q' of sorted numbers. */
+/* The quantile 'q' of sorted numbers: one more of their kind lies below it with
+ * probability q, for it is as likely to fall into any of the n + 1 gaps between them and
+ * beyond their ends.
+ */
 static double quantile(const double *x, int n, double q)
 {
-    const double at = q * (n - 1);
+    const double at = fmin(fmax(q * (n + 1) - 1, 0), n - 1);
     const int i     = (int)at < n - 1 ? (int)at : n - 2;
 
     if (n < 2)

@@ -4,7 +4,7 @@
  *
  * Two kinds of interval.  Bootstrap: the fit is repeated on data sets like the one at
  * hand, from the point estimate; designed sweeps keep their design and draw residuals
- * anew (relative objective), collected runs are drawn with replacement (log-Huber).
+ * anew (relative objective), of collected runs each has a weight at random (log-Huber).
  * Profile: the values with which the rest can still be fitted about as well (relative
  * objective alone, which has a noise level).
  */
@@ -50,7 +50,7 @@ struct fit {
     struct start *start; /* [starts], best end first */
     int replicas;
     double *replica; /* [replicas, params] raw; NaN where a data set had no fit */
-    bool has_resampled_rows;
+    bool has_weighed_rows;
     struct estimate param[POWERS_PARAMS], slope[LAW_SLOPES];
 };
 

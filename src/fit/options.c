@@ -63,7 +63,8 @@ const struct opt vitfit_options[] = {
     { "bootstrap", OPT_INT, "400", "N", "data sets; 0: profile intervals alone",
       AT(bootstrap), .max = 1e6 },
     { "resample", OPT_CHOICE, "auto", "auto|residuals|rows",
-      "what a data set draws anew; auto: residuals, with huber rows", AT(resample) },
+      "what a data set draws anew; auto: residuals, with huber weights of rows",
+      AT(resample) },
     { "profile", OPT_FLAG, "true", NULL, "profile intervals; not with huber",
       AT(profile) },
     { "list-starts", OPT_FLAG, NULL, NULL, "print every start and where it ended",
@@ -123,7 +124,9 @@ const struct opt vitfit_options[] = {
 
     TITLE("plan and shape"),
     { "budget", OPT_TEXT, NULL, "FLOP|SECONDSs",
-      "forward FLOPs x examples, or device-seconds (2e8s) of --machine", TEXT(budget) },
+      "forward FLOPs x examples, or device-seconds (2e8s) of --machine; of a plan with "
+      "--design=optimal FLOPs, default those of the star",
+      TEXT(budget) },
     { "machine", OPT_TEXT, NULL, "FILE|NAME",
       "what vitbench --machine-out measured, or one that vitbench knows",
       TEXT(machine) },
@@ -188,7 +191,9 @@ const int vitfit_options_count = sizeof vitfit_options / sizeof vitfit_options[0
 
 int options_check(const struct opts *opts, const char *command)
 {
-    const char *title = "";
+    const size_t budget     = offsetof(struct options, budget);
+    const struct options *o = opts->values;
+    const char *title       = "";
 
     for (int i = 0; i < opts->count; i++) {
         const struct opt *row = &opts->table[i];
@@ -199,6 +204,10 @@ int options_check(const struct opts *opts, const char *command)
                  strstr(title, command) == NULL && strstr(title, "every") == NULL)
             return ERR(ERR_USAGE, "--%s is not for 'vitfit %s'; --help says what is",
                        row->name, command);
+        else if (opts->source[i] == FROM_COMMAND_LINE && row->offset == budget &&
+                 strcmp(command, "plan") == 0 && o->design != DESIGN_OPTIMAL)
+            return ERR(ERR_USAGE, "--budget is for plans with --design=optimal; others "
+                                  "cost what their runs cost");
     }
     return 0;
 }

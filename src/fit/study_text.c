@@ -212,9 +212,9 @@ static void print_certificate(FILE *out, const struct study *s)
     print_errors(out, "centre", &s->middle_errors);
     fprintf(out, "time       %.2f s", s->seconds);
     if (s->options->bootstrap > 0)
-        fprintf(out, ", %lld data sets of resampled %s",
-                (long long)s->options->bootstrap,
-                s->fit[0].has_resampled_rows ? "rows" : "residuals");
+        fprintf(out, ", %lld data sets of %s", (long long)s->options->bootstrap,
+                s->fit[0].has_weighed_rows ? "rows weighed anew"
+                                           : "residuals drawn anew");
     fprintf(out, "\n");
 }
 
