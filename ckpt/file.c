@@ -37,8 +37,7 @@ static int size_of(int64_t *bytes, const char *path)
     struct stat stat_of;
 
     if (stat(path, &stat_of) != 0)
-        return ERR(errno == ENOENT ? ERR_DATA : ERR_IO, "%s: %s", path,
-                   strerror(errno));
+        return err_unread(path);
     if (!S_ISREG(stat_of.st_mode))
         return ERR(ERR_DATA, "%s is not a file", path);
     *bytes = stat_of.st_size;

@@ -120,7 +120,7 @@ int main(void)
     refused("width,loss\n3,0x10\n", "line 2, column loss: '0x10'");
     refused("width,loss\n3,-1\n", "line 2, column loss: -1 is below 0");
     refused("width,loss\n3,\n", "line 2, column loss: the value is missing");
-    refused("width,lost\n3,1\n", "line 2, column loss: there is no such column");
+    refused("width,lost\n3,1\n", "line 1, column loss: there is no such column");
     refused("width,loss\n3,1,2\n4,5\n", "line 2, column 3: more fields");
     refused("width,loss\n3\n4,5\n", "line 2, column 2: fewer fields");
     refused("width,loss\n\"3,1\n4,5\n", "line 2, column 1: a quote");

@@ -67,12 +67,18 @@ refused 2 'line 7, column err_10shot: -0.3 is not above 0' fit "$folder/bad.csv"
 bad '8s/[0-9.]*$//'
 refused 2 'line 8, column err_10shot: the value is missing; --skip-missing' fit "$folder/bad.csv"
 bad '1s/compute/computed/'
-refused 2 'line 2, column compute: there is no such column' fit "$folder/bad.csv"
+refused 2 'line 1, column compute: there is no such column; --y, --dims and --compute' fit "$folder/bad.csv"
 bad '9s/$/,1/'
 refused 2 'line 9, column 8: more fields' fit "$folder/bad.csv"
 printf '{"width":1,"err_10shot":NaN}\n{}\n' >"$folder/bad.jsonl"
 refused 2 'line 1, column 2[0-9]: invalid token' fit "$folder/bad.jsonl"
-refused 3 'No such file' fit "$folder/nothing.csv"
+refused 2 'nothing.csv cannot be read: No such file' fit "$folder/nothing.csv"
+refused 2 'nothing.json cannot be read: No such file' shape --budget=1e20 \
+    --fit="$folder/nothing.json"
+refused 2 'nothing.jsonl cannot be read: No such file' plot design "$folder/nothing.jsonl" \
+    --out="$folder/x.gp"
+refused 3 'cannot be read: Is a directory' fit "$folder"
+refused 2 'line 1, column err_10shot: there is no such column; --y, .* or --law, name' fit "$data"
 refused 2 'needs a file' fit
 refused 2 'which of plan' --y=loss
 refused 2 "'fitt' is none of" fitt
@@ -80,6 +86,10 @@ refused 2 'did you mean --law' fit "$folder/star.csv" --lw=sovit
 refused 2 "not for 'vitfit fit'" fit "$folder/star.csv" --budget=1e20
 refused 2 'no dimension can be fitted; mlp: 0 rows are too few' fit "$folder/star.csv" --dims=mlp \
     --centre=6144 --hold-out=53
+refused 2 'too few .* --hold-out took 54, --drop-highest 0' fit "$folder/star.csv" --joint \
+    --hold-out=1000
+refused 2 'too few .* --hold-out took 0, --drop-highest 243' fit "$data" --law=chinchilla \
+    --drop-highest=243
 refused 2 'give --centre, or --joint' fit "$folder/star.csv" --centre=1/2/3
 refused 2 'parted by' fit "$folder/star.csv" --centre=1x2x3
 refused 2 'needs --terms' fit "$folder/star.csv" --law=additive
@@ -87,6 +97,9 @@ refused 2 'needs --budget' shape
 refused 2 'needs --machine' shape --budget=2e8s
 refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928
 refused 2 'no model is that large: width' shape --budget=1e300
+refused 2 'below that of the smallest shape: width 6.66' shape --budget=1e-8
+refused 2 'below that of the smallest shape: depth 0.174' shape --budget=1e7
+refused 2 'is for plans with --design=optimal' plan --budget=1e20
 refused 2 'add up to' shape --budget=1e20 --w=1,1,1
 refused 2 'the values must rise' plan --width=700,600
 refused 2 'leave nothing between' plan --steps=1K
@@ -293,6 +306,20 @@ ok 'and the shape that they predict was trained beside others'
 run plot exponents --fit="$folder/fit.json" --out="$folder/x.gp"
 [ $status -eq 0 ] && grep -q xerrorbars "$folder/x.gp"
 ok 'a script for gnuplot elsewhere'
+# marks WORDS LEAST MOST: of compute between these, on the axis of a picture.
+marks() {
+    printf 'width,depth,mlp,compute,err_10shot\n1,1,1,%s,0.5\n1,1,1,%s,0.4\n' "$2" "$3" \
+        >"$folder/short.csv"
+    run plot pareto "$folder/short.csv" --out="$folder/x.gp"
+    [ $status -eq 0 ] && grep -q -- "$1" "$folder/x.gp"
+    ok "from $2 to $3 the axis has $1"
+}
+marks "set format x '10^{%T}'" 2e8 3e11
+marks "'10^{9}' 1e+09, '2·10^{9}' 2e+09, '5·10^{9}' 5e+09, '10^{10}' 1e+10" 6e8 1.2e10
+marks "'2·10^{9}' 2e+09, '3·10^{9}' 3e+09, '5·10^{9}' 5e+09, ''" 1.8e9 6e9
+marks "'2·10^{9}' 2e+09, '2.5·10^{9}' 2.5e+09, '3·10^{9}' 3e+09" 2e9 3e9
+marks "'2·10^{9}' 2[.0-9]*e+09, '2.01·10^{9}'" 2e9 2.02e9
+marks "'20' 20, '30' 30, '50' 50" 18 60
 (PATH=/nowhere && "$vitfit" plot exponents --fit="$folder/fit.json" --out="$folder/x.svg" \
     >"$folder/out" 2>"$folder/err")
 [ $? -eq 3 ] && grep -q 'gnuplot is missing' "$folder/err"

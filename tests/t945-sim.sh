@@ -99,7 +99,7 @@ refuses '--check' --check
 refuses 'from 1 to' --ranks=0
 refuses 'one device' --ranks=4 --device=cpu:ref
 sim --machine=/nowhere.json
-[ $? -eq 2 ] && grep -q '/nowhere.json: cannot be read' "$folder/out"
+[ $? -eq 2 ] && grep -q '/nowhere.json cannot be read: No such file' "$folder/out"
 ok 'a machine file that is missing is named'
 sed 's/"op_s"/"ops"/' "$machines/cpu-cluster.json" >"$folder/misspelt.json"
 for program in vitbench-sim 'vitbench --dry-run'; do

@@ -11,9 +11,11 @@
 #include "src/base/log.h"
 #include "src/base/own.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static _Thread_local struct own_kept of_thread;
 
@@ -54,6 +56,14 @@ void err_keep(const char *file, int line, const char *fmt, ...)
     snprintf(k->text, sizeof k->text, "%s", text);
     k->file = file;
     k->line = line;
+}
+
+int err_unread(const char *path)
+{
+    const int why = errno;
+
+    return ERR(why == ENOENT ? ERR_DATA : ERR_IO, "%s cannot be read: %s", path,
+               strerror(why));
 }
 
 void err_die(const char *file, int line, const char *fmt, ...)

@@ -54,6 +54,11 @@ void err_keep(const char *file, int line, const char *fmt, ...)
 _Noreturn void err_die(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Keep that 'path' cannot be read, with the reason in errno.  Returns ERR_DATA where there
+ * is no such file, which its user can mend, else ERR_IO.
+ */
+int err_unread(const char *path);
+
 /* Print the kept sentence on stderr, as "vitbench: rank 0 on HOST: sentence", and
  * forget it.  Prints the code's meaning when 'rc' is not 0 and nothing was kept;
  * nothing when 'rc' is 0.

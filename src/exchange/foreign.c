@@ -130,7 +130,7 @@ static int find_format(struct foreign *f)
     char first[9] = { 0 };
 
     if (pread(f->fd, first, sizeof first, 0) < 0)
-        return ERR(ERR_IO, "%s cannot be read: %s", f->path, strerror(errno));
+        return err_unread(f->path);
     if (memcmp(first, "PK", 2) == 0)
         f->format = &foreign_npz;
     else if (first[8] == '{')
@@ -146,8 +146,7 @@ static int open_file(struct foreign *f)
 
     f->fd = open(f->path, O_RDONLY | O_NONBLOCK); /* a pipe would wait for ever */
     if (f->fd < 0 || fstat(f->fd, &is) != 0)
-        return ERR(errno == ENOENT ? ERR_DATA : ERR_IO, "%s cannot be read: %s",
-                   f->path, strerror(errno));
+        return err_unread(f->path);
     if (!S_ISREG(is.st_mode))
         return ERR(ERR_DATA, "%s is not a file", f->path);
     f->bytes = is.st_size;

@@ -79,7 +79,10 @@ static int read_runs(struct points *p, const struct options *o, char *const *wor
 {
     char name[LAW_DIMS][OPTIONS_WORD];
     const int dims   = options_words(name, LAW_DIMS, o->dims, "dims");
-    struct columns c = { .y = y, .vars = dims + 1, .skip_missing = o->skip_missing };
+    struct columns c = { .y            = y,
+                         .vars         = dims + 1,
+                         .options      = "--y, --dims and --compute",
+                         .skip_missing = o->skip_missing };
 
     if (dims < 1)
         return dims < 0 ? dims : ERR(ERR_USAGE, "--dims names no column");

@@ -45,6 +45,7 @@ static int read_shapes(struct points *p, const struct drawing *d, const char *y)
 {
     struct columns c = { .y            = y,
                          .vars         = d->dims + 1,
+                         .options      = "--y, --dims and --compute",
                          .skip_missing = d->o->skip_missing };
 
     for (int k = 0; k < d->dims; k++)
@@ -56,7 +57,9 @@ static int read_shapes(struct points *p, const struct drawing *d, const char *y)
 /* Runs with the variables that the fit's law has, and compute: 6 N D for chinchilla. */
 static int read_for(struct points *p, const struct fitfile *f, const struct drawing *d)
 {
-    struct columns c = { .y = metric(d, f->y), .skip_missing = d->o->skip_missing };
+    struct columns c = { .y            = metric(d, f->y),
+                         .options      = "--y, --compute and --flops",
+                         .skip_missing = d->o->skip_missing };
     double centre[LAW_VARS];
 
     TRY(need_files(d, "a file of runs"));

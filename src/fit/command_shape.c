@@ -17,6 +17,9 @@
 
 static const char *const dim_name[LAW_DIMS] = { "width", "depth", "MLP" };
 
+/* With sizes up to this all parameters of a model can be counted. */
+static const double size_most = 1e6;
+
 struct answer {
     const struct options *o;
     struct rule rule;
@@ -27,6 +30,7 @@ struct answer {
     int64_t multiple[LAW_DIMS];
     double t; /* compute */
     double exact[READINGS][LAW_DIMS];
+    bool is_shape[READINGS];    /* else it is too large, or too small, for one */
     struct spec spec[READINGS]; /* rounded */
     struct cost cost[READINGS];
     struct sweep trial; /* with --out */
@@ -163,7 +167,9 @@ static int make_spec(struct spec *s, const struct options *o, const double *x,
                      (int)o->image, o->classes);
 }
 
-/* Device-seconds of training the shape that the rule gives at compute t. */
+/* Device-seconds of training the shape that the rule gives at compute t; for ever if it
+ * is none.
+ */
 static int seconds_at(double *seconds, const struct answer *a, double t)
 {
     double x[LAW_DIMS];
@@ -171,6 +177,11 @@ static int seconds_at(double *seconds, const struct answer *a, double t)
     struct cost c;
 
     shape_grow(x, &a->rule, t, READING_SHARED);
+    *seconds = INFINITY;
+    for (int k = 0; k < LAW_DIMS; k++) {
+        if (!(x[k] <= size_most))
+            return 0;
+    }
     TRY(make_spec(&s, a->o, x, a->multiple));
     cost_of(&c, &s, a->machine, 1);
     *seconds = c.seconds * t / c.forward;
@@ -180,15 +191,13 @@ static int seconds_at(double *seconds, const struct answer *a, double t)
 /* The compute that the budget buys: itself, or where device-seconds meet it. */
 static int find_compute(struct answer *a)
 {
-    double lo = log(a->rule.t0) - 20, hi = log(a->rule.t0) + 25;
+    double lo = log(a->rule.t0) - 50, hi = log(a->rule.t0) + 100, seconds;
 
     if (!a->is_seconds) {
         a->t = a->budget;
         return 0;
     }
     for (int i = 0; i < 60; i++) {
-        double seconds;
-
         TRY(seconds_at(&seconds, a, exp((lo + hi) / 2)));
         if (seconds < a->budget)
             lo = (lo + hi) / 2;
@@ -196,6 +205,29 @@ static int find_compute(struct answer *a)
             hi = (lo + hi) / 2;
     }
     a->t = exp(lo);
+    TRY(seconds_at(&seconds, a, a->t));
+    if (seconds > a->budget / 2 && seconds < a->budget * 2)
+        return 0; /* as near as rounded shapes come */
+    return ERR(ERR_USAGE, "--budget=%s: no model takes %s on this machine",
+               a->o->budget, seconds < a->budget ? "that long" : "so little");
+}
+
+/* Is it a shape at all?  Other readings than ours leave that range first. */
+static int check_sizes(const struct answer *a, int how)
+{
+    const double *x = a->exact[how];
+
+    for (int k = 0; k < LAW_DIMS; k++) {
+        if (!(x[k] <= size_most))
+            return ERR(ERR_USAGE, "--budget=%s: no model is that large: %s %.3g",
+                       a->o->budget, dim_name[k], x[k]);
+        if (x[k] < (double)a->multiple[k] / 2)
+            return ERR(
+                ERR_USAGE,
+                "--budget=%s is below that of the smallest shape: %s %.3g, least "
+                "%lld (--multiple, --heads)",
+                a->o->budget, dim_name[k], x[k], (long long)a->multiple[k]);
+    }
     return 0;
 }
 
@@ -203,10 +235,12 @@ static int grow_all(struct answer *a)
 {
     for (int how = 0; how < READINGS; how++) {
         shape_grow(a->exact[how], &a->rule, a->t, (enum reading)how);
-        for (int k = 0; k < LAW_DIMS; k++) {
-            if (!(a->exact[how][k] < 1e12))
-                return ERR(ERR_USAGE, "--budget=%s: no model is that large: %s %.3g",
-                           a->o->budget, dim_name[k], a->exact[how][k]);
+        a->is_shape[how] = check_sizes(a, how) == 0;
+        if (!a->is_shape[how] && how == READING_SHARED)
+            return ERR_USAGE;
+        if (!a->is_shape[how]) {
+            err_forget();
+            continue;
         }
         TRY(make_spec(&a->spec[how], a->o, a->exact[how], a->multiple));
         cost_of(&a->cost[how], &a->spec[how], a->machine, 1 << 20);
@@ -253,6 +287,12 @@ static void print_readings(FILE *out, const struct answer *a)
         const struct spec *s = &a->spec[how];
         const struct cost *c = &a->cost[how];
 
+        if (!a->is_shape[how]) {
+            fprintf(out, "%-21s%8.2g%8.2g%8.2g%10s%10s%13s\n", text[how],
+                    a->exact[how][0], a->exact[how][1], a->exact[how][2], "-", "-",
+                    "no shape");
+            continue;
+        }
         fprintf(out, "%-21s%8lld%8lld%8lld%10.4g%10.4g%13.4g\n", text[how],
                 (long long)s->C, (long long)s->L, (long long)s->F,
                 1e-6 * (double)c->params, 1e-9 * c->forward, a->t / c->forward);

@@ -16,6 +16,7 @@ int command_read_trial(struct points *p, const struct options *o, char *const *w
 {
     struct columns c = { .y            = y,
                          .vars         = LAW_DIMS + 1,
+                         .options      = "--y and --compute",
                          .skip_missing = o->skip_missing };
 
     if (words == 0)

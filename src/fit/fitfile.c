@@ -191,7 +191,7 @@ int fitfile_read(struct fitfile *f, const char *path)
     *f = (struct fitfile){ 0 };
     snprintf(f->path, sizeof f->path, "%s", path);
     if (file == NULL)
-        return ERR(ERR_IO, "%s: cannot be read", path);
+        return err_unread(path);
     root = json_loadf(file, 0, &error);
     fclose(file);
     if (root == NULL)

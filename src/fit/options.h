@@ -49,7 +49,9 @@ enum { DESIGN_STAR, DESIGN_OPTIMAL };
 extern const struct opt vitfit_options[];
 extern const int vitfit_options_count;
 
-/* 0, or ERR_USAGE: an option was given that is not for 'command'. */
+/* 0, or ERR_USAGE: an option was given that 'command' does not hear.  Those of a file or
+ * the environment may be for another command.
+ */
 int options_check(const struct opts *opts, const char *command);
 
 /* The numbers of a list, "608,768", "1968/40/6144" or "1/3,1/3,1/3" ('separator' parts

@@ -20,7 +20,13 @@ extern char **environ;
 static const char *const colours[] = { "#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                        "#E69F00", "#56B4E9", "#000000" };
 
-enum { COLOURS = sizeof colours / sizeof colours[0] };
+enum {
+    COLOURS      = sizeof colours / sizeof colours[0],
+    MARKS_LEAST  = 3,
+    MARKS_SPREAD = 5
+};
+
+static const double plain_most = 1e5; /* numbers of an axis up to this have no powers */
 
 const char *plot_colour(int i)
 {
@@ -72,11 +78,96 @@ void plot_widen(struct bounds *b, double x)
     b->hi = fmax(b->hi, x);
 }
 
+/* 16, or 2·10^9, as one who reads an axis up to 'most' would have it. */
+static void print_mark(FILE *out, double x, double most)
+{
+    const int power     = (int)floor(log10(x) + 1e-9);
+    const double digits = x / pow(10, power);
+
+    if (most < plain_most)
+        fprintf(out, "'%.3g'", x);
+    else if (fabs(digits - 1) < 1e-6)
+        fprintf(out, "'10^{%d}'", power);
+    else
+        fprintf(out, "'%.3g·10^{%d}'", digits, power);
+}
+
+/* Call 'mark' for the numbers 'digits' of every decade that lie within 'b'; how many. */
+static int each_mark(struct plot *p, struct bounds b, const double *digits, int count,
+                     void (*mark)(struct plot *p, double x, double most))
+{
+    int n = 0;
+
+    for (int power = (int)floor(log10(b.lo)); power <= log10(b.hi); power++) {
+        for (int i = 0; i < count; i++) {
+            const double x = digits[i] * pow(10, power);
+
+            if (x < b.lo || x > b.hi)
+                continue;
+            n++;
+            if (mark != NULL)
+                mark(p, x, b.hi);
+        }
+    }
+    return n;
+}
+
+static void mark_named(struct plot *p, double x, double most)
+{
+    print_mark(p->script, x, most);
+    fprintf(p->script, " %.6g, ", x);
+}
+
+static void mark_nameless(struct plot *p, double x, double most)
+{
+    (void)most;
+    fprintf(p->script, "'' %.6g 1, ", x);
+}
+
+/* Powers of ten where three of them lie within the axis, else numbers between them, else
+ * five that are evenly spread.
+ */
+static void print_marks(struct plot *p, const char *axis, struct bounds b)
+{
+    static const double every[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+    static const struct {
+        int count;
+        double digit[18];
+    } choice[]        = { { 1, { 1 } },
+                          { 3, { 1, 2, 5 } },
+                          { 6, { 1, 1.5, 2, 3, 5, 7 } },
+                          { 18,
+                            { 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8, 8.5,
+                              9, 9.5 } } };
+    const int choices = sizeof choice / sizeof choice[0];
+    int i             = 0;
+
+    while (i < choices &&
+           each_mark(p, b, choice[i].digit, choice[i].count, NULL) < MARKS_LEAST)
+        i++;
+    if (i == 0) {
+        fprintf(p->script, "set %stics autofreq\nset format %s '%s'\n", axis, axis,
+                b.hi < plain_most ? "%g" : "10^{%T}");
+        return;
+    }
+    fprintf(p->script, "set %stics (", axis);
+    each_mark(p, b, every, 9, mark_nameless);
+    if (i < choices) {
+        each_mark(p, b, choice[i].digit, choice[i].count, mark_named);
+    } else {
+        for (int j = 0; j < MARKS_SPREAD; j++)
+            mark_named(p, b.lo * pow(b.hi / b.lo, (j + 0.5) / MARKS_SPREAD), b.hi);
+    }
+    fprintf(p->script, "'' %.6g 1)\n", b.lo);
+}
+
 void plot_range(struct plot *p, const char *axis, struct bounds b, double room)
 {
-    const double factor = pow(b.hi / b.lo, room) * 1.0001;
+    const double factor      = pow(b.hi / b.lo, room) * 1.0001;
+    const struct bounds wide = { b.lo / factor, b.hi * factor };
 
-    fprintf(p->script, "set %srange [%.6g:%.6g]\n", axis, b.lo / factor, b.hi * factor);
+    fprintf(p->script, "set %srange [%.6g:%.6g]\n", axis, wide.lo, wide.hi);
+    print_marks(p, axis, wide);
 }
 
 int plot_open(struct plot *p, const char *path, int width, int height)

@@ -37,7 +37,9 @@ struct bounds {
 };
 void plot_widen(struct bounds *b, double x);
 
-/* The range of a logarithmic axis ("x", "y"), with some room on both sides. */
+/* The range of a logarithmic axis ("x", "y"), with some room on both sides, and at least
+ * three marks with numbers, however short it is.
+ */
 void plot_range(struct plot *p, const char *axis, struct bounds b, double room);
 
 #endif

@@ -145,7 +145,7 @@ static int print_curves(struct plot *plot, const struct fitfile *f, int k,
     return lowest;
 }
 
-/* The sizes that were run, if they are few. */
+/* Marks at the sizes that were run, if they are few. */
 static void print_tics(struct plot *plot, const struct fitfile *f,
                        const struct points *p, int k)
 {
@@ -162,22 +162,23 @@ static void print_tics(struct plot *plot, const struct fitfile *f,
         else if (is_new)
             seen[n++] = row(p, i)[k];
     }
-    if (n > TICS_MOST) {
-        fprintf(plot->script, "set xtics autofreq\nset format x '10^{%%T}'\n");
+    if (n > TICS_MOST)
         return;
-    }
     fprintf(plot->script, "set xtics (");
     for (int j = 0; j < n; j++)
         fprintf(plot->script, "%s'%g' %g", j > 0 ? ", " : "", seen[j], seen[j]);
     fprintf(plot->script, ")\n");
 }
 
-static void print_panel(struct plot *plot, const struct fitfile *f, int k,
-                        struct bounds x, struct bounds y, bool has_law, int lowest)
+static void print_panel(struct plot *plot, const struct fitfile *f,
+                        const struct points *p, int k, struct bounds x, struct bounds y,
+                        int lowest)
 {
+    const bool has_law  = f->kind == LAW_CHINCHILLA || f->has_dim[k];
     const bool is_first = k == 0;
 
     plot_range(plot, "x", x, 0.04);
+    print_tics(plot, f, p, k);
     fprintf(plot->script, "set yrange [%.6g:%.6g]\n", y.lo - 0.06 * (y.hi - y.lo),
             y.hi + 0.12 * (y.hi - y.lo));
     fprintf(plot->script, "set logscale x\nset xlabel ");
@@ -227,10 +228,8 @@ void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct point
         print_palette(plot, t, levels_of(f), k == 0);
         if (k > 0)
             fprintf(plot->script, "unset key\n");
-        print_tics(plot, f, p, k);
         if (x[k].hi > 0)
-            print_panel(plot, f, k, x[k], y, f->kind == LAW_CHINCHILLA || f->has_dim[k],
-                        lowest[k]);
+            print_panel(plot, f, p, k, x[k], y, lowest[k]);
     }
     fprintf(plot->script, "unset multiplot\n");
 }
@@ -390,15 +389,13 @@ int plot_frontier(struct plot *plot, const struct fitfile *f, const struct point
                      "extrapolated");
     fprintf(
         plot->script,
-        "set logscale xy\nset format x '10^{%%T}'\nset xlabel 'compute, FLOP'\n"
+        "set logscale xy\nset xlabel 'compute, FLOP'\n"
         "set ylabel 'size'\nset key top left reverse Left\n"
         "set object 1 rectangle from %.6g, graph 0 to %.6g, graph 1 fc rgb "
         "'#EEF3F8' fs solid noborder behind\n"
         "set label 1 'compute of the runs' at %.6g, graph 0.03 center font ',10' tc "
         "rgb '#555555'\n",
         t.lo, t.hi, sqrt(t.lo * t.hi));
-    if (f->kind == LAW_CHINCHILLA)
-        fprintf(plot->script, "set format y '10^{%%T}'\n");
     for (int k = 0; k < f->dims; k++) {
         if (!is_drawn[k])
             continue;

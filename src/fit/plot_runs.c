@@ -62,7 +62,7 @@ static struct bounds print_shapes(struct plot *plot, const struct pareto *f)
 
 static void print_axes(struct plot *plot, const char *x, const char *y)
 {
-    fprintf(plot->script, "set logscale x\nset format x '10^{%%T}'\nset xlabel ");
+    fprintf(plot->script, "set logscale x\nset xlabel ");
     plot_quote(plot, strcmp(x, "compute") == 0 ? "compute, FLOP" : x);
     fprintf(plot->script, "\nset ylabel ");
     plot_quote(plot, y);
@@ -299,8 +299,7 @@ int plot_files(struct plot *plot, char *const *file, int files, const char *x,
     if (rc == 0) {
         plot_title(plot, "Learning curves");
         print_axes(plot, x, y);
-        fprintf(plot->script,
-                "unset logscale x\nset format x '%%g'\nset key top right\n");
+        fprintf(plot->script, "unset logscale x\nset key top right\n");
         print_curve_plots(plot, files, name);
     }
     mem_free(name);
@@ -354,7 +353,7 @@ static int print_plan(struct plot *plot, struct extent *e, const char *path, int
     int rc = 0;
 
     if (file == NULL)
-        return ERR(ERR_IO, "%s: cannot be read", path);
+        return err_unread(path);
     for (int n = 1; rc == 0 && fgets(line, sizeof line, file) != NULL; n++) {
         json_t *o = json_loads(line, 0, NULL);
 
@@ -414,7 +413,7 @@ int plot_design(struct plot *plot, char *const *file, int files)
             "set multiplot layout 1,3 margins 0.07,0.98,0.3,0.88 spacing 0.05 title "
             "'Planned points: size of the dimension that an arm varies, and compute' "
             "font ',14'\n"
-            "set logscale xy\nset format y '10^{%%T}'\n"
+            "set logscale xy\n"
             "set key at screen 0.5,0.08 center\n");
     plot_range(plot, "y", e.t, 0.06);
     for (int k = 0; k < LAW_DIMS; k++) {

@@ -33,9 +33,14 @@ void points_close(struct points *p)
     *p = (struct points){ 0 };
 }
 
-static int positive(double *x, const struct table *t, int i, const char *name)
+static int positive(double *x, const struct table *t, int i, const char *name,
+                    const char *options)
 {
-    TRY(table_number(x, t, i, name, -INFINITY));
+    const int rc = table_number(x, t, i, name, -INFINITY);
+
+    if (rc != 0 && table_column(t, name) < 0)
+        return ERR(rc, "%s; %s name others", err_sentence(), options);
+    TRY(rc);
     if (*x > 0)
         return 0;
     return ERR(ERR_DATA, "%s: line %d, column %s: %g is not above 0", t->path,
@@ -47,7 +52,8 @@ static bool is_missing(const struct table *t, int i, const char *y)
     return table_cell(t, i, table_column(t, y))->kind == CELL_NONE;
 }
 
-static int metric(double *y, const struct table *t, int i, const char *name)
+static int metric(double *y, const struct table *t, int i, const char *name,
+                  const char *options)
 {
     if (table_column(t, name) >= 0 && is_missing(t, i, name))
         return ERR(
@@ -55,7 +61,7 @@ static int metric(double *y, const struct table *t, int i, const char *name)
             "%s: line %d, column %s: the value is missing; --skip-missing leaves "
             "such runs out",
             t->path, t->line[i], name);
-    return positive(y, t, i, name);
+    return positive(y, t, i, name, options);
 }
 
 /* Row i of 't' behind the rows of 'p'. */
@@ -64,12 +70,12 @@ static int read_row(struct points *p, const struct table *t, int i,
 {
     double *x = p->x + (size_t)p->rows * LAW_VARS;
 
-    TRY(metric(&p->y[p->rows], t, i, c->y));
+    TRY(metric(&p->y[p->rows], t, i, c->y, c->options));
     for (int v = 0; v < p->vars; v++) {
         if (c->flops == NULL || v == 0) {
-            TRY(positive(&x[v], t, i, c->var[v]));
+            TRY(positive(&x[v], t, i, c->var[v], c->options));
         } else {
-            TRY(positive(&x[v], t, i, c->flops));
+            TRY(positive(&x[v], t, i, c->flops, c->options));
             x[v] /= 6 * x[0];
         }
     }

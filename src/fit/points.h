@@ -28,7 +28,8 @@ struct columns {
     const char *var[LAW_VARS];
     int vars;
     const char *flops;
-    bool skip_missing; /* rows that have no metric yet do not count */
+    bool skip_missing;   /* rows that have no metric yet do not count */
+    const char *options; /* that name columns, for who looks for one in vain */
 };
 
 /* Read all 'files'; of each id the last row of its file counts.  Returns 0 or a code with

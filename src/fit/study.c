@@ -15,7 +15,10 @@
 /* The columns that the law wants. */
 static int choose_columns(struct columns *c, struct study *s)
 {
-    const struct options *o = s->options;
+    static const char *const options[] = { "--y, --dims and --compute, or --law,",
+                                           "--y, --params, --tokens and --flops",
+                                           "--y and --terms" };
+    const struct options *o            = s->options;
     int n;
 
     switch ((enum law_kind)o->law) {
@@ -39,6 +42,7 @@ static int choose_columns(struct columns *c, struct study *s)
     for (int v = 0; v < n; v++)
         c->var[v] = s->dim[v];
     c->vars         = n;
+    c->options      = options[o->law];
     c->skip_missing = o->skip_missing;
     snprintf(s->y, sizeof s->y, "%s",
              o->y[0] != '\0'            ? o->y
@@ -289,8 +293,12 @@ int study_open(struct study *s, const struct options *o, char *const *file, int 
         fit.objective = OBJECTIVE_HUBER;
     s->objective = fit.objective;
     rc           = read_runs(s);
-    if (rc == 0)
+    if (rc == 0) {
         rc = fit_all(s, &fit);
+        if (rc == ERR_DATA && s->held.rows + s->dropped > 0)
+            rc = ERR(rc, "%s; --hold-out took %d, --drop-highest %d", err_sentence(),
+                     s->held.rows, s->dropped);
+    }
     if (rc != 0) {
         study_close(s);
         return rc;

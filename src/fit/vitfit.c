@@ -25,8 +25,8 @@
     "gives the compute-optimal shape for a budget.  KIND is one of isoflop, "          \
     "exponents, frontier, pareto, curves, design, trial."
 #define STATUS                                                                         \
-    "\nExit status: 0 done; 2 an option or the data is wrong; 3 a file cannot be "     \
-    "read\nor written.\n"                                                              \
+    "\nExit status: 0 done; 2 an option or the data is wrong, or a file is not there;" \
+    "\n3 a file cannot be read or written.\n"                                          \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
 static const struct {

@@ -11,7 +11,6 @@
 #include "src/base/err.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -350,7 +349,7 @@ int machine_load(struct machine *m, const char *path)
     json_error_t error;
 
     if (file == NULL)
-        return ERR(ERR_DATA, "%s: cannot be read: %s", path, strerror(errno));
+        return err_unread(path);
 
     json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
 

@@ -11,7 +11,6 @@
 #include "src/base/mem.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -212,6 +211,7 @@ static int read_header(struct reading *r, char *line)
     bool is_bad = false;
     char *name;
 
+    r->t->header = r->line;
     while ((name = next_field(&line, &is_bad)) != NULL) {
         const int k = r->t->columns + 1;
 
@@ -301,7 +301,7 @@ static int load(char **text, const char *path)
     bool is_bad;
 
     if (file == NULL)
-        return ERR(ERR_IO, "%s: %s", path, strerror(errno));
+        return err_unread(path);
     *text = mem_new(room, 1);
     for (size_t got; (got = fread(*text + bytes, 1, room - bytes - 1, file)) > 0;) {
         bytes += got;
@@ -317,14 +317,14 @@ static int load(char **text, const char *path)
         return 0;
     mem_free(*text);
     if (is_bad)
-        return ERR(ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+        return err_unread(path);
     return ERR(ERR_DATA, "%s: is neither CSV nor lines of JSON", path);
 }
 
 int table_read(struct table **t, const char *path)
 {
     struct reading r = { 0 };
-    char *text;
+    char *text       = NULL;
     int rc;
 
     TRY(load(&text, path));
@@ -384,7 +384,7 @@ int table_number(double *x, const struct table *t, int i, const char *name,
 
     if (k < 0)
         return ERR(ERR_DATA, "%s: line %d, column %s: there is no such column", t->path,
-                   t->line[i], name);
+                   t->header > 0 ? t->header : t->line[i], name);
     if (c->kind == CELL_NONE)
         return ERR(ERR_DATA, "%s: line %d, column %s: the value is missing", t->path,
                    t->line[i], name);

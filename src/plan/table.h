@@ -23,6 +23,7 @@ struct table {
     char **name;       /* [columns] */
     struct cell *cell; /* [rows, columns] */
     int *line;         /* [rows], from 1 */
+    int header;        /* the line of the names; 0: every line has its own */
 };
 
 /* Read 'path' into '*t'; null and empty cells are CELL_NONE, "nan" and "inf" are text.
