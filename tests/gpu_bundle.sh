@@ -5,7 +5,14 @@
 # a GPU machine that has none of them.  The driver and cuBLASLt are that machine's own.
 #
 #   bin/      wrappers          libexec/  the programs
-#   lib/      libraries, the dynamic linker among them      plugins/  Open MPI's and PMIx's
+#   needed/   libraries, the dynamic linker among them      plugins/  Open MPI's
+#   pmix/     PMIx's plug-ins   hwloc/    none
+#
+# That machine may have an Open MPI and a C library of its own, of other versions.  Of the
+# former nothing is opened: each of its three packages is told its folder of plug-ins.  And
+# no program of the machine gets our C library: mpirun puts lib/ of its prefix before the
+# LD_LIBRARY_PATH of all it starts, the shells of our wrappers too, so no folder of that
+# name is here.
 set -euo pipefail
 build=$(cd "$1" && pwd)
 out=$2
@@ -16,7 +23,7 @@ root=$stage/vitbench-gpu
 programs=(vitbench vittrain vitdata vitckpt tests/t200-dev tests/t205-dev-products
     tests/t210-dev-ops tests/t230-dev-adamw tests/t232-cuda-bf16)
 
-mkdir -p "$root"/{bin,lib,libexec,plugins,pmix,share}
+mkdir -p "$root"/{bin,needed,libexec,plugins,pmix,hwloc,share}
 for program in "${programs[@]}"; do
     file=$build/$program
     real=$(dirname "$file")/.libs/$(basename "$file")
@@ -47,10 +54,10 @@ done
 for file in "$root"/libexec/* "$root"/plugins/* "$root"/pmix/*; do
     ldd "$file" 2>/dev/null | sed -n -e 's/.* => \(\/[^ ]*\).*/\1/p' -e 's/^\t\(\/[^ ]*\).*/\1/p'
 done | sort -u | while read -r library; do
-    cp -nL "$library" "$root/lib/"
+    cp -nL "$library" "$root/needed/"
 done
-linker=$(cd "$root/lib" && ls ld-linux*.so.* | head -n 1)
-find "$root/lib" "$root/plugins" "$root/pmix" -type f ! -name "$linker" -exec strip --strip-unneeded {} \; \
+linker=$(cd "$root/needed" && ls ld-linux*.so.* | head -n 1)
+find "$root/needed" "$root/plugins" "$root/pmix" -type f ! -name "$linker" -exec strip --strip-unneeded {} \; \
     2>/dev/null || true
 
 for program in "$root"/libexec/*; do
@@ -58,11 +65,13 @@ for program in "$root"/libexec/*; do
     cat >"$root/bin/$name" <<EOF
 #!/bin/sh
 here=\$(cd "\$(dirname "\$0")/.." && pwd)
-export OPAL_PREFIX="\$here" PMIX_PREFIX="\$here" OPAL_DATADIR="\$here/share"
+export OPAL_PREFIX="\$here" OPAL_DATADIR="\$here/share" OPAL_SYSCONFDIR="\$here/share"
 export OMPI_MCA_mca_base_component_path="\$here/plugins"
-export PMIX_MCA_mca_base_component_path="\$here/pmix"
+export PMIX_PREFIX="\$here" PMIX_PKGLIBDIR="\$here/pmix" PMIX_PKGDATADIR="\$here/share"
+export PMIX_DATADIR="\$here/share" PMIX_SYSCONFDIR="\$here/share"
+export HWLOC_PLUGINS_PATH="\$here/hwloc"
 export OMPI_MCA_orte_launch_agent="\$here/bin/orted" OMPI_MCA_plm_rsh_agent=sh
-exec "\$here/lib/$linker" --library-path "\$here/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" \\
+exec "\$here/needed/$linker" --library-path "\$here/needed\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" \\
     "\$here/libexec/$name" "\$@"
 EOF
     chmod +x "$root/bin/$name"
