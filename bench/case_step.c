@@ -48,8 +48,18 @@ struct run {
     bool is_finite;           /* loss and gradient norm, in every step */
     char bad[2 * PARAM_NAME]; /* the first tensor that was not, when one was not */
     bool is_stopped;
-    double start;
+    double start, mark; /* of the case, of the part of it at hand */
 };
+
+/* What has passed since the last such call went into 'part'. */
+static void spend(struct run *r, enum spent part)
+{
+    const double now = clock_now();
+
+    if (r->bench->model == NULL)
+        r->c->spent_s[part] += now - r->mark;
+    r->mark = now;
+}
 
 /* ---- steps ----------------------------------------------------------------------- */
 
@@ -335,11 +345,13 @@ static int check_and_prove(struct run *r)
     struct step_result ignored;
 
     if (b->options->check) {
+        r->mark = clock_now();
         guard_phase("checking replicas");
         verify_replicas(&c->check[3], b, r->setup.vit, &r->last);
         guard_phase("checking products");
         verify_products(&c->check[1], &c->check[2], b, r->setup.step, r->setup.vit);
         c->checks = 4;
+        spend(r, SPENT_CHECKS);
     }
     guard_phase("writing the trace");
     TRY(is_traced ? timeline_step(r->setup.step, 1.0, &ignored, trace) : 0);
@@ -378,6 +390,7 @@ static int measure(struct run *r)
     bool is_wrong = false;
 
     run_timed(r);
+    spend(r, SPENT_STEPS);
     r->c->has_clocks = dev_clocks(&r->c->clocks, r->bench->dev);
     if (r->series.n > 0) {
         is_wrong = coll_sum(r->bench->mesh, AXIS_ALL, count_traffic(r)) > 0;
@@ -413,12 +426,14 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
 
     r.job.tuned       = b->tuned;
     c->flops_per_step = (double)batch * count_flops_train(spec);
+    r.mark            = r.start;
     if (!fits(&r))
         return 0;
     if (b->options->check) {
         guard_phase("self-test");
         TRY(verify_self_test(&c->check[0], b, spec));
         c->checks = 1;
+        spend(&r, SPENT_CHECKS);
     }
     guard_phase("opening the model");
     if (b->model == NULL)
@@ -430,9 +445,11 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
         return 0;
     }
     TRY(rc);
+    spend(&r, SPENT_OPENING);
     if (b->options->tune) {
         guard_phase("timing products");
         settle_products(b, &r.setup);
+        spend(&r, SPENT_TUNING);
     }
     rc = measure(&r);
     series_free(&r.series);

@@ -24,18 +24,25 @@ const char *const project_kind[CMM_KINDS] = {
     [CMM_SCATTER_DX] = "scatter_dx", [CMM_SCATTER_DW] = "scatter_dw",
 };
 
-/* One projection under way: vectors over the result's columns, and one number. */
+/* Groups of rows that are projected side by side: the weights are read once for all. */
+enum { SIDE = 16 };
+
+/* Projections under way, of 'n' groups of 'step' rows of the result, 'apart' rows apart:
+ * vectors over the result's columns, and numbers.
+ */
 struct work {
     struct reader *reader;
     MPI_Comm group;
     int M, m;
     uint64_t seed;
-    double *left;  /* [cols] r'Y, without what an epilogue added */
-    double *right; /* [cols] (r'X) W */
-    double *w2;    /* [cols] |W_j|^2 */
-    double *y2;    /* [cols] |Y_j|^2 */
-    double x2;     /* |X|_F^2 */
-    double rows;   /* of the result */
+    int n;
+    int64_t first, step, apart;
+    double *left;      /* [n, cols] r'Y, without what an epilogue added */
+    double *right;     /* [n, cols] (r'X) W */
+    double *w2;        /* [cols] |W_j|^2 */
+    double *y2;        /* [n, cols] |Y_j|^2 */
+    double x2[SIDE];   /* |X|_F^2 */
+    double rows[SIDE]; /* of the result */
     int64_t cols;
 };
 
@@ -61,21 +68,34 @@ static void add_up(const struct work *k, double *x, int64_t n)
         TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, x, (int)n, MPI_DOUBLE, MPI_SUM, k->group));
 }
 
-/* Of vectors over the whole width keep this rank's slice. */
-static void keep_slice(double *x, struct range own)
+/* Of 'n' vectors of 'size' elements over the whole width keep this rank's slice. */
+static void keep_slice(double *x, int n, int64_t size, struct range own)
 {
-    for (int64_t j = 0; own.lo > 0 && j < range_size(own); j++)
-        x[j] = x[own.lo + j];
+    const int64_t kept = range_size(own);
+
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < kept; j++)
+            x[i * kept + j] = x[i * size + own.lo + j];
 }
 
-/* r'Y less the biases that were added to every row. */
-static void project_result(struct work *k, const struct cmm_seen *seen, struct mat y,
+/* Group 'g' of the rows of 'a'; of a weight gradient all. */
+static struct mat group_rows(const struct work *k, struct mat a, int g)
+{
+    const int64_t lo = k->first + g * k->apart;
+
+    return mat_rows(a, lo, lo + k->step < a.rows ? lo + k->step : a.rows);
+}
+
+/* r'Y of group 'g' less the biases that were added to every row. */
+static void project_result(struct work *k, const struct cmm_seen *seen, int g,
                            const double *r)
 {
-    double sum = 0;
+    const struct mat y = group_rows(k, seen->y, g);
+    double *left       = k->left + g * y.cols;
+    double sum         = 0;
 
-    reader_combine(k->reader, k->left, r, y);
-    reader_squares(k->reader, NULL, k->y2, y);
+    k->rows[g] = (double)y.rows;
+    reader_combine(k->reader, left, k->y2 + g * y.cols, 1, r, y);
     for (int64_t i = 0; i < y.rows; i++)
         sum += r[i];
     for (int s = 0; s < seen->sections; s++) {
@@ -88,7 +108,7 @@ static void project_result(struct work *k, const struct cmm_seen *seen, struct m
         const double *bias = reader_get(k->reader, at->epilogue.bias, 0, 1);
 
         for (int64_t j = at->cols.lo; j < at->cols.hi; j++)
-            k->left[j] -= sum * bias[j - at->cols.lo];
+            left[j] -= sum * bias[j - at->cols.lo];
     }
 }
 
@@ -96,46 +116,57 @@ static void project_result(struct work *k, const struct cmm_seen *seen, struct m
 static void project_weight(struct work *k, const double *v, struct mat w,
                            bool is_transposed)
 {
-    if (is_transposed) {
-        reader_apply(k->reader, k->right, w, v);
-        reader_squares(k->reader, k->w2, NULL, w);
-    } else {
-        reader_combine(k->reader, k->right, v, w);
-        reader_squares(k->reader, NULL, k->w2, w);
+    if (is_transposed)
+        reader_apply(k->reader, k->right, k->w2, k->n, w, v);
+    else
+        reader_combine(k->reader, k->right, k->w2, k->n, v, w);
+}
+
+/* r'X of all groups, in slices 'at' and on of vectors of 'depth' elements. */
+static void project_operand(struct work *k, double *rx, int64_t depth, int64_t at,
+                            const double *r, struct mat x)
+{
+    for (int g = 0; g < k->n; g++) {
+        const struct mat rows = group_rows(k, x, g);
+
+        reader_combine(k->reader, rx + g * depth + at, NULL, 1, r, rows);
+        k->x2[g] = reader_norm(k->reader, rows);
     }
 }
 
 /* y = gather(x) W, or dx = gather(dy) W^T. */
-static void project_whole(struct work *k, const struct cmm_seen *seen, struct mat y,
-                          struct mat x, bool is_transposed)
+static void project_whole(struct work *k, const struct cmm_seen *seen, struct mat x,
+                          bool is_transposed)
 {
     const int64_t depth    = is_transposed ? seen->w.cols : seen->w.rows;
     const struct range own = split_range(depth, k->M, k->m);
-    double *r = signs(k, 0, y.rows), *rx = vector(depth);
+    double *r = signs(k, 0, k->step), *rx = vector(k->n * depth);
 
-    reader_combine(k->reader, rx + own.lo, r, x);
-    add_up(k, rx, depth);
+    project_operand(k, rx, depth, own.lo, r, x);
+    add_up(k, rx, k->n * depth);
     project_weight(k, rx, seen->w, is_transposed);
-    project_result(k, seen, y, r);
+    for (int g = 0; g < k->n; g++)
+        project_result(k, seen, g, r);
     mem_free(rx);
     mem_free(r);
 }
 
 /* y = scatter(x W), or dx = scatter(dy W^T). */
-static void project_partial(struct work *k, const struct cmm_seen *seen, struct mat y,
-                            struct mat x, bool is_transposed)
+static void project_partial(struct work *k, const struct cmm_seen *seen, struct mat x,
+                            bool is_transposed)
 {
     const int64_t width    = is_transposed ? seen->w.rows : seen->w.cols;
     const struct range own = split_range(width, k->M, k->m);
-    double *r = signs(k, 0, y.rows), *rx = vector(x.cols);
+    double *r = signs(k, 0, k->step), *rx = vector(k->n * x.cols);
 
-    reader_combine(k->reader, rx, r, x);
+    project_operand(k, rx, x.cols, 0, r, x);
     project_weight(k, rx, seen->w, is_transposed);
-    add_up(k, k->right, width);
+    add_up(k, k->right, k->n * width);
     add_up(k, k->w2, width);
-    keep_slice(k->right, own);
-    keep_slice(k->w2, own);
-    project_result(k, seen, y, r);
+    keep_slice(k->right, k->n, width, own);
+    keep_slice(k->w2, 1, width, own);
+    for (int g = 0; g < k->n; g++)
+        project_result(k, seen, g, r);
     mem_free(rx);
     mem_free(r);
 }
@@ -151,20 +182,23 @@ static void project_gradient(struct work *k, const struct cmm_seen *seen,
     const struct range own = split_range(is_scatter ? seen->y.cols : rows, k->M, k->m);
     double *r              = signs(k, is_scatter ? (int64_t)k->m << 40 : 0, rows);
     double *xr             = vector(seen->x.rows);
+    double *x2             = vector(seen->x.rows);
 
-    reader_apply(k->reader, xr, seen->x, is_scatter ? r : r + own.lo);
+    reader_apply(k->reader, xr, x2, 1, seen->x, is_scatter ? r : r + own.lo);
+    for (int64_t i = 0; i < seen->x.rows; i++)
+        k->x2[0] += x2[i];
     add_up(k, xr, seen->x.rows);
-    reader_combine(k->reader, k->right, xr, seen->dy);
-    reader_squares(k->reader, NULL, k->w2, seen->dy);
-    project_result(k, seen, seen->y, r);
+    reader_combine(k->reader, k->right, k->w2, 1, xr, seen->dy);
+    project_result(k, seen, 0, r);
     if (is_scatter) {
         add_up(k, k->left, seen->y.cols);
         add_up(k, k->y2, seen->y.cols);
-        add_up(k, &k->rows, 1);
-        keep_slice(k->left, own);
-        keep_slice(k->y2, own);
+        add_up(k, k->rows, 1);
+        keep_slice(k->left, 1, seen->y.cols, own);
+        keep_slice(k->y2, 1, seen->y.cols, own);
         k->cols = range_size(own);
     }
+    mem_free(x2);
     mem_free(xr);
     mem_free(r);
 }
@@ -177,18 +211,20 @@ struct projection project_worse(struct projection a, struct projection b)
                                 .sees     = fmax(a.sees, b.sees) };
 }
 
-static struct projection judge(const struct work *k, enum dtype result)
+static struct projection judge(const struct work *k, int g, enum dtype result)
 {
     const double eps_acc =
         result == DTYPE_BF16 ? dtype_eps(DTYPE_F32) : dev_eps(k->reader->dev);
     const double eps_out = result == DTYPE_BF16 ? dtype_eps(DTYPE_BF16) : 0;
-    struct projection p  = { 0, 0 };
+    const double *left = k->left + g * k->cols, *right = k->right + g * k->cols;
+    const double *y2    = k->y2 + g * k->cols;
+    struct projection p = { 0, 0 };
 
     for (int64_t j = 0; j < k->cols; j++) {
         const double scale =
-            eps_acc * sqrt(k->x2) * sqrt(k->w2[j]) + eps_out * sqrt(k->y2[j]);
-        const double d   = fabs(k->left[j] - k->right[j]);
-        const double rms = sqrt(k->y2[j] / k->rows);
+            eps_acc * sqrt(k->x2[g]) * sqrt(k->w2[j]) + eps_out * sqrt(y2[j]);
+        const double d   = fabs(left[j] - right[j]);
+        const double rms = sqrt(y2[j] / k->rows[g]);
 
         if (d <= DBL_MAX && scale <= DBL_MAX && (d == 0 || scale > 0))
             p.residual = fmax(p.residual, d == 0 ? 0 : d / scale);
@@ -200,46 +236,35 @@ static struct projection judge(const struct work *k, enum dtype result)
     return p;
 }
 
-/* The rows lo .. hi - 1 of a product of rows; all of a weight gradient. */
-static struct projection project_rows(struct reader *reader, MPI_Comm group,
-                                      const struct cmm_seen *seen, uint64_t seed,
-                                      int64_t lo, int64_t hi)
+/* 'n' groups of a product of rows; all of a weight gradient. */
+static struct projection project_groups(struct work k, const struct cmm_seen *seen)
 {
-    const bool is_weights = seen->kind == CMM_GATHER_DW || seen->kind == CMM_SCATTER_DW;
-    const bool is_data    = seen->kind == CMM_GATHER_DX || seen->kind == CMM_SCATTER_DX;
-    const struct mat y    = mat_rows(seen->y, lo, hi);
-    const struct mat x =
-        is_weights ? seen->x : mat_rows(is_data ? seen->dy : seen->x, lo, hi);
-    const int64_t width = seen->w.rows + seen->w.cols + seen->y.cols; /* enough */
-    struct projection p;
-    struct work k = { .reader = reader,
-                      .group  = group,
-                      .seed   = seed,
-                      .left   = vector(width),
-                      .right  = vector(width),
-                      .w2     = vector(width),
-                      .y2     = vector(width),
-                      .cols   = y.cols,
-                      .rows   = (double)y.rows };
+    /* Enough for vectors of any kind, before a slice is kept. */
+    const int64_t width = seen->w.rows + seen->w.cols + seen->y.cols;
+    struct projection p = { 0, 0 };
 
-    TRY_MPI(MPI_Comm_size(group, &k.M));
-    TRY_MPI(MPI_Comm_rank(group, &k.m));
-    k.x2 = reader_norm(reader, x);
-    add_up(&k, &k.x2, 1);
+    k.left  = vector(k.n * width);
+    k.right = vector(k.n * width);
+    k.y2    = vector(k.n * width);
+    k.w2    = vector(width);
     switch (seen->kind) {
     case CMM_GATHER_Y:
     case CMM_SCATTER_DX:
-        project_whole(&k, seen, y, x, seen->kind == CMM_SCATTER_DX);
+        project_whole(&k, seen, seen->kind == CMM_SCATTER_DX ? seen->dy : seen->x,
+                      seen->kind == CMM_SCATTER_DX);
         break;
     case CMM_GATHER_DX:
     case CMM_SCATTER_Y:
-        project_partial(&k, seen, y, x, seen->kind == CMM_GATHER_DX);
+        project_partial(&k, seen, seen->kind == CMM_GATHER_DX ? seen->dy : seen->x,
+                        seen->kind == CMM_GATHER_DX);
         break;
     default:
         project_gradient(&k, seen, seen->kind == CMM_SCATTER_DW);
         break;
     }
-    p = judge(&k, seen->y.dtype);
+    add_up(&k, k.x2, k.n);
+    for (int g = 0; g < k.n; g++)
+        p = project_worse(p, judge(&k, g, seen->y.dtype));
     mem_free(k.left);
     mem_free(k.right);
     mem_free(k.w2);
@@ -247,9 +272,9 @@ static struct projection project_rows(struct reader *reader, MPI_Comm group,
     return p;
 }
 
-/* How many groups of rows there are for one that is looked at.  The host reads all of the
- * weights for every group: where they are on another device, whose products have many
- * more rows, so few groups that it reads about so many numbers for a product.
+/* How many groups of rows there are for one that is looked at.  The host multiplies with
+ * all of the weights for every group: where they are on another device, whose products
+ * have many more rows, so few groups that it multiplies about so many numbers.
  */
 static int64_t groups_apart(const struct reader *r, const struct cmm_seen *seen,
                             int64_t groups)
@@ -266,15 +291,25 @@ struct projection project(struct reader *r, MPI_Comm group, const struct cmm_see
                           uint64_t seed)
 {
     enum { BF16_ROWS = 16 };
-    const int64_t rows   = seen->y.rows;
-    const int64_t step   = seen->y.dtype == DTYPE_BF16 ? BF16_ROWS : rows;
-    const int64_t stride = step * groups_apart(r, seen, (rows + step - 1) / step);
-    struct projection p  = { 0, 0 };
+    const bool is_weights = seen->kind == CMM_GATHER_DW || seen->kind == CMM_SCATTER_DW;
+    const int64_t rows    = seen->y.rows;
+    const int64_t step  = seen->y.dtype == DTYPE_BF16 && !is_weights ? BF16_ROWS : rows;
+    const int64_t apart = step * groups_apart(r, seen, (rows + step - 1) / step);
+    struct projection p = { 0, 0 };
+    struct work k       = { .reader = r,
+                            .group  = group,
+                            .seed   = seed,
+                            .step   = step,
+                            .apart  = apart,
+                            .cols   = seen->y.cols };
 
-    for (int64_t lo = 0; lo < rows; lo += stride) {
-        const int64_t hi = lo + step < rows ? lo + step : rows;
+    TRY_MPI(MPI_Comm_size(group, &k.M));
+    TRY_MPI(MPI_Comm_rank(group, &k.m));
+    for (; k.first < rows; k.first += SIDE * apart) {
+        const int64_t left = (rows - k.first + apart - 1) / apart;
 
-        p = project_worse(p, project_rows(r, group, seen, seed, lo, hi));
+        k.n = left < SIDE ? (int)left : SIDE;
+        p   = project_worse(p, project_groups(k, seen));
     }
     return p;
 }

@@ -7,13 +7,23 @@
 #include "bench/reader.h"
 
 #include "src/base/mem.h"
+#include "src/base/split.h"
 
 #include <string.h>
 
-/* Elements; more only where one row is longer.  A copy from another device takes long to
- * begin.
+/* Elements of a thread; more only where one row is longer.  A copy from another device
+ * takes long to begin.
  */
-enum { READER_ROOM = 1 << 15, READER_ROOM_APART = 1 << 18 };
+enum { READER_ROOM = 1 << 17, READER_ROOM_APART = 1 << 20 };
+
+/* Below this many elements threads cost more than they bring. */
+enum { THREADED = 1 << 14 };
+
+/* A modelled device has those of the machine that it models. */
+static int threads_of(const struct reader *r)
+{
+    return dev_is_hollow(r->dev) ? 1 : dev_threads(r->dev);
+}
 
 static void make_room(struct reader *r, int64_t elements)
 {
@@ -29,7 +39,7 @@ static void make_room(struct reader *r, int64_t elements)
 void reader_open(struct reader *r, struct dev *dev)
 {
     *r = (struct reader){ .dev = dev };
-    make_room(r, dev_is_host(dev) ? READER_ROOM : READER_ROOM_APART);
+    make_room(r, dev_is_host(dev) ? READER_ROOM * threads_of(r) : READER_ROOM_APART);
 }
 
 void reader_close(struct reader *r)
@@ -46,29 +56,37 @@ int64_t reader_rows(const struct reader *r, struct mat a)
     return rows > 0 ? rows : 1;
 }
 
-/* The loops are apart by format, so that each of them vectorises. */
-static void widen(double *out, const void *in, enum dtype t, int64_t n)
+/* The elements lo .. hi - 1 of 'in'.  The loops are apart by format, so that each of them
+ * vectorises.
+ */
+static void widen(double *out, const void *in, enum dtype t, int64_t lo, int64_t hi)
 {
     if (t == DTYPE_F64) {
-        memcpy(out, in, (size_t)n * sizeof *out);
+        memcpy(out + lo, (const double *)in + lo, (size_t)(hi - lo) * sizeof *out);
     } else if (t == DTYPE_F32) {
         const float *x = in;
 
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = lo; i < hi; i++)
             out[i] = x[i];
     } else {
         const uint16_t *x = in;
 
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = lo; i < hi; i++)
             out[i] = dtype_from_bf16(x[i]);
     }
 }
 
-const double *reader_get(struct reader *r, struct mat a, int64_t lo, int64_t hi)
+/* Rows lo .. hi - 1 of 'a' as the device has them. */
+static void get_raw(struct reader *r, struct mat a, int64_t lo, int64_t hi)
 {
     make_room(r, (hi - lo) * a.cols);
     dev_get(dev_stream(r->dev, LANE_COMPUTE), r->raw, mat_rows(a, lo, hi));
-    widen(r->value, r->raw, a.dtype, (hi - lo) * a.cols);
+}
+
+const double *reader_get(struct reader *r, struct mat a, int64_t lo, int64_t hi)
+{
+    get_raw(r, a, lo, hi);
+    widen(r->value, r->raw, a.dtype, 0, (hi - lo) * a.cols);
     return r->value;
 }
 
@@ -79,6 +97,8 @@ static int64_t chunk_end(const struct reader *r, struct mat a, int64_t lo)
 
     return hi < a.rows ? hi : a.rows;
 }
+
+/* ---- sums ------------------------------------------------------------------------- */
 
 /* Several sums side by side, since one alone waits for every addition. */
 static double sum_products(const double *x, const double *y, int64_t n)
@@ -98,11 +118,6 @@ static double sum_products(const double *x, const double *y, int64_t n)
     return sum;
 }
 
-static double sum_squares(const double *x, int64_t n)
-{
-    return sum_products(x, x, n);
-}
-
 static void add_squares(double *restrict sum, const double *restrict x, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -116,56 +131,126 @@ static void add_multiple(double *restrict sum, double factor, const double *rest
         sum[i] += factor * x[i];
 }
 
-void reader_combine(struct reader *r, double *sum, const double *weight, struct mat a)
+/* Four rows, 'apart' elements apart, at a time: sums are read and written once. */
+static void add_multiples(double *restrict sum, const double *factor,
+                          const double *restrict x, int64_t apart, int64_t n)
 {
-    for (int64_t lo = 0, hi; lo < a.rows; lo = hi) {
-        hi = chunk_end(r, a, lo);
-
-        const double *row = reader_get(r, a, lo, hi);
-
-        for (int64_t i = lo; i < hi; i++, row += a.cols)
-            add_multiple(sum, weight[i], row, a.cols);
-    }
+    for (int64_t i = 0; i < n; i++)
+        sum[i] += (factor[0] * x[i] + factor[1] * x[i + apart]) +
+                  (factor[2] * x[i + 2 * apart] + factor[3] * x[i + 3 * apart]);
 }
 
-void reader_apply(struct reader *r, double *dot, struct mat a, const double *weight)
+/* What a thread adds from 'rows' rows at hand: its columns 'c'. */
+static void combine_columns(double *sum, double *by_col, int n, const double *weight,
+                            const struct mat *a, const double *row, int64_t rows,
+                            struct range c)
 {
-    for (int64_t lo = 0, hi; lo < a.rows; lo = hi) {
-        hi = chunk_end(r, a, lo);
+    enum { FOUR = 4 };
+    int64_t i = 0;
 
-        const double *row = reader_get(r, a, lo, hi);
-
-        for (int64_t i = lo; i < hi; i++, row += a.cols)
-            dot[i] = sum_products(row, weight, a.cols);
-    }
+    for (; i + FOUR <= rows; i += FOUR)
+        for (int k = 0; k < n; k++)
+            add_multiples(sum + k * a->cols + c.lo, weight + k * a->rows + i,
+                          row + i * a->cols + c.lo, a->cols, range_size(c));
+    for (; i < rows; i++)
+        for (int k = 0; k < n; k++)
+            add_multiple(sum + k * a->cols + c.lo, weight[k * a->rows + i],
+                         row + i * a->cols + c.lo, range_size(c));
+    for (i = 0; by_col != NULL && i < rows; i++)
+        add_squares(by_col + c.lo, row + i * a->cols + c.lo, range_size(c));
 }
 
-void reader_squares(struct reader *r, double *by_row, double *by_col, struct mat a)
+void reader_combine(struct reader *r, double *sum, double *by_col, int n,
+                    const double *weight, struct mat a)
 {
+    enum { LINE = 8 }; /* doubles */
+    const int64_t lines = (a.cols + LINE - 1) / LINE;
+    const int threads   = threads_of(r);
+
+    (void)threads; /* the only one without OpenMP */
     if (by_col != NULL)
         memset(by_col, 0, (size_t)a.cols * sizeof *by_col);
     for (int64_t lo = 0, hi; lo < a.rows; lo = hi) {
         hi = chunk_end(r, a, lo);
+        get_raw(r, a, lo, hi);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)                                              \
+    num_threads(threads) if ((hi - lo) * a.cols > THREADED)
+#endif
+        for (int t = 0; t < threads; t++) {
+            struct range c = split_range(lines, threads, t);
 
-        const double *row = reader_get(r, a, lo, hi);
-
-        for (int64_t i = lo; i < hi; i++, row += a.cols) {
-            if (by_row != NULL)
-                by_row[i] = sum_squares(row, a.cols);
-            if (by_col != NULL)
-                add_squares(by_col, row, a.cols);
+            c.lo *= LINE;
+            c.hi = c.hi * LINE < a.cols ? c.hi * LINE : a.cols;
+            for (int64_t i = 0; i < hi - lo && c.lo < c.hi; i++)
+                widen(r->value, r->raw, a.dtype, i * a.cols + c.lo, i * a.cols + c.hi);
+            if (c.lo < c.hi)
+                combine_columns(sum, by_col, n, weight + lo, &a, r->value, hi - lo, c);
         }
     }
 }
 
-double reader_norm(struct reader *r, struct mat a)
+void reader_apply(struct reader *r, double *dot, double *by_row, int n, struct mat a,
+                  const double *weight)
 {
-    double sum = 0;
+    const int threads = threads_of(r);
 
+    (void)threads; /* the only one without OpenMP */
     for (int64_t lo = 0, hi; lo < a.rows; lo = hi) {
         hi = chunk_end(r, a, lo);
+        get_raw(r, a, lo, hi);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)                                              \
+    num_threads(threads) if ((hi - lo) * a.cols > THREADED)
+#endif
+        for (int64_t i = lo; i < hi; i++) {
+            const double *row = r->value + (i - lo) * a.cols;
 
-        sum += sum_squares(reader_get(r, a, lo, hi), (hi - lo) * a.cols);
+            widen(r->value, r->raw, a.dtype, (i - lo) * a.cols, (i - lo + 1) * a.cols);
+            for (int k = 0; k < n; k++)
+                dot[k * a.rows + i] = sum_products(row, weight + k * a.cols, a.cols);
+            if (by_row != NULL)
+                by_row[i] = sum_products(row, row, a.cols);
+        }
     }
+}
+
+double reader_sum(struct reader *r, double *square, struct mat a, reader_fn row,
+                  const void *ctx)
+{
+    double *part      = mem_new(2 * (size_t)(a.rows > 0 ? a.rows : 1), sizeof *part);
+    double sum        = 0;
+    const int threads = threads_of(r);
+
+    (void)threads; /* the only one without OpenMP */
+    for (int64_t lo = 0, hi; lo < a.rows; lo = hi) {
+        hi = chunk_end(r, a, lo);
+        get_raw(r, a, lo, hi);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)                                              \
+    num_threads(threads) if ((hi - lo) * a.cols > THREADED)
+#endif
+        for (int64_t i = lo; i < hi; i++) {
+            const double *value = r->value + (i - lo) * a.cols;
+
+            widen(r->value, r->raw, a.dtype, (i - lo) * a.cols, (i - lo + 1) * a.cols);
+            part[2 * i]     = row != NULL ? row(ctx, i, value) : 0;
+            part[2 * i + 1] = sum_products(value, value, a.cols);
+        }
+    }
+    *square = 0;
+    for (int64_t i = 0; i < a.rows; i++) {
+        sum += part[2 * i];
+        *square += part[2 * i + 1];
+    }
+    mem_free(part);
     return sum;
+}
+
+double reader_norm(struct reader *r, struct mat a)
+{
+    double square;
+
+    reader_sum(r, &square, a, NULL, NULL);
+    return square;
 }

@@ -23,15 +23,26 @@ int64_t reader_rows(const struct reader *r, struct mat a);
 /* Rows lo .. hi - 1 of 'a', packed; borrowed, valid until the next call. */
 const double *reader_get(struct reader *r, struct mat a, int64_t lo, int64_t hi);
 
-/* What the checks compute from a matrix:
- *   reader_combine()  sum [cols] += sum over rows of weight[row] * a[row, :]
- *   reader_apply()    dot [rows]  = a weight [cols]
- *   reader_squares()  by_row [rows] and by_col [cols]: sums of squares; NULL: not wanted
+/* What the checks compute from a matrix, each in one reading of it, by all threads of the
+ * device's ranks; sums are taken in an order that depends on their number alone:
+ *   reader_combine()  for each of 'n' weights, sum [n, a.cols] += sum over rows of
+ *                     weight[.., row] * a[row, :], rows of 'weight' a.rows apart; by_col
+ *                     [a.cols]: sums of squares; NULL: not wanted
+ *   reader_apply()    dot [n, a.rows] = weight [n, a.cols] a^T; by_row [a.rows]: sums of
+ *                     squares; NULL: not wanted
  *   reader_norm()     the sum of squares of all
  */
-void reader_combine(struct reader *r, double *sum, const double *weight, struct mat a);
-void reader_apply(struct reader *r, double *dot, struct mat a, const double *weight);
-void reader_squares(struct reader *r, double *by_row, double *by_col, struct mat a);
+void reader_combine(struct reader *r, double *sum, double *by_col, int n,
+                    const double *weight, struct mat a);
+void reader_apply(struct reader *r, double *dot, double *by_row, int n, struct mat a,
+                  const double *weight);
 double reader_norm(struct reader *r, struct mat a);
+
+/* The sum over rows of 'row' (its place in the matrix, its numbers), by all threads; and
+ * the sum of squares of all in 'square'.
+ */
+typedef double (*reader_fn)(const void *ctx, int64_t row, const double *value);
+double reader_sum(struct reader *r, double *square, struct mat a, reader_fn row,
+                  const void *ctx);
 
 #endif

@@ -192,6 +192,15 @@ static json_t *stages_json(const struct case_result *c)
     return all;
 }
 
+static json_t *spent_json(const struct case_result *c)
+{
+    json_t *all = json_object();
+
+    for (int i = 0; i < SPENT_PARTS; i++)
+        json_object_set_new(all, spent_name[i], real(c->spent_s[i]));
+    return all;
+}
+
 static json_t *predicted_json(const struct case_result *c)
 {
     if (isnan(c->predicted_step_s))
@@ -237,6 +246,8 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);
+    if (c->spent_s[SPENT_STEPS] > 0)
+        json_object_set_new(all, "spent", spent_json(c));
     if (c->has_clocks)
         json_object_set_new(all, "clocks", clocks_json(&c->clocks));
     return all;

@@ -321,6 +321,12 @@ static void case_where(FILE *out, const struct case_result *c)
                                  i > 0 ? ", " : "", stage_name[i], c->stage_s[i]);
     field(out, "  stages", "%s s", text);
     used = 0;
+    for (int i = 0; i < SPENT_PARTS; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %.3g",
+                                 i > 0 ? ", " : "", spent_name[i], c->spent_s[i]);
+    if (c->spent_s[SPENT_STEPS] > 0)
+        field(out, "  spent", "%s s in all", text);
+    used = 0;
     for (int i = 0; i < c->slow_ranks; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%d on %s %.3g",
                                  i > 0 ? ", " : "", c->slowest[i].rank,

@@ -14,6 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const spent_name[SPENT_PARTS] = {
+    [SPENT_OPENING] = "opening",
+    [SPENT_TUNING]  = "tuning",
+    [SPENT_STEPS]   = "steps",
+    [SPENT_CHECKS]  = "checks",
+};
+
 enum { CASES_GROW = 16, WARNINGS = 16 };
 
 struct result *result_open(void)

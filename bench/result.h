@@ -71,6 +71,12 @@ struct cost { /* of a kind of operation, a step, on rank 0 */
     double of_peak, of_bandwidth;    /* shares of what was measured */
 };
 
+/* What a case of steps spends its time on: opening the model, timing ways of products,
+ * steps with their warm-up, the four checks.
+ */
+enum spent { SPENT_OPENING, SPENT_TUNING, SPENT_STEPS, SPENT_CHECKS, SPENT_PARTS };
+extern const char *const spent_name[SPENT_PARTS];
+
 struct case_result {
     char name[16]; /* "step", "block", .. */
     struct spec spec;
@@ -97,8 +103,9 @@ struct case_result {
     double compute_min, compute_median, compute_max; /* ranks' seconds a step */
     struct slow_rank slowest[SLOW_RANKS];
     int slow_ranks;
-    char straggler[512]; /* a sentence on those that stand out, or empty */
-    double stage_s[8];   /* medians by enum stage, slowest rank */
+    char straggler[512];         /* a sentence on those that stand out, or empty */
+    double stage_s[8];           /* medians by enum stage, slowest rank */
+    double spent_s[SPENT_PARTS]; /* rank 0's seconds for the whole case; 0: not taken */
     bool has_clocks;
     struct dev_clocks clocks; /* of rank 0's GPU, after the last timed step */
     struct cmm_tuned tuned;   /* what timing chose, */

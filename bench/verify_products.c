@@ -43,22 +43,20 @@ static double sum_signed(const double *g, int64_t n, uint64_t first, uint64_t se
     return sum;
 }
 
-/* r'g of a piece of a tensor. */
-static double project_piece(struct reader *reader, struct mat grad,
-                            const struct item *it, const struct piece *p, uint64_t seed)
+/* Where the rows of a piece are in their tensor, and what makes its signs. */
+struct signed_piece {
+    const struct item *item;
+    const struct piece *piece;
+    int64_t cols;
+    uint64_t seed;
+};
+
+static double sum_row(const void *ctx, int64_t row, const double *g)
 {
-    const int64_t step = reader_rows(reader, grad);
-    double sum         = 0;
+    const struct signed_piece *s = ctx;
 
-    for (int64_t lo = 0; lo < grad.rows; lo += step) {
-        const int64_t hi = lo + step < grad.rows ? lo + step : grad.rows;
-        const double *g  = reader_get(reader, grad, lo, hi);
-
-        for (int64_t r = lo; r < hi; r++, g += grad.cols)
-            sum += sum_signed(g, grad.cols, (uint64_t)item_index(it, p->row + r, 0),
-                              seed, RNG_CHECK + it->param->stream);
-    }
-    return sum;
+    return sum_signed(g, s->cols, (uint64_t)item_index(s->item, s->piece->row + row, 0),
+                      s->seed, RNG_CHECK + s->item->param->stream);
 }
 
 static void run_pass(struct pass *p, struct bench *b, struct step *step,
@@ -76,10 +74,12 @@ static void run_pass(struct pass *p, struct bench *b, struct step *step,
 
         for (int k = 0; k < pieces && piece[k].is_first; k++) {
             const struct mat grad = shard_piece_grad(vit_shard(vit), it, &piece[k]);
+            const struct signed_piece ctx = { it, &piece[k], grad.cols,
+                                              (uint64_t)b->options->seed };
+            double square;
 
-            p->sum[i] +=
-                project_piece(reader, grad, it, &piece[k], (uint64_t)b->options->seed);
-            p->sum[n + i] += reader_norm(reader, grad);
+            p->sum[i] += reader_sum(reader, &square, grad, sum_row, &ctx);
+            p->sum[n + i] += square;
             guard_alive();
         }
     }

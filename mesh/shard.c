@@ -69,7 +69,8 @@ static int alloc_all(struct shard *sh, bool is_poisoned)
 }
 
 /* The initial values of a piece, a few rows at a time through 'values' for 'size'
- * numbers, and through 'room' if masters are not in f32.
+ * numbers, and through 'room' if masters are not in f32.  All threads draw; what a number
+ * is depends on its place alone.
  */
 static void init_piece(const struct shard *sh, const struct item *it,
                        const struct piece *p, uint64_t seed, float *values, void *room,
@@ -81,11 +82,18 @@ static void init_piece(const struct shard *sh, const struct item *it,
     for (int64_t lo = 0; lo < p->rows; lo += step) {
         const int64_t hi = lo + step < p->rows ? lo + step : p->rows;
 
-        for (int64_t r = lo; r < hi; r++)
-            param_fill(values + (r - lo) * p->cols, p->cols, it->param, seed,
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)                                              \
+    num_threads(dev_threads(sh->dev)) if ((hi - lo) * p->cols > 1 << 14)
+#endif
+        for (int64_t r = lo; r < hi; r++) {
+            const int64_t at = (r - lo) * p->cols;
+
+            param_fill(values + at, p->cols, it->param, seed,
                        item_index(it, p->row + r, 0));
-        for (int64_t i = 0; room != NULL && i < (hi - lo) * p->cols; i++)
-            dtype_store(all.dtype, room, i, values[i]);
+            for (int64_t i = at; room != NULL && i < at + p->cols; i++)
+                dtype_store(all.dtype, room, i, values[i]);
+        }
         dev_put(sh->stream, mat_rows(all, lo, hi), room != NULL ? room : values);
         guard_alive(); /* a large model takes minutes */
     }
@@ -106,10 +114,11 @@ static int init_params(struct shard *sh, uint64_t seed)
 {
     const struct layout *l = sh->layout;
     const enum dtype acc   = dev_acc(sh->dev);
-    int64_t size           = 1 << 16;
+    int64_t size           = (int64_t)1 << 16; /* of a thread */
     void *values, *room = NULL;
     int rc;
 
+    size *= dev_threads(sh->dev);
     for (int i = 0; i < l->params.count; i++) {
         if (l->item[i].cols > size)
             size = l->item[i].cols;

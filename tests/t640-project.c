@@ -214,7 +214,7 @@ static double project_bf16(struct dev *dev, double error, int64_t row)
 
         for (int64_t k = 0; k < DEPTH; k++)
             weight[k] = xi[k];
-        reader_combine(&r, sum, weight, w);
+        reader_combine(&r, sum, NULL, 1, weight, w);
         sum[2] += i == row ? error * rms : 0;
         for (int64_t j = 0; j < COLS; j++)
             out[j] = dtype_to_bf16((float)sum[j]);
