@@ -185,6 +185,18 @@ static void messages(void)
     cost_pair(&p, &c, 0, 7);
     ok(p.level == LEVEL_CORE, "packages that are not told apart are one");
 
+    close_to(cost_turn(&c, 4, 1e6, 5e5), 1e-6 + 1.5e-4, 1e-15,
+             "on a node a turn's messages to both neighbours share the link");
+    close_to(cost_turn(&c, 16, 1e6, 5e5), 4e-6 + 4e-4, 1e-15,
+             "between nodes each rank sends to one of them");
+    close_to(cost_turn(&c, 2, 1e6, 5e5), 1e-6 + 1.5e-4, 1e-15,
+             "two ranks have but one neighbour");
+    groups.parameters   = 1;
+    groups.parameter[0] = (struct machine_parameter){ "node_bw", 1e9 };
+    g                   = rank_of(&groups, DTYPE_F32, 32);
+    close_to(cost_turn(&g, 16, 1e6, 5e5), 4e-6 + 1.5e-3, 1e-15,
+             "but the node's way out is shared");
+
     groups.parameters   = 2;
     groups.parameter[0] = (struct machine_parameter){ "ranks_per_package", 4 };
     groups.parameter[1] = (struct machine_parameter){ "nodes_per_group", 2 };

@@ -77,6 +77,32 @@ ok 'and on 96, of uneven halves'
 grep -q '"simulated": true' "$folder/run" && grep -q 'is SIMULATED' "$folder/out"
 ok 'the result is marked as simulated'
 
+# first TRACE: microseconds of the first slice that rank 0 receives.
+first() {
+    sed -n 's/.*"name":"act_gather from .*"pid":0,.*"dur":\([0-9.]*\),.*/\1/p' "$1" | head -1
+}
+
+# within FILE: messages in a node stay there, whatever lies outside; a step of half the
+# images on half the ranks has the same first one.
+within() {
+    for ranks in 4 8; do
+        timeout 100 "$build/vitbench-sim" --machine="$1" $model --batch=$((ranks * 64)) \
+            --ranks=$ranks --mesh=$((ranks / 4))x4 --overlap=plain \
+            --trace="$folder/nodes$ranks" >"$folder/out" 2>&1
+    done
+    one=$(first "$folder/nodes4") two=$(first "$folder/nodes8")
+    holds "0 < $one && $one < 1.01 * $two && $two < 1.01 * $one"
+}
+sed 's/"ranks_per_node": [0-9]*/"ranks_per_node": 4/' "$machines/frontier.json" \
+    >"$folder/lanes.json"
+sed 's/"ranks_per_node": [0-9]*/"ranks_per_node": 4/
+     s/"ranks_per_package": [0-9]*/"ranks_per_package": 2/' "$machines/cpu-cluster.json" \
+    >"$folder/packages.json"
+within "$folder/lanes.json"
+ok 'a node with two lanes keeps its messages within'
+within "$folder/packages.json"
+ok 'so does one of two packages'
+
 sed 's/"beta_s_per_byte": \([0-9.e-]*\)/"beta_s_per_byte": 1e-8/' \
     "$machines/cpu-cluster.json" >"$folder/slow.json"
 fast=$(json_after "$folder/run" '"steps"' median)

@@ -312,6 +312,60 @@ void cost_axis(struct cost_path *p, const struct cost_rank *c, int64_t stride, i
     }
 }
 
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b > 0) {
+        const int64_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* A turn on the links of 'level' that join blocks of 'block' ranks, of which 'out' speak
+ * to a neighbour outside and share 'bandwidth' on the way.  Where the ranks of a ring lie
+ * two or more together in a block, none speaks to both neighbours on such a link.
+ */
+static double turn_between(const struct cost_rank *c, enum machine_level level,
+                           int64_t block, int64_t out, double bandwidth, int size,
+                           double up, double down)
+{
+    struct cost_path p;
+    bool is_apart;
+
+    if (out <= 0)
+        return 0;
+    take_link(&p, c, level);
+    is_apart = size > 2 && (p.lanes > 1 || common_divisor(size, block) > 1);
+    return p.alpha_s + fmax((is_apart ? fmax(up, down) : up + down) * p.beta_s_per_byte,
+                            (up + down) * shared((double)out, bandwidth));
+}
+
+double cost_turn(const struct cost_rank *c, int size, double up, double down)
+{
+    const struct machine *m = c->machine;
+    const int64_t node      = c->on_node;
+    const int64_t package   = machine_package(m, c->on_node);
+    const int64_t group    = (int64_t)machine_parameter(m, "nodes_per_group", 0) * node;
+    const int64_t off_node = leaving(c, node, 1, size, 1);
+    const int64_t off_group = leaving(c, group, 1, size, 1);
+    double within           = 0;
+
+    if (off_node < node) {
+        within = turn_between(c, LEVEL_CORE, 1, 1, 0, size, up, down);
+        within = fmax(within,
+                      turn_between(c, LEVEL_NODE, package,
+                                   leaving(c, package, 1, size, 1), 0, size, up, down));
+    }
+    return fmax(
+        within,
+        fmax(turn_between(c, LEVEL_NETWORK, node, off_node,
+                          machine_parameter(m, "node_bw", 0), size, up, down),
+             turn_between(c, LEVEL_GLOBAL, group, off_group,
+                          machine_parameter(m, "group_bw", 0), size, up, down)));
+}
+
 double cost_message(const struct cost_path *p, double bytes)
 {
     return p->alpha_s + bytes * p->beta_s_per_byte;

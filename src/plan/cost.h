@@ -93,4 +93,10 @@ void cost_axis(struct cost_path *p, const struct cost_rank *c, int64_t stride, i
 
 double cost_message(const struct cost_path *p, double bytes); /* 0 bytes: alpha */
 
+/* A turn of rings of 'size' neighbouring ranks: each sends 'up' bytes to one neighbour and
+ * 'down' to the other, in as many messages at a time as links have lanes; two ranks have
+ * but one neighbour, and of ranks at the edge of a node only one is far.
+ */
+double cost_turn(const struct cost_rank *c, int size, double up, double down);
+
 #endif

@@ -83,7 +83,8 @@ static double each_to_each(const struct play *p, struct part *to, enum traffic k
         return doubling(p, to, kind, 1, ranks, slice);
     cost_axis(&path, p->cost, 1, ranks, ranks / 2);
     part_posted(to, kind, (ranks - 1) * chunks(slice), (ranks - 1) * slice);
-    return cost_message(&path, (ranks - 1) * slice);
+    return cost_message(&path, (ranks - 1) * slice /
+                                   (path.lanes < ranks ? path.lanes : ranks - 1));
 }
 
 /* A plain collective over the model axis, which is waited for. */
@@ -147,16 +148,9 @@ struct turns {
     double up, down;  /* bytes that are gathered and that are added up */
 };
 
-/* Seconds of a turn's messages: those to one neighbour, and those to the other, in as
- * many at a time as the link has lanes; two ranks have but one neighbour.
- */
 static double link_seconds(const struct play *p, double up, double down)
 {
-    const bool is_apart = p->ring.lanes > 1 && p->job->M > 2;
-
-    if (up + down == 0)
-        return 0;
-    return cost_message(&p->ring, is_apart ? fmax(up, down) : up + down);
+    return up + down == 0 ? 0 : cost_turn(p->cost, p->job->M, up, down);
 }
 
 /* How much longer all turns of a pass take for their messages, which alone take '*alone':

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Routes are shortest ones, by the number of links: the way out of a node has one link
- * more than the way within it, so that messages within take that one.
+ * more than the way within it, so that messages within take that one, whatever joins
+ * ranks and their node besides.
  */
 #include "config.h"
 
@@ -23,6 +24,7 @@ struct writer {
         is_routes; /* the pass that writes routes; the first one writes what they join */
     const struct cost_rank *c;
     int packages, groups; /* of a node; of the machine */
+    bool is_narrow;       /* a node's way out, when all its ranks send at full speed */
     int64_t on_package, nodes_of_group;
     struct machine_link level[MACHINE_LEVELS];
 };
@@ -68,9 +70,12 @@ static void put_cap(const struct writer *w, const char *name, int64_t i,
                 name, (long long)i, bandwidth, latency);
 }
 
-/* From a thing to the one above it, by what has the number of the lower one. */
+/* From a thing to the one above it, by what has the number of the lower one: 'link', if it
+ * is not NULL, and 'caps' of the caps, which have no direction.
+ */
 static void put_route(const struct writer *w, const char *from, int64_t i,
-                      const char *to, int64_t j, const char *link, const char *cap)
+                      const char *to, int64_t j, const char *link,
+                      const char *const *cap, int caps)
 {
     if (!w->is_routes)
         return;
@@ -79,8 +84,8 @@ static void put_route(const struct writer *w, const char *from, int64_t i,
     if (link != NULL)
         fprintf(w->out, "<link_ctn id=\"%s%lld\" direction=\"UP\"/>", link,
                 (long long)i);
-    if (cap != NULL)
-        fprintf(w->out, "<link_ctn id=\"%s%lld\"/>", cap, (long long)i);
+    for (int k = 0; k < caps; k++)
+        fprintf(w->out, "<link_ctn id=\"%s%lld\"/>", cap[k], (long long)i);
     fprintf(w->out, "</route>\n");
 }
 
@@ -100,60 +105,78 @@ static double rate_of(const struct writer *w, enum machine_level level)
     return beta > 0 ? 1 / beta : WIDE;
 }
 
-/* A rank, its link into the node and the one out of it. */
+/* A rank, its link into the node and the one out of it.  The latter has as many caps that
+ * cap nothing as make it the longer way to ranks of the same node.
+ */
 static void put_rank(const struct writer *w, int64_t rank)
 {
+    static const char *const incap = "incap", *const outcap[] = { "outcap", "far",
+                                                                  "farther" };
     const enum machine_level out = LEVEL_NETWORK, in = LEVEL_CORE;
     const int64_t node    = rank / w->c->on_node;
     const int64_t package = node * w->packages + rank % w->c->on_node / w->on_package;
+    const int incaps      = w->level[in].lanes > 1;
+    const int outcaps     = 1 + incaps + (w->packages > 1);
 
     put_element(w, "<host id=\"r%lld\" speed=\"1Gf\"/>\n", (long long)rank);
     put_link(w, "in", rank, w->level[in].lanes * rate_of(w, in),
              w->level[in].alpha_s / 2);
-    if (w->level[in].lanes > 1)
-        put_cap(w, "incap", rank, rate_of(w, in), 0);
-    put_route(w, "r", rank, "package", package, "in",
-              w->level[in].lanes > 1 ? "incap" : NULL);
+    if (incaps > 0)
+        put_cap(w, incap, rank, rate_of(w, in), 0);
+    put_route(w, "r", rank, "package", package, "in", &incap, incaps);
     if (w->c->nodes == 1)
         return;
     put_link(w, "out", rank, w->level[out].lanes * rate_of(w, out),
              w->level[out].alpha_s / 2);
-    put_cap(w, "outcap", rank, rate_of(w, out), 0);
-    put_route(w, "r", rank, "net", node, "out", "outcap");
+    for (int k = 0; k < outcaps; k++)
+        put_cap(w, outcap[k], rank, k == 0 ? rate_of(w, out) : WIDE, 0);
+    if (w->is_narrow)
+        put_route(w, "r", rank, "net", node, "out", outcap, outcaps);
+    else
+        put_route(w, "r", rank, "group", node / w->nodes_of_group, "out", outcap,
+                  outcaps);
 }
 
-/* Its packages, and its way to the group; without 'node_bw' ranks share nothing. */
+static double node_bandwidth(const struct writer *w)
+{
+    return machine_parameter(w->c->machine, "node_bw", WIDE);
+}
+
+/* Its packages, and its way to the group if ranks have to share one: a link that many
+ * messages pass ties their speeds together, which takes long to solve.
+ */
 static void put_node(const struct writer *w, int64_t node)
 {
-    const double node_bw = machine_parameter(w->c->machine, "node_bw", WIDE);
+    static const char *const across = "across";
 
     for (int64_t p = node * w->packages; p < (node + 1) * w->packages; p++)
         put_router(w, "package", p);
     if (w->packages > 1) {
         put_router(w, "node", node);
         for (int64_t p = node * w->packages; p < (node + 1) * w->packages; p++) {
-            put_cap(w, "across", p, rate_of(w, LEVEL_NODE),
+            put_cap(w, across, p, rate_of(w, LEVEL_NODE),
                     half_step(w, LEVEL_NODE, LEVEL_CORE));
-            put_route(w, "package", p, "node", node, NULL, "across");
+            put_route(w, "package", p, "node", node, NULL, &across, 1);
         }
     }
-    if (w->c->nodes == 1)
+    if (w->c->nodes == 1 || !w->is_narrow)
         return;
     put_router(w, "net", node);
-    put_link(w, "nic", node, node_bw, 0);
-    put_route(w, "net", node, "group", node / w->nodes_of_group, "nic", NULL);
+    put_link(w, "nic", node, node_bandwidth(w), 0);
+    put_route(w, "net", node, "group", node / w->nodes_of_group, "nic", NULL, 0);
 }
 
 static void put_group(const struct writer *w, int64_t group)
 {
-    const double group_bw = machine_parameter(w->c->machine, "group_bw", WIDE);
+    static const char *const cap = "globalcap";
+    const double group_bw        = machine_parameter(w->c->machine, "group_bw", WIDE);
 
     put_router(w, "group", group);
     if (w->groups == 1)
         return;
     put_link(w, "global", group, group_bw, half_step(w, LEVEL_GLOBAL, LEVEL_NETWORK));
-    put_cap(w, "globalcap", group, rate_of(w, LEVEL_GLOBAL), 0);
-    put_route(w, "group", group, "top", 0, "global", "globalcap");
+    put_cap(w, cap, group, rate_of(w, LEVEL_GLOBAL), 0);
+    put_route(w, "group", group, "top", 0, "global", &cap, 1);
 }
 
 static void put_all(const struct writer *w)
@@ -212,6 +235,8 @@ static void make_writer(struct writer *w, const struct cost_rank *c, FILE *out)
     w->groups = (int)((c->nodes + w->nodes_of_group - 1) / w->nodes_of_group);
     for (int l = 0; l < MACHINE_LEVELS; l++)
         take_level(&w->level[l], m, (enum machine_level)l);
+    w->is_narrow = node_bandwidth(w) < c->on_node * w->level[LEVEL_NETWORK].lanes *
+                                           rate_of(w, LEVEL_NETWORK);
 }
 
 int platform_write(const struct cost_rank *c, const char *path, const char *hosts)
