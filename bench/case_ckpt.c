@@ -179,7 +179,8 @@ static int take_turn(struct job *j, int turn)
         coll_barrier(mesh);
         j->seconds[what][turn] = clock_now() - start;
     }
-    j->blocked[turn] = ckpt_cost(j->ckpt).blocked_s;
+    j->seconds[SAVE][turn] = ckpt_cost(j->ckpt).total_s; /* the old file goes later */
+    j->blocked[turn]       = ckpt_cost(j->ckpt).blocked_s;
     if (j->bench->options->check)
         j->wrong += count_wrong(j);
     return 0;

@@ -9,6 +9,8 @@
 #include "ckpt/ckpt.h"
 
 #include "ckpt/boxes.h"
+#include "ckpt/crew.h"
+#include "ckpt/direct.h"
 #include "ckpt/file.h"
 #include "ckpt/folder.h"
 #include "ckpt/writer.h"
@@ -33,11 +35,13 @@ struct ckpt {
     char dir[CKPT_PATH];
     int keep;
     struct boxes *boxes;
+    struct crew *crew;
     struct writer *writer;
     struct ckpt_file file; /* the datasets; the path when it is complete */
     int *dataset;          /* of each tensor: its number in the file */
 
     float *share;             /* of one pass, f32 */
+    size_t share_bytes;       /* */
     struct writer_part *part; /* of one pass */
     uint64_t *digest;         /* of this rank's elements, by dataset */
     int64_t memory;           /* for it, 0: half of what is free */
@@ -46,6 +50,7 @@ struct ckpt {
     char making[CKPT_PATH + 8]; /* the path until then */
     enum phase phase;
     double start, blocked;
+    double named; /* when it had its name, on rank 0 */
     struct ckpt_cost cost;
     int64_t newest; /* the step of the newest complete file, -1: none */
 };
@@ -104,7 +109,9 @@ static int open_local(struct ckpt *c)
             c->newest = steps[0];
         mem_free(steps);
     }
-    return writer_open(&c->writer);
+    TRY(crew_open(&c->crew));
+    c->writer = writer_open(c->crew);
+    return 0;
 }
 
 int ckpt_open(struct ckpt **ckpt, struct mesh *mesh, struct dev *dev,
@@ -136,6 +143,7 @@ void ckpt_close(struct ckpt **ckpt)
 
     if (c == NULL)
         return;
+    crew_close(&c->crew);
     writer_close(&c->writer);
     if (c->phase != IDLE) {
         coll_barrier(c->mesh);
@@ -146,13 +154,34 @@ void ckpt_close(struct ckpt **ckpt)
     mem_free(c->file.entry);
     mem_free(c->dataset);
     mem_free(c->digest);
-    mem_free(c->share);
+    mem_unmap(c->share, c->share_bytes);
     mem_free(c->part);
     mem_free(c);
     *ckpt = NULL;
 }
 
 /* ---- the snapshot ------------------------------------------------------------------ */
+
+/* Numbers left free before a share that is worth it, at most, so that its memory lies in
+ * blocks as its place in the file does (direct.h).
+ */
+static int64_t spare_of(const struct slab *s)
+{
+    const int64_t size = sizeof(float);
+
+    return s->share * size >= DIRECT_LEAST ? DIRECT_BLOCK / size : 0;
+}
+
+/* The first place from 'at' on for a share that goes to byte 'offset' of the file. */
+static float *place(float *at, const struct slab *s, int64_t offset)
+{
+    const int64_t size     = sizeof(float);
+    const int64_t short_of = offset - (int64_t)((uintptr_t)at % DIRECT_BLOCK);
+
+    if (spare_of(s) == 0)
+        return at;
+    return at + (short_of % DIRECT_BLOCK + DIRECT_BLOCK) % DIRECT_BLOCK / size;
+}
 
 /* What this rank takes in one pass: numbers, and stretches of the file. */
 struct load {
@@ -168,7 +197,7 @@ static struct load load_of(const struct ckpt *c, int passes, int pass)
     for (int64_t i = slabs.lo; i < slabs.hi; i++) {
         const struct slab *s = boxes_slab(c->boxes, (int)i);
 
-        load.elements += s->share;
+        load.elements += s->share + spare_of(s);
         load.parts += s->extents;
     }
     return load;
@@ -207,14 +236,22 @@ static int alloc_share(struct ckpt *c)
     const struct load most = largest_load(c, c->passes);
     void *room;
 
-    TRY(mem_alloc(&room, (size_t)most.elements * sizeof(float)));
+    c->share_bytes = (size_t)most.elements * sizeof(float);
+    TRY(mem_map(&room, c->share_bytes));
     c->share = room;
     TRY(mem_alloc(&room, (size_t)most.parts * sizeof *c->part));
     c->part = room;
     return 0;
 }
 
-/* Take a pass from the device and let the thread write it, which begins at once. */
+/* The place in the file of an extent of tensor 't'. */
+static int64_t part_offset(const struct entry *e, const struct ckpt_tensor *t,
+                           const struct extent *extent)
+{
+    return e->offset + (file_index(t) + extent->start) * (int64_t)sizeof(float);
+}
+
+/* Take a pass from the device and let the threads write it, who begin at once. */
 static void take(struct ckpt *c, int pass)
 {
     const struct range slabs = split_range(boxes_count(c->boxes), c->passes, pass);
@@ -227,6 +264,8 @@ static void take(struct ckpt *c, int pass)
         const struct ckpt_tensor *t = &c->list->tensor[s->tensor];
         const struct entry *e       = &c->file.entry[c->dataset[s->tensor]];
 
+        if (s->extents > 0)
+            at = place(at, s, part_offset(e, t, &s->extent[0]));
         boxes_get(c->boxes, (int)i, at);
         for (int k = 0; k < s->extents; k++) {
             const int64_t index = file_index(t) + s->extent[k].start;
@@ -235,7 +274,7 @@ static void take(struct ckpt *c, int pass)
                 .at      = at + s->extent[k].at,
                 .count   = s->extent[k].count,
                 .index   = index,
-                .offset  = e->offset + index * (int64_t)sizeof(float),
+                .offset  = part_offset(e, t, &s->extent[k]),
                 .dataset = c->dataset[s->tensor],
             };
         }
@@ -255,10 +294,10 @@ static int await(struct ckpt *c)
     double is_done;
 
     do {
-        is_done = writer_wait(c->writer, seconds);
+        is_done = crew_wait(c->crew, seconds);
         guard_alive();
     } while (coll_smallest(c->mesh, AXIS_ALL, is_done) == 0);
-    return mesh_agree(c->mesh, writer_result(c->writer));
+    return mesh_agree(c->mesh, crew_result(c->crew));
 }
 
 /* ---- a save ------------------------------------------------------------------------ */
@@ -332,16 +371,17 @@ bool ckpt_is_busy(const struct ckpt *c)
 
 bool ckpt_is_written(const struct ckpt *c)
 {
-    return ckpt_is_busy(c) && writer_wait(c->writer, 0);
+    return ckpt_is_busy(c) && crew_wait(c->crew, 0);
 }
 
 /* Rank 0's thread gives the file its name, and removes old ones, which takes long. */
 static int publish(void *ctx)
 {
-    const struct ckpt *c = ctx;
+    struct ckpt *c = ctx;
 
     TRY(file_complete(&c->file, c->making));
     TRY(file_publish(c->file.path, c->making));
+    c->named = clock_now();
     folder_keep(c->dir, c->keep, c->file.meta.step);
     return 0;
 }
@@ -359,15 +399,18 @@ static void add_digests(struct ckpt *c)
     mem_free(sum);
 }
 
-/* The file has its name. */
+/* The file has its name, and all know it. */
 static void conclude(struct ckpt *c)
 {
+    double total = c->named - c->start;
+
+    coll_broadcast(c->mesh, AXIS_ALL, 0, &total, sizeof total);
     c->phase  = IDLE;
     c->newest = c->file.meta.step;
     c->cost   = (struct ckpt_cost){
           .bytes     = c->file.bytes,
           .blocked_s = c->blocked,
-          .total_s   = clock_now() - c->start,
+          .total_s   = total > c->blocked ? total : c->blocked,
     };
 }
 
@@ -387,7 +430,7 @@ static int next_phase(struct ckpt *c, int rc, double start)
     }
     c->phase = PUBLISHING;
     if (c->mesh->rank == 0)
-        writer_do(c->writer, publish, c);
+        crew_do(c->crew, publish, c, 1);
     return 0;
 }
 
@@ -395,7 +438,7 @@ int ckpt_proceed(struct ckpt *c)
 {
     const double start = clock_now();
 
-    return next_phase(c, mesh_agree(c->mesh, writer_result(c->writer)), start);
+    return next_phase(c, mesh_agree(c->mesh, crew_result(c->crew)), start);
 }
 
 int ckpt_finish(struct ckpt *c)

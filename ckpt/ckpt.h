@@ -63,7 +63,8 @@ struct ckpt;
 struct ckpt_cost {
     int64_t bytes;    /* of the tensors */
     double blocked_s; /* that training stood still */
-    double total_s;   /* from ckpt_start() until the file had its name */
+    double total_s;   /* from ckpt_start() until the file had its name, or longer: all
+                         that training stood still */
 };
 
 /* Prepare to save the tensors of 'list' (borrowed, with all that it points to) in the

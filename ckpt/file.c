@@ -7,7 +7,7 @@
 
 #include "ckpt/file.h"
 
-#include "ckpt/writer.h"
+#include "ckpt/direct.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -364,7 +364,7 @@ static int describe(struct h5_image *image, struct ckpt_file *file, const char *
 static int write_all(int fd, const char *path, const void *data, int64_t bytes,
                      int64_t offset)
 {
-    const int error = writer_pwrite(fd, data, bytes, offset);
+    const int error = direct_pwrite(fd, data, bytes, offset);
 
     if (error != 0)
         return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(error));
@@ -379,15 +379,35 @@ static int close_written(int fd, const char *path, int rc)
     return rc;
 }
 
+/* Take all the room at once: pieces that come from several writers then lie together on
+ * the disk, and a full disk shows here.  Some file systems cannot; there it shows later.
+ */
+static int take_room(int fd, int64_t bytes)
+{
+#ifdef HAVE_FALLOCATE
+    if (fallocate(fd, 0, 0, (off_t)bytes) != 0 && errno != EOPNOTSUPP &&
+        errno != ENOSYS && errno != EINTR)
+        return errno;
+#else
+    (void)fd;
+    (void)bytes;
+#endif
+    return 0;
+}
+
 static int write_image(const char *path, const struct h5_image *image)
 {
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    int rc       = 0;
+    int error = 0, rc = 0;
 
     if (fd < 0)
         return ERR(ERR_IO, "%s cannot be made: %s", path, strerror(errno));
     if (ftruncate(fd, (off_t)image->size) != 0)
         rc = ERR(ERR_IO, "%s cannot be made: %s", path, strerror(errno));
+    if (rc == 0)
+        error = take_room(fd, image->size);
+    if (error != 0)
+        rc = ERR(ERR_IO, "no room for %s: %s", path, strerror(error));
     if (rc == 0)
         rc = write_all(fd, path, image->at, image->bytes, 0);
     return close_written(fd, path, rc);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Loading: rank 0 reads what the file holds and tells all; each rank reads its share of
- * whole rows, sums their digests, and passes on to its group what lies in others' boxes.
+ * whole rows, sums their digests, and passes on to its group what lies in others' boxes,
+ * while threads read the next.
  */
 #include "config.h"
 
+#include "ckpt/ahead.h"
 #include "ckpt/boxes.h"
 #include "ckpt/digest.h"
+#include "ckpt/direct.h"
 #include "ckpt/file.h"
 #include "ckpt/folder.h"
 #include "mesh/coll.h"
@@ -102,62 +105,100 @@ static int match_all(const struct entry **entry, const struct ckpt_file *file,
 
 /* ---- the numbers ------------------------------------------------------------------- */
 
+/* Where a share is read to. */
+struct room {
+    char *first;        /* its first sector; */
+    const float *share; /* the share, at or behind that, as it was read; */
+    uint64_t digest;    /* and what it adds to that of its entry */
+};
+
 struct loading {
     const struct ckpt_list *list;
     const struct ckpt_file *file;
     const struct entry **entry; /* of each tensor */
     struct boxes *boxes;
-    uint64_t *digest; /* by entry of the file: what this rank has read */
-    float *share;
-    int fd;
+    uint64_t *digest;              /* by entry of the file: what this rank has read */
+    int fd, straight;              /* the second past the cache; -1: not to be had */
+    struct room room[AHEAD_ROOMS]; /* one behind the other */
+    int64_t room_bytes;            /* of each */
+    struct ahead *ahead; /* it reads shares while those before are dealt out */
 };
 
-static int read_share(struct loading *l, const struct slab *s)
+/* The place of an extent in the file. */
+static int64_t offset_of(const struct loading *l, const struct slab *s,
+                         const struct extent *extent)
 {
-    const struct entry *e = l->entry[s->tensor];
-    const int64_t index   = file_index(&l->list->tensor[s->tensor]);
+    const int64_t first = file_index(&l->list->tensor[s->tensor]);
+
+    return l->entry[s->tensor]->offset +
+           (first + extent->start) * (int64_t)sizeof(float);
+}
+
+/* A long stretch can come past the cache. */
+static bool is_straight(const struct loading *l, const struct slab *s)
+{
+    return l->straight >= 0 && s->extents == 1 &&
+           s->extent[0].count * (int64_t)sizeof(float) >= DIRECT_LEAST;
+}
+
+/* False if it did not come; the other way tells why. */
+static bool read_straight(const struct loading *l, const struct slab *s,
+                          struct room *room)
+{
+    const struct extent *extent = &s->extent[0];
+    void *at;
+
+    if (direct_read(&at, room->first, l->straight,
+                    extent->count * (int64_t)sizeof(float),
+                    offset_of(l, s, extent)) != 0)
+        return false;
+    room->share = (const float *)at - extent->at;
+    return true;
+}
+
+static int read_cached(const struct loading *l, const struct slab *s, struct room *room)
+{
+    const int64_t index = file_index(&l->list->tensor[s->tensor]);
+    float *share        = (float *)room->first;
 
     for (int i = 0; i < s->extents; i++)
-        TRY(file_read(l->share + s->extent[i].at, l->fd, l->file, e,
+        TRY(file_read(share + s->extent[i].at, l->fd, l->file, l->entry[s->tensor],
                       index + s->extent[i].start, s->extent[i].count));
+    room->share = share;
     return 0;
 }
 
-/* Ask the system for a share before it is needed. */
-static void expect_share(const struct loading *l, int i)
+/* Read this rank's share of a slab, of another thread. */
+static int read_share(void *loading, int slab, int number)
 {
-    const struct slab *s;
+    struct loading *l    = loading;
+    struct room *room    = &l->room[number];
+    const struct slab *s = boxes_slab(l->boxes, slab);
 
-    if (i >= boxes_count(l->boxes))
-        return;
-    s = boxes_slab(l->boxes, i);
-    for (int k = 0; k < s->extents; k++)
-        posix_fadvise(
-            l->fd,
-            l->entry[s->tensor]->offset +
-                (file_index(&l->list->tensor[s->tensor]) + s->extent[k].start) *
-                    (int64_t)sizeof(float),
-            s->extent[k].count * (int64_t)sizeof(float), POSIX_FADV_WILLNEED);
+    if (!is_straight(l, s) || !read_straight(l, s, room))
+        TRY(read_cached(l, s, room));
+    room->digest = boxes_digest(l->boxes, slab, room->share,
+                                file_index(&l->list->tensor[s->tensor]));
+    return 0;
 }
 
 /* The exchange goes on after an error, since others wait for it. */
 static int read_all(struct loading *l)
 {
-    int rc = 0;
+    int rc = ahead_open(&l->ahead, boxes_count(l->boxes), read_share, l);
 
     for (int i = 0; i < boxes_count(l->boxes); i++) {
-        const struct slab *s        = boxes_slab(l->boxes, i);
-        const struct ckpt_tensor *t = &l->list->tensor[s->tensor];
+        const struct room *room = &l->room[i % AHEAD_ROOMS];
+        const int tensor        = boxes_slab(l->boxes, i)->tensor;
 
-        expect_share(l, i + 1);
         if (rc == 0)
-            rc = read_share(l, s);
+            rc = ahead_next(l->ahead);
         if (rc == 0)
-            l->digest[l->entry[s->tensor] - l->file->entry] +=
-                boxes_digest(l->boxes, i, l->share, file_index(t));
-        boxes_put(l->boxes, i, l->share);
+            l->digest[l->entry[tensor] - l->file->entry] += room->digest;
+        boxes_put(l->boxes, i, rc == 0 ? room->share : (const float *)room->first);
         guard_alive();
     }
+    ahead_close(&l->ahead);
     return rc;
 }
 
@@ -178,19 +219,23 @@ static int check_digests(const struct loading *l, const struct mesh *mesh)
     return 0;
 }
 
-static int alloc_share(struct loading *l)
+static int alloc_rooms(struct loading *l)
 {
-    int64_t most = 0;
-    void *room;
+    int64_t most = 0, bytes;
+    void *pages;
 
     for (int i = 0; i < boxes_count(l->boxes); i++) {
         const int64_t share = boxes_slab(l->boxes, i)->share;
 
         most = share > most ? share : most;
     }
-    TRY(mem_alloc(&room, (size_t)most * sizeof(float)));
-    memset(room, 0, (size_t)most * sizeof(float));
-    l->share = room;
+    bytes = direct_room(most * (int64_t)sizeof(float));
+    TRY(mem_map(&pages, (size_t)(AHEAD_ROOMS * bytes)));
+    for (int i = 0; i < AHEAD_ROOMS; i++) {
+        l->room[i].first = (char *)pages + i * bytes;
+        l->room[i].share = (const float *)l->room[i].first;
+    }
+    l->room_bytes = bytes;
     return 0;
 }
 
@@ -233,14 +278,15 @@ static int open_numbers(struct loading *l)
     l->fd = open(l->file->path, O_RDONLY);
     if (l->fd < 0)
         return ERR(ERR_IO, "%s cannot be read: %s", l->file->path, strerror(errno));
-    return alloc_share(l);
+    l->straight = direct_open_read(l->file->path);
+    return alloc_rooms(l);
 }
 
 int ckpt_load(const struct ckpt_list *list, struct mesh *mesh, struct dev *dev,
               const char *path)
 {
     struct ckpt_file *file = NULL;
-    struct loading l       = { .list = list, .fd = -1 };
+    struct loading l       = { .list = list, .fd = -1, .straight = -1 };
     int rc;
 
     TRY(file_open_all(&file, path, mesh->comm[AXIS_ALL]));
@@ -258,7 +304,9 @@ int ckpt_load(const struct ckpt_list *list, struct mesh *mesh, struct dev *dev,
         rc = mesh_agree(mesh, check_digests(&l, mesh));
     if (l.fd >= 0)
         close(l.fd);
-    mem_free(l.share);
+    if (l.straight >= 0)
+        close(l.straight);
+    mem_unmap(l.room[0].first, (size_t)(AHEAD_ROOMS * l.room_bytes));
     boxes_close(&l.boxes);
     mem_free(l.digest);
     mem_free(l.entry);

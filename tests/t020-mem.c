@@ -55,6 +55,32 @@ static void test_counts(void)
        "sizes round up to the alignment");
 }
 
+static void test_pages(void)
+{
+    const int64_t now  = mem_now();
+    const size_t bytes = 3 * (size_t)MEM_PAGE + 5;
+    void *pages        = NULL;
+    bool are_zero      = true;
+    char *at;
+
+    ok(mem_map(&pages, SIZE_MAX) == ERR_MEMORY &&
+           mem_map(&pages, (size_t)1 << 60) == ERR_MEMORY && pages == NULL,
+       "pages beyond all memory are refused");
+    err_forget();
+    mem_unmap(NULL, bytes);
+    ok(mem_map(&pages, bytes) == 0 && mem_now() == now + (int64_t)bytes &&
+           (uintptr_t)pages % MEM_PAGE == 0,
+       "fresh pages are aligned and counted");
+    at = pages;
+    for (size_t i = 0; i < bytes; i++)
+        are_zero = are_zero && at[i] == 0;
+    memset(pages, 1, bytes);
+    mem_unmap(pages, bytes);
+    ok(are_zero && mem_now() == now, "zeroed, and go back");
+    ok(mem_map(&pages, 0) == 0 && pages != NULL, "none are a block, too");
+    mem_unmap(pages, 0);
+}
+
 static void test_system(void)
 {
     enum { BYTES = 64 << 20 };
@@ -75,6 +101,7 @@ int main(void)
 {
     test_failures();
     test_counts();
+    test_pages();
     test_system();
     return tap_done();
 }

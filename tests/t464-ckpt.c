@@ -22,7 +22,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SCALE = 3 };
+/* LARGE: shares that go past the cache of pages (ckpt/direct.h), from places in the file
+ * that are no multiples of a sector.
+ */
+enum { SCALE = 3, LARGE = 240 };
 
 static int rank, size;
 static struct dev *dev;
@@ -64,7 +67,8 @@ static int save(struct ckpt *c, struct tensors *t, int64_t seed, int64_t step)
 /* ---- from mesh to mesh ------------------------------------------------------------- */
 
 /* True if the first D * M ranks load 'path' as they should. */
-static bool loads(const char *path, int D, int M, enum tensors_way way, int64_t seed)
+static bool loads_scaled(const char *path, int D, int M, enum tensors_way way,
+                         int64_t seed, int scale)
 {
     const bool is_in = rank < D * M;
     bool is_right    = true;
@@ -75,7 +79,7 @@ static bool loads(const char *path, int D, int M, enum tensors_way way, int64_t 
         struct mesh *mesh = open_mesh(comm, D, M);
         struct tensors t;
 
-        tensors_open(&t, mesh, dev, way, SCALE);
+        tensors_open(&t, mesh, dev, way, scale);
         tensors_spoil(&t);
         is_right =
             ckpt_load(&t.list, mesh, dev, path) == 0 && tensors_wrong(&t, seed) == 0;
@@ -84,6 +88,11 @@ static bool loads(const char *path, int D, int M, enum tensors_way way, int64_t 
     }
     MPI_Comm_free(&comm);
     return is_right;
+}
+
+static bool loads(const char *path, int D, int M, enum tensors_way way, int64_t seed)
+{
+    return loads_scaled(path, D, M, way, seed, SCALE);
 }
 
 /* The whole dataset as HDF5 reads it, and at its offset, is what it should be. */
@@ -184,6 +193,24 @@ static void test_passes(struct mesh *mesh, struct tensors *t)
            loads(folder("passes/ckpt-00000009.h5"), 1, 1, TENSORS_WHOLE, 3),
        "and is as good");
     ckpt_close(&c);
+}
+
+static void test_large(struct mesh *mesh)
+{
+    struct tensors t;
+    struct ckpt *c;
+    char path[CKPT_PATH];
+
+    tensors_open(&t, mesh, dev, TENSORS_CUT, LARGE);
+    ok(ckpt_open(&c, mesh, dev, &t.list, folder("large"), 0) == 0 &&
+           save(c, &t, 5, 8) == 0 && is_file_right(ckpt_path(c), 5),
+       "large tensors are written whole");
+    snprintf(path, sizeof path, "%s", ckpt_path(c));
+    ckpt_close(&c);
+    tensors_close(&t);
+    ok(loads_scaled(path, 1, 1, TENSORS_WHOLE, 5, LARGE), "1x1 loads large tensors");
+    ok(loads_scaled(path, mesh->D, mesh->M, TENSORS_CUT, 5, LARGE),
+       "so does the mesh that saved them");
 }
 
 /* ---- what is said about itself ----------------------------------------------------- */
@@ -420,6 +447,7 @@ int main(int argc, char **argv)
     mesh = open_mesh(MPI_COMM_WORLD, size > 2 ? 2 : 1, size > 2 ? size / 2 : size);
     tensors_open(&t, mesh, dev, TENSORS_CUT, SCALE);
     test_passes(mesh, &t);
+    test_large(mesh);
     test_meta(mesh, &t);
     test_keep(mesh, &t);
     test_failures(mesh, &t);

@@ -17,16 +17,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
 static atomic_int_least64_t live_bytes, peak_bytes;
 
+static void count(size_t bytes)
+{
+    const int64_t more = (int64_t)bytes;
+    const int64_t now  = atomic_fetch_add(&live_bytes, more) + more;
+    int64_t peak       = atomic_load(&peak_bytes);
+
+    while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now))
+        continue;
+}
+
 int mem_alloc(void **block, size_t bytes)
 {
     void *memory;
-    int64_t now, peak;
 
     if (bytes > PTRDIFF_MAX - 3 * (size_t)MEM_ALIGN)
         return ERR(ERR_MEMORY, "a block of %zu bytes is more than a process can have",
@@ -37,10 +47,7 @@ int mem_alloc(void **block, size_t bytes)
                    "no memory for a block of %zu bytes beside the %lld in use", bytes,
                    (long long)mem_now());
     memcpy(memory, &bytes, sizeof bytes);
-    now  = atomic_fetch_add(&live_bytes, (int64_t)bytes) + (int64_t)bytes;
-    peak = atomic_load(&peak_bytes);
-    while (now > peak && !atomic_compare_exchange_weak(&peak_bytes, &peak, now))
-        continue;
+    count(bytes);
     *block = (char *)memory + MEM_ALIGN;
     return 0;
 }
@@ -55,6 +62,45 @@ void mem_free(void *block)
     memcpy(&bytes, block, sizeof bytes);
     atomic_fetch_sub(&live_bytes, (int64_t)bytes);
     free(block);
+}
+
+static size_t whole_pages(size_t bytes)
+{
+    return (bytes / MEM_PAGE + 1) * MEM_PAGE;
+}
+
+/* A page more than is wanted holds a place where one begins; the rest goes back. */
+int mem_map(void **pages, size_t bytes)
+{
+    const size_t size = whole_pages(bytes);
+    char *memory      = MAP_FAILED;
+    size_t before;
+
+    if (bytes <= PTRDIFF_MAX - 2 * (size_t)MEM_PAGE)
+        memory = mmap(NULL, size + MEM_PAGE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return ERR(ERR_MEMORY,
+                   "no memory for %zu bytes of pages beside the %lld in use", bytes,
+                   (long long)mem_now());
+    before = (MEM_PAGE - (uintptr_t)memory % MEM_PAGE) % MEM_PAGE;
+    if (before > 0)
+        munmap(memory, before);
+    munmap(memory + before + size, MEM_PAGE - before);
+#ifdef MADV_HUGEPAGE
+    (void)madvise(memory + before, size, MADV_HUGEPAGE);
+#endif
+    count(bytes);
+    *pages = memory + before;
+    return 0;
+}
+
+void mem_unmap(void *pages, size_t bytes)
+{
+    if (pages == NULL)
+        return;
+    atomic_fetch_sub(&live_bytes, (int64_t)bytes);
+    munmap(pages, whole_pages(bytes));
 }
 
 void mem_trim(void)

@@ -6,6 +6,9 @@
 
 #include "src/base/err.h"
 #include "src/dev/cpu_info.h"
+#include "src/dev/cpu_team.h"
+
+#include <string.h>
 
 int cpu_ops_open(struct dev *dev)
 {
@@ -27,6 +30,27 @@ int cpu_ops_open(struct dev *dev)
     return 0;
 }
 
+/* What a snapshot takes is dealt out: training stands still for it. */
+static void ops_get(struct dev_stream *s, void *dst, struct mat src)
+{
+    const int64_t size   = (int64_t)dtype_size(src.dtype);
+    const bool is_packed = src.ld == src.cols;
+    const int64_t rows   = is_packed ? 1 : src.rows;
+    const int64_t bytes  = (is_packed ? mat_size(src) : src.cols) * size;
+    const char *from     = mat_ptr(src);
+
+    if (mat_size(src) == 0)
+        return;
+    THREADS(s, mat_size(src))
+    {
+        const struct box box = my_box(rows, bytes);
+
+        for (int64_t i = box.r.lo; i < box.r.hi; i++)
+            memcpy((char *)dst + i * bytes + box.c.lo,
+                   from + i * src.ld * size + box.c.lo, (size_t)(box.c.hi - box.c.lo));
+    }
+}
+
 static const struct dev_ops dev_cpu_attn = {
     .name     = "cpu:attn",
     .fallback = &dev_cpu_ref,
@@ -40,4 +64,5 @@ const struct dev_ops dev_cpu_ops = {
     .real     = { &cpu_ops_f64, &cpu_ops_f32 },
     .is_host  = true,
     .open     = cpu_ops_open,
+    .get      = ops_get,
 };

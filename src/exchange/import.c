@@ -5,8 +5,8 @@
 #include "src/exchange/transfer.h"
 
 #include "ckpt/digest.h"
+#include "ckpt/direct.h"
 #include "ckpt/file.h"
-#include "ckpt/writer.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/exchange/guess.h"
@@ -210,7 +210,7 @@ static int put(struct import *im, int param, const float *x)
     dataset_of(&wanted, im, p);
     e = (struct entry *)file_find(im->to, wanted.name);
     e->digest += digest_of(x, n, index);
-    error = writer_pwrite(im->fd, x, n * (int64_t)sizeof *x,
+    error = direct_pwrite(im->fd, x, n * (int64_t)sizeof *x,
                           e->offset + index * (int64_t)sizeof *x);
     return error == 0
                ? 0
