@@ -208,6 +208,60 @@ static void norms(struct twins *two)
     }
 }
 
+/* Whole rows against the steps: widths that teams of one to eight warps hold, that leave
+ * threads without columns, and that no team can hold.
+ */
+static bool whole_is_right(struct twins *two, enum norm_kind k, int64_t n, int64_t C,
+                           bool is_added)
+{
+    const int64_t R    = k == NORM_RMS ? 1 : 2;
+    const double terms = (double)C;
+    struct twin x = twin_random(two, n, C, 2.0), dy = twin_random(two, n, C, 1.0);
+    struct twin scale = twin_random(two, 1, C, 1.0);
+    struct twin bias  = k == NORM_LAYER ? twin_random(two, 1, C, 1.0) : twin_none();
+    struct twin y = twin_blank(two, n, C), stat = twin_blank(two, n, 2);
+    struct twin part   = twin_blank(two, n, R);
+    struct twin dx     = is_added ? twin_random(two, n, C, 1.0) : twin_blank(two, n, C);
+    struct twin dscale = is_added ? twin_random(two, 1, C, 1.0) : twin_blank(two, 1, C);
+    struct twin dbias  = k == NORM_RMS ? twin_none()
+                         : is_added    ? twin_random(two, 1, C, 1.0)
+                                       : twin_blank(two, 1, C);
+    bool is_right      = true;
+    double rstd;
+
+    EACH dev_norm_whole(ON, V(y), V(stat), V(part), V(x), V(scale), V(bias), k);
+    is_right &= twin_agrees(two, stat, terms + 16.0, 0.0, "statistics of whole rows");
+    is_right &= twin_agrees(two, y, terms + 16.0, 10.0, "norm of whole rows");
+    rstd = twin_largest(stat);
+    stat = twin_like(two, stat);
+    EACH dev_norm_whole_backward(ON, V(dx), is_added, V(dscale), V(dbias), is_added,
+                                 V(dy), V(x), V(stat), V(scale), V(part), k);
+    is_right &= twin_agrees(two, dx, terms + 16.0, 10.0 + 10.0 * rstd, "whole dx");
+    is_right &= twin_agrees(two, dscale, (double)n + 8.0, 8.0 * (double)n + 4.0,
+                            "whole dscale");
+    if (k == NORM_LAYER)
+        is_right &= twin_agrees(two, dbias, (double)n + 4.0, 4.0 * (double)n + 4.0,
+                                "whole dbias");
+    twins_clear(two);
+    return is_right;
+}
+
+static void whole_norms(struct twins *two)
+{
+    static const int64_t sizes[][2] = { { 7, 50 },  { 300, 8 },  { 67, 264 },
+                                        { 0, 16 },  { 5, 1152 }, { 1, 1664 },
+                                        { 2, 8200 } };
+
+    for (enum norm_kind k = NORM_RMS; k <= NORM_LAYER; k++) {
+        bool is_right = true;
+
+        for (int i = 0; i < 14; i++)
+            is_right &=
+                whole_is_right(two, k, sizes[i / 2][0], sizes[i / 2][1], i % 2 == 1);
+        ok(is_right, "norms of whole rows, %s", norm_names[k]);
+    }
+}
+
 static void head_norms(struct twins *two)
 {
     static const int64_t sizes[][3] = { { 7, 5, 10 }, { 9, 3, 55 }, { 130, 4, 72 },
@@ -467,6 +521,7 @@ static void one_device(const char *name, enum dtype dtype, int threads)
     sums(two);
     patches(two);
     norms(two);
+    whole_norms(two);
     head_norms(two);
     attention(two);
     steep_attention(two);

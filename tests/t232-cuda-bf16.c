@@ -171,12 +171,25 @@ static void norms(struct twins *two, int64_t n, int64_t C, enum norm_kind k)
         dev_norm_backward(ON, V(dx), true, V(dscale), V(dbias), false, V(dy), V(x),
                           V(stat), V(scale), V(back), 1, C, k);
     }
-    is_right &= twin_agrees(two, stat, (double)C + 16.0, 0.0, "statistics");
-    is_right &= twin_agrees(two, y, 1.1, 0.0, "norm");
-    is_right &= twin_agrees(two, dx, 1.1, 0.0, "dx");
-    is_right &= twin_agrees(two, dscale, 16.0 * (double)n + (double)C, 0.0, "dscale");
-    if (k == NORM_LAYER)
-        is_right &= twin_agrees(two, dbias, 8.0 * (double)n, 0.0, "dbias");
+    for (int whole = 0; whole < 2; whole++) {
+        is_right &= twin_agrees(two, stat, (double)C + 16.0, 0.0, "statistics");
+        is_right &= twin_agrees(two, y, 1.1, 0.0, "norm");
+        is_right &= twin_agrees(two, dx, 1.1, 0.0, "dx");
+        is_right &=
+            twin_agrees(two, dscale, 16.0 * (double)n + (double)C, 0.0, "dscale");
+        if (k == NORM_LAYER)
+            is_right &= twin_agrees(two, dbias, 8.0 * (double)n, 0.0, "dbias");
+        if (whole == 1)
+            break;
+        y  = twin_blank(two, n, C);
+        dx = twin_random(two, n, C, 1.0);
+        EACH
+        {
+            dev_norm_whole(ON, V(y), V(stat), V(part), V(x), V(scale), V(bias), k);
+            dev_norm_whole_backward(ON, V(dx), true, V(dscale), V(dbias), false, V(dy),
+                                    V(x), V(stat), V(scale), V(part), k);
+        }
+    }
     ok(is_right, "%s norm of %d x %d", k == NORM_RMS ? "rms" : "layer", (int)n, (int)C);
     twins_clear(two);
 }
@@ -263,6 +276,8 @@ int main(void)
     sums(two, 9, 64);
     norms(two, 7, 33, NORM_LAYER);
     norms(two, 40, 256, NORM_RMS);
+    norms(two, 21, 1152, NORM_LAYER);
+    norms(two, 3, 2048, NORM_RMS);
     head_norms(two, 9, 3, 55, NORM_LAYER);
     head_norms(two, 9, 3, 128, NORM_RMS);
     attention(two, (struct attn){ 2, 3, 9, 5, 7 });

@@ -13,7 +13,10 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { BEFORE = 5, BETWEEN = 3, BEHIND = 7 };
+/* Elements around a matrix and between its rows: of columns in multiples of WIDE so that
+ * vectors of them are aligned, else so that none is.
+ */
+enum { BEFORE = 5, BETWEEN = 3, BEHIND = 7, WIDE = 8 };
 
 bool twins_can(const char *name, enum dtype dtype)
 {
@@ -99,9 +102,12 @@ static char *to_set(struct mat a)
 static struct mat blank(struct twins *two, struct dev *dev, enum dtype dtype,
                         int64_t rows, int64_t cols)
 {
-    const int64_t ld = cols + BETWEEN, size = BEFORE + rows * ld + BEHIND;
+    const bool is_wide   = cols % WIDE == 0;
+    const int64_t before = is_wide ? WIDE : BEFORE;
+    const int64_t ld     = cols + (is_wide ? WIDE : BETWEEN);
+    const int64_t size   = before + rows * ld + BEHIND;
     struct twin_buf *b = mem_new(1, sizeof *b);
-    struct mat a       = mat_at(&b->buf, dtype, BEFORE, rows, cols);
+    struct mat a         = mat_at(&b->buf, dtype, before, rows, cols);
     void *host         = NULL;
 
     if (two->bufs == 2 * TWINS ||

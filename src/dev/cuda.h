@@ -141,6 +141,21 @@ void cuda_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
                         struct mat dy, struct mat x, struct mat stat, struct mat scale,
                         struct mat parts, int M, int64_t C, enum norm_kind k);
 
+/* cuda_norm_row.cu */
+void cuda_norm_whole(struct dev_stream *s, struct mat y, struct mat stat,
+                     struct mat part, struct mat x, struct mat scale, struct mat bias,
+                     enum norm_kind k);
+void cuda_norm_whole_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
+                              struct mat dscale, struct mat dbias, bool is_added,
+                              struct mat dy, struct mat x, struct mat stat,
+                              struct mat scale, struct mat part, enum norm_kind k);
+
+/* y = norm(x), with 'stat' as it is ('is_known') or found and left there.  False: the rows
+ * do not fit, nothing is done.
+ */
+bool cuda_norm_rows(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
+                    struct mat scale, struct mat bias, enum norm_kind k, bool is_known);
+
 /* cuda_norm_head.cu */
 void cuda_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
                     struct mat scale, int64_t E, enum norm_kind k);

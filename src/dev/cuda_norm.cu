@@ -237,6 +237,8 @@ void cuda_norm_apply(struct dev_stream *s, struct mat y, struct mat x, struct ma
     const apply_op op = { view_of(y), view_of(x), view_of(stat), view_of(scale),
                           view_of(bias) };
 
+    if (cuda_norm_rows(s, y, stat, x, scale, bias, NORM_LAYER, true))
+        return;
     launch_cells(s, op, op.y.rows, op.y.cols,
                  is_wide(op.y) && is_wide(op.x) && is_wide(op.scale) &&
                      is_wide(op.bias));

@@ -8,23 +8,16 @@
 
 namespace {
 
-enum { ACROSS = 32, DOWN = 8, STRIPS = 128, LEAST_ROWS = 32 };
+enum { ACROSS = 32, DOWN = 8, AT_ONCE = 4, TALL = 16, STRIPS = 128, LEAST_ROWS = 32 };
 
-/* partial [strips, cols]: of each strip of rows. */
-template <int V> __global__ void sum_rows(float *partial, view x, int64_t strip)
+/* The sums of a block's threads go to partial [strips, cols], those of one column added
+ * from the top down.
+ */
+template <int V>
+__device__ void leave_strip(float *partial, view x, int64_t c, const float (&sum)[V])
 {
     __shared__ float sums[DOWN][ACROSS * V];
-    const int64_t c  = ((int64_t)blockIdx.x * ACROSS + threadIdx.x) * V;
-    const int64_t lo = blockIdx.y * strip, hi = min(lo + strip, x.rows);
-    float sum[V] = {}, v[V];
 
-    if (c < x.cols)
-        for (int64_t r = lo + threadIdx.y; r < hi; r += DOWN) {
-            load(v, x, r, c);
-#pragma unroll
-            for (int k = 0; k < V; k++)
-                sum[k] += v[k];
-        }
 #pragma unroll
     for (int k = 0; k < V; k++)
         sums[threadIdx.y][threadIdx.x * V + k] = sum[k];
@@ -33,22 +26,67 @@ template <int V> __global__ void sum_rows(float *partial, view x, int64_t strip)
         return;
 #pragma unroll
     for (int k = 0; k < V; k++) {
+        float all = sum[k];
+
         for (int i = 1; i < DOWN; i++)
-            sum[k] += sums[i][threadIdx.x * V + k];
-        partial[blockIdx.y * x.cols + c + k] = sum[k];
+            all += sums[i][threadIdx.x * V + k];
+        partial[blockIdx.y * x.cols + c + k] = all;
     }
 }
 
+__global__ void sum_rows(float *partial, view x, int64_t strip)
+{
+    const int64_t c  = (int64_t)blockIdx.x * ACROSS + threadIdx.x;
+    const int64_t lo = blockIdx.y * strip, hi = min(lo + strip, x.rows);
+    float sum[1] = {};
+
+    for (int64_t r = lo + threadIdx.y; r < hi && c < x.cols; r += DOWN)
+        sum[0] += get_one<float>(x, r * x.ld + c);
+    leave_strip(partial, x, c, sum);
+}
+
+/* Eight columns of each thread, AT_ONCE rows of them under way. */
+template <bool IS_BF16>
+__global__ void sum_wide_rows(float *partial, view x, int64_t strip)
+{
+    const int64_t c  = ((int64_t)blockIdx.x * ACROSS + threadIdx.x) * WIDE;
+    const int64_t lo = blockIdx.y * strip, hi = min(lo + strip, x.rows);
+    float sum[WIDE] = {}, v[WIDE];
+
+    for (int64_t r = lo + threadIdx.y; r < hi && c < x.cols; r += DOWN * AT_ONCE) {
+        eight<IS_BF16> e[AT_ONCE] = {};
+
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+            if (r + i * DOWN < hi)
+                fetch(e[i], x, (r + i * DOWN) * x.ld + c);
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            unpack(v, e[i]);
+#pragma unroll
+            for (int k = 0; k < WIDE; k++)
+                sum[k] += v[k];
+        }
+    }
+    leave_strip(partial, x, c, sum);
+}
+
+/* A column is added up by TALL threads, each of which has every TALLth strip. */
 __global__ void sum_strips(view db, const float *partial, int64_t strips, int64_t ld,
                            bool is_added)
 {
-    const int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    __shared__ float sums[TALL][ACROSS];
+    const int64_t c = (int64_t)blockIdx.x * ACROSS + threadIdx.x;
     float sum       = 0.0F;
 
-    if (c >= db.cols)
-        return;
-    for (int64_t i = 0; i < strips; i++)
+    for (int64_t i = threadIdx.y; i < strips && c < db.cols; i += TALL)
         sum += partial[i * ld + c];
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y > 0 || c >= db.cols)
+        return;
+    for (int i = 1; i < TALL; i++)
+        sum += sums[i][threadIdx.x];
     if (is_added)
         sum += get_one<float>(db, c);
     put_one<float>(db, c, sum);
@@ -92,8 +130,8 @@ void cuda_sum_strips(struct dev_stream *s, struct mat db, const float *partial,
 
     if (to.cols == 0)
         return;
-    launch(s, "sum_strips", sum_strips, (unsigned)blocks_for(to.cols, 256), 256, 0, to,
-           partial, strips, ld, is_added);
+    launch(s, "sum_strips", sum_strips, (unsigned)blocks_for(to.cols, ACROSS),
+           dim3(ACROSS, TALL), 0, to, partial, strips, ld, is_added);
 }
 
 void cuda_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)
@@ -104,17 +142,20 @@ void cuda_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool i
                                : LEAST_ROWS;
     const int64_t strips = blocks_for(x.rows, strip);
     const dim3 block(ACROSS, DOWN);
+    const dim3 wide((unsigned)blocks_for(x.cols, ACROSS * WIDE), (unsigned)strips);
     float *partial;
 
     if (x.cols == 0)
         return;
     partial = (float *)cuda_work(s, (size_t)(strips * x.cols + 1) * sizeof *partial);
-    if (strips > 0 && is_wide(x))
-        launch(s, "sum_rows<WIDE>", sum_rows<WIDE>,
-               dim3((unsigned)blocks_for(x.cols, ACROSS * WIDE), (unsigned)strips),
-               block, 0, partial, x, strip);
+    if (strips > 0 && is_wide(x) && x.type == DTYPE_BF16)
+        launch(s, "sum_wide_rows<bf16>", sum_wide_rows<true>, wide, block, 0, partial,
+               x, strip);
+    else if (strips > 0 && is_wide(x))
+        launch(s, "sum_wide_rows<f32>", sum_wide_rows<false>, wide, block, 0, partial,
+               x, strip);
     else if (strips > 0)
-        launch(s, "sum_rows<1>", sum_rows<1>,
+        launch(s, "sum_rows", sum_rows,
                dim3((unsigned)blocks_for(x.cols, ACROSS), (unsigned)strips), block, 0,
                partial, x, strip);
     cuda_sum_strips(s, db, partial, strips, x.cols, is_added);

@@ -61,11 +61,32 @@ static __device__ __forceinline__ void put_one(view a, int64_t i, R x)
         ((double *)a.at)[i] = (double)x;
 }
 
-static __device__ __forceinline__ void get_eight(float *v, view a, int64_t i)
+/* Eight elements of a format that is known, as they lie: many of them can be under way at
+ * a time, where a look at the format between loads would make each wait for the last one.
+ */
+template <bool IS_BF16> struct eight {
+    uint4 raw;
+};
+template <> struct eight<false> {
+    float4 lo, hi;
+};
+
+template <bool IS_BF16>
+static __device__ __forceinline__ void fetch(eight<IS_BF16> &e, view a, int64_t i)
 {
-    if (a.type == DTYPE_BF16) {
-        const uint4 raw       = *(const uint4 *)(a.at + 2 * i);
-        const uint32_t two[4] = { raw.x, raw.y, raw.z, raw.w };
+    if constexpr (IS_BF16) {
+        e.raw = *(const uint4 *)(a.at + 2 * i);
+    } else {
+        e.lo = *(const float4 *)(a.at + 4 * i);
+        e.hi = *(const float4 *)(a.at + 4 * i + 16);
+    }
+}
+
+template <bool IS_BF16>
+static __device__ __forceinline__ void unpack(float (&v)[WIDE], const eight<IS_BF16> &e)
+{
+    if constexpr (IS_BF16) {
+        const uint32_t two[4] = { e.raw.x, e.raw.y, e.raw.z, e.raw.w };
 
 #pragma unroll
         for (int k = 0; k < 4; k++) {
@@ -73,11 +94,23 @@ static __device__ __forceinline__ void get_eight(float *v, view a, int64_t i)
             v[2 * k + 1] = __uint_as_float(two[k] & 0xffff0000u);
         }
     } else {
-        const float4 x = *(const float4 *)(a.at + 4 * i);
-        const float4 y = *(const float4 *)(a.at + 4 * i + 16);
+        v[0] = e.lo.x, v[1] = e.lo.y, v[2] = e.lo.z, v[3] = e.lo.w;
+        v[4] = e.hi.x, v[5] = e.hi.y, v[6] = e.hi.z, v[7] = e.hi.w;
+    }
+}
 
-        v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
-        v[4] = y.x, v[5] = y.y, v[6] = y.z, v[7] = y.w;
+static __device__ __forceinline__ void get_eight(float (&v)[WIDE], view a, int64_t i)
+{
+    if (a.type == DTYPE_BF16) {
+        eight<true> e;
+
+        fetch(e, a, i);
+        unpack(v, e);
+    } else {
+        eight<false> e;
+
+        fetch(e, a, i);
+        unpack(v, e);
     }
 }
 

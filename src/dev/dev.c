@@ -24,7 +24,7 @@
     X(weight_open) X(weight_close) X(weight_changed)                                     \
     X(gemm) X(gemm_t) X(gemm_dw) X(column_sums)                                          \
     X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)                 \
-    X(norm_backward) X(head_norm) X(head_norm_backward)                                  \
+    X(norm_backward) X(norm_whole) X(norm_whole_backward) X(head_norm) X(head_norm_backward) \
     X(attn_kept) X(attn) X(attn_backward)                                                \
     X(patches) X(add_table) X(sum_tables) X(pool_rows) X(spread_rows)                    \
     X(sigmoid_loss) X(softmax_largest) X(softmax_sum) X(softmax_loss)                    \

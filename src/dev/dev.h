@@ -247,6 +247,17 @@ void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
                        struct mat dy, struct mat x, struct mat stat, struct mat scale,
                        struct mat parts, int M, int64_t C, enum norm_kind k);
 
+/* Both ways for a rank that has whole rows (M = 1): the steps at once, which a device may
+ * do in one pass.  'part' [n, R] is room.
+ */
+void dev_norm_whole(struct dev_stream *s, struct mat y, struct mat stat,
+                    struct mat part, struct mat x, struct mat scale, struct mat bias,
+                    enum norm_kind k);
+void dev_norm_whole_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
+                             struct mat dscale, struct mat dbias, bool is_added,
+                             struct mat dy, struct mat x, struct mat stat,
+                             struct mat scale, struct mat part, enum norm_kind k);
+
 /* Every head's E columns of x [n, H_l * E] normalised by themselves, with one scale
  * [1, E] for all; stat is [n, 2 * H_l]: (mean, rstd) of each head.
  */

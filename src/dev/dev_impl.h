@@ -91,6 +91,13 @@ struct dev_ops {
     void (*norm_backward)(struct dev_stream *, struct mat, bool, struct mat, struct mat,
                           bool, struct mat, struct mat, struct mat, struct mat,
                           struct mat, int, int64_t, enum norm_kind);
+
+    /* A norm of whole rows; NULL: in the steps above. */
+    void (*norm_whole)(struct dev_stream *, struct mat, struct mat, struct mat,
+                       struct mat, struct mat, struct mat, enum norm_kind);
+    void (*norm_whole_backward)(struct dev_stream *, struct mat, bool, struct mat,
+                                struct mat, bool, struct mat, struct mat, struct mat,
+                                struct mat, struct mat, enum norm_kind);
     void (*head_norm)(struct dev_stream *, struct mat, struct mat, struct mat,
                       struct mat, int64_t, enum norm_kind);
     void (*head_norm_backward)(struct dev_stream *, struct mat, struct mat, bool,

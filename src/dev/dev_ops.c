@@ -299,6 +299,48 @@ void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
                        parts, M, C, k));
 }
 
+void dev_norm_whole(struct dev_stream *s, struct mat y, struct mat stat,
+                    struct mat part, struct mat x, struct mat scale, struct mat bias,
+                    enum norm_kind k)
+{
+    if (s->dev->ops.norm_whole == NULL) {
+        dev_norm_moments(s, part, x, k);
+        dev_norm_merge(s, stat, part, 1, &x.cols, k);
+        dev_norm_apply(s, y, x, stat, scale, bias);
+        return;
+    }
+    EXPECT(x, y.rows, y.cols);
+    EXPECT(stat, y.rows, 2);
+    EXPECT(part, y.rows, moments_of(k));
+    EXPECT(scale, 1, y.cols);
+    EXPECT_OPTIONAL(bias, 1, y.cols);
+    MOVE(s, mat_bytes(y) + mat_bytes(x),
+         norm_whole(s, y, stat, part, x, scale, bias, k));
+}
+
+void dev_norm_whole_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
+                             struct mat dscale, struct mat dbias, bool is_added,
+                             struct mat dy, struct mat x, struct mat stat,
+                             struct mat scale, struct mat part, enum norm_kind k)
+{
+    if (s->dev->ops.norm_whole_backward == NULL) {
+        dev_norm_backward_moments(s, part, dy, x, stat, scale, k);
+        dev_norm_backward(s, dx, is_dx_added, dscale, dbias, is_added, dy, x, stat,
+                          scale, part, 1, x.cols, k);
+        return;
+    }
+    EXPECT(dx, x.rows, x.cols);
+    EXPECT(dscale, 1, x.cols);
+    EXPECT_OPTIONAL(dbias, 1, x.cols);
+    EXPECT(dy, x.rows, x.cols);
+    EXPECT(stat, x.rows, 2);
+    EXPECT(scale, 1, x.cols);
+    EXPECT(part, x.rows, moments_of(k));
+    MOVE(s, (is_dx_added ? 2 : 1) * mat_bytes(dx) + mat_bytes(dy) + mat_bytes(x),
+         norm_whole_backward(s, dx, is_dx_added, dscale, dbias, is_added, dy, x, stat,
+                             scale, part, k));
+}
+
 void dev_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
                    struct mat scale, int64_t E, enum norm_kind k)
 {

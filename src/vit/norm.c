@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The sharded norm: moments here, moments from everywhere, and the norm itself. */
+/* The sharded norm: moments here, moments from everywhere, and the norm itself; all at
+ * once where a rank has whole rows.
+ */
 #include "config.h"
 
 #include "src/vit/norm.h"
@@ -41,6 +43,11 @@ void norm_forward(struct vit *v, struct mat y, struct mat stat, struct mat x, in
 {
     const struct mat part = own_part(v, x.rows);
 
+    if (v->mesh->M == 1) {
+        dev_norm_whole(v->stream, y, stat, part, x, vit_param(v, group, slot),
+                       bias(v, group, slot), v->spec.norm);
+        return;
+    }
     dev_norm_moments(v->stream, part, x, v->spec.norm);
 
     const struct mat parts = gather_parts(v, x.rows);
@@ -66,8 +73,15 @@ void norm_backward(struct vit *v, struct mat dx, bool is_dx_added, struct mat dy
     const struct mat scale    = vit_param(v, group, slot);
     const struct mat dbias =
         kind == NORM_RMS ? mat_none() : vit_grad(v, group, bias_slot(slot));
+    const struct mat part = own_part(v, x.rows);
 
-    dev_norm_backward_moments(v->stream, own_part(v, x.rows), dy, x, stat, scale, kind);
+    if (v->mesh->M == 1) {
+        dev_norm_whole_backward(v->stream, dx, is_dx_added, vit_grad(v, group, slot),
+                                dbias, vit_adds(v, group), dy, x, stat, scale, part,
+                                kind);
+        return;
+    }
+    dev_norm_backward_moments(v->stream, part, dy, x, stat, scale, kind);
     dev_norm_backward(v->stream, dx, is_dx_added, vit_grad(v, group, slot), dbias,
                       vit_adds(v, group), dy, x, stat, scale, gather_parts(v, x.rows),
                       v->mesh->M, v->spec.C, kind);
