@@ -258,6 +258,7 @@ static struct epilogue epilogue_of(const struct cmm_section *section, struct ran
     e.bias = cut_mat(e.bias, range_all(1), part);
     e.act  = cut_mat(e.act, rows, part);
     e.pre  = cut_mat(e.pre, rows, part);
+    e.rest = cut_mat(e.rest, rows, part);
     return e;
 }
 
@@ -308,6 +309,17 @@ void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x
     multiply(c, y, rows, x, w, true, depth, out, is_added, section, sections);
 }
 
+/* Of the gradient of a bias of the last of 'cols' columns what belongs to a panel. */
+static struct mat bias_gradient(const struct cmm *c, int64_t cols, struct range panel)
+{
+    const int64_t first = cols - c->db.cols;
+    const int64_t lo    = panel.lo > first ? panel.lo : first;
+
+    return mat_is_none(c->db) || lo >= panel.hi
+               ? mat_none()
+               : mat_cols(c->db, lo - first, panel.hi - first);
+}
+
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                      bool is_added)
 {
@@ -317,8 +329,9 @@ void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
     for (int p = 0; p < panels; p++) {
         const struct range panel = panel_of(all, panels, p);
 
-        dev_gemm_dw(c->stream, mat_cols(dw, panel.lo, panel.hi), x,
-                    mat_cols(dy, panel.lo, panel.hi), is_added);
+        dev_gemm_gradients(c->stream, mat_cols(dw, panel.lo, panel.hi),
+                           bias_gradient(c, dw.cols, panel), x,
+                           mat_cols(dy, panel.lo, panel.hi), is_added);
         progress_poll(c->mesh);
     }
 }
@@ -411,30 +424,53 @@ void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weig
     show(c, seen);
 }
 
-void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, bool is_dw_added,
-                         struct mat dy, struct mat x, const struct dev_weight *w)
+/* One rank has all of a bias's gradient when it has that of the weights; else it is
+ * formed after the products, with no message waiting for it.
+ */
+static void take_bias_gradient(struct cmm *c, struct mat db)
+{
+    c->db = c->mesh->M == 1 ? db : mat_none();
+}
+
+static void leave_bias_gradient(struct cmm *c, struct mat db, struct mat dy,
+                                bool is_added)
+{
+    if (!mat_is_none(db) && mat_is_none(c->db))
+        dev_column_sums(c->stream, db, mat_cols(dy, dy.cols - db.cols, dy.cols),
+                        is_added);
+    c->db = mat_none();
+}
+
+void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, struct mat db,
+                         bool is_added, struct mat dy, struct mat x,
+                         const struct dev_weight *w)
 {
     const struct mat weights = mat_cols(dev_weight_mat(w), 0, dy.cols);
     const double start       = begin(c, CMM_BACKWARD);
 
     check_slice(c, x);
     check_slice(c, dx);
-    c->ops->gather_backward(c, dx, dw, is_dw_added, dy, x, w);
+    take_bias_gradient(c, db);
+    c->ops->gather_backward(c, dx, dw, is_added, dy, x, w);
     end(c, "gather backward", start);
+    leave_bias_gradient(c, db, dy, is_added);
     show(c,
          (struct cmm_seen){ .kind = CMM_GATHER_DX, .y = dx, .dy = dy, .w = weights });
-    if (!is_dw_added)
+    if (!is_added)
         show(c, (struct cmm_seen){ .kind = CMM_GATHER_DW, .y = dw, .x = x, .dy = dy });
 }
 
 void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
-                 struct mat bias)
+                 struct mat bias, struct mat rest)
 {
     const struct cmm_section section = cmm_bias_section(y, bias);
     const double start               = begin(c, CMM_FORWARD);
+    const bool is_within             = c->mesh->M == 1 && c->watch == NULL;
 
     check_slice(c, y);
+    c->rest = is_within ? rest : mat_none();
     c->ops->scatter(c, y, x, w, bias);
+    c->rest = mat_none();
     end(c, "scatter", start);
     show(c, (struct cmm_seen){ .kind     = CMM_SCATTER_Y,
                                .y        = y,
@@ -442,12 +478,14 @@ void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_wei
                                .w        = mat_rows(dev_weight_mat(w), 0, x.cols),
                                .section  = &section,
                                .sections = 1 });
+    if (!mat_is_none(rest) && !is_within)
+        dev_add(c->stream, y, rest);
 }
 
 void cmm_scatter_backward(struct cmm *c, struct mat dx,
                           const struct cmm_section *section, int sections,
-                          struct mat dw, bool is_dw_added, struct mat dy, struct mat x,
-                          const struct dev_weight *w)
+                          struct mat dw, struct mat db, bool is_added, struct mat dy,
+                          struct mat x, const struct dev_weight *w)
 {
     struct cmm_section bare[SECTIONS];
     struct cmm_seen seen = { .kind     = CMM_SCATTER_DX,
@@ -463,12 +501,16 @@ void cmm_scatter_backward(struct cmm *c, struct mat dx,
         seen.section = bare;
         c->ops->scatter_backward(c, dx, bare, sections, mat_none(), false, dy, x, w);
         show(c, seen);
-        c->ops->scatter_backward(c, dx, section, sections, dw, is_dw_added, dy, x, w);
+        take_bias_gradient(c, db);
+        c->ops->scatter_backward(c, dx, section, sections, dw, is_added, dy, x, w);
+        leave_bias_gradient(c, db, dy, is_added);
     } else {
-        c->ops->scatter_backward(c, dx, section, sections, dw, is_dw_added, dy, x, w);
+        take_bias_gradient(c, db);
+        c->ops->scatter_backward(c, dx, section, sections, dw, is_added, dy, x, w);
         end(c, "scatter backward", start);
+        leave_bias_gradient(c, db, dy, is_added);
         show(c, seen);
     }
-    if (!is_dw_added)
+    if (!is_added)
         show(c, (struct cmm_seen){ .kind = CMM_SCATTER_DW, .y = dw, .x = x, .dy = dy });
 }

@@ -90,21 +90,27 @@ void cmm_label(struct cmm *c, const char *what); /* of the calls to come, borrow
 void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
                 const struct cmm_section *section, int sections);
 
-/* Its backward: dx [n, C_l] = scatter(dy W^T); dw [C, N_l] = or += gather(x)^T dy. */
-void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, bool is_dw_added,
-                         struct mat dy, struct mat x, const struct dev_weight *w);
+/* Its backward: dx [n, C_l] = scatter(dy W^T); dw [C, N_l] = or += gather(x)^T dy; db
+ * likewise the sums of the last columns of dy.
+ */
+void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, struct mat db,
+                         bool is_added, struct mat dy, struct mat x,
+                         const struct dev_weight *w);
 
-/* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] (may be none). */
+/* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] + rest [n, C_l] (each may be
+ * none).
+ */
 void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
-                 struct mat bias);
+                 struct mat bias, struct mat rest);
 
 /* Its backward: dx [n, K_l] = gather(dy) W^T, section by section; dw [K_l, C] = or +=
- * x^T gather(dy).  In both backwards dw may be none.
+ * x^T gather(dy), db [1, C_l] the sums of the columns of dy.  In both backwards dw and db
+ * may be none; db without dw is.
  */
 void cmm_scatter_backward(struct cmm *c, struct mat dx,
                           const struct cmm_section *section, int sections,
-                          struct mat dw, bool is_dw_added, struct mat dy, struct mat x,
-                          const struct dev_weight *w);
+                          struct mat dw, struct mat db, bool is_added, struct mat dy,
+                          struct mat x, const struct dev_weight *w);
 
 /* The ways as tables; for cmm.c and tests.  A ring has one lane or two. */
 struct cmm_ops {

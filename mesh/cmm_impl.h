@@ -38,6 +38,8 @@ struct cmm {
     int cuts;         /* panels of a product */
     int64_t least;    /* columns of a panel */
     struct buf *room; /* of its form */
+    struct mat db; /* gradient of a bias that comes with that of the weights, or none */
+    struct mat rest; /* what the product is added to, or none */
 };
 
 /* The columns of slice 'j' of the width. */
@@ -60,7 +62,7 @@ void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x
                     const struct dev_weight *w, struct range depth, struct range out,
                     bool is_added, const struct cmm_section *section, int sections);
 
-/* dw = or += x^T dy, likewise. */
+/* dw = or += x^T dy, likewise; and c->db, if there is one, from the last columns of dy. */
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                      bool is_added);
 

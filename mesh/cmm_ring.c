@@ -220,8 +220,9 @@ static void ring_scatter(struct cmm *c, struct mat y, struct mat x,
                 const struct range part = ring_part(&out[l], scatter_owner(&out[l]));
                 const struct mat share =
                     mat_is_none(bias) ? bias : mat_cols(bias, part.lo, part.hi);
-                const struct cmm_section with_bias = cmm_bias_section(sum, share);
+                struct cmm_section with_bias = cmm_bias_section(sum, share);
 
+                with_bias.epilogue.rest = c->rest;
                 cmm_multiply(c, sum, rows, mat_rows(x, rows.lo, rows.hi), w,
                              range_all(x.cols), place_of_sum(c, &out[l]), false,
                              is_own ? &with_bias : NULL, 1);

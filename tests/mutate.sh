@@ -78,13 +78,13 @@ mutant() {
 vit='t400-gradients t420-mesh'
 
 mutant 'residual of the MLP left out' src/vit/block.c \
-    '/^    dev_add(v->stream, next, vit_act(v, KEPT_X1, i));/d' $vit
+    's/vit_act(v, KEPT_ACT, i), vit_act(v, KEPT_X1, i),/vit_act(v, KEPT_ACT, i), mat_none(),/' $vit
 mutant 'residual of the parallel block left out' src/vit/block.c \
-    '/^    dev_add(v->stream, next, vit_act(v, KEPT_X, i));/d' $vit
+    's/vit_act(v, KEPT_OUT, i), vit_act(v, KEPT_X, i),/vit_act(v, KEPT_OUT, i), mat_none(),/' $vit
 mutant 'gradient past the norm not added but written' src/vit/block.c \
     's/norm_backward(v, dx, true, dxn, x1,/norm_backward(v, dx, false, dxn, x1,/' $vit
-mutant 'bias gradient of out and down missing' src/vit/linear.c \
-    '/dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, is_added);/d' $vit
+mutant 'bias gradients at several model ranks missing' mesh/cmm.c \
+    's/    c->db = c->mesh->M == 1 ? db : mat_none();/    c->db = db;/' $vit
 mutant 'GAP backward without 1 / N' src/vit/head.c \
     '/dev_spread_rows/s|1 / (double)v->spec.N|1|' $vit
 mutant 'loss scaled by B + 1' src/vit/loss.c \

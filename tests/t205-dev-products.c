@@ -95,6 +95,67 @@ static bool product_is_right(struct twins *two, enum form form, int64_t n,
     return is_right;
 }
 
+/* Gradients of weights and of a bias of the last columns, or of all. */
+static bool gradients_are_right(struct twins *two, int64_t n, int64_t I, int64_t J,
+                                int64_t last, bool is_added)
+{
+    struct twin x = twin_random(two, n, I, 1.0), dy = twin_random(two, n, J, 1.0);
+    struct twin dw = is_added ? twin_random(two, I, J, 1.0) : twin_blank(two, I, J);
+    struct twin db =
+        is_added ? twin_random(two, 1, last, 1.0) : twin_blank(two, 1, last);
+    const double size = (double)n + 8.0;
+    bool is_right;
+
+    EACH dev_gemm_gradients(ON, V(dw), V(db), V(x), V(dy), is_added);
+    is_right = twin_agrees(two, dw, size, size, "dw");
+    is_right &= twin_agrees(two, db, size, size, "db");
+    twins_clear(two);
+    return is_right;
+}
+
+/* A product with a bias, or without, that is added to another matrix. */
+static bool sum_is_right(struct twins *two, int64_t n, int64_t I, int64_t J,
+                         enum epilogue_kind kind, bool is_added)
+{
+    struct twin x = twin_random(two, n, I, 1.0), b = twin_random(two, I, J, 1.0);
+    struct twin bias = twin_random(two, 1, J, 1.0), rest = twin_random(two, n, J, 1.0);
+    struct twin y = is_added ? twin_random(two, n, J, 1.0) : twin_blank(two, n, J);
+    const struct range i = { 0, I }, j = { 0, J };
+    const double size = (double)I + 8.0;
+    bool is_right;
+
+    EACH
+    {
+        const struct epilogue e = { .kind = kind, .bias = V(bias), .rest = V(rest) };
+
+        multiply(FORWARD, ON, V(y), V(x), V(b), i, j, is_added, &e);
+    }
+    is_right = twin_agrees(two, y, size, size, "a sum");
+    twins_clear(two);
+    return is_right;
+}
+
+static void layers(struct twins *two)
+{
+    static const int64_t sizes[][4] = { { 7, 50, 33, 33 },
+                                        { 19, 24, 64, 64 },
+                                        { 9, 32, 72, 40 },
+                                        { 0, 8, 16, 16 },
+                                        { 40, 17, 24, 9 } };
+    bool are_right = true, is_right = true;
+
+    for (int k = 0; k < 10; k++) {
+        const int64_t *of   = sizes[k / 2];
+        const bool is_added = k % 2 == 1;
+
+        are_right &= gradients_are_right(two, of[0], of[1], of[2], of[3], is_added);
+        for (enum epilogue_kind e = EPI_NONE; e <= EPI_BIAS; e++)
+            is_right &= sum_is_right(two, of[0], of[1], of[2], e, is_added);
+    }
+    ok(are_right, "gradients of weights and biases");
+    ok(is_right, "products added to another matrix");
+}
+
 static void products(struct twins *two)
 {
     static const struct {
@@ -124,6 +185,7 @@ static void products(struct twins *two)
             ok(is_right, "products %s%s", form_names[form], epilogue_names[kind]);
         }
     }
+    layers(two);
 }
 
 /* gelu over its whole range.  The argument of its exponential is up to 17 where that

@@ -170,21 +170,22 @@ static void do_gather(struct side *s)
 static void do_gather_backward(struct side *s, bool is_added)
 {
     cmm_select(s->cmm, CMM_UP);
-    cmm_gather_backward(s->cmm, view(&s->dx), view(&s->dw), is_added, view(&s->dy_in),
-                        view(&s->x), s->in);
+    cmm_gather_backward(s->cmm, view(&s->dx), view(&s->dw), mat_none(), is_added,
+                        view(&s->dy_in), view(&s->x), s->in);
 }
 
 static void do_scatter(struct side *s)
 {
     cmm_select(s->cmm, CMM_DOWN);
-    cmm_scatter(s->cmm, view(&s->yo), view(&s->xo), s->out, view(&s->bias_out));
+    cmm_scatter(s->cmm, view(&s->yo), view(&s->xo), s->out, view(&s->bias_out),
+                mat_none());
 }
 
 static void do_scatter_backward(struct side *s, bool is_added)
 {
     cmm_select(s->cmm, CMM_DOWN);
-    cmm_scatter_backward(s->cmm, view(&s->dxo), s->back, 2, view(&s->dwo), is_added,
-                         view(&s->dy_out), view(&s->xo), s->out);
+    cmm_scatter_backward(s->cmm, view(&s->dxo), s->back, 2, view(&s->dwo), mat_none(),
+                         is_added, view(&s->dy_out), view(&s->xo), s->out);
 }
 
 static void do_all(struct side *s)

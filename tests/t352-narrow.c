@@ -59,7 +59,7 @@ static void test(struct mesh *mesh, enum cmm_form form)
         dev_weight_open(&weight, dev, w.mat) != 0)
         die("%s", err_sentence());
     cmm_gather(c, y.mat, x.mat, weight, &all, 1);
-    cmm_gather_backward(c, dx.mat, mat_none(), false, y.mat, x.mat, weight);
+    cmm_gather_backward(c, dx.mat, mat_none(), mat_none(), false, y.mat, x.mat, weight);
     for (int64_t r = 0; r < ROWS; r++) {
         double back = 0;
 

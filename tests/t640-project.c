@@ -134,9 +134,10 @@ static void pass(struct layer *l, struct cmm *c)
     };
 
     cmm_gather(c, l->y, l->x, l->weight, in, 2);
-    cmm_gather_backward(c, l->dx, l->dw, false, l->y, l->x, l->weight);
-    cmm_scatter(c, l->dx, l->x2, l->weight2, l->bias2);
-    cmm_scatter_backward(c, l->dx2, out, 2, l->dw2, false, l->x, l->x2, l->weight2);
+    cmm_gather_backward(c, l->dx, l->dw, mat_none(), false, l->y, l->x, l->weight);
+    cmm_scatter(c, l->dx, l->x2, l->weight2, l->bias2, mat_none());
+    cmm_scatter_backward(c, l->dx2, out, 2, l->dw2, mat_none(), false, l->x, l->x2,
+                         l->weight2);
 }
 
 static struct spoiler run_pass(struct bench *b, enum cmm_form form, enum cmm_kind kind,

@@ -275,6 +275,7 @@ static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
 
 const struct dev_ops dev_cuda = {
     .name                  = "cuda",
+    .adds_rest             = true,
     .is_there              = is_there,
     .apart                 = apart,
     .open                  = cuda_open,
@@ -307,6 +308,7 @@ const struct dev_ops dev_cuda = {
     .gemm                  = cuda_gemm,
     .gemm_t                = cuda_gemm_t,
     .gemm_dw               = cuda_gemm_dw,
+    .gemm_gradients        = cuda_gemm_gradients,
     .column_sums           = cuda_column_sums,
     .norm_moments          = cuda_norm_moments,
     .norm_merge            = cuda_norm_merge,

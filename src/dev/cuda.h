@@ -207,6 +207,8 @@ void cuda_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
                  bool is_added, const struct epilogue *e);
 void cuda_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
                   bool is_added);
+void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
+                         struct mat x, struct mat dy, bool is_added, bool *has_sums);
 void cuda_tune(struct dev *dev, bool is_on);
 struct dev_choice *cuda_choices(struct dev *dev, int *count);
 

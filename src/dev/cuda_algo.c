@@ -15,6 +15,9 @@
 
 enum { REPEATS = 3, WAY_FIRST = 0, WAY_FASTEST = 1 };
 
+/* Of a product with sums: apart from them, or with them, by the fastest algorithm. */
+enum { WAY_APART = 0, WAY_WITHIN = 1 };
+
 /* Seconds of one product by algorithm 'algo'; infinite if it is refused. */
 static double time_algo(struct dev_stream *s, const struct cuda_plan *p,
                         const struct cuda_operands *o, int algo)
@@ -35,6 +38,31 @@ static double time_algo(struct dev_stream *s, const struct cuda_plan *p,
     TRY_CUDA(cudaEventDestroy(start));
     TRY_CUDA(cudaEventDestroy(end));
     return is_done ? (double)ms * 1e-3 / REPEATS : INFINITY;
+}
+
+/* Seconds of the product and the sums apart.  They overwrite what they leave. */
+static double time_apart(struct dev_stream *s, struct mat dw, struct mat db,
+                         struct mat x, struct mat dy)
+{
+    const struct mat last = mat_cols(dy, dy.cols - db.cols, dy.cols);
+    cudaEvent_t start, end;
+    float ms = 0.0F;
+
+    TRY_CUDA(cudaEventCreate(&start));
+    TRY_CUDA(cudaEventCreate(&end));
+    cuda_gemm_dw(s, dw, x, dy, false); /* chooses its algorithm */
+    cuda_column_sums(s, db, last, false);
+    TRY_CUDA(cudaEventRecord(start, cuda_on(s)));
+    for (int i = 0; i < REPEATS; i++) {
+        cuda_gemm_dw(s, dw, x, dy, false);
+        cuda_column_sums(s, db, last, false);
+    }
+    TRY_CUDA(cudaEventRecord(end, cuda_on(s)));
+    TRY_CUDA(cudaEventSynchronize(end));
+    TRY_CUDA(cudaEventElapsedTime(&ms, start, end));
+    TRY_CUDA(cudaEventDestroy(start));
+    TRY_CUDA(cudaEventDestroy(end));
+    return (double)ms * 1e-3 / REPEATS;
 }
 
 /* Time all algorithms, into memory of their own: a sum must not grow. */
@@ -88,11 +116,24 @@ static void name(char *text, size_t size, const struct cuda_key *k)
         epilogue = " bias";
     else if (k->epilogue == CUBLASLT_EPILOGUE_DGELU)
         epilogue = " gelu'";
+    else if (k->epilogue == CUBLASLT_EPILOGUE_BGRADA)
+        epilogue = " sums";
     else if (k->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
         epilogue = " gelu";
     snprintf(text, size, "%s %lldx%lldx%lld%s%s",
              kind[k->b_is_turned ? 2 : k->a_is_turned], (long long)k->n,
-             (long long)k->m, (long long)k->k, epilogue, k->is_added ? " added" : "");
+             (long long)k->m, (long long)k->k, epilogue,
+             k->is_added || k->ldc > 0 ? " added" : "");
+}
+
+/* Room for one more choice, as the last one. */
+static struct dev_choice *add_choice(struct cuda_products *all, struct cuda_plan *p)
+{
+    if (all->choices == all->room)
+        grow(all);
+    p->choice = all->choices++;
+    name(all->choice[p->choice].name, sizeof all->choice[p->choice].name, &p->key);
+    return &all->choice[p->choice];
 }
 
 int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
@@ -102,17 +143,40 @@ int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
     struct dev_choice *new;
 
     if (p->choice < 0 && all->is_tuning && !s->dev->is_deterministic) {
-        if (all->choices == all->room)
-            grow(all);
-        p->choice = all->choices++;
-        new       = &all->choice[p->choice];
-        *new = (struct dev_choice){ .ways = 2, .way_name = { "first", "fastest" } };
-        name(new->name, sizeof new->name, &p->key);
+        new              = add_choice(all, p);
+        new->ways        = 2;
+        new->way_name[0] = "first";
+        new->way_name[1] = "fastest";
         time_algos(s, p, o, new);
     }
     if (p->choice < 0 || all->choice[p->choice].way == WAY_FIRST)
         return 0;
     return p->best;
+}
+
+bool cuda_is_within(struct dev_stream *s, struct cuda_plan *p,
+                    const struct cuda_operands *o, struct mat dw, struct mat db,
+                    struct mat x, struct mat dy)
+{
+    struct cuda_products *all = cuda_of(s->dev)->products;
+    struct dev_choice *new;
+
+    if (p->choice < 0 && all->is_tuning && !s->dev->is_deterministic) {
+        struct dev_choice within = { 0 };
+
+        time_algos(s, p, o, &within);
+
+        const double apart = time_apart(s, dw, db, x, dy);
+
+        new                       = add_choice(all, p); /* after that of the product */
+        new->ways                 = 2;
+        new->way_name[WAY_APART]  = "apart";
+        new->way_name[WAY_WITHIN] = "within";
+        new->seconds[WAY_APART]   = apart;
+        new->seconds[WAY_WITHIN]  = within.seconds[WAY_FASTEST];
+        new->way = new->seconds[WAY_WITHIN] < apart ? WAY_WITHIN : WAY_APART;
+    }
+    return p->choice >= 0 && all->choice[p->choice].way == WAY_WITHIN;
 }
 
 void cuda_tune(struct dev *dev, bool is_on)

@@ -55,6 +55,8 @@ static void plan_close(struct cuda_products *p, struct cuda_plan *plan)
 {
     if (plan->d != NULL)
         p->lt.MatrixLayoutDestroy(plan->d);
+    if (plan->c != NULL)
+        p->lt.MatrixLayoutDestroy(plan->c);
     if (plan->b != NULL)
         p->lt.MatrixLayoutDestroy(plan->b);
     if (plan->a != NULL)
@@ -138,7 +140,7 @@ static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
     const struct cuda_key *k = &plan->key;
     const size_t work        = CUDA_LT_WORK;
     const uint32_t align_a = (uint32_t)k->align_a, align_b = (uint32_t)k->align_b;
-    const uint32_t align_d = (uint32_t)k->align_d;
+    const uint32_t align_c = (uint32_t)k->align_c, align_d = (uint32_t)k->align_d;
     /* All but sums of parts by atomic additions. */
     const uint32_t in_order =
         CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
@@ -152,16 +154,16 @@ static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
            sizeof align_a);
     prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &align_b,
            sizeof align_b);
-    prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &align_d,
-           sizeof align_d);
+    prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &align_c,
+           sizeof align_c);
     prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align_d,
            sizeof align_d);
     if (k->is_deterministic)
         prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                &in_order, sizeof in_order);
-    status = p->lt.MatmulAlgoGetHeuristic(p->handle, plan->desc, plan->a, plan->b,
-                                          plan->d, plan->d, preference, CUDA_ALGOS,
-                                          plan->algo, &plan->algos);
+    status = p->lt.MatmulAlgoGetHeuristic(
+        p->handle, plan->desc, plan->a, plan->b, plan->c != NULL ? plan->c : plan->d,
+        plan->d, preference, CUDA_ALGOS, plan->algo, &plan->algos);
     TRY_LT(&p->lt, MatmulPreferenceDestroy(preference));
     if (status != CUBLAS_STATUS_SUCCESS)
         plan->algos = 0;
@@ -207,6 +209,9 @@ static struct cuda_plan *make_plan(struct cuda_products *p, const struct cuda_ke
                               (uint64_t)(k->b_is_turned ? k->k : k->n), k->ldb));
     TRY_LT(&p->lt, MatrixLayoutCreate(&plan->d, type_of(k->out_type), (uint64_t)k->m,
                                       (uint64_t)k->n, k->ldd));
+    if (k->ldc > 0)
+        TRY_LT(&p->lt, MatrixLayoutCreate(&plan->c, type_of(k->out_type),
+                                          (uint64_t)k->m, (uint64_t)k->n, k->ldc));
     find_algos(p, plan);
     plan->next = p->plans;
     p->plans   = plan;
@@ -227,7 +232,8 @@ bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
 {
     const struct cuda_products *all = cuda_of(s->dev)->products;
     struct cuda_lane *lane          = cuda_lane_of(s);
-    const float one = 1.0F, old = p->key.is_added ? 1.0F : 0.0F;
+    const bool has_c                = p->c != NULL;
+    const float one = 1.0F, old = p->key.is_added || has_c ? 1.0F : 0.0F;
     cublasStatus_t status;
 
     if (lane->product == NULL) {
@@ -235,9 +241,10 @@ bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
         dev_count(s->dev, (int64_t)CUDA_LT_WORK);
     }
     set_pointers(&all->lt, p, o);
-    status = all->lt.Matmul(all->handle, p->desc, &one, o->a, p->a, o->b, p->b, &old,
-                            o->d, p->d, o->d, p->d, &p->algo[algo].algo, lane->product,
-                            CUDA_LT_WORK, lane->stream);
+    status =
+        all->lt.Matmul(all->handle, p->desc, &one, o->a, p->a, o->b, p->b, &old,
+                       has_c ? o->c : o->d, has_c ? p->c : p->d, o->d, p->d,
+                       &p->algo[algo].algo, lane->product, CUDA_LT_WORK, lane->stream);
     if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
         TRY_LT_STATUS(&all->lt, status, "Matmul");
     return status == CUBLAS_STATUS_SUCCESS;
@@ -263,6 +270,17 @@ static void set_bias(struct cuda_key *k, struct cuda_operands *o, struct mat bia
     k->bias_type = bias.dtype;
 }
 
+/* Let the product be added to 'rest'; false if it cannot. */
+static bool add_to(struct cuda_key *k, struct cuda_operands *o, struct mat y,
+                   struct mat rest)
+{
+    if (k->is_added || rest.dtype != y.dtype || !is_fit(y) || !is_fit(rest))
+        return false;
+    o->c   = mat_ptr(rest);
+    k->ldc = ld_of(rest);
+    return true;
+}
+
 /* Put 'e' into the product if it can be there; false if it cannot.  With GELU, what is
  * left is the result and 'y' the auxiliary matrix.
  */
@@ -271,6 +289,10 @@ static bool fuse(struct cuda_key *k, struct cuda_operands *o, struct mat y,
 {
     const bool is_tanh = e->gelu == GELU_TANH;
 
+    if (!mat_is_none(e->rest) && !add_to(k, o, y, e->rest))
+        return false;
+    if (e->kind == EPI_NONE)
+        return true;
     if (e->kind == EPI_BIAS) {
         set_bias(k, o, e->bias);
         k->epilogue = CUBLASLT_EPILOGUE_BIAS;
@@ -310,6 +332,7 @@ static void align(struct cuda_key *k, const struct cuda_operands *o)
 {
     k->align_a = alignment_of(o->a);
     k->align_b = alignment_of(o->b);
+    k->align_c = alignment_of(o->c != NULL ? o->c : o->d);
     k->align_d = alignment_of(o->d);
 }
 
@@ -329,6 +352,39 @@ static bool run(struct dev_stream *s, struct cuda_plan *plan,
     return false;
 }
 
+static void describe(struct cuda_key *k, const struct dev *dev, struct mat y,
+                     struct operand b, struct operand a, int64_t depth, bool is_added)
+{
+    memset(k, 0, sizeof *k); /* it is compared with its gaps */
+    k->m                = y.cols;
+    k->n                = y.rows;
+    k->k                = depth;
+    k->lda              = ld_of(a.m);
+    k->ldb              = ld_of(b.m);
+    k->ldd              = ld_of(y);
+    k->a_is_turned      = a.is_turned;
+    k->b_is_turned      = b.is_turned;
+    k->is_added         = is_added;
+    k->is_tf32          = dev->is_tf32;
+    k->is_deterministic = dev->is_deterministic;
+    k->type             = a.m.dtype;
+    k->out_type         = y.dtype;
+    k->epilogue         = CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+/* What follows a product that was made without its epilogue. */
+static void finish(struct dev_stream *s, struct mat y, const struct epilogue *e)
+{
+    cuda_finish(s, y, e);
+    if (e != NULL && !mat_is_none(e->rest))
+        cuda_add(s, y, e->rest);
+}
+
+static bool is_plain(const struct epilogue *e)
+{
+    return e == NULL || (e->kind == EPI_NONE && mat_is_none(e->rest));
+}
+
 /* y = or += b a, with the epilogue. */
 static void multiply(struct dev_stream *s, struct mat y, struct operand b,
                      struct operand a, int64_t depth, bool is_added,
@@ -345,28 +401,14 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand b,
     if (depth == 0) {
         if (!is_added)
             cuda_fill(s, y, 0.0);
-        cuda_finish(s, y, e);
+        finish(s, y, e);
         return;
     }
     if (a.m.dtype != b.m.dtype)
         die("a product of %s and %s", dtype_name(b.m.dtype), dtype_name(a.m.dtype));
-    memset(&k, 0, sizeof k); /* it is compared with its gaps */
-    k.m                = y.cols;
-    k.n                = y.rows;
-    k.k                = depth;
-    k.lda              = ld_of(a.m);
-    k.ldb              = ld_of(b.m);
-    k.ldd              = ld_of(y);
-    k.a_is_turned      = a.is_turned;
-    k.b_is_turned      = b.is_turned;
-    k.is_added         = is_added;
-    k.is_tf32          = s->dev->is_tf32;
-    k.is_deterministic = s->dev->is_deterministic;
-    k.type             = a.m.dtype;
-    k.out_type         = y.dtype;
-    k.epilogue         = CUBLASLT_EPILOGUE_DEFAULT;
+    describe(&k, s->dev, y, b, a, depth, is_added);
     memcpy(&fused_k, &k, sizeof k);
-    if (e != NULL && e->kind != EPI_NONE && fuse(&fused_k, &fused, y, e)) {
+    if (!is_plain(e) && fuse(&fused_k, &fused, y, e)) {
         align(&fused_k, &fused);
         plan = find_plan(p, &fused_k, &fused);
         if (plan->is_possible && run(s, plan, &fused))
@@ -379,7 +421,7 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand b,
             "depth) with rows %lld, %lld and %lld apart",
             dtype_name(a.m.dtype), dtype_name(y.dtype), (long long)k.n, (long long)k.m,
             (long long)k.k, (long long)k.ldb, (long long)k.lda, (long long)k.ldd);
-    cuda_finish(s, y, e);
+    finish(s, y, e);
 }
 
 static struct mat part_of(const struct dev_weight *weight, struct range i,
@@ -409,4 +451,38 @@ void cuda_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat 
 {
     multiply(s, dw, (struct operand){ x, true }, (struct operand){ dy, false }, x.rows,
              is_added, NULL);
+}
+
+/* With the sums, which are of the first factor over the depth: cuBLASLt forms them from
+ * factors that are not turned, leaves numbers like those of the result, and does not add.
+ */
+void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
+                         struct mat x, struct mat dy, bool is_added, bool *has_sums)
+{
+    const struct operand b = { x, true }, a = { dy, false };
+    const size_t bytes     = (size_t)dy.cols * sizeof(float);
+    const bool is_direct   = db.cols == dy.cols && is_fit(db);
+    struct cuda_operands o = { .a = mat_ptr(dy), .b = mat_ptr(x), .d = mat_ptr(dw) };
+    struct cuda_plan *plan;
+    struct cuda_key k;
+
+    if (!is_added && mat_size(dw) > 0 && x.rows > 0 && dw.dtype == DTYPE_F32 &&
+        db.dtype == DTYPE_F32 && is_fit(dw) && is_fit(dy)) {
+        describe(&k, s->dev, dw, b, a, x.rows, false);
+        align(&k, &o);
+        k.epilogue  = CUBLASLT_EPILOGUE_BGRADA;
+        k.bias_type = DTYPE_F32;
+        o.bias      = is_direct ? mat_ptr(db) : cuda_work(s, bytes);
+        plan        = find_plan(cuda_of(s->dev)->products, &k, &o);
+        if (plan->is_possible && cuda_is_within(s, plan, &o, dw, db, x, dy)) {
+            o.bias    = is_direct ? mat_ptr(db) : cuda_work(s, bytes); /* it may move */
+            *has_sums = run(s, plan, &o);
+        }
+        if (*has_sums && !is_direct)
+            cuda_sum_strips(s, db, (float *)o.bias + (dy.cols - db.cols), 1, dy.cols,
+                            false);
+        if (*has_sums)
+            return;
+    }
+    cuda_gemm_dw(s, dw, x, dy, is_added);
 }

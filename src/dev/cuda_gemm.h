@@ -12,16 +12,17 @@
  */
 struct cuda_key {
     int64_t m, n, k;
-    int64_t lda, ldb, ldd, ld_aux;
+    int64_t lda, ldb, ldc, ldd, ld_aux; /* ldc 0: d is what is added to, if anything */
     int32_t a_is_turned, b_is_turned, is_added, is_tf32, is_deterministic;
     int32_t type, out_type, bias_type;
     int32_t epilogue;                  /* cublasLtEpilogue_t */
-    int32_t align_a, align_b, align_d; /* bytes, at most 256 */
+    int32_t align_a, align_b, align_c, align_d; /* bytes, at most 256 */
 };
 
 /* A product's addresses. */
 struct cuda_operands {
     const void *a, *b;
+    const void *c; /* added to the product; NULL: nothing but d */
     void *d;
     void *bias, *aux;
 };
@@ -33,7 +34,7 @@ struct cuda_plan {
     struct cuda_key key;
     bool is_possible; /* else the epilogue has to be done by itself */
     cublasLtMatmulDesc_t desc;
-    cublasLtMatrixLayout_t a, b, d;
+    cublasLtMatrixLayout_t a, b, c, d; /* c NULL: it is d */
     cublasLtMatmulHeuristicResult_t
         algo[CUDA_ALGOS]; /* the library's favourite first */
     int algos;
@@ -60,6 +61,13 @@ bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
 /* The number of the algorithm to use; timed now, if products are and it was not. */
 int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
                  const struct cuda_operands *o);
+
+/* Whether the sums of dy's columns are formed within the product x^T dy, 'p': where it has
+ * been timed, now or before, and takes less time than the product and the sums apart.
+ */
+bool cuda_is_within(struct dev_stream *s, struct cuda_plan *p,
+                    const struct cuda_operands *o, struct mat dw, struct mat db,
+                    struct mat x, struct mat dy);
 
 _Noreturn void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status,
                             const char *call, const char *file, int line);

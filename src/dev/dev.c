@@ -22,7 +22,7 @@
     X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
     X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
     X(weight_open) X(weight_close) X(weight_changed)                                     \
-    X(gemm) X(gemm_t) X(gemm_dw) X(column_sums)                                          \
+    X(gemm) X(gemm_t) X(gemm_dw) X(gemm_gradients) X(column_sums)                        \
     X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)                 \
     X(norm_backward) X(norm_whole) X(norm_whole_backward) X(head_norm) X(head_norm_backward) \
     X(attn_kept) X(attn) X(attn_backward)                                                \

@@ -193,6 +193,7 @@ struct epilogue {
     struct mat bias; /* [1, cols] */
     struct mat act;  /* [rows, cols], EPI_GELU */
     struct mat pre;  /* [rows, cols], EPI_DGELU */
+    struct mat rest; /* [rows, cols], EPI_NONE and EPI_BIAS of dev_gemm(): y += rest */
 };
 
 /* y [n, j] = or += x [n, i] W[i, j], where 'i' and 'j' are ranges of rows and columns
@@ -210,6 +211,12 @@ void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
 /* dw [i, j] = or += x [n, i]^T dy [n, j]: the gradient of the weights. */
 void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
                  bool is_added);
+
+/* Both gradients of a layer: dev_gemm_dw(), and dev_column_sums() of the last columns of
+ * dy, those of db (none: there is none).  A device may form the sums within the product.
+ */
+void dev_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
+                        struct mat x, struct mat dy, bool is_added);
 
 /* db [1, j] = or += the sums of the columns of dy [n, j]. */
 void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added);

@@ -28,6 +28,7 @@ struct dev_ops {
     bool is_host;
     bool is_by_name; /* 'auto' does not take it */
     int packs;       /* copies of each weight that it keeps packed */
+    bool adds_rest;  /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
 
     /* A hollow device's: let the time of an operation pass instead of doing it; its slots
      * for operations stay empty, but for 'get', which tells what nobody computed.
@@ -80,6 +81,12 @@ struct dev_ops {
                    const struct epilogue *);
     void (*gemm_dw)(struct dev_stream *, struct mat, struct mat, struct mat, bool);
     void (*column_sums)(struct dev_stream *, struct mat, struct mat, bool);
+
+    /* The product of dev_gemm_gradients(), and the sums if they come with it; then
+     * 'has_sums' is set.  NULL: they never do.
+     */
+    void (*gemm_gradients)(struct dev_stream *, struct mat dw, struct mat db,
+                           struct mat x, struct mat dy, bool is_added, bool *has_sums);
 
     void (*norm_moments)(struct dev_stream *, struct mat, struct mat, enum norm_kind);
     void (*norm_merge)(struct dev_stream *, struct mat, struct mat, int,

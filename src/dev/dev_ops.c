@@ -135,6 +135,11 @@ static void expect_epilogue(const char *op, const struct epilogue *e, struct mat
         expect(op, "pre", e->pre, y.rows, y.cols);
 }
 
+static bool has_rest(const struct epilogue *e)
+{
+    return e != NULL && !mat_is_none(e->rest);
+}
+
 /* What an epilogue reads and writes besides the product. */
 static int64_t epilogue_bytes(const struct epilogue *e)
 {
@@ -212,8 +217,15 @@ void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
     EXPECT(x, y.rows, range_size(i));
     EXPECT(y, y.rows, range_size(j));
     expect_epilogue(__func__, e, y);
+    if (has_rest(e)) {
+        EXPECT(e->rest, y.rows, y.cols);
+        if (e->kind != EPI_NONE && e->kind != EPI_BIAS)
+            die("%s: a sum within another epilogue than a bias", __func__);
+    }
     MULTIPLY(s, e, y.rows, y.cols, range_size(i),
              gemm(s, y, x, weight, i, j, is_added, e));
+    if (has_rest(e) && !s->dev->ops.adds_rest)
+        dev_add(s, y, e->rest);
 }
 
 void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
@@ -224,6 +236,8 @@ void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
     EXPECT(x, y.rows, range_size(j));
     EXPECT(y, y.rows, range_size(i));
     expect_epilogue(__func__, e, y);
+    if (has_rest(e))
+        die("%s: a sum with a gradient", __func__);
     MULTIPLY(s, e, y.rows, range_size(j), y.cols,
              gemm_t(s, y, x, weight, i, j, is_added, e));
 }
@@ -234,6 +248,22 @@ void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat d
     EXPECT(dw, x.cols, dy.cols);
     EXPECT(dy, x.rows, dy.cols);
     MULTIPLY(s, NULL, x.rows, dw.cols, dw.rows, gemm_dw(s, dw, x, dy, is_added));
+}
+
+void dev_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
+                        struct mat x, struct mat dy, bool is_added)
+{
+    bool has_sums = mat_is_none(db);
+
+    EXPECT(dw, x.cols, dy.cols);
+    EXPECT(dy, x.rows, dy.cols);
+    if (has_sums || s->dev->ops.gemm_gradients == NULL)
+        dev_gemm_dw(s, dw, x, dy, is_added);
+    else
+        MULTIPLY(s, NULL, x.rows, dw.cols, dw.rows,
+                 gemm_gradients(s, dw, db, x, dy, is_added, &has_sums));
+    if (!has_sums)
+        dev_column_sums(s, db, mat_cols(dy, dy.cols - db.cols, dy.cols), is_added);
 }
 
 void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)

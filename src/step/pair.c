@@ -164,15 +164,15 @@ void pair_run(struct pair *p, enum pair_op op)
         cmm_gather(p->cmm, a[PAIR_Y], a[PAIR_X], p->w, &p->in, 1);
         break;
     case PAIR_DGATHER:
-        cmm_gather_backward(p->cmm, a[PAIR_DX], a[PAIR_DW], false, a[PAIR_Y], a[PAIR_X],
-                            p->w);
+        cmm_gather_backward(p->cmm, a[PAIR_DX], a[PAIR_DW], mat_none(), false,
+                            a[PAIR_Y], a[PAIR_X], p->w);
         break;
     case PAIR_SCATTER:
-        cmm_scatter(p->cmm, a[PAIR_DX], a[PAIR_X2], p->w2, mat_none());
+        cmm_scatter(p->cmm, a[PAIR_DX], a[PAIR_X2], p->w2, mat_none(), mat_none());
         break;
     default:
-        cmm_scatter_backward(p->cmm, a[PAIR_DX2], &p->out, 1, a[PAIR_DW2], false,
-                             a[PAIR_X], a[PAIR_X2], p->w2);
+        cmm_scatter_backward(p->cmm, a[PAIR_DX2], &p->out, 1, a[PAIR_DW2], mat_none(),
+                             false, a[PAIR_X], a[PAIR_X2], p->w2);
     }
     dev_sync(dev_stream(p->dev, LANE_COMPUTE));
 }

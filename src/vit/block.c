@@ -53,8 +53,8 @@ static void parallel_forward(struct vit *v, int64_t i)
     const struct mat next = vit_act(v, KEPT_X, i + 1);
 
     parallel_inner(v, i, false);
-    linear_scatter(v, v->cmm, next, vit_act(v, KEPT_OUT, i), group_block(i), SLOT_OUT);
-    dev_add(v->stream, next, vit_act(v, KEPT_X, i));
+    linear_scatter(v, v->cmm, next, vit_act(v, KEPT_OUT, i), vit_act(v, KEPT_X, i),
+                   group_block(i), SLOT_OUT);
 }
 
 /* d_in [n, 3A + F] ends as dq, dk, dv, d pre.  The out-product's gradient is written
@@ -110,8 +110,7 @@ static void sequential_inner(struct vit *v, int64_t i, bool is_again)
     norm(v, KEPT_STAT0, x, i, SLOT_NORM0, is_again);
     linear_gather(v, v->cmm, in, xn, g, SLOT_IN, &qkv, 1);
     attn_forward(v, o, i);
-    linear_scatter(v, v->cmm, x1, o, g, SLOT_OUT);
-    dev_add(v->stream, x1, x);
+    linear_scatter(v, v->cmm, x1, o, x, g, SLOT_OUT);
 
     norm(v, KEPT_STAT1, x1, i, SLOT_NORM1, is_again);
     linear_gather(v, v->cmm, up, xn, g, SLOT_UP, &mlp, 1);
@@ -122,8 +121,8 @@ static void sequential_forward(struct vit *v, int64_t i)
     const struct mat next = vit_act(v, KEPT_X, i + 1);
 
     sequential_inner(v, i, false);
-    linear_scatter(v, v->cmm, next, vit_act(v, KEPT_ACT, i), group_block(i), SLOT_DOWN);
-    dev_add(v->stream, next, vit_act(v, KEPT_X1, i));
+    linear_scatter(v, v->cmm, next, vit_act(v, KEPT_ACT, i), vit_act(v, KEPT_X1, i),
+                   group_block(i), SLOT_DOWN);
 }
 
 static void sequential_backward_mlp(struct vit *v, int64_t i)

@@ -80,13 +80,12 @@ static void map_forward(struct vit *v, struct mat pooled, struct mat xn)
     linear_gather(v, v->cmm, kv, xn, head(v), SLOT_MAP_KV, &to_kv, 1);
     dev_attn(v->stream, o, vit_act(v, KEPT_MAP_ATTN, 0), vit_work(v, WORK_PEAK1),
              vit_act(v, KEPT_MAP_Q, 0), mat_cols(kv, 0, A), mat_cols(kv, A, 2 * A), &a);
-    linear_scatter(v, v->cmm_pool, x, o, head(v), SLOT_MAP_OUT);
+    linear_scatter(v, v->cmm_pool, x, o, mat_none(), head(v), SLOT_MAP_OUT);
 
     norm_forward(v, x_n, vit_act(v, KEPT_MAP_STAT, 0), x, head(v), SLOT_MAP_NORM);
     linear_gather(v, v->cmm_pool, vit_act(v, KEPT_MAP_UP, 0), x_n, head(v), SLOT_MAP_UP,
                   &to_up, 1);
-    linear_scatter(v, v->cmm_pool, pooled, act, head(v), SLOT_MAP_DOWN);
-    dev_add(v->stream, pooled, x);
+    linear_scatter(v, v->cmm_pool, pooled, act, x, head(v), SLOT_MAP_DOWN);
 }
 
 /* 'dxn' [n, C_l] from 'd_pooled', which becomes the gradient of x on the way. */

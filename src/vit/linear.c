@@ -42,33 +42,28 @@ void linear_gather(struct vit *v, struct cmm *c, struct mat y, struct mat x, int
 void linear_gather_backward(struct vit *v, struct cmm *c, struct mat dx, struct mat dy,
                             struct mat x, int group, enum slot slot)
 {
-    const struct mat db = vit_grad(v, group, bias_of(slot));
-    const bool is_added = vit_adds(v, group);
-
     begin(c, slot);
-    cmm_gather_backward(c, dx, vit_grad(v, group, slot), is_added, dy, x,
+    cmm_gather_backward(c, dx, vit_grad(v, group, slot),
+                        vit_grad(v, group, bias_of(slot)), vit_adds(v, group), dy, x,
                         vit_weight(v, group, slot));
-    dev_column_sums(v->stream, db, mat_cols(dy, dy.cols - db.cols, dy.cols), is_added);
 }
 
-void linear_scatter(struct vit *v, struct cmm *c, struct mat y, struct mat x, int group,
-                    enum slot slot)
+void linear_scatter(struct vit *v, struct cmm *c, struct mat y, struct mat x,
+                    struct mat rest, int group, enum slot slot)
 {
     begin(c, slot);
-    cmm_scatter(c, y, x, vit_weight(v, group, slot),
-                vit_param(v, group, bias_of(slot)));
+    cmm_scatter(c, y, x, vit_weight(v, group, slot), vit_param(v, group, bias_of(slot)),
+                rest);
 }
 
 void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
                              const struct cmm_section *section, int sections,
                              struct mat dy, struct mat x, int group, enum slot slot)
 {
-    const bool is_added = vit_adds(v, group);
-
     begin(c, slot);
-    cmm_scatter_backward(c, dx, section, sections, vit_grad(v, group, slot), is_added,
-                         dy, x, vit_weight(v, group, slot));
-    dev_column_sums(v->stream, vit_grad(v, group, bias_of(slot)), dy, is_added);
+    cmm_scatter_backward(c, dx, section, sections, vit_grad(v, group, slot),
+                         vit_grad(v, group, bias_of(slot)), vit_adds(v, group), dy, x,
+                         vit_weight(v, group, slot));
 }
 
 struct cmm_section linear_plain(int64_t cols)

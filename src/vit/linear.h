@@ -3,7 +3,7 @@
  * gradients of a slot.  The bias, where there is one, is the slot after the weight's.
  *
  *   gather    y [n, N_l] = gather(x [n, C_l]) W, its biases through 'section'
- *   scatter   y [n, C_l] = scatter(x [n, K_l] W) + bias
+ *   scatter   y [n, C_l] = scatter(x [n, K_l] W) + bias + rest (may be none)
  */
 #ifndef VIT_LINEAR_H
 #define VIT_LINEAR_H
@@ -17,8 +17,8 @@ void linear_gather(struct vit *v, struct cmm *c, struct mat y, struct mat x, int
 void linear_gather_backward(struct vit *v, struct cmm *c, struct mat dx, struct mat dy,
                             struct mat x, int group, enum slot slot);
 
-void linear_scatter(struct vit *v, struct cmm *c, struct mat y, struct mat x, int group,
-                    enum slot slot);
+void linear_scatter(struct vit *v, struct cmm *c, struct mat y, struct mat x,
+                    struct mat rest, int group, enum slot slot);
 void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
                              const struct cmm_section *section, int sections,
                              struct mat dy, struct mat x, int group, enum slot slot);

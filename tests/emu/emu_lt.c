@@ -17,7 +17,7 @@ enum { MOST = 1 << 27 }; /* multiply-adds of a product */
 struct desc {
     cublasOperation_t a, b;
     cublasLtEpilogue_t epilogue;
-    const void *bias;
+    void *bias;
     void *aux;
     int64_t ld_aux;
     cudaDataType_t bias_type;
@@ -167,6 +167,9 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
         return CUBLAS_STATUS_INVALID_VALUE;
     if (of->aux != NULL && (of->ld_aux % 8 != 0 || l->rows % 8 != 0))
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA &&
+        (of->a == CUBLAS_OP_T || of->bias == NULL || of->bias_type != l->type))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     memset(result, 0, 2 * sizeof *result);
     *count = 2;
     return CUBLAS_STATUS_SUCCESS;
@@ -230,6 +233,19 @@ static double finish(const struct desc *of, cudaDataType_t type, int64_t r, int6
     return x;
 }
 
+/* The gradient of a bias: the sums of A over the depth. */
+static void sum_factor(const struct desc *of, const struct layout *x, const void *a,
+                       int64_t depth)
+{
+    for (int64_t row = 0; row < x->rows; row++) {
+        double sum = 0.0;
+
+        for (int64_t k = 0; k < depth; k++)
+            sum += element(x->type, a, row + k * x->ld);
+        leave(of->bias_type, of->bias, row, sum);
+    }
+}
+
 static cublasStatus_t
 matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
        const void *a, cublasLtMatrixLayout_t la, const void *b,
@@ -240,18 +256,22 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
     const struct desc *of  = (const struct desc *)(const void *)desc;
     const struct layout *x = (const struct layout *)(const void *)la;
     const struct layout *y = (const struct layout *)(const void *)lb;
+    const struct layout *w = (const struct layout *)(const void *)lc;
     const struct layout *z = (const struct layout *)(const void *)ld;
     const int64_t depth    = of->a == CUBLAS_OP_T ? x->rows : x->cols;
     const float one = *(const float *)alpha, old = *(const float *)beta;
 
     if (handle == NULL || algo == NULL || work == NULL || bytes == 0 ||
-        stream == NULL || lc != ld ||
+        stream == NULL || w->rows != z->rows || w->cols != z->cols ||
+        w->type != z->type || (old != 0.0F && c == NULL) ||
         (of->a == CUBLAS_OP_T ? x->cols : x->rows) != z->rows ||
         (of->b == CUBLAS_OP_T ? y->rows : y->cols) != z->cols ||
         (of->b == CUBLAS_OP_T ? y->cols : y->rows) != depth)
         return CUBLAS_STATUS_INVALID_VALUE;
     if (z->cols * z->rows > MOST / depth)
         return CUBLAS_STATUS_SUCCESS;
+    if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA)
+        sum_factor(of, x, a, depth);
     for (int64_t col = 0; col < z->cols; col++) {
         for (int64_t row = 0; row < z->rows; row++) {
             double sum = 0.0;
@@ -264,7 +284,7 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
                            of->b == CUBLAS_OP_T ? col + k * y->ld : k + col * y->ld);
             sum *= one;
             if (old != 0.0F)
-                sum += old * element(z->type, c, row + col * z->ld);
+                sum += old * element(w->type, c, row + col * w->ld);
             leave(z->type, d, row + col * z->ld, finish(of, z->type, row, col, sum));
         }
     }
