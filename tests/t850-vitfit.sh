@@ -319,6 +319,7 @@ marks "'10^{9}' 1e+09, '2·10^{9}' 2e+09, '5·10^{9}' 5e+09, '10^{10}' 1e+10" 6e
 marks "'2·10^{9}' 2e+09, '3·10^{9}' 3e+09, '5·10^{9}' 5e+09, ''" 1.8e9 6e9
 marks "'2·10^{9}' 2e+09, '2.5·10^{9}' 2.5e+09, '3·10^{9}' 3e+09" 2e9 3e9
 marks "'2·10^{9}' 2[.0-9]*e+09, '2.01·10^{9}'" 2e9 2.02e9
+marks "'700' 700, '1000' 1000, '1500' 1500" 608 1648
 marks "'20' 20, '30' 30, '50' 50" 18 60
 (PATH=/nowhere && "$vitfit" plot exponents --fit="$folder/fit.json" --out="$folder/x.svg" \
     >"$folder/out" 2>"$folder/err")
@@ -354,6 +355,9 @@ if command -v gnuplot >/dev/null 2>&1; then
     printf '{"program":"x"}\n{"step":1,"loss":3}\n{"step":2,"loss":2,"lr":1}\n' >"$folder/log.jsonl"
     picture curves 'log.jsonl' "$folder/log.jsonl"
     picture design 'Planned points' "$folder/sweep/plan.jsonl"
+    run plot design "$folder/sweep/plan.jsonl" --out="$folder/x.gp"
+    grep -q "'8' 8, '10' 10, '12' 12, '16' 16, '20' 20, '24' 24)" "$folder/x.gp"
+    ok 'with marks at the sizes'
 else
     echo "# gnuplot is missing (Debian: gnuplot-nox): no pictures"
 fi

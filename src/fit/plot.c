@@ -85,7 +85,7 @@ static void print_mark(FILE *out, double x, double most)
     const double digits = x / pow(10, power);
 
     if (most < plain_most)
-        fprintf(out, "'%.3g'", x);
+        fprintf(out, "'%.5g'", x);
     else if (fabs(digits - 1) < 1e-6)
         fprintf(out, "'10^{%d}'", power);
     else
@@ -168,6 +168,30 @@ void plot_range(struct plot *p, const char *axis, struct bounds b, double room)
 
     fprintf(p->script, "set %srange [%.6g:%.6g]\n", axis, wide.lo, wide.hi);
     print_marks(p, axis, wide);
+}
+
+void plot_size(struct sizes *z, double x)
+{
+    int at = 0;
+
+    if (z->count > SIZES_MOST)
+        return;
+    while (at < z->count && z->x[at] < x)
+        at++;
+    if ((at < z->count && z->x[at] == x) || z->count++ == SIZES_MOST)
+        return;
+    memmove(z->x + at + 1, z->x + at, (size_t)(z->count - 1 - at) * sizeof *z->x);
+    z->x[at] = x;
+}
+
+void plot_sizes(struct plot *p, const struct sizes *z)
+{
+    if (z->count > SIZES_MOST)
+        return;
+    fprintf(p->script, "set xtics (");
+    for (int i = 0; i < z->count; i++)
+        fprintf(p->script, "%s'%g' %g", i > 0 ? ", " : "", z->x[i], z->x[i]);
+    fprintf(p->script, ")\n");
 }
 
 int plot_open(struct plot *p, const char *path, int width, int height)

@@ -42,4 +42,15 @@ void plot_widen(struct bounds *b, double x);
  */
 void plot_range(struct plot *p, const char *axis, struct bounds b, double room);
 
+/* The different sizes that runs have, rising, if they are few. */
+enum { SIZES_MOST = 8 };
+struct sizes {
+    double x[SIZES_MOST];
+    int count; /* more than SIZES_MOST: not all are here */
+};
+void plot_size(struct sizes *z, double x);
+
+/* Marks at few sizes on the axis "x", instead of those of plot_range(). */
+void plot_sizes(struct plot *p, const struct sizes *z);
+
 #endif

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CURVE = 120, LEVELS = 4, LEVELS_LONG = 7, TICS_MOST = 8 };
+enum { CURVE = 120, LEVELS = 4, LEVELS_LONG = 7 };
 enum { GROWTH_MOST = 2 }; /* of an exponent that is not identified, on an axis */
 
 /* Curves: compute of chinchilla's runs spans decades, of a star's little more than one. */
@@ -145,40 +145,20 @@ static int print_curves(struct plot *plot, const struct fitfile *f, int k,
     return lowest;
 }
 
-/* Marks at the sizes that were run, if they are few. */
-static void print_tics(struct plot *plot, const struct fitfile *f,
-                       const struct points *p, int k)
-{
-    double seen[TICS_MOST];
-    int n = 0;
-
-    for (int i = 0; i < p->rows && n <= TICS_MOST; i++) {
-        bool is_new = is_on(f, p, i, k);
-
-        for (int j = 0; j < n && is_new; j++)
-            is_new = seen[j] != row(p, i)[k];
-        if (is_new && n == TICS_MOST)
-            n++;
-        else if (is_new)
-            seen[n++] = row(p, i)[k];
-    }
-    if (n > TICS_MOST)
-        return;
-    fprintf(plot->script, "set xtics (");
-    for (int j = 0; j < n; j++)
-        fprintf(plot->script, "%s'%g' %g", j > 0 ? ", " : "", seen[j], seen[j]);
-    fprintf(plot->script, ")\n");
-}
-
 static void print_panel(struct plot *plot, const struct fitfile *f,
                         const struct points *p, int k, struct bounds x, struct bounds y,
                         int lowest)
 {
     const bool has_law  = f->kind == LAW_CHINCHILLA || f->has_dim[k];
     const bool is_first = k == 0;
+    struct sizes sizes  = { 0 };
 
+    for (int i = 0; i < p->rows; i++) {
+        if (is_on(f, p, i, k))
+            plot_size(&sizes, row(p, i)[k]);
+    }
     plot_range(plot, "x", x, 0.04);
-    print_tics(plot, f, p, k);
+    plot_sizes(plot, &sizes);
     fprintf(plot->script, "set yrange [%.6g:%.6g]\n", y.lo - 0.06 * (y.hi - y.lo),
             y.hi + 0.12 * (y.hi - y.lo));
     fprintf(plot->script, "set logscale x\nset xlabel ");

@@ -149,30 +149,6 @@ static void print_curve_plots(struct plot *plot, int curves, char (*name)[128])
     fprintf(plot->script, "\n");
 }
 
-/* The sizes that a dimension takes, rising; how many they are. */
-struct sizes {
-    double x[LOOKS];
-    int count; /* more than LOOKS: not all are here */
-};
-
-static void find_sizes(struct sizes *z, const struct pareto *f, int k)
-{
-    z->count = 0;
-    for (int s = 0; s < f->shapes; s++) {
-        const double x = f->x[(size_t)s * LAW_VARS + (size_t)k];
-        int at         = 0;
-
-        while (at < z->count && at < LOOKS && z->x[at] < x)
-            at++;
-        if (at < z->count && at < LOOKS && z->x[at] == x)
-            continue;
-        if (z->count++ >= LOOKS)
-            return;
-        memmove(z->x + at + 1, z->x + at, (size_t)(z->count - 1 - at) * sizeof *z->x);
-        z->x[at] = x;
-    }
-}
-
 static int find_look(const struct sizes *z, double x)
 {
     int at = 0;
@@ -229,7 +205,9 @@ static bool has_looks(struct sizes z[LAW_DIMS], const struct pareto *f)
     bool has = f->dims <= LAW_DIMS && f->shapes > KEYS_MOST;
 
     for (int k = 0; k < f->dims && has; k++) {
-        find_sizes(&z[k], f, k);
+        z[k].count = 0;
+        for (int s = 0; s < f->shapes; s++)
+            plot_size(&z[k], f->x[(size_t)s * LAW_VARS + (size_t)k]);
         has = z[k].count <= LOOKS;
     }
     return has;
@@ -312,11 +290,13 @@ static const char *const arm_name[LAW_DIMS] = { "width", "depth", "mlp" };
 
 struct extent {
     struct bounds x[LAW_DIMS], t;
+    struct sizes size[LAW_DIMS];
 };
 
 static void print_point(struct plot *plot, struct extent *e, int k, double x, double t)
 {
     plot_widen(&e->x[k], x);
+    plot_size(&e->size[k], x);
     plot_widen(&e->t, t);
     fprintf(plot->script, "%.8g %.8g\n", x, t);
 }
@@ -366,25 +346,13 @@ static int print_plan(struct plot *plot, struct extent *e, const char *path, int
     return rc;
 }
 
-/* Five sizes, evenly in logarithms. */
-static void print_tics(struct plot *plot, struct bounds x)
-{
-    fprintf(plot->script, "set xtics (");
-    for (int i = 0; i < 5; i++) {
-        const double at = x.lo * pow(x.hi / x.lo, i / 4.0);
-
-        fprintf(plot->script, "%s'%.0f' %.0f", i > 0 ? ", " : "", at, at);
-    }
-    fprintf(plot->script, ")\n");
-}
-
-static void print_design_panel(struct plot *plot, struct bounds x, char *const *file,
-                               int files, int k)
+static void print_design_panel(struct plot *plot, const struct extent *e,
+                               char *const *file, int files, int k)
 {
     fprintf(plot->script, "set xlabel '%s'\n%s", arm_name[k],
             k == 0 ? "set ylabel 'compute, FLOP'\n" : "unset ylabel\nunset key\n");
-    plot_range(plot, "x", x, 0.06);
-    print_tics(plot, x);
+    plot_range(plot, "x", e->x[k], 0.06);
+    plot_sizes(plot, &e->size[k]);
     fprintf(plot->script, "plot ");
     for (int f = 0; f < files; f++) {
         fprintf(plot->script,
@@ -418,7 +386,7 @@ int plot_design(struct plot *plot, char *const *file, int files)
     plot_range(plot, "y", e.t, 0.06);
     for (int k = 0; k < LAW_DIMS; k++) {
         if (e.x[k].hi > 0)
-            print_design_panel(plot, e.x[k], file, files, k);
+            print_design_panel(plot, &e, file, files, k);
     }
     fprintf(plot->script, "unset multiplot\n");
     return 0;
