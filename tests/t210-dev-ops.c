@@ -127,6 +127,29 @@ static void patches(struct twins *two)
     ok(is_right, "patches");
 }
 
+/* To the host and back: matrices of more than one of the pieces that pass through pinned
+ * memory, whole rows at a time and less than a row, with gaps between rows.
+ */
+static void moves(struct twins *two)
+{
+    static const int64_t sizes[][2] = { { 2, 1100000 }, { 1700, 1003 }, { 5, 3 } };
+    bool is_right                   = true;
+
+    for (int i = 0; i < 3; i++) {
+        const int64_t n = sizes[i][0], m = sizes[i][1];
+        struct twin x = twin_random(two, n, m, 1.0), y = twin_blank(two, n, m);
+        void *host = mem_new((size_t)(n * m), dtype_size(dev_dtype(two->got)));
+
+        dev_copy(twin_stream(two, 0), y.ref, x.ref);
+        dev_get(twin_stream(two, 1), host, x.got);
+        dev_put(twin_stream(two, 1), y.got, host);
+        is_right &= twin_agrees(two, y, 0.0, 0.0, "to the host and back");
+        mem_free(host);
+        twins_clear(two);
+    }
+    ok(is_right, "matrices to the host and back");
+}
+
 /* ---- Norms ------------------------------------------------------------------------- */
 
 static bool norm_is_right(struct twins *two, enum norm_kind k, int64_t n, int M,
@@ -520,6 +543,7 @@ static void one_device(const char *name, enum dtype dtype, int threads)
     copies(two);
     sums(two);
     patches(two);
+    moves(two);
     norms(two);
     whole_norms(two);
     head_norms(two);

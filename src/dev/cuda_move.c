@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Between the host's arrays and the GPU.  Arrays of the host may be given back at once, so
- * they pass through pinned pieces of memory, two of each stream by turns: while one is
- * copied by the GPU the host fills the other.  Also the room that operations work in.
+/* Between the host's arrays and the GPU.  The GPU reaches pinned memory alone at full
+ * speed, so they pass through pinned pieces of it, two of each stream by turns: while one
+ * is copied by the GPU the host fills or empties the other.  Also the room that operations
+ * work in.
  */
 #include "config.h"
 
@@ -70,74 +71,112 @@ void *cuda_work(struct dev_stream *s, size_t bytes)
 
 /* ---- Pieces -------------------------------------------------------------------------- */
 
-/* The piece whose turn it is, after the GPU has read what was in it. */
+/* The piece whose turn it is, after the GPU has copied what was in it, or to it. */
 static void *take_piece(struct cuda_lane *lane)
 {
     TRY_CUDA(cudaEventSynchronize(lane->is_free[lane->next]));
     return lane->piece[lane->next];
 }
 
-/* The GPU reads it from now on. */
-static void give_piece(struct cuda_lane *lane)
+static void pass_on(struct cuda_lane *lane)
 {
-    TRY_CUDA(cudaEventRecord(lane->is_free[lane->next], lane->stream));
     lane->next = (lane->next + 1) % CUDA_PIECES;
 }
 
-/* 'rows' of 'width' bytes, packed at 'src', to rows 'pitch' bytes apart at 'dst'. */
-static void put_box(struct cuda_lane *lane, char *dst, size_t pitch, const char *src,
-                    size_t width, size_t rows)
+/* The GPU copies it from now on. */
+static void give_piece(struct cuda_lane *lane)
 {
-    void *piece = take_piece(lane);
-
-    memcpy(piece, src, width * rows);
-    TRY_CUDA(cudaMemcpy2DAsync(dst, pitch, piece, width, width, rows,
-                               cudaMemcpyHostToDevice, lane->stream));
-    give_piece(lane);
+    TRY_CUDA(cudaEventRecord(lane->is_free[lane->next], lane->stream));
+    pass_on(lane);
 }
+
+/* A part of a matrix that fits in a piece: 'rows' of 'width' bytes, 'pitch' bytes apart at
+ * 'at' on the GPU, packed 'offset' bytes behind the start of the host's array.
+ */
+struct box {
+    char *at;
+    size_t pitch, width, rows, offset;
+};
 
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
+/* Box number 'k' of a matrix; false if there are no more.  A box is of whole rows, or of a
+ * part of a single one.
+ */
+static bool box_of(struct box *b, struct mat m, size_t k)
+{
+    const size_t size = dtype_size(m.dtype);
+    size_t width, rows, r, c = 0;
+
+    if (mat_size(m) == 0)
+        return false;
+    if (mat_is_packed(m))
+        m = mat_at(m.buf, m.dtype, m.offset, 1, mat_size(m));
+    width = (size_t)m.cols * size;
+    rows  = (size_t)m.rows;
+    if (width > PIECE) {
+        const size_t parts = (width + PIECE - 1) / PIECE;
+
+        r        = k / parts;
+        c        = k % parts * PIECE;
+        b->width = least(PIECE, width - c);
+        b->rows  = 1;
+    } else {
+        r        = k * (PIECE / width);
+        b->width = width;
+        b->rows  = r < rows ? least(PIECE / width, rows - r) : 0;
+    }
+    b->pitch  = b->rows == 1 ? b->width : (size_t)m.ld * size;
+    b->offset = r * width + c;
+    b->at     = r < rows ? (char *)mat_ptr(m) + r * (size_t)m.ld * size + c : NULL;
+    return r < rows;
+}
+
 void cuda_put(struct dev_stream *s, struct mat dst, const void *src)
 {
-    const size_t size = dtype_size(dst.dtype);
-    const char *from  = src;
-    size_t width, pitch, rows, at_once;
-    char *to;
+    struct cuda_lane *lane = cuda_lane_of(s);
+    struct box b;
 
-    if (mat_size(dst) == 0)
-        return;
-    if (mat_is_packed(dst))
-        dst = mat_at(dst.buf, dst.dtype, dst.offset, 1, mat_size(dst));
-    to      = mat_ptr(dst);
-    width   = (size_t)dst.cols * size;
-    pitch   = (size_t)dst.ld * size;
-    rows    = (size_t)dst.rows;
-    at_once = PIECE / width; /* rows; 0: not even one */
-    for (size_t r = 0; r < rows && at_once > 0; r += at_once)
-        put_box(cuda_lane_of(s), to + r * pitch, pitch, from + r * width, width,
-                least(at_once, rows - r));
-    for (size_t r = 0; r < rows && at_once == 0; r++)
-        for (size_t c = 0; c < width; c += PIECE)
-            put_box(cuda_lane_of(s), to + r * pitch + c, PIECE, from + r * width + c,
-                    least(PIECE, width - c), 1);
+    for (size_t k = 0; box_of(&b, dst, k); k++) {
+        void *piece = take_piece(lane);
+
+        memcpy(piece, (const char *)src + b.offset, b.width * b.rows);
+        TRY_CUDA(cudaMemcpy2DAsync(b.at, b.pitch, piece, b.width, b.width, b.rows,
+                                   cudaMemcpyHostToDevice, lane->stream));
+        give_piece(lane);
+    }
+}
+
+/* Empty the piece whose turn it is into the box's place; a box of no rows is none. */
+static void *empty_piece(struct cuda_lane *lane, void *dst, struct box *b)
+{
+    void *piece = take_piece(lane);
+
+    if (b->rows > 0)
+        memcpy((char *)dst + b->offset, piece, b->width * b->rows);
+    b->rows = 0;
+    return piece;
 }
 
 void cuda_get(struct dev_stream *s, void *dst, struct mat src)
 {
-    const size_t width = (size_t)src.cols * dtype_size(src.dtype);
-    const size_t pitch = (size_t)src.ld * dtype_size(src.dtype);
+    struct cuda_lane *lane           = cuda_lane_of(s);
+    struct box arriving[CUDA_PIECES] = { { .rows = 0 } }, b;
 
-    if (mat_size(src) > 0 && mat_is_packed(src))
-        TRY_CUDA(cudaMemcpyAsync(dst, mat_ptr(src), (size_t)mat_bytes(src),
-                                 cudaMemcpyDeviceToHost, cuda_on(s)));
-    else if (mat_size(src) > 0)
-        TRY_CUDA(cudaMemcpy2DAsync(dst, width, mat_ptr(src), pitch, width,
-                                   (size_t)src.rows, cudaMemcpyDeviceToHost,
-                                   cuda_on(s)));
+    for (size_t k = 0; box_of(&b, src, k); k++) {
+        const int turn = lane->next;
+        void *piece    = empty_piece(lane, dst, &arriving[turn]);
+
+        TRY_CUDA(cudaMemcpy2DAsync(piece, b.width, b.at, b.pitch, b.width, b.rows,
+                                   cudaMemcpyDeviceToHost, lane->stream));
+        give_piece(lane);
+        arriving[turn] = b;
+    }
+    for (int i = 0; i < CUDA_PIECES; i++, pass_on(lane))
+        empty_piece(lane, dst, &arriving[lane->next]);
     TRY_CUDA(cudaStreamSynchronize(cuda_on(s)));
 }
 
