@@ -3,21 +3,25 @@
 """Time the same training step in vitbench and in PyTorch, by turns.
 
     compare.py [--rounds=3] [--steps=5] [--warmup=2] [--threads=N] [--dtype=f32|bf16]
-               [VITBENCH OPTIONS]
+               [--tf32] [--compile] [--seconds=S] [VITBENCH OPTIONS]
 
     compare.py --dtype=bf16 --shape=So400m --layers=4 --batch=16
 
 Both start from the same weights and see the same images: vitbench draws them from
 counters, and so does this script.  Pooling is --pool=gap.  PyTorch runs with its fused
 attention and its fused or foreach AdamW, where its version has them, and in bf16 under
-autocast; where vitbench ran on a GPU, so does PyTorch, compiled; what was in use is
-printed.  A round is a run of each, in processes of their own; PyTorch's stays, so that
-it compiles once, and starts every round from the first weights.  vitbench's steps have
-their input in them, PyTorch's have not.  The ratio of a round is PyTorch's median step to
-vitbench's.  Needs PyTorch and NumPy.
+autocast, with x in bf16 between blocks; where vitbench ran on a GPU, so does PyTorch,
+compiled block by block (--compile: on CPUs too); what was in use is printed.  A round is
+a run of each, in processes of their own; PyTorch's stays, so that it compiles once, and
+starts every round from the first weights.  vitbench's steps have their input in them,
+PyTorch's have not, and a GPU is not waited for between them.  The ratio of a round is
+PyTorch's median step to vitbench's.  With --seconds=S rounds end when that is over.
+Needs PyTorch.
 """
 import argparse
+import importlib.util
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -28,9 +32,19 @@ import time
 M64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15
 RNG_PARAM, RNG_IMAGE, RNG_LABEL = 1, 2, 3
+CHUNK = 1 << 22
+EPS = 1e-6
 
 
 # ---- vitbench's random numbers ------------------------------------------------------------
+#
+# In PyTorch, on the device: its integers wrap as those of C do, but are shifted with sign.
+
+
+def wrapped(x):
+    """The same 64 bits as a signed number."""
+    x &= M64
+    return x - (1 << 64) if x >> 63 else x
 
 
 def mix(x):
@@ -50,148 +64,164 @@ def start_of(seed, stream):
     return mix((mix(seed + GOLDEN & M64) + stream + GOLDEN) & M64)
 
 
-def bits(np, start, first, n):
-    i = np.arange(first + 1, first + n + 1, dtype=np.uint64)
-    x = np.uint64(start) + i * np.uint64(GOLDEN)
-    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return x ^ x >> np.uint64(31)
+def shifted(x, by):
+    return x >> by & (1 << 64 - by) - 1
 
 
-def normal(np, seed, stream, n, first=0):
-    """Pairs by Box and Muller: 'first' and 'n' are even, or 'n' is rounded up."""
-    b = bits(np, start_of(seed, stream), first, n + n % 2)
+def bits(torch, start, first, n, device):
+    x = torch.arange(first + 1, first + n + 1, dtype=torch.int64, device=device)
+    x = x * wrapped(GOLDEN) + wrapped(start)
+    x = (x ^ shifted(x, 30)) * wrapped(0xBF58476D1CE4E5B9)
+    x = (x ^ shifted(x, 27)) * wrapped(0x94D049BB133111EB)
+    return x ^ shifted(x, 31)
+
+
+def normal_some(torch, start, first, n, device):
+    """Pairs by Box and Muller; 'first' and 'n' are even."""
+    b = bits(torch, start, first, n, device)
     a, b = b[0::2], b[1::2]
-    part = np.uint64(0x000FFFFFFFFFFFFF)
-    u = 1.0 - (a >> np.uint64(12)).astype(np.float64) * 2.0**-52
-    angle = ((b & part).astype(np.float64) * 2.0**-52 - 0.5) * (np.pi / 2)
-    radius = np.sqrt(-2.0 * np.log(u))
-    c, s = radius * np.cos(angle), radius * np.sin(angle)
-    is_swapped = (b >> np.uint64(62) & np.uint64(1)) == 0
-    sign = np.where(b >> np.uint64(63) != 0, -1.0, 1.0)
-    x = np.empty(len(a) * 2)
-    x[0::2] = sign * np.where(is_swapped, c, s)
-    x[1::2] = sign * np.where(is_swapped, s, c)
-    return x[:n].astype(np.float32)
+    u = 1.0 - shifted(a, 12).double() * 2.0**-52
+    angle = ((b & 0x000FFFFFFFFFFFFF).double() * 2.0**-52 - 0.5) * (math.pi / 2)
+    radius = torch.sqrt(-2.0 * torch.log(u))
+    c, s = radius * torch.cos(angle), radius * torch.sin(angle)
+    is_swapped = b >> 62 & 1 == 0
+    sign = torch.where(b < 0, -1.0, 1.0).double()
+    pair = torch.stack((sign * torch.where(is_swapped, c, s),
+                        sign * torch.where(is_swapped, s, c)), 1)
+    return pair.flatten().float()
 
 
-def uniform(np, seed, stream, n, scale):
-    b = bits(np, start_of(seed, stream), 0, n) >> np.uint64(11)
-    return (scale * (2 * b.astype(np.float64) * 2.0**-53 - 1)).astype(np.float32)
+def uniform_some(torch, start, first, n, device):
+    b = shifted(bits(torch, start, first, n, device), 11)
+    return 2 * b.double() * 2.0**-53 - 1
+
+
+def draw(torch, some, seed, stream, n, device, scale=1.0, first=0):
+    """'n' numbers by 'some' times 'scale', through memory for a few of them."""
+    start, x = start_of(seed, stream), torch.empty(n, device=device)
+    for lo in range(0, n, CHUNK):
+        size = min(CHUNK, n - lo)
+        x[lo:lo + size] = scale * some(torch, start, first + lo, size + size % 2,
+                                       device)[:size].double()
+    return x
 
 
 # ---- the model ----------------------------------------------------------------------------
 
 
-def build(torch, np, s, seed):
-    """A module with vitbench's weights for the shape 's' of its JSON."""
-    nn, F = torch.nn, torch.nn.functional
+class Layers:
+    """The shape 's' of vitbench's JSON in operations of PyTorch: what it does with images,
+    and in every block, is a function of its own, so that the compiler sees one block and
+    not all of them.  Between blocks, x has the format of products, as in vitbench.
+    """
+
+    def __init__(self, torch, s, dtype):
+        self.F, self.torch, self.s, self.dtype = torch.nn.functional, torch, s, dtype
+        self.is_parallel = s["wiring"] == "parallel"
+        self.fused = getattr(self.F, "scaled_dot_product_attention", None)
+
+    def norm(self, x, p, name):
+        if self.is_parallel:
+            size = x.float().pow(2).mean(-1, keepdim=True)
+            return (x.float() * self.torch.rsqrt(size + EPS) * p[name]).to(self.dtype)
+        return self.F.layer_norm(x.float(), x.shape[-1:], p[name], p[name + "_bias"],
+                                 EPS).to(self.dtype)
+
+    def attention(self, x, p):
+        s, C = self.s, self.s["width"]
+        H = s["heads"]
+        qkv = self.F.linear(x, p["qkv"].t(), p.get("qkv_bias"))
+        q, k, v = qkv.view(*x.shape[:2], 3, H, C // H).permute(2, 0, 3, 1, 4)
+        if self.is_parallel and s["qk_norm"]:
+            q, k = self.norm(q, p, "q"), self.norm(k, p, "k")
+        if self.fused is not None:
+            o = self.fused(q, k, v)
+        else:
+            o = self.F.softmax(q @ k.transpose(-1, -2) * (C // H) ** -0.5, -1) @ v
+        o = o.transpose(1, 2).reshape(x.shape)
+        return self.F.linear(o, p["out"].t(), p.get("out_bias"))
+
+    def mlp(self, x, p):
+        x = self.F.linear(x, p["up"].t(), p["up_bias"])
+        x = self.F.gelu(x, approximate="tanh")
+        return self.F.linear(x, p["down"].t(), p["down_bias"])
+
+    def block(self, x, p):
+        n = self.norm(x, p, "n0")
+        if self.is_parallel:
+            return x + self.attention(n, p) + self.mlp(n, p)
+        x = x + self.attention(n, p)
+        return x + self.mlp(self.norm(x, p, "n1"), p)
+
+    def embed(self, images, p):
+        P, T = self.s["patch"], self.s["tokens"]
+        side = self.s["image"] // P
+        x = images[:, : side * P, : side * P].reshape(-1, side, P, side, P, 3)
+        x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, T, 3 * P * P)
+        x = self.F.linear(x, p["patch"].t(), p["patch_bias"]) + p["pos"]
+        return x.to(self.dtype)
+
+    def head(self, x, p):
+        x = self.norm(x, p, "norm").float().mean(1)
+        return self.F.linear(x, p["head"].t(), p["head_bias"])
+
+
+def start_values(torch, s, seed, device):
+    """Functions that give the first weights: of what is not a block's, and of each block."""
     C, L, MLP, H = s["width"], s["layers"], s["mlp"], s["heads"]
     P, T, K = s["patch"], s["tokens"], s["classes"]
-    is_parallel, eps = s["wiring"] == "parallel", 1e-6
-    fused = getattr(F, "scaled_dot_product_attention", None)
+    is_parallel = s["wiring"] == "parallel"
 
-    def draw(name, shape, kind, scale=0.0):
-        n, stream = int(np.prod(shape)), (RNG_PARAM + hash_of(name)) & M64
-        if kind == "normal":
-            x = np.float32(1) * normal(np, seed, stream, n)
-            x = (scale * x.astype(np.float64)).astype(np.float32)
-        else:
-            x = uniform(np, seed, stream, n, scale)
-        return torch.from_numpy(x.reshape(shape))
+    def some(function, name, shape, scale):
+        stream = RNG_PARAM + hash_of(name) & M64
+        return lambda: draw(torch, function, seed, stream, math.prod(shape), device,
+                            scale).reshape(shape)
+
+    def normal(name, shape, scale):
+        return some(normal_some, name, shape, scale)
 
     def kernel(name, rows, cols):
-        return draw(name, (rows, cols), "uniform", (6.0 / (rows + cols)) ** 0.5)
+        return some(uniform_some, name, (rows, cols), (6.0 / (rows + cols)) ** 0.5)
 
-    class Model(nn.Module):
-        def __init__(self):
-            super().__init__()
-            p = {}
-            p["patch"] = draw("embedding/kernel", (3 * P * P, C), "normal",
-                              (3 * P * P) ** -0.5)
-            p["patch_bias"] = torch.zeros(C)
-            p["pos"] = draw("pos_embedding", (T, C), "normal", C**-0.5)
-            for i in range(L):
-                self.add_block(p, i, f"Transformer/encoderblock_{i}/")
-            p["norm"] = torch.ones(C)
-            if not is_parallel:
-                p["norm_bias"] = torch.zeros(C)
-            p["head"] = draw("head/kernel", (C, K), "normal", C**-0.5)
-            p["head_bias"] = torch.zeros(K)
-            self.p = nn.ParameterDict({k: nn.Parameter(v.clone()) for k, v in p.items()})
+    def ones(n):
+        return lambda: torch.ones(n, device=device)
 
-        def add_block(self, p, i, prefix):
-            attn, mlp = prefix + "MultiHeadDotProductAttention_0/", prefix + "MlpBlock_0/"
-            qkv = [kernel(attn + w + "/kernel", C, C) for w in ("query", "key", "value")]
-            p[f"n0_{i}"], p[f"n1_{i}"] = torch.ones(C), torch.ones(C)
-            p[f"qkv_{i}"] = torch.cat(qkv, 1)
-            p[f"out_{i}"] = kernel(attn + "out/kernel", C, C)
-            p[f"up_{i}"] = kernel(mlp + "Dense_0/kernel", C, MLP)
-            p[f"down_{i}"] = kernel(mlp + "Dense_1/kernel", MLP, C)
-            p[f"up_bias_{i}"] = draw(mlp + "Dense_0/bias", (MLP,), "normal", 1e-6)
-            p[f"down_bias_{i}"] = draw(mlp + "Dense_1/bias", (C,), "normal", 1e-6)
-            if is_parallel:
-                del p[f"n1_{i}"]
-                p[f"q_{i}"], p[f"k_{i}"] = torch.ones(C // H), torch.ones(C // H)
-            else:
-                for b in ("n0", "n1", "out"):
-                    p[f"{b}_bias_{i}"] = torch.zeros(C)
-                p[f"qkv_bias_{i}"] = torch.zeros(3 * C)
+    def zeros(n):
+        return lambda: torch.zeros(n, device=device)
 
-        def norm(self, x, name, bias):
-            if is_parallel:
-                return x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + eps).to(
-                    x.dtype) * self.p[name]
-            return F.layer_norm(x, x.shape[-1:], self.p[name], self.p[bias], eps)
+    def block(prefix):
+        attn, mlp = prefix + "MultiHeadDotProductAttention_0/", prefix + "MlpBlock_0/"
+        qkv = [kernel(attn + w + "/kernel", C, C) for w in ("query", "key", "value")]
+        p = {"n0": ones(C), "qkv": lambda: torch.cat([w() for w in qkv], 1),
+             "out": kernel(attn + "out/kernel", C, C),
+             "up": kernel(mlp + "Dense_0/kernel", C, MLP),
+             "down": kernel(mlp + "Dense_1/kernel", MLP, C),
+             "up_bias": normal(mlp + "Dense_0/bias", (MLP,), 1e-6),
+             "down_bias": normal(mlp + "Dense_1/bias", (C,), 1e-6)}
+        if is_parallel:
+            return dict(p, q=ones(C // H), k=ones(C // H))
+        return dict(p, n1=ones(C), n0_bias=zeros(C), n1_bias=zeros(C), out_bias=zeros(C),
+                    qkv_bias=zeros(3 * C))
 
-        def attention(self, x, i):
-            bias = None if is_parallel else self.p[f"qkv_bias_{i}"]
-            qkv = F.linear(x, self.p[f"qkv_{i}"].t(), bias)
-            q, k, v = qkv.view(*x.shape[:2], 3, H, C // H).permute(2, 0, 3, 1, 4)
-            if is_parallel and s["qk_norm"]:
-                q, k = self.norm(q, f"q_{i}", None), self.norm(k, f"k_{i}", None)
-                q, k = q.to(v.dtype), k.to(v.dtype)
-            if fused is not None:
-                o = fused(q, k, v)
-            else:
-                o = F.softmax(q @ k.transpose(-1, -2) * (C // H) ** -0.5, -1) @ v
-            o = o.transpose(1, 2).reshape(x.shape)
-            out_bias = None if is_parallel else self.p[f"out_bias_{i}"]
-            return F.linear(o, self.p[f"out_{i}"].t(), out_bias)
-
-        def mlp(self, x, i):
-            x = F.linear(x, self.p[f"up_{i}"].t(), self.p[f"up_bias_{i}"])
-            x = F.gelu(x, approximate="tanh")
-            return F.linear(x, self.p[f"down_{i}"].t(), self.p[f"down_bias_{i}"])
-
-        def forward(self, images):
-            side = s["image"] // P
-            x = images[:, : side * P, : side * P].reshape(-1, side, P, side, P, 3)
-            x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, T, 3 * P * P)
-            x = F.linear(x, self.p["patch"].t(), self.p["patch_bias"]) + self.p["pos"]
-            for i in range(L):
-                n = self.norm(x, f"n0_{i}", f"n0_bias_{i}")
-                if is_parallel:
-                    x = x + self.attention(n, i) + self.mlp(n, i)
-                else:
-                    x = x + self.attention(n, i)
-                    x = x + self.mlp(self.norm(x, f"n1_{i}", f"n1_bias_{i}"), i)
-            x = self.norm(x, "norm", "norm_bias").mean(1)
-            return F.linear(x, self.p["head"].t(), self.p["head_bias"])
-
-    return Model()
+    rest = {"patch": normal("embedding/kernel", (3 * P * P, C), (3 * P * P) ** -0.5),
+            "patch_bias": zeros(C), "pos": normal("pos_embedding", (T, C), C**-0.5),
+            "norm": ones(C), "head": normal("head/kernel", (C, K), C**-0.5),
+            "head_bias": zeros(K)}
+    if not is_parallel:
+        rest["norm_bias"] = zeros(C)
+    return [rest] + [block(f"Transformer/encoderblock_{i}/") for i in range(L)]
 
 
-def optimizer_of(torch, model):
-    kernels = [v for v in model.parameters() if v.dim() == 2]
-    rest = [v for v in model.parameters() if v.dim() != 2]
-    pos = model.p["pos"]
-    kernels = [v for v in kernels if v is not pos]
-    groups = [{"params": kernels, "weight_decay": 0.03},
-              {"params": rest + [pos], "weight_decay": 0.0}]
+def optimizer_of(torch, groups):
+    everything = [(k, v) for group in groups for k, v in group.items()]
+    is_kernel = {True: [], False: []}
+    for name, v in everything:
+        is_kernel[v.dim() == 2 and name != "pos"].append(v)
+    sets = [{"params": is_kernel[True], "weight_decay": 0.03},
+            {"params": is_kernel[False], "weight_decay": 0.0}]
     for how in ({"fused": True}, {"foreach": True}, {}):
         try:
-            made = torch.optim.AdamW(groups, lr=1e-6, betas=(0.9, 0.999), eps=1e-8, **how)
+            made = torch.optim.AdamW(sets, lr=1e-6, betas=(0.9, 0.999), eps=1e-8, **how)
             return made, next(iter(how), "plain")
         except (RuntimeError, TypeError, ValueError):
             continue
@@ -199,65 +229,115 @@ def optimizer_of(torch, model):
 
 
 class Torch:
-    """PyTorch's side: the model, and rounds of it from the same start."""
+    """PyTorch's side: the model, and rounds of it from the same start.  Masters, gradients
+    and moments are f32; products of bf16 are autocast's.
+    """
 
     def __init__(self, job):
-        import numpy
         import torch
 
-        self.np, self.torch, self.job = numpy, torch, job
+        self.torch, self.job, s = torch, job, job["shape"]
         torch.set_num_threads(job["threads"])
-        self.model = build(torch, numpy, job["shape"], job["seed"]).to(job["device"])
-        self.start = [p.detach().to("cpu", copy=True) for p in self.model.parameters()]
-        self.optimizer, how = optimizer_of(torch, self.model)
+        torch.set_float32_matmul_precision("high" if job["tf32"] else "highest")
+        self.is_gpu = job["device"] == "cuda"
+        is_bf16 = job["dtype"] == "bf16"
+        self.layers = Layers(torch, s, torch.bfloat16 if is_bf16 else torch.float32)
+        self.values = start_values(torch, s, job["seed"], job["device"])
+        self.groups = [{k: value().requires_grad_() for k, value in group.items()}
+                       for group in self.values]
+        self.all = [v for group in self.groups for v in group.values()]
+        self.optimizer, how = optimizer_of(torch, self.groups)
         where = f"{torch.get_num_threads()} threads"
-        if job["device"] == "cuda":
-            where = f"compiled, {torch.cuda.get_device_name()}"
-            self.model = torch.compile(self.model)
-        fused = hasattr(torch.nn.functional, "scaled_dot_product_attention")
-        attention = "scaled_dot_product_attention" if fused else "softmax(q k) v"
+        if self.is_gpu:
+            where = torch.cuda.get_device_name()
+        if self.is_gpu or job["compile"]:
+            where = f"compiled by blocks, {where}"
+            for part in ("embed", "block", "head"):
+                function = getattr(self.layers, part)
+                setattr(self.layers, part, torch.compile(function, dynamic=False))
+        attention = ("scaled_dot_product_attention" if self.layers.fused is not None
+                     else "softmax(q k) v")
         self.about = f"PyTorch {torch.__version__}, {attention}, AdamW {how}, {where}"
 
     def batch(self, step):
-        np, torch, job = self.np, self.torch, self.job
-        s, B, seed = job["shape"], job["batch"], job["seed"]
+        torch, job = self.torch, self.job
+        s, B, seed, device = job["shape"], job["batch"], job["seed"], job["device"]
         pixels = 3 * s["image"] ** 2
-        images = normal(np, seed, RNG_IMAGE, B * pixels, step * B * pixels)
-        images = torch.from_numpy(images.reshape(B, s["image"], s["image"], 3))
-        classes = bits(np, start_of(seed, RNG_LABEL), step * B, B) % np.uint64(s["classes"])
-        targets = torch.nn.functional.one_hot(
-            torch.from_numpy(classes.astype(np.int64)), s["classes"]).float()
-        return images.to(job["device"]), targets.to(job["device"])
+        images = draw(torch, normal_some, seed, RNG_IMAGE, B * pixels, device,
+                      first=step * B * pixels)
+        label = bits(torch, start_of(seed, RNG_LABEL), step * B, B, device)
+        K = s["classes"]
+        label = (shifted(label, 1) % K * 2 + (label & 1)) % K  # of an unsigned number
+        targets = torch.nn.functional.one_hot(label, K).float()
+        return images.reshape(B, s["image"], s["image"], 3), targets
 
     def step(self, images, targets):
         torch, job = self.torch, self.job
         with torch.autocast(job["device"], dtype=torch.bfloat16,
                             enabled=job["dtype"] == "bf16"):
-            logits = self.model(images)
+            x = self.layers.embed(images, self.groups[0])
+            for group in self.groups[1:]:
+                x = self.layers.block(x, group)
+            logits = self.layers.head(x, self.groups[0])
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             logits.float(), targets, reduction="sum") / job["batch"]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.all, 1.0)
         self.optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
+
+    def start_again(self):
+        with self.torch.no_grad():
+            for group, values in zip(self.groups, self.values):
+                for name, value in values.items():
+                    group[name].copy_(value())
+        self.forget()
+
+    def forget(self):
+        """Leave the memory to vitbench but for the weights."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.state.clear()
+        if self.is_gpu:
+            self.torch.cuda.empty_cache()
+
+    def time_steps(self, batches):
+        """Seconds and losses.  A GPU is not waited for until the last step is on its way:
+        its own clock tells the ends of steps.
+        """
+        cuda, ends, losses = self.torch.cuda, [], []
+
+        def mark():
+            if not self.is_gpu:
+                return time.perf_counter()
+            event = cuda.Event(enable_timing=True)
+            event.record()
+            return event
+
+        ends.append(mark())
+        for images, targets in batches:
+            losses.append(self.step(images, targets))
+            ends.append(mark())
+        if self.is_gpu:
+            cuda.synchronize()
+            return ([a.elapsed_time(b) / 1e3 for a, b in zip(ends, ends[1:])],
+                    [float(x) for x in losses])
+        return [b - a for a, b in zip(ends, ends[1:])], [float(x) for x in losses]
 
     def round(self):
-        seconds, losses = [], []
-        with self.torch.no_grad():
-            for p, first in zip(self.model.parameters(), self.start):
-                p.copy_(first)
-        self.optimizer.state.clear()
-        for step in range(self.job["warmup"] + self.job["steps"]):
-            images, targets = self.batch(step)
-            if self.job["device"] == "cuda":
-                self.torch.cuda.synchronize()
-            start = time.perf_counter()
-            losses.append(self.step(images, targets))
-            seconds.append(time.perf_counter() - start)
-        warmup = self.job["warmup"]
-        return {"seconds": seconds[warmup:], "losses": losses[warmup:],
-                "about": self.about}
+        warmup, steps = self.job["warmup"], self.job["steps"]
+        self.start_again()
+        if self.is_gpu:
+            self.torch.cuda.reset_peak_memory_stats()
+        batches = [self.batch(step) for step in range(warmup + steps)]
+        if warmup > 0:
+            self.time_steps(batches[:warmup])
+        seconds, losses = self.time_steps(batches[warmup:])
+        memory = self.torch.cuda.max_memory_allocated() if self.is_gpu else None
+        del batches
+        self.forget()
+        return {"seconds": seconds, "losses": losses, "about": self.about,
+                "memory": memory}
 
 
 def serve_torch(job):
@@ -276,7 +356,8 @@ def run_vitbench(args, rest):
         command = [args.vitbench, "--case=step", "--pool=gap", f"--dtype={args.dtype}",
                    f"--threads={args.threads}", f"--warmup={args.warmup}",
                    f"--steps={args.steps}", f"--seed={args.seed}", "--no-check",
-                   f"--json={result}", f"--jsonl={lines}", *rest]
+                   f"--json={result}", f"--jsonl={lines}",
+                   *(["--tf32"] if args.tf32 else []), *rest]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"compare.py: vitbench ended with {done.returncode}")
@@ -293,7 +374,7 @@ def run_vitbench(args, rest):
 def start_torch(args, case, shape):
     job = {"shape": shape, "batch": case["batch"], "threads": args.threads,
            "steps": args.steps, "warmup": args.warmup, "seed": args.seed,
-           "dtype": args.dtype,
+           "dtype": args.dtype, "compile": args.compile, "tf32": args.tf32,
            "device": "cuda" if case["device"] == "cuda" else "cpu"}
     return subprocess.Popen([sys.executable, os.path.abspath(__file__), "--as-torch",
                              json.dumps(job)], stdin=subprocess.PIPE,
@@ -309,18 +390,24 @@ def main():
     parser.add_argument("--dtype", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--vitbench", default="vitbench", help="the program")
+    parser.add_argument("--tf32", action="store_true", help="f32 by TF32, both")
+    parser.add_argument("--compile", action="store_true", help="PyTorch, on CPUs too")
+    parser.add_argument("--seconds", type=float, default=math.inf,
+                        help="no round begins that would end later")
     parser.add_argument("--as-torch", help=argparse.SUPPRESS)
     args, rest = parser.parse_known_args()
 
     if args.as_torch:
         serve_torch(json.loads(args.as_torch))
         return
-    for module in ("numpy", "torch"):
-        if subprocess.run([sys.executable, "-c", f"import {module}"], check=False,
-                          stderr=subprocess.DEVNULL).returncode != 0:
-            raise SystemExit(f"compare.py: {module} is not installed")
+    if importlib.util.find_spec("torch") is None:
+        raise SystemExit("compare.py: PyTorch is not installed")
     ratios, peer = [], None
+    start, longest = time.monotonic(), 0.0
     for number in range(args.rounds):
+        before = time.monotonic()
+        if before + longest - start > args.seconds:
+            break
         case, shape, ours, our_losses = run_vitbench(args, rest)
         if peer is None:
             peer = start_torch(args, case, shape)
@@ -332,6 +419,9 @@ def main():
         if number == 0:
             print(f"vitbench  {case['device']}, {args.threads} threads, {args.dtype}")
             print(f"peer      {theirs['about']}", flush=True)
+            if theirs["memory"] is not None:
+                print(f"memory    vitbench {(case['memory']['peak_rss'] or 0) * 1e-9:.2f} GB, "
+                      f"peer {theirs['memory'] * 1e-9:.2f} GB", flush=True)
         gap = max(abs(a - b) / abs(a) for a, b in zip(our_losses, theirs["losses"]))
         ratios.append(statistics.median(theirs["seconds"]) / statistics.median(ours))
         print(f"round {number + 1}   vitbench {statistics.median(ours):.4f} s, peer "
@@ -340,11 +430,13 @@ def main():
               f"{max(theirs['seconds']) / min(ours):.3f}), "
               f"losses {our_losses[-1]:.6g} and {theirs['losses'][-1]:.6g}, "
               f"largest gap {gap:.1e}", flush=True)
+        if number > 0:
+            longest = max(longest, time.monotonic() - before)
     peer.stdin.close()
     peer.wait()
     spread = max(ratios) - min(ratios)
     print(f"ratio     {statistics.median(ratios):.3f}, spread {spread:.3f} over "
-          f"{args.rounds} rounds")
+          f"{len(ratios)} rounds")
 
 
 if __name__ == "__main__":
