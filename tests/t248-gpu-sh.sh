@@ -30,6 +30,20 @@ ok 'the report has verdicts and a profile'
 tar -tzf "$folder/report-logs.tar.gz" >"$folder/out" &&
     grep -q '^./bench-small.json' "$folder/out"
 ok 'the archive has the logs'
+mkdir "$folder/tests"
+cat >"$folder/tests/t999-fails" <<'EOF'
+#!/bin/sh
+echo 'x: component_repository_open: unable to open plug-in'
+echo '    dlopen error: plug-in: Error'
+echo '/bin/sh: libc.so.6: no such version'
+exit 1
+EOF
+chmod +x "$folder/tests/t999-fails"
+GPU_PARTS=tests GPU_TESTS=t999-fails bash "$script" "$folder" \
+    "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && [ "$(sed -n 4p "$folder/report.txt")" = '/bin/sh: libc.so.6: no such version' ] &&
+    [ "$(wc -l <"$folder/report.txt")" -eq 5 ]
+ok 'a part that fails says why, and parts that were not asked for are not run'
 GPU_SECONDS=1 bash "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
 grep -q '^SKIP  1x1-f32: no time left' "$folder/report.txt"
 ok 'what there is no time for is said'
