@@ -8,12 +8,15 @@
  *
  *   products over the model axis
  *     plain         collective, then products
- *     ring, bidir   M turns of products of t seconds; in all but one of them messages of
- *                   l seconds travel:  (M - 1) max(t + busy l, l) + t
+ *     ring, bidir   M turns of products of t seconds, while M - 1 slices of l seconds
+ *                   travel in p pieces: the longer of M t + (M - 1) busy l and
+ *                   (M - 1) l + t / p
  *   parameters and gradients over the data axis
  *                   fly while a block is computed, one flight after the other; what is
  *                   not there when it is needed is waited for: always the first gather
- *                   and the last scatter
+ *                   and the last scatter.  (Flights that share a link slow each other
+ *                   down instead: together they are waited for as long, but it may be
+ *                   the other one.)
  *   everything else that is sent is waited for at once
  *
  * "busy" is the part of a message's time that the cores must spend on it.  Links between
