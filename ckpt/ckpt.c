@@ -251,14 +251,15 @@ static int64_t part_offset(const struct entry *e, const struct ckpt_tensor *t,
     return e->offset + (file_index(t) + extent->start) * (int64_t)sizeof(float);
 }
 
-/* Take a pass from the device and let the threads write it, who begin at once. */
+/* Take a pass from the device and let the threads write it.  They begin when all is taken:
+ * training stands still until then, and would for longer if they shared its cores.
+ */
 static void take(struct ckpt *c, int pass)
 {
     const struct range slabs = split_range(boxes_count(c->boxes), c->passes, pass);
     float *at                = c->share;
     int parts                = 0;
 
-    writer_start(c->writer, c->making, c->part, c->digest);
     for (int64_t i = slabs.lo; i < slabs.hi; i++) {
         const struct slab *s        = boxes_slab(c->boxes, (int)i);
         const struct ckpt_tensor *t = &c->list->tensor[s->tensor];
@@ -279,10 +280,9 @@ static void take(struct ckpt *c, int pass)
             };
         }
         at += s->share;
-        writer_add(c->writer, s->extents);
         guard_alive();
     }
-    writer_end(c->writer);
+    writer_start(c->writer, c->making, c->part, parts, c->digest);
 }
 
 /* Wait until all ranks have written.  They ask each other now and then, so that nobody

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A queue of parts between the main thread, which adds them, and the crew. */
+/* Each thread takes the next part until none is left. */
 #include "config.h"
 
 #include "ckpt/writer.h"
@@ -16,23 +16,20 @@ struct writer {
     struct crew *crew; /* borrowed, as are the next two */
     const char *path;
     const struct writer_part *part;
+    int parts;
     pthread_mutex_t lock; /* of all that follows */
-    pthread_cond_t change;
-    int next, parts;
-    bool has_all; /* no more parts will be added */
+    int next;
     uint64_t *digest;
 };
 
 /* ---- the threads ------------------------------------------------------------------- */
 
-/* The next part for one of the threads, when there is one; NULL at the end. */
+/* The next part for one of the threads; NULL at the end. */
 static const struct writer_part *next_part(struct writer *w)
 {
     const struct writer_part *part = NULL;
 
     pthread_mutex_lock(&w->lock);
-    while (w->next >= w->parts && !w->has_all)
-        pthread_cond_wait(&w->change, &w->lock);
     if (w->next < w->parts)
         part = &w->part[w->next++];
     pthread_mutex_unlock(&w->lock);
@@ -46,7 +43,6 @@ static void add_digest(struct writer *w, int dataset, uint64_t sum)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* Parts are taken until the end even when the disk is full. */
 static int write_parts(void *ctx)
 {
     struct writer *w = ctx;
@@ -55,9 +51,7 @@ static int write_parts(void *ctx)
     const int open_error = direct_open(&file, w->path);
     int error            = open_error, close_error;
 
-    while ((p = next_part(w)) != NULL) {
-        if (error != 0)
-            continue;
+    while (error == 0 && (p = next_part(w)) != NULL) {
         error =
             direct_write(&file, p->at, p->count * (int64_t)sizeof *p->at, p->offset);
         add_digest(w, p->dataset, digest_of(p->at, p->count, p->index));
@@ -79,7 +73,6 @@ struct writer *writer_open(struct crew *crew)
 
     w->crew = crew;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->change, NULL);
     return w;
 }
 
@@ -89,38 +82,20 @@ void writer_close(struct writer **writer)
 
     if (w == NULL)
         return;
-    pthread_cond_destroy(&w->change);
     pthread_mutex_destroy(&w->lock);
     mem_free(w);
     *writer = NULL;
 }
 
 void writer_start(struct writer *w, const char *path, const struct writer_part *part,
-                  uint64_t *digest)
+                  int parts, uint64_t *digest)
 {
     if (!crew_wait(w->crew, 0))
         die("a checkpoint is written while another one is under way");
-    w->path    = path;
-    w->part    = part;
-    w->next    = 0;
-    w->parts   = 0;
-    w->digest  = digest;
-    w->has_all = false;
+    w->path   = path;
+    w->part   = part;
+    w->parts  = parts;
+    w->next   = 0;
+    w->digest = digest;
     crew_do(w->crew, write_parts, w, CREW);
-}
-
-void writer_add(struct writer *w, int parts)
-{
-    pthread_mutex_lock(&w->lock);
-    w->parts += parts;
-    pthread_cond_broadcast(&w->change);
-    pthread_mutex_unlock(&w->lock);
-}
-
-void writer_end(struct writer *w)
-{
-    pthread_mutex_lock(&w->lock);
-    w->has_all = true;
-    pthread_cond_broadcast(&w->change);
-    pthread_mutex_unlock(&w->lock);
 }

@@ -25,14 +25,11 @@ struct writer;
 struct writer *writer_open(struct crew *crew);
 void writer_close(struct writer **w);
 
-/* Start to write parts of 'path', a file that exists, and to add their digests to
- * digest[dataset]: those of 'part' as they are added, 'parts' more at a time, until
- * writer_end().  All three are borrowed until crew_wait() is true.  Nothing may be
+/* Start to write 'parts' parts of 'path', a file that exists, and to add their digests to
+ * digest[dataset].  All three are borrowed until crew_wait() is true.  Nothing may be
  * under way.
  */
 void writer_start(struct writer *w, const char *path, const struct writer_part *part,
-                  uint64_t *digest);
-void writer_add(struct writer *w, int parts);
-void writer_end(struct writer *w);
+                  int parts, uint64_t *digest);
 
 #endif
