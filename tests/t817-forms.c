@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SETS = 1000, BOOTSTRAPS = 200, FIRST = 5000 };
+enum { SETS = 1000, BOOTSTRAPS = 200, FIRST = 5000, STARTS = 8 };
 
 static int compare(const void *a, const void *b)
 {
@@ -67,7 +67,8 @@ static void cover(enum form_kind kind, enum objective objective)
                                        .bootstrap = BOOTSTRAPS,
                                        .level     = 0.8,
                                        .seed      = set,
-                                       .no_search = true };
+                                       .no_search = true,
+                                       .spread    = STARTS };
         struct fit f;
 
         form_measure(&form, 0.003, FIRST + set);

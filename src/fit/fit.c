@@ -80,6 +80,7 @@ static int compare_ends(const void *a, const void *b)
 static void search(struct fit *f, const struct points *p, const struct fit_options *o)
 {
     const bool is_many = f->model.exps > VARPRO_EXPS;
+    const int count    = o->spread > 0 ? o->spread : is_many ? SPREAD_MANY : SPREAD_FEW;
     double level;
 
     f->start = mem_new(FIT_STARTS, sizeof *f->start);
@@ -87,8 +88,7 @@ static void search(struct fit *f, const struct points *p, const struct fit_optio
         f->starts = varpro_search(f->start, SEARCHED_MOST, &f->model);
     else if (!o->no_search && f->law.kind == LAW_SOVIT)
         f->starts = search_arms(f->start, f, p);
-    f->starts +=
-        spread(f->start + f->starts, &f->model, is_many ? SPREAD_MANY : SPREAD_FEW);
+    f->starts += spread(f->start + f->starts, &f->model, count);
     for (int i = 0; i < f->starts; i++) {
         struct start *s = &f->start[i];
 

@@ -26,6 +26,7 @@ struct fit_options {
     int threads; /* 0: as many as the process may use */
     int64_t seed;
     bool no_search; /* leave the exhaustive search out: for proofs of robustness */
+    int spread; /* starts that know nothing of the data; 0: 16, of many exponents 64 */
 };
 
 /* A value with its intervals; NaN where there is none. */
