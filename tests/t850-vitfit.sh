@@ -52,6 +52,7 @@ star() {
     }'
 }
 star >"$folder/star.csv"
+star joint >"$folder/joint.csv"
 
 # --- bad input ---------------------------------------------------------------------------
 
@@ -134,6 +135,11 @@ ok 'a missing arm is not identified, the others are'
 run fit "$folder/failed.csv" --bootstrap=0 --hold-out=4
 [ $status -eq 0 ] && grep -q '1 failed' "$folder/out" && grep -q 'held out  *4 runs' "$folder/out"
 ok 'failed runs are left out, held-out ones predicted'
+refused 2 "none of --terms is 'compute'" fit "$folder/star.csv" --law=additive --terms=width \
+    --hold-out=4
+run fit "$folder/joint.csv" --law=additive --terms=depth,compute --bootstrap=0 --hold-out=4
+[ $status -eq 0 ] && grep -q 'held out  *4 runs' "$folder/out"
+ok 'of an additive law, too, if compute is among its terms'
 sed '8s/[0-9.]*$//' "$folder/star.csv" >"$folder/missing.csv"
 run fit "$folder/missing.csv" --bootstrap=0 --skip-missing
 [ $status -eq 0 ] && grep -q '1 without err_10shot' "$folder/out"
@@ -227,7 +233,6 @@ run shape --budget="${seconds}s" --machine="$folder/machine.json" --json="$folde
 [ $status -eq 0 ] && grep -q node-hours "$folder/out" &&
     [ "$(grep '"shape"' "$folder/flop.json")" = "$(grep '"shape"' "$folder/time.json")" ]
 ok 'a budget in device-seconds gives the same shape as its FLOPs'
-star joint >"$folder/joint.csv"
 run fit "$folder/joint.csv" --bootstrap=0 --joint --json="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^s_depth  *0.45 ' "$folder/out" && grep -q '^eps  *0.1 ' "$folder/out"
 ok 'one law of all dimensions is found'

@@ -122,6 +122,34 @@ static int sort_arms(struct study *s)
                s->centre[0], s->centre[1], s->centre[2]);
 }
 
+/* Move the runs of most compute aside. */
+static int hold_out(struct study *s)
+{
+    const struct options *o = s->options;
+    int compute             = s->dims;
+
+    if (o->hold_out == 0)
+        return 0;
+    if (o->law == LAW_CHINCHILLA) { /* N D */
+        compute = 2;
+        for (int i = 0; i < s->points.rows; i++) {
+            double *x = s->points.x + (size_t)i * LAW_VARS;
+
+            x[compute] = x[0] * x[1];
+        }
+    }
+    if (o->law == LAW_ADDITIVE) {
+        compute = 0;
+        while (compute < s->points.vars && strcmp(s->dim[compute], o->compute) != 0)
+            compute++;
+        if (compute == s->points.vars)
+            return ERR(ERR_USAGE, "--hold-out needs compute: none of --terms is '%s'",
+                       o->compute);
+    }
+    points_take_largest(&s->held, &s->points, (int)o->hold_out, compute);
+    return 0;
+}
+
 static int read_runs(struct study *s)
 {
     const struct options *o = s->options;
@@ -136,20 +164,7 @@ static int read_runs(struct study *s)
     points_close(&dropped);
     if (o->law == LAW_SOVIT)
         TRY(sort_arms(s));
-    if (o->hold_out == 0)
-        return 0;
-    if (o->law == LAW_ADDITIVE)
-        return ERR(ERR_USAGE, "--hold-out needs compute: --law=additive has none");
-    if (o->law == LAW_CHINCHILLA) { /* N D: by compute */
-        for (int i = 0; i < s->points.rows; i++) {
-            double *x = s->points.x + (size_t)i * LAW_VARS;
-
-            x[2] = x[0] * x[1];
-        }
-    }
-    points_take_largest(&s->held, &s->points, (int)o->hold_out,
-                        o->law == LAW_SOVIT ? s->dims : 2);
-    return 0;
+    return hold_out(s);
 }
 
 /* ---- the fits -------------------------------------------------------------------- */
