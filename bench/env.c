@@ -9,6 +9,7 @@
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/base/version.h"
+#include "src/dev/cpu_info.h"
 
 #include <ctype.h>
 #include <limits.h>
@@ -165,15 +166,20 @@ static json_t *hosts(struct mesh *mesh)
 static void fill(struct result *r, struct mesh *mesh, struct dev *dev, json_t *names,
                  int64_t cores, int64_t bytes)
 {
+    const bool is_gpu = !dev_is_host(dev) && !dev_is_hollow(dev);
+    char cpu[64];
+
+    cpu_model(cpu, sizeof cpu);
     r->D      = mesh->D;
     r->M      = mesh->M;
     r->ranks  = mesh->size;
     r->env    = environment();
     r->build  = build();
-    r->system = json_pack("{so so sI sI sn so so}", "hosts", names, "cpu",
-                          json_string(dev_hardware(dev)), "cores", (json_int_t)cores,
-                          "memory_bytes", (json_int_t)bytes, "gpu", "mpi",
-                          mpi_version(), "libraries", libraries(dev));
+    r->system = json_pack("{so ss sI sI ss? so so}", "hosts", names, "cpu",
+                          is_gpu ? cpu : dev_hardware(dev), "cores", (json_int_t)cores,
+                          "memory_bytes", (json_int_t)bytes, "gpu",
+                          is_gpu ? dev_hardware(dev) : NULL, "mpi", mpi_version(),
+                          "libraries", libraries(dev));
     if (r->system == NULL)
         die("the system's names are not UTF-8");
 }

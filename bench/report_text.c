@@ -138,6 +138,8 @@ void report_banner(FILE *out, const struct result *r, const struct opts *o)
     field(out, "hosts", "%s", hosts);
     field(out, "mesh", "%d data x %d model = %d %s", r->D, r->M, r->ranks,
           r->ranks == 1 ? "rank" : "ranks");
+    if (json_is_string(json_object_get(r->system, "gpu")))
+        field(out, "GPU", "%s", text_of(r->system, "gpu"));
     field(out, "processor", "%s, %lld cores and %.1f GB a node",
           text_of(r->system, "cpu"),
           (long long)json_integer_value(json_object_get(r->system, "cores")),

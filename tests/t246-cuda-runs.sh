@@ -47,6 +47,12 @@ ok 'the clocks are said, and what holds them back'
 "$build/tests/schema_check" "${srcdir:-.}/bench/schema.json" "$folder/f32.json" >>"$folder/out" 2>&1 &&
     [ "$(json_after "$folder/f32.json" '"clocks"' held_by)" = '"power' ]
 ok 'and are in the JSON, which is valid'
+grep -q '"gpu": "emulated GPU"' "$folder/f32.json" &&
+    ! grep -q '"cpu": "emulated GPU"' "$folder/f32.json" &&
+    "$program" --case=step --device=cuda --dtype=f32 --shape=16/1/32/2 --image=8 \
+        --patch=4 --batch=1 --steps=1 --warmup=0 --seconds=0.1 --no-check 2>&1 |
+    grep -q '^GPU  *emulated GPU'
+ok 'as is the name of the GPU, apart from the processor'
 seconds=$(json_after "$folder/f32.json" '"steps"' median)
 attention=$(json_after "$folder/f32.json" '"name": "attn_backward"' seconds)
 blocks=$(json_after "$folder/f32.json" '"stages"' blocks)
