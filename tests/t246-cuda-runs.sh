@@ -65,6 +65,13 @@ planned=$(json_after "$folder/f32.json" '"memory"' predicted)
 echo "# $used bytes used, $planned planned" >>"$folder/out"
 holds "$used > 0.9 * $planned && $used < 1.1 * $planned"
 ok 'the memory of the device is what was planned'
+opening=$(json_after "$folder/f32.json" '"spent"' opening)
+steps=$(json_after "$folder/f32.json" '"spent"' steps)
+checks=$(json_after "$folder/f32.json" '"spent"' checks)
+echo "# opening $opening s, steps $steps s, checks $checks s" >>"$folder/out"
+grep -q '^  spent *opening .*, tuning .*, steps .*, checks .* s in all' "$folder/out" &&
+    holds "$opening > 0 && $checks > 0 && $steps > 2 * $seconds"
+ok 'so is what the case spent its time on'
 
 run 1x2-f32 2 --dtype=f32 --mesh=1x2 --no-check
 same f32 1x2-f32 1e-5
