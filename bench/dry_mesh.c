@@ -6,6 +6,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/plan/predict.h"
 
 #include <math.h>
 #include <string.h>
@@ -103,8 +104,8 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
     if (d->count > lines)
         fprintf(out, "    and %d slower or larger ones\n", d->count - lines);
     if (!is_all)
-        fprintf(out, "  * does not fit into nodes of %.4g GB\n",
-                1e-9 * (double)d->machine->memory_bytes);
+        fprintf(out, "  * needs more than %.0f %% of a node's %.4g GB\n",
+                100 * PREDICT_SHARE, 1e-9 * (double)d->machine->memory_bytes);
     fprintf(out, "wait%%: of the step, for activations, parameters, gradients, small "
                  "sums.\nGB: of a rank\n\n");
 }

@@ -38,7 +38,8 @@ void choice_make(struct choice *choice, const struct spec *s,
         }
     }
     best.bytes = predict_most(s, &best.job);
-    best.fits  = (double)best.bytes * sharers < (double)c->machine->memory_bytes;
+    best.fits =
+        (double)best.bytes * sharers < PREDICT_SHARE * (double)c->machine->memory_bytes;
     *choice    = best;
 }
 

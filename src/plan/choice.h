@@ -10,7 +10,7 @@
 struct choice {
     struct traffic_job job; /* with its mesh, batch and form */
     int64_t bytes;          /* of the rank that needs most */
-    bool fits;              /* all ranks of a node into its memory */
+    bool fits; /* all ranks of a node into the part of its memory that runs may take */
     struct forecast forecast;
 };
 

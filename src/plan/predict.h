@@ -16,6 +16,9 @@ struct predict_memory {
     int64_t total;
 };
 
+/* What a run may take of a node's memory; the rest is for the system, the MPI, files. */
+#define PREDICT_SHARE 0.8
+
 void predict_memory(struct predict_memory *p, const struct spec *s,
                     const struct traffic_job *job, int d, int m);
 
