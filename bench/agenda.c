@@ -25,9 +25,9 @@
 enum { BATCH_PER_DATA_RANK = 8 };
 
 /* Shares of a node's memory. */
-#define SHARE_SLICE    0.5  /* of a slice that has several blocks */
+#define SHARE_SLICE    0.5           /* of a slice that has several blocks */
 #define SHARE_MOST     PREDICT_SHARE /* of one block, or of a shape that was named */
-#define SHARE_OFFICIAL 0.25 /* that an official run must fill */
+#define SHARE_OFFICIAL 0.25          /* that an official run must fill */
 
 /* What the prediction of time knows before anything was run: products reach about this
  * share of the peak, and the update streams seven numbers for every parameter.

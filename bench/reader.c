@@ -190,8 +190,10 @@ void reader_combine(struct reader *r, double *sum, double *by_col, int n,
     }
 }
 
-void reader_apply(struct reader *r, double *dot, double *by_row, int n, struct mat a,
-                  const double *weight)
+/* Row 'i' of a matrix, by one of the threads. */
+typedef void (*row_fn)(void *ctx, int64_t i, const double *value);
+
+static void each_row(struct reader *r, struct mat a, row_fn use, void *ctx)
 {
     const int threads = threads_of(r);
 
@@ -204,44 +206,65 @@ void reader_apply(struct reader *r, double *dot, double *by_row, int n, struct m
     num_threads(threads) if ((hi - lo) * a.cols > THREADED)
 #endif
         for (int64_t i = lo; i < hi; i++) {
-            const double *row = r->value + (i - lo) * a.cols;
-
             widen(r->value, r->raw, a.dtype, (i - lo) * a.cols, (i - lo + 1) * a.cols);
-            for (int k = 0; k < n; k++)
-                dot[k * a.rows + i] = sum_products(row, weight + k * a.cols, a.cols);
-            if (by_row != NULL)
-                by_row[i] = sum_products(row, row, a.cols);
+            use(ctx, i, r->value + (i - lo) * a.cols);
         }
     }
+}
+
+struct application {
+    double *dot, *by_row;
+    const double *weight;
+    int n;
+    int64_t rows, cols;
+};
+
+static void apply_row(void *ctx, int64_t i, const double *value)
+{
+    const struct application *to = ctx;
+
+    for (int k = 0; k < to->n; k++)
+        to->dot[k * to->rows + i] =
+            sum_products(value, to->weight + k * to->cols, to->cols);
+    if (to->by_row != NULL)
+        to->by_row[i] = sum_products(value, value, to->cols);
+}
+
+void reader_apply(struct reader *r, double *dot, double *by_row, int n, struct mat a,
+                  const double *weight)
+{
+    struct application to = { dot, by_row, weight, n, a.rows, a.cols };
+
+    each_row(r, a, apply_row, &to);
+}
+
+struct summation {
+    double *term, *square; /* of each row */
+    reader_fn row;
+    const void *ctx;
+    int64_t cols;
+};
+
+static void sum_row(void *ctx, int64_t i, const double *value)
+{
+    const struct summation *to = ctx;
+
+    to->term[i]   = to->row != NULL ? to->row(to->ctx, i, value) : 0;
+    to->square[i] = sum_products(value, value, to->cols);
 }
 
 double reader_sum(struct reader *r, double *square, struct mat a, reader_fn row,
                   const void *ctx)
 {
-    double *part      = mem_new(2 * (size_t)(a.rows > 0 ? a.rows : 1), sizeof *part);
-    double sum        = 0;
-    const int threads = threads_of(r);
+    double *part        = mem_new(2 * (size_t)(a.rows > 0 ? a.rows : 1), sizeof *part);
+    struct summation to = { part, part + a.rows, row, ctx, a.cols };
+    double sum          = 0;
 
-    (void)threads; /* the only one without OpenMP */
-    for (int64_t lo = 0, hi; lo < a.rows; lo = hi) {
-        hi = chunk_end(r, a, lo);
-        get_raw(r, a, lo, hi);
-#ifdef _OPENMP
-#pragma omp parallel for schedule(static)                                              \
-    num_threads(threads) if ((hi - lo) * a.cols > THREADED)
-#endif
-        for (int64_t i = lo; i < hi; i++) {
-            const double *value = r->value + (i - lo) * a.cols;
-
-            widen(r->value, r->raw, a.dtype, (i - lo) * a.cols, (i - lo + 1) * a.cols);
-            part[2 * i]     = row != NULL ? row(ctx, i, value) : 0;
-            part[2 * i + 1] = sum_products(value, value, a.cols);
-        }
-    }
+    each_row(r, a, sum_row, &to);
     *square = 0;
     for (int64_t i = 0; i < a.rows; i++) {
-        sum += part[2 * i];
-        *square += part[2 * i + 1];
+        sum += to.term[i];
+        *square += to.square[i];
     }
     mem_free(part);
     return sum;

@@ -41,7 +41,7 @@ struct ckpt {
     int *dataset;          /* of each tensor: its number in the file */
 
     float *share;             /* of one pass, f32 */
-    size_t share_bytes;       /* */
+    size_t share_bytes;       /* of its room */
     struct writer_part *part; /* of one pass */
     uint64_t *digest;         /* of this rank's elements, by dataset */
     int64_t memory;           /* for it, 0: half of what is free */

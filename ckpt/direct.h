@@ -3,8 +3,8 @@
  * file system can do that: nobody would read a checkpoint's pages again, and nothing is
  * left to be moved by the fsync.
  *
- * To write, only whole blocks can go that way, from memory whose address lies in a block as the
- * place in the file does:
+ * To write, only whole blocks can go that way, from memory whose address lies in a block
+ * as the place in the file does:
  *
  *      |  .. ends | whole blocks: straight | begins .. |
  *

@@ -106,9 +106,9 @@ static struct mat blank(struct twins *two, struct dev *dev, enum dtype dtype,
     const int64_t before = is_wide ? WIDE : BEFORE;
     const int64_t ld     = cols + (is_wide ? WIDE : BETWEEN);
     const int64_t size   = before + rows * ld + BEHIND;
-    struct twin_buf *b = mem_new(1, sizeof *b);
+    struct twin_buf *b   = mem_new(1, sizeof *b);
     struct mat a         = mat_at(&b->buf, dtype, before, rows, cols);
-    void *host         = NULL;
+    void *host           = NULL;
 
     if (two->bufs == 2 * TWINS ||
         dev_alloc(&b->buf, dev, (size_t)size * dtype_size(dtype)) != 0 ||

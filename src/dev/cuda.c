@@ -249,6 +249,24 @@ static void event_sync(struct dev_event *e)
     TRY_CUDA(cudaEventSynchronize(e->state));
 }
 
+double cuda_time(struct dev_stream *s, cuda_work_fn work, void *ctx, int calls)
+{
+    cudaEvent_t start, end;
+    float ms = 0.0F;
+
+    TRY_CUDA(cudaEventCreate(&start));
+    TRY_CUDA(cudaEventCreate(&end));
+    TRY_CUDA(cudaEventRecord(start, cuda_on(s)));
+    for (int i = 0; i < calls; i++)
+        work(s, ctx);
+    TRY_CUDA(cudaEventRecord(end, cuda_on(s)));
+    TRY_CUDA(cudaEventSynchronize(end));
+    TRY_CUDA(cudaEventElapsedTime(&ms, start, end));
+    TRY_CUDA(cudaEventDestroy(start));
+    TRY_CUDA(cudaEventDestroy(end));
+    return (double)ms * 1e-3 / calls;
+}
+
 static void stream_sync(struct dev_stream *s)
 {
     TRY_CUDA(cudaStreamSynchronize(cuda_on(s)));

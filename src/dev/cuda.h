@@ -81,6 +81,10 @@ _Noreturn void cuda_died(cudaError_t error, const char *call, const char *file,
  */
 void *cuda_work(struct dev_stream *s, size_t bytes);
 
+/* Seconds of one of 'calls' calls of 'work', by events; waits for them. */
+typedef void (*cuda_work_fn)(struct dev_stream *s, void *ctx);
+double cuda_time(struct dev_stream *s, cuda_work_fn work, void *ctx, int calls);
+
 /* ---- Slots, by file ------------------------------------------------------------------ */
 
 /* cuda_move.c */

@@ -18,51 +18,49 @@ enum { REPEATS = 3, WAY_FIRST = 0, WAY_FASTEST = 1 };
 /* Of a product with sums: apart from them, or with them, by the fastest algorithm. */
 enum { WAY_APART = 0, WAY_WITHIN = 1 };
 
+/* Seconds of one call of 'work', after one that loads its kernels. */
+static double time_work(struct dev_stream *s, cuda_work_fn work, void *ctx)
+{
+    work(s, ctx);
+    return cuda_time(s, work, ctx, REPEATS);
+}
+
+struct algo_trial {
+    const struct cuda_plan *plan;
+    const struct cuda_operands *operands;
+    int algo;
+    bool is_refused;
+};
+
+static void try_algo(struct dev_stream *s, void *ctx)
+{
+    struct algo_trial *t = ctx;
+
+    t->is_refused |= !cuda_multiply(s, t->plan, t->operands, t->algo);
+}
+
 /* Seconds of one product by algorithm 'algo'; infinite if it is refused. */
 static double time_algo(struct dev_stream *s, const struct cuda_plan *p,
                         const struct cuda_operands *o, int algo)
 {
-    cudaEvent_t start, end;
-    float ms = 0.0F;
-    bool is_done;
+    struct algo_trial t  = { p, o, algo, false };
+    const double seconds = time_work(s, try_algo, &t);
 
-    TRY_CUDA(cudaEventCreate(&start));
-    TRY_CUDA(cudaEventCreate(&end));
-    is_done = cuda_multiply(s, p, o, algo); /* loads the kernel */
-    TRY_CUDA(cudaEventRecord(start, cuda_on(s)));
-    for (int i = 0; i < REPEATS; i++)
-        is_done &= cuda_multiply(s, p, o, algo);
-    TRY_CUDA(cudaEventRecord(end, cuda_on(s)));
-    TRY_CUDA(cudaEventSynchronize(end));
-    TRY_CUDA(cudaEventElapsedTime(&ms, start, end));
-    TRY_CUDA(cudaEventDestroy(start));
-    TRY_CUDA(cudaEventDestroy(end));
-    return is_done ? (double)ms * 1e-3 / REPEATS : INFINITY;
+    return t.is_refused ? INFINITY : seconds;
 }
 
-/* Seconds of the product and the sums apart.  They overwrite what they leave. */
-static double time_apart(struct dev_stream *s, struct mat dw, struct mat db,
-                         struct mat x, struct mat dy)
-{
-    const struct mat last = mat_cols(dy, dy.cols - db.cols, dy.cols);
-    cudaEvent_t start, end;
-    float ms = 0.0F;
+/* The product and the sums apart.  They overwrite what they leave. */
+struct apart_trial {
+    struct mat dw, db, x, dy;
+};
 
-    TRY_CUDA(cudaEventCreate(&start));
-    TRY_CUDA(cudaEventCreate(&end));
-    cuda_gemm_dw(s, dw, x, dy, false); /* chooses its algorithm */
-    cuda_column_sums(s, db, last, false);
-    TRY_CUDA(cudaEventRecord(start, cuda_on(s)));
-    for (int i = 0; i < REPEATS; i++) {
-        cuda_gemm_dw(s, dw, x, dy, false);
-        cuda_column_sums(s, db, last, false);
-    }
-    TRY_CUDA(cudaEventRecord(end, cuda_on(s)));
-    TRY_CUDA(cudaEventSynchronize(end));
-    TRY_CUDA(cudaEventElapsedTime(&ms, start, end));
-    TRY_CUDA(cudaEventDestroy(start));
-    TRY_CUDA(cudaEventDestroy(end));
-    return (double)ms * 1e-3 / REPEATS;
+static void try_apart(struct dev_stream *s, void *ctx)
+{
+    const struct apart_trial *t = ctx;
+
+    cuda_gemm_dw(s, t->dw, t->x, t->dy, false); /* at first it chooses its algorithm */
+    cuda_column_sums(s, t->db, mat_cols(t->dy, t->dy.cols - t->db.cols, t->dy.cols),
+                     false);
 }
 
 /* Time all algorithms, into memory of their own: a sum must not grow. */
@@ -162,11 +160,12 @@ bool cuda_is_within(struct dev_stream *s, struct cuda_plan *p,
     struct dev_choice *new;
 
     if (p->choice < 0 && all->is_tuning && !s->dev->is_deterministic) {
+        struct apart_trial t     = { dw, db, x, dy };
         struct dev_choice within = { 0 };
 
         time_algos(s, p, o, &within);
 
-        const double apart = time_apart(s, dw, db, x, dy);
+        const double apart = time_work(s, try_apart, &t);
 
         new                       = add_choice(all, p); /* after that of the product */
         new->ways                 = 2;

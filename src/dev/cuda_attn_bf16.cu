@@ -18,6 +18,7 @@
 #include "src/dev/cuda_attn_tile.cuh"
 
 #include <math.h>
+#include <type_traits>
 
 namespace {
 
@@ -203,7 +204,7 @@ __device__ row_known learn(const attention &a, const place &at, const bf16 *d, i
 }
 
 /* dq; and what back_keys() needs to know of the rows. */
-template <int EP, int NT, int MT, int WARPS, int BLOCKS, template <int> class Rows>
+template <int EP, int NT, int MT, int WARPS, int BLOCKS>
 __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS)
     back_queries(attention a)
 {
@@ -225,7 +226,7 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS)
     const float by[2]        = { a.factor, a.factor };
     float out[MT][EP / 8][4] = {}, p[MT][NT / 8][4], dp[MT][NT / 8][4];
     row_known row[MT][2];
-    Rows<EP> own_q[MT], own_d[MT];
+    rows_in_memory<EP> own_q[MT], own_d[MT];
 
     load_tile<EP, OWN, THREADS>(q, source_of(a, a.q, at.b, at.h, a.Nq), at.first);
     load_tile<EP, OWN, THREADS>(d, source_of(a, a.d_o, at.b, at.h, a.Nq), at.first);
@@ -393,12 +394,12 @@ void launch_forward(struct dev_stream *s, const attention &a)
                      bytes_of<EP>(OWN + 2 * STAGES * NT), a);
 }
 
-template <int EP, int NT, int MT, int WARPS, int BLOCKS, template <int> class Rows>
+template <int EP, int NT, int MT, int WARPS, int BLOCKS>
 void launch_queries(struct dev_stream *s, const attention &a)
 {
     enum { OWN = 16 * MT * WARPS };
 
-    launch_attention(s, back_queries<EP, NT, MT, WARPS, BLOCKS, Rows>,
+    launch_attention(s, back_queries<EP, NT, MT, WARPS, BLOCKS>,
                      a.B * a.H * blocks_for(a.Nq, OWN), WARPS * LANES_OF_WARP,
                      bytes_of<EP>(2 * OWN + 2 * STAGES * NT), a);
 }
@@ -432,55 +433,47 @@ template <int EP> void forward_of(struct dev_stream *s, const attention &a)
 template <int EP> void backward_of(struct dev_stream *s, const attention &a)
 {
     if constexpr (EP <= 64) {
-        launch_queries<EP, 32, 2, 4, 3, rows_in_memory>(s, a);
+        launch_queries<EP, 32, 2, 4, 3>(s, a);
         launch_keys<EP, 64, 1, 4, 3, OF_KEYS | OF_VALUES>(s, a);
     } else if constexpr (EP <= 72) {
-        launch_queries<EP, 32, 2, 2, 4, rows_in_memory>(s, a);
+        launch_queries<EP, 32, 2, 2, 4>(s, a);
         launch_keys<EP, 64, 1, 4, 3, OF_KEYS | OF_VALUES>(s, a);
     } else if constexpr (EP <= 96) {
-        launch_queries<EP, 32, 2, 4, 2, rows_in_memory>(s, a);
+        launch_queries<EP, 32, 2, 4, 2>(s, a);
         launch_keys<EP, 64, 1, 4, 2, OF_KEYS | OF_VALUES>(s, a);
     } else if constexpr (EP <= 128) {
-        launch_queries<EP, 64, 1, 4, 2, rows_in_memory>(s, a);
+        launch_queries<EP, 64, 1, 4, 2>(s, a);
         launch_keys<EP, 64, 1, 4, 2, OF_KEYS | OF_VALUES>(s, a);
     } else {
-        launch_queries<EP, 32, 1, 4, 1, rows_in_memory>(s, a);
+        launch_queries<EP, 32, 1, 4, 1>(s, a);
         launch_keys<EP, 32, 1, 4, 1, OF_KEYS>(s, a);
         launch_keys<EP, 32, 1, 4, 1, OF_VALUES>(s, a);
     }
 }
 
-/* Call 'of' with the narrowest head that has room for a.E. */
-#define FOR_HEAD(of, s, a)                                                             \
-    do {                                                                               \
-        if ((a).E <= 32)                                                               \
-            of<32>(s, a);                                                              \
-        else if ((a).E <= 48)                                                          \
-            of<48>(s, a);                                                              \
-        else if ((a).E <= 64)                                                          \
-            of<64>(s, a);                                                              \
-        else if ((a).E <= 72)                                                          \
-            of<72>(s, a);                                                              \
-        else if ((a).E <= 80)                                                          \
-            of<80>(s, a);                                                              \
-        else if ((a).E <= 88)                                                          \
-            of<88>(s, a);                                                              \
-        else if ((a).E <= 96)                                                          \
-            of<96>(s, a);                                                              \
-        else if ((a).E <= 128)                                                         \
-            of<128>(s, a);                                                             \
-        else                                                                           \
-            of<256>(s, a);                                                             \
-    } while (0)
+/* Call 'of' with the first of these widths, which rise, that has room for a head. */
+template <int EP, int... WIDER, class Of>
+void of_width(const attention &a, const Of &of)
+{
+    if constexpr (sizeof...(WIDER) > 0)
+        if (a.E > EP)
+            return of_width<WIDER...>(a, of);
+    of(std::integral_constant<int, EP>());
+}
+
+template <class Of> void of_head(const attention &a, const Of &of)
+{
+    of_width<32, 48, 64, 72, 80, 88, 96, 128, 256>(a, of);
+}
 
 } /* namespace */
 
 void attn_forward_bf16(struct dev_stream *s, const attention &a)
 {
-    FOR_HEAD(forward_of, s, a);
+    of_head(a, [&](auto width) { forward_of<width.value>(s, a); });
 }
 
 void attn_backward_bf16(struct dev_stream *s, const attention &a)
 {
-    FOR_HEAD(backward_of, s, a);
+    of_head(a, [&](auto width) { backward_of<width.value>(s, a); });
 }

@@ -15,7 +15,7 @@ struct cuda_key {
     int64_t lda, ldb, ldc, ldd, ld_aux; /* ldc 0: d is what is added to, if anything */
     int32_t a_is_turned, b_is_turned, is_added, is_tf32, is_deterministic;
     int32_t type, out_type, bias_type;
-    int32_t epilogue;                  /* cublasLtEpilogue_t */
+    int32_t epilogue;                           /* cublasLtEpilogue_t */
     int32_t align_a, align_b, align_c, align_d; /* bytes, at most 256 */
 };
 

@@ -40,9 +40,9 @@ static __device__ __forceinline__ void mma(float (&acc)[4], const uint32_t (&a)[
                                            uint32_t b0, uint32_t b1)
 {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(acc[0]), "+f"(acc[1]), "+f"(acc[2]), "+f"(acc[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(acc[0]), "+f"(acc[1]), "+f"(acc[2]), "+f"(acc[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 /* acc [16, 8] += a [16, 8] b [8, 8], the left halves of what mma() takes */
@@ -57,7 +57,8 @@ static __device__ __forceinline__ void mma_half(float (&acc)[4], const uint32_t 
 
 /* Start a copy of 8 or 16 bytes into shared memory, or of zeros; 'from' is aligned alike. */
 template <int BYTES>
-static __device__ __forceinline__ void copy_start(void *to, const void *from, bool is_in)
+static __device__ __forceinline__ void copy_start(void *to, const void *from,
+                                                  bool is_in)
 {
     const uint32_t where = (uint32_t)__cvta_generic_to_shared(to);
     const int there      = is_in ? BYTES : 0;

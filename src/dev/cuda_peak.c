@@ -15,32 +15,17 @@ static const int64_t shapes[][3] = { { 8192, 8192, 8192 },
                                      { 4096, 16384, 8192 } };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-typedef void (*work_fn)(struct dev_stream *s, const void *ctx);
-
 /* Seconds of one call of 'work', repeated for about 'seconds'. */
-static double time_of(struct dev_stream *s, work_fn work, const void *ctx,
+static double time_of(struct dev_stream *s, cuda_work_fn work, void *ctx,
                       double seconds)
 {
-    cudaEvent_t start, end;
-    float ms  = 0.0F;
-    int calls = 1;
-
-    TRY_CUDA(cudaEventCreate(&start));
-    TRY_CUDA(cudaEventCreate(&end));
     work(s, ctx);
-    for (;; calls *= 2) {
-        TRY_CUDA(cudaEventRecord(start, cuda_on(s)));
-        for (int i = 0; i < calls; i++)
-            work(s, ctx);
-        TRY_CUDA(cudaEventRecord(end, cuda_on(s)));
-        TRY_CUDA(cudaEventSynchronize(end));
-        TRY_CUDA(cudaEventElapsedTime(&ms, start, end));
-        if (ms * 1e-3 > seconds / 2)
-            break;
+    for (int calls = 1;; calls *= 2) {
+        const double each = cuda_time(s, work, ctx, calls);
+
+        if (calls * each > seconds / 2)
+            return each;
     }
-    TRY_CUDA(cudaEventDestroy(start));
-    TRY_CUDA(cudaEventDestroy(end));
-    return (double)ms * 1e-3 / calls;
 }
 
 struct product {
@@ -48,7 +33,7 @@ struct product {
     struct mat x, y;
 };
 
-static void multiply(struct dev_stream *s, const void *ctx)
+static void multiply(struct dev_stream *s, void *ctx)
 {
     const struct product *p = ctx;
 
@@ -97,7 +82,7 @@ double cuda_peak(struct dev *dev, double seconds)
     return best;
 }
 
-static void add(struct dev_stream *s, const void *ctx)
+static void add(struct dev_stream *s, void *ctx)
 {
     const struct mat *two = ctx;
 

@@ -312,17 +312,24 @@ void dev_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat
          norm_backward_moments(s, part, dy, x, stat, scale, k));
 }
 
+static void expect_norm_backward(const char *op, struct mat dx, struct mat dscale,
+                                 struct mat dbias, struct mat dy, struct mat x,
+                                 struct mat stat, struct mat scale)
+{
+    expect(op, "dx", dx, x.rows, x.cols);
+    expect(op, "dscale", dscale, 1, x.cols);
+    expect_optional(op, "dbias", dbias, 1, x.cols);
+    expect(op, "dy", dy, x.rows, x.cols);
+    expect(op, "stat", stat, x.rows, 2);
+    expect(op, "scale", scale, 1, x.cols);
+}
+
 void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
                        struct mat dscale, struct mat dbias, bool is_added,
                        struct mat dy, struct mat x, struct mat stat, struct mat scale,
                        struct mat parts, int M, int64_t C, enum norm_kind k)
 {
-    EXPECT(dx, x.rows, x.cols);
-    EXPECT(dscale, 1, x.cols);
-    EXPECT_OPTIONAL(dbias, 1, x.cols);
-    EXPECT(dy, x.rows, x.cols);
-    EXPECT(stat, x.rows, 2);
-    EXPECT(scale, 1, x.cols);
+    expect_norm_backward(__func__, dx, dscale, dbias, dy, x, stat, scale);
     EXPECT(parts, M * x.rows, moments_of(k));
     MOVE(s, (is_dx_added ? 2 : 1) * mat_bytes(dx) + mat_bytes(dy) + mat_bytes(x),
          norm_backward(s, dx, is_dx_added, dscale, dbias, is_added, dy, x, stat, scale,
@@ -359,12 +366,7 @@ void dev_norm_whole_backward(struct dev_stream *s, struct mat dx, bool is_dx_add
                           scale, part, 1, x.cols, k);
         return;
     }
-    EXPECT(dx, x.rows, x.cols);
-    EXPECT(dscale, 1, x.cols);
-    EXPECT_OPTIONAL(dbias, 1, x.cols);
-    EXPECT(dy, x.rows, x.cols);
-    EXPECT(stat, x.rows, 2);
-    EXPECT(scale, 1, x.cols);
+    expect_norm_backward(__func__, dx, dscale, dbias, dy, x, stat, scale);
     EXPECT(part, x.rows, moments_of(k));
     MOVE(s, (is_dx_added ? 2 : 1) * mat_bytes(dx) + mat_bytes(dy) + mat_bytes(x),
          norm_whole_backward(s, dx, is_dx_added, dscale, dbias, is_added, dy, x, stat,

@@ -40,7 +40,7 @@ void choice_make(struct choice *choice, const struct spec *s,
     best.bytes = predict_most(s, &best.job);
     best.fits =
         (double)best.bytes * sharers < PREDICT_SHARE * (double)c->machine->memory_bytes;
-    *choice    = best;
+    *choice = best;
 }
 
 static int better_first(const void *a, const void *b)

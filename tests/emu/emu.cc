@@ -114,9 +114,9 @@ void prepare(thread *t, unsigned i)
                    i / blockDim.x / blockDim.y };
     t->number  = (int)i;
     t->is_done = t->is_begun = false;
-    t->groups = 0;
+    t->groups                = 0;
     t->copies.clear();
-    t->at                    = NULL;
+    t->at = NULL;
     if (t->stack == NULL)
         t->stack = (char *)malloc(STACK);
     getcontext(&t->start);
