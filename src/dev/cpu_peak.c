@@ -38,11 +38,15 @@ static double flops_of(size_t bytes, size_t size)
     return 2.0 * SUMS * TURNS * (double)(bytes / size);
 }
 
+/* The factors are not known to the compiler, or it would drop a sum that starts where the
+ * update leaves it.
+ */
 #define FMA_LOOP(name, real, bytes, target)                                            \
     target static double name(void)                                                    \
     {                                                                                  \
         typedef real vec __attribute__((vector_size(bytes)));                          \
-        const vec a = (vec){ 0 } + (real)0.9999, b = (vec){ 0 } + (real)1e-4;          \
+        volatile const real factor = (real)0.9999, term = (real)1e-4;                  \
+        const vec a = (vec){ 0 } + factor, b = (vec){ 0 } + term;                      \
         vec sum[SUMS];                                                                 \
                                                                                        \
         for (int i = 0; i < SUMS; i++)                                                 \

@@ -1,0 +1,29 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The loops that measure a processor's peak do all the multiply-adds that they count: what
+# the compiler proves to be constant it drops, and the peak seems higher than it is.
+. "${srcdir:-.}/tests/tap.sh"
+
+command -v objdump >/dev/null 2>&1 || skip_all "objdump is missing"
+vitbench=${top_builddir:-.}/vitbench
+[ -f "$vitbench" ] || skip_all "vitbench is not built"
+objdump -d --no-show-raw-insn "$vitbench" >"$folder/code"
+
+# multiplies FUNCTION: how many of its instructions multiply.
+multiplies() {
+    ${AWK:-awk} -v name="<$1>:" '$2 == name { is_in = 1; next } /^$/ { is_in = 0 }
+        is_in && /vfmadd|mulp[sd]|vdpbf16ps/ { n++ } END { print n + 0 }' "$folder/code"
+}
+
+sums=$(sed -n 's/.*enum { SUMS = \([0-9]*\),.*/\1/p' "${srcdir:-.}/src/dev/cpu_peak.c")
+for loop in fma_f32 fma_f64 fma_f32_avx2 fma_f64_avx2 fma_f32_avx512 fma_f64_avx512 \
+    dot_bf16; do
+    n=$(multiplies $loop)
+    if [ "$n" -le 1 ]; then
+        skip "$loop multiplies $sums times a turn" "not there, or not unrolled"
+        continue
+    fi
+    [ "$n" -eq "$sums" ]
+    ok "$loop multiplies $sums times a turn: $n"
+done
+finish
