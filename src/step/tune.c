@@ -4,6 +4,10 @@
  * For each operation the three forms are tried in turn, round by round.  If a ring comes
  * near the plain form, the better one is tried with other numbers of panels.  A form
  * that is more complicated must be faster by a margin, so that noise does not choose it.
+ *
+ * Whatever disturbs a trial makes it longer, so the shorter ones of several rounds count;
+ * and what is much longer than the best is not tried again, so that there is time for
+ * many rounds of what is close.
  */
 #include "config.h"
 
@@ -18,13 +22,15 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { FEWEST_ROWS = 128, MOST_ROUNDS = 25, TRIES = 4 };
+enum { FEWEST_ROWS = 128, FIRST_ROUNDS = 2, MOST_ROUNDS = 25, TRIES = 4 };
 
 #define FORM_MARGIN 0.95 /* of the plain form's time that another one may take, */
 #define MARGIN      0.98 /* of one way's, that a more complicated one may */
 #define NEAR        1.10 /* of the plain form's time, for panels to be tried */
-#define SECONDS     0.4  /* for the forms of one operation, and for its panels */
+#define HOPELESS    1.25 /* times the best of the first rounds: not tried again */
+#define SECONDS     0.5  /* for the forms of one operation, and for its panels */
 #define LONGEST     0.06 /* seconds of one operation, if fewer rows can do that */
 #define PEAK_SHARE  0.6  /* of the peak that products reach, about */
 
@@ -37,39 +43,89 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The medians of 'n' manners: of one round, and of as many more as there is time for, of
- * which the first one then counts no more.  Returns the seconds of a round.
+/* What a manner takes when little disturbs it: the quartile of its rounds; sorts them. */
+static double quartile(double *seconds, int rounds)
+{
+    qsort(seconds, (size_t)rounds, sizeof *seconds, by_size);
+    return seconds[(rounds - 1) / 4];
+}
+
+/* Try 'n' manners for 'rounds' more rounds, those that are not hopeless; round[k] holds
+ * the 'had' ones of before.
  */
-static double time_manners(double *median, struct pair *p, enum pair_op op,
+static void time_more(double round[][FIRST_ROUNDS + MOST_ROUNDS], int had,
+                      struct pair *p, enum pair_op op, const struct manner *m,
+                      const bool *is_hopeless, int n, int rounds)
+{
+    double seconds[TRIES * MOST_ROUNDS];
+    struct manner left[TRIES];
+    int of[TRIES], lefts = 0;
+
+    for (int k = 0; k < n; k++) {
+        if (!is_hopeless[k]) {
+            of[lefts]     = k;
+            left[lefts++] = m[k];
+        }
+    }
+    pair_time(seconds, p, op, left, lefts, rounds);
+    for (int k = 0; k < lefts; k++)
+        memcpy(&round[of[k]][had], &seconds[k * rounds],
+               (size_t)rounds * sizeof *seconds);
+}
+
+/* Which of 'n' take much longer than the best one, and the seconds of a round without
+ * them.
+ */
+static double give_up(bool *is_hopeless, const double *seconds, int n)
+{
+    double best = INFINITY, rest = 0;
+
+    for (int k = 0; k < n; k++)
+        best = fmin(best, seconds[k]);
+    for (int k = 0; k < n; k++) {
+        is_hopeless[k] = seconds[k] > HOPELESS * best;
+        rest += is_hopeless[k] ? 0 : seconds[k];
+    }
+    return rest;
+}
+
+/* The seconds of 'n' manners: of one round, or where there is time, of the rounds after
+ * it.  Returns those of the first round together.
+ */
+static double time_manners(double *seconds, struct pair *p, enum pair_op op,
                            const struct manner *m, int n)
 {
-    double seconds[TRIES * MOST_ROUNDS], all = 0;
-    int rounds;
+    double round[TRIES][FIRST_ROUNDS + MOST_ROUNDS], all = 0, rest;
+    bool is_hopeless[TRIES] = { false };
+    int more;
 
-    pair_time(median, p, op, m, n, 1);
+    pair_time(seconds, p, op, m, n, 1);
     for (int k = 0; k < n; k++)
-        all += median[k];
-    rounds = (int)fmin(SECONDS / fmax(all, 1e-9), MOST_ROUNDS);
-    if (rounds < 1)
+        all += seconds[k];
+    if (all > SECONDS)
         return all;
-    pair_time(seconds, p, op, m, n, rounds);
-    for (int k = 0; k < n; k++) {
-        qsort(&seconds[k * rounds], (size_t)rounds, sizeof *seconds, by_size);
-        median[k] = (seconds[k * rounds + rounds / 2] +
-                     seconds[k * rounds + (rounds - 1) / 2]) /
-                    2;
-    }
+    time_more(round, 0, p, op, m, is_hopeless, n, FIRST_ROUNDS);
+    for (int k = 0; k < n; k++)
+        seconds[k] = quartile(round[k], FIRST_ROUNDS);
+    rest = give_up(is_hopeless, seconds, n);
+    more = (int)fmin((SECONDS - FIRST_ROUNDS * all) / fmax(rest, 1e-9), MOST_ROUNDS);
+    if (more < 1)
+        return all;
+    time_more(round, FIRST_ROUNDS, p, op, m, is_hopeless, n, more);
+    for (int k = 0; k < n; k++)
+        if (!is_hopeless[k])
+            seconds[k] = quartile(round[k], FIRST_ROUNDS + more);
     return all;
 }
 
-int tune_choose(const double *median, const struct manner *m, int n)
+int tune_choose(const double *seconds, const struct manner *m, int n)
 {
     int best = 0;
 
     for (int k = 1; k < n; k++) {
         const bool is_plain = m[best].choice.form == CMM_PLAIN;
 
-        if (median[k] < (is_plain ? FORM_MARGIN : MARGIN) * median[best])
+        if (seconds[k] < (is_plain ? FORM_MARGIN : MARGIN) * seconds[best])
             best = k;
     }
     return best;
@@ -82,14 +138,14 @@ static struct cmm_choice tune_operation(struct pair *p, enum pair_op op)
         { .choice = { CMM_RING, 0 } },
         { .choice = { CMM_BIDIR, 0 } },
     };
-    double median[TRIES], seconds;
+    double seconds[TRIES], round;
     struct manner panels[TRIES];
     int best, ring;
 
-    seconds = time_manners(median, p, op, form, 3);
-    best    = tune_choose(median, form, 3);
-    ring    = 1 + tune_choose(median + 1, form + 1, 2);
-    if (median[ring] > NEAR * median[0] || seconds > 2 * SECONDS)
+    round = time_manners(seconds, p, op, form, 3);
+    best  = tune_choose(seconds, form, 3);
+    ring  = 1 + tune_choose(seconds + 1, form + 1, 2);
+    if (seconds[ring] > NEAR * seconds[0] || round > 2 * SECONDS)
         return form[best].choice;
     for (int k = 0; k < TRIES; k++) {
         static const int tried[TRIES] = { 0, 1, 4, 16 };
@@ -97,8 +153,8 @@ static struct cmm_choice tune_operation(struct pair *p, enum pair_op op)
         panels[k] = (struct manner){ .choice = { form[ring].choice.form, tried[k] } };
     }
     panels[0] = best == 0 ? form[0] : panels[0];
-    time_manners(median, p, op, panels, TRIES);
-    return panels[tune_choose(median, panels, TRIES)].choice;
+    time_manners(seconds, p, op, panels, TRIES);
+    return panels[tune_choose(seconds, panels, TRIES)].choice;
 }
 
 void tune_pair(struct cmm_tuned *tuned, struct pair *p)

@@ -23,9 +23,9 @@ void tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
 void tune_pair(struct cmm_tuned *tuned, struct pair *p);
 
 /* The first of 'n' manners, the simplest first, that no later one beats by a margin, when
- * they take median[k] seconds.
+ * they take seconds[k].
  */
-int tune_choose(const double *median, const struct manner *m, int n);
+int tune_choose(const double *seconds, const struct manner *m, int n);
 
 /* The rows that a rank should try with: of 'rows', so many that a product does not take
  * long at 'peak' FLOP/s; the same on all ranks.
