@@ -2,18 +2,20 @@
 /* The hang guard.  Signs of life are a counter; the thread looks at it a few times in
  * the given seconds and adds up the time in which it stood still.  A look counts for no
  * more than twice its interval: a process that was stopped and continued was not
- * hanging.
+ * hanging.  With each look goes one at the connections to other hosts (lost.h).
  */
 #include "config.h"
 
 #include "mesh/guard.h"
 
+#include "mesh/lost.h"
 #include "mesh/progress.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,17 +43,38 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-_Noreturn static void give_up(void)
+/* Say 'why', where that is, and what is waited for. */
+static void say(const char *why)
 {
     const char *phase = atomic_load(&the_guard.phase);
     char awaited[96]  = "";
 
     if (the_guard.mesh != NULL)
         progress_state(the_guard.mesh, awaited, sizeof awaited);
-    log_line(LOG_ERROR, "nothing has moved for %g seconds, in phase %s, waiting for %s",
-             the_guard.seconds, phase != NULL ? phase : "start",
+    log_line(LOG_ERROR, "%s, in phase %s, waiting for %s", why,
+             phase != NULL ? phase : "start",
              awaited[0] != '\0' ? awaited : "nothing from other ranks");
+}
+
+_Noreturn static void give_up(void)
+{
+    char why[64];
+
+    snprintf(why, sizeof why, "nothing has moved for %g seconds", the_guard.seconds);
+    say(why);
     sleep(LAST_WORDS);
+    _exit(STATUS_HANG);
+}
+
+/* End at once: the launcher ends the others, most of which need not say it too. */
+_Noreturn static void give_up_host(const char *host, double seconds)
+{
+    char why[128];
+
+    snprintf(why, sizeof why,
+             "the host at %s is lost: it has not answered for %.0f seconds", host,
+             seconds);
+    say(why);
     _exit(STATUS_HANG);
 }
 
@@ -74,13 +97,18 @@ static void *watch(void *unused)
 {
     const double interval = the_guard.seconds < 10 ? the_guard.seconds / 10 : 1;
     unsigned lives        = atomic_load(&the_guard.lives);
-    double still = 0, last = now();
+    double still = 0, last = now(), silent = 0;
+    struct lost *lost;
 
     (void)unused;
+    lost_open(&lost);
     while (!is_stopped_within(interval)) {
         const double passed = now() - last;
         const unsigned seen = atomic_load(&the_guard.lives);
+        const char *host    = lost_look(&silent, lost, last + passed);
 
+        if (host != NULL)
+            give_up_host(host, silent);
         last += passed;
         still += passed < 2 * interval ? passed : 2 * interval;
         if (seen != lives)
@@ -89,6 +117,7 @@ static void *watch(void *unused)
         if (still >= the_guard.seconds)
             give_up();
     }
+    lost_close(&lost);
     return NULL;
 }
 

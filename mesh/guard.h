@@ -2,7 +2,8 @@
 /* The hang guard: a thread that ends the process when nothing moves any more, so that a
  * lost or stopped rank cannot hold a whole job until its time is up.
  *
- * A sign of life is a message that was posted or has arrived, or a new phase.
+ * A sign of life is a message that was posted or has arrived, or a new phase.  A host
+ * that does not answer any more is found sooner (lost.h).
  */
 #ifndef MESH_GUARD_H
 #define MESH_GUARD_H
@@ -11,9 +12,10 @@ struct mesh;
 
 /* Watch this process: after 'seconds' without a sign of life the thread writes host,
  * phase and the awaited peer on stderr, waits two seconds, so that other ranks can
- * speak too, and calls _exit(3); there is no MPI in it.  0 seconds: no guard.  'mesh'
- * is borrowed, and may be NULL.  There is one guard in a process: a second start
- * replaces the first.  Stopped by guard_stop() or mesh_close() of the same mesh.
+ * speak too, and calls _exit(3); there is no MPI in it.  A host that is lost it names in
+ * the same way, and ends at once.  0 seconds: no guard.  'mesh' is borrowed, and may be
+ * NULL.  There is one guard in a process: a second start replaces the first.  Stopped by
+ * guard_stop() or mesh_close() of the same mesh.
  * Returns 0 or ERR_ENV.  Local.
  */
 int guard_start(struct mesh *mesh, double seconds);

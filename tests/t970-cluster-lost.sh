@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # Hosts that are lost in the middle of a run across a network: no cable, no power, no
-# answer.  The job ends by itself, in time, with a bad status, and one line of ours says
-# what was waited for.
+# answer.  The job ends by itself, in time, with a bad status, and one line of ours at most
+# says what was waited for.
 hosts=2
 rate=1gbit
 # shellcheck source=tests/cluster_tap.sh
@@ -72,8 +72,24 @@ done
 start --mesh=1x2 --stall-timeout=300
 ip -n switch link set port1 down
 ends $((2 * tcp + 20))
-[ "$(cat "$folder/words")" -le 1 ] && grep -q 'Connection timed out' "$folder/out"
-ok 'without a guard to speak of, TCP finds it'
+[ "$(cat "$folder/words")" -le 1 ] &&
+    grep -Eq 'is lost: it has not answered for|Connection timed out' "$folder/out"
+ok 'long before the guard, what TCP knows ends it'
+recover
+
+# A rank that is stopped has a kernel that answers, for longer than TCP waits; and then it
+# has not, where nothing but the question whether it lives is under way.
+start --mesh=1x2 --stall-timeout=300
+kill -STOP "$(rank_on host1)"
+sleep $((tcp + 6))
+kill -0 $job && ! grep -q '^vitbench: rank' "$folder/out"
+ok 'a rank that is stopped is not taken for a lost host'
+ip -n switch link set port1 down
+began=$(date +%s)
+ends $((2 * tcp + 20))
+[ "$(cat "$folder/words")" -eq 1 ] &&
+    grep -q '^vitbench: rank 0 on host0: the host at 10\.77\.0\.2 is lost' "$folder/out"
+ok 'a host that is lost while nothing travels is missed, in one line'
 recover
 
 start --mesh=2x1 --stall-timeout=300
