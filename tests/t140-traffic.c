@@ -185,10 +185,6 @@ static void play_model_row(struct job *j, int d, int64_t b)
         play_numbers(j, d, b * numbers);
     for (int i = 1; s->loss == LOSS_SOFTMAX && i <= 2; i++)
         play_numbers(j, d, i * b);
-    for (int m = 0; m < j->t->M && j->t->M > 1; m++) {
-        j->sent[d][m][REDUCE].messages++;
-        j->sent[d][m][REDUCE].bytes += 8;
-    }
 }
 
 static void charge_column(struct job *j, const struct net *net, int m, enum traffic k)

@@ -30,7 +30,8 @@ static double loss_at(struct model *m, struct batch b, const struct item *it,
         moved[i] = at[i] + h * way[i];
     model_put(m, param, moved);
     vit_changed(m->vit);
-    loss = vit_forward(m->vit, b.images, b.targets);
+    vit_forward(m->vit, b.images, b.targets);
+    loss = vit_loss(m->vit);
     mem_free(moved);
     return loss;
 }

@@ -59,7 +59,7 @@ static struct stretch stretch_at(const struct dev_factors *f, int64_t r, int64_t
 
 /* Whole tensors are dealt out: their averages have one writer each. */
 static void ops_factor_sums(struct dev_stream *s, const struct dev_segment *segment,
-                            int count, double clip)
+                            int count, const struct adafactor *a)
 {
     int64_t size = 0;
 
@@ -78,7 +78,7 @@ static void ops_factor_sums(struct dev_stream *s, const struct dev_segment *segm
             for (int64_t c = 0; c < g->grad.cols; c += x.n) {
                 x = stretch_at(f, r, c, g->grad.cols);
                 loops(s)->factor_sums(x.row, x.row_step, x.col, x.col_step,
-                                      at(g->grad, r) + c, (REAL)clip, x.n);
+                                      at(g->grad, r) + c, (REAL)a->clip, x.n);
             }
         }
     }

@@ -44,7 +44,7 @@ static struct factor_place factor_place(const struct dev_factors *f, int64_t r,
 }
 
 static void ref_factor_sums(struct dev_stream *s, const struct dev_segment *segment,
-                            int count, double clip)
+                            int count, const struct adafactor *a)
 {
     (void)s;
     for (int i = 0; i < count; i++) {
@@ -55,7 +55,7 @@ static void ref_factor_sums(struct dev_stream *s, const struct dev_segment *segm
         for (int64_t r = 0; r < g->grad.rows; r++) {
             for (int64_t c = 0; c < g->grad.cols; c++) {
                 const struct factor_place p = factor_place(g->factors, r, c);
-                const double grad           = clip * at(g->grad, r)[c];
+                const double grad           = a->clip * at(g->grad, r)[c];
 
                 *p.row = (REAL)(*p.row + grad * grad);
                 *p.col = (REAL)(*p.col + grad * grad);
@@ -65,21 +65,23 @@ static void ref_factor_sums(struct dev_stream *s, const struct dev_segment *segm
 }
 
 /* v = beta2 v + (1 - beta2) (sum / n + eps) */
-static void blend(struct mat v, struct mat sum, double n, double beta2, double eps)
+static void blend(struct mat v, struct mat sum, double n, const struct adafactor *with)
 {
+    const double beta2 = with->beta2;
+
     for (int64_t i = 0; i < v.cols; i++)
         at(v, 0)[i] =
-            (REAL)(beta2 * at(v, 0)[i] + (1 - beta2) * (at(sum, 0)[i] / n + eps));
+            (REAL)(beta2 * at(v, 0)[i] + (1 - beta2) * (at(sum, 0)[i] / n + with->eps));
 }
 
 static void ref_factor_rows(struct dev_stream *s, const struct dev_averages *tensor,
-                            int count, double beta2, double eps)
+                            int count, const struct adafactor *with)
 {
     (void)s;
     for (int t = 0; t < count; t++) {
         const struct dev_averages *a = &tensor[t];
 
-        blend(a->v_row, a->row, a->row_count, beta2, eps);
+        blend(a->v_row, a->row, a->row_count, with);
         for (int64_t i = 0; i < a->outer * a->inner; i++) {
             const REAL *first =
                 at(a->v_row, 0) + i / a->inner * a->along * a->inner + i % a->inner;
@@ -93,13 +95,13 @@ static void ref_factor_rows(struct dev_stream *s, const struct dev_averages *ten
 }
 
 static void ref_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
-                              int count, double beta2, double eps)
+                              int count, const struct adafactor *with)
 {
     (void)s;
     for (int t = 0; t < count; t++) {
         const struct dev_averages *a = &tensor[t];
 
-        blend(a->v_col, a->col, a->col_count, beta2, eps);
+        blend(a->v_col, a->col, a->col_count, with);
         for (int64_t i = 0; i < a->v_col.cols; i++)
             at(a->col, 0)[i] = (REAL)(1.0 / sqrt(at(a->v_col, 0)[i]));
         for (int64_t i = 0; i < a->v_row.cols; i++) {

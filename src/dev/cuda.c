@@ -349,6 +349,7 @@ const struct dev_ops dev_cuda = {
     .softmax_largest       = cuda_softmax_largest,
     .softmax_sum           = cuda_softmax_sum,
     .softmax_loss          = cuda_softmax_loss,
+    .clip                  = cuda_clip,
     .adamw                 = cuda_adamw,
     .sgd                   = cuda_sgd,
     .factor_sums           = cuda_factor_sums,

@@ -187,16 +187,18 @@ void cuda_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits
                        struct mat sum, struct mat total, double scale);
 
 /* cuda_update.cu */
+void cuda_clip(struct dev_stream *s, struct mat pace, struct mat sum, struct mat others,
+               double most);
 void cuda_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
                 const struct adamw *a);
 void cuda_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
               const struct sgd *a);
 void cuda_factor_sums(struct dev_stream *s, const struct dev_segment *segment,
-                      int count, double clip);
+                      int count, const struct adafactor *a);
 void cuda_factor_rows(struct dev_stream *s, const struct dev_averages *tensor,
-                      int count, double beta2, double eps);
+                      int count, const struct adafactor *a);
 void cuda_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
-                        int count, double beta2, double eps);
+                        int count, const struct adafactor *a);
 void cuda_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                     const struct adafactor *a);
 

@@ -32,8 +32,22 @@ struct piece {
 
 /* ---- Methods ------------------------------------------------------------------------- */
 
+/* What may come from a pace has the number that the host knows until begin() looks there;
+ * it returns false if nothing is to be updated.
+ */
 struct adamw_method {
     math_adamw_step a;
+    const double *pace;
+    __device__ bool begin()
+    {
+        if (pace != NULL) {
+            a.clip    = (float)pace[PACE_CLIP];
+            a.rate    = (float)pace[PACE_RATE];
+            a.debias1 = (float)pace[PACE_FIRST];
+            a.debias2 = (float)pace[PACE_SECOND];
+        }
+        return !isnan(a.clip);
+    }
     template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V], nu[V];
@@ -53,6 +67,15 @@ struct adamw_method {
 
 struct sgd_method {
     math_sgd_step a;
+    const double *pace;
+    __device__ bool begin()
+    {
+        if (pace != NULL) {
+            a.clip = (float)pace[PACE_CLIP];
+            a.rate = (float)pace[PACE_RATE];
+        }
+        return !isnan(a.clip);
+    }
     template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V];
@@ -70,6 +93,17 @@ struct sgd_method {
 
 struct adafactor_method {
     math_adafactor_step a;
+    const double *pace;
+    __device__ bool begin()
+    {
+        if (pace != NULL) {
+            a.clip  = (float)pace[PACE_CLIP];
+            a.rate  = (float)pace[PACE_RATE];
+            a.beta2 = (float)pace[PACE_FIRST];
+            a.rest2 = (float)(1.0 - pace[PACE_FIRST]);
+        }
+        return !isnan(a.clip);
+    }
     __device__ float factor(const piece &g, int64_t r, int64_t c) const
     {
         int64_t row, col;
@@ -118,6 +152,8 @@ __global__ void update(const piece *list, int count, Method method)
     __shared__ piece g;
     int64_t first, size;
 
+    if (!method.begin())
+        return;
     if (threadIdx.x == 0)
         g = list[piece_of_block(list, count)];
     __syncthreads();
@@ -201,15 +237,13 @@ void update_all(struct dev_stream *s, const struct dev_segment *segment, int cou
 /* The entries of one of a segment's two vectors, and where each one's terms lie. */
 struct entries {
     view grad, to;
-    float clip;
     int axes;
     int64_t extent[DEV_AXES], step[DEV_AXES], stride[DEV_AXES]; /* stride: in grad */
     int64_t count;                                              /* entries */
     int64_t terms, apart; /* of each, and elements from one to the next */
 };
 
-entries entries_of(const struct dev_segment *g, const int64_t *step, struct mat to,
-                   double clip)
+entries entries_of(const struct dev_segment *g, const int64_t *step, struct mat to)
 {
     const struct dev_factors *f = g->factors;
     entries e                   = {};
@@ -217,7 +251,6 @@ entries entries_of(const struct dev_segment *g, const int64_t *step, struct mat 
 
     e.grad  = view_of(g->grad);
     e.to    = view_of(to);
-    e.clip  = (float)clip;
     e.count = 1;
     e.terms = 1;
     e.axes  = f->axes;
@@ -239,14 +272,14 @@ entries entries_of(const struct dev_segment *g, const int64_t *step, struct mat 
 }
 
 /* A thread has an entry, or a warp where its terms are neighbours. */
-template <bool IS_WARP> __global__ void factor_sums(entries e)
+template <bool IS_WARP> __global__ void factor_sums(entries e, adafactor_method with)
 {
     const int64_t thread = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int lane       = IS_WARP ? threadIdx.x % LANES_OF_WARP : 0;
     int64_t i = IS_WARP ? thread / LANES_OF_WARP : thread, from = 0, to = 0;
     float sum = 0.0F;
 
-    if (i >= e.count)
+    if (i >= e.count || !with.begin())
         return;
     for (int k = e.axes - 1; k >= 0; k--) {
         const int64_t n = i % e.extent[k];
@@ -256,7 +289,7 @@ template <bool IS_WARP> __global__ void factor_sums(entries e)
         to += n * e.step[k];
     }
     for (int64_t t = lane; t < e.terms; t += IS_WARP ? LANES_OF_WARP : 1) {
-        const float g = e.clip * get_one<float>(e.grad, from + t * e.apart);
+        const float g = with.a.clip * get_one<float>(e.grad, from + t * e.apart);
 
         sum += g * g;
     }
@@ -266,16 +299,17 @@ template <bool IS_WARP> __global__ void factor_sums(entries e)
         put_one<float>(e.to, to, get_one<float>(e.to, to) + sum);
 }
 
-void add_entries(struct dev_stream *s, const entries &e)
+void add_entries(struct dev_stream *s, const entries &e, const adafactor_method &with)
 {
     if (e.count == 0)
         return;
     if (e.apart == 1)
         launch(s, "factor_sums<true>", factor_sums<true>,
-               (unsigned)blocks_for(e.count * LANES_OF_WARP, THREADS), THREADS, 0, e);
+               (unsigned)blocks_for(e.count * LANES_OF_WARP, THREADS), THREADS, 0, e,
+               with);
     else
         launch(s, "factor_sums<false>", factor_sums<false>,
-               (unsigned)blocks_for(e.count, THREADS), THREADS, 0, e);
+               (unsigned)blocks_for(e.count, THREADS), THREADS, 0, e, with);
 }
 
 /* ---- Adafactor's averages ------------------------------------------------------------ */
@@ -286,17 +320,8 @@ struct averages {
     int64_t outer, along, inner;
 };
 
-/* What all averages of a step share. */
-struct decay {
-    float beta2, rest2, eps;
-};
-
-decay decay_of(double beta2, double eps)
-{
-    return { (float)beta2, (float)(1.0 - beta2), (float)eps };
-}
-
-__device__ float blend(view v, view sum, int64_t i, float by, decay d)
+__device__ float blend(view v, view sum, int64_t i, float by,
+                       const math_adafactor_step &d)
 {
     const float x = d.beta2 * get_one<float>(v, i) +
                     d.rest2 * (get_one<float>(sum, i) * by + d.eps);
@@ -306,26 +331,33 @@ __device__ float blend(view v, view sum, int64_t i, float by, decay d)
 }
 
 /* Every block has a tensor; each mean is of numbers that one thread has blended. */
-__global__ void factor_rows(const averages *list, decay d)
+__global__ void factor_rows(const averages *list, adafactor_method with)
 {
     const averages a = list[blockIdx.x];
+
+    if (!with.begin())
+        return;
 
     for (int64_t i = threadIdx.x; i < a.outer * a.inner; i += blockDim.x) {
         const int64_t first = i / a.inner * a.along * a.inner + i % a.inner;
         float sum           = 0.0F;
 
         for (int64_t k = 0; k < a.along; k++)
-            sum += blend(a.v_row, a.row, first + k * a.inner, a.by_row, d);
+            sum += blend(a.v_row, a.row, first + k * a.inner, a.by_row, with.a);
         put_one<float>(a.mean, i, sum * a.by_mean);
     }
 }
 
-__global__ void factor_scales(const averages *list, decay d)
+__global__ void factor_scales(const averages *list, adafactor_method with)
 {
     const averages a = list[blockIdx.x];
 
+    if (!with.begin())
+        return;
+
     for (int64_t i = threadIdx.x; i < a.v_col.cols; i += blockDim.x)
-        put_one<float>(a.col, i, 1.0F / sqrtf(blend(a.v_col, a.col, i, a.by_col, d)));
+        put_one<float>(a.col, i,
+                       1.0F / sqrtf(blend(a.v_col, a.col, i, a.by_col, with.a)));
     for (int64_t i = threadIdx.x; i < a.v_row.cols; i += blockDim.x) {
         const int64_t outer = i / (a.along * a.inner), inner = i % a.inner;
         const float mean = get_one<float>(a.mean, outer * a.inner + inner);
@@ -364,7 +396,45 @@ const averages *describe(struct dev_stream *s, const struct dev_averages *tensor
     return there;
 }
 
+/* ---- The clip ------------------------------------------------------------------------ */
+
+/* One warp, for 'others' is as long as there are micro-batches. */
+__global__ void find_clip(double *clip, view sum, view others, double most)
+{
+    const double squared = get_one<double>(sum, 0);
+    float bad            = isfinite(squared) ? 0.0F : 1.0F;
+    double scale         = 1.0;
+
+    for (int64_t i = threadIdx.x; i < others.cols; i += LANES_OF_WARP)
+        bad += isfinite(get_one<double>(others, i)) ? 0.0F : 1.0F;
+    bad = warp_sum(bad);
+    if (most > 0.0 && squared > most * most)
+        scale = most / sqrt(squared);
+    if (threadIdx.x == 0)
+        *clip = bad > 0.0F ? (double)NAN : scale;
+}
+
+const double *pace_of(struct mat pace)
+{
+    return mat_is_none(pace) ? NULL : (const double *)mat_ptr(pace);
+}
+
+adafactor_method method_of(const struct adafactor *a)
+{
+    return { { (float)a->beta1, (float)(1.0 - a->beta1), (float)a->beta2,
+               (float)(1.0 - a->beta2), (float)a->eps, (float)a->clip,
+               (float)(a->schedule * a->lr) },
+             pace_of(a->pace) };
+}
+
 } /* namespace */
+
+void cuda_clip(struct dev_stream *s, struct mat pace, struct mat sum, struct mat others,
+               double most)
+{
+    launch(s, "find_clip", find_clip, 1, LANES_OF_WARP, 0, (double *)mat_ptr(pace),
+           view_of(sum), view_of(others), most);
+}
 
 void cuda_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
                 const struct adamw *a)
@@ -376,7 +446,8 @@ void cuda_adamw(struct dev_stream *s, const struct dev_segment *segment, int cou
                adamw_method{ { (float)a->beta1, (float)(1.0 - a->beta1),
                                (float)a->beta2, (float)(1.0 - a->beta2), (float)a->eps,
                                (float)a->clip, (float)debias1, (float)debias2,
-                               (float)(a->schedule * a->lr) } });
+                               (float)(a->schedule * a->lr) },
+                             pace_of(a->pace) });
 }
 
 void cuda_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
@@ -384,50 +455,49 @@ void cuda_sgd(struct dev_stream *s, const struct dev_segment *segment, int count
 {
     update_all(s, segment, count,
                sgd_method{ { (float)a->momentum, (float)a->clip,
-                             (float)(a->schedule * a->lr) } });
+                             (float)(a->schedule * a->lr) },
+                           pace_of(a->pace) });
 }
 
 void cuda_factor_sums(struct dev_stream *s, const struct dev_segment *segment,
-                      int count, double clip)
+                      int count, const struct adafactor *a)
 {
+    const adafactor_method with = method_of(a);
+
     for (int i = 0; i < count; i++) {
         const struct dev_factors *f = segment[i].factors;
 
         if (f == NULL || mat_size(segment[i].grad) == 0)
             continue;
-        add_entries(s, entries_of(&segment[i], f->row_step, f->row, clip));
-        add_entries(s, entries_of(&segment[i], f->col_step, f->col, clip));
+        add_entries(s, entries_of(&segment[i], f->row_step, f->row), with);
+        add_entries(s, entries_of(&segment[i], f->col_step, f->col), with);
     }
 }
 
 void cuda_factor_rows(struct dev_stream *s, const struct dev_averages *tensor,
-                      int count, double beta2, double eps)
+                      int count, const struct adafactor *a)
 {
     const averages *list = describe(s, tensor, count);
 
     if (list == NULL)
         return;
     launch(s, "factor_rows", factor_rows, (unsigned)count, THREADS, 0, list,
-           decay_of(beta2, eps));
+           method_of(a));
 }
 
 void cuda_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
-                        int count, double beta2, double eps)
+                        int count, const struct adafactor *a)
 {
     const averages *list = describe(s, tensor, count);
 
     if (list == NULL)
         return;
     launch(s, "factor_scales", factor_scales, (unsigned)count, THREADS, 0, list,
-           decay_of(beta2, eps));
+           method_of(a));
 }
 
 void cuda_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                     const struct adafactor *a)
 {
-    update_all(
-        s, segment, count,
-        adafactor_method{ { (float)a->beta1, (float)(1.0 - a->beta1), (float)a->beta2,
-                            (float)(1.0 - a->beta2), (float)a->eps, (float)a->clip,
-                            (float)(a->schedule * a->lr) } });
+    update_all(s, segment, count, method_of(a));
 }

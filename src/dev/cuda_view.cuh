@@ -168,9 +168,8 @@ static void launch(struct dev_stream *s, const char *what,
                    Arguments... arguments)
 {
 #ifdef CUDA_ON_HOST
-    (void)s;
     (void)what;
-    emu_launch([=] { kernel(arguments...); }, grid, block, shared);
+    emu_launch(cuda_on(s), [=] { kernel(arguments...); }, grid, block, shared);
 #else
     cudaError_t rc;
 

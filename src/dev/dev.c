@@ -199,6 +199,11 @@ int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic)
     return 0;
 }
 
+bool dev_has_pace(const struct dev *dev)
+{
+    return dev->ops.clip != NULL;
+}
+
 double dev_eps(const struct dev *dev)
 {
     return dev->is_tf32 ? 0x1p-10 : dtype_eps(dev->dtype);

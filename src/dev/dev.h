@@ -63,6 +63,11 @@ enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
  */
 int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic);
 
+/* Whether updates may find on the device what the host does not know yet: a pace (below).
+ * True of devices that return early.
+ */
+bool dev_has_pace(const struct dev *dev);
+
 /* The unit that results are measured in: dtype_eps(), or TF32's 2^-10. */
 double dev_eps(const struct dev *dev);
 int dev_threads(const struct dev *dev);
@@ -363,6 +368,26 @@ struct dev_segment {
     const struct dev_factors *factors; /* Adafactor; NULL: the tensor has none */
 };
 
+/* Numbers of an update that change from step to step, [1, PACES] of f64 on the device, for
+ * updates that are put on a stream before the host knows the norm of their gradients.  An
+ * update with a 'pace' takes from there what is named so, instead of what its own numbers
+ * would give, and changes nothing where the clip is not a number.
+ */
+enum {
+    PACE_CLIP,
+    PACE_RATE,   /* schedule lr */
+    PACE_FIRST,  /* AdamW: 1 / (1 - b1^t); Adafactor: beta2 */
+    PACE_SECOND, /* AdamW: 1 / (1 - b2^t) */
+    PACES
+};
+
+/* pace [1, 1], the clip: 'most' over the root of 'sum' [1, 1] of f64, but at most 1, and 1
+ * if 'most' is 0; not a number unless 'sum' and all 'others' [1, n] are finite.  Only where
+ * the device has a pace.
+ */
+void dev_clip(struct dev_stream *s, struct mat pace, struct mat sum, struct mat others,
+              double most);
+
 /* AdamW with bias correction at step 't' (1, 2, ..), gradients scaled by 'clip':
  *   g = clip grad;  mu = b1 mu + (1 - b1) g;  nu = b2 nu + (1 - b2) g^2
  *   param -= schedule lr ((mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t)) + eps) + decay param)
@@ -370,6 +395,7 @@ struct dev_segment {
 struct adamw {
     double lr, beta1, beta2, eps, schedule, clip;
     int64_t t;
+    struct mat pace; /* or none, as in the next two */
 };
 void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
                const struct adamw *a);
@@ -379,15 +405,20 @@ void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int coun
  */
 struct sgd {
     double lr, momentum, schedule, clip;
+    struct mat pace;
 };
 void dev_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
              const struct sgd *a);
 
-/* Adafactor in three operations, between which averages are summed over ranks.  First,
- * 'row' and 'col' of every segment that has them += the sums of (clip grad)^2.
- */
+/* Adafactor in four operations, between which averages are summed over ranks. */
+struct adafactor {
+    double lr, beta1, beta2, eps, schedule, clip;
+    struct mat pace;
+};
+
+/* First, 'row' and 'col' of every segment that has them += the sums of (clip grad)^2. */
 void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, int count,
-                     double clip);
+                     const struct adafactor *a);
 
 /* What becomes of one tensor's sums.  row is [outer, along, inner]. */
 struct dev_averages {
@@ -403,20 +434,17 @@ struct dev_averages {
  *   mean = sum over 'along' of v_row / mean_count
  */
 void dev_factor_rows(struct dev_stream *s, const struct dev_averages *tensor, int count,
-                     double beta2, double eps);
+                     const struct adafactor *a);
 
 /* v_col likewise; then  row = sqrt(mean / v_row),  col = 1 / sqrt(v_col). */
 void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
-                       int count, double beta2, double eps);
+                       int count, const struct adafactor *a);
 
 /* Last:  g = clip grad;  u = g row col;  without factors:
  *   nu = b2 nu + (1 - b2) (g^2 + eps);  u = g / sqrt(nu)
  * and  m = b1 mu + (1 - b1) u;  param -= schedule lr (m + decay param);  mu = m
  * with mu in bf16.
  */
-struct adafactor {
-    double lr, beta1, beta2, eps, schedule, clip;
-};
 void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                    const struct adafactor *a);
 

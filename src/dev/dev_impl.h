@@ -132,15 +132,18 @@ struct dev_ops {
     void (*softmax_loss)(struct dev_stream *, struct mat, struct mat, struct mat,
                          struct mat, struct mat, struct mat, struct mat, double);
 
+    /* dev_clip(); NULL: the device has no pace. */
+    void (*clip)(struct dev_stream *, struct mat, struct mat, struct mat, double);
     void (*adamw)(struct dev_stream *, const struct dev_segment *, int,
                   const struct adamw *);
     void (*sgd)(struct dev_stream *, const struct dev_segment *, int,
                 const struct sgd *);
-    void (*factor_sums)(struct dev_stream *, const struct dev_segment *, int, double);
-    void (*factor_rows)(struct dev_stream *, const struct dev_averages *, int, double,
-                        double);
-    void (*factor_scales)(struct dev_stream *, const struct dev_averages *, int, double,
-                          double);
+    void (*factor_sums)(struct dev_stream *, const struct dev_segment *, int,
+                        const struct adafactor *);
+    void (*factor_rows)(struct dev_stream *, const struct dev_averages *, int,
+                        const struct adafactor *);
+    void (*factor_scales)(struct dev_stream *, const struct dev_averages *, int,
+                          const struct adafactor *);
     void (*adafactor)(struct dev_stream *, const struct dev_segment *, int,
                       const struct adafactor *);
     void (*sum_squares)(struct dev_stream *, struct mat, const struct mat *, int);

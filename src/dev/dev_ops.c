@@ -523,15 +523,6 @@ static int64_t bytes_of_update(const struct dev_segment *segment, int count)
     return bytes;
 }
 
-static int64_t bytes_of_grads(const struct dev_segment *segment, int count)
-{
-    int64_t bytes = 0;
-
-    for (int i = 0; i < count; i++)
-        bytes += mat_bytes(segment[i].grad);
-    return bytes;
-}
-
 /* Sums and running averages are read and written. */
 static int64_t bytes_of_averages(const struct dev_averages *tensor, int count)
 {
@@ -551,6 +542,12 @@ static int64_t bytes_of_all(const struct mat *x, int count)
     return bytes;
 }
 
+void dev_clip(struct dev_stream *s, struct mat pace, struct mat sum, struct mat others,
+              double most)
+{
+    MOVE(s, mat_bytes(others), clip(s, pace, sum, others, most));
+}
+
 void dev_adamw(struct dev_stream *s, const struct dev_segment *segment, int count,
                const struct adamw *a)
 {
@@ -564,23 +561,25 @@ void dev_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
 }
 
 void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, int count,
-                     double clip)
+                     const struct adafactor *a)
 {
-    MOVE(s, bytes_of_grads(segment, count), factor_sums(s, segment, count, clip));
+    int64_t bytes = 0;
+
+    for (int i = 0; i < count; i++)
+        bytes += mat_bytes(segment[i].grad);
+    MOVE(s, bytes, factor_sums(s, segment, count, a));
 }
 
 void dev_factor_rows(struct dev_stream *s, const struct dev_averages *tensor, int count,
-                     double beta2, double eps)
+                     const struct adafactor *a)
 {
-    MOVE(s, bytes_of_averages(tensor, count),
-         factor_rows(s, tensor, count, beta2, eps));
+    MOVE(s, bytes_of_averages(tensor, count), factor_rows(s, tensor, count, a));
 }
 
 void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
-                       int count, double beta2, double eps)
+                       int count, const struct adafactor *a)
 {
-    MOVE(s, bytes_of_averages(tensor, count),
-         factor_scales(s, tensor, count, beta2, eps));
+    MOVE(s, bytes_of_averages(tensor, count), factor_scales(s, tensor, count, a));
 }
 
 void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,

@@ -227,28 +227,39 @@ static void sum_over(struct optim *o, enum axis axis, int64_t from, int64_t n)
             numbers(o, &own->work, 0, traffic_allreduce_room(n, size, ranks)));
 }
 
+static double beta2_of(const struct optim *o, int64_t t)
+{
+    return fmin(o->options.beta2, 1 - pow((double)t, -decay_rate));
+}
+
 static void update(struct optim *o, double clip, double schedule)
 {
     struct adafactor_own *own    = o->own;
     const struct factor_sizes *n = &own->sizes;
     const int early              = own->averages - own->late;
-    const double beta2 = fmin(o->options.beta2, 1 - pow((double)o->steps, -decay_rate));
+    const struct adafactor with  = { .lr       = o->options.lr,
+                                     .beta1    = o->options.beta1,
+                                     .beta2    = beta2_of(o, o->steps),
+                                     .eps      = eps,
+                                     .schedule = schedule,
+                                     .clip     = clip,
+                                     .pace     = o->pace };
 
     dev_fill(o->stream, numbers(o, &own->sums, 0, n->own + n->joint), 0);
-    dev_factor_sums(o->stream, o->segment, o->segments, clip);
+    dev_factor_sums(o->stream, o->segment, o->segments, &with);
     if (o->shard->layout->is_sharded)
         sum_over(o, AXIS_DATA, 0, n->own + n->joint);
-    dev_factor_rows(o->stream, own->average, early, beta2, eps);
+    dev_factor_rows(o->stream, own->average, early, &with);
     sum_over(o, AXIS_MODEL, n->own, n->joint + n->joint_means);
-    dev_factor_rows(o->stream, own->average + early, own->late, beta2, eps);
-    dev_factor_scales(o->stream, own->average, own->averages, beta2, eps);
-    dev_adafactor(o->stream, o->segment, o->segments,
-                  &(struct adafactor){ .lr       = o->options.lr,
-                                       .beta1    = o->options.beta1,
-                                       .beta2    = beta2,
-                                       .eps      = eps,
-                                       .schedule = schedule,
-                                       .clip     = clip });
+    dev_factor_rows(o->stream, own->average + early, own->late, &with);
+    dev_factor_scales(o->stream, own->average, own->averages, &with);
+    dev_adafactor(o->stream, o->segment, o->segments, &with);
+}
+
+static void pace(double pace[PACES], const struct optim *o, double schedule)
+{
+    pace[PACE_RATE]  = schedule * o->options.lr;
+    pace[PACE_FIRST] = beta2_of(o, o->steps + 1);
 }
 
 /* ---- state ------------------------------------------------------------------------- */
@@ -311,4 +322,5 @@ const struct optim_method optim_adafactor = {
     .close      = adafactor_close,
     .list       = adafactor_list,
     .update     = update,
+    .pace       = pace,
 };

@@ -26,6 +26,9 @@ struct optim_method {
     int (*list)(struct optim_state *list, const struct optim *o);
 
     void (*update)(struct optim *o, double clip, double schedule);
+
+    /* The numbers of the next update but for its clip, as dev.h names them. */
+    void (*pace)(double pace[PACES], const struct optim *o, double schedule);
 };
 
 extern const struct optim_method optim_adamw, optim_adafactor, optim_sgd;
@@ -37,6 +40,8 @@ struct optim {
     struct dev_stream *stream;
     struct buf *mu, *nu;         /* a buffer a group */
     struct buf sum;              /* [1, 1] f64 */
+    struct buf pacing;           /* [1, PACES] f64, where the device has a pace */
+    struct mat pace;             /* of the update under way; none: the host knows it */
     struct dev_segment *segment; /* this rank's pieces, in the order of the items */
     struct mat *counted;         /* gradients of the first pieces */
     int segments, counts;

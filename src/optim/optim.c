@@ -59,6 +59,8 @@ static int alloc_all(struct optim *o)
             TRY(optim_alloc(&o->nu[group], o, dev_acc(o->shard->dev), size));
     }
     TRY(dev_alloc(&o->sum, o->shard->dev, sizeof(double)));
+    if (dev_has_pace(o->shard->dev))
+        TRY(dev_alloc(&o->pacing, o->shard->dev, PACES * sizeof(double)));
     return o->method->open != NULL ? o->method->open(o) : 0;
 }
 
@@ -156,6 +158,7 @@ void optim_close(struct optim **optim)
         dev_free(&o->nu[group]);
     }
     dev_free(&o->sum);
+    dev_free(&o->pacing);
     mem_free(o->mu);
     mem_free(o->nu);
     mem_free(o->segment);
@@ -166,13 +169,21 @@ void optim_close(struct optim **optim)
 
 /* ---- update ------------------------------------------------------------------------ */
 
+static struct mat sum_of(struct optim *o)
+{
+    return mat_of(&o->sum, DTYPE_F64, 1, 1);
+}
+
+void optim_square(struct optim *o)
+{
+    dev_sum_squares(o->stream, sum_of(o), o->counted, o->counts);
+}
+
 double optim_norm_squared(struct optim *o)
 {
-    const struct mat sum = mat_of(&o->sum, DTYPE_F64, 1, 1);
-    double value         = 0;
+    double value = 0; /* what a muted device leaves */
 
-    dev_sum_squares(o->stream, sum, o->counted, o->counts);
-    dev_get(o->stream, &value, sum);
+    dev_get(o->stream, &value, sum_of(o));
     return value;
 }
 
@@ -183,6 +194,33 @@ void optim_update(struct optim *o, double norm, double schedule)
 
     o->steps++;
     o->method->update(o, is_clipped ? with->clip / norm : 1, schedule);
+}
+
+static struct mat pace_of(struct optim *o)
+{
+    return mat_of(&o->pacing, DTYPE_F64, 1, PACES);
+}
+
+void optim_pace(struct optim *o, double schedule)
+{
+    double pace[PACES] = { 0 };
+
+    o->method->pace(pace, o, schedule);
+    dev_put(o->stream, mat_cols(pace_of(o), PACE_CLIP + 1, PACES), pace + PACE_CLIP + 1);
+}
+
+void optim_update_ahead(struct optim *o, struct mat losses)
+{
+    o->pace = pace_of(o);
+    dev_clip(o->stream, mat_cols(o->pace, PACE_CLIP, PACE_CLIP + 1), sum_of(o), losses,
+             o->options.clip);
+    o->method->update(o, 1, 1);
+    o->pace = mat_none();
+}
+
+void optim_took(struct optim *o)
+{
+    o->steps++;
 }
 
 int64_t optim_steps(const struct optim *o)

@@ -35,9 +35,11 @@ int optim_open(struct optim **o, struct shard *shard,
                const struct optim_options *options);
 void optim_close(struct optim **o);
 
-/* This rank's share of the squared global norm: the sum over the first pieces of its
- * items, each logical element counted once over the mesh.  Local; waits for the device.
+/* Have this rank's share of the squared global norm added up: the sum over the first pieces
+ * of its items, each logical element counted once over the mesh; and read it, which waits
+ * for the device.  Local.
  */
+void optim_square(struct optim *o);
 double optim_norm_squared(struct optim *o);
 
 /* Update with gradients scaled by clip / norm where 'norm' is above clip; 'schedule'
@@ -45,6 +47,15 @@ double optim_norm_squared(struct optim *o);
  * local for the others.
  */
 void optim_update(struct optim *o, double norm, double schedule);
+
+/* The same where this rank is alone and the device has a pace, without waiting for the norm:
+ * after optim_square(), with 'losses' [1, n] that must be finite too, else nothing is
+ * changed.  optim_pace() brings the numbers of this update to the device beforehand, and
+ * optim_took() is told when it is known to have been done.
+ */
+void optim_pace(struct optim *o, double schedule);
+void optim_update_ahead(struct optim *o, struct mat losses);
+void optim_took(struct optim *o);
 
 int64_t optim_steps(const struct optim *o);           /* updates so far */
 void optim_set_steps(struct optim *o, int64_t steps); /* of a state that was loaded */

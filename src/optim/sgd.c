@@ -12,10 +12,17 @@ static void update(struct optim *o, double clip, double schedule)
                 .momentum = o->options.beta1,
                 .schedule = schedule,
                 .clip     = clip,
+                .pace     = o->pace,
             });
+}
+
+static void pace(double pace[PACES], const struct optim *o, double schedule)
+{
+    pace[PACE_RATE] = schedule * o->options.lr;
 }
 
 const struct optim_method optim_sgd = {
     .name   = "sgd",
     .update = update,
+    .pace   = pace,
 };

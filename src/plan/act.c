@@ -132,7 +132,6 @@ static void add_work_rows(struct maker *k, const struct spec *s, const struct lo
 
     add_acc(k, WORK_PEAK, 1, 1); /* first: the place is the same in every micro-batch */
     add_acc(k, WORK_PEAK1, 1, 1);
-    add_acc(k, WORK_LOSS, 1, 1);
     add(k, WORK_XN, n, C);
     add(k, WORK_DX, n, C);
     add(k, WORK_DXN, n, C);

@@ -65,7 +65,6 @@ enum act {
     WORK_D_TABLE, /* [N, C]   acc                                                     */
     WORK_PEAK,    /* [1, 1]   acc largest attention logit so far                      */
     WORK_PEAK1,   /* [1, 1]   acc of one block                                        */
-    WORK_LOSS,    /* [1, 1]   acc                                                     */
     WORK_D_POOLED, /* [B_l, C]                                                       */
     WORK_D_MAP_XN, /* [B_l, C]   map                                                 */
     WORK_D_MAP_UP, /* [B_l, F]   map                                                 */

@@ -6,8 +6,7 @@
 
 #include "src/plan/forecast_impl.h"
 
-/* Library calls: the loss' partial sum, and the vector of verdicts. */
-enum { LOSS_BYTES = 8, VERDICT_BYTES = 48, F32_BYTES = 4 };
+enum { VERDICT_BYTES = 48 /* of a library call */, F32_BYTES = 4 };
 
 /* ---- norms and attention --------------------------------------------------------- */
 
@@ -285,8 +284,6 @@ static void loss(const struct play *p, struct part *to)
         merge(p, to, "add", 2);
         play_move(p, to, "softmax_loss", play_bytes(p, b, K) + 2 * play_sums(p, b, K));
     }
-    play_move(p, to, "get", 2 * play_sums(p, 1, 1));
-    play_library(p, to, p->job->M, LOSS_BYTES);
 }
 
 static void head_forward(const struct play *p, struct part *to)

@@ -17,7 +17,6 @@
  *                key, value: gather x, scatter dx
  *   classifier   forward: gather x; backward: gather x, scatter dx; B_l rows, plain
  *   softmax      all-gathers of B_l maxima and of 2 B_l sums                   REDUCE
- *   verdict      the M partial sums of the loss, 8 bytes, one library call     REDUCE
  *
  * Gathers count as ACT_GATHER and go round the ring, or both ways, or plainly, as the form
  * of the product says;
@@ -77,8 +76,7 @@ const char *const cmm_form_name[CMM_FORMS] = {
     [CMM_AUTO]  = "auto",
 };
 
-/* Library calls: the loss' partial sum, and the vector of verdicts. */
-enum { LOSS_BYTES = 8, VERDICT_BYTES = 48 };
+enum { VERDICT_BYTES = 48 }; /* of a library call */
 
 static void post_call(struct traffic_count *t, int64_t bytes)
 {
@@ -268,7 +266,6 @@ static void activations(const struct rank *r)
     if (r->s->pool == POOL_MAP)
         map_head(r);
     classifier(r);
-    post_call(&r->t[REDUCE], LOSS_BYTES);
 }
 
 static int64_t group_elements(const struct rank *r, int group)

@@ -24,7 +24,7 @@ const char *const stage_name[STAGES] = {
 
 /* What every rank tells all others at the end of a step; traffic.c counts its bytes. */
 struct verdict {
-    double loss;         /* of this row's images, from the first rank of the row */
+    double loss;         /* of this row's images, what this rank's classes add to it */
     double norm_squared; /* of the tensors that this rank counts */
     double peak_logit;
     double is_stopping, is_save_due, is_written;
@@ -39,6 +39,7 @@ struct batch {
     int64_t step;         /* whose it is, sent ahead; -1: nobody's */
     int micro;
     struct dev_event *is_here; /* of what is sent ahead */
+    struct dev_event *is_read; /* of what a pass has read */
 };
 
 struct step {
@@ -86,6 +87,7 @@ static int open_batches(struct step *step)
         b->step = -1;
         TRY(dev_alloc(&b->memory, dev, (size_t)b->act.bytes[ACT_BATCH]));
         TRY(dev_event_open(&b->is_here, dev));
+        TRY(dev_event_open(&b->is_read, dev));
     }
     return 0;
 }
@@ -137,6 +139,7 @@ void step_close(struct step **step)
     feed_close(&s->feed);
     for (int i = 0; i < 2; i++) {
         dev_event_close(&s->batch[i].is_here);
+        dev_event_close(&s->batch[i].is_read);
         dev_free(&s->batch[i].memory);
     }
     laps_close(&s->laps);
@@ -234,9 +237,8 @@ static void next_batch(struct step *s, int micro)
     laps_take(s->laps, STAGE_INPUT);
 }
 
-/* While the device goes backward through micro-batch 'micro', bring the one after it
- * there, of the next step after the last.  The images of the one before, whose place it
- * takes, have been read: its loss has come back.
+/* While the device computes micro-batch 'micro', bring the one after it there, of the next
+ * step after the last, once the images whose place it takes have been read.
  */
 static void send_ahead(struct step *s, int micro)
 {
@@ -245,6 +247,8 @@ static void send_ahead(struct step *s, int micro)
 
     if (!s->is_ahead)
         return;
+    dev_event_record(s->batch[s->at].is_read, dev_stream(vit_dev(s->vit), LANE_COMPUTE));
+    dev_event_wait(dev_stream(vit_dev(s->vit), LANE_GATHER), b->is_read);
     b->step  = s->count + is_last;
     b->micro = is_last ? 0 : micro + 1;
     make_batch(s, b, b->step, b->micro, LANE_GATHER);
@@ -259,16 +263,25 @@ double step_forward(struct step *s, struct data *data, int64_t number, int micro
                   dev_threads(vit_dev(s->vit)));
     to_device(s, &s->batch[s->at], micro, LANE_COMPUTE);
     vit_micro(s->vit, micro);
-    return vit_forward(s->vit, step_images(s), step_targets(s));
+    vit_forward(s->vit, step_images(s), step_targets(s));
+    return vit_loss(s->vit);
 }
 
 /* ---- verdicts ---------------------------------------------------------------------- */
 
-/* Tell 'own' to all ranks and make of everyone's the result of the step. */
-static void conclude(struct step *s, struct step_result *result, struct verdict own)
+/* Tell all ranks what this one has found, once the device has, and make of everyone's the
+ * result of the step.
+ */
+static void conclude(struct step *s, struct step_result *result)
 {
-    struct mesh *mesh   = vit_mesh(s->vit);
-    double norm_squared = 0;
+    const struct verdict own = { .loss         = vit_own_loss(s->vit),
+                                 .norm_squared = optim_norm_squared(s->optim),
+                                 .peak_logit   = vit_peak_logit(s->vit),
+                                 .is_stopping  = s->is_stopping,
+                                 .is_save_due  = s->is_save_due,
+                                 .is_written   = s->is_written };
+    struct mesh *mesh        = vit_mesh(s->vit);
+    double norm_squared      = 0;
 
     coll_host_gather(mesh, AXIS_ALL, REDUCE, (double *)s->verdict, (double *)&own,
                      VERDICT);
@@ -276,7 +289,7 @@ static void conclude(struct step *s, struct step_result *result, struct verdict 
     for (int i = 0; i < mesh->size; i++) {
         const struct verdict *v = &s->verdict[i];
 
-        result->loss += i % mesh->M == 0 ? v->loss : 0;
+        result->loss += v->loss;
         norm_squared += v->norm_squared;
         result->peak_logit = fmax(result->peak_logit, v->peak_logit);
         result->is_stopped |= v->is_stopping != 0;
@@ -289,22 +302,23 @@ static void conclude(struct step *s, struct step_result *result, struct verdict 
 
 /* ---- the step ---------------------------------------------------------------------- */
 
-void step_gradients(struct step *s, struct step_result *result)
+/* All passes through the model, and the gradients' squares. */
+static void compute(struct step *s)
 {
-    struct verdict own = { .is_stopping = s->is_stopping,
-                           .is_save_due = s->is_save_due,
-                           .is_written  = s->is_written };
-
     for (int micro = 0; micro < vit_micros(s->vit); micro++) {
         next_batch(s, micro);
-        own.loss += vit_forward(s->vit, step_images(s), step_targets(s));
+        vit_forward(s->vit, step_images(s), step_targets(s));
         vit_backward(s->vit);
         send_ahead(s, micro);
     }
     laps_start(s->laps);
-    own.norm_squared = optim_norm_squared(s->optim);
-    own.peak_logit   = vit_peak_logit(s->vit);
-    conclude(s, result, own);
+    optim_square(s->optim);
+}
+
+void step_gradients(struct step *s, struct step_result *result)
+{
+    compute(s);
+    conclude(s, result);
     laps_take(s->laps, STAGE_UPDATE);
 }
 
@@ -357,13 +371,40 @@ static void dawdle(struct step *s, double before)
     const double until = 2 * dev_busy(dev) - before;
 
     while (dev_busy(dev) < until)
-        optim_norm_squared(s->optim);
+        optim_square(s->optim);
+}
+
+/* Where no other rank is to be asked the update follows without waiting for the loss and
+ * the norm, which the host reads when all is on its way.  Planted faults need them before.
+ */
+static bool is_waitless(const struct step *s)
+{
+    const struct mesh *mesh = vit_mesh(s->vit);
+
+    return mesh->size == 1 && mesh->fault == FAULT_NONE && dev_has_pace(vit_dev(s->vit));
+}
+
+static void run_waitless(struct step *s, double schedule, struct step_result *result)
+{
+    optim_pace(s->optim, schedule);
+    compute(s);
+    optim_update_ahead(s->optim, vit_losses(s->vit));
+    vit_changed(s->vit);
+    laps_take(s->laps, STAGE_UPDATE);
+    conclude(s, result);
+    if (result->is_finite)
+        optim_took(s->optim);
+    s->count++;
 }
 
 void step_run(struct step *s, double schedule, struct step_result *result)
 {
     const double before = dev_busy(vit_dev(s->vit));
 
+    if (is_waitless(s)) {
+        run_waitless(s, schedule, result);
+        return;
+    }
     step_gradients(s, result);
     if (result->is_finite) {
         optim_update(s->optim, result->grad_norm, schedule);

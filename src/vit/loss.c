@@ -42,22 +42,35 @@ static void softmax_loss(struct vit *v, struct mat loss, struct mat targets,
                      largest, sum, total, scale);
 }
 
-double loss_forward(struct vit *v, struct mat targets)
+void loss_forward(struct vit *v, struct mat targets)
 {
     const double scale    = 1 / (double)v->options.B;
-    const struct mat loss = vit_work(v, WORK_LOSS);
+    const struct mat loss = mat_cols(vit_losses(v), v->micro, v->micro + 1);
 
     if (v->spec.loss == LOSS_SIGMOID)
         dev_sigmoid_loss(v->stream, loss, vit_act(v, KEPT_D_LOGITS, 0),
                          vit_act(v, KEPT_LOGITS, 0), targets, scale);
     else
         softmax_loss(v, loss, targets, scale);
+}
 
-    const double own = vit_scalar(v, loss);
+struct mat vit_losses(const struct vit *v)
+{
+    struct vit *of = (struct vit *)v; /* views of a const model are for reading */
+
+    return mat_of(&of->losses, dev_acc(v->dev), 1, vit_micros(v));
+}
+
+double vit_own_loss(const struct vit *v)
+{
+    return vit_sum(v, vit_losses(v));
+}
+
+double vit_loss(struct vit *v)
+{
+    const double own = vit_sum(v, mat_cols(vit_losses(v), v->micro, v->micro + 1));
     double sum       = 0;
 
-    if (v->mesh->M == 1)
-        return own;
     coll_host_gather(v->mesh, AXIS_MODEL, REDUCE, v->partial, &own, 1);
     for (int j = 0; j < v->mesh->M; j++)
         sum += v->partial[j];

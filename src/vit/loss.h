@@ -2,17 +2,16 @@
 /* Sigmoid and softmax cross-entropy of logits whose classes are split over the model
  * axis; the sum over classes, the mean over the B images of the global batch.
  *
- * Messages: sigmoid none, softmax two all-gathers (maxima; sums); then this row's
- * partial sums of the loss, in one library call, and added in rank order.
+ * Messages: sigmoid none, softmax two all-gathers (maxima; sums).
  */
 #ifndef VIT_LOSS_H
 #define VIT_LOSS_H
 
 #include "src/vit/model.h"
 
-/* The loss of this row's images, the same bits on all ranks of a model group;
- * KEPT_D_LOGITS is written.
+/* What this rank's classes add to the loss of the micro-batch, in vit_losses(), and its
+ * gradient in KEPT_D_LOGITS.
  */
-double loss_forward(struct vit *v, struct mat targets);
+void loss_forward(struct vit *v, struct mat targets);
 
 #endif

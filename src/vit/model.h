@@ -25,6 +25,7 @@ struct vit {
     int micro; /* which micro-batch */
     struct act_table act;
     struct buf block[ACT_FAMILIES]; /* kept and work */
+    struct buf losses;              /* of the micro-batches */
 
     int64_t *widths;   /* [M] columns of C of every model rank */
     int64_t *ones;     /* [M] ones: slices of single columns */
@@ -76,7 +77,7 @@ static inline const struct dev_weight *vit_weight(const struct vit *v, int group
     return v->weight[vit_weight_group(v, group) * SLOT_COUNT + (int)slot];
 }
 
-/* The single number in 'x', once the device has it. */
-double vit_scalar(const struct vit *v, struct mat x);
+/* The numbers in 'x' added up, once the device has them. */
+double vit_sum(const struct vit *v, struct mat x);
 
 #endif

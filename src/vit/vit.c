@@ -19,6 +19,9 @@
 #include "src/vit/patch.h"
 
 #include <math.h>
+#include <string.h>
+
+enum { NUMBERS = 64 /* that are read at a time */ };
 
 /* ---- what model.h promises --------------------------------------------------------- */
 
@@ -31,12 +34,19 @@ struct mat vit_act(struct vit *v, enum act which, int64_t i)
                   p->rows, p->cols);
 }
 
-double vit_scalar(const struct vit *v, struct mat x)
+double vit_sum(const struct vit *v, struct mat x)
 {
-    double value = 0; /* what a muted device leaves */
+    double sum = 0, value[NUMBERS];
 
-    dev_get(v->stream, &value, x);
-    return dtype_load(x.dtype, &value, 0);
+    for (int64_t i = 0; i < x.cols; i += NUMBERS) {
+        const int64_t end = i + NUMBERS < x.cols ? i + NUMBERS : x.cols;
+
+        memset(value, 0, sizeof value); /* what a muted device leaves */
+        dev_get(v->stream, value, mat_cols(x, i, end));
+        for (int64_t k = 0; k < end - i; k++)
+            sum += dtype_load(x.dtype, value, k);
+    }
+    return sum;
 }
 
 /* ---- open and close ---------------------------------------------------------------- */
@@ -113,6 +123,9 @@ static int open_activations(struct vit *v)
         TRY(dev_alloc(b, v->dev, (size_t)v->act.bytes[family]));
         dev_fill(v->stream, mat_of(b, DTYPE_F32, 1, v->act.bytes[family] / 4), 0);
     }
+    TRY(dev_alloc(&v->losses, v->dev,
+                  (size_t)vit_micros(v) * dtype_size(dev_acc(v->dev))));
+    dev_fill(v->stream, vit_losses(v), 0);
     return 0;
 }
 
@@ -171,6 +184,7 @@ void vit_close(struct vit **vit)
     cmm_close(&v->cmm);
     for (int family = 0; family < ACT_FAMILIES; family++)
         dev_free(&v->block[family]);
+    dev_free(&v->losses);
     shard_close(&v->shard);
     layout_free(&v->layout);
     laps_close(&v->laps);
@@ -222,7 +236,7 @@ static void leave_group(struct vit *v, int group, int last)
     shard_scatter_start(v->shard, group);
 }
 
-double vit_forward(struct vit *v, struct mat images, struct mat targets)
+void vit_forward(struct vit *v, struct mat images, struct mat targets)
 {
     const int head     = group_head(&v->spec);
     const int64_t last = v->spec.L - 1;
@@ -247,11 +261,8 @@ double vit_forward(struct vit *v, struct mat images, struct mat targets)
 
     enter_group(v, head, -1);
     head_forward(v);
-
-    const double loss = loss_forward(v, targets);
-
+    loss_forward(v, targets);
     laps_take(v->laps, VIT_HEAD);
-    return loss;
 }
 
 /* The embedding's parameters are not needed: images have no gradient. */
@@ -316,7 +327,7 @@ double vit_peak_logit(const struct vit *v)
 {
     struct vit *from = (struct vit *)v; /* views of a const model are for reading */
 
-    return vit_scalar(v, vit_work(from, WORK_PEAK));
+    return vit_sum(v, vit_work(from, WORK_PEAK));
 }
 
 struct mat vit_logits(const struct vit *v)

@@ -46,12 +46,24 @@ int vit_micros(const struct vit *v);
 
 /* Run the model on this data row's images [B_l, image*image*3] and targets [B_l, K_l] of
  * the micro-batch (dev_acc() type; every rank of a row has the same images), keeping
- * what backward needs.  Returns the loss of these images times their share: the sum over
- * micro-batches and data rows is the mean over the B images.  The M partial sums are
- * gathered and added in rank order, so the value has the same bits on all ranks of a
- * model group.  Collective over 'mesh'.
+ * what backward needs.  Collective over 'mesh'.
  */
-double vit_forward(struct vit *v, struct mat images, struct mat targets);
+void vit_forward(struct vit *v, struct mat images, struct mat targets);
+
+/* The loss of the last forward's images times their share: the sum over micro-batches and
+ * data rows is the mean over the B images.  The M partial sums are gathered and added in
+ * rank order, so the value has the same bits on all ranks of a model group.  Waits for the
+ * device.  Collective over the model axis.
+ */
+double vit_loss(struct vit *v);
+
+/* Likewise what this rank's classes add to it, in all micro-batches since the first one's
+ * forward: summed over all ranks it is the loss of the step.  Local.
+ */
+double vit_own_loss(const struct vit *v);
+
+/* The same where it lies: a number for every micro-batch, [1, micros] of dev_acc() type. */
+struct mat vit_losses(const struct vit *v);
 
 /* The gradients of the last forward, written over the old ones in the first micro-batch
  * and added in the others.  Those of a group are summed over the data axis

@@ -2,6 +2,8 @@
 /* Blocks and threads: coroutines in turn. */
 #include "tests/emu/emu.h"
 
+#include "tests/emu/emu_stream.h"
+
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,19 +160,13 @@ void run_block(unsigned count)
             fail("threads wait for others that do not come");
 }
 
-} /* namespace */
-
-void emu_launch(const std::function<void()> &kernel, dim3 grid, dim3 block,
-                size_t shared)
+void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t shared)
 {
     const unsigned count = block.x * block.y * block.z;
 
     blockDim = block;
     gridDim  = grid;
     body     = &kernel;
-    if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.y > 65535 ||
-        shared > MOST_SHARED)
-        fail("an impossible launch");
     if (threads.size() < count)
         threads.resize(count);
     warps.resize((count + WARP - 1) / WARP);
@@ -179,6 +175,19 @@ void emu_launch(const std::function<void()> &kernel, dim3 grid, dim3 block,
             memset(room, 0xff, shared); /* NaN, in every format */
             run_block(count);
         }
+}
+
+} /* namespace */
+
+void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid, dim3 block,
+                size_t shared)
+{
+    const unsigned count = block.x * block.y * block.z;
+
+    if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.y > 65535 ||
+        shared > MOST_SHARED)
+        fail("an impossible launch");
+    emu_put(stream, [=] { run_all(kernel, grid, block, shared); });
 }
 
 void *emu_shared(void)

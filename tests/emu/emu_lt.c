@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "src/dev/cuda_load.h"
+#include "tests/emu/emu_stream.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -246,6 +247,44 @@ static void sum_factor(const struct desc *of, const struct layout *x, const void
     }
 }
 
+/* A product as it was asked for. */
+struct job {
+    struct desc of;
+    struct layout x, y, w, z;
+    const void *a, *b, *c;
+    void *d;
+    float one, old;
+};
+
+static void do_job(const void *args)
+{
+    const struct job *j    = args;
+    const struct desc *of  = &j->of;
+    const struct layout *x = &j->x, *y = &j->y, *w = &j->w, *z = &j->z;
+    const int64_t depth = of->a == CUBLAS_OP_T ? x->rows : x->cols;
+
+    if (z->cols * z->rows > MOST / depth)
+        return;
+    if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA)
+        sum_factor(of, x, j->a, depth);
+    for (int64_t col = 0; col < z->cols; col++) {
+        for (int64_t row = 0; row < z->rows; row++) {
+            double sum = 0.0;
+
+            for (int64_t k = 0; k < depth; k++)
+                sum +=
+                    factor(of, x->type, j->a,
+                           of->a == CUBLAS_OP_T ? k + row * x->ld : row + k * x->ld) *
+                    factor(of, y->type, j->b,
+                           of->b == CUBLAS_OP_T ? col + k * y->ld : k + col * y->ld);
+            sum *= j->one;
+            if (j->old != 0.0F)
+                sum += j->old * element(w->type, j->c, row + col * w->ld);
+            leave(z->type, j->d, row + col * z->ld, finish(of, z->type, row, col, sum));
+        }
+    }
+}
+
 static cublasStatus_t
 matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
        const void *a, cublasLtMatrixLayout_t la, const void *b,
@@ -268,26 +307,9 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
         (of->b == CUBLAS_OP_T ? y->rows : y->cols) != z->cols ||
         (of->b == CUBLAS_OP_T ? y->cols : y->rows) != depth)
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (z->cols * z->rows > MOST / depth)
-        return CUBLAS_STATUS_SUCCESS;
-    if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA)
-        sum_factor(of, x, a, depth);
-    for (int64_t col = 0; col < z->cols; col++) {
-        for (int64_t row = 0; row < z->rows; row++) {
-            double sum = 0.0;
-
-            for (int64_t k = 0; k < depth; k++)
-                sum +=
-                    factor(of, x->type, a,
-                           of->a == CUBLAS_OP_T ? k + row * x->ld : row + k * x->ld) *
-                    factor(of, y->type, b,
-                           of->b == CUBLAS_OP_T ? col + k * y->ld : k + col * y->ld);
-            sum *= one;
-            if (old != 0.0F)
-                sum += old * element(w->type, c, row + col * w->ld);
-            leave(z->type, d, row + col * z->ld, finish(of, z->type, row, col, sum));
-        }
-    }
+    emu_put_call(stream, do_job,
+                 &(struct job){ *of, *x, *y, *w, *z, a, b, c, d, one, old },
+                 sizeof(struct job));
     return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Streams, events and graphs of the emulated GPU.  Nothing is done before somebody waits
+ * for it, and then no more than has to be: each stream is a queue, and waiting for an event
+ * works it off up to there.  So who reads too early, or lets another stream do so, reads
+ * what was there before.  What the manual forbids while a stream is captured is an error.
+ */
+#include "tests/emu/emu_stream.h"
+
+#include <deque>
+#include <memory>
+#include <set>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <vector>
+
+namespace {
+
+struct stream;
+
+/* Recorded so many times, the last time on 'on'; so many of them are past. */
+struct moment {
+    stream *on = NULL;
+    long recorded = 0, past = 0;
+    bool is_captured = false; /* it belongs to a graph, and cannot be waited for */
+    timespec at      = {};
+};
+
+/* One event, whose moments outlive it on streams. */
+struct event {
+    std::shared_ptr<moment> m = std::make_shared<moment>();
+};
+
+/* A node: work, or an event to record. */
+struct node {
+    std::function<void()> work;
+    std::shared_ptr<moment> record;
+};
+
+typedef std::vector<node> graph;
+
+struct stream {
+    std::deque<std::function<void()>> queue;
+    graph *capture  = NULL;
+    bool is_invalid = false; /* the capture */
+};
+
+std::set<stream *> all;
+
+stream *of(cudaStream_t s)
+{
+    return (stream *)(void *)s;
+}
+
+event *of(cudaEvent_t e)
+{
+    return (event *)(void *)e;
+}
+
+bool is_capturing(void)
+{
+    for (stream *s : all)
+        if (s->capture != NULL)
+            return true;
+    return false;
+}
+
+/* A call that a capture does not allow. */
+cudaError_t refuse(void)
+{
+    for (stream *s : all)
+        s->is_invalid |= s->capture != NULL;
+    return cudaErrorStreamCaptureUnsupported;
+}
+
+void do_one(stream *s)
+{
+    std::function<void()> work = std::move(s->queue.front());
+
+    s->queue.pop_front();
+    work();
+}
+
+void finish(stream *s)
+{
+    while (!s->queue.empty())
+        do_one(s);
+}
+
+void reach(const std::shared_ptr<moment> &m, long number)
+{
+    while (m->past < number) {
+        if (m->on->queue.empty())
+            abort(); /* what was recorded is on its queue */
+        do_one(m->on);
+    }
+}
+
+void record(const std::shared_ptr<moment> &m, stream *s)
+{
+    const long number = ++m->recorded;
+
+    m->on          = s;
+    m->is_captured = false;
+    s->queue.push_back([m, number] {
+        m->past = number;
+        clock_gettime(CLOCK_MONOTONIC, &m->at);
+    });
+}
+
+} /* namespace */
+
+void emu_put(cudaStream_t s, std::function<void()> work)
+{
+    if (of(s)->capture != NULL)
+        of(s)->capture->push_back({ work, NULL });
+    else
+        of(s)->queue.push_back(work);
+}
+
+void emu_put_call(cudaStream_t s, void (*work)(const void *), const void *args,
+                  size_t size)
+{
+    std::vector<char> copy((const char *)args, (const char *)args + size);
+
+    emu_put(s, [=] { work(copy.data()); });
+}
+
+int emu_is_capturing(void)
+{
+    return is_capturing() ? (refuse(), 1) : 0;
+}
+
+int emu_finish_all(void)
+{
+    if (emu_is_capturing())
+        return 0;
+    for (stream *s : all)
+        finish(s);
+    return 1;
+}
+
+/* ---- Streams ------------------------------------------------------------------------- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
+{
+    stream *made = new stream;
+
+    all.insert(made);
+    *s = (cudaStream_t)(void *)made;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t s)
+{
+    finish(of(s));
+    all.erase(of(s));
+    delete of(s);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
+{
+    if (s == NULL)
+        return cudaErrorInvalidResourceHandle;
+    if (is_capturing())
+        return refuse();
+    finish(of(s));
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
+{
+    if (s == NULL || e == NULL)
+        return cudaErrorInvalidValue;
+    if (of(s)->capture != NULL) {
+        of(s)->is_invalid = true;
+        return cudaErrorStreamCaptureIsolation;
+    }
+
+    const std::shared_ptr<moment> m = of(e)->m;
+    const long number               = m->recorded;
+
+    emu_put(s, [m, number] { reach(m, number); });
+    return cudaSuccess;
+}
+
+/* ---- Copies -------------------------------------------------------------------------- */
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes,
+                            enum cudaMemcpyKind, cudaStream_t s)
+{
+    emu_put(s, [=] { memcpy(dst, src, bytes); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy2DAsync(void *dst, size_t to, const void *src, size_t from,
+                              size_t width, size_t rows, enum cudaMemcpyKind,
+                              cudaStream_t s)
+{
+    if (width > to || width > from)
+        return cudaErrorInvalidPitchValue;
+    emu_put(s, [=] {
+        for (size_t r = 0; r < rows; r++)
+            memcpy((char *)dst + r * to, (const char *)src + r * from, width);
+    });
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *at, int value, size_t bytes, cudaStream_t s)
+{
+    emu_put(s, [=] { memset(at, value, bytes); });
+    return cudaSuccess;
+}
+
+/* ---- Events -------------------------------------------------------------------------- */
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
+{
+    *e = (cudaEvent_t)(void *)new event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *e)
+{
+    return cudaEventCreateWithFlags(e, 0);
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e)
+{
+    delete of(e);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t e, cudaStream_t s, unsigned flags)
+{
+    if (e == NULL || s == NULL)
+        return cudaErrorInvalidValue;
+    if (of(s)->capture == NULL) {
+        record(of(e)->m, of(s));
+    } else if (flags == cudaEventRecordExternal) {
+        of(s)->capture->push_back({ NULL, of(e)->m });
+    } else {
+        of(e)->m->is_captured = true;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
+{
+    return cudaEventRecordWithFlags(e, s, cudaEventRecordDefault);
+}
+
+/* An event that is not past comes nearer with each question. */
+cudaError_t cudaEventQuery(cudaEvent_t e)
+{
+    if (e == NULL)
+        return cudaErrorInvalidValue;
+    if (is_capturing())
+        return refuse();
+    if (of(e)->m->is_captured)
+        return cudaErrorCapturedEvent;
+    if (of(e)->m->past == of(e)->m->recorded)
+        return cudaSuccess;
+    do_one(of(e)->m->on);
+    return cudaErrorNotReady;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
+{
+    if (e == NULL)
+        return cudaErrorInvalidValue;
+    if (is_capturing())
+        return refuse();
+    if (of(e)->m->is_captured)
+        return cudaErrorCapturedEvent;
+    reach(of(e)->m, of(e)->m->recorded);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
+{
+    if (start == NULL || end == NULL)
+        return cudaErrorInvalidValue;
+
+    const moment &a = *of(start)->m, &b = *of(end)->m;
+
+    if (a.recorded == 0 || b.recorded == 0 || a.is_captured || b.is_captured)
+        return cudaErrorInvalidResourceHandle;
+    if (a.past < a.recorded || b.past < b.recorded)
+        return cudaErrorNotReady;
+    *ms = (float)(1e3 * (double)(b.at.tv_sec - a.at.tv_sec) +
+                  1e-6 * (double)(b.at.tv_nsec - a.at.tv_nsec));
+    return cudaSuccess;
+}
+
+/* ---- Graphs -------------------------------------------------------------------------- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode)
+{
+    if (s == NULL || of(s)->capture != NULL)
+        return cudaErrorInvalidValue;
+    of(s)->capture    = new graph;
+    of(s)->is_invalid = false;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *made)
+{
+    graph *g = of(s)->capture;
+
+    *made          = NULL;
+    of(s)->capture = NULL;
+    if (g == NULL)
+        return cudaErrorIllegalState;
+    if (of(s)->is_invalid) {
+        delete g;
+        return cudaErrorStreamCaptureInvalidated;
+    }
+    *made = (cudaGraph_t)(void *)g;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t g,
+                                          unsigned long long)
+{
+    *exec = (cudaGraphExec_t)(void *)new graph(*(graph *)(void *)g);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    delete (graph *)(void *)g;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    delete (graph *)(void *)exec;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
+{
+    if (exec == NULL || s == NULL || of(s)->capture != NULL)
+        return cudaErrorInvalidValue;
+    for (const node &n : *(graph *)(void *)exec) {
+        if (n.record != NULL)
+            record(n.record, of(s));
+        else
+            of(s)->queue.push_back(n.work);
+    }
+    return cudaSuccess;
+}
