@@ -320,20 +320,74 @@ static struct mat bias_gradient(const struct cmm *c, int64_t cols, struct range 
                : mat_cols(c->db, lo - first, panel.hi - first);
 }
 
+/* Panel 'p' of 'panels' of dw. */
+static void multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
+                        bool is_added, int panels, int p)
+{
+    const struct range panel = panel_of(range_all(dw.cols), panels, p);
+
+    dev_gemm_gradients(c->stream, mat_cols(dw, panel.lo, panel.hi),
+                       bias_gradient(c, dw.cols, panel), x,
+                       mat_cols(dy, panel.lo, panel.hi), is_added);
+    progress_poll(c->mesh);
+}
+
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                      bool is_added)
 {
-    const struct range all = range_all(dw.cols);
-    const int panels       = panels_of(c, c->cuts, dw.cols, all);
+    const int panels = panels_of(c, c->cuts, dw.cols, range_all(dw.cols));
 
-    for (int p = 0; p < panels; p++) {
-        const struct range panel = panel_of(all, panels, p);
+    for (int p = 0; p < panels; p++)
+        multiply_dw(c, dw, x, dy, is_added, panels, p);
+}
 
-        dev_gemm_gradients(c->stream, mat_cols(dw, panel.lo, panel.hi),
-                           bias_gradient(c, dw.cols, panel), x,
-                           mat_cols(dy, panel.lo, panel.hi), is_added);
-        progress_poll(c->mesh);
+/* ---- put aside ------------------------------------------------------------------- */
+
+void cmm_put_aside(struct cmm *c)
+{
+    c->may_put_aside = true;
+}
+
+void cmm_leave_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
+                  bool is_added)
+{
+    cmm_finish(c);
+    if (!c->may_put_aside || c->mesh->M == 1 || c->watch != NULL ||
+        c->mesh->model != NULL) {
+        cmm_multiply_dw(c, dw, x, dy, is_added);
+        return;
     }
+    c->aside = (struct cmm_aside){
+        .dw       = dw,
+        .x        = x,
+        .dy       = dy,
+        .is_added = is_added,
+        .panels   = panels_of(c, c->cuts, dw.cols, range_all(dw.cols)),
+        .what     = c->what,
+    };
+}
+
+bool cmm_make_aside(void *ctx)
+{
+    struct cmm *c       = ctx;
+    struct cmm_aside *a = &c->aside;
+    const double start  = clock_now();
+
+    if (a->made == a->panels)
+        return false;
+    multiply_dw(c, a->dw, a->x, a->dy, a->is_added, a->panels, a->made++);
+    trace_add(c->mesh, (struct trace_span){ .track = TRACE_COMPUTE,
+                                            .name  = "gradient put aside",
+                                            .what  = a->what,
+                                            .start = start,
+                                            .end   = clock_now() });
+    return true;
+}
+
+void cmm_finish(struct cmm *c)
+{
+    while (cmm_make_aside(c))
+        ;
 }
 
 struct cmm_section cmm_bias_section(struct mat y, struct mat bias)

@@ -97,6 +97,13 @@ void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, struct mat
                          bool is_added, struct mat dy, struct mat x,
                          const struct dev_weight *w);
 
+/* From now on cmm_gather_backward() may put a part of its dw aside, in rings: what nobody
+ * waits for is made while this call and later ones wait for messages, and the rest of it
+ * in cmm_finish().  Until then dw, dy and x of that call must stay as they are.  Local.
+ */
+void cmm_put_aside(struct cmm *c);
+void cmm_finish(struct cmm *c);
+
 /* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] + rest [n, C_l] (each may be
  * none).
  */

@@ -16,6 +16,16 @@
 
 enum { LANE_ROOMS = GATHER_ROOMS + SCATTER_ROOMS, CMM_ROOMS = RING_LANES * LANE_ROOMS };
 
+/* The gradient of some rows of a weight, a part of a call, that is made panel by panel
+ * when there is nothing else to do.
+ */
+struct cmm_aside {
+    struct mat dw, x, dy;
+    bool is_added;
+    int panels, made; /* nothing is left if these are equal */
+    const char *what;
+};
+
 struct cmm {
     struct mesh *mesh; /* borrowed, as is dev */
     struct dev *dev;
@@ -31,6 +41,8 @@ struct cmm {
     cmm_watch_fn watch;
     void *watch_ctx;
     const char *what;
+    bool may_put_aside;
+    struct cmm_aside aside;
 
     /* Of the call that is being made. */
     const struct cmm_ops *ops;
@@ -65,6 +77,13 @@ void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x
 /* dw = or += x^T dy, likewise; and c->db, if there is one, from the last columns of dy. */
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                      bool is_added);
+
+/* The same, put aside where that is allowed; else done at once. */
+void cmm_leave_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
+                  bool is_added);
+
+/* Make a panel of what was put aside ('ctx' is the object); false if nothing is left. */
+bool cmm_make_aside(void *ctx);
 
 /* The section of a scattered result: all of it, with a bias if there is one. */
 struct cmm_section cmm_bias_section(struct mat y, struct mat bias);

@@ -21,16 +21,20 @@
 
 static void open_gather(struct cmm *c, struct ring *in, struct mat own)
 {
-    for (int l = 0; l < c->lanes; l++)
+    for (int l = 0; l < c->lanes; l++) {
         gather_open(&in[l], c->mesh, c->dev, ACT_GATHER, l, c->lanes, own, own.rows,
                     c->cols, &c->room[l * LANE_ROOMS]);
+        in[l].work = (struct meanwhile){ cmm_make_aside, c };
+    }
 }
 
 static void open_scatter(struct cmm *c, struct ring *out, struct mat own)
 {
-    for (int l = 0; l < c->lanes; l++)
+    for (int l = 0; l < c->lanes; l++) {
         scatter_open(&out[l], c->mesh, c->dev, ACT_SCATTER, l, c->lanes, own, own.rows,
                      c->cols, &c->room[l * LANE_ROOMS + GATHER_ROOMS]);
+        out[l].work = (struct meanwhile){ cmm_make_aside, c };
+    }
 }
 
 static void start_gather(struct cmm *c, struct ring *in)
@@ -157,7 +161,8 @@ static void add_to_sums(struct cmm *c, struct ring *out, struct mat dy,
     }
 }
 
-/* A turn's part of dw = gather(x)^T dy. */
+/* A turn's part of dw = gather(x)^T dy; the own part is made while messages are awaited.
+ */
 static void multiply_slices(struct cmm *c, struct mat dw, bool is_dw_added,
                             struct ring *in, struct mat dy, struct mat x)
 {
@@ -166,8 +171,12 @@ static void multiply_slices(struct cmm *c, struct mat dw, bool is_dw_added,
 
     while (!mat_is_none(dw) && next_piece(&p, c, in, x, 1, &done)) {
         const struct range rows = place_of(c, &p);
+        const struct mat part   = mat_rows(dw, rows.lo, rows.hi);
 
-        cmm_multiply_dw(c, mat_rows(dw, rows.lo, rows.hi), p.slice, dy, is_dw_added);
+        if (in[0].turn == 0)
+            cmm_leave_dw(c, part, p.slice, dy, is_dw_added);
+        else
+            cmm_multiply_dw(c, part, p.slice, dy, is_dw_added);
     }
 }
 

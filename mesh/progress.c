@@ -484,6 +484,21 @@ void wire_wait(struct wire *w)
     w->mesh->waited[w->kind] += progress_waited(w->mesh);
 }
 
+void wire_wait_busy(struct wire *w, const struct meanwhile *work)
+{
+    while (w->is_active && work->step != NULL && w->mesh->model == NULL) {
+        struct progress *p = w->mesh->progress;
+
+        pthread_mutex_lock(&p->lock);
+        if (w->is_active && p->form != PROGRESS_THREAD)
+            test(w);
+        pthread_mutex_unlock(&p->lock);
+        if (!w->is_active || !work->step(work->ctx))
+            break;
+    }
+    wire_wait(w);
+}
+
 /* ---- tasks ----------------------------------------------------------------------- */
 
 void progress_add(struct mesh *mesh, struct progress_task *task)

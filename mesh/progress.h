@@ -80,6 +80,15 @@ void wire_berth(struct wire *w, struct berth *berth);
 /* Wait until the message is there (gone); an inactive wire returns at once. */
 void wire_wait(struct wire *w);
 
+/* The same, with something to do meanwhile: 'step' does a piece of it and returns false
+ * when there is none left.  In a simulation it is left alone.
+ */
+struct meanwhile {
+    bool (*step)(void *ctx); /* NULL: nothing to do */
+    void *ctx;
+};
+void wire_wait_busy(struct wire *w, const struct meanwhile *work);
+
 /* Push everything under way; cheap when nothing is.  With PROGRESS_NONE only what tasks
  * wait for, so that they go on; with PROGRESS_THREAD its thread pushes, and only tasks
  * are left to do here.

@@ -57,6 +57,7 @@ static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
     r->own    = mat_cols(own, part.lo, part.hi);
     r->pieces = cmm_pieces(rows, mesh->M);
     r->taken  = 0;
+    r->work   = (struct meanwhile){ NULL };
     for (int k = 0; k < r->pieces; k++)
         r->send[k].is_active = r->recv[k].is_active = false;
 }
@@ -76,7 +77,7 @@ static struct mat piece_of(const struct ring *r, struct mat slice, int k)
 static void wait_sent(struct ring *r)
 {
     for (int k = 0; k < r->pieces; k++)
-        wire_wait(&r->send[k]);
+        wire_wait_busy(&r->send[k], &r->work);
 }
 
 /* On to the next turn; a pass over several ranks that moved something counts, both lanes
@@ -151,7 +152,7 @@ void gather_take(struct ring *r, int pieces)
         dev_sync(dev_stream(r->dev, LANE_COMPUTE));
     for (; r->taken < pieces; r->taken++) {
         if (r->turn > 0)
-            wire_wait(&r->recv[r->taken]);
+            wire_wait_busy(&r->recv[r->taken], &r->work);
         pass_on(r, r->taken);
     }
 }
@@ -186,13 +187,30 @@ void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traff
     ring_open(r, mesh, dev, kind, lane, lanes, own, rows, cols, room);
 }
 
-void scatter_start(struct ring *r)
+/* Ask for the sum that arrives in a turn. */
+static void ask_for(struct ring *r, int turn)
 {
-    const struct mat sum = room_mat(r, ARRIVING, scatter_owner(r));
+    const struct mat sum = room_mat(r, ARRIVING, along(r, turn + 1));
 
-    for (int k = 0; k < r->pieces && r->turn > 0; k++)
+    for (int k = 0; k < r->pieces; k++)
         coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1),
                   scatter_tag(r), piece_of(r, sum, k));
+}
+
+/* The first sum to arrive is asked for a turn ahead, as its room is free by then: what
+ * comes unasked is copied once more.  A device that runs behind the host would have to be
+ * waited for; it is not.
+ */
+void scatter_start(struct ring *r)
+{
+    const bool is_early = dev_is_host(r->dev);
+
+    if (is_early && r->turn == 0 && r->mesh->M > 1) {
+        dev_sync(dev_stream(r->dev, LANE_COMPUTE));
+        ask_for(r, 1);
+    }
+    if (r->turn > is_early)
+        ask_for(r, r->turn);
 }
 
 struct mat scatter_partial(const struct ring *r)
@@ -205,7 +223,7 @@ static void add_arrival(struct ring *r, int k, struct dev_stream *s)
 {
     if (r->turn == 0)
         return;
-    wire_wait(&r->recv[k]);
+    wire_wait_busy(&r->recv[k], &r->work);
     dev_add(s, piece_of(r, scatter_partial(r), k),
             piece_of(r, room_mat(r, ARRIVING, scatter_owner(r)), k));
 }

@@ -36,6 +36,7 @@ struct ring {
     struct mat own;      /* gather: the first part; scatter: where the last one goes */
     int pieces;          /* of each part */
     int taken;           /* a gather's pieces that were taken in this turn */
+    struct meanwhile work; /* for the time in which messages are awaited */
     struct wire send[CMM_PIECES], recv[CMM_PIECES];
 };
 

@@ -161,6 +161,7 @@ static void sequential_backward_attn(struct vit *v, int64_t i)
 
     linear_scatter_backward(v, v->cmm, d_o, &plain, 1, dx, o, g, SLOT_OUT);
     attn_backward(v, d_in, d_o, o, i);
+    cmm_finish(v->cmm); /* what the MLP's gradient still needs is overwritten */
     norm_again(v, xn, stat, x, g, SLOT_NORM0);
     linear_gather_backward(v, v->cmm, dxn, d_in, xn, g, SLOT_IN);
     norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
@@ -190,4 +191,5 @@ void block_backward(struct vit *v, int64_t i)
         sequential_backward_mlp(v, i);
         sequential_backward_attn(v, i);
     }
+    cmm_finish(v->cmm);
 }

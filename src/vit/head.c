@@ -121,6 +121,7 @@ static void map_backward(struct vit *v, struct mat dxn, struct mat d_pooled,
                       mat_cols(kv, 0, A), mat_cols(kv, A, 2 * A), &a);
     map_query_backward(v, d_q);
     linear_gather_backward(v, v->cmm, dxn, d_kv, xn, head(v), SLOT_MAP_KV);
+    cmm_finish(v->cmm);
 }
 
 /* ---- pooling ----------------------------------------------------------------------- */

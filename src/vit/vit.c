@@ -140,6 +140,7 @@ static int open_local(struct vit *v)
                  o->panels));
     if (o->tuned != NULL)
         cmm_tune(v->cmm, o->tuned);
+    cmm_put_aside(v->cmm);
     TRY(cmm_open(&v->cmm_pool, v->mesh, v->dev, v->local.B_l, v->spec.C, CMM_PLAIN, 1));
     return open_weights(v);
 }
