@@ -298,9 +298,9 @@ int main(void)
     one_device("cpu:onednn", DTYPE_F32, 1);
     one_device("cpu:onednn", DTYPE_F32, 2);
 #ifdef HAVE_BLIS
-    all_ways("cpu:onednn", DTYPE_F32, 3);
+    all_ways("cpu:onednn", DTYPE_F32, 4);
 #else
-    all_ways("cpu:onednn", DTYPE_F32, 2);
+    all_ways("cpu:onednn", DTYPE_F32, 3);
 #endif
 #endif
 #endif

@@ -34,6 +34,23 @@ static void count(size_t bytes)
         continue;
 }
 
+/* Large pages for a long block: where rows of a matrix lie far apart, or many matrices
+ * are read by turns, the processor does not know enough small ones by heart.
+ */
+static void ask_large_pages(char *at, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t before = (MEM_PAGE - (uintptr_t)at % MEM_PAGE) % MEM_PAGE;
+
+    if (bytes >= before + MEM_PAGE)
+        (void)madvise(at + before, (bytes - before) / MEM_PAGE * MEM_PAGE,
+                      MADV_HUGEPAGE);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
 int mem_alloc(void **block, size_t bytes)
 {
     void *memory;
@@ -46,6 +63,7 @@ int mem_alloc(void **block, size_t bytes)
         return ERR(ERR_MEMORY,
                    "no memory for a block of %zu bytes beside the %lld in use", bytes,
                    (long long)mem_now());
+    ask_large_pages(memory, mem_round(bytes));
     memcpy(memory, &bytes, sizeof bytes);
     count(bytes);
     *block = (char *)memory + MEM_ALIGN;
@@ -87,9 +105,7 @@ int mem_map(void **pages, size_t bytes)
     if (before > 0)
         munmap(memory, before);
     munmap(memory + before + size, MEM_PAGE - before);
-#ifdef MADV_HUGEPAGE
-    (void)madvise(memory + before, size, MADV_HUGEPAGE);
-#endif
+    ask_large_pages(memory + before, size);
     count(bytes);
     *pages = memory + before;
     return 0;

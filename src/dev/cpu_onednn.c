@@ -3,10 +3,10 @@
  * through BLIS where that was found faster; everything else through the vectorised loops
  * of cpu_ops.
  *
- * oneDNN's fast kernels take packed matrices alone: views with rows further apart are
- * copied, which costs as much as reading them once.  The gradient of a weight has two
- * factors that nobody can pack beforehand: packing dy always pays, packing the turned x
- * for some shapes.
+ * oneDNN has two kinds of products.  The one for both formats wants packed factors: a
+ * weight is packed after each update, dy and where it pays the turned x for the product;
+ * views with rows further apart are copied.  The other, in f32 alone, takes all as it
+ * comes and packs parts of it in cache, so that nothing passes through memory twice.
  */
 #include "config.h"
 
@@ -117,8 +117,9 @@ static struct mat packed_copy(struct dev_stream *s, struct room *room, struct ma
 
 static void multiply(struct dev_stream *s, struct mat y, struct operand a,
                      struct operand b, const struct dev_weight *weight, struct range i,
-                     struct range j, bool is_a_packed, bool is_added)
+                     struct range j, enum way way, bool is_added)
 {
+    struct onednn *onednn = library_of(s->dev)->onednn;
     const size_t for_a = room_for(a.m), for_b = weight == NULL ? room_for(b.m) : 0;
     char *block        = cpu_block(s->dev, 0, for_a + for_b + room_for(y) + 1);
     struct room room_a = { .at = block }, room_b = { .at = block + for_a };
@@ -134,6 +135,10 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
             s->dev->ops.fill(s, y, 0.0);
         return;
     }
+    if (way == WAY_PLAIN) {
+        onednn_multiply_plain(onednn, y, a, b, is_added);
+        return;
+    }
     a.m = packed_copy(s, &room_a, a.m);
     if (weight == NULL)
         b.m = packed_copy(s, &room_b, b.m);
@@ -141,7 +146,7 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
         to.ld = to.cols;
     else
         to = room_like(&room_y, y, is_added ? DTYPE_F32 : y.dtype); /* round once */
-    onednn_multiply(library_of(s->dev)->onednn, to, a, b, weight, i, j, is_a_packed,
+    onednn_multiply(onednn, to, a, b, weight, i, j, way == WAY_TURNED,
                     is_added && is_whole);
     if (!is_whole && is_added)
         s->dev->ops.add(s, y, to);
@@ -155,14 +160,14 @@ static struct mat part_of(const struct dev_weight *weight, struct range i,
     return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
 }
 
-static void by_onednn(struct dev_stream *s, const struct call *c, bool is_a_packed)
+static void by_onednn(struct dev_stream *s, const struct call *c, enum way way)
 {
     const bool is_dw       = c->weight == NULL;
     const struct operand a = { c->x, is_dw };
     const struct operand b = { is_dw ? c->dy : part_of(c->weight, c->i, c->j),
                                c->kind == CALL_GEMM_T };
 
-    multiply(s, c->y, a, b, c->weight, c->i, c->j, is_a_packed, c->is_added);
+    multiply(s, c->y, a, b, c->weight, c->i, c->j, way, c->is_added);
 }
 
 static void by_blis(struct dev_stream *s, const struct call *c)
@@ -175,7 +180,7 @@ static void by_blis(struct dev_stream *s, const struct call *c)
     else
         cpu_blis_f32.gemm_dw(s, c->y, c->x, c->dy, c->is_added);
 #else
-    by_onednn(s, c, false);
+    by_onednn(s, c, WAY_PLAIN);
 #endif
 }
 
@@ -184,7 +189,7 @@ static void do_in(struct dev_stream *s, const struct call *c, enum way way)
     if (way == WAY_BLIS)
         by_blis(s, c);
     else
-        by_onednn(s, c, way == WAY_TURNED);
+        by_onednn(s, c, way);
 }
 
 static void do_call(struct dev_stream *s, const struct call *c)

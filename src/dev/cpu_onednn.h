@@ -30,6 +30,16 @@ void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct op
                      const struct dev_weight *weight, struct range i, struct range j,
                      bool is_a_packed, bool is_added);
 
+/* The same in f32 without packed copies beforehand, of views with rows as far apart as
+ * they are: the library's other product packs both factors in parts that fit in cache.
+ */
+void onednn_multiply_plain(struct onednn *d, struct mat y, struct operand a,
+                           struct operand b, bool is_added);
+
+/* Seconds to pack the copy of part 'i', 'j' of 'weight' again; 0 if there is none. */
+double onednn_pack_seconds(const struct dev_weight *weight, bool is_turned,
+                           struct range i, struct range j);
+
 /* Pack again what copies are in use; and free all. */
 void onednn_weight_changed(struct dev_weight *weight);
 void onednn_weight_close(struct dev_weight *weight);
@@ -37,7 +47,13 @@ void onednn_weight_close(struct dev_weight *weight);
 /* ---- Ways of doing a product (cpu_onednn_choice.c) ---------------------------------- */
 
 enum call_kind { CALL_GEMM, CALL_GEMM_T, CALL_DW };
-enum way { WAY_ONEDNN, WAY_TURNED /* x^T packed too */, WAY_BLIS, WAYS };
+enum way {
+    WAY_ONEDNN, /* of packed weights, or packed dy */
+    WAY_TURNED, /* x^T packed too */
+    WAY_PLAIN,  /* nothing packed beforehand */
+    WAY_BLIS,
+    WAYS
+};
 
 /* A product as dev_gemm(), dev_gemm_t() and dev_gemm_dw() have it. */
 struct call {

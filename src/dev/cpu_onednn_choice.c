@@ -12,6 +12,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +39,8 @@ static bool is_same(const struct measure *a, const struct measure *b)
            a->kind == b->kind && a->is_added == b->is_added;
 }
 
+_Static_assert((int)WAYS <= (int)DEV_WAYS, "a choice holds all ways");
+
 /* The ways that a product has; their number. */
 static int ways_of(enum way way[WAYS], const struct call *c)
 {
@@ -46,6 +49,8 @@ static int ways_of(enum way way[WAYS], const struct call *c)
     way[n++] = WAY_ONEDNN;
     if (c->kind == CALL_DW)
         way[n++] = WAY_TURNED;
+    if (c->x.dtype == DTYPE_F32)
+        way[n++] = WAY_PLAIN;
 #ifdef HAVE_BLIS
     if (c->x.dtype == DTYPE_F32)
         way[n++] = WAY_BLIS;
@@ -55,28 +60,53 @@ static int ways_of(enum way way[WAYS], const struct call *c)
 
 /* ---- Timing ------------------------------------------------------------------------ */
 
-/* The same product of fewer images' rows. */
+static int64_t at_most(int64_t n, double most)
+{
+    return (double)n > most ? (int64_t)most : n;
+}
+
+/* The same product, smaller.  A weight's is cut to a square if it must be: what packs its
+ * factors for the product does so for the rows and for the columns of the result, and few
+ * of either would make that look dear.  A gradient's is that of fewer images' rows.
+ */
 static struct call cut_call(const struct call *c, const struct measure *s)
 {
-    enum { LEAST = 128 };
+    enum { LEAST_OF_DW = 128, LEAST = 1024 };
     const double most = 2e10; /* multiply-adds */
-    const double width =
-        (double)(c->kind == CALL_DW ? s->rows : s->depth) * (double)s->cols;
-    const int64_t all = c->x.rows, few = (int64_t)(most / width);
-    const int64_t n = few < LEAST ? LEAST : few;
-    struct call cut = *c;
+    struct call cut   = *c;
+    struct range *of;
+    int64_t rows, cols;
 
-    if (n >= all)
+    if (c->kind == CALL_DW) {
+        rows =
+            at_most(c->x.rows, fmax(most / (double)(s->rows * s->cols), LEAST_OF_DW));
+        cut.x  = mat_rows(c->x, 0, rows);
+        cut.dy = mat_rows(c->dy, 0, rows);
         return cut;
-    cut.x = mat_rows(c->x, 0, n);
-    if (c->kind == CALL_DW)
-        cut.dy = mat_rows(c->dy, 0, n);
-    else
-        cut.y = mat_rows(c->y, 0, n);
+    }
+    rows   = at_most(s->rows, fmax(sqrt(most / (double)s->depth), LEAST));
+    cols   = at_most(s->cols, fmax(most / (double)(s->depth * rows), LEAST));
+    rows   = at_most(s->rows, fmax(most / (double)(s->depth * cols), LEAST));
+    of     = c->kind == CALL_GEMM ? &cut.j : &cut.i;
+    of->hi = of->lo + cols;
+    cut.x  = mat_rows(c->x, 0, rows);
+    cut.y  = mat_cols(mat_rows(c->y, 0, rows), 0, cols);
     return cut;
 }
 
-/* Into the result itself, which is still to come; a sum needs memory of its own. */
+/* A packed copy is made for about one product of a step, and the plain product packs as
+ * much: so it counts.
+ */
+static double pack_seconds(const struct call *c, enum way way)
+{
+    if (c->weight == NULL || way != WAY_ONEDNN)
+        return 0.0;
+    return onednn_pack_seconds(c->weight, c->kind == CALL_GEMM_T, c->i, c->j);
+}
+
+/* Into the result itself, which is still to come; a sum needs memory of its own, and so do
+ * a few columns, which are to lie as close as all.
+ */
 static void time_ways(struct dev_stream *s, const struct call *c,
                       const struct measure *measure, const enum way way[WAYS],
                       struct dev_choice *choice)
@@ -87,13 +117,15 @@ static void time_ways(struct dev_stream *s, const struct call *c,
     struct buf room    = { .dev = s->dev, .bytes = bytes };
     void *at           = NULL;
 
-    if (c->is_added) {
+    if (c->is_added || cut.y.cols < c->y.cols) {
         if (mem_alloc(&at, bytes) != 0)
             die("%s", err_sentence());
         memset(at, 0, bytes);
         room.at      = at;
         cut.y.buf    = &room;
         cut.y.offset = 0;
+        if (cut.y.cols < c->y.cols)
+            cut.y.ld = cut.y.cols;
     }
     for (int i = 0; i < choice->ways; i++) {
         double start;
@@ -101,7 +133,7 @@ static void time_ways(struct dev_stream *s, const struct call *c,
         l->time(s, &cut, way[i]); /* makes plans, warms caches */
         start = clock_now();
         l->time(s, &cut, way[i]);
-        choice->seconds[i] = clock_now() - start;
+        choice->seconds[i] = clock_now() - start + pack_seconds(c, way[i]);
         if (choice->seconds[i] < choice->seconds[choice->way])
             choice->way = i;
     }
@@ -138,6 +170,7 @@ static void name_choice(struct dev_choice *choice, const struct measure *m,
     static const char *const kind[]     = { "x W", "x W^T", "x^T dy" };
     static const char *const way_name[] = { [WAY_ONEDNN] = "oneDNN",
                                             [WAY_TURNED] = "oneDNN, x^T packed",
+                                            [WAY_PLAIN]  = "oneDNN, nothing packed",
                                             [WAY_BLIS]   = "BLIS" };
 
     snprintf(choice->name, sizeof choice->name, "%s %lldx%lldx%lld%s", kind[m->kind],

@@ -6,6 +6,7 @@
 
 #include "src/dev/cpu_onednn.h"
 
+#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -287,6 +288,19 @@ static struct pack *make_pack(struct onednn *d, const struct plan *p, struct ope
     return k;
 }
 
+double onednn_pack_seconds(const struct dev_weight *weight, bool is_turned,
+                           struct range i, struct range j)
+{
+    const double start = clock_now();
+
+    for (struct pack *k = *(struct pack **)weight->state; k != NULL; k = k->next)
+        if (k->is_turned == is_turned && is_same(k->i, i) && is_same(k->j, j)) {
+            pack_now(k->d, &k->packer, k->at, k->from);
+            return clock_now() - start;
+        }
+    return 0.0;
+}
+
 /* The part of 'weight' that is 'b', as plan 'p' wants it. */
 static void *packed(struct onednn *d, const struct plan *p, struct operand b,
                     const struct dev_weight *weight, struct range i, struct range j)
@@ -383,4 +397,13 @@ void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct op
     CHECK(dnnl_memory_set_data_handle(p->args[2], mat_ptr(y)));
     CHECK(dnnl_primitive_execute(p->primitive, d->stream, 3, args));
     CHECK(dnnl_stream_wait(d->stream));
+}
+
+void onednn_multiply_plain(struct onednn *d, struct mat y, struct operand a,
+                           struct operand b, bool is_added)
+{
+    use_threads(d);
+    CHECK(dnnl_sgemm(a.is_turned ? 'T' : 'N', b.is_turned ? 'T' : 'N', y.rows, y.cols,
+                     a.is_turned ? a.m.rows : a.m.cols, 1.0F, mat_ptr(a.m), a.m.ld,
+                     mat_ptr(b.m), b.m.ld, is_added ? 1.0F : 0.0F, mat_ptr(y), y.ld));
 }

@@ -14,7 +14,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* ---- State ------------------------------------------------------------------------- */
 
@@ -90,27 +89,11 @@ static struct dev_choice *no_choices(struct dev *dev, int *count)
 
 /* ---- Memory, streams, events ------------------------------------------------------- */
 
-/* Ask for large pages in a long block: weights are read across their rows. */
-static void ask_large_pages(char *at, size_t bytes)
-{
-#ifdef MADV_HUGEPAGE
-    const size_t page  = (size_t)2 << 20;
-    const size_t first = (page - (uintptr_t)at % page) % page;
-
-    if (bytes >= 4 * page)
-        madvise(at + first, (bytes - first) / page * page, MADV_HUGEPAGE);
-#else
-    (void)at;
-    (void)bytes;
-#endif
-}
-
 static int ref_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {
     void *at;
 
     TRY(mem_alloc(&at, bytes));
-    ask_large_pages(at, bytes);
     *b = (struct buf){ .dev = dev, .at = at, .bytes = bytes };
     return 0;
 }
