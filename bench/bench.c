@@ -300,6 +300,7 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     b->on_node     = node->ranks_most;
     TRY(choose_grid(grid, rc, b, choices, node, ranks));
     TRY(mesh_open(&b->mesh, MPI_COMM_WORLD, grid[0], grid[1]));
+    mesh_wires(b->mesh, choices->has_wide_sums, choices->has_narrow_grads);
     if (b->model != NULL) {
         clock_set(program->clock);
         b->mesh->model = &s->messages;

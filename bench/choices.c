@@ -138,17 +138,19 @@ static int refuse(const struct options *o)
 
 struct traffic_job options_job(const struct choices *c, int64_t B, int D, int M)
 {
-    return (struct traffic_job){ .B         = B,
-                                 .D         = D,
-                                 .M         = M,
-                                 .dtype     = c->dtype,
-                                 .form      = c->form,
-                                 .optimizer = c->optimizer,
-                                 .is_apart  = c->is_apart,
-                                 .packs     = c->packs,
-                                 .shard     = c->shard,
-                                 .remat     = c->remat,
-                                 .micros    = c->micros };
+    return (struct traffic_job){ .B                = B,
+                                 .D                = D,
+                                 .M                = M,
+                                 .dtype            = c->dtype,
+                                 .form             = c->form,
+                                 .optimizer        = c->optimizer,
+                                 .is_apart         = c->is_apart,
+                                 .packs            = c->packs,
+                                 .shard            = c->shard,
+                                 .remat            = c->remat,
+                                 .micros           = c->micros,
+                                 .has_wide_sums    = c->has_wide_sums,
+                                 .has_narrow_grads = c->has_narrow_grads };
 }
 
 int options_make_spec(struct spec *s, const struct options *o, const struct choices *c,
@@ -222,6 +224,10 @@ int options_resolve(struct choices *c, const struct options *o)
     made.shard     = way.shard;
     made.remat     = way.remat;
     made.micros    = way.micros;
+
+    made.has_wide_sums    = way.has_wide_sums;
+    made.has_narrow_grads = way.has_narrow_grads;
+    made.wires            = setting_wires(&way);
     TRY(refuse(o));
     made.is_tf32          = way.is_tf32;
     made.is_deterministic = way.is_deterministic;

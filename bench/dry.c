@@ -22,6 +22,7 @@ enum { COLUMNS = 80, BATCH_PER_DATA_RANK = 8 };
 struct plan {
     struct spec spec;
     struct traffic_job job;
+    const char *wires;
     int ranks;
     int terms;
     struct count_term term[COUNT_TERMS];
@@ -81,7 +82,7 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
                      const char *shape, const struct machine *machine)
 {
-    *p       = (struct plan){ .job = options_job(c, 0, 0, 0) };
+    *p       = (struct plan){ .job = options_job(c, 0, 0, 0), .wires = c->wires };
     p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
     TRY(options_make_spec(&p->spec, o, c, shape));
     if (machine != NULL && machine->gpus > 0 && o->dtype == DTYPE_CHOICE_AUTO)
@@ -143,9 +144,9 @@ static void print_head(FILE *out, const struct plan *p)
             p->ranks == 1 ? "rank" : "ranks", p->job.D, p->job.M,
             p->is_chosen ? " chosen" : "", (long long)p->job.B,
             dtype_name(p->job.dtype), cmm_form_name[p->job.form]);
-    fprintf(out, "param-shard %s, remat %s, %d micro-batch%s\n",
+    fprintf(out, "param-shard %s, remat %s, %d micro-batch%s%s\n",
             param_shard_name(p->job.shard, p->job.D), remat_name(p->job.remat),
-            job_micros(&p->job), job_micros(&p->job) == 1 ? "" : "es");
+            job_micros(&p->job), job_micros(&p->job) == 1 ? "" : "es", p->wires);
     if (p->is_tight)
         fprintf(
             out, "%s",

@@ -73,6 +73,8 @@ struct choices {
     enum remat remat;
     int micros; /* micro-batches */
     bool is_tf32, is_deterministic;
+    bool has_wide_sums, has_narrow_grads; /* on the wire, as plan/traffic.h has it */
+    const char *wires;                    /* the same in words */
     unsigned cases;     /* a bit for every enum case_id */
     double require_mfu; /* per cent, 0: none */
     bool require_mfu_spec;

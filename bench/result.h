@@ -92,6 +92,7 @@ struct case_result {
     double hfu; /* of the measured peak, with what is computed again; NaN: nothing is */
     enum remat remat;
     int micros;                            /* micro-batches */
+    const char *wires;                     /* setting_wires() */
     double loss, grad_norm, peak_logit;    /* of the last step */
     double full_step_s, full_tokens_per_s; /* extrapolated; NaN at full depth */
     /* With --machine; NaN without. */

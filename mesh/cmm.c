@@ -20,23 +20,25 @@ enum { PANELS = 8, PANEL_ALIGN = 16, PANEL_LEAST = 768 /* columns */, SECTIONS =
 
 /* ---- open and close -------------------------------------------------------------- */
 
-/* Rooms of each kind in a ring, of a slice each. */
-static int ring_rooms(int M)
+enum dtype cmm_sums(const struct mesh *mesh, enum dtype dtype)
 {
-    return M > 2 ? 2 : M - 1;
+    return traffic_sums_wire(dtype, mesh->has_wide_sums && mesh->M > 1);
 }
 
-int64_t cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
-                  enum cmm_form form)
+int64_t cmm_bytes(const struct mesh *mesh, int64_t rows, int64_t width,
+                  enum dtype dtype, enum cmm_form form)
 {
-    return act_cmm_bytes(rows, width, M, dtype, form);
+    return act_cmm_bytes(rows, width, mesh->M, dtype, cmm_sums(mesh, dtype), form);
 }
 
-/* Make room '*r' of 'slices', of what 'lanes' carry of one, from '*at' of the block on. */
-static void carve(struct cmm *c, int64_t *at, struct buf *r, int slices, int lanes)
+/* Make room '*r' of 'slices' in format 't', of what 'lanes' carry of one, from '*at' of
+ * the block on.
+ */
+static void carve(struct cmm *c, int64_t *at, struct buf *r, enum dtype t, int slices,
+                  int lanes)
 {
     const int64_t cols  = split_most(split_most(c->width, c->mesh->M), lanes);
-    const size_t bytes  = (size_t)(c->rows * cols) * dtype_size(dev_dtype(c->dev));
+    const size_t bytes  = (size_t)(c->rows * cols) * dtype_size(t);
     const int64_t whole = slices * (int64_t)mem_round(bytes);
 
     *r = (struct buf){ .dev = c->dev, .at = c->block.at + *at, .bytes = (size_t)whole };
@@ -45,28 +47,31 @@ static void carve(struct cmm *c, int64_t *at, struct buf *r, int slices, int lan
 
 static void carve_lanes(struct cmm *c, struct buf *room, int lanes)
 {
-    const int rooms  = ring_rooms(c->mesh->M);
-    const int slices = lanes > 1 ? GATHER_ROOMS : rooms;
-    int64_t at       = 0;
+    const enum dtype t    = dev_dtype(c->dev);
+    const enum dtype sums = cmm_sums(c->mesh, t);
+    const int M           = c->mesh->M;
+    const int slices      = lanes > 1 || M > 2 ? GATHER_ROOMS : M - 1;
+    int64_t at            = 0;
 
     for (int lane = 0; lane < lanes; lane++, room += LANE_ROOMS) {
         for (int i = 0; i < slices; i++)
-            carve(c, &at, &room[i], 1, lanes);
-        for (int i = 0; i < rooms; i++)
-            carve(c, &at, &room[GATHER_ROOMS + i], 1, lanes);
-        carve(c, &at, &room[LANE_ROOMS - 1], 1, lanes);
+            carve(c, &at, &room[i], t, 1, lanes);
+        for (int i = 0; i < act_cmm_sums(M, t, sums); i++)
+            carve(c, &at, &room[GATHER_ROOMS + i], sums, 1, lanes);
+        carve(c, &at, &room[LANE_ROOMS - 1], sums, 1, lanes);
     }
 }
 
 static void carve_all(struct cmm *c)
 {
-    const int M = c->mesh->M;
-    int64_t at  = 0;
+    const enum dtype sums = cmm_sums(c->mesh, dev_dtype(c->dev));
+    const int M           = c->mesh->M;
+    int64_t at            = 0;
 
     if (M == 1)
         return;
-    carve(c, &at, &c->rooms[CMM_PLAIN][0], M, 1);
-    carve(c, &at, &c->rooms[CMM_PLAIN][1], M - 1, 1);
+    carve(c, &at, &c->rooms[CMM_PLAIN][0], sums, M, 1);
+    carve(c, &at, &c->rooms[CMM_PLAIN][1], sums, M - 1, 1);
     carve_lanes(c, c->rooms[CMM_RING], 1);
     carve_lanes(c, c->rooms[CMM_BIDIR], RING_LANES);
 }
@@ -77,7 +82,7 @@ static void carve_all(struct cmm *c)
 static int make_room(struct cmm *c, enum cmm_form form)
 {
     const enum dtype t  = dev_dtype(c->dev);
-    const int64_t bytes = cmm_bytes(c->rows, c->width, c->mesh->M, t, form);
+    const int64_t bytes = cmm_bytes(c->mesh, c->rows, c->width, t, form);
 
     if ((int64_t)c->block.bytes < bytes) {
         dev_sync(c->stream);

@@ -38,12 +38,16 @@ int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
              int64_t width, enum cmm_form form, int panels);
 void cmm_close(struct cmm **c);
 
+/* The format in which partial sums travel and are made.  With M = 1 none do. */
+enum dtype cmm_sums(const struct mesh *mesh, enum dtype dtype);
+
 /* Bytes that cmm_open() allocates, with slices of s = rows * (C / M rounded up)
  * elements: ring (2 min(2, M - 1) + 1) s, plain (2 M - 1) s, bidir about
- * (3 + min(2, M - 1)) s, auto as much as any of them; nothing with M = 1.
+ * (3 + min(2, M - 1)) s, auto as much as any of them; nothing with M = 1.  Partial sums
+ * that are wide have larger ones, and a ring of two ranks one more.
  */
-int64_t cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
-                  enum cmm_form form);
+int64_t cmm_bytes(const struct mesh *mesh, int64_t rows, int64_t width,
+                  enum dtype dtype, enum cmm_form form);
 
 /* The form in use; another one, or other panels, for the checks and for timing: what it
  * needs more is allocated, and it dies if there is none.

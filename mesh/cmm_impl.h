@@ -4,7 +4,7 @@
  *
  *   form    room                                               slices of memory
  *   plain   [0] all slices   [1] the parts of other ranks      M + (M - 1)
- *   ring    [0] [1] gather   [2] [3] partial sums              2 min(2, M - 1)
+ *   ring    [0] [1] gather   [2] [3] partial sums (wide: both) 2 min(2, M - 1)
  *           [4] the sum that arrives                           + 1
  *   bidir   the same for each of two lanes, in half slices:    2 + min(2, M - 1)
  *           [0 .. 4] and [5 .. 9]                              + 1

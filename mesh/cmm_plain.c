@@ -12,9 +12,14 @@
 #include "mesh/coll.h"
 
 /* Room for a whole [n, C], slice by slice. */
-static struct mat all_slices(struct cmm *c, int64_t n)
+static struct mat all_slices(struct cmm *c, enum dtype t, int64_t n)
 {
-    return mat_of(&c->room[0], dev_dtype(c->dev), 1, n * c->width);
+    return mat_of(&c->room[0], t, 1, n * c->width);
+}
+
+static struct mat all_sums(struct cmm *c, int64_t n)
+{
+    return all_slices(c, cmm_sums(c->mesh, dev_dtype(c->dev)), n);
 }
 
 static struct mat slice_at(const struct cmm *c, struct mat all, int64_t n, int j)
@@ -24,7 +29,7 @@ static struct mat slice_at(const struct cmm *c, struct mat all, int64_t n, int j
 
 static struct mat gather(struct cmm *c, struct mat own)
 {
-    const struct mat all = all_slices(c, own.rows);
+    const struct mat all = all_slices(c, dev_dtype(c->dev), own.rows);
 
     coll_allgather(c->mesh, AXIS_MODEL, ACT_GATHER, c->stream, all, own, own.rows,
                    c->cols);
@@ -34,7 +39,7 @@ static struct mat gather(struct cmm *c, struct mat own)
 static void scatter(struct cmm *c, struct mat own, struct mat all)
 {
     const struct mat work =
-        mat_of(&c->room[1], own.dtype, c->mesh->M - 1, own.rows * own.cols);
+        mat_of(&c->room[1], all.dtype, c->mesh->M - 1, own.rows * own.cols);
 
     coll_reduce_scatter(c->mesh, AXIS_MODEL, ACT_SCATTER, c->stream, own, all, work,
                         own.rows, c->cols);
@@ -60,7 +65,7 @@ static void plain_gather_backward(struct cmm *c, struct mat dx, struct mat dw,
                                   bool is_dw_added, struct mat dy, struct mat x,
                                   const struct dev_weight *w)
 {
-    const struct mat all = gather(c, x);
+    const struct mat all = gather(c, x), sums = all_sums(c, dx.rows);
 
     for (int j = 0; j < c->mesh->M && !mat_is_none(dw); j++) {
         const struct range rows = cmm_slice(c, j);
@@ -69,16 +74,16 @@ static void plain_gather_backward(struct cmm *c, struct mat dx, struct mat dw,
                         dy, is_dw_added);
     }
     for (int j = 0; j < c->mesh->M; j++)
-        cmm_multiply_t(c, slice_at(c, all, dx.rows, j), range_all(dx.rows), dy, w,
+        cmm_multiply_t(c, slice_at(c, sums, dx.rows, j), range_all(dx.rows), dy, w,
                        range_all(dy.cols), cmm_slice(c, j), false, NULL, 0);
-    scatter(c, dx, all);
+    scatter(c, dx, sums);
 }
 
 static void plain_scatter(struct cmm *c, struct mat y, struct mat x,
                           const struct dev_weight *w, struct mat bias)
 {
     const struct cmm_section with_bias = cmm_bias_section(y, bias);
-    const struct mat all               = all_slices(c, y.rows);
+    const struct mat all               = all_sums(c, y.rows);
 
     for (int j = 0; j < c->mesh->M; j++)
         cmm_multiply(c, slice_at(c, all, y.rows, j), range_all(y.rows), x, w,

@@ -31,8 +31,9 @@ static void open_gather(struct cmm *c, struct ring *in, struct mat own)
 static void open_scatter(struct cmm *c, struct ring *out, struct mat own)
 {
     for (int l = 0; l < c->lanes; l++) {
-        scatter_open(&out[l], c->mesh, c->dev, ACT_SCATTER, l, c->lanes, own, own.rows,
-                     c->cols, &c->room[l * LANE_ROOMS + GATHER_ROOMS]);
+        scatter_open(&out[l], c->mesh, c->dev, ACT_SCATTER, l, c->lanes, own,
+                     cmm_sums(c->mesh, own.dtype), own.rows, c->cols,
+                     &c->room[l * LANE_ROOMS + GATHER_ROOMS]);
         out[l].work = (struct meanwhile){ cmm_make_aside, c };
     }
 }

@@ -107,7 +107,7 @@ static struct mat part_from(struct mat work, struct mat own, int from, int i)
 {
     const int place = from < i ? from : from - 1;
 
-    return mat_at(work.buf, own.dtype, work.offset + place * mat_size(own), own.rows,
+    return mat_at(work.buf, work.dtype, work.offset + place * mat_size(own), own.rows,
                   own.cols);
 }
 
@@ -194,6 +194,7 @@ void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
                          struct mat work, int64_t rows, const int64_t *cols)
 {
     struct exchange x;
+    struct mat sum = mat_none();
 
     exchange_open(&x, mesh, axis, kind);
     if (traffic_is_doubled(x.ranks)) {
@@ -211,10 +212,11 @@ void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
             j == x.i ? slices_at(all, rows, cols, j) : part_from(work, own, j, x.i);
 
         if (j == 0)
-            dev_copy(s, own, part);
+            sum = part;
         else
-            dev_add(s, own, part);
+            dev_add(s, sum, part);
     }
+    dev_copy(s, own, sum);
 }
 
 /* ---- all-reduce ------------------------------------------------------------------ */

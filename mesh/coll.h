@@ -39,9 +39,10 @@ void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
                     struct dev_stream *s, struct mat all, struct mat own, int64_t rows,
                     const int64_t *cols);
 
-/* own [rows, cols[i]] = the sum over ranks, in rank order, of their slice i of 'all'.
+/* own [rows, cols[i]] = the sum over ranks, in rank order, of their slice i of 'all'; it
+ * may have another format than 'all' and 'work', in which the sum is made.
  * 'work' has room for all other ranks' parts: (ranks - 1) * rows * cols[i] elements.
- * Many ranks halve: sums are added in another fixed order, in 'all', which is spoilt, and
+ * Many ranks halve: sums are added in another fixed order.  'all' is spoilt then, and
  * 'work' has room for ranks / 2 of the largest slices, rounded up.
  */
 void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,

@@ -11,12 +11,43 @@ static struct mat parts_of(const struct flight *f, struct parts p)
     return mat_cols(f->plan.x, f->plan.cut[p.lo], f->plan.cut[p.hi]);
 }
 
+/* Whether what travels is rounded: parameters that are gathered have the right format. */
+static bool is_rounded(const struct flight *f)
+{
+    return f->hops.form != HOPS_GATHER && f->plan.work.dtype != f->plan.x.dtype;
+}
+
 /* Where what comes in a hop is received: sums are made later, at landing. */
 static struct mat arrival(const struct flight *f, const struct hop *h)
 {
     const struct mat in = parts_of(f, h->in);
 
-    return h->is_sum ? mat_cols(f->plan.work, 0, in.cols) : in;
+    return h->is_sum || is_rounded(f) ? mat_cols(f->plan.work, 0, in.cols) : in;
+}
+
+/* 'out' as it travels. */
+static struct mat departure(const struct flight *f, struct mat out)
+{
+    const struct mat work = f->plan.work;
+    struct mat rounded;
+
+    if (!is_rounded(f))
+        return out;
+    rounded = mat_cols(work, work.cols / 2, work.cols / 2 + out.cols);
+    dev_copy(f->plan.stream, rounded, out);
+    return rounded;
+}
+
+/* The sums are complete: this rank keeps its own as others will get it. */
+static void round_own(const struct flight *f)
+{
+    const int i = f->hops.rank;
+    struct mat own;
+
+    if (!is_rounded(f) || f->hops.form != HOPS_SUM || 2 * f->hop != f->hops.count)
+        return;
+    own = mat_cols(f->plan.x, f->plan.cut[i], f->plan.cut[i + 1]);
+    dev_copy(f->plan.stream, own, departure(f, own));
 }
 
 /* The host waits for the stream: what is sent is written, what is received over read. */
@@ -27,12 +58,14 @@ static void take_off(struct flight *f)
     const int tag               = h.is_sum                   ? TAG_SCATTER
                                   : f->hops.form == HOPS_SUM ? TAG_SUM
                                                              : TAG_GATHER;
+    const struct mat out =
+        h.to != HOPS_NOBODY ? departure(f, parts_of(f, h.out)) : mat_none();
 
     dev_sync(p->stream);
     if (h.from != HOPS_NOBODY)
         coll_recv(&f->recv, p->mesh, p->kind, p->axis, h.from, tag, arrival(f, &h));
     if (h.to != HOPS_NOBODY)
-        coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, parts_of(f, h.out));
+        coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, out);
     f->recv.is_for_task = f->send.is_for_task = true;
 }
 
@@ -42,7 +75,10 @@ static void land(struct flight *f)
 
     if (h.is_sum && h.from != HOPS_NOBODY)
         dev_add(f->plan.stream, parts_of(f, h.in), arrival(f, &h));
+    else if (is_rounded(f) && h.from != HOPS_NOBODY)
+        dev_copy(f->plan.stream, parts_of(f, h.in), arrival(f, &h));
     f->hop++;
+    round_own(f);
 }
 
 /* As many hops as the messages that have arrived allow. */

@@ -9,6 +9,9 @@
  *   HOPS_SCATTER   every rank brings all parts, and gets the sum of its own; what is
  *                  left of the others is of no use
  *   HOPS_SUM       all parts become the sums, everywhere
+ *
+ * Sums may travel in a shorter format than x has: each is rounded before it is sent, in
+ * every hop, and added in the format of x; what all get is the same, rounded, everywhere.
  */
 #ifndef MESH_FLIGHT_H
 #define MESH_FLIGHT_H
@@ -24,7 +27,10 @@ struct flight_plan {
     struct dev_stream *stream; /* of the additions, and of who wrote x */
     struct mat x;              /* [1, n] */
     const int64_t *cut; /* [ranks + 1]: part j is elements cut[j] .. cut[j+1] - 1 */
-    struct mat work;    /* hops_room() elements, where sums are made */
+    /* [1, hops_room()] for what comes to be added; of another format than x, in which
+     * sums travel then, [1, 2 hops_room()]: behind it lies what is sent.
+     */
+    struct mat work;
     int ring_most;      /* a ring up to so many ranks: HOPS_RING */
 };
 

@@ -172,6 +172,12 @@ void mesh_mute(struct mesh *mesh, enum traffic kind, bool is_muted)
     mesh->is_muted[kind] = is_muted;
 }
 
+void mesh_wires(struct mesh *mesh, bool has_wide_sums, bool has_narrow_grads)
+{
+    mesh->has_wide_sums    = has_wide_sums;
+    mesh->has_narrow_grads = has_narrow_grads;
+}
+
 void mesh_count_reset(struct mesh *mesh)
 {
     memset(mesh->sent, 0, sizeof mesh->sent);

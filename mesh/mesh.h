@@ -63,6 +63,8 @@ struct mesh {
     int64_t posted; /* messages sent or received so far, for the order of a trace */
     int64_t rings, bidirs; /* ring passes done, one way and both ways, likewise */
     bool is_muted[TRAFFIC_KINDS];   /* set by mesh_mute() */
+    bool has_wide_sums;             /* on the wire, as has_narrow_grads: mesh_wires() */
+    bool has_narrow_grads;
     enum fault fault;               /* planted on this rank */
     struct progress *progress;      /* messages under way: mesh/progress.h */
     bool reaches_gpus;              /* MPI moves GPUs' memory by itself */
@@ -102,6 +104,11 @@ int mesh_axis_rank(const struct mesh *mesh, enum axis axis);
  * all ranks.
  */
 void mesh_mute(struct mesh *mesh, enum traffic kind, bool is_muted);
+
+/* How partial sums of activations and gradients travel from now on, as plan/traffic.h has
+ * it; what uses them is opened afterwards.  Must agree on all ranks.
+ */
+void mesh_wires(struct mesh *mesh, bool has_wide_sums, bool has_narrow_grads);
 
 void mesh_count_reset(struct mesh *mesh);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The lanes of rings.  A gather needs min(2, M - 1) rooms and a scatter as many, and one
- * for what arrives (room[2]); in turn t a room is used again that was free since the end
- * of turn t - 1.  Of two lanes each needs two rooms for a gather always: half of the own
- * slice is not packed, and is copied to the room that the first turn leaves free.
+/* The lanes of rings.  A gather needs min(2, M - 1) rooms and a scatter as many (two if its
+ * own sum is made there, too), and one for what arrives (room[2]); in turn t a room is used
+ * again that was free since the end of turn t - 1.  Of two lanes each needs two rooms for a
+ * gather always: half of the own slice is not packed, and is copied to the room that the
+ * first turn leaves free.
  *
  * The host waits for the compute stream before it starts messages: whatever was put
  * there has then read what is received over and written what is sent.  At that point
@@ -21,8 +22,7 @@ struct range ring_part(const struct ring *r, int j)
 
 static struct mat room_mat(const struct ring *r, int room, int owner)
 {
-    return mat_of(&r->room[room], r->own.dtype, r->rows,
-                  range_size(ring_part(r, owner)));
+    return mat_of(&r->room[room], r->dtype, r->rows, range_size(ring_part(r, owner)));
 }
 
 /* The rank that is 'steps' from this one in the lane's direction. */
@@ -40,7 +40,8 @@ static bool is_last_turn(const struct ring *r)
 
 static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
                       enum traffic kind, int lane, int lanes, struct mat own,
-                      int64_t rows, const int64_t *cols, struct buf *room)
+                      enum dtype dtype, int64_t rows, const int64_t *cols,
+                      struct buf *room)
 {
     struct range part;
 
@@ -51,6 +52,7 @@ static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
     r->lanes  = lanes;
     r->turn   = 0;
     r->rows   = rows;
+    r->dtype  = dtype;
     r->cols   = cols;
     r->room   = room;
     part      = ring_part(r, mesh->m);
@@ -110,7 +112,7 @@ void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffi
                  int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
                  struct buf room[GATHER_ROOMS])
 {
-    ring_open(r, mesh, dev, kind, lane, lanes, own, rows, cols, room);
+    ring_open(r, mesh, dev, kind, lane, lanes, own, own.dtype, rows, cols, room);
     if (lanes > 1) {
         const struct mat copy = room_mat(r, 1, mesh->m);
 
@@ -181,10 +183,10 @@ int scatter_owner(const struct ring *r)
 }
 
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
-                  int lane, int lanes, struct mat own, int64_t rows,
+                  int lane, int lanes, struct mat own, enum dtype dtype, int64_t rows,
                   const int64_t *cols, struct buf room[SCATTER_ROOMS])
 {
-    ring_open(r, mesh, dev, kind, lane, lanes, own, rows, cols, room);
+    ring_open(r, mesh, dev, kind, lane, lanes, own, dtype, rows, cols, room);
 }
 
 /* Ask for the sum that arrives in a turn. */
@@ -213,9 +215,14 @@ void scatter_start(struct ring *r)
         ask_for(r, r->turn);
 }
 
+static bool is_made_in_place(const struct ring *r)
+{
+    return is_last_turn(r) && r->dtype == r->own.dtype;
+}
+
 struct mat scatter_partial(const struct ring *r)
 {
-    return is_last_turn(r) ? r->own : room_mat(r, r->turn % 2, scatter_owner(r));
+    return is_made_in_place(r) ? r->own : room_mat(r, r->turn % 2, scatter_owner(r));
 }
 
 /* Add what arrives of piece 'k'. */
@@ -241,6 +248,8 @@ void scatter_next(struct ring *r, struct dev_stream *s)
 {
     for (int k = 0; k < r->pieces && is_last_turn(r); k++)
         add_arrival(r, k, s);
+    if (is_last_turn(r) && !is_made_in_place(r))
+        dev_copy(s, r->own, scatter_partial(r));
     if (is_last_turn(r))
         wait_sent(r);
     next_turn(r);

@@ -31,6 +31,7 @@ struct ring {
     int lane, lanes;
     int turn; /* 0 .. M - 1 */
     int64_t rows;
+    enum dtype dtype;    /* of what travels */
     const int64_t *cols; /* [M] columns of each slice, borrowed */
     struct buf *room;    /* of the lane's part of a slice each, borrowed */
     struct mat own;      /* gather: the first part; scatter: where the last one goes */
@@ -62,13 +63,14 @@ void gather_start(struct ring *r);
 void gather_take(struct ring *r, int pieces);
 void gather_next(struct ring *r); /* on to the next turn, all pieces taken */
 
-/* A scatter: each turn: start (the arriving sum is asked for), fill scatter_partial()
- * with the own contribution to the lane's part of slice scatter_owner(), next.  In all
- * turns but the last each piece of it goes on as soon as it is filled, the arrived sum
- * added; in the last one scatter_next() adds what arrives, and leaves the sum in 'own'.
+/* A scatter of sums in format 'dtype': each turn: start (the arriving sum is asked for),
+ * fill scatter_partial() with the own contribution to the lane's part of slice
+ * scatter_owner(), next.  In all turns but the last each piece of it goes on as soon as it
+ * is filled, the arrived sum added; in the last one scatter_next() adds what arrives, and
+ * leaves the sum in 'own', rounded now if its format is another one.
  */
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
-                  int lane, int lanes, struct mat own, int64_t rows,
+                  int lane, int lanes, struct mat own, enum dtype dtype, int64_t rows,
                   const int64_t *cols, struct buf room[SCATTER_ROOMS]);
 void scatter_start(struct ring *r);
 struct mat scatter_partial(const struct ring *r);

@@ -20,7 +20,7 @@ static int64_t larger_room(int64_t most, int64_t size, size_t bytes, int ranks)
 }
 
 /* The most elements that a sum over the data axis, or of the replicated group over both,
- * receives at a time.
+ * receives at a time; if they are narrow, what is sent finds room beside them.
  */
 static int64_t work_size(const struct shard *sh)
 {
@@ -288,16 +288,18 @@ static struct flight_plan plan_of(const struct shard *sh, enum traffic kind,
                                   struct mat all, int group)
 {
     struct shard *of = (struct shard *)sh;
+    const enum dtype wire =
+        traffic_grads_wire(dev_dtype(sh->dev), sh->mesh->has_narrow_grads);
 
     return (struct flight_plan){
-        .mesh      = sh->mesh,
-        .axis      = AXIS_DATA,
-        .kind      = kind,
-        .stream    = sh->stream,
-        .x         = all,
-        .cut       = layout_cut(sh->layout, group),
-        .work      = mat_of(&of->work, dev_acc(sh->dev), 1,
-                            (int64_t)(sh->work.bytes / dtype_size(dev_acc(sh->dev)))),
+        .mesh   = sh->mesh,
+        .axis   = AXIS_DATA,
+        .kind   = kind,
+        .stream = sh->stream,
+        .x      = all,
+        .cut    = layout_cut(sh->layout, group),
+        .work =
+            mat_of(&of->work, wire, 1, (int64_t)(sh->work.bytes / dtype_size(wire))),
         .ring_most = HOPS_RING,
     };
 }

@@ -36,7 +36,7 @@ struct shard {
     struct flight gather, scatter;
     int gathering, scattering;          /* groups that are under way, or ARENA_FREE */
     bool is_first_micro, is_last_micro; /* of the step, in the backward at hand */
-    struct buf work;                    /* for sums that come in a hop, dev_acc() */
+    struct buf work; /* for sums that come in a hop, and go if they are narrow */
 };
 
 /* Allocate all groups; parameters are set to their initial values for 'seed', gradients

@@ -20,6 +20,7 @@ struct model_options {
     enum param_shard shard;
     enum remat remat;
     int micros;
+    bool has_wide_sums, has_narrow_grads;
     struct optim_options optim;
 };
 

@@ -85,6 +85,9 @@ ok 'bf16 passes its checks, in two micro-batches'
 run 2x2-bf16 4 --dtype=bf16 --mesh=2x2 --no-check --tune=off
 same bf16 2x2-bf16 1e-2
 ok 'bf16 on 2x2 has the losses of one rank'
+run wires 4 --dtype=bf16 --mesh=2x2 --no-check --tune=off --ring-wire=f32 --grad-wire=bf16
+same bf16 wires 1e-2
+ok 'and with partial sums sent in f32, gradients in bf16'
 
 run tf32 1 --dtype=f32 --tf32 --steps=1 --warmup=0
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"

@@ -564,8 +564,8 @@ int main(int argc, char **argv)
         test_mesh(mesh, DTYPE_F64);
         if (M == size)
             test_mesh(mesh, DTYPE_F32);
-        ok(cmm_bytes(ROWS, C, M, DTYPE_F32, CMM_RING) <=
-               cmm_bytes(ROWS, C, M, DTYPE_F32, CMM_PLAIN),
+        ok(cmm_bytes(mesh, ROWS, C, DTYPE_F32, CMM_RING) <=
+               cmm_bytes(mesh, ROWS, C, DTYPE_F32, CMM_PLAIN),
            "the ring needs no more memory than the plain form, M = %d", M);
         mesh_close(&mesh);
     }

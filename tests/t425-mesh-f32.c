@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3,4,6 */
 /* Loss and gradients of a step in f32 on a mesh, against the same model in f64 on one
- * rank with plain loops.  Both start from the same parameters, which f32 can hold, and
- * see the same images.
+ * rank with plain loops; and in bf16 with whatever travels in either format, parameters
+ * sharded or not.  Both start from the same parameters, which the format can hold, and see
+ * the same images.
  *
- * The bar is that of the self-test: 32 units of 2^-23, relative to the norm of a
- * tensor's gradient.  Rounding to nearest is off by half a unit; a gradient has passed
- * some tens of roundings, which add up like a random walk, and sums of some tens of
- * terms, so that a handful of units is usual, and an error of the mesh is thousands.
+ * The bar is that of the self-test: 32 units of 2^-23, or of 2^-8 in bf16, relative to the
+ * norm of a tensor's gradient.  Rounding to nearest is off by half a unit; a gradient has
+ * passed some tens of roundings, which add up like a random walk, and sums of some tens of
+ * terms, so that a handful of units is usual, and an error of the mesh is thousands in f32
+ * and the gradient itself, 256, in bf16.
  */
 #include "config.h"
 
@@ -18,6 +20,7 @@
 #include "src/base/mem.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* What one rank alone finds in f64: every tensor's gradient and its squared norm. */
 struct alone {
@@ -26,27 +29,41 @@ struct alone {
     double **grad, *square;
 };
 
-/* A model whose parameters, in f64 too, are numbers of f32. */
-static void open_rounded(struct model *m, const struct model_options *o, MPI_Comm comm)
+static void round_piece(struct model *m, struct mat param, enum dtype to)
 {
+    double *value = mem_new((size_t)mat_size(param) + 1, sizeof *value), bits;
+
+    model_get(m, value, param);
+    for (int64_t k = 0; k < mat_size(param); k++) {
+        dtype_store(to, &bits, 0, value[k]);
+        value[k] = dtype_load(to, &bits, 0);
+    }
+    model_put(m, param, value);
+    mem_free(value);
+}
+
+/* A model whose parameters, in f64 too, are numbers of 'format'. */
+static void open_rounded(struct model *m, const struct model_options *o, MPI_Comm comm,
+                         enum dtype format)
+{
+    const struct layout *l;
+
     model_open(m, o, comm);
     model_stir(m);
-    for (int i = 0; i < vit_layout(m->vit)->params.count; i++) {
-        const struct mat param =
-            shard_item_param(vit_shard(m->vit), &vit_layout(m->vit)->item[i]);
-        double *value = mem_new((size_t)mat_size(param) + 1, sizeof *value);
+    l = vit_layout(m->vit);
+    for (int i = 0; i < l->params.count; i++) {
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
 
-        model_get(m, value, param);
-        for (int64_t k = 0; k < mat_size(param); k++)
-            value[k] = (float)value[k];
-        model_put(m, param, value);
-        mem_free(value);
+        for (int k = 0; k < pieces; k++)
+            round_piece(m, model_piece(m, &l->item[i], &piece[k], MODEL_PARAM), format);
     }
     vit_changed(m->vit);
 }
 
 static void run_alone(struct alone *a, struct model_options o)
 {
+    const enum dtype format = o.dtype;
     struct step_result r;
     struct model m;
 
@@ -54,7 +71,7 @@ static void run_alone(struct alone *a, struct model_options o)
     o.dtype  = DTYPE_F64;
     o.D = o.M = 1;
     o.form    = CMM_PLAIN;
-    open_rounded(&m, &o, MPI_COMM_SELF);
+    open_rounded(&m, &o, MPI_COMM_SELF, format);
     r            = model_gradients(&m);
     a->loss      = r.loss;
     a->grad_norm = r.grad_norm;
@@ -81,10 +98,11 @@ static void free_alone(struct alone *a)
     mem_free(a->square);
 }
 
-/* The largest residual of a gradient, and whose it is.  The squares of the parts add up
+/* The largest residual of a gradient in units of 'eps', and whose it is.  The squares of the parts add up
  * to 'copies' times the whole tensor's, where there are replicas.
  */
-static double worst_gradient(struct model *m, const struct alone *a, const char **name)
+static double worst_gradient(struct model *m, const struct alone *a, double eps,
+                             const char **name)
 {
     const struct layout *l = vit_layout(m->vit);
     double worst           = 0;
@@ -98,8 +116,7 @@ static double worst_gradient(struct model *m, const struct alone *a, const char 
         gap.size       = coll_sum(m->mesh, AXIS_ALL, gap.size);
         copies         = fmax(1, gap.size / a->square[i]);
         r              = verify_residual(sqrt(gap.difference / copies),
-                                         verify_yardstick(&l->params, a->square, i),
-                                         dtype_eps(DTYPE_F32));
+                                         verify_yardstick(&l->params, a->square, i), eps);
         if (!(r <= worst))
             *name = it->param->name;
         worst = model_worse(worst, r);
@@ -113,21 +130,20 @@ static void compare(const struct alone *a, const struct model_options *o,
     const char *name = "";
     struct step_result r;
     struct model m;
-    const double eps = dtype_eps(DTYPE_F32);
+    const double eps = dtype_eps(o->dtype);
     double loss, norm, gradient;
 
-    open_rounded(&m, o, MPI_COMM_WORLD);
+    open_rounded(&m, o, MPI_COMM_WORLD, o->dtype);
     r        = model_gradients(&m);
     loss     = verify_residual(fabs(r.loss - a->loss), a->loss, eps);
     norm     = verify_residual(fabs(r.grad_norm - a->grad_norm), a->grad_norm, eps);
-    gradient = worst_gradient(&m, a, &name);
+    gradient = worst_gradient(&m, a, eps, &name);
     if (!ok(loss <= VERIFY_THRESHOLD && norm <= VERIFY_THRESHOLD &&
                 gradient <= VERIFY_THRESHOLD,
-            "%s on %dx%d %s, %s", what, o->D, o->M,
-            o->form == CMM_PLAIN ? "plain" : "ring", o->device))
+            "%s on %dx%d %s, %s", what, o->D, o->M, cmm_form_name[o->form], o->device))
         tap_note("residuals: loss %g, norm %g, %s %g", loss, norm, name, gradient);
     /* What f64 would give: then this test would compare a format with itself. */
-    ok(gradient > 0.01, "and that was f32");
+    ok(gradient > 0.01, "and that was %s", dtype_name(o->dtype));
     model_close(&m);
 }
 
@@ -158,6 +174,34 @@ static void check(struct model_options o, int ranks, const char *what)
     free_alone(&a);
 }
 
+/* Sums and gradients on the wire in either format. */
+static void check_wires(struct model_options o, int ranks, const char *what)
+{
+    struct alone a;
+    char name[128];
+
+    o.device = "cpu:emulate";
+    o.dtype  = DTYPE_BF16;
+    run_alone(&a, o);
+    for (o.M = 1; o.M <= 3; o.M++) {
+        o.D = ranks / o.M;
+        for (int k = 0; k < 8 && ranks % o.M == 0; k++) {
+            o.has_wide_sums    = k & 1;
+            o.has_narrow_grads = k & 2;
+            o.shard            = k & 4 ? SHARD_FULL : SHARD_NONE;
+            o.form             = (enum cmm_form)((k + k / 4) % 3);
+            if ((o.M == 1 && k & 1) || (o.D == 1 && k > 1))
+                continue;
+            snprintf(name, sizeof name, "%s, shard %s, sums in %s, gradients in %s",
+                     what, param_shard_name(o.shard, o.D),
+                     o.has_wide_sums ? "f32" : "bf16",
+                     o.has_narrow_grads ? "bf16" : "f32");
+            compare(&a, &o, name);
+        }
+    }
+    free_alone(&a);
+}
+
 int main(int argc, char **argv)
 {
     const int ranks = ranks_open(&argc, &argv, "t425-mesh-f32");
@@ -168,5 +212,9 @@ int main(int argc, char **argv)
           "sequential, cls, softmax");
     check(model_odd(WIRING_PARALLEL, POOL_GAP, LOSS_SOFTMAX), ranks,
           "parallel, gap, softmax");
+    check_wires(model_odd(WIRING_PARALLEL, POOL_MAP, LOSS_SIGMOID), ranks,
+                "parallel in bf16");
+    check_wires(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), ranks,
+                "sequential in bf16");
     return ranks_done();
 }

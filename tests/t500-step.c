@@ -76,15 +76,17 @@ static void check_learning(struct model_options o)
 
 static struct traffic_job job_of(const struct model_options *o)
 {
-    return (struct traffic_job){ .B         = o->B,
-                                 .D         = o->D,
-                                 .M         = o->M,
-                                 .dtype     = o->dtype,
-                                 .form      = o->form,
-                                 .optimizer = o->optim.method,
-                                 .shard     = o->shard,
-                                 .remat     = o->remat,
-                                 .micros    = o->micros };
+    return (struct traffic_job){ .B                = o->B,
+                                 .D                = o->D,
+                                 .M                = o->M,
+                                 .dtype            = o->dtype,
+                                 .form             = o->form,
+                                 .optimizer        = o->optim.method,
+                                 .shard            = o->shard,
+                                 .remat            = o->remat,
+                                 .micros           = o->micros,
+                                 .has_wide_sums    = o->has_wide_sums,
+                                 .has_narrow_grads = o->has_narrow_grads };
 }
 
 /* ---- cost -------------------------------------------------------------------------- */
@@ -288,6 +290,26 @@ static void check_costs(struct model_options o, const char *what)
     }
 }
 
+/* In bf16, where what travels has a format of its own. */
+static void check_wires(int M, int D)
+{
+    struct model_options o = model_odd(WIRING_SEQUENTIAL, POOL_MAP, LOSS_SIGMOID);
+
+    o.device = "cpu:emulate";
+    o.dtype  = DTYPE_BF16;
+    o.M      = M;
+    o.D      = D;
+    for (int k = 0; k < 8; k++) {
+        o.has_wide_sums    = k & 1;
+        o.has_narrow_grads = k & 2;
+        o.shard            = k & 4 ? SHARD_FULL : SHARD_NONE;
+        o.form             = k & 1 ? CMM_RING : CMM_BIDIR;
+        check_traffic(o, k & 1 ? "partial sums in f32" : "partial sums in bf16");
+        if (k > 5)
+            check_memory(o);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const int ranks = ranks_open(&argc, &argv, "t500-step");
@@ -324,6 +346,7 @@ int main(int argc, char **argv)
         o.M            = M;
         o.D            = ranks / M;
         check_traffic(o, "nothing replicated");
+        check_wires(M, ranks / M);
     }
     return ranks_done();
 }

@@ -81,14 +81,16 @@ static void compare(const struct forecast *f, const struct dev_cost *cost, int c
 
 static void one(struct model_options *o, const char *what)
 {
-    struct traffic_job job = { .B      = o->B,
-                               .D      = o->D,
-                               .M      = o->M,
-                               .dtype  = o->dtype,
-                               .form   = o->form,
-                               .shard  = o->shard,
-                               .remat  = o->remat,
-                               .micros = o->micros };
+    struct traffic_job job = { .B                = o->B,
+                               .D                = o->D,
+                               .M                = o->M,
+                               .dtype            = o->dtype,
+                               .form             = o->form,
+                               .shard            = o->shard,
+                               .remat            = o->remat,
+                               .micros           = o->micros,
+                               .has_wide_sums    = o->has_wide_sums,
+                               .has_narrow_grads = o->has_narrow_grads };
     const struct dev_cost *cost;
     struct step_result result;
     struct cost_rank rank;
@@ -118,10 +120,10 @@ int main(int argc, char **argv)
     for (int M = 1; M <= size; M++) {
         if (size % M != 0)
             continue;
-        for (int v = 0; v < 6; v++) {
-            struct model_options o =
-                model_odd(v % 2 == 0 ? WIRING_PARALLEL : WIRING_SEQUENTIAL,
-                          (enum pool)(v % 3), v < 3 ? LOSS_SIGMOID : LOSS_SOFTMAX);
+        for (int v = 0; v < 9; v++) {
+            struct model_options o = model_odd(
+                v % 2 == 0 ? WIRING_PARALLEL : WIRING_SEQUENTIAL, (enum pool)(v % 3),
+                v / 3 % 2 == 0 ? LOSS_SIGMOID : LOSS_SOFTMAX);
             char what[96];
 
             o.spec.shape   = "64/3/96/4";
@@ -131,10 +133,12 @@ int main(int argc, char **argv)
             o.D            = size / M;
             o.M            = M;
             o.B            = 8;
-            o.dtype        = v < 4 ? DTYPE_F32 : DTYPE_F64;
+            o.dtype         = v < 4 ? DTYPE_F32 : v < 6 ? DTYPE_F64 : DTYPE_BF16;
+            o.device        = v < 6 ? o.device : "cpu:emulate";
+            o.has_wide_sums = o.has_narrow_grads = v > 5;
             o.form         = (enum cmm_form)(v % 3);
             o.shard        = v % 2 == 0 ? SHARD_FULL : SHARD_NONE;
-            o.remat        = v > 3 ? REMAT_BLOCK : REMAT_NONE;
+            o.remat        = v == 4 || v == 5 ? REMAT_BLOCK : REMAT_NONE;
             o.micros       = v == 1 || v == 4 ? 2 : 1;
             snprintf(what, sizeof what, "%dx%d, variant %d", o.D, o.M, v);
             one(&o, what);

@@ -97,8 +97,12 @@ static void test_bad_values(void)
 
 static void test_not_in_this_version(void)
 {
-    refused("--grad-wire=bf16", "not in this version");
-    refused("--ring-wire=f32", "not in this version");
+    refused("--grad-wire=bf16", "--grad-wire=bf16: in a run in f32");
+    refused("--ring-wire=bf16", "--ring-wire=bf16: in a run in f32");
+    refused("--ring-wire=half", "auto|bf16|f32");
+    ok(resolve("--dtype=f64", "--ring-wire=f32", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "f64, too") != NULL,
+       "in f64 everything travels in f64");
     refused("--device=gpu", "gpu");
     ok(resolve("--compare=old.json", "--case=gemm", NULL) == ERR_USAGE,
        "--compare is for steps");

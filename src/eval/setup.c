@@ -141,6 +141,7 @@ static int open_place(struct probe *p)
     if (rc == 0)
         rc = mesh_open(&p->mesh, MPI_COMM_WORLD, D, M);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    mesh_wires(p->mesh, p->plan.way.has_wide_sums, false);
     form = setting_progress(p->mesh, o->progress);
     if (o->progress == PROGRESS_CHOICE_THREAD && form != PROGRESS_THREAD &&
         p->mesh->rank == 0)

@@ -212,36 +212,44 @@ int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk)
     return 2 * B * H * Nq;
 }
 
+int act_cmm_sums(int M, enum dtype dtype, enum dtype sums)
+{
+    return M > 2 || sums != dtype ? 2 : M - 1;
+}
+
 /* A plain product has room for all slices and for what other ranks send of one; a ring
  * has up to two rooms for slices that come, as many for sums, and one for the sum that
  * arrives.  In both directions each has half of the columns, and two rooms always for
  * slices, of which the own is copied.
  */
 int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
-                      enum cmm_form form)
+                      enum dtype sums, enum cmm_form form)
 {
     const int lanes    = form == CMM_BIDIR ? 2 : 1;
-    const int rooms    = M > 2 ? 2 : M - 1;
-    const int slices   = form == CMM_PLAIN   ? 2 * M - 1
-                         : form == CMM_BIDIR ? 2 * (2 + rooms + 1)
-                                             : 2 * rooms + 1;
-    const int64_t cols = split_most(split_most(width, M), lanes);
+    const int slices   = form == CMM_BIDIR || M > 2 ? 2 : M - 1;
+    const int made     = act_cmm_sums(M, dtype, sums) + 1;
+    const int64_t cols = split_most(split_most(width, M), lanes), n = rows * cols;
+    const int64_t slice = (int64_t)mem_round((size_t)n * dtype_size(dtype));
+    const int64_t sum   = (int64_t)mem_round((size_t)n * dtype_size(sums));
 
     if (M == 1)
         return 0;
     if (form == CMM_AUTO) {
-        const int64_t plain = act_cmm_bytes(rows, width, M, dtype, CMM_PLAIN);
-        const int64_t bidir = act_cmm_bytes(rows, width, M, dtype, CMM_BIDIR);
+        const int64_t plain = act_cmm_bytes(rows, width, M, dtype, sums, CMM_PLAIN);
+        const int64_t bidir = act_cmm_bytes(rows, width, M, dtype, sums, CMM_BIDIR);
 
         return plain > bidir ? plain : bidir;
     }
-    return slices * (int64_t)mem_round((size_t)(rows * cols) * dtype_size(dtype));
+    if (form == CMM_PLAIN)
+        return (2 * M - 1) * sum;
+    return lanes * (slices * slice + made * sum);
 }
 
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
                const struct local *l, const struct traffic_job *job)
 {
-    struct local m = *l;
+    const enum dtype sums = traffic_sums_wire(job->dtype, job->has_wide_sums);
+    struct local m        = *l;
     struct act_table t, row; /* of a micro-batch, of all that the host holds */
 
     spec_micro(&m, s, job_micros(job), 0);
@@ -250,8 +258,8 @@ void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *
              act_attn_kept(m.B_l, m.H_l, 1, s->N));
     *kept = t.bytes[ACT_KEPT];
     *work = t.bytes[ACT_WORK] +
-            act_cmm_bytes(m.rows, s->C, job->M, job->dtype, job->form) +
-            act_cmm_bytes(m.B_l, s->C, job->M, job->dtype, CMM_PLAIN);
+            act_cmm_bytes(m.rows, s->C, job->M, job->dtype, sums, job->form) +
+            act_cmm_bytes(m.B_l, s->C, job->M, job->dtype, sums, CMM_PLAIN);
     *work += job->is_apart ? ACT_PRODUCTS : 0;
     act_make(&row, s, l, job->dtype, job->M, job->remat, 0, 0);
     /* Where the host's memory does not count, the batch after it is sent ahead. */

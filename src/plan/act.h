@@ -112,11 +112,16 @@ int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk);
 /* Bytes that products take for themselves on a device with memory of its own. */
 #define ACT_PRODUCTS ((int64_t)32 << 20)
 
-/* Bytes of a collective matmul of 'rows' rows: the slices that travel; CMM_AUTO: as much
- * as any form needs.
+/* Bytes of a collective matmul of 'rows' rows: the slices that travel, partial sums in
+ * the format 'sums'; CMM_AUTO: as much as any form needs.
  */
 int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
-                      enum cmm_form form);
+                      enum dtype sums, enum cmm_form form);
+
+/* Rooms of a slice each in which a ring makes sums that go on.  Where these are not in the
+ * format of what is left in the end, the last one is made in such a room, too.
+ */
+int act_cmm_sums(int M, enum dtype dtype, enum dtype sums);
 
 /* The type of accumulations, statistics and losses in runs of 'dtype'. */
 enum dtype act_acc(enum dtype dtype);

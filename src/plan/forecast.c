@@ -193,8 +193,8 @@ static void make_group(struct group *g, const struct play *p, double elements)
     g->elements = elements;
     g->own      = job_is_cut(p->job) ? ceil(elements / p->job->D) : elements;
     g->gather   = flight_of(p, HOPS_GATHER, elements, (double)p->size);
-    g->scatter  = flight_of(p, HOPS_SCATTER, elements, acc_bytes(p));
-    g->sum      = flight_of(p, HOPS_SUM, elements, acc_bytes(p));
+    g->scatter  = flight_of(p, HOPS_SCATTER, elements, (double)p->grad);
+    g->sum      = flight_of(p, HOPS_SUM, elements, (double)p->grad);
 }
 
 /* One operation in the middle of the timeline. */
@@ -230,14 +230,22 @@ static void finish_gather(struct timeline *t, const struct group *g)
     repack(t, g->elements);
 }
 
-/* What arrives is added as it comes. */
+/* What arrives is added as it comes; what is narrow is rounded before it is sent, and of
+ * sums for all made wide again, and a rank's own rounded as theirs.
+ */
 static void start_scatter(struct timeline *t, const struct group *g, bool is_last)
 {
     const struct traffic_job *job = t->play->job;
+    const double acc = acc_bytes(t->play), grad = (double)t->play->grad;
+    const double moved = g->elements * (job->D - 1) / job->D;
 
     if (job->D == 1 || (!job_is_cut(job) && !is_last))
         return;
-    now_move(t, "add", 3 * acc_bytes(t->play) * g->elements * (job->D - 1) / job->D);
+    now_move(t, "add", (2 * acc + grad) * moved);
+    if (grad != acc)
+        now_move(t, "copy",
+                 (acc + grad) *
+                     (job_is_cut(job) ? moved : 3 * moved + 2 * g->elements / job->D));
     take_off(t, &t->scatter, GRAD_SCATTER, job_is_cut(job) ? &g->scatter : &g->sum);
 }
 

@@ -23,6 +23,11 @@ double play_bytes(const struct play *p, int64_t rows, int64_t cols)
     return (double)rows * (double)cols * (double)p->size;
 }
 
+double play_partial(const struct play *p, int64_t rows, int64_t cols)
+{
+    return (double)rows * (double)cols * (double)p->partial;
+}
+
 double play_sums(const struct play *p, int64_t rows, int64_t cols)
 {
     return (double)rows * (double)cols * (double)p->sum;
@@ -87,6 +92,12 @@ static double each_to_each(const struct play *p, struct part *to, enum traffic k
                                    (path.lanes < ranks ? path.lanes : ranks - 1));
 }
 
+/* Bytes of a sum that is left in the run's format, from those as it travels. */
+static double as_left(const struct play *p, double bytes)
+{
+    return bytes * (double)p->size / (double)p->partial;
+}
+
 /* A plain collective over the model axis, which is waited for. */
 void play_plain(const struct play *p, struct part *to, enum traffic kind, double slice)
 {
@@ -94,7 +105,8 @@ void play_plain(const struct play *p, struct part *to, enum traffic kind, double
 
     if (p->job->M == 1 || slice <= 0)
         return;
-    play_move(p, to, "copy", 2 * slice);
+    play_move(p, to, "copy",
+              kind == ACT_SCATTER ? slice + as_left(p, slice) : 2 * slice);
     if (kind == ACT_SCATTER)
         play_move(p, to, "add", 3 * slice * (p->job->M - 1));
     seconds = each_to_each(p, to, kind, p->job->M, slice);
@@ -177,8 +189,8 @@ static double plain_seconds(const struct play *p, const struct turns *t)
         seconds += each_to_each(p, &none, ACT_GATHER, p->job->M, t->up);
     if (t->down > 0)
         seconds += each_to_each(p, &none, ACT_SCATTER, p->job->M, t->down);
-    seconds +=
-        cost_move(p->cost, "copy", 2 * t->up) + cost_move(p->cost, "copy", 2 * t->down);
+    seconds += cost_move(p->cost, "copy", 2 * t->up) +
+               cost_move(p->cost, "copy", t->down + as_left(p, t->down));
     return seconds;
 }
 
@@ -216,6 +228,8 @@ static void send_slices(const struct play *p, struct part *to, const struct turn
     }
     if (t->down > 0)
         play_move(p, to, "add", 3 * t->down * (M - 1));
+    if (t->down > 0 && p->partial != p->size)
+        play_move(p, to, "copy", t->down + as_left(p, t->down));
     if (form == CMM_BIDIR && t->up > 0) /* in halves, side by side no more */
         play_move(p, to, "copy", 2 * t->up);
     wait  = pass_wait(p, t, form, &alone);
@@ -267,9 +281,9 @@ void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t 
 {
     const struct product both[] = { { COST_GEMM_T, n, N, p->slice },
                                     { COST_GEMM_DW, n, N, p->slice } };
-    const double slice          = play_bytes(p, n, p->slice);
 
-    pass_of(p, to, both, 2, slice, slice, product, CMM_BACKWARD);
+    pass_of(p, to, both, 2, play_bytes(p, n, p->slice), play_partial(p, n, p->slice),
+            product, CMM_BACKWARD);
 }
 
 void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
@@ -277,7 +291,7 @@ void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
 {
     const struct product y = { COST_GEMM, n, p->slice, K };
 
-    pass_of(p, to, &y, 1, 0, play_bytes(p, n, p->slice), product, CMM_FORWARD);
+    pass_of(p, to, &y, 1, 0, play_partial(p, n, p->slice), product, CMM_FORWARD);
 }
 
 void play_scatter_back(const struct play *p, struct part *to, int64_t n, int64_t K,
@@ -327,11 +341,15 @@ void play_make(struct play *p, const struct spec *s, const struct traffic_job *j
 {
     struct cost_path data;
 
-    *p = (struct play){ .spec  = s,
-                        .job   = job,
-                        .cost  = c,
-                        .size  = (int64_t)dtype_size(job->dtype),
-                        .sum   = (int64_t)dtype_size(act_acc(job->dtype)),
+    *p = (struct play){ .spec    = s,
+                        .job     = job,
+                        .cost    = c,
+                        .size    = (int64_t)dtype_size(job->dtype),
+                        .sum     = (int64_t)dtype_size(act_acc(job->dtype)),
+                        .partial = (int64_t)dtype_size(
+                            traffic_sums_wire(job->dtype, job->has_wide_sums)),
+                        .grad = (int64_t)dtype_size(
+                            traffic_grads_wire(job->dtype, job->has_narrow_grads)),
                         .slice = split_most(s->C, job->M) };
     spec_local(&p->l, s, job->B, job->D, job->M, 0, 0);
     spec_micro(&p->l, s, job_micros(job), 0);

@@ -25,8 +25,9 @@ struct play {
     const struct traffic_job *job;
     const struct cost_rank *cost;
     struct local l;    /* of the largest micro-batch on the first rank */
-    int64_t size, sum; /* bytes of an activation, of a sum */
-    int64_t slice;     /* columns of the largest slice of the width */
+    int64_t size, sum; /* bytes of an activation, of a sum, */
+    int64_t partial, grad; /* of a partial sum and a gradient that travel */
+    int64_t slice;         /* columns of the largest slice of the width */
     double embed, block, head, replicated; /* elements of the groups */
     double factors[2];     /* Adafactor's averages summed over data and model axis */
     struct cost_path ring; /* to the neighbour of the model axis */
@@ -37,16 +38,19 @@ struct play {
 void play_make(struct play *p, const struct spec *s, const struct traffic_job *job,
                const struct cost_rank *c);
 
-/* One operation; bytes of a matrix in the run's format and in that of sums. */
+/* One operation; bytes of a matrix in the run's format, of partial sums as they travel, and
+ * in the format of sums.
+ */
 void play_move(const struct play *p, struct part *to, const char *op, double bytes);
 double play_bytes(const struct play *p, int64_t rows, int64_t cols);
+double play_partial(const struct play *p, int64_t rows, int64_t cols);
 double play_sums(const struct play *p, int64_t rows, int64_t cols);
 void play_gemm(const struct play *p, struct part *to, enum cost_product product,
                int64_t n, int64_t cols, int64_t depth, double times);
 void play_attention(const struct play *p, struct part *to, bool is_backward,
                     int64_t Nq);
 
-/* Collectives that are waited for: over the model axis, of a slice of each rank; sums
+/* Collectives that are waited for: over the model axis, of 'slice' bytes of each rank; sums
  * over an axis, as cost_axis() has it; 'bytes' of each rank by the MPI library.
  */
 void play_plain(const struct play *p, struct part *to, enum traffic kind, double slice);

@@ -206,14 +206,14 @@ static void few_gather_back(const struct play *p, struct part *to, int64_t N)
     play_plain(p, to, ACT_GATHER, play_bytes(p, b, p->slice));
     play_gemm(p, to, COST_GEMM_T, b, N, p->slice, p->job->M);
     play_gemm(p, to, COST_GEMM_DW, b, N, p->slice, p->job->M);
-    play_plain(p, to, ACT_SCATTER, play_bytes(p, b, p->slice));
+    play_plain(p, to, ACT_SCATTER, play_partial(p, b, p->slice));
     play_move(p, to, "column_sums", play_bytes(p, b, N));
 }
 
 static void few_scatter(const struct play *p, struct part *to, int64_t K)
 {
     play_gemm(p, to, COST_GEMM, p->l.B_l, p->slice, K, p->job->M);
-    play_plain(p, to, ACT_SCATTER, play_bytes(p, p->l.B_l, p->slice));
+    play_plain(p, to, ACT_SCATTER, play_partial(p, p->l.B_l, p->slice));
 }
 
 static void few_scatter_back(const struct play *p, struct part *to, int64_t K)

@@ -40,14 +40,16 @@
  * n rows; with REMAT_BLOCK a parallel block gathers once more, a sequential one gathers
  * twice and scatters once.
  *
- * Activations travel in the run's format; gradients and sums in the format that adds
- * them, f64 in f64 runs and f32 else.
+ * Activations travel in the run's format, and so do their partial sums, unless they are
+ * wide; gradients, unless they are narrow, and other sums in the format that adds them, f64
+ * in f64 runs and f32 else.
  */
 #include "config.h"
 
 #include "src/plan/traffic.h"
 
 #include "src/base/mem.h"
+#include "src/plan/act.h"
 #include "src/plan/cut.h"
 #include "src/plan/factor.h"
 
@@ -59,6 +61,16 @@ const char *param_shard_name(enum param_shard shard, int D)
 const char *remat_name(enum remat remat)
 {
     return remat == REMAT_BLOCK ? "block" : "none";
+}
+
+enum dtype traffic_sums_wire(enum dtype dtype, bool has_wide_sums)
+{
+    return has_wide_sums ? act_acc(dtype) : dtype;
+}
+
+enum dtype traffic_grads_wire(enum dtype dtype, bool has_narrow_grads)
+{
+    return has_narrow_grads ? dtype : act_acc(dtype);
 }
 
 const char *const traffic_name[TRAFFIC_KINDS] = {
@@ -94,18 +106,20 @@ struct rank {
     int d, m;
     struct local l;
     int64_t *slice;          /* [M] room for the bytes of slices */
-    int64_t size, sum;       /* bytes of an activation, of a sum */
+    int64_t size, sum;       /* bytes of an activation, of a sum, */
+    int64_t partial, grad;   /* of a partial sum and a gradient that travel */
     struct traffic_count *t; /* [TRAFFIC_KINDS] */
 };
 
-/* Slices of a matrix of 'rows' rows over the width; of 'lanes' that share each of them
- * by columns, the part of 'lane'.
+/* Slices of a matrix of 'rows' rows over the width, of 'size' bytes a number; of 'lanes'
+ * that share each of them by columns, the part of 'lane'.
  */
-static const int64_t *slices_of(const struct rank *r, int64_t rows, int lanes, int lane)
+static const int64_t *slices_of(const struct rank *r, int64_t rows, int64_t size,
+                                int lanes, int lane)
 {
     for (int j = 0; j < r->job->M; j++)
         r->slice[j] =
-            rows * r->size * split_size(split_size(r->s->C, r->job->M, j), lanes, lane);
+            rows * size * split_size(split_size(r->s->C, r->job->M, j), lanes, lane);
     return r->slice;
 }
 
@@ -117,19 +131,16 @@ int cmm_pieces(int64_t rows, int M)
     return n > 1 ? (int)n : 1;
 }
 
-static const int64_t *slices(const struct rank *r, int64_t rows)
-{
-    return slices_of(r, rows, 1, 0);
-}
-
 static void plain_gather(const struct rank *r, int64_t rows)
 {
-    traffic_allgather(&r->t[ACT_GATHER], slices(r, rows), r->job->M, r->m);
+    traffic_allgather(&r->t[ACT_GATHER], slices_of(r, rows, r->size, 1, 0), r->job->M,
+                      r->m);
 }
 
 static void plain_scatter(const struct rank *r, int64_t rows)
 {
-    traffic_reduce_scatter(&r->t[ACT_SCATTER], slices(r, rows), r->job->M, r->m);
+    traffic_reduce_scatter(&r->t[ACT_SCATTER], slices_of(r, rows, r->partial, 1, 0),
+                           r->job->M, r->m);
 }
 
 static enum cmm_form form_of(const struct rank *r, enum cmm_product product,
@@ -156,9 +167,9 @@ static void gather(const struct rank *r, int64_t rows, enum cmm_product product,
     for (int k = 0; k < pieces; k++) {
         const int64_t n = split_size(rows, pieces, k);
 
-        traffic_ring_gather(t, slices_of(r, n, lanes, 0), M, r->m);
+        traffic_ring_gather(t, slices_of(r, n, r->size, lanes, 0), M, r->m);
         if (lanes > 1)
-            traffic_ring_back(t, slices_of(r, n, lanes, 1), M, r->m);
+            traffic_ring_back(t, slices_of(r, n, r->size, lanes, 1), M, r->m);
     }
 }
 
@@ -174,10 +185,10 @@ static void scatter(const struct rank *r, int64_t rows, enum cmm_product product
         return;
     }
     for (int k = 0; k < pieces * lanes; k++)
-        traffic_ring_scatter(
-            &r->t[ACT_SCATTER],
-            slices_of(r, split_size(rows, pieces, k / lanes), lanes, k % lanes),
-            r->job->M, r->m);
+        traffic_ring_scatter(&r->t[ACT_SCATTER],
+                             slices_of(r, split_size(rows, pieces, k / lanes),
+                                       r->partial, lanes, k % lanes),
+                             r->job->M, r->m);
 }
 
 /* 'numbers' sums of every row, gathered by all. */
@@ -336,8 +347,8 @@ static void groups_count(struct traffic_count t[TRAFFIC_KINDS],
 
     for (int k = 0; k < 3; k++) {
         add_times(&t[PARAM_GATHER], &g[k], HOPS_GATHER, r->size, g[k].gathers, D, d);
-        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SCATTER, r->sum, g[k].scatters, D, d);
-        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SUM, r->sum, g[k].sums, D, d);
+        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SCATTER, r->grad, g[k].scatters, D, d);
+        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SUM, r->grad, g[k].sums, D, d);
     }
 }
 
@@ -391,13 +402,18 @@ static void count_rest(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, in
 static void rank_open(struct rank *r, struct params *params, const struct spec *s,
                       const struct traffic_job *job)
 {
+    const enum dtype partial = traffic_sums_wire(job->dtype, job->has_wide_sums);
+    const enum dtype grad    = traffic_grads_wire(job->dtype, job->has_narrow_grads);
+
     params_make(params, s, HEAD_INIT_NORMAL);
-    *r = (struct rank){ .s      = s,
-                        .job    = job,
-                        .params = params,
-                        .slice  = mem_new((size_t)job->M, sizeof *r->slice),
-                        .size   = (int64_t)dtype_size(job->dtype),
-                        .sum    = job->dtype == DTYPE_F64 ? 8 : 4 };
+    *r = (struct rank){ .s       = s,
+                        .job     = job,
+                        .params  = params,
+                        .slice   = mem_new((size_t)job->M, sizeof *r->slice),
+                        .size    = (int64_t)dtype_size(job->dtype),
+                        .sum     = (int64_t)dtype_size(act_acc(job->dtype)),
+                        .partial = (int64_t)dtype_size(partial),
+                        .grad    = (int64_t)dtype_size(grad) };
 }
 
 static void rank_close(struct rank *r, struct params *params)

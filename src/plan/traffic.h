@@ -71,7 +71,15 @@ struct traffic_job {
     enum param_shard shard;
     enum remat remat;
     int micros; /* micro-batches of a step; 0 means 1 */
+    bool has_wide_sums, has_narrow_grads; /* on the wire, as below */
 };
+
+/* Where a run's format is not the one that adds, in bf16: the partial sums of activations
+ * travel in bf16, or are wide, in f32; gradients travel over the data axis in f32, or are
+ * narrow, in bf16, and rounded in each hop.  Either are added in f32 where they arrive.
+ */
+enum dtype traffic_sums_wire(enum dtype dtype, bool has_wide_sums);
+enum dtype traffic_grads_wire(enum dtype dtype, bool has_narrow_grads);
 
 static inline int job_micros(const struct traffic_job *job)
 {

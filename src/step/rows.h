@@ -69,10 +69,12 @@ TITLE("How it runs"),
   AT(tune) },
 #endif
 { "ring-wire", OPT_CHOICE, "auto", "auto|bf16|f32",
-  "format of partial sums in bf16 runs; not in this version", AT(ring_wire) },
+  "format in which partial sums of products travel in a bf16 run; auto: bf16",
+  AT(ring_wire) },
 #ifndef ROWS_FORWARD
 { "grad-wire", OPT_CHOICE, "auto", "auto|f32|bf16",
-  "format of gradients on the wire in bf16 runs; not in this version",
+  "format in which gradients travel over the data ranks in a bf16 run, rounded in every "
+  "hop if it is bf16; auto: f32",
   AT(grad_wire) },
 #endif
 { "tf32", OPT_FLAG, NULL, NULL,

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The rows' choices, by their place in 'values'. */
+/* The rows' choices, by their place in 'values'; of wires the last one is not the usual. */
 enum { OVERLAP_AUTO, OVERLAP_PLAIN, OVERLAP_RING, OVERLAP_BIDIR };
-enum { WIRE_AUTO };
+enum { WIRE_AUTO, WIRE_USUAL, WIRE_OTHER };
 
 enum { RANKS_MOST = 10000000 };
 
@@ -44,12 +44,6 @@ static int refuse(const struct setting *o)
     } refusal[] = {
         { o->dtype == DTYPE_CHOICE_EMULATE && o->device != DEVICE_AUTO,
           "--dtype=bf16:emulate is a device of its own: leave --device away" },
-        { o->ring_wire != WIRE_AUTO,
-          "--ring-wire is for bf16 runs, which are not in this "
-          "version" },
-        { o->grad_wire != WIRE_AUTO,
-          "--grad-wire is for bf16 runs, which are not in this "
-          "version" },
     };
 
     for (size_t i = 0; i < sizeof refusal / sizeof refusal[0]; i++) {
@@ -57,6 +51,36 @@ static int refuse(const struct setting *o)
             return ERR(ERR_USAGE, "%s", refusal[i].sentence);
     }
     return 0;
+}
+
+/* In runs of f32 and f64 everything travels as it is calculated. */
+static int check_wire(const char *name, bool is_f32, bool is_bf16, enum dtype dtype)
+{
+    if (dtype == DTYPE_BF16 || (!is_bf16 && (!is_f32 || dtype == DTYPE_F32)))
+        return 0;
+    return ERR(ERR_USAGE,
+               "--%s=%s: in a run in %s that travels in %s, too; only one in "
+               "bf16 has a choice",
+               name, is_bf16 ? "bf16" : "f32", dtype_name(dtype), dtype_name(dtype));
+}
+
+static int check_wires(const struct setting *o, enum dtype dtype)
+{
+    TRY(check_wire("ring-wire", o->ring_wire == WIRE_OTHER, o->ring_wire == WIRE_USUAL,
+                   dtype));
+    return check_wire("grad-wire", o->grad_wire == WIRE_USUAL,
+                      o->grad_wire == WIRE_OTHER, dtype);
+}
+
+const char *setting_wires(const struct way *way)
+{
+    static const char *const text[2][2] = {
+        { "", ", gradients sent in bf16" },
+        { ", partial sums in f32", ", partial sums in f32, gradients sent in bf16" },
+    };
+
+    return way->dtype == DTYPE_BF16 ? text[way->has_wide_sums][way->has_narrow_grads]
+                                    : "";
 }
 
 /* Whether a GPU computes, as far as that can be told before it is opened. */
@@ -123,9 +147,12 @@ int setting_resolve(struct way *way, const struct setting *o)
         .micros           = (int)o->micro_batches,
         .is_tf32          = o->tf32,
         .is_deterministic = o->deterministic,
+        .has_wide_sums    = o->ring_wire == WIRE_OTHER,
+        .has_narrow_grads = o->grad_wire == WIRE_OTHER,
     };
 
     TRY(refuse(o));
+    TRY(check_wires(o, made.dtype));
     TRY(parse_mesh(&made, o));
     *way = made;
     return 0;
@@ -133,18 +160,20 @@ int setting_resolve(struct way *way, const struct setting *o)
 
 struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M)
 {
-    return (struct traffic_job){ .B         = B,
-                                 .D         = D,
-                                 .M         = M,
-                                 .dtype     = way->dtype,
-                                 .form      = way->form,
-                                 .optimizer = way->optimizer,
-                                 .is_apart  = dev_is_apart(NULL, NULL, way->device,
-                                                           way->dtype, false),
-                                 .packs     = dev_packs(way->device, way->dtype),
-                                 .shard     = way->shard,
-                                 .remat     = way->remat,
-                                 .micros    = way->micros };
+    return (struct traffic_job){ .B             = B,
+                                 .D             = D,
+                                 .M             = M,
+                                 .dtype         = way->dtype,
+                                 .form          = way->form,
+                                 .optimizer     = way->optimizer,
+                                 .is_apart      = dev_is_apart(NULL, NULL, way->device,
+                                                               way->dtype, false),
+                                 .packs         = dev_packs(way->device, way->dtype),
+                                 .shard         = way->shard,
+                                 .remat         = way->remat,
+                                 .micros        = way->micros,
+                                 .has_wide_sums = way->has_wide_sums,
+                                 .has_narrow_grads = way->has_narrow_grads };
 }
 
 enum progress_form setting_progress(struct mesh *mesh, int choice)

@@ -68,6 +68,7 @@ struct way {
     enum remat remat;
     int micros; /* micro-batches of a step */
     bool is_tf32, is_deterministic;
+    bool has_wide_sums, has_narrow_grads; /* as plan/traffic.h has them */
 };
 
 /* What src/plan is asked about: a batch of B on a D x M mesh, in this way. */
@@ -77,6 +78,9 @@ struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M);
  * for what this version does not do, with a sentence.
  */
 int setting_resolve(struct way *way, const struct setting *o);
+
+/* What of the formats on the wire is not as usual, as ", partial sums in f32". */
+const char *setting_wires(const struct way *way);
 
 /* Open the device of 'way', as it is to compute.  Returns 0 or a code with a sentence. */
 int setting_open(struct dev **dev, const struct way *way, int threads);

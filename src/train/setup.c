@@ -113,6 +113,7 @@ static int open_place(struct trainer *t)
     if (rc == 0)
         rc = mesh_open(&t->mesh, MPI_COMM_WORLD, D, M);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
+    mesh_wires(t->mesh, way->has_wide_sums, way->has_narrow_grads);
     t->node_memory = node.bytes;
     form           = setting_progress(t->mesh, o->progress);
     if (o->progress == PROGRESS_CHOICE_THREAD && form != PROGRESS_THREAD &&

@@ -359,13 +359,12 @@ void vit_reset_seconds(struct vit *v)
 int64_t vit_bytes(const struct vit *v)
 {
     const enum dtype dtype = dev_dtype(v->dev);
-    const int M            = v->mesh->M;
     struct local largest   = v->row;
 
     spec_micro(&largest, &v->spec, vit_micros(v), 0);
     return (int64_t)v->block[ACT_KEPT].bytes + (int64_t)v->block[ACT_WORK].bytes +
-           cmm_bytes(largest.rows, v->spec.C, M, dtype, v->options.form) +
-           cmm_bytes(largest.B_l, v->spec.C, M, dtype, CMM_PLAIN);
+           cmm_bytes(v->mesh, largest.rows, v->spec.C, dtype, v->options.form) +
+           cmm_bytes(v->mesh, largest.B_l, v->spec.C, dtype, CMM_PLAIN);
 }
 
 const struct spec *vit_spec(const struct vit *v)
