@@ -252,7 +252,8 @@ static int open_device(struct bench *b, const struct node *node, void *block)
         return open_model(b, block);
     TRY(dev_open(&b->dev, b->choices->device, b->choices->dtype,
                  o->threads > 0 ? (int)o->threads : node_threads(node)));
-    return dev_manner(b->dev, b->choices->is_tf32, b->choices->is_deterministic);
+    return dev_manner(b->dev, b->choices->is_tf32, b->choices->is_deterministic,
+                      b->choices->has_graph);
 }
 
 /* D and M for all, as rank 0 finds them if 'rc' is 0 on all ranks: thousands of simulated

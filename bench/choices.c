@@ -231,6 +231,7 @@ int options_resolve(struct choices *c, const struct options *o)
     TRY(refuse(o));
     made.is_tf32          = way.is_tf32;
     made.is_deterministic = way.is_deterministic;
+    made.has_graph        = way.has_graph;
     made.packs            = dev_packs(made.device, made.dtype);
     made.is_apart =
         !o->is_simulated && dev_is_apart(NULL, NULL, made.device, made.dtype, false);

@@ -72,7 +72,7 @@ struct choices {
     enum param_shard shard;
     enum remat remat;
     int micros; /* micro-batches */
-    bool is_tf32, is_deterministic;
+    bool is_tf32, is_deterministic, has_graph;
     bool has_wide_sums, has_narrow_grads; /* on the wire, as plan/traffic.h has it */
     const char *wires;                    /* the same in words */
     unsigned cases;     /* a bit for every enum case_id */

@@ -142,7 +142,7 @@ test_all() {
     local test
 
     for test in ${GPU_TESTS-t200-dev t205-dev-products t210-dev-ops t230-dev-adamw \
-        t232-cuda-bf16}; do
+        t232-cuda-bf16 t435-optim t502-graph}; do
         part "$test" 45 "$tests/$test"
     done
 }
@@ -160,15 +160,26 @@ mesh_all() {
     done
 }
 
-# A benchmark's table, stages, clocks and profile are the report's, all else the log's.
+# What the report takes of a benchmark's log: its table, stages, clocks and profile.
+table() {
+    sed -n -e '/^peak/p' -e '/^!step/,/^=====/p' "$logs/$1.log" 2>/dev/null |
+        grep -v -E '^(=|  (act|param|grad)_|  reduce)' | tee -a "$report"
+}
+
+# Steps as a graph, with all checks; and some whose operations are timed, which has none.
+# Should the graph fail, the benchmark is run without it.
 bench() {
     local name=$1
 
     shift
-    part "bench-$name" 60 "$bin/vitbench" --device=cuda --dtype=bf16 --steps=10 \
-        --profile --json="$logs/bench-$name.json" "$@"
-    sed -n -e '/^peak/p' -e '/^!step/,/^=====/p' "$logs/bench-$name.log" 2>/dev/null |
-        grep -v -E '^(=|  (act|param|grad)_|  reduce)' | tee -a "$report"
+    set -- "$bin/vitbench" --device=cuda --dtype=bf16 "$@"
+    part "bench-$name" 60 "$@" --steps=10 --json="$logs/bench-$name.json" ||
+        part "bench-$name-no-graph" 60 "$@" --steps=10 --no-graph \
+            --json="$logs/bench-$name-no-graph.json"
+    table "bench-$name"
+    part "profile-$name" 40 "$@" --steps=5 --profile --no-check \
+        --json="$logs/profile-$name.json"
+    table "profile-$name" | sed -n '/profile/,$p'
 }
 
 bench_all() {
@@ -220,6 +231,9 @@ modes_all() {
     tiny deterministic 1 --dtype=bf16 --deterministic --no-check
     tiny deterministic-again 1 --dtype=bf16 --deterministic --no-check
     equal deterministic-again deterministic 0
+    tiny graph 1 --dtype=bf16 --deterministic --no-check --steps=6
+    tiny no-graph 1 --dtype=bf16 --deterministic --no-check --steps=6 --no-graph
+    equal graph no-graph 0
 }
 
 sanitize_all() {

@@ -518,7 +518,7 @@ static void adamw(struct twins *two)
                                        .decay = decay };
     }
     for (int64_t t = 1; t <= 3; t++) {
-        const struct adamw a = { 0.01, 0.9, 0.999, 1e-8, 0.5, 0.7, t };
+        const struct adamw a = { 0.01, 0.9, 0.999, 1e-8, 0.5, 0.7, t, { 0 } };
 
         dev_adamw(twin_stream(two, 0), ref, SEGMENTS, &a);
         dev_adamw(twin_stream(two, 1), got, SEGMENTS, &a);

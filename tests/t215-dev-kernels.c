@@ -85,8 +85,8 @@ static double run_updates(const struct kernels_f32 *f, const struct kernels_f64 
                           const struct both *a, const struct both *b,
                           const struct both *c, int n)
 {
-    const struct sgd sgd        = { 0.1, 0.9, 0.5, 0.7 };
-    const struct adafactor with = { 0.1, 0.9, 0.99, 1e-30, 0.5, 0.7 };
+    const struct sgd sgd        = { 0.1, 0.9, 0.5, 0.7, { 0 } };
+    const struct adafactor with = { 0.1, 0.9, 0.99, 1e-30, 0.5, 0.7, { 0 } };
     uint16_t mu_f[MOST] = { 0 }, mu_d[MOST] = { 0 };
     struct both x = *a, y = *b, z = *c;
     double worst = 0.0;

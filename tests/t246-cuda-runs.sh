@@ -73,6 +73,11 @@ grep -q '^  spent *opening .*, tuning .*, steps .*, checks .* s in all' "$folder
     holds "$opening > 0 && $checks > 0 && $steps > 2 * $seconds"
 ok 'so is what the case spent its time on'
 
+run plain 1 --dtype=f32 --no-graph --no-check --steps=3
+run graph 1 --dtype=f32 --no-check --steps=3
+same plain graph 0 && grep -q '"graph": true' "$folder/graph.json" &&
+    grep -q '"graph": false' "$folder/plain.json"
+ok 'steps are played from a graph, with the same losses'
 run 1x2-f32 2 --dtype=f32 --mesh=1x2 --no-check
 same f32 1x2-f32 1e-5
 ok 'f32 on 1x2 has the losses of one rank'

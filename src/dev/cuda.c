@@ -108,6 +108,7 @@ static void cuda_close(struct dev *dev)
     cuda_products_close(dev);
     for (int i = 0; i < LANES; i++)
         cuda_lane_close(&state->lane[i]);
+    cuda_lists_close(state);
     mem_free(state);
     dev->state = NULL;
 }
@@ -216,9 +217,13 @@ static void event_close(struct dev_event *e)
     TRY_CUDA(cudaEventDestroy(e->state));
 }
 
+/* On a tape an event is recorded each time that it is played. */
 static void event_record(struct dev_event *e, struct dev_stream *s)
 {
-    TRY_CUDA(cudaEventRecord(e->state, cuda_on(s)));
+    const unsigned flags =
+        cuda_lane_of(s)->is_taping ? cudaEventRecordExternal : cudaEventRecordDefault;
+
+    TRY_CUDA(cudaEventRecordWithFlags(e->state, cuda_on(s), flags));
 }
 
 static void event_wait(struct dev_stream *s, struct dev_event *e)
@@ -304,6 +309,10 @@ const struct dev_ops dev_cuda = {
     .manner                = manner,
     .tune                  = cuda_tune,
     .choices               = cuda_choices,
+    .tape_start            = cuda_tape_start,
+    .tape_stop             = cuda_tape_stop,
+    .tape_play             = cuda_tape_play,
+    .tape_close            = cuda_tape_close,
     .alloc                 = cuda_alloc,
     .free                  = cuda_free,
     .event_open            = event_open,

@@ -3,6 +3,7 @@
  *
  *   cuda.c            open and close, memory, streams, events, the table
  *   cuda_move.c       copies to and from the host through pinned pieces; the workspace
+ *   cuda_tape.c       graphs of what was put on a stream
  *   cuda_load.c       cuBLASLt, opened when it is needed
  *   cuda_gemm.c       products by cuBLASLt; cuda_algo.c: which of its algorithms
  *   cuda_peak.c       measured peaks
@@ -40,12 +41,22 @@ struct cuda_lane {
     void *work;
     size_t work_bytes;
     void *product; /* cuBLASLt's workspace */
+    bool is_taping;
+};
+
+/* A list that an operation works from, which stays on the GPU for the next such call. */
+struct cuda_list {
+    struct cuda_list *next;
+    size_t bytes;
+    void *host, *there;
 };
 
 struct cuda_state {
     int index; /* of the GPU in this machine */
     struct cuda_lane lane[LANES];
     struct cuda_products *products; /* cuda_gemm.c */
+    struct cuda_list *lists;        /* the newest first */
+    int64_t moves;                  /* times that memory of operations was given back */
 };
 
 static inline struct cuda_state *cuda_of(const struct dev *dev)
@@ -93,8 +104,18 @@ void cuda_get(struct dev_stream *s, void *dst, struct mat src);
 int cuda_lane_open(struct cuda_lane *lane);
 void cuda_lane_close(struct cuda_lane *lane);
 
-/* Copy 'count' descriptions of 'size' bytes each to the operation's workspace. */
-void *cuda_describe(struct dev_stream *s, const void *list, size_t size, size_t count);
+/* 'count' descriptions of 'size' bytes each, copied to the GPU's memory, or found there:
+ * equal ones have equal bytes, gaps included.
+ */
+const void *cuda_describe(struct dev_stream *s, const void *list, size_t size,
+                          size_t count);
+void cuda_lists_close(struct cuda_state *state);
+
+/* cuda_tape.c */
+void cuda_tape_start(struct dev_stream *s);
+void cuda_tape_stop(struct dev_tape *t, struct dev_stream *s);
+bool cuda_tape_play(struct dev_tape *t, struct dev_stream *s);
+void cuda_tape_close(struct dev_tape *t);
 
 /* cuda_copy.cu */
 void cuda_fill(struct dev_stream *s, struct mat y, double value);

@@ -63,6 +63,7 @@ void *cuda_work(struct dev_stream *s, size_t bytes)
         TRY_CUDA(cudaFree(lane->work));
         lane->work = NULL;
         TRY_CUDA(cudaMalloc(&lane->work, bytes));
+        cuda_of(s->dev)->moves++;
         dev_count(s->dev, (int64_t)bytes - (int64_t)lane->work_bytes);
         lane->work_bytes = bytes;
     }
@@ -180,21 +181,75 @@ void cuda_get(struct dev_stream *s, void *dst, struct mat src)
     TRY_CUDA(cudaStreamSynchronize(cuda_on(s)));
 }
 
-void *cuda_describe(struct dev_stream *s, const void *list, size_t size, size_t count)
+/* ---- Lists --------------------------------------------------------------------------- */
+
+enum { LISTS = 32 /* that stay */ };
+
+static void list_close(struct cuda_list **at)
 {
-    struct cuda_lane *lane = cuda_lane_of(s);
-    const size_t bytes     = size * count;
-    void *room             = cuda_work(s, bytes > 0 ? bytes : 1);
+    struct cuda_list *l = *at;
+
+    *at = l->next;
+    cudaFree(l->there);
+    mem_free(l->host);
+    mem_free(l);
+}
+
+void cuda_lists_close(struct cuda_state *state)
+{
+    while (state->lists != NULL)
+        list_close(&state->lists);
+}
+
+/* Only so many of them: the oldest one goes. */
+static void drop_oldest(struct cuda_state *state)
+{
+    struct cuda_list **at = &state->lists;
+    int count             = 0;
+
+    for (; *at != NULL && (*at)->next != NULL; at = &(*at)->next)
+        count++;
+    if (count + 1 < LISTS)
+        return;
+    state->moves++;
+    list_close(at);
+}
+
+static const void *remember(struct dev_stream *s, const void *list, size_t bytes)
+{
+    struct cuda_state *state = cuda_of(s->dev);
+    struct cuda_lane *lane   = cuda_lane_of(s);
+    struct cuda_list *l;
+    void *piece;
 
     if (bytes > PIECE)
         die("a list of %zu bytes does not fit in a piece of %zu", bytes, PIECE);
-    if (bytes > 0) {
-        void *piece = take_piece(lane);
+    drop_oldest(state);
+    l        = mem_new(1, sizeof *l);
+    l->bytes = bytes;
+    l->host  = mem_new(bytes, 1);
+    memcpy(l->host, list, bytes);
+    TRY_CUDA(cudaMalloc(&l->there, bytes));
+    piece = take_piece(lane);
+    memcpy(piece, list, bytes);
+    TRY_CUDA(
+        cudaMemcpyAsync(l->there, piece, bytes, cudaMemcpyHostToDevice, lane->stream));
+    give_piece(lane);
+    TRY_CUDA(cudaStreamSynchronize(lane->stream)); /* for the other streams */
+    l->next      = state->lists;
+    state->lists = l;
+    return l->there;
+}
 
-        memcpy(piece, list, bytes);
-        TRY_CUDA(
-            cudaMemcpyAsync(room, piece, bytes, cudaMemcpyHostToDevice, lane->stream));
-        give_piece(lane);
-    }
-    return room;
+const void *cuda_describe(struct dev_stream *s, const void *list, size_t size,
+                          size_t count)
+{
+    const size_t bytes = size * count;
+
+    if (bytes == 0)
+        return NULL;
+    for (struct cuda_list *l = cuda_of(s->dev)->lists; l != NULL; l = l->next)
+        if (l->bytes == bytes && memcmp(l->host, list, bytes) == 0)
+            return l->there;
+    return remember(s, list, bytes);
 }

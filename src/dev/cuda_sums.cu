@@ -189,7 +189,7 @@ enum { SQUARES = BLOCK_THREADS * WIDE * 8 /* elements of a block */ };
 /* A matrix, and the first block that works on it. */
 struct squared {
     view x;
-    int wide;
+    int wide, gap;
     int64_t first;
 };
 
@@ -246,12 +246,11 @@ void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,
 void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                       int count)
 {
-    const size_t room = ((size_t)count + 1) * sizeof(squared);
     squared *list     = (squared *)mem_new((size_t)count + 1, sizeof *list);
     int64_t blocks    = 0;
     int pieces        = 0;
+    const squared *there;
     double *partial;
-    char *there;
 
     for (int i = 0; i < count; i++) {
         view v = view_of(x[i]);
@@ -260,15 +259,14 @@ void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
             continue;
         if (is_packed(v))
             flatten(&v);
-        list[pieces++] = { v, v.rows == 1 && is_wide(v), blocks };
+        list[pieces++] = { v, v.rows == 1 && is_wide(v), 0, blocks };
         blocks += blocks_for(mat_size(x[i]), SQUARES);
     }
-    cuda_work(s, room + (size_t)(blocks + 1) * sizeof *partial);
-    there   = (char *)cuda_describe(s, list, sizeof *list, (size_t)pieces);
-    partial = (double *)(there + room);
+    there   = (const squared *)cuda_describe(s, list, sizeof *list, (size_t)pieces);
+    partial = (double *)cuda_work(s, (size_t)(blocks + 1) * sizeof *partial);
     mem_free(list);
     if (pieces > 0)
         launch(s, "square_parts", square_parts, (unsigned)blocks, BLOCK_THREADS, 0,
-               partial, (const squared *)there, pieces);
+               partial, there, pieces);
     cuda_sum_parts(s, sum, partial, blocks, 1.0);
 }

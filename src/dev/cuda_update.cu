@@ -25,7 +25,7 @@ struct factors {
 struct piece {
     view param, grad, mu, nu;
     float decay;
-    int wide, is_factored;
+    int wide, is_factored, gap;
     int64_t first;
     factors f;
 };
@@ -316,7 +316,7 @@ void add_entries(struct dev_stream *s, const entries &e, const adafactor_method 
 
 struct averages {
     view row, col, v_row, v_col, mean;
-    float by_row, by_col, by_mean;
+    float by_row, by_col, by_mean, gap;
     int64_t outer, along, inner;
 };
 
@@ -387,6 +387,7 @@ const averages *describe(struct dev_stream *s, const struct dev_averages *tensor
                     (float)(1.0 / t->row_count),
                     (float)(1.0 / t->col_count),
                     (float)(1.0 / t->mean_count),
+                    0.0F,
                     t->outer,
                     t->along,
                     t->inner };

@@ -19,11 +19,12 @@ struct view {
     char *at;
     int64_t rows, cols, ld;
     int type; /* enum dtype */
+    int gap;  /* 0: lists of views are compared */
 };
 
 static inline view view_of(struct mat a)
 {
-    view v = { NULL, a.rows, a.cols, a.ld, a.dtype };
+    view v = { NULL, a.rows, a.cols, a.ld, a.dtype, 0 };
 
     if (!mat_is_none(a))
         v.at = (char *)mat_ptr(a);

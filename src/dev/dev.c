@@ -187,13 +187,14 @@ enum dtype dev_acc(const struct dev *dev)
     return dev->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
 }
 
-int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic)
+int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic, bool has_tapes)
 {
     if (is_tf32 && (dev->ops.manner == NULL || dev->dtype != DTYPE_F32))
         return ERR(ERR_USAGE, "--tf32 is for f32 on a GPU, not for %s on %s",
                    dtype_name(dev->dtype), dev_name(dev));
     dev->is_tf32          = is_tf32;
     dev->is_deterministic = is_deterministic;
+    dev->has_tapes        = has_tapes;
     if (dev->ops.manner != NULL)
         dev->ops.manner(dev);
     return 0;
@@ -394,6 +395,42 @@ void dev_event_sync(struct dev_event *e)
 void dev_sync(struct dev_stream *s)
 {
     s->dev->ops.sync(s);
+}
+
+bool dev_has_tapes(const struct dev *dev)
+{
+    bool is_timed = false;
+
+    for (int lane = 0; lane < LANES; lane++)
+        is_timed |= dev->laps[lane] != NULL;
+    return dev->has_tapes && dev->ops.tape_start != NULL && !dev->is_muted && !is_timed &&
+           dev->note == NULL;
+}
+
+void dev_tape_start(struct dev_stream *s)
+{
+    s->dev->ops.tape_start(s);
+}
+
+void dev_tape_stop(struct dev_tape **t, struct dev_stream *s)
+{
+    *t        = mem_new(1, sizeof **t);
+    (*t)->dev = s->dev;
+    s->dev->ops.tape_stop(*t, s);
+}
+
+bool dev_tape_play(struct dev_tape *t, struct dev_stream *s)
+{
+    return s->dev->ops.tape_play(t, s);
+}
+
+void dev_tape_close(struct dev_tape **t)
+{
+    if (*t == NULL)
+        return;
+    (*t)->dev->ops.tape_close(*t);
+    mem_free(*t);
+    *t = NULL;
 }
 
 int dev_weight_open(struct dev_weight **weight, struct dev *dev, struct mat w)

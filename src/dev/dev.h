@@ -58,10 +58,11 @@ dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
 enum dtype dev_dtype(const struct dev *dev);
 enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
 
-/* How products are done from now on: f32 with factors rounded to TF32; with the same bits
- * in every run.  Returns 0, or ERR_USAGE where the device has no TF32.
+/* How work is done from now on: products of f32 with factors rounded to TF32; with the same
+ * bits in every run; with tapes (below), where the device has them.  Returns 0, or ERR_USAGE
+ * where it has no TF32.
  */
-int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic);
+int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic, bool has_tapes);
 
 /* Whether updates may find on the device what the host does not know yet: a pace (below).
  * True of devices that return early.
@@ -163,6 +164,19 @@ void dev_event_wait(struct dev_stream *s, struct dev_event *e); /* the stream wa
 bool dev_event_is_done(struct dev_event *e);
 void dev_event_sync(struct dev_event *e); /* the host waits */
 void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
+
+/* What is put on a stream from dev_tape_start() to dev_tape_stop() is not done but recorded,
+ * and done by each dev_tape_play(), which is one call for all of it.  Meanwhile nothing is
+ * waited for, read or allocated: everything must have been done once before.  A tape that
+ * returns false has done nothing and must be made anew.  There are none while operations
+ * are muted, noted or timed one by one.
+ */
+struct dev_tape;
+bool dev_has_tapes(const struct dev *dev);
+void dev_tape_start(struct dev_stream *s);
+void dev_tape_stop(struct dev_tape **t, struct dev_stream *s);
+bool dev_tape_play(struct dev_tape *t, struct dev_stream *s);
+void dev_tape_close(struct dev_tape **t);
 
 /* Between host arrays (packed rows, the matrix's dtype) and the device.  dev_put() has
  * read 'src' when it returns; dev_get() waits for the stream.

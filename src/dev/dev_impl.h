@@ -50,6 +50,12 @@ struct dev_ops {
     void (*tune)(struct dev *dev, bool is_on);
     struct dev_choice *(*choices)(struct dev *dev, int *count);
 
+    /* Tapes; NULL: there are none. */
+    void (*tape_start)(struct dev_stream *s);
+    void (*tape_stop)(struct dev_tape *t, struct dev_stream *s);
+    bool (*tape_play)(struct dev_tape *t, struct dev_stream *s);
+    void (*tape_close)(struct dev_tape *t);
+
     int (*alloc)(struct buf *b, struct dev *dev, size_t bytes);
     void (*free)(struct buf *b);
     int (*event_open)(struct dev_event *e); /* 'is_timed' is set */
@@ -161,6 +167,12 @@ struct dev_event {
     void *state;
 };
 
+struct dev_tape {
+    struct dev *dev;
+    int64_t number; /* the backend's own, as is the state */
+    void *state;
+};
+
 struct dev_weight {
     struct dev *dev;
     struct mat w;
@@ -175,7 +187,7 @@ struct dev {
     int threads;
     char about[128], hardware[64];
     bool is_muted;
-    bool is_tf32, is_deterministic;
+    bool is_tf32, is_deterministic, has_tapes;
     int64_t bytes, bytes_most; /* in use, and at most */
     double busy;               /* seconds inside operations */
     struct laps

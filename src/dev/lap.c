@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Marks wait in a ring until their events are past.  A mark ends the lap that the one
  * before it has begun; the last mark that is past stays, since a lap may begin with it.
+ * Those on a tape are a list, whose events are past anew each time that it is played.
  */
 #include "config.h"
 
@@ -11,7 +12,7 @@
 #include "src/base/mem.h"
 #include "src/dev/dev_impl.h"
 
-enum { MARKS = 1024, NOBODY = -1 };
+enum { MARKS = 1024, TAPED = 64, NOBODY = -1 };
 
 struct mark {
     struct dev_event *event;
@@ -25,6 +26,10 @@ struct laps {
     double since;       /* by the host's clock */
     struct mark *mark;  /* [MARKS]; NULL: the host's clock tells */
     int64_t first, end; /* marks that wait: numbers first .. end - 1, modulo MARKS */
+    struct mark tape[TAPED];
+    int taped;
+    bool is_taping;
+    bool is_played; /* and not yet taken */
 };
 
 void laps_open(struct laps **w, struct dev_stream *s, int parts)
@@ -47,6 +52,8 @@ void laps_close(struct laps **w)
         return;
     for (int i = 0; i < MARKS && l->mark != NULL; i++)
         dev_event_close(&l->mark[i].event);
+    for (int i = 0; i < TAPED; i++)
+        dev_event_close(&l->tape[i].event);
     mem_free(l->mark);
     mem_free(l->seconds);
     mem_free(l);
@@ -60,34 +67,58 @@ static struct mark *mark_at(const struct laps *w, int64_t i)
     return &w->mark[i % MARKS];
 }
 
+/* Take the lap between two marks, if the second is past or waited for. */
+static bool take_lap(struct laps *w, const struct mark *from, const struct mark *to,
+                     bool is_waiting)
+{
+    if (is_waiting)
+        dev_event_sync(to->event);
+    else if (!dev_event_is_done(to->event))
+        return false;
+    if (to->part != NOBODY)
+        w->seconds[to->part] += w->s->dev->ops.event_seconds(from->event, to->event);
+    return true;
+}
+
+/* Those of the tape are taken together, when its last one is past. */
+static void settle_tape(struct laps *w, bool is_waiting)
+{
+    if (!w->is_played ||
+        (!is_waiting && !dev_event_is_done(w->tape[w->taped - 1].event)))
+        return;
+    for (int i = 1; i < w->taped; i++)
+        take_lap(w, &w->tape[i - 1], &w->tape[i], true);
+    w->is_played = false;
+}
+
 /* Take the laps whose ends are past; 'is_waiting': as far as there are any. */
 static void settle(struct laps *w, bool is_waiting)
 {
-    while (w->end - w->first > 1) {
-        const struct mark *from = mark_at(w, w->first), *to = mark_at(w, w->first + 1);
-
-        if (is_waiting)
-            dev_event_sync(to->event);
-        else if (!dev_event_is_done(to->event))
-            return;
-        if (to->part != NOBODY)
-            w->seconds[to->part] +=
-                w->s->dev->ops.event_seconds(from->event, to->event);
+    settle_tape(w, is_waiting);
+    while (w->end - w->first > 1 && take_lap(w, mark_at(w, w->first),
+                                             mark_at(w, w->first + 1), is_waiting))
         w->first++;
-    }
 }
 
-static void set_mark(struct laps *w, int part)
+static void mark(struct laps *w, struct mark *m, int part)
 {
-    struct mark *m = mark_at(w, w->end);
-
-    if (w->end - w->first == MARKS)
-        settle(w, true);
     if (m->event == NULL && dev_event_open_timed(&m->event, w->s->dev) != 0)
         die("%s", err_sentence());
     dev_event_record(m->event, w->s);
     m->part = part;
-    w->end++;
+}
+
+static void set_mark(struct laps *w, int part)
+{
+    if (w->is_taping) {
+        if (w->taped == TAPED)
+            die("more than %d laps on a tape", TAPED);
+        mark(w, &w->tape[w->taped++], part);
+        return;
+    }
+    if (w->end - w->first == MARKS)
+        settle(w, true);
+    mark(w, mark_at(w, w->end++), part);
 }
 
 /* ---- laps -------------------------------------------------------------------------- */
@@ -123,6 +154,20 @@ const double *laps_all(struct laps *w)
 {
     settle(w, true);
     return w->seconds;
+}
+
+void laps_tape(struct laps *w, bool is_on)
+{
+    settle_tape(w, true);
+    w->is_taping = is_on;
+    if (is_on)
+        w->taped = 0;
+}
+
+void laps_played(struct laps *w)
+{
+    settle_tape(w, true);
+    w->is_played = w->taped > 0;
 }
 
 void laps_reset(struct laps *w)

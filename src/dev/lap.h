@@ -26,6 +26,12 @@ void laps_take(struct laps *w, int part);
 const double *laps_known(struct laps *w);
 const double *laps_all(struct laps *w);
 
+/* Marks of the calls from laps_tape(true) to laps_tape(false) go on a tape of the stream
+ * (dev.h); laps_played() says each time that it is played.
+ */
+void laps_tape(struct laps *w, bool is_on);
+void laps_played(struct laps *w);
+
 /* Forget all laps. */
 void laps_reset(struct laps *w);
 

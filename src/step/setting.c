@@ -123,7 +123,7 @@ int setting_open(struct dev **dev, const struct way *way, int threads)
     int rc;
 
     TRY(dev_open(&made, way->device, way->dtype, threads));
-    rc = dev_manner(made, way->is_tf32, way->is_deterministic);
+    rc = dev_manner(made, way->is_tf32, way->is_deterministic, way->has_graph);
     if (rc != 0)
         dev_close(&made);
     else
@@ -147,6 +147,7 @@ int setting_resolve(struct way *way, const struct setting *o)
         .micros           = (int)o->micro_batches,
         .is_tf32          = o->tf32,
         .is_deterministic = o->deterministic,
+        .has_graph        = o->graph,
         .has_wide_sums    = o->ring_wire == WIRE_OTHER,
         .has_narrow_grads = o->grad_wire == WIRE_OTHER,
     };

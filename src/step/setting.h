@@ -51,7 +51,7 @@ struct dev;
     int64_t micro_batches;                                                             \
     bool tune;                                                                         \
     int ring_wire, grad_wire;                                                          \
-    bool tf32, deterministic
+    bool tf32, graph, deterministic
 
 struct setting {
     SETTING_MEMBERS;
@@ -67,7 +67,7 @@ struct way {
     enum param_shard shard;
     enum remat remat;
     int micros; /* micro-batches of a step */
-    bool is_tf32, is_deterministic;
+    bool is_tf32, is_deterministic, has_graph;
     bool has_wide_sums, has_narrow_grads; /* as plan/traffic.h has them */
 };
 

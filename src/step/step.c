@@ -14,6 +14,7 @@
 #include "src/data/feed.h"
 #include "src/dev/lap.h"
 #include "src/plan/act.h"
+#include "src/step/replay.h"
 
 #include <math.h>
 
@@ -58,6 +59,7 @@ struct step {
     bool is_stopping, is_save_due, is_written;
     int64_t count;
     struct laps *laps; /* of the stages that are not the model's */
+    struct replay replay; /* of what a step without messages computes */
     double seconds[STAGES];
 };
 
@@ -122,6 +124,10 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
     made->verdict = mem_new((size_t)vit_mesh(vit)->size, sizeof *made->verdict);
     laps_open(&made->laps, dev_stream(vit_dev(vit), LANE_COMPUTE), STAGES);
 
+    made->replay = (struct replay){ .dev      = vit_dev(vit),
+                                    .watch    = { vit_watch(vit), made->laps },
+                                    .variants = 2 };
+
     rc = mesh_agree(vit_mesh(vit), alloc_batch(made, data));
     if (rc != 0)
         step_close(&made);
@@ -137,6 +143,7 @@ void step_close(struct step **step)
     if (s == NULL)
         return;
     feed_close(&s->feed);
+    replay_close(&s->replay);
     for (int i = 0; i < 2; i++) {
         dev_event_close(&s->batch[i].is_here);
         dev_event_close(&s->batch[i].is_read);
@@ -302,13 +309,18 @@ static void conclude(struct step *s, struct step_result *result)
 
 /* ---- the step ---------------------------------------------------------------------- */
 
+static void pass(struct step *s)
+{
+    vit_forward(s->vit, step_images(s), step_targets(s));
+    vit_backward(s->vit);
+}
+
 /* All passes through the model, and the gradients' squares. */
 static void compute(struct step *s)
 {
     for (int micro = 0; micro < vit_micros(s->vit); micro++) {
         next_batch(s, micro);
-        vit_forward(s->vit, step_images(s), step_targets(s));
-        vit_backward(s->vit);
+        pass(s);
         send_ahead(s, micro);
     }
     laps_start(s->laps);
@@ -384,13 +396,38 @@ static bool is_waitless(const struct step *s)
     return mesh->size == 1 && mesh->fault == FAULT_NONE && dev_has_pace(vit_dev(s->vit));
 }
 
-static void run_waitless(struct step *s, double schedule, struct step_result *result)
+static void update_ahead(struct step *s)
 {
-    optim_pace(s->optim, schedule);
-    compute(s);
     optim_update_ahead(s->optim, vit_losses(s->vit));
     vit_changed(s->vit);
     laps_take(s->laps, STAGE_UPDATE);
+}
+
+/* All that is computed in a step of one micro-batch, which is 'which' of the two. */
+static void put_step(void *ctx, int which)
+{
+    struct step *s = ctx;
+    const int at   = s->at;
+
+    s->at = which;
+    pass(s);
+    laps_start(s->laps);
+    optim_square(s->optim);
+    update_ahead(s);
+    s->at = at;
+}
+
+static void run_waitless(struct step *s, double schedule, struct step_result *result)
+{
+    optim_pace(s->optim, schedule);
+    if (vit_micros(s->vit) == 1) {
+        next_batch(s, 0);
+        replay_run(&s->replay, s->at, put_step, s);
+        send_ahead(s, 0);
+    } else {
+        compute(s);
+        update_ahead(s);
+    }
     conclude(s, result);
     if (result->is_finite)
         optim_took(s->optim);
@@ -433,6 +470,11 @@ void step_ask_save(struct step *s, bool is_due)
 void step_say_written(struct step *s, bool is_written)
 {
     s->is_written = is_written;
+}
+
+bool step_is_played(const struct step *s)
+{
+    return s->replay.is_played;
 }
 
 int64_t step_count(const struct step *s)

@@ -149,7 +149,7 @@ static const char lengths[] = " steps examples epochs ";
 /* and what does not make it another run. */
 static const char incidental[] =
     " mesh device dtype threads overlap progress param-shard remat micro-batches tune "
-    "ring-wire grad-wire tf32 deterministic cooldown-at log-every eval-every out "
+    "ring-wire grad-wire tf32 graph deterministic cooldown-at log-every eval-every out "
     "save-every keep resume time-limit stall-timeout json jsonl trace machine-out "
     "progress-report records id config ";
 

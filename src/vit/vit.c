@@ -356,6 +356,11 @@ void vit_reset_seconds(struct vit *v)
     laps_reset(v->laps);
 }
 
+struct laps *vit_watch(struct vit *v)
+{
+    return v->laps;
+}
+
 int64_t vit_bytes(const struct vit *v)
 {
     const enum dtype dtype = dev_dtype(v->dev);

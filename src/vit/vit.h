@@ -90,6 +90,9 @@ struct mat vit_block_rows(const struct vit *v, int64_t i);
 const double *vit_seconds(struct vit *v);
 void vit_reset_seconds(struct vit *v);
 
+/* The watch that tells, for who records a step; borrowed. */
+struct laps *vit_watch(struct vit *v);
+
 /* Bytes of activations and of working memory that vit_open() has allocated: what
  * act_bytes() says.
  */

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Work that is the same in every step, but for what lies in the device's memory: recorded
+ * once and then put on its stream by a single call, where the device has tapes (dev.h).
+ *
+ * The first time it is done as it is, so that memory and plans are made; the second time
+ * it is recorded, in all its variants; from then on it is played.  It is done as it is,
+ * too, while operations are timed or noted one by one, and with --no-graph.
+ */
+#ifndef STEP_REPLAY_H
+#define STEP_REPLAY_H
+
+#include "src/dev/lap.h"
+
+/* Put the work on the compute stream, of variant 'which'. */
+typedef void (*replay_fn)(void *ctx, int which);
+
+enum { REPLAY_VARIANTS = 2, REPLAY_WATCHES = 2 };
+
+struct replay {
+    struct dev *dev;                    /* borrowed, as are the next */
+    struct laps *watch[REPLAY_WATCHES]; /* whose laps are taken within the work */
+    int variants;
+    struct dev_tape *tape[REPLAY_VARIANTS];
+    bool is_warm;   /* the work was done once */
+    bool is_played; /* the last time it was */
+};
+
+void replay_run(struct replay *r, int which, replay_fn work, void *ctx);
+void replay_close(struct replay *r); /* forget what is recorded */
+
+#endif
