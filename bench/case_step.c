@@ -31,6 +31,7 @@
 #include "src/step/timeline.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { FEWEST_STEPS = 3, MOST_STEPS = 1 << 20 };
@@ -209,7 +210,9 @@ static int count_traffic(struct run *r)
     return is_wrong;
 }
 
-/* Who is slow, and what the others need for a rank's share of the work. */
+/* Who is slow, and what the others need for a rank's share of the work.  Simulated ranks
+ * run on nodes of the model, whatever the host is.
+ */
 static void find_stragglers(struct run *r)
 {
     struct bench *b         = r->bench;
@@ -219,6 +222,11 @@ static void find_stragglers(struct run *r)
     spec_local(&l, r->spec, r->batch, mesh->D, mesh->M, mesh->d, mesh->m);
     straggler_find(r->c, b->mesh, &r->series, count_flops_rank(r->spec, &l),
                    b->is_crowded || b->model != NULL);
+    for (int i = 0; i < r->c->slow_ranks && b->model != NULL; i++) {
+        struct slow_rank *slow = &r->c->slowest[i];
+
+        snprintf(slow->host, sizeof slow->host, "node%d", slow->rank / b->on_node);
+    }
     if (b->result != NULL && r->c->straggler[0] != '\0')
         result_warn(b->result, "%s", r->c->straggler);
 }

@@ -21,7 +21,7 @@ int changes_open(json_t **old, const char *path)
     json_t *root;
 
     if (file == NULL)
-        return ERR(ERR_IO, "--compare: %s cannot be read", path);
+        return err_unread(path);
     root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
     fclose(file);
     if (root == NULL)

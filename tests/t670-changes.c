@@ -118,7 +118,7 @@ static void refusals(void)
     json_t *old = NULL;
     FILE *file  = fopen(path, "w");
 
-    ok(changes_open(&old, "/nowhere/x.json") == ERR_IO, "a file that is not there");
+    ok(changes_open(&old, "/nowhere/x.json") == ERR_DATA, "a file that is not there");
     fputs("{ \"cases\": 5 }", file);
     fclose(file);
     ok(changes_open(&old, path) == ERR_DATA &&

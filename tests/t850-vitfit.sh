@@ -94,6 +94,7 @@ refused 2 'too few .* --hold-out took 0, --drop-highest 243' fit "$data" --law=c
 refused 2 'give --centre, or --joint' fit "$folder/star.csv" --centre=1/2/3
 refused 2 'parted by' fit "$folder/star.csv" --centre=1x2x3
 refused 2 'needs --terms' fit "$folder/star.csv" --law=additive
+refused 2 '--terms is for --law=additive' fit "$folder/star.csv" --terms=width
 refused 2 'needs --budget' shape
 refused 2 'needs --machine' shape --budget=2e8s
 refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928

@@ -58,12 +58,15 @@ for form in '2x2 ring adamw sigmoid' '4x1 ring adafactor softmax' '1x4 bidir sgd
     ok "$1, $2, $3, $4: whatever the values, the same is done and sent at the same time"
 done
 
-# counts RANKS MESH SHAPE BATCH: what a simulated run sends is what a dry run counts.
+# counts RANKS MESH SHAPE BATCH [OPTION ..]: what a simulated run sends is what a dry run
+# counts.
 counts() {
+    run="--ranks=$1 --mesh=$2 --shape=$3 --batch=$4"
+    shift 4
     # shellcheck disable=SC2086
-    sim --ranks="$1" $model --shape="$3" --mesh="$2" --batch="$4" --json="$folder/run" &&
-        "$build/vitbench" --dry-run --ranks="$1" --shape="$3" --image=32 --patch=8 \
-            --classes=10 --mesh="$2" --batch="$4" --no-tune --json="$folder/dry" >"$folder/dry.out"
+    sim $model $run "$@" --json="$folder/run" &&
+        "$build/vitbench" --dry-run $run --image=32 --patch=8 --classes=10 "$@" --no-tune \
+            --json="$folder/dry" >"$folder/dry.out"
     for what in messages bytes; do
         sent=$(sed -n '/"comm"/,/"check"/s/.*"'$what'": \([0-9]*\).*/\1/p' "$folder/run" |
             awk '{ n += $1 } END { printf "%.0f\n", n }')
@@ -72,8 +75,12 @@ counts() {
 }
 counts 512 128x4 64/1/128/4 128
 ok 'on 512 ranks as many messages and bytes are sent as a dry run counts'
+counts 24 8x3 64/1/128/4 32 --dtype=bf16 --ring-wire=f32 --grad-wire=bf16
+ok 'in bf16 with other formats on the wire, too'
 counts 96 16x6 192/2/384/6 32
 ok 'and on 96, of uneven halves'
+! grep -q '"host": "[^n]' "$folder/run" && grep -q '"host": "node[0-9]*"' "$folder/run"
+ok 'slow ranks are on nodes of the model'
 grep -q '"simulated": true' "$folder/run" && grep -q 'is SIMULATED' "$folder/out"
 ok 'the result is marked as simulated'
 
