@@ -2,9 +2,9 @@
 /* RUN np=1 */
 /* No allocation in a step, once the first ones have been taken: the program's own
  * functions of the heap stand before those of the C library and count, on all threads.
- * Libraries that take and give back a little in every call, and cannot be told not to,
- * do not count: GNU's OpenMP does for a team of one thread, oneDNN (in C++) for a map of
- * its arguments.
+ * Libraries that take and give back memory in every call, and cannot be told not to, do
+ * not count: GNU's OpenMP does for a team of one thread, oneDNN (in C++) for a map of its
+ * arguments and, in its plain product, for the parts that it packs.
  */
 #include "config.h"
 

@@ -31,6 +31,11 @@ run --shape=mu --batches=1,2 --tokens=49 --widths=64,128 --threads=1
     grep -q '^tokens *49 *83 *49 ' "$folder/out"
 ok 'two batches, one number of tokens and two widths are five lines'
 
+run --shape=mu --batches=none --tokens=none --widths=65536,64 --threads=1
+[ $? -eq 0 ] && grep -q '^width *65536 .*SKIPPED not enough memory' "$folder/out" &&
+    grep -q '^width *64 .*[0-9]$' "$folder/out"
+ok 'a width that is too large for the memory says so, and the next one is measured'
+
 if command -v gnuplot >/dev/null 2>&1; then
     run --shape=mu --batches=1,2 --tokens=none --widths=none --threads=1 \
         --out="$folder/g.svg"
