@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Which way of doing a product is fastest: it depends on the shape, above all for the
- * gradient of weights, where nothing can be packed beforehand.  Timed on few rows, so that
- * the largest product costs a fraction of a second.  Without timing it is oneDNN's
- * simplest.
+ * gradient of weights, where nothing can be packed beforehand.  Timed on a part, so that
+ * the largest product costs a fraction of a second.  Without timing it is a guess.
  */
 #include "config.h"
 
@@ -41,18 +40,23 @@ static bool is_same(const struct measure *a, const struct measure *b)
 
 _Static_assert((int)WAYS <= (int)DEV_WAYS, "a choice holds all ways");
 
-/* The ways that a product has; their number. */
+/* The ways that a product has, the best guess first; their number.  What nothing was
+ * packed for beforehand is best left to the product that packs in cache.
+ */
 static int ways_of(enum way way[WAYS], const struct call *c)
 {
+    const bool is_dw = c->kind == CALL_DW, is_f32 = c->x.dtype == DTYPE_F32;
     int n = 0;
 
+    if (is_dw && is_f32)
+        way[n++] = WAY_PLAIN;
     way[n++] = WAY_ONEDNN;
-    if (c->kind == CALL_DW)
+    if (is_dw)
         way[n++] = WAY_TURNED;
-    if (c->x.dtype == DTYPE_F32)
+    if (!is_dw && is_f32)
         way[n++] = WAY_PLAIN;
 #ifdef HAVE_BLIS
-    if (c->x.dtype == DTYPE_F32)
+    if (is_f32)
         way[n++] = WAY_BLIS;
 #endif
     return n;
