@@ -366,7 +366,7 @@ static int check_and_prove(struct run *r)
     if (b->model != NULL)
         return 0;
     guard_phase("proof of overlap");
-    overlap_measure(c->comm, b, r->setup.step, &c->steps, clock_now() - r->start);
+    overlap_measure(c, b, r->setup.step, clock_now() - r->start);
     return 0;
 }
 

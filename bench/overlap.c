@@ -2,6 +2,7 @@
 /* The proof of overlap.  In each round, in turn:
  *
  *   run      a step as it is
+ *   plain    with plain collectives, where there are others
  *   muted    for each kind of traffic, a step without these messages
  *   empty    a step without any message and without the device's arithmetic: what the
  *            host does
@@ -29,7 +30,7 @@ enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21 };
 #define SMALLEST_SPREAD 2.0
 
 struct round {
-    double run, empty, muted[TRAFFIC_KINDS], alone[TRAFFIC_KINDS];
+    double run, plain, empty, muted[TRAFFIC_KINDS], alone[TRAFFIC_KINDS];
 };
 
 enum { ROUND_TIMES = sizeof(struct round) / sizeof(double) };
@@ -54,10 +55,37 @@ static void mute_all(struct mesh *mesh, bool is_muted)
         mesh_mute(mesh, k, is_muted);
 }
 
-static void run_round(struct round *round, struct bench *b, struct step *step,
-                      const bool has_traffic[TRAFFIC_KINDS])
+/* True if there is a plain form to compare with, and room for it. */
+static bool has_plain(struct step *step)
 {
-    round->run = time_step(b, step);
+    struct vit *v            = step_vit(step);
+    const struct mesh *mesh  = vit_mesh(v);
+    const enum cmm_form form = cmm_form_of(vit_cmm(v));
+    const enum dtype dtype   = dev_dtype(vit_dev(v));
+    const int64_t rows = vit_local(v)->rows, C = vit_spec(v)->C;
+
+    return mesh->M > 1 && form != CMM_PLAIN &&
+           cmm_bytes(mesh, rows, C, dtype, CMM_PLAIN) <=
+               cmm_bytes(mesh, rows, C, dtype, form);
+}
+
+static double time_plain(struct bench *b, struct step *step)
+{
+    struct cmm *cmm          = vit_cmm(step_vit(step));
+    const enum cmm_form form = cmm_form_of(cmm);
+    double seconds;
+
+    cmm_set_form(cmm, CMM_PLAIN);
+    seconds = time_step(b, step);
+    cmm_set_form(cmm, form);
+    return seconds;
+}
+
+static void run_round(struct round *round, struct bench *b, struct step *step,
+                      const bool has_traffic[TRAFFIC_KINDS], bool is_compared)
+{
+    round->run   = time_step(b, step);
+    round->plain = is_compared ? time_plain(b, step) : 0;
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         if (!has_traffic[k])
             continue;
@@ -79,10 +107,12 @@ static void run_round(struct round *round, struct bench *b, struct step *step,
     dev_mute(b->dev, false);
 }
 
-/* As many as the time that is left allows; the same on all ranks. */
-static int choose_rounds(struct bench *b, int kinds, double step_s, double spent)
+/* As many as the time that is left allows, of 'steps' long steps each; the same on all
+ * ranks.
+ */
+static int choose_rounds(struct bench *b, int steps, double step_s, double spent)
 {
-    const double cost = (1.5 + kinds) * step_s; /* steps without arithmetic are short */
+    const double cost = (0.5 + steps) * step_s; /* steps without arithmetic are short */
     const double left = b->budget_s > 0 ? b->budget_s - spent : b->options->seconds;
     const double n    = coll_smallest(b->mesh, AXIS_ALL, left / cost);
     const double few  = coll_smallest(b->mesh, AXIS_ALL, PATIENCE / cost);
@@ -157,6 +187,23 @@ static void fill_times(struct comm *c, const struct round *round, int rounds, in
     mem_free(alone);
 }
 
+static void compare(struct against_plain *p, const struct round *round, int rounds,
+                    double spread)
+{
+    double *speed = mem_new(2 * (size_t)rounds, sizeof *speed);
+    double *plain = speed + rounds;
+    struct stat s;
+
+    for (int i = 0; i < rounds; i++) {
+        plain[i] = round[i].plain;
+        speed[i] = round[i].plain / round[i].run;
+    }
+    stat_of(&s, plain, rounds, 0);
+    p->step_s = s.median;
+    interval(&p->speed, &p->speed_lo, &p->speed_hi, speed, rounds, spread / s.median);
+    mem_free(speed);
+}
+
 double overlap_share(double alone, double exposed, double compute)
 {
     return fmin(fmax((alone - exposed) / fmin(alone, compute), 0), 1);
@@ -192,9 +239,12 @@ void overlap_from_waits(struct comm comm[TRAFFIC_KINDS], struct bench *b, int st
     }
 }
 
-void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
-                     struct step *step, const struct stat *timed, double spent)
+void overlap_measure(struct case_result *c, struct bench *b, struct step *step,
+                     double spent)
 {
+    struct comm *comm        = c->comm;
+    const struct stat *timed = &c->steps;
+    const bool is_compared   = has_plain(step);
     bool has_traffic[TRAFFIC_KINDS];
     struct round *round;
     int kinds      = 0, rounds;
@@ -207,11 +257,13 @@ void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
     }
     if (kinds == 0)
         return;
-    rounds = choose_rounds(b, kinds, timed->median, spent);
+    rounds = choose_rounds(b, 1 + is_compared + kinds, timed->median, spent);
     round  = mem_new((size_t)rounds, sizeof *round);
     for (int i = 0; i < rounds; i++)
-        run_round(&round[i], b, step, has_traffic);
+        run_round(&round[i], b, step, has_traffic, is_compared);
     coll_largest_of(b->mesh, AXIS_ALL, (double *)round, rounds * ROUND_TIMES);
+    if (is_compared)
+        compare(&c->plain, round, rounds, spread_of(timed));
 
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         if (!has_traffic[k])

@@ -8,13 +8,14 @@
 
 #include "bench/case.h"
 
-/* Fill the times of 'comm'; bytes and messages stay.  Must come last: results and state
- * of 'step' are worthless afterwards.  Steps of all sorts alternate, in as many rounds
- * as fit into the case's budget, of which 'spent' seconds are gone, by the step time in
- * 'timed'; at least one.  Collective.
+/* Fill the times of the result's messages; bytes and their numbers stay; and, where
+ * products have a form that is not plain by order, compare the step with one of plain
+ * collectives.  Must come last: results and state of 'step' are worthless afterwards.
+ * Steps of all sorts alternate, in as many rounds as fit into the case's budget, of which
+ * 'spent' seconds are gone, by the time of the result's steps; at least one.  Collective.
  */
-void overlap_measure(struct comm comm[TRAFFIC_KINDS], struct bench *b,
-                     struct step *step, const struct stat *timed, double spent);
+void overlap_measure(struct case_result *c, struct bench *b, struct step *step,
+                     double spent);
 
 /* Without experiments, of a simulation, where nothing disturbs: exposed is what ranks
  * waited in the last 'steps' steps, a step and rank.  Collective.

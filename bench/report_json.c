@@ -247,6 +247,12 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);
+    if (c->plain.step_s > 0)
+        json_object_set_new(all, "against_plain",
+                            json_pack("{so so so so}", "step_s", real(c->plain.step_s),
+                                      "speed", real(c->plain.speed), "lo",
+                                      real(c->plain.speed_lo), "hi",
+                                      real(c->plain.speed_hi)));
     if (c->spent_s[SPENT_STEPS] > 0)
         json_object_set_new(all, "spent", spent_json(c));
     if (c->has_clocks)

@@ -77,6 +77,13 @@ struct cost { /* of a kind of operation, a step, on rank 0 */
 enum spent { SPENT_OPENING, SPENT_TUNING, SPENT_STEPS, SPENT_CHECKS, SPENT_PARTS };
 extern const char *const spent_name[SPENT_PARTS];
 
+/* A step with plain collectives, by turns with the step as it is: how many times as fast
+ * the latter is, and the interval of that; step_s 0: not compared.
+ */
+struct against_plain {
+    double step_s, speed, speed_lo, speed_hi;
+};
+
 struct case_result {
     char name[16]; /* "step", "block", .. */
     struct spec spec;
@@ -98,6 +105,7 @@ struct case_result {
     /* With --machine; NaN without. */
     double predicted_step_s, predicted_mfu, predicted_exposed_s;
     struct comm comm[TRAFFIC_KINDS];
+    struct against_plain plain;
     struct check check[4];
     int checks;
     int64_t memory_predicted, memory_peak;           /* of the largest rank */

@@ -109,7 +109,9 @@ static void check_step(struct bed *bed, enum wiring wiring, enum pool pool)
         ok(!bed->bench.mesh->is_muted[k], "%s is not muted any more", traffic_name[k]);
 }
 
-/* In the proof every kind is sent in all steps but those without it. */
+/* In the proof every kind is sent in all steps but those without it; forms that are not
+ * plain are compared with those that are.
+ */
 static void check_overlap(struct bed *bed)
 {
     const struct spec spec  = bed_spec("48/2/96/4", WIRING_PARALLEL, POOL_MAP);
@@ -117,7 +119,8 @@ static void check_overlap(struct bed *bed)
     const struct stat timed = {
         .n = 2, .median = 1e-3, .min = 1e-3, .max = 1e-3, .p5 = NAN
     };
-    struct comm comm[TRAFFIC_KINDS] = { 0 };
+    struct case_result c = { .steps = timed };
+    struct cmm *cmm;
     struct traffic_count one[TRAFFIC_KINDS];
     struct step_result ignored;
     struct setup setup;
@@ -126,13 +129,15 @@ static void check_overlap(struct bed *bed)
 
     if (setup_open(&setup, &bed->bench, &spec, 4, 1) != 0)
         abort();
+    cmm = vit_cmm(setup.vit);
+    cmm_set_form(cmm, CMM_PLAIN);
     mesh_count_reset(mesh);
     step_run(setup.step, 1.0, &ignored);
     memcpy(one, mesh->sent, sizeof one);
     for (int k = 0; k < TRAFFIC_KINDS; k++)
-        comm[k].messages = one[k].messages;
+        c.comm[k].messages = one[k].messages;
     mesh_count_reset(mesh);
-    overlap_measure(comm, &bed->bench, setup.step, &timed, 0);
+    overlap_measure(&c, &bed->bench, setup.step, 0);
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         if (one[k].messages == 0)
             continue;
@@ -141,10 +146,18 @@ static void check_overlap(struct bed *bed)
         most  = steps > most ? steps : most;
         kinds++;
     }
-    setup_close(&setup);
     ok(kinds == 0 ||
            (least == most && most % (kinds + 1) == 0 && most >= 3 * (kinds + 1)),
        "messages are taken out one kind at a time");
+    ok(c.plain.step_s == 0, "plain forms are not compared with themselves");
+    cmm_set_form(cmm, CMM_AUTO);
+    overlap_measure(&c, &bed->bench, setup.step, 0);
+    ok(cmm_form_of(cmm) == CMM_AUTO &&
+           (mesh->M > 1 ? c.plain.step_s > 0 && c.plain.speed_lo <= c.plain.speed &&
+                              c.plain.speed <= c.plain.speed_hi
+                        : c.plain.step_s == 0),
+       "rings are, if there are others on the axis, and stay in use");
+    setup_close(&setup);
 }
 
 static void check_slowest(struct bed *bed)
