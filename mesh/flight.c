@@ -50,23 +50,37 @@ static void round_own(const struct flight *f)
     dev_copy(f->plan.stream, own, departure(f, own));
 }
 
-/* The host waits for the stream: what is sent is written, what is received over read. */
-static void take_off(struct flight *f)
+/* Post the hop's messages: what is sent is written, what is received over read. */
+static void depart(struct flight *f)
 {
     const struct flight_plan *p = &f->plan;
     const struct hop h          = hops_get(&f->hops, f->hop);
     const int tag               = h.is_sum                   ? TAG_SCATTER
                                   : f->hops.form == HOPS_SUM ? TAG_SUM
                                                              : TAG_GATHER;
-    const struct mat out =
-        h.to != HOPS_NOBODY ? departure(f, parts_of(f, h.out)) : mat_none();
 
-    dev_sync(p->stream);
+    f->task.is_boarding = false;
     if (h.from != HOPS_NOBODY)
         coll_recv(&f->recv, p->mesh, p->kind, p->axis, h.from, tag, arrival(f, &h));
     if (h.to != HOPS_NOBODY)
-        coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, out);
+        coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, f->out);
     f->recv.is_for_task = f->send.is_for_task = true;
+}
+
+/* Depart when the stream has come so far, which may be now. */
+static void take_off(struct flight *f)
+{
+    const struct flight_plan *p = &f->plan;
+    const struct hop h          = hops_get(&f->hops, f->hop);
+
+    f->out = h.to != HOPS_NOBODY ? departure(f, parts_of(f, h.out)) : mat_none();
+    if (p->ready != NULL)
+        dev_event_record(p->ready, p->stream);
+    else
+        dev_sync(p->stream);
+    f->task.is_boarding = p->ready != NULL && !dev_event_is_done(p->ready);
+    if (!f->task.is_boarding)
+        depart(f);
 }
 
 static void land(struct flight *f)
@@ -86,7 +100,10 @@ static void step(void *ctx)
 {
     struct flight *f = ctx;
 
-    while (f->is_active && !f->recv.is_active && !f->send.is_active) {
+    if (f->task.is_boarding && dev_event_is_done(f->plan.ready))
+        depart(f);
+    while (f->is_active && !f->task.is_boarding && !f->recv.is_active &&
+           !f->send.is_active) {
         land(f);
         f->is_active = f->hop < f->hops.count;
         if (f->is_active)

@@ -25,6 +25,9 @@ struct flight_plan {
     enum axis axis;
     enum traffic kind;
     struct dev_stream *stream; /* of the additions, and of who wrote x */
+    struct dev_event
+        *ready; /* borrowed: a hop's messages are posted when the stream has come
+                                so far; NULL: the host waits for it */
     struct mat x;              /* [1, n] */
     const int64_t *cut; /* [ranks + 1]: part j is elements cut[j] .. cut[j+1] - 1 */
     /* [1, hops_room()] for what comes to be added; of another format than x, in which
@@ -39,6 +42,7 @@ struct flight {
     struct hops hops;
     int hop;
     bool is_active;
+    struct mat out; /* of the hop at hand, as it travels */
     struct wire send, recv;
     struct progress_task task;
 };

@@ -445,7 +445,11 @@ void progress_poll(struct mesh *mesh)
  */
 static void push_on(struct progress *p, const struct wire *awaited)
 {
-    if (p->form == PROGRESS_THREAD)
+    bool is_boarding = false;
+
+    for (const struct progress_task *t = p->task; t != NULL; t = t->next)
+        is_boarding |= t->is_boarding;
+    if (p->form == PROGRESS_THREAD || is_boarding)
         push(p, false);
     else
         push_asleep(p, awaited, false);

@@ -42,6 +42,29 @@ static int alloc_zeroed(struct buf *b, struct dev *dev, enum dtype dtype, int64_
     return 0;
 }
 
+static int lane_open(struct shard_lane *l, struct dev *dev, enum dev_lane lane)
+{
+    l->stream = dev_stream(dev, lane);
+    TRY(dev_event_open(&l->out, dev));
+    TRY(dev_event_open(&l->home, dev));
+    return dev_event_open(&l->ready, dev);
+}
+
+static void lane_close(struct shard_lane *l)
+{
+    dev_event_close(&l->out);
+    dev_event_close(&l->home);
+    dev_event_close(&l->ready);
+}
+
+/* What is put on 'later' from here on is done after all that 'earlier' holds. */
+static void follow(struct dev_stream *later, struct dev_stream *earlier,
+                   struct dev_event *e)
+{
+    dev_event_record(e, earlier);
+    dev_event_wait(later, e);
+}
+
 static bool has_copy(const struct shard *sh, int group)
 {
     return dev_dtype(sh->dev) != dev_acc(sh->dev) &&
@@ -54,6 +77,8 @@ static int alloc_all(struct shard *sh, bool is_poisoned)
     const enum dtype acc   = dev_acc(sh->dev);
     const int sharded      = l->is_sharded ? l->groups - 1 : 0;
 
+    TRY(lane_open(&sh->gathers, sh->dev, LANE_GATHER));
+    TRY(lane_open(&sh->scatters, sh->dev, LANE_SCATTER));
     for (int g = 0; g < l->groups; g++) {
         const int64_t size = shard_own_size(sh, g);
 
@@ -173,6 +198,8 @@ void shard_close(struct shard **shard)
     }
     arena_close(&sh->params);
     arena_close(&sh->grads);
+    lane_close(&sh->gathers);
+    lane_close(&sh->scatters);
     dev_free(&sh->work);
     mem_free(sh->param);
     mem_free(sh->grad);
@@ -290,12 +317,14 @@ static struct flight_plan plan_of(const struct shard *sh, enum traffic kind,
     struct shard *of = (struct shard *)sh;
     const enum dtype wire =
         traffic_grads_wire(dev_dtype(sh->dev), sh->mesh->has_narrow_grads);
+    const struct shard_lane *lane = kind == PARAM_GATHER ? &sh->gathers : &sh->scatters;
 
     return (struct flight_plan){
         .mesh   = sh->mesh,
         .axis   = AXIS_DATA,
         .kind   = kind,
-        .stream = sh->stream,
+        .stream = lane->stream,
+        .ready  = lane->ready,
         .x      = all,
         .cut    = layout_cut(sh->layout, group),
         .work =
@@ -324,7 +353,9 @@ void shard_gather_start(struct shard *sh, int group)
     if (!layout_is_sharded(sh->layout, group) || !arena_take(&sh->params, group))
         return;
     all = whole(sh, arena_room(&sh->params, group), dev_dtype(sh->dev), group);
-    dev_copy(sh->stream, own_place(sh, all, group), owned(sh, sh->param, group));
+    follow(sh->gathers.stream, sh->stream, sh->gathers.out);
+    dev_copy(sh->gathers.stream, own_place(sh, all, group),
+             owned(sh, sh->param, group));
     plan = plan_of(sh, PARAM_GATHER, all, group);
     flight_start(&sh->gather, HOPS_GATHER, &plan);
     sh->gathering = group;
@@ -356,6 +387,7 @@ bool shard_gather_finish(struct shard *sh, int group)
     if (sh->gathering != group)
         return false;
     flight_finish(&sh->gather);
+    follow(sh->stream, sh->gathers.stream, sh->gathers.home);
     sh->gathering = ARENA_FREE;
     if (sh->mesh->fault == FAULT_REPLICA)
         spoil_copy(sh, group);
@@ -409,8 +441,10 @@ void shard_scatter_start(struct shard *sh, int group)
     const struct mat all  = whole(sh, whole_grads(sh, group), dev_acc(sh->dev), group);
     struct flight_plan plan;
 
-    if (group == sh->layout->groups - 1 || (!is_sharded && !sh->is_last_micro))
+    if (sh->layout->D == 1 || group == sh->layout->groups - 1 ||
+        (!is_sharded && !sh->is_last_micro))
         return;
+    follow(sh->scatters.stream, sh->stream, sh->scatters.out);
     plan = plan_of(sh, GRAD_SCATTER, all, group);
     flight_start(&sh->scatter, is_sharded ? HOPS_SCATTER : HOPS_SUM, &plan);
     sh->scattering = group;
@@ -438,6 +472,7 @@ void shard_scatter_finish(struct shard *sh, int group)
     if (sh->scattering != group)
         return;
     flight_finish(&sh->scatter);
+    follow(sh->stream, sh->scatters.stream, sh->scatters.home);
     sh->scattering = ARENA_FREE;
     if (layout_is_sharded(sh->layout, group))
         take_home(sh, group);

@@ -25,6 +25,15 @@
 #include "mesh/flight.h"
 #include "mesh/layout.h"
 
+/* Flights of one kind have a stream of their own, so that their copies and additions do
+ * not wait behind products; the compute stream is followed when one sets out, and follows
+ * when it has come home.
+ */
+struct shard_lane {
+    struct dev_stream *stream;
+    struct dev_event *out, *home, *ready; /* of these moments, and of hops */
+};
+
 struct shard {
     struct mesh *mesh; /* borrowed, as are dev and layout */
     struct dev *dev;
@@ -34,6 +43,7 @@ struct shard {
     struct buf *copy; /* of what is not sharded in dev_dtype(), if that differs */
     struct arena params, grads;
     struct flight gather, scatter;
+    struct shard_lane gathers, scatters;
     int gathering, scattering;          /* groups that are under way, or ARENA_FREE */
     bool is_first_micro, is_last_micro; /* of the step, in the backward at hand */
     struct buf work; /* for sums that come in a hop, and go if they are narrow */
