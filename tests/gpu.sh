@@ -160,9 +160,10 @@ mesh_all() {
     done
 }
 
-# What the report takes of a benchmark's log: its table, stages, clocks and profile.
+# What the report takes of a benchmark's log, from lines like $2 on: its table, stages and
+# clocks, or its profile.
 table() {
-    sed -n -e '/^peak/p' -e '/^!step/,/^=====/p' "$logs/$1.log" 2>/dev/null |
+    sed -n -e "/$2/,/^=====/p" "$logs/$1.log" 2>/dev/null |
         grep -v -E '^(=|  (act|param|grad)_|  reduce)' | tee -a "$report"
 }
 
@@ -173,13 +174,17 @@ bench() {
 
     shift
     set -- "$bin/vitbench" --device=cuda --dtype=bf16 "$@"
-    part "bench-$name" 60 "$@" --steps=10 --json="$logs/bench-$name.json" ||
-        part "bench-$name-no-graph" 60 "$@" --steps=10 --no-graph \
-            --json="$logs/bench-$name-no-graph.json"
-    table "bench-$name"
+    if part "bench-$name" 60 "$@" --steps=10 --json="$logs/bench-$name.json"; then
+        grep '^peak' "$logs/bench-$name.log" | tee -a "$report"
+        table "bench-$name" '^!step'
+    else
+        part "no-graph-$name" 60 "$@" --steps=10 --no-graph \
+            --json="$logs/no-graph-$name.json"
+        table "no-graph-$name" '^!step'
+    fi
     part "profile-$name" 40 "$@" --steps=5 --profile --no-check \
         --json="$logs/profile-$name.json"
-    table "profile-$name" | sed -n '/profile/,$p'
+    table "profile-$name" '^  operation'
 }
 
 bench_all() {
