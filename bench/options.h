@@ -75,8 +75,8 @@ struct choices {
     bool is_tf32, is_deterministic, has_graph;
     bool has_wide_sums, has_narrow_grads; /* on the wire, as plan/traffic.h has it */
     const char *wires;                    /* the same in words */
-    unsigned cases;     /* a bit for every enum case_id */
-    double require_mfu; /* per cent, 0: none */
+    unsigned cases;                       /* a bit for every enum case_id */
+    double require_mfu;                   /* per cent, 0: none */
     bool require_mfu_spec;
     double require_overlap;        /* per cent, 0: none */
     int64_t size_first, size_last; /* --sizes, bytes; 0: the case's own */

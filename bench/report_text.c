@@ -302,11 +302,12 @@ static void case_comm(FILE *out, const struct case_result *c)
                 hidden);
     }
     if (c->plain.step_s > 0)
-        field(out, "  plain",
-              "%.4g s a step with plain collectives, by turns: %s is %.3f times as fast "
-              "(%.3f to %.3f)",
-              c->plain.step_s, c->overlap, c->plain.speed, c->plain.speed_lo,
-              c->plain.speed_hi);
+        field(
+            out, "  plain",
+            "%.4g s a step with plain collectives, by turns: %s is %.3f times as fast "
+            "(%.3f to %.3f)",
+            c->plain.step_s, c->overlap, c->plain.speed, c->plain.speed_lo,
+            c->plain.speed_hi);
 }
 
 static void case_where(FILE *out, const struct case_result *c)

@@ -62,8 +62,8 @@ struct mesh {
     double waited[TRAFFIC_KINDS];             /* seconds inside waits, likewise */
     int64_t posted; /* messages sent or received so far, for the order of a trace */
     int64_t rings, bidirs; /* ring passes done, one way and both ways, likewise */
-    bool is_muted[TRAFFIC_KINDS];   /* set by mesh_mute() */
-    bool has_wide_sums;             /* on the wire, as has_narrow_grads: mesh_wires() */
+    bool is_muted[TRAFFIC_KINDS]; /* set by mesh_mute() */
+    bool has_wide_sums;           /* on the wire, as has_narrow_grads: mesh_wires() */
     bool has_narrow_grads;
     enum fault fault;               /* planted on this rank */
     struct progress *progress;      /* messages under way: mesh/progress.h */

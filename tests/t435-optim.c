@@ -8,6 +8,7 @@
 
 #include "tests/model.h"
 #include "tests/ranks.h"
+#include "tests/twin.h"
 #include "tests/update.h"
 
 #include "src/base/err.h"
@@ -342,17 +343,6 @@ static void check_cost(struct spec_options shape, enum param_shard shard, int D,
 }
 #endif
 
-static bool has_gpu(void)
-{
-    struct dev *dev;
-    const int rc = dev_open(&dev, "cuda", DTYPE_F32, 1);
-
-    err_forget();
-    if (rc == 0)
-        dev_close(&dev);
-    return rc == 0;
-}
-
 static void check_methods(struct spec_options shape, enum param_shard shard, int D,
                           int M, bool has_cuda, const char *what)
 {
@@ -378,7 +368,7 @@ static void check_methods(struct spec_options shape, enum param_shard shard, int
 int main(int argc, char **argv)
 {
     const int ranks     = ranks_open(&argc, &argv, "t435-optim");
-    const bool has_cuda = has_gpu();
+    const bool has_cuda = twins_can("cuda", DTYPE_F32);
     /* Heads of 36 and 33 columns, equal axes, 36 positions, patches of 32. */
     const struct spec_options shapes[] = {
         { .shape   = "72/1/40/2",

@@ -13,6 +13,7 @@
 
 #include "tests/model.h"
 #include "tests/ranks.h"
+#include "tests/twin.h"
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -21,17 +22,6 @@
 #include <string.h>
 
 enum { STEPS = 5, GROWS = 2, SPOILED = 3, CURVE = 8 };
-
-static bool has_gpu(void)
-{
-    struct dev *dev;
-    const int rc = dev_open(&dev, "cuda", DTYPE_F32, 1);
-
-    err_forget();
-    if (rc == 0)
-        dev_close(&dev);
-    return rc == 0;
-}
 
 /* Sizes that tensor cores take, all kinds of layers. */
 static struct model_options tiny(const char *device, enum dtype dtype,
@@ -223,7 +213,7 @@ static void curve(enum dtype dtype, double band)
 int main(int argc, char **argv)
 {
     ranks_open(&argc, &argv, "t502-graph");
-    if (!has_gpu()) {
+    if (!twins_can("cuda", DTYPE_F32)) {
         tap_skip("cuda", "there is no GPU, or no CUDA in this build");
         return ranks_done();
     }

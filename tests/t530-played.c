@@ -126,20 +126,20 @@ int main(int argc, char **argv)
                 v / 3 % 2 == 0 ? LOSS_SIGMOID : LOSS_SOFTMAX);
             char what[96];
 
-            o.spec.shape   = "64/3/96/4";
-            o.spec.image   = 12;
-            o.spec.patch   = 4;
-            o.spec.classes = 8;
-            o.D            = size / M;
-            o.M            = M;
-            o.B            = 8;
+            o.spec.shape    = "64/3/96/4";
+            o.spec.image    = 12;
+            o.spec.patch    = 4;
+            o.spec.classes  = 8;
+            o.D             = size / M;
+            o.M             = M;
+            o.B             = 8;
             o.dtype         = v < 4 ? DTYPE_F32 : v < 6 ? DTYPE_F64 : DTYPE_BF16;
             o.device        = v < 6 ? o.device : "cpu:emulate";
             o.has_wide_sums = o.has_narrow_grads = v > 5;
-            o.form         = (enum cmm_form)(v % 3);
-            o.shard        = v % 2 == 0 ? SHARD_FULL : SHARD_NONE;
-            o.remat        = v == 4 || v == 5 ? REMAT_BLOCK : REMAT_NONE;
-            o.micros       = v == 1 || v == 4 ? 2 : 1;
+            o.form                               = (enum cmm_form)(v % 3);
+            o.shard                              = v % 2 == 0 ? SHARD_FULL : SHARD_NONE;
+            o.remat  = v == 4 || v == 5 ? REMAT_BLOCK : REMAT_NONE;
+            o.micros = v == 1 || v == 4 ? 2 : 1;
             snprintf(what, sizeof what, "%dx%d, variant %d", o.D, o.M, v);
             one(&o, what);
         }

@@ -18,8 +18,12 @@
 
 void cuda_died(cudaError_t error, const char *call, const char *file, int line)
 {
-    err_die(file, line, "CUDA: %s: %s (%s)", call, cudaGetErrorString(error),
-            cudaGetErrorName(error));
+    const bool is_capture = error >= cudaErrorStreamCaptureUnsupported &&
+                            error <= cudaErrorStreamCaptureWrongThread;
+
+    err_die(file, line, "CUDA: %s: %s (%s)%s", call, cudaGetErrorString(error),
+            cudaGetErrorName(error),
+            is_capture ? ": --no-graph takes steps without graphs" : "");
 }
 
 /* ---- Which GPU ----------------------------------------------------------------------- */

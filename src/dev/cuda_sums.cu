@@ -246,9 +246,9 @@ void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,
 void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                       int count)
 {
-    squared *list     = (squared *)mem_new((size_t)count + 1, sizeof *list);
-    int64_t blocks    = 0;
-    int pieces        = 0;
+    squared *list  = (squared *)mem_new((size_t)count + 1, sizeof *list);
+    int64_t blocks = 0;
+    int pieces     = 0;
     const squared *there;
     double *partial;
 

@@ -443,21 +443,21 @@ void cuda_adamw(struct dev_stream *s, const struct dev_segment *segment, int cou
     const double debias1 = 1.0 / (1.0 - pow(a->beta1, (double)a->t));
     const double debias2 = 1.0 / (1.0 - pow(a->beta2, (double)a->t));
 
-    update_all(s, segment, count,
-               adamw_method{ { (float)a->beta1, (float)(1.0 - a->beta1),
-                               (float)a->beta2, (float)(1.0 - a->beta2), (float)a->eps,
-                               (float)a->clip, (float)debias1, (float)debias2,
-                               (float)(a->schedule * a->lr) },
-                             pace_of(a->pace) });
+    update_all(
+        s, segment, count,
+        adamw_method{ { (float)a->beta1, (float)(1.0 - a->beta1), (float)a->beta2,
+                        (float)(1.0 - a->beta2), (float)a->eps, (float)a->clip,
+                        (float)debias1, (float)debias2, (float)(a->schedule * a->lr) },
+                      pace_of(a->pace) });
 }
 
 void cuda_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
               const struct sgd *a)
 {
     update_all(s, segment, count,
-               sgd_method{ { (float)a->momentum, (float)a->clip,
-                             (float)(a->schedule * a->lr) },
-                           pace_of(a->pace) });
+               sgd_method{
+                   { (float)a->momentum, (float)a->clip, (float)(a->schedule * a->lr) },
+                   pace_of(a->pace) });
 }
 
 void cuda_factor_sums(struct dev_stream *s, const struct dev_segment *segment,

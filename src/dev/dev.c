@@ -403,8 +403,8 @@ bool dev_has_tapes(const struct dev *dev)
 
     for (int lane = 0; lane < LANES; lane++)
         is_timed |= dev->laps[lane] != NULL;
-    return dev->has_tapes && dev->ops.tape_start != NULL && !dev->is_muted && !is_timed &&
-           dev->note == NULL;
+    return dev->has_tapes && dev->ops.tape_start != NULL && !dev->is_muted &&
+           !is_timed && dev->note == NULL;
 }
 
 void dev_tape_start(struct dev_stream *s)

@@ -95,8 +95,8 @@ static void settle_tape(struct laps *w, bool is_waiting)
 static void settle(struct laps *w, bool is_waiting)
 {
     settle_tape(w, is_waiting);
-    while (w->end - w->first > 1 && take_lap(w, mark_at(w, w->first),
-                                             mark_at(w, w->first + 1), is_waiting))
+    while (w->end - w->first > 1 &&
+           take_lap(w, mark_at(w, w->first), mark_at(w, w->first + 1), is_waiting))
         w->first++;
 }
 

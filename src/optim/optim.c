@@ -206,7 +206,8 @@ void optim_pace(struct optim *o, double schedule)
     double pace[PACES] = { 0 };
 
     o->method->pace(pace, o, schedule);
-    dev_put(o->stream, mat_cols(pace_of(o), PACE_CLIP + 1, PACES), pace + PACE_CLIP + 1);
+    dev_put(o->stream, mat_cols(pace_of(o), PACE_CLIP + 1, PACES),
+            pace + PACE_CLIP + 1);
 }
 
 void optim_update_ahead(struct optim *o, struct mat losses)

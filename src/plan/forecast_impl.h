@@ -24,8 +24,8 @@ struct play {
     const struct spec *spec; /* borrowed, as are the next two */
     const struct traffic_job *job;
     const struct cost_rank *cost;
-    struct local l;    /* of the largest micro-batch on the first rank */
-    int64_t size, sum; /* bytes of an activation, of a sum, */
+    struct local l;        /* of the largest micro-batch on the first rank */
+    int64_t size, sum;     /* bytes of an activation, of a sum, */
     int64_t partial, grad; /* of a partial sum and a gradient that travel */
     int64_t slice;         /* columns of the largest slice of the width */
     double embed, block, head, replicated; /* elements of the groups */

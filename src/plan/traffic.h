@@ -70,7 +70,7 @@ struct traffic_job {
     int packs;     /* packed copies of every weight, which only memory has to do with */
     enum param_shard shard;
     enum remat remat;
-    int micros; /* micro-batches of a step; 0 means 1 */
+    int micros;                           /* micro-batches of a step; 0 means 1 */
     bool has_wide_sums, has_narrow_grads; /* on the wire, as below */
 };
 

@@ -58,7 +58,7 @@ struct step {
 
     bool is_stopping, is_save_due, is_written;
     int64_t count;
-    struct laps *laps; /* of the stages that are not the model's */
+    struct laps *laps;    /* of the stages that are not the model's */
     struct replay replay; /* of what a step without messages computes */
     double seconds[STAGES];
 };
@@ -254,7 +254,8 @@ static void send_ahead(struct step *s, int micro)
 
     if (!s->is_ahead)
         return;
-    dev_event_record(s->batch[s->at].is_read, dev_stream(vit_dev(s->vit), LANE_COMPUTE));
+    dev_event_record(s->batch[s->at].is_read,
+                     dev_stream(vit_dev(s->vit), LANE_COMPUTE));
     dev_event_wait(dev_stream(vit_dev(s->vit), LANE_GATHER), b->is_read);
     b->step  = s->count + is_last;
     b->micro = is_last ? 0 : micro + 1;
@@ -393,7 +394,8 @@ static bool is_waitless(const struct step *s)
 {
     const struct mesh *mesh = vit_mesh(s->vit);
 
-    return mesh->size == 1 && mesh->fault == FAULT_NONE && dev_has_pace(vit_dev(s->vit));
+    return mesh->size == 1 && mesh->fault == FAULT_NONE &&
+           dev_has_pace(vit_dev(s->vit));
 }
 
 static void update_ahead(struct step *s)

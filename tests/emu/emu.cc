@@ -179,8 +179,8 @@ void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t 
 
 } /* namespace */
 
-void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid, dim3 block,
-                size_t shared)
+void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid,
+                dim3 block, size_t shared)
 {
     const unsigned count = block.x * block.y * block.z;
 

@@ -32,8 +32,8 @@ using std::min;
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 
-void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid, dim3 block,
-                size_t shared);
+void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid,
+                dim3 block, size_t shared);
 void *emu_shared(void);
 #define SHARED_ROOM(type, name) type *name = (type *)emu_shared()
 

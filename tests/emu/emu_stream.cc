@@ -20,7 +20,7 @@ struct stream;
 
 /* Recorded so many times, the last time on 'on'; so many of them are past. */
 struct moment {
-    stream *on = NULL;
+    stream *on    = NULL;
     long recorded = 0, past = 0;
     bool is_captured = false; /* it belongs to a graph, and cannot be waited for */
     timespec at      = {};
