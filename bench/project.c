@@ -211,8 +211,23 @@ struct projection project_worse(struct projection a, struct projection b)
                                 .sees     = fmax(a.sees, b.sees) };
 }
 
+/* |P|^2 of the partial sums of group 'g', to be scaled by a column's |W_j|^2: they are as
+ * long as sums are where these do not cancel, so all columns together tell.
+ */
+static double partial_of(const struct work *k, int g)
+{
+    double y2 = 0, w2 = 0;
+
+    for (int64_t j = 0; j < k->cols; j++) {
+        y2 += k->y2[g * k->cols + j];
+        w2 += k->w2[j];
+    }
+    return w2 > 0 ? (k->M - 1) * y2 / w2 : 0;
+}
+
 static struct projection judge(const struct work *k, int g, enum dtype result)
 {
+    const double partial = partial_of(k, g);
     const double eps_acc =
         result == DTYPE_BF16 ? dtype_eps(DTYPE_F32) : dev_eps(k->reader->dev);
     const double eps_out = result == DTYPE_BF16 ? dtype_eps(DTYPE_BF16) : 0;
@@ -221,8 +236,9 @@ static struct projection judge(const struct work *k, int g, enum dtype result)
     struct projection p = { 0, 0 };
 
     for (int64_t j = 0; j < k->cols; j++) {
+        const double rounded = sqrt(y2[j] + partial * k->w2[j]);
         const double scale =
-            eps_acc * sqrt(k->x2[g]) * sqrt(k->w2[j]) + eps_out * sqrt(y2[j]);
+            eps_acc * sqrt(k->x2[g]) * sqrt(k->w2[j]) + eps_out * rounded;
         const double d   = fabs(left[j] - right[j]);
         const double rms = sqrt(y2[j] / k->rows[g]);
 
@@ -293,18 +309,17 @@ struct projection project(struct reader *r, MPI_Comm group, const struct cmm_see
     enum { BF16_ROWS = 16 };
     const bool is_weights = seen->kind == CMM_GATHER_DW || seen->kind == CMM_SCATTER_DW;
     const int64_t rows    = seen->y.rows;
-    const int64_t step  = seen->y.dtype == DTYPE_BF16 && !is_weights ? BF16_ROWS : rows;
-    const int64_t apart = step * groups_apart(r, seen, (rows + step - 1) / step);
+    const bool is_rounded = seen->y.dtype == DTYPE_BF16 && !is_weights;
+    int64_t step, apart;
     struct projection p = { 0, 0 };
-    struct work k       = { .reader = r,
-                            .group  = group,
-                            .seed   = seed,
-                            .step   = step,
-                            .apart  = apart,
-                            .cols   = seen->y.cols };
+    struct work k = { .reader = r, .group = group, .seed = seed, .cols = seen->y.cols };
 
     TRY_MPI(MPI_Comm_size(group, &k.M));
     TRY_MPI(MPI_Comm_rank(group, &k.m));
+    step    = !is_rounded ? rows : k.M < BF16_ROWS ? BF16_ROWS / k.M : 1;
+    apart   = step * groups_apart(r, seen, (rows + step - 1) / step);
+    k.step  = step;
+    k.apart = apart;
     for (; k.first < rows; k.first += SIDE * apart) {
         const int64_t left = (rows - k.first + apart - 1) / apart;
 
