@@ -367,7 +367,7 @@ void cmm_leave_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
         .x        = x,
         .dy       = dy,
         .is_added = is_added,
-        .panels   = panels_of(c, c->cuts, dw.cols, range_all(dw.cols)),
+        .panels   = panels_of(c, PANELS, dw.cols, range_all(dw.cols)),
         .what     = c->what,
     };
 }
