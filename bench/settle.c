@@ -28,16 +28,6 @@ static void record(struct result *r, const struct dev_choice *c)
     json_object_set_new(r->tuned, c->name, json_string(text));
 }
 
-static int fastest(const struct dev_choice *c)
-{
-    int best = 0;
-
-    for (int way = 1; way < c->ways; way++)
-        if (c->seconds[way] < c->seconds[best])
-            best = way;
-    return best;
-}
-
 void settle_products(struct bench *b, struct setup *setup)
 {
     struct step_result ignored;
@@ -56,7 +46,7 @@ void settle_products(struct bench *b, struct setup *setup)
         if (is_same) {
             for (int way = 0; way < c->ways; way++)
                 c->seconds[way] = coll_largest(b->mesh, AXIS_ALL, c->seconds[way]);
-            c->way = fastest(c);
+            c->way = dev_fastest(c);
         } else {
             c->way = 0;
         }

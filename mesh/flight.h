@@ -25,10 +25,11 @@ struct flight_plan {
     enum axis axis;
     enum traffic kind;
     struct dev_stream *stream; /* of the additions, and of who wrote x */
-    struct dev_event
-        *ready;   /* borrowed: a hop's messages are posted when the stream has come
-                                so far; NULL: the host waits for it */
-    struct mat x; /* [1, n] */
+    /* Borrowed: a hop's messages are posted when the stream has come so far; NULL: the host
+     * waits for it.
+     */
+    struct dev_event *ready;
+    struct mat x;       /* [1, n] */
     const int64_t *cut; /* [ranks + 1]: part j is elements cut[j] .. cut[j+1] - 1 */
     /* [1, hops_room()] for what comes to be added; of another format than x, in which
      * sums travel then, [1, 2 hops_room()]: behind it lies what is sent.

@@ -2,8 +2,8 @@
 /* Connections, as the kernel sees them (TCP_INFO).  One does not answer while the kernel
  * repeats what it has sent, or asks in vain whether anybody is there; both counts are zero
  * again as soon as anything comes back.  It is lost when that lasts for as long as TCP is
- * set to wait, or a minute if that is more; or when it is given up meanwhile, by the kernel
- * or by MPI: what is closed in order was answered just before.
+ * set to wait, but at most a minute; or when it is given up meanwhile, by the kernel or by
+ * MPI: what is closed in order was answered just before.
  */
 #include "config.h"
 

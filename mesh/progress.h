@@ -101,8 +101,7 @@ void progress_poll(struct mesh *mesh);
 struct progress_task {
     void (*step)(void *ctx);
     void *ctx;
-    bool
-        is_boarding; /* it waits for its device: 'step' asks that, and nobody may sleep */
+    bool is_boarding; /* it waits for its device, which 'step' asks: none may sleep */
     struct progress_task *next;
 };
 void progress_add(struct mesh *mesh, struct progress_task *task); /* borrowed */

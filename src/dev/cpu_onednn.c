@@ -121,9 +121,7 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
 {
     struct onednn *onednn = library_of(s->dev)->onednn;
     const size_t for_a = room_for(a.m), for_b = weight == NULL ? room_for(b.m) : 0;
-    char *block        = cpu_block(s->dev, 0, for_a + for_b + room_for(y) + 1);
-    struct room room_a = { .at = block }, room_b = { .at = block + for_a };
-    struct room room_y  = { .at = block + for_a + for_b };
+    struct room room_a, room_b, room_y;
     const int64_t depth = a.is_turned ? a.m.rows : a.m.cols;
     const bool is_whole = mat_is_packed(y);
     struct mat to       = y;
@@ -139,7 +137,10 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
         onednn_multiply_plain(onednn, y, a, b, is_added);
         return;
     }
-    a.m = packed_copy(s, &room_a, a.m);
+    room_a.at = cpu_block(s->dev, 0, for_a + for_b + room_for(y) + 1);
+    room_b.at = room_a.at + for_a;
+    room_y.at = room_b.at + for_b;
+    a.m       = packed_copy(s, &room_a, a.m);
     if (weight == NULL)
         b.m = packed_copy(s, &room_b, b.m);
     if (is_whole)

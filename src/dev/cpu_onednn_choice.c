@@ -117,16 +117,6 @@ static double once(struct dev_stream *s, const struct call *c, const struct call
     return clock_now() - start + pack_seconds(c, way);
 }
 
-static int fastest(const struct dev_choice *choice)
-{
-    int best = 0;
-
-    for (int i = 1; i < choice->ways; i++)
-        if (choice->seconds[i] < choice->seconds[best])
-            best = i;
-    return best;
-}
-
 /* Those within this of the fastest are timed twice more, by turns, and the best counts: a
  * processor whose clock wanders would choose at random.
  */
@@ -160,13 +150,13 @@ static void time_ways(struct dev_stream *s, const struct call *c,
         choice->seconds[i] = once(s, c, &cut, way[i]);
     }
     for (int again = 0; again < 2; again++) {
-        const double best = choice->seconds[fastest(choice)];
+        const double best = choice->seconds[dev_fastest(choice)];
 
         for (int i = 0; i < choice->ways; i++)
             if (choice->seconds[i] < CLOSE * best)
                 choice->seconds[i] = fmin(choice->seconds[i], once(s, c, &cut, way[i]));
     }
-    choice->way = fastest(choice);
+    choice->way = dev_fastest(choice);
     mem_free(at);
 }
 

@@ -250,6 +250,16 @@ struct dev_choice *dev_choices(struct dev *dev, int *count)
     return dev->ops.choices(dev, count);
 }
 
+int dev_fastest(const struct dev_choice *choice)
+{
+    int best = 0;
+
+    for (int way = 1; way < choice->ways; way++)
+        if (choice->seconds[way] < choice->seconds[best])
+            best = way;
+    return best;
+}
+
 void dev_mute(struct dev *dev, bool is_muted)
 {
     dev->is_muted = is_muted;

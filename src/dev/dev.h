@@ -111,6 +111,7 @@ struct dev_choice {
 };
 void dev_tune(struct dev *dev, bool is_on);
 struct dev_choice *dev_choices(struct dev *dev, int *count);
+int dev_fastest(const struct dev_choice *choice); /* of its ways, by 'seconds' */
 
 /* While muted, operations return at once and do nothing (copies to and from the host
  * too); memory calls work.  So a step can be run for its messages alone.

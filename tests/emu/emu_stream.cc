@@ -251,8 +251,8 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
     return cudaEventRecordWithFlags(e, s, cudaEventRecordDefault);
 }
 
-/* An event that is not past comes nearer with each question. */
-cudaError_t cudaEventQuery(cudaEvent_t e)
+/* Whether the host may ask for an event, or wait for it. */
+static cudaError_t may_ask(cudaEvent_t e)
 {
     if (e == NULL)
         return cudaErrorInvalidValue;
@@ -260,6 +260,16 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
         return refuse();
     if (of(e)->m->is_captured)
         return cudaErrorCapturedEvent;
+    return cudaSuccess;
+}
+
+/* An event that is not past comes nearer with each question. */
+cudaError_t cudaEventQuery(cudaEvent_t e)
+{
+    const cudaError_t rc = may_ask(e);
+
+    if (rc != cudaSuccess)
+        return rc;
     if (of(e)->m->past == of(e)->m->recorded)
         return cudaSuccess;
     do_one(of(e)->m->on);
@@ -268,12 +278,10 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
-    if (e == NULL)
-        return cudaErrorInvalidValue;
-    if (is_capturing())
-        return refuse();
-    if (of(e)->m->is_captured)
-        return cudaErrorCapturedEvent;
+    const cudaError_t rc = may_ask(e);
+
+    if (rc != cudaSuccess)
+        return rc;
     reach(of(e)->m, of(e)->m->recorded);
     return cudaSuccess;
 }
