@@ -25,6 +25,7 @@ struct cpu_state {
     struct cpu_block *block;         /* [threads] */
     const struct kernels_f64 *k_f64; /* the loops for this processor */
     const struct kernels_f32 *k_f32;
+    const struct kernels_bf16 *k_bf16;
     void *library; /* a backend's own */
 };
 
@@ -59,7 +60,7 @@ void cpu_finish_f32(struct dev_stream *s, struct mat y, const struct epilogue *e
 /* Slots by number format, and the fallback between cpu:blis and cpu:ref. */
 extern const struct dev_ops cpu_ref_f64, cpu_ref_f32;
 extern const struct dev_ops cpu_ops_f64, cpu_ops_f32;
-extern const struct dev_ops cpu_attn_f64, cpu_attn_f32;
+extern const struct dev_ops cpu_attn_f64, cpu_attn_f32, cpu_attn_bf16;
 extern const struct dev_ops cpu_blis_f64, cpu_blis_f32;
 extern const struct dev_ops dev_cpu_ops;
 

@@ -2,7 +2,7 @@
 /* cpu:emulate: runs in bf16 on any processor, for correctness and not for speed.
  * Operands are bf16, and are made f32 a block at a time; products are added in f32 by the
  * loops of cpu_tile_real.h, and rounded once.  Everything else is what cpu:onednn does
- * too, through the f32 text of cpu_ops.
+ * too, through the f32 text of cpu_ops; attention rounds where that does (cpu_attn_bf16.c).
  */
 #include "config.h"
 

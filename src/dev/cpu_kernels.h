@@ -31,8 +31,36 @@ struct adamw_step {
 #include "src/dev/cpu_kernels_table.h"
 #undef FORMAT
 
+/* What attention does in bf16.  Pairs are two numbers in a word, the first in its lower
+ * half; x, d and their like are f32.  Rows end in whole lines, which are written too.
+ */
+struct kernels_bf16 {
+    /* As that of kernels_f32, of pairs along the depth: 'step' and 'depth' count them. */
+    void (*product)(float *y, int64_t ldy, const uint32_t *a, int64_t row, int64_t step,
+                    const uint32_t *b, int64_t ldb, int64_t rows, int64_t cols,
+                    int64_t depth, bool is_added);
+
+    /* y [n] = pairs of lo and hi, which may be NULL for zeros. */
+    void (*zip)(uint32_t *y, const uint16_t *lo, const uint16_t *hi, int64_t n);
+
+    /* p = exp(factor x - part[0]); part [2] = the largest factor x, and the sum before
+     * rounding.
+     */
+    void (*softmax)(uint16_t *p, float *x, float *part, float factor, int64_t n);
+
+    /* Of two rows, 'ld' apart, whose part [2, 2] and delta [2] these are:
+     *   p = exp(factor x - part[0]) / part[1];  dx = factor p (d - delta)
+     * both as pairs of the two rows, dx also as rows.
+     */
+    void (*softmax_back)(uint32_t *p, uint32_t *dx, uint16_t *dx_row, float *x,
+                         const float *d, int64_t ld, const float *part,
+                         const float *delta, float factor, int64_t n);
+};
+
 /* The variants; where the processor is none of that kind, the plain one alone. */
 extern const struct kernels_f64 kernels_base_f64, kernels_avx2_f64, kernels_avx512_f64;
 extern const struct kernels_f32 kernels_base_f32, kernels_avx2_f32, kernels_avx512_f32;
+extern const struct kernels_bf16 kernels_base_bf16, kernels_avx2_bf16,
+    kernels_avx512_bf16, kernels_dots_bf16;
 
 #endif

@@ -4,19 +4,13 @@
  * cpu_tile_real.h asks for.  Before them the few functions that differ by format: exponential and error function, in float written out
  * so that they vectorise, in double from the C library.
  */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "src/dev/cpu_unroll.h"
 
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_shufflevector)
 #define HAVE_SHUFFLEVECTOR
 #endif
 #endif
-
-#define MAGIC 12582912.0f /* 1.5 * 2^23: added, it leaves an integer in the last bits */
 
 /* exp(x) to 2e-7 of itself: x = i log 2 + r, |r| <= log(2) / 2, and a Taylor series.
  * Beyond -87 and 87 it stays at its ends, by way of integers, because compilers make
@@ -138,3 +132,4 @@ static inline uint16_t to_bf16(float x)
 #define FORMAT f32
 #include "src/dev/cpu_kernels_real.h"
 #undef FORMAT
+#include "src/dev/cpu_kernels_bf16.h"

@@ -16,6 +16,7 @@
 #define SIMD_REDUCE(x) _Pragma(#x)
 
 #include "src/dev/cpu_tile_real.h"
+#include "src/dev/cpu_transpose_real.h"
 
 static void OF(fill)(REAL *restrict y, REAL value, int64_t n)
 {
@@ -341,3 +342,7 @@ const struct OF(kernels) OF(KERNELS) = {
 #undef WITH_CALLS_f64
 #undef SIMD_SUM
 #undef SIMD_REDUCE
+#undef WIDTH
+#undef VEC
+#undef FACTORS
+#undef TILE_BYTES

@@ -15,16 +15,19 @@ int cpu_ops_open(struct dev *dev)
     struct cpu_state *state;
 
     TRY(cpu_open(dev));
-    state        = dev->state;
-    state->k_f64 = &kernels_base_f64;
-    state->k_f32 = &kernels_base_f32;
+    state         = dev->state;
+    state->k_f64  = &kernels_base_f64;
+    state->k_f32  = &kernels_base_f32;
+    state->k_bf16 = &kernels_base_bf16;
 #if defined(__x86_64__)
     if (cpu_isa() == CPU_ISA_AVX512) {
-        state->k_f64 = &kernels_avx512_f64;
-        state->k_f32 = &kernels_avx512_f32;
+        state->k_f64  = &kernels_avx512_f64;
+        state->k_f32  = &kernels_avx512_f32;
+        state->k_bf16 = cpu_has_bf16() ? &kernels_dots_bf16 : &kernels_avx512_bf16;
     } else if (cpu_isa() == CPU_ISA_AVX2) {
-        state->k_f64 = &kernels_avx2_f64;
-        state->k_f32 = &kernels_avx2_f32;
+        state->k_f64  = &kernels_avx2_f64;
+        state->k_f32  = &kernels_avx2_f32;
+        state->k_bf16 = &kernels_avx2_bf16;
     }
 #endif
     return 0;
@@ -55,6 +58,7 @@ static const struct dev_ops dev_cpu_attn = {
     .name     = "cpu:attn",
     .fallback = &dev_cpu_ref,
     .real     = { &cpu_attn_f64, &cpu_attn_f32 },
+    .bf16     = &cpu_attn_bf16,
     .is_host  = true,
 };
 

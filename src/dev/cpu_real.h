@@ -10,8 +10,9 @@
 #define JOIN(a, b)  JOIN_(a, b)
 #define OF(name)    JOIN(name, FORMAT)
 
-#define REAL_f32 float
-#define REAL_f64 double
+#define REAL_f32  float
+#define REAL_f64  double
+#define REAL_bf16 float /* of sums */
 #define REAL     JOIN(REAL, FORMAT)
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Products of matrices that are in cache, for attention, once for each set of
  * instructions and number format; who includes this defines FORMAT, and TILE_WIDTH_f32
- * and _f64, the elements of a vector, and TILE_VECTORS, 2 or 4.
+ * and _f64, the elements of a vector, and TILE_VECTORS, 2 or 4.  In format bf16 what is
+ * multiplied are pairs of numbers along the depth, two in a word, and sums are f32.
  *
  * A tile of the result, TILE_ROWS rows of up to TILE_VECTORS vectors, stays in registers
  * while the products are added: for every step of the depth a row of 'b' is loaded and
@@ -13,13 +14,27 @@
 
 #define WIDTH      JOIN(TILE_WIDTH, FORMAT)
 #define VEC        OF(tile_vec)
+#define FACTORS    OF(tile_factors)
 #define TILE_BYTES (JOIN(TILE_WIDTH, FORMAT) * sizeof(REAL))
 
+#define TILE_WIDTH_bf16 TILE_WIDTH_f32
+
+#define FACTOR_f64  double
+#define FACTOR_f32  float
+#define FACTOR_bf16 uint32_t
+#define FACTOR      JOIN(FACTOR, FORMAT)
+
+#define ADD_PRODUCT_f64(sum, a, b)  (sum) += (a) * (b)
+#define ADD_PRODUCT_f32(sum, a, b)  (sum) += (a) * (b)
+#define ADD_PRODUCT_bf16(sum, a, b) (sum) = add_pairs(sum, a, b)
+#define ADD_PRODUCT                 JOIN(ADD_PRODUCT, FORMAT)
+
 typedef REAL VEC __attribute__((vector_size(TILE_BYTES), may_alias));
+typedef FACTOR FACTORS __attribute__((vector_size(TILE_BYTES), may_alias));
 
 /* y [rows, vectors] = or += a b, with constants for 'rows' and 'vectors'. */
 static inline __attribute__((always_inline)) void
-OF(tile)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step, const REAL *b,
+OF(tile)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step, const FACTOR *b,
          int64_t ldb, int64_t depth, bool is_added, const int rows, const int vectors)
 {
     VEC sum[6][4];
@@ -27,14 +42,15 @@ OF(tile)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step, const R
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++)
         sum[r][v] = is_added ? ((const VEC *)(y + r * ldy))[v] : (VEC){ 0 };
     for (int64_t k = 0; k < depth; k++) {
-        VEC along[4];
+        FACTORS along[4];
 
-        UNROLL for (int v = 0; v < vectors; v++) along[v] = ((const VEC *)b)[v];
+        UNROLL for (int v = 0; v < vectors; v++) along[v] = ((const FACTORS *)b)[v];
         UNROLL for (int r = 0; r < rows; r++)
         {
-            const REAL factor = a[r * row];
+            const FACTOR factor = a[r * row];
 
-            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] += factor * along[v];
+            UNROLL for (int v = 0; v < vectors; v++)
+                ADD_PRODUCT(sum[r][v], factor, along[v]);
         }
         a += step;
         b += ldb;
@@ -45,7 +61,7 @@ OF(tile)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step, const R
 
 /* A column of tiles: the part of 'b' stays in the nearest cache. */
 static inline __attribute__((always_inline)) void
-OF(tiles)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step, const REAL *b,
+OF(tiles)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step, const FACTOR *b,
           int64_t ldb, int64_t rows, int64_t depth, bool is_added, const int vectors)
 {
     int64_t r = 0;
@@ -53,13 +69,16 @@ OF(tiles)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step, const 
     for (; r + 6 <= rows; r += 6)
         OF(tile)
     (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 6, vectors);
+    for (; r + 4 <= rows; r += 4)
+        OF(tile)
+    (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 4, vectors);
     for (; r < rows; r++)
         OF(tile)
     (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 1, vectors);
 }
 
-static void OF(product)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_t step,
-                        const REAL *b, int64_t ldb, int64_t rows, int64_t cols,
+static void OF(product)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step,
+                        const FACTOR *b, int64_t ldb, int64_t rows, int64_t cols,
                         int64_t depth, bool is_added)
 {
     int64_t left = (cols + WIDTH - 1) / WIDTH;
@@ -82,80 +101,3 @@ static void OF(product)(REAL *y, int64_t ldy, const REAL *a, int64_t row, int64_
         left -= vectors;
     }
 }
-
-/* ---- Transposes -------------------------------------------------------------------- */
-
-/* Squares of WIDTH x WIDTH in registers: rows i and i + WIDTH / 2 are merged element by
- * element into rows 2 i and 2 i + 1, and so on log2(WIDTH) times.
- */
-#define LOW_2   0, 2
-#define HIGH_2  1, 3
-#define LOW_4   0, 4, 1, 5
-#define HIGH_4  2, 6, 3, 7
-#define LOW_8   0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH_8  4, 12, 5, 13, 6, 14, 7, 15
-#define LOW_16  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-
-#define MERGE_(a, b, ...)     __builtin_shufflevector(a, b, __VA_ARGS__)
-#define MERGE(a, b, elements) MERGE_(a, b, elements)
-
-#ifdef HAVE_SHUFFLEVECTOR
-static inline __attribute__((always_inline)) void OF(merge_rows)(VEC *x)
-{
-    VEC to[WIDTH];
-
-    UNROLL for (int i = 0; i < WIDTH / 2; i++)
-    {
-        to[2 * i]     = MERGE(x[i], x[i + WIDTH / 2], JOIN(LOW, WIDTH));
-        to[2 * i + 1] = MERGE(x[i], x[i + WIDTH / 2], JOIN(HIGH, WIDTH));
-    }
-    UNROLL for (int i = 0; i < WIDTH; i++) x[i] = to[i];
-}
-
-static inline __attribute__((always_inline)) void
-OF(transpose_square)(REAL *y, int64_t ldy, const REAL *x, int64_t ldx, REAL factor)
-{
-    VEC in[WIDTH];
-
-    UNROLL for (int i = 0; i < WIDTH; i++) in[i] = *(const VEC *)(x + i * ldx);
-    OF(merge_rows)(in);
-    if (WIDTH > 2)
-        OF(merge_rows)(in);
-    if (WIDTH > 4)
-        OF(merge_rows)(in);
-    if (WIDTH > 8)
-        OF(merge_rows)(in);
-    UNROLL for (int i = 0; i < WIDTH; i++) * (VEC *)(y + i * ldy) = factor * in[i];
-}
-#else
-static void OF(transpose_square)(REAL *y, int64_t ldy, const REAL *x, int64_t ldx,
-                                 REAL factor)
-{
-    for (int c = 0; c < WIDTH; c++)
-        for (int r = 0; r < WIDTH; r++)
-            y[c * ldy + r] = factor * x[r * ldx + c];
-}
-#endif
-
-static void OF(transpose)(REAL *y, int64_t ldy, const REAL *x, int64_t ldx,
-                          int64_t rows, int64_t cols, REAL factor)
-{
-    for (int64_t r = 0; r < rows; r += WIDTH)
-        for (int64_t c = 0; c < cols; c += WIDTH)
-            OF(transpose_square)(y + c * ldy + r, ldy, x + r * ldx + c, ldx, factor);
-}
-
-#undef WIDTH
-#undef VEC
-#undef TILE_BYTES
-#undef LOW_2
-#undef LOW_4
-#undef LOW_8
-#undef LOW_16
-#undef HIGH_2
-#undef HIGH_4
-#undef HIGH_8
-#undef HIGH_16
-#undef MERGE
-#undef MERGE_

@@ -48,6 +48,8 @@ static struct dev_ops complete(const struct dev_ops *table, enum dtype dtype)
 
     for (const struct dev_ops *t = table; t != NULL; t = t->fallback) {
         fill_empty(&ops, t);
+        if (dtype == DTYPE_BF16 && t->bf16 != NULL)
+            fill_empty(&ops, t->bf16);
         if (t->real[dtype != DTYPE_F64] != NULL)
             fill_empty(&ops, t->real[dtype != DTYPE_F64]);
     }

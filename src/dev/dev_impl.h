@@ -25,6 +25,7 @@ struct dev_ops {
     const char *name;
     const struct dev_ops *fallback;
     const struct dev_ops *real[2]; /* slots that differ by format: f64; f32, bf16 */
+    const struct dev_ops *bf16;    /* before those, in bf16 */
     bool is_host;
     bool is_by_name; /* 'auto' does not take it */
     int packs;       /* copies of each weight that it keeps packed */
