@@ -118,6 +118,7 @@ static void use_form(struct cmm *c, enum cmm_pass pass)
     c->cuts  = is_cut ? (panels > 0 ? panels : default_cuts(c)) : 1;
     c->least = panels > 0 ? 1 : PANEL_LEAST;
     c->room  = c->rooms[form];
+    c->used  = form;
 }
 
 int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
@@ -170,6 +171,22 @@ void cmm_set_form(struct cmm *c, enum cmm_form form)
 {
     if (make_room(c, form) != 0)
         die("no other form of collective matmul: %s", err_sentence());
+}
+
+void cmm_keep(struct cmm *c)
+{
+    c->is_to_keep = true;
+}
+
+void cmm_from(struct cmm *c, struct cmm_source source)
+{
+    c->source = source;
+}
+
+void cmm_need(struct cmm *c, int64_t rows)
+{
+    if (c->source.make != NULL)
+        c->source.make(c->source.ctx, rows);
 }
 
 void cmm_set_panels(struct cmm *c, int panels)
@@ -417,6 +434,8 @@ static void check_slice(const struct cmm *c, struct mat slice)
 static double begin(struct cmm *c, enum cmm_pass pass)
 {
     use_form(c, pass);
+    c->is_kept = cmm_keeps(c->mesh->M, c->kept, c->used);
+    c->kept    = CMM_PLAIN;
     return clock_now();
 }
 
@@ -471,6 +490,9 @@ void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weig
     const double start   = begin(c, CMM_FORWARD);
 
     check_slice(c, x);
+    if (c->is_to_keep)
+        c->kept = c->used;
+    c->is_to_keep = false;
     if (c->watch != NULL && strip_dgelu(bare, section, sections)) {
         seen.section = bare;
         c->ops->gather(c, y, x, w, bare, sections);
@@ -529,7 +551,8 @@ void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_wei
     check_slice(c, y);
     c->rest = is_within ? rest : mat_none();
     c->ops->scatter(c, y, x, w, bias);
-    c->rest = mat_none();
+    c->rest   = mat_none();
+    c->source = (struct cmm_source){ NULL };
     end(c, "scatter", start);
     show(c, (struct cmm_seen){ .kind     = CMM_SCATTER_Y,
                                .y        = y,

@@ -101,12 +101,28 @@ void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, struct mat
                          bool is_added, struct mat dy, struct mat x,
                          const struct dev_weight *w);
 
+/* What the next cmm_gather() gathers is left for a cmm_gather_backward() of the same x, if
+ * this is the call after it: where cmm_keeps() says so it does not travel again.  Must
+ * agree on all ranks of the model axis.
+ */
+void cmm_keep(struct cmm *c);
+
 /* From now on cmm_gather_backward() may put a part of its dw aside, in rings: what nobody
  * waits for is made while this call and later ones wait for messages, and the rest of it
  * in cmm_finish().  Until then dw, dy and x of that call must stay as they are.  Local.
  */
 void cmm_put_aside(struct cmm *c);
 void cmm_finish(struct cmm *c);
+
+/* The rows of the x of the next cmm_scatter() are made by 'make' when they are needed:
+ * the first 'rows' of them, of which it knows how many it has made.  What others wait for
+ * sets out while later rows are not there yet.
+ */
+struct cmm_source {
+    void (*make)(void *ctx, int64_t rows); /* NULL: they are there */
+    void *ctx;
+};
+void cmm_from(struct cmm *c, struct cmm_source source);
 
 /* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] + rest [n, C_l] (each may be
  * none).

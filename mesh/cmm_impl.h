@@ -41,17 +41,22 @@ struct cmm {
     cmm_watch_fn watch;
     void *watch_ctx;
     const char *what;
+    bool is_to_keep;    /* what the next gather gathers */
+    enum cmm_form kept; /* of the call before if that is kept, else plain */
     bool may_put_aside;
     struct cmm_aside aside;
 
     /* Of the call that is being made. */
     const struct cmm_ops *ops;
+    enum cmm_form used;
+    bool is_kept;     /* what it gathers */
     int lanes;        /* of its rings */
     int cuts;         /* panels of a product */
     int64_t least;    /* columns of a panel */
     struct buf *room; /* of its form */
     struct mat db; /* gradient of a bias that comes with that of the weights, or none */
     struct mat rest; /* what the product is added to, or none */
+    struct cmm_source source; /* of x */
 };
 
 /* The columns of slice 'j' of the width. */
@@ -73,6 +78,9 @@ void cmm_multiply(struct cmm *c, struct mat y, struct range rows, struct mat x,
 void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x,
                     const struct dev_weight *w, struct range depth, struct range out,
                     bool is_added, const struct cmm_section *section, int sections);
+
+/* See to it that the first 'rows' of the x of a scatter are there. */
+void cmm_need(struct cmm *c, int64_t rows);
 
 /* dw = or += x^T dy, likewise; and c->db, if there is one, from the last columns of dy. */
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,

@@ -85,6 +85,7 @@ static void plain_scatter(struct cmm *c, struct mat y, struct mat x,
     const struct cmm_section with_bias = cmm_bias_section(y, bias);
     const struct mat all               = all_sums(c, y.rows);
 
+    cmm_need(c, x.rows);
     for (int j = 0; j < c->mesh->M; j++)
         cmm_multiply(c, slice_at(c, all, y.rows, j), range_all(y.rows), x, w,
                      range_all(x.cols), cmm_slice(c, j), false,

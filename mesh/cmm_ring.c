@@ -193,6 +193,8 @@ static void ring_gather_backward(struct cmm *c, struct mat dx, struct mat dw,
     struct ring in[RING_LANES], out[RING_LANES];
 
     open_gather(c, in, x);
+    for (int l = 0; l < c->lanes; l++)
+        in[l].is_kept = c->is_kept;
     open_scatter(c, out, dx);
     start_gather(c, in);
     for (int turn = 0; turn < M; turn++) {
@@ -225,6 +227,7 @@ static void ring_scatter(struct cmm *c, struct mat y, struct mat x,
             const struct range rows =
                 is_own ? range_all(x.rows) : ring_piece(&out[0], k);
 
+            cmm_need(c, rows.hi);
             for (int l = 0; l < c->lanes; l++) {
                 const struct mat sum    = scatter_partial(&out[l]);
                 const struct range part = ring_part(&out[l], scatter_owner(&out[l]));

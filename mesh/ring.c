@@ -59,6 +59,7 @@ static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
     r->own    = mat_cols(own, part.lo, part.hi);
     r->pieces = cmm_pieces(rows, mesh->M);
     r->taken  = 0;
+    r->is_kept = false;
     r->work   = (struct meanwhile){ NULL };
     for (int k = 0; k < r->pieces; k++)
         r->send[k].is_active = r->recv[k].is_active = false;
@@ -88,7 +89,8 @@ static void wait_sent(struct ring *r)
 static void next_turn(struct ring *r)
 {
     r->turn++;
-    if (r->turn < r->mesh->M || r->turn == 1 || r->mesh->is_muted[r->kind])
+    if (r->turn < r->mesh->M || r->turn == 1 || r->mesh->is_muted[r->kind] ||
+        r->is_kept)
         return;
     if (r->lanes == 1)
         r->mesh->rings++;
@@ -131,7 +133,7 @@ static void pass_on(struct ring *r, int k)
 {
     const struct mat next = room_mat(r, r->turn % 2, along(r, -r->turn - 1));
 
-    if (is_last_turn(r))
+    if (is_last_turn(r) || r->is_kept)
         return;
     wire_wait(&r->send[k]); /* of the turn before, before its room is filled again */
     coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, -1), gather_tag(r),

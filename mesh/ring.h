@@ -37,6 +37,7 @@ struct ring {
     struct mat own;      /* gather: the first part; scatter: where the last one goes */
     int pieces;          /* of each part */
     int taken;           /* a gather's pieces that were taken in this turn */
+    bool is_kept;        /* a gather's slices are in its rooms already */
     struct meanwhile work; /* for the time in which messages are awaited */
     struct wire send[CMM_PIECES], recv[CMM_PIECES];
 };
@@ -53,7 +54,8 @@ int scatter_owner(const struct ring *r);
 
 /* A gather: open, start (the own slice sets out); then each turn: take the first 'pieces'
  * of the slice in hand, which arrive and are passed on, [use them], next.  'own' is this
- * rank's whole slice; with one lane it must be packed.
+ * rank's whole slice; with one lane it must be packed.  'is_kept' may be set after open:
+ * then the slices of the gather before are used, and nothing travels.
  */
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                  int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,

@@ -171,9 +171,13 @@ static void play_model_row(struct job *j, int d, int64_t b)
             play_act(j, d, ACT_SCATTER, n, form_of(j, out, CMM_FORWARD));
     }
     for (int i = 0; i < has_map; i++) {
-        play_act(j, d, ACT_GATHER, n, form_of(j, CMM_IN, CMM_FORWARD));
-        play_act(j, d, ACT_GATHER, n, form_of(j, CMM_IN, CMM_BACKWARD));
-        play_act(j, d, ACT_SCATTER, n, form_of(j, CMM_IN, CMM_BACKWARD));
+        const enum cmm_form to   = form_of(j, CMM_IN, CMM_FORWARD);
+        const enum cmm_form back = form_of(j, CMM_IN, CMM_BACKWARD);
+
+        play_act(j, d, ACT_GATHER, n, to);
+        if (j->t->M != 2 || to != CMM_RING || back != CMM_RING) /* else it is there */
+            play_act(j, d, ACT_GATHER, n, back);
+        play_act(j, d, ACT_SCATTER, n, back);
     }
     for (int i = 0; i < 2 + 4 * has_map; i++)
         play_act(j, d, ACT_GATHER, b, CMM_PLAIN);

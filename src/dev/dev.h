@@ -307,7 +307,7 @@ struct attn {
 int64_t dev_attn_kept(const struct dev *dev, const struct attn *a);
 
 /* o [B*Nq, H*E] from q (same), k and v [B*Nk, H*E]; 'kept' [1, dev_attn_kept()] is the
- * backend's own; 'peak' [1, 1] of dev_acc() type receives the largest logit.
+ * backend's own, image by image; 'peak' [1, 1] of dev_acc() receives the largest logit.
  */
 void dev_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat peak,
               struct mat q, struct mat k, struct mat v, const struct attn *a);

@@ -250,21 +250,28 @@ struct product {
     int64_t n, cols, depth;
 };
 
+static struct turns turns_of(const struct play *p, const struct product *list,
+                             int count, double up, double down)
+{
+    struct turns t = { .up = up, .down = down };
+
+    for (int i = 0; i < count; i++)
+        t.product_s +=
+            cost_gemm(p->cost, list[i].kind, list[i].n, list[i].cols, list[i].depth);
+    return t;
+}
+
 static void pass_of(const struct play *p, struct part *to, const struct product *list,
                     int count, double up, double down, enum cmm_product product,
                     enum cmm_pass pass)
 {
-    struct turns t = { .up = up, .down = down };
+    const struct turns t = turns_of(p, list, count, up, down);
 
-    for (int i = 0; i < count; i++) {
-        const struct product *q = &list[i];
-
-        play_gemm(p, to, q->kind, q->n, q->cols, q->depth, p->job->M);
-        t.product_s += cost_gemm(p->cost, q->kind, q->n, q->cols, q->depth);
-    }
-    if (p->job->M == 1)
-        return;
-    send_slices(p, to, &t, product, pass);
+    for (int i = 0; i < count; i++)
+        play_gemm(p, to, list[i].kind, list[i].n, list[i].cols, list[i].depth,
+                  p->job->M);
+    if (p->job->M > 1)
+        send_slices(p, to, &t, product, pass);
 }
 
 /* The four of mesh/cmm.h, of 'n' rows and N or K local columns. */
@@ -277,13 +284,19 @@ void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
 }
 
 void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t N,
-                      enum cmm_product product)
+                      enum cmm_product product, bool may_keep)
 {
+    const struct product y      = { COST_GEMM, n, N, p->slice };
     const struct product both[] = { { COST_GEMM_T, n, N, p->slice },
                                     { COST_GEMM_DW, n, N, p->slice } };
+    const double up = play_bytes(p, n, p->slice), down = play_partial(p, n, p->slice);
+    const struct turns forward = turns_of(p, &y, 1, up, 0);
+    const struct turns back    = turns_of(p, both, 2, up, down);
+    const bool is_kept =
+        may_keep && cmm_keeps(p->job->M, form_of(p, &forward, product, CMM_FORWARD),
+                              form_of(p, &back, product, CMM_BACKWARD));
 
-    pass_of(p, to, both, 2, play_bytes(p, n, p->slice), play_partial(p, n, p->slice),
-            product, CMM_BACKWARD);
+    pass_of(p, to, both, 2, is_kept ? 0 : up, down, product, CMM_BACKWARD);
 }
 
 void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,

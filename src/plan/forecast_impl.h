@@ -58,11 +58,13 @@ void play_allreduce(const struct play *p, struct part *to, int64_t stride, int r
                     double elements);
 void play_library(const struct play *p, struct part *to, int ranks, double bytes);
 
-/* The four products of mesh/cmm.h, of 'n' rows and N or K local columns. */
+/* The four products of mesh/cmm.h, of 'n' rows and N or K local columns; 'may_keep': what
+ * the forward has gathered is used again if it is kept.
+ */
 void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
                  enum cmm_product product);
 void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t N,
-                      enum cmm_product product);
+                      enum cmm_product product, bool may_keep);
 void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
                   enum cmm_product product);
 void play_scatter_back(const struct play *p, struct part *to, int64_t n, int64_t K,

@@ -114,7 +114,7 @@ static void parallel_backward(const struct play *p, struct part *to)
     play_move(p, to, "copy", 2 * play_bytes(p, n, A));
     attn_back(p, to);
     norm_again(p, to, n);
-    play_gather_back(p, to, n, 3 * A + F, CMM_IN);
+    play_gather_back(p, to, n, 3 * A + F, CMM_IN, false);
     play_move(p, to, "column_sums", play_bytes(p, n, F));
     norm_back(p, to, n, true);
 }
@@ -126,14 +126,14 @@ static void sequential_backward(const struct play *p, struct part *to)
     play_scatter_back(p, to, n, F, CMM_DOWN);
     gelu(p, to, n);
     norm_again(p, to, n);
-    play_gather_back(p, to, n, F, CMM_UP);
+    play_gather_back(p, to, n, F, CMM_UP, false);
     play_move(p, to, "column_sums", play_bytes(p, n, F));
     norm_back(p, to, n, true);
 
     play_scatter_back(p, to, n, A, CMM_OUT);
     attn_back(p, to);
     norm_again(p, to, n);
-    play_gather_back(p, to, n, 3 * A, CMM_IN);
+    play_gather_back(p, to, n, 3 * A, CMM_IN, false);
     play_move(p, to, "column_sums", play_bytes(p, n, 3 * A));
     norm_back(p, to, n, true);
 }
@@ -255,7 +255,7 @@ static void map_backward(const struct play *p, struct part *to)
     play_move(p, to, "column_sums", 2 * play_bytes(p, b, A));
     play_gemm(p, to, COST_GEMM_DW, 1, A, p->spec->C, 1);
     play_gemm(p, to, COST_GEMM_T, 1, A, p->spec->C, 1);
-    play_gather_back(p, to, n, 2 * A, CMM_IN);
+    play_gather_back(p, to, n, 2 * A, CMM_IN, true);
     play_move(p, to, "column_sums", play_bytes(p, n, 2 * A));
 }
 

@@ -14,7 +14,7 @@
  *                the rest sees B_l rows and is always plain
  *     forward    key, value: gather x; out: scatter; up: gather; down: scatter
  *     backward   down: gather dy; up: gather x, scatter dx; out: gather dy;
- *                key, value: gather x, scatter dx
+ *                key, value: gather x, unless it was kept, scatter dx
  *   classifier   forward: gather x; backward: gather x, scatter dx; B_l rows, plain
  *   softmax      all-gathers of B_l maxima and of 2 B_l sums                   REDUCE
  *
@@ -131,6 +131,11 @@ int cmm_pieces(int64_t rows, int M)
     return n > 1 ? (int)n : 1;
 }
 
+bool cmm_keeps(int M, enum cmm_form forward, enum cmm_form backward)
+{
+    return M == 2 && forward == CMM_RING && backward == CMM_RING;
+}
+
 static void plain_gather(const struct rank *r, int64_t rows)
 {
     traffic_allgather(&r->t[ACT_GATHER], slices_of(r, rows, r->size, 1, 0), r->job->M,
@@ -244,8 +249,10 @@ static void map_head(const struct rank *r)
     plain_gather(r, b);                  /* up: x */
     plain_scatter(r, b);                 /* up: dx */
     plain_gather(r, b);                  /* out: dy */
-    gather(r, n, CMM_IN, CMM_BACKWARD);  /* key, value: x */
-    scatter(r, n, CMM_IN, CMM_BACKWARD); /* key, value: dx */
+    if (!cmm_keeps(r->job->M, form_of(r, CMM_IN, CMM_FORWARD),
+                   form_of(r, CMM_IN, CMM_BACKWARD)))
+        gather(r, n, CMM_IN, CMM_BACKWARD); /* key, value: x */
+    scatter(r, n, CMM_IN, CMM_BACKWARD);    /* key, value: dx */
 }
 
 static void classifier(const struct rank *r)

@@ -59,6 +59,12 @@ enum remat { REMAT_NONE, REMAT_BLOCK };
 enum { CMM_PIECES = 4, CMM_PIECE_ROWS = 4 };
 int cmm_pieces(int64_t rows, int M);
 
+/* True if a rank has all slices when a gather of this form ends, and need not ask for them
+ * again for the backward that follows at once: each of two ranks of a ring holds the
+ * other's.
+ */
+bool cmm_keeps(int M, enum cmm_form forward, enum cmm_form backward);
+
 struct traffic_job {
     int64_t B;
     int D, M;

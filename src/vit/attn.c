@@ -48,23 +48,76 @@ static struct mat keys(struct vit *v, int64_t i)
                            : part_of(v, vit_act(v, KEPT_IN, i), 1);
 }
 
-void attn_forward(struct vit *v, struct mat o, int64_t i)
+/* Rows of some images. */
+static struct mat of(struct mat a, struct range rows)
 {
-    const struct attn a    = attn_of_block(&v->spec, &v->local);
-    const struct mat in    = vit_act(v, KEPT_IN, i);
+    return mat_rows(a, rows.lo, rows.hi);
+}
+
+/* What attention keeps lies image by image. */
+static struct mat kept_of(struct vit *v, int64_t i, struct range images)
+{
+    const struct mat all = vit_act(v, KEPT_ATTN, i);
+    const int64_t each   = all.cols / v->local.B_l;
+
+    return mat_cols(all, images.lo * each, images.hi * each);
+}
+
+/* The images that are not yet made, of the first 'images'. */
+static void make_images(struct attn_rows *rows, int64_t images)
+{
+    struct vit *v   = rows->v;
+    const int64_t i = rows->i, N = v->spec.N;
+    struct attn a          = attn_of_block(&v->spec, &v->local);
+    const struct range now = { rows->made, images }, at = { now.lo * N, now.hi * N };
+    const struct mat in = of(vit_act(v, KEPT_IN, i), at);
+    const struct mat q = of(queries(v, i), at), k = of(keys(v, i), at);
     const struct mat peak1 = vit_work(v, WORK_PEAK1);
 
+    a.B = range_size(now);
     if (v->spec.qk_norm) {
-        dev_head_norm(v->stream, queries(v, i), vit_act(v, KEPT_Q_STAT, i),
+        dev_head_norm(v->stream, q, of(vit_act(v, KEPT_Q_STAT, i), at),
                       part_of(v, in, 0), qk_scale(v, SLOT_Q_SCALE, i), a.E,
                       v->spec.norm);
-        dev_head_norm(v->stream, keys(v, i), vit_act(v, KEPT_K_STAT, i),
+        dev_head_norm(v->stream, k, of(vit_act(v, KEPT_K_STAT, i), at),
                       part_of(v, in, 1), qk_scale(v, SLOT_K_SCALE, i), a.E,
                       v->spec.norm);
     }
-    dev_attn(v->stream, o, vit_act(v, KEPT_ATTN, i), peak1, queries(v, i), keys(v, i),
+    dev_attn(v->stream, of(rows->o, at), kept_of(v, i, now), peak1, q, k,
              part_of(v, in, 2), &a);
     dev_max(v->stream, vit_work(v, WORK_PEAK), peak1);
+    rows->made = images;
+}
+
+void attn_forward(struct vit *v, struct mat o, int64_t i)
+{
+    struct attn_rows rows = { .v = v, .o = o, .i = i };
+
+    make_images(&rows, v->local.B_l);
+}
+
+/* At least 'rows' rows.  Threads share heads of images, and a GPU wants many at once: it
+ * gets all of them.
+ */
+static void make_rows(void *ctx, int64_t rows)
+{
+    struct attn_rows *r = ctx;
+    const struct vit *v = r->v;
+    const int64_t tasks = 2 * dev_threads(v->dev), H = v->local.H_l;
+    const int64_t images = (rows + v->spec.N - 1) / v->spec.N;
+    const int64_t least  = r->made + (tasks + H - 1) / H;
+    const int64_t most   = v->local.B_l;
+    const int64_t to     = images > least ? images : least;
+
+    if (images > r->made)
+        make_images(r, to < most && dev_is_host(v->dev) ? to : most);
+}
+
+struct cmm_source attn_source(struct attn_rows *rows, struct vit *v, struct mat o,
+                              int64_t i)
+{
+    *rows = (struct attn_rows){ .v = v, .o = o, .i = i };
+    return (struct cmm_source){ make_rows, rows };
 }
 
 void attn_backward(struct vit *v, struct mat d_in, struct mat d_o, struct mat o,

@@ -7,8 +7,18 @@
 
 #include "src/vit/model.h"
 
-/* o [n, A_l] from the columns q, k, v of block i's KEPT_IN. */
+/* o [n, A_l] from the columns q, k, v of block i's KEPT_IN: all of it now, or image by
+ * image as the product that follows asks for its rows, for which 'rows' must stay.
+ */
+struct attn_rows {
+    struct vit *v;
+    struct mat o;
+    int64_t i;
+    int64_t made; /* images */
+};
 void attn_forward(struct vit *v, struct mat o, int64_t i);
+struct cmm_source attn_source(struct attn_rows *rows, struct vit *v, struct mat o,
+                              int64_t i);
 
 /* The first 3 A_l columns of 'd_in' from d_o; the scales' gradients are written. */
 void attn_backward(struct vit *v, struct mat d_in, struct mat d_o, struct mat o,

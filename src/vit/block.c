@@ -45,14 +45,16 @@ static void parallel_inner(struct vit *v, int64_t i, bool is_again)
 
     norm(v, KEPT_STAT0, vit_act(v, KEPT_X, i), i, SLOT_NORM0, is_again);
     linear_gather(v, v->cmm, in, xn, g, SLOT_IN, section, 2);
-    attn_forward(v, mat_cols(out, 0, A), i);
 }
 
 static void parallel_forward(struct vit *v, int64_t i)
 {
     const struct mat next = vit_act(v, KEPT_X, i + 1);
+    const struct mat o    = mat_cols(vit_act(v, KEPT_OUT, i), 0, v->local.A_l);
+    struct attn_rows rows;
 
     parallel_inner(v, i, false);
+    cmm_from(v->cmm, attn_source(&rows, v, o, i));
     linear_scatter(v, v->cmm, next, vit_act(v, KEPT_OUT, i), vit_act(v, KEPT_X, i),
                    group_block(i), SLOT_OUT);
 }
@@ -102,6 +104,7 @@ static void sequential_inner(struct vit *v, int64_t i, bool is_again)
     const struct mat o   = vit_act(v, KEPT_OUT, i);
     const struct mat up  = vit_act(v, KEPT_UP, i);
     const struct mat act = vit_act(v, KEPT_ACT, i);
+    struct attn_rows rows;
 
     const struct cmm_section qkv = linear_bias(0, 3 * A, vit_param(v, g, SLOT_IN_BIAS));
     const struct cmm_section mlp =
@@ -109,7 +112,7 @@ static void sequential_inner(struct vit *v, int64_t i, bool is_again)
 
     norm(v, KEPT_STAT0, x, i, SLOT_NORM0, is_again);
     linear_gather(v, v->cmm, in, xn, g, SLOT_IN, &qkv, 1);
-    attn_forward(v, o, i);
+    cmm_from(v->cmm, attn_source(&rows, v, o, i));
     linear_scatter(v, v->cmm, x1, o, x, g, SLOT_OUT);
 
     norm(v, KEPT_STAT1, x1, i, SLOT_NORM1, is_again);
@@ -182,8 +185,10 @@ void block_backward(struct vit *v, int64_t i)
     const bool is_again = v->options.remat == REMAT_BLOCK;
 
     if (v->spec.wiring == WIRING_PARALLEL) {
-        if (is_again)
+        if (is_again) {
             parallel_inner(v, i, true);
+            attn_forward(v, mat_cols(vit_act(v, KEPT_OUT, i), 0, v->local.A_l), i);
+        }
         parallel_backward(v, i);
     } else {
         if (is_again)

@@ -77,6 +77,7 @@ static void map_forward(struct vit *v, struct mat pooled, struct mat xn)
         linear_gelu(v, 0, v->local.F_l, vit_param(v, head(v), SLOT_MAP_UP_BIAS), act);
 
     map_query_forward(v);
+    cmm_keep(v->cmm); /* backward wants the same, and there is nothing between */
     linear_gather(v, v->cmm, kv, xn, head(v), SLOT_MAP_KV, &to_kv, 1);
     dev_attn(v->stream, o, vit_act(v, KEPT_MAP_ATTN, 0), vit_work(v, WORK_PEAK1),
              vit_act(v, KEPT_MAP_Q, 0), mat_cols(kv, 0, A), mat_cols(kv, A, 2 * A), &a);
