@@ -32,10 +32,7 @@ struct copy {
 };
 
 struct thread {
-    ucontext_t
-        start; /* to begin with; from then on 'place', which costs no system call */
-    jmp_buf place;
-    bool is_begun;
+    jmp_buf place; /* where it goes on */
     char *stack;
     uint3 index;
     int number;
@@ -58,7 +55,6 @@ barrier block_gate;
 int alive;
 thread *now;
 jmp_buf scheduler;
-ucontext_t outside;
 const std::function<void()> *body;
 alignas(128) char room[MOST_SHARED];
 
@@ -86,15 +82,36 @@ void wait_at(barrier *b, int all)
         _longjmp(scheduler, 1);
 }
 
-void run_thread(void)
+/* One thread after another: a context is made once, with system calls; what follows are
+ * jumps.
+ */
+void run_threads(void)
 {
-    (*body)();
-    now->is_done = true;
-    alive--;
-    warps[now->number / WARP].lanes--;
-    if (block_gate.arrived > 0 && block_gate.arrived == alive)
-        open_gate(&block_gate);
-    _longjmp(scheduler, 1);
+    for (;;) {
+        if (_setjmp(now->place) == 0)
+            _longjmp(scheduler, 1);
+        (*body)();
+        now->is_done = true;
+        alive--;
+        warps[now->number / WARP].lanes--;
+        if (block_gate.arrived > 0 && block_gate.arrived == alive)
+            open_gate(&block_gate);
+    }
+}
+
+void start(thread *t)
+{
+    ucontext_t outside, inside;
+
+    t->stack = (char *)malloc(STACK);
+    getcontext(&inside);
+    inside.uc_stack.ss_sp   = t->stack;
+    inside.uc_stack.ss_size = STACK;
+    inside.uc_link          = NULL;
+    makecontext(&inside, run_threads, 0);
+    now = t;
+    if (_setjmp(scheduler) == 0)
+        swapcontext(&outside, &inside);
 }
 
 /* Let the thread run until it waits or ends. */
@@ -102,12 +119,8 @@ void resume(thread *t)
 {
     now       = t;
     threadIdx = t->index;
-    if (_setjmp(scheduler) != 0)
-        return;
-    if (t->is_begun)
+    if (_setjmp(scheduler) == 0)
         _longjmp(t->place, 1);
-    t->is_begun = true;
-    swapcontext(&outside, &t->start);
 }
 
 void prepare(thread *t, unsigned i)
@@ -115,17 +128,12 @@ void prepare(thread *t, unsigned i)
     t->index   = { i % blockDim.x, i / blockDim.x % blockDim.y,
                    i / blockDim.x / blockDim.y };
     t->number  = (int)i;
-    t->is_done = t->is_begun = false;
-    t->groups                = 0;
+    t->is_done = false;
+    t->groups  = 0;
     t->copies.clear();
     t->at = NULL;
     if (t->stack == NULL)
-        t->stack = (char *)malloc(STACK);
-    getcontext(&t->start);
-    t->start.uc_stack.ss_sp   = t->stack;
-    t->start.uc_stack.ss_size = STACK;
-    t->start.uc_link          = NULL;
-    makecontext(&t->start, run_thread, 0);
+        start(t);
 }
 
 /* Run all that can; false if none could. */
