@@ -69,7 +69,7 @@ static void add_kernels(struct machine *m, const struct case_result *c, int firs
  */
 static int measure_products(struct machine *m, struct bench *b, struct case_result *c)
 {
-    const double seconds = 0.1;
+    const double seconds = fmin(0.1, b->options->seconds / 10);
 
     for (int i = 0; i < PRODUCTS; i++) {
         const int first = c->rows;
@@ -169,7 +169,7 @@ static int measure_operations(struct machine *m, struct bench *b, struct case_re
 
 static void measure_memory(struct machine *m, struct bench *b, struct case_result *c)
 {
-    const double seconds = 0.25;
+    const double seconds = fmin(0.25, b->options->seconds / 4);
     struct row *row      = case_add_row(c);
 
     coll_barrier(b->mesh);

@@ -322,7 +322,7 @@ static void check_machine(struct bed *bed)
         snprintf(path, sizeof path, "t655-machine-%d.json", (int)getpid());
     MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
     strcpy(bed->options.machine_out, path);
-    bed->bench.node_memory = 200000000; /* the large products do not fit */
+    bed->bench.node_memory = 40000000 * (int64_t)size; /* large products do not fit */
     c                      = run_case(bed, CASE_MACHINE, NULL, 0);
     bed->bench.node_memory = 0;
     says(c, rows_pass(c), "a machine is measured");

@@ -34,7 +34,7 @@ passes() {
 }
 
 passes 64x1 64 mu
-passes 32x2 32 mu
+[ -z "$TEST_LONG" ] || passes 32x2 32 mu
 passes 8x8 8 64/2/128/8
 passes 8x8 9 64/2/128/8 --overlap=plain --wiring=parallel
 echo "1..$n"
