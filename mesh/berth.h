@@ -1,36 +1,51 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Host memory through which messages pass whose matrices lie where MPI cannot reach: on
- * a GPU, with an MPI that was built without it.  A message has one room for all of it;
- * rooms are kept for the messages to come.
+/* Berths: where messages lie that cannot simply be posted, because their matrices are on a
+ * device that runs behind the host, or in memory that MPI cannot reach.  Whoever pushes
+ * messages pushes them: nobody waits for the device.
+ *
+ * A message is posted when an event of the device is past: what it sends is then written,
+ * or what it is received over read.  Where MPI does not reach the device it passes in
+ * pieces through a dock (src/dev/dock.h):
+ *
+ *   to be sent    | copied to the host | sent      |         while a piece is sent the
+ *                      | copied        | sent      |         next ones are copied; so
+ *                                                            they are when they come
+ *
+ * With t the time of the message on the link or between host and device, whichever is
+ * longer, and p pieces it takes about t (1 + 2 / p), not three times t, and no more memory
+ * of the host than the places of a dock.  Pieces of BERTH_PIECE bytes take 20 to 80
+ * microseconds at 12 to 50 GB/s, a few times what it costs to start them; both ends must
+ * cut alike.
  */
 #ifndef MESH_BERTH_H
 #define MESH_BERTH_H
 
-#include "mesh/mesh.h"
+#include "mesh/letter.h"
 #include "src/dev/dev.h"
 
-struct berth {
-    struct berth *next;
-    bool is_used, is_arriving;
-    struct mat part[2]; /* the message: one behind the other; either may be empty */
-    char *room;
-    size_t bytes; /* of room */
-};
+#define BERTH_PIECE ((int64_t)1 << 20)
+
+struct berth;
 
 /* Whether this MPI was built for CUDA, and says so. */
 bool berth_mpi_reaches_gpus(void);
 
-/* True if MPI can be given the addresses of matrices on 'dev'. */
-bool berth_is_needless(const struct mesh *mesh, const struct dev *dev);
+/* A berth for a message of these two packed matrices, either of which may be empty.  It
+ * leaves, or comes in, when 'after' (borrowed, NULL: nothing) is past.
+ */
+struct berth *berth_take(struct mesh *mesh, const struct letter *l,
+                         const struct mat part[2], struct dev_event *after);
 
-/* Room for a message of these two parts; what is sent is copied there now. */
-struct berth *berth_take(struct mesh *mesh, const struct mat part[2], bool is_arriving);
+/* Where it goes, and how long it is. */
+struct letter berth_letter(const struct berth *b);
 
-/* The message is there (gone): what has arrived is copied to the device. */
-void berth_finish(struct berth *s);
+/* Move on what can be; true when all of it is there (gone).  Messages of the same kind to
+ * (from) the same rank are posted in the order in which they took their berths.
+ */
+bool berth_push(struct berth *b);
 
-/* The room is not needed after all: there is no message. */
-void berth_drop(struct berth *s);
+/* It is there (gone), and somebody else's turn. */
+void berth_leave(struct berth *b);
 
 void berths_close(struct mesh *mesh);
 

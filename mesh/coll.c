@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Collectives from wires.  Between a wire and the device's work on the same memory the
- * host waits for the stream: before a send, because the data must be written, and
- * before a receive, because what is overwritten must be read.
+ * collectives here wait for the stream: before a send, because the data must be written,
+ * and before a receive, because what is overwritten must be read.
  */
 #include "config.h"
 
@@ -27,66 +27,62 @@ static struct stretch stretch_of(struct mat a)
     return (struct stretch){ mat_ptr(a), mat_bytes(a) };
 }
 
-static bool is_reached(const struct mesh *mesh, const struct mat part[2])
+/* True if the host's memory is the device's, and what was put there is done. */
+static bool is_plain(const struct mat part[2])
 {
     for (int i = 0; i < 2; i++)
-        if (mat_size(part[i]) > 0 && !berth_is_needless(mesh, part[i].buf->dev))
+        if (mat_size(part[i]) > 0 && !dev_is_host(part[i].buf->dev))
             return false;
     return true;
 }
 
-/* Where MPI finds the parts of a message: 'berth' if it has to be one, else NULL. */
-static struct berth *place(struct stretch at[2], struct mesh *mesh,
-                           const struct mat part[2], bool is_arriving)
+/* Start the message 'l' of these parts, whose memory is yet to be found. */
+static void start(struct wire *w, struct mesh *mesh, enum traffic kind,
+                  struct letter *l, const struct mat part[2], struct dev_event *after)
 {
-    struct berth *berth;
-
-    at[0] = stretch_of(part[0]);
-    at[1] = stretch_of(part[1]);
-    if (at[0].bytes > 0 && dev_is_hollow(part[0].buf->dev)) {
-        at[0].bytes += at[1].bytes; /* what holds nothing is sent from one place */
-        at[1].bytes = 0;
+    l->part[0] = stretch_of(part[0]);
+    l->part[1] = stretch_of(part[1]);
+    if (l->part[0].bytes > 0 && dev_is_hollow(part[0].buf->dev)) {
+        l->part[0].bytes +=
+            l->part[1].bytes; /* it holds nothing: sent from one place */
+        l->part[1].bytes = 0;
     }
-    if (is_reached(mesh, part))
-        return NULL;
-    berth    = berth_take(mesh, part, is_arriving);
-    at[0].at = berth->room;
-    at[1].at = berth->room + at[0].bytes;
-    return berth;
+    if (!is_plain(part) && !mesh->is_muted[kind])
+        wire_board(w, mesh, kind, berth_take(mesh, l, part, after));
+    else if (l->is_send)
+        wire_send_two(w, mesh, kind, l->axis, l->peer, l->tag, l->part);
+    else
+        wire_recv_two(w, mesh, kind, l->axis, l->peer, l->tag, l->part);
 }
 
 void coll_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct mat part[2])
 {
-    struct stretch at[2];
-    struct berth *berth = place(at, mesh, part, false);
-
-    wire_send_two(w, mesh, kind, axis, peer, tag, at);
-    if (berth != NULL)
-        wire_berth(w, berth);
+    start(w, mesh, kind,
+          &(struct letter){ .is_send = true, .axis = axis, .peer = peer, .tag = tag },
+          part, NULL);
 }
 
 void coll_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct mat part[2])
 {
-    struct stretch at[2];
-    struct berth *berth = place(at, mesh, part, true);
-
-    wire_recv_two(w, mesh, kind, axis, peer, tag, at);
-    if (berth != NULL)
-        wire_berth(w, berth);
+    start(w, mesh, kind, &(struct letter){ .axis = axis, .peer = peer, .tag = tag },
+          part, NULL);
 }
 
 void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, struct mat a)
+               int peer, int tag, struct mat a, struct dev_event *after)
 {
-    coll_send_two(w, mesh, kind, axis, peer, tag, (struct mat[2]){ a, mat_none() });
+    start(w, mesh, kind,
+          &(struct letter){ .is_send = true, .axis = axis, .peer = peer, .tag = tag },
+          (struct mat[2]){ a, mat_none() }, after);
 }
 
 void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, struct mat a)
+               int peer, int tag, struct mat a, struct dev_event *after)
 {
-    coll_recv_two(w, mesh, kind, axis, peer, tag, (struct mat[2]){ a, mat_none() });
+    start(w, mesh, kind, &(struct letter){ .axis = axis, .peer = peer, .tag = tag },
+          (struct mat[2]){ a, mat_none() }, after);
 }
 
 /* ---- slices ---------------------------------------------------------------------- */
@@ -160,9 +156,9 @@ static void exchange_round(struct exchange *x, int round, struct mat out, struct
     const int k = (round - 1) % ROUNDS;
 
     coll_recv(&x->recv[k], x->mesh, x->kind, x->axis, exchange_from(x, round),
-              TAG_DIRECT, in);
+              TAG_DIRECT, in, NULL);
     coll_send(&x->send[k], x->mesh, x->kind, x->axis, exchange_to(x, round), TAG_DIRECT,
-              out);
+              out, NULL);
     if (k == ROUNDS - 1 || round == x->ranks - 1)
         exchange_wait(x, k + 1);
 }
@@ -245,21 +241,22 @@ static void ring_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
         if (turn > 0) {
             const struct mat arrived = mat_cols(work, 0, part.cols);
 
-            coll_recv(&recv, mesh, kind, axis, up, TAG_ALLREDUCE, arrived);
+            coll_recv(&recv, mesh, kind, axis, up, TAG_ALLREDUCE, arrived, NULL);
             wire_wait(&recv);
             dev_add(s, part, arrived);
             dev_sync(s);
             wire_wait(&send);
         }
         if (turn < ranks - 1)
-            coll_send(&send, mesh, kind, axis, down, TAG_ALLREDUCE, part);
+            coll_send(&send, mesh, kind, axis, down, TAG_ALLREDUCE, part, NULL);
     }
     for (int turn = 0; turn < ranks - 1; turn++) {
         const int j = (i - turn + ranks) % ranks;
 
         coll_recv(&recv, mesh, kind, axis, down, TAG_ALLREDUCE,
-                  part_of(x, ranks, (j + ranks - 1) % ranks));
-        coll_send(&send, mesh, kind, axis, up, TAG_ALLREDUCE, part_of(x, ranks, j));
+                  part_of(x, ranks, (j + ranks - 1) % ranks), NULL);
+        coll_send(&send, mesh, kind, axis, up, TAG_ALLREDUCE, part_of(x, ranks, j),
+                  NULL);
         wire_wait(&recv);
         wire_wait(&send);
     }

@@ -11,16 +11,17 @@
 #include "mesh/progress.h"
 #include "src/dev/dev.h"
 
-/* Start to send or receive a packed matrix; the end is wire_wait().  What is sent must
- * be written, what is received over must be read: dev_sync() first.  The one place that
- * knows where a matrix lies: memory that MPI cannot reach is staged (mesh/berth.h).
+/* Start to send or receive a packed matrix; the end is wire_wait().  When 'after' is past
+ * (NULL: at once) what is sent must be written, and what is received over read; the event
+ * is borrowed until the end of the message.  The one place that knows where a matrix lies:
+ * memory that MPI cannot reach is staged (mesh/berth.h).
  */
 void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, struct mat a);
+               int peer, int tag, struct mat a, struct dev_event *after);
 void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-               int peer, int tag, struct mat a);
+               int peer, int tag, struct mat a, struct dev_event *after);
 
-/* The same for two matrices in one message; either may be empty. */
+/* The same for two matrices in one message, at once; either may be empty. */
 void coll_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct mat part[2]);
 void coll_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,

@@ -88,7 +88,7 @@ void halving_scatter(struct mesh *mesh, enum axis axis, enum traffic kind, int t
         find_around(in, x, ranks, i, n);
         dev_sync(s);
         coll_recv(&recv, mesh, kind, axis, (i + ranks - d) % ranks, tag,
-                  mat_cols(work, 0, in[0].cols + in[1].cols));
+                  mat_cols(work, 0, in[0].cols + in[1].cols), NULL);
         coll_send_two(&send, mesh, kind, axis, (i + d) % ranks, tag, out);
         wire_wait(&recv);
         add_arrived(s, in, work);

@@ -50,7 +50,7 @@ static void round_own(const struct flight *f)
     dev_copy(f->plan.stream, own, departure(f, own));
 }
 
-/* Post the hop's messages: what is sent is written, what is received over read. */
+/* Start the hop's messages. */
 static void depart(struct flight *f)
 {
     const struct flight_plan *p = &f->plan;
@@ -59,15 +59,15 @@ static void depart(struct flight *f)
                                   : f->hops.form == HOPS_SUM ? TAG_SUM
                                                              : TAG_GATHER;
 
-    f->task.is_boarding = false;
     if (h.from != HOPS_NOBODY)
-        coll_recv(&f->recv, p->mesh, p->kind, p->axis, h.from, tag, arrival(f, &h));
+        coll_recv(&f->recv, p->mesh, p->kind, p->axis, h.from, tag, arrival(f, &h),
+                  p->ready);
     if (h.to != HOPS_NOBODY)
-        coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, f->out);
+        coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, f->out, p->ready);
     f->recv.is_for_task = f->send.is_for_task = true;
 }
 
-/* Depart when the stream has come so far, which may be now. */
+/* Depart; messages leave and arrive when the stream has come so far. */
 static void take_off(struct flight *f)
 {
     const struct flight_plan *p = &f->plan;
@@ -78,9 +78,7 @@ static void take_off(struct flight *f)
         dev_event_record(p->ready, p->stream);
     else
         dev_sync(p->stream);
-    f->task.is_boarding = p->ready != NULL && !dev_event_is_done(p->ready);
-    if (!f->task.is_boarding)
-        depart(f);
+    depart(f);
 }
 
 static void land(struct flight *f)
@@ -100,10 +98,7 @@ static void step(void *ctx)
 {
     struct flight *f = ctx;
 
-    if (f->task.is_boarding && dev_event_is_done(f->plan.ready))
-        depart(f);
-    while (f->is_active && !f->task.is_boarding && !f->recv.is_active &&
-           !f->send.is_active) {
+    while (f->is_active && !f->recv.is_active && !f->send.is_active) {
         land(f);
         f->is_active = f->hop < f->hops.count;
         if (f->is_active)

@@ -68,7 +68,7 @@ struct mesh {
     enum fault fault;               /* planted on this rank */
     struct progress *progress;      /* messages under way: mesh/progress.h */
     bool reaches_gpus;              /* MPI moves GPUs' memory by itself */
-    struct berth *berths;           /* else what it passes through: mesh/berth.h */
+    struct berth *berths;           /* of messages from and to it: mesh/berth.h */
     struct trace *trace;            /* what is being recorded, or NULL: mesh/trace.h */
     const struct mesh_model *model; /* of a simulation, borrowed; else NULL */
     unsigned places_taken;          /* of its places, a bit each */

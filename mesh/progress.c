@@ -132,59 +132,17 @@ static int rank_of(const struct mesh *mesh, enum axis axis, int peer)
     }
 }
 
-/* Where a message goes, and of what it is made. */
-struct letter {
-    enum axis axis;
-    int peer, tag;
-    struct stretch part[2];
-};
-
-/* Post one request of 'count' times 'type' at 'at'. */
-static void post(struct wire *w, const struct letter *l, void *at, int count,
-                 MPI_Datatype type)
-{
-    const MPI_Comm comm  = w->mesh->comm[l->axis];
-    MPI_Request *request = &w->request[w->requests++];
-
-    if (w->is_send)
-        TRY_MPI(MPI_Isend(at, count, type, l->peer, l->tag, comm, request));
-    else
-        TRY_MPI(MPI_Irecv(at, count, type, l->peer, l->tag, comm, request));
-}
-
-/* Post the chunk of 'bytes' from byte 'from' on, which may lie in both stretches. */
-static void post_chunk(struct wire *w, const struct letter *l, int64_t from, int bytes)
-{
-    const int64_t first = l->part[0].bytes - from; /* in the first stretch */
-    MPI_Datatype both;
-    MPI_Aint at[2];
-    int length[2];
-
-    if (first >= bytes) {
-        post(w, l, l->part[0].at + from, bytes, MPI_BYTE);
-    } else if (first <= 0) {
-        post(w, l, l->part[1].at - first, bytes, MPI_BYTE);
-    } else {
-        length[0] = (int)first;
-        length[1] = bytes - length[0];
-        TRY_MPI(MPI_Get_address(l->part[0].at + from, &at[0]));
-        TRY_MPI(MPI_Get_address(l->part[1].at, &at[1]));
-        TRY_MPI(MPI_Type_create_hindexed(2, length, at, MPI_BYTE, &both));
-        TRY_MPI(MPI_Type_commit(&both));
-        post(w, l, MPI_BOTTOM, 1, both);
-        TRY_MPI(MPI_Type_free(&both)); /* when the message is done */
-    }
-}
-
+/* Begin to post 'l': all at once, or as 'berth' has it. */
 static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
-                       bool is_send, struct letter *l)
+                       struct letter l, struct berth *berth)
 {
     struct progress *p  = mesh->progress;
-    const int64_t bytes = l->part[0].bytes + l->part[1].bytes;
+    const int64_t bytes = l.part[0].bytes + l.part[1].bytes;
+    int chunks          = 0;
 
     w->mesh      = mesh;
     w->kind      = kind;
-    w->berth     = NULL;
+    w->berth     = berth;
     w->requests  = 0;
     w->is_active = false;
     if (bytes == 0 || mesh->is_muted[kind])
@@ -193,43 +151,55 @@ static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
         die("a message of %lld bytes; the longest has %d times %lld", (long long)bytes,
             WIRE_REQUESTS, (long long)WIRE_CHUNK);
     clock_settle();
-    w->peer        = rank_of(mesh, l->axis, l->peer);
-    w->is_send     = is_send;
+    w->peer        = rank_of(mesh, l.axis, l.peer);
+    w->is_send     = l.is_send;
     w->is_for_task = false;
     w->look_s      = 0;
     w->order       = mesh->posted++;
     w->bytes       = bytes;
     w->start       = clock_now();
     w->is_active   = true;
-    l->part[0].at  = simulated_enter(w, l->part[0].at);
+    l.part[0].at   = simulated_enter(w, l.part[0].at);
     pthread_mutex_lock(&p->lock);
-    for (int64_t from = 0; from < bytes; from += WIRE_CHUNK)
-        post_chunk(w, l, from,
-                   (int)(bytes - from < WIRE_CHUNK ? bytes - from : WIRE_CHUNK));
+    for (int64_t from = 0; from < bytes; from += WIRE_CHUNK, chunks++) {
+        const int64_t rest = bytes - from;
+
+        if (berth == NULL)
+            letter_post(&l, mesh, from, (int)(rest < WIRE_CHUNK ? rest : WIRE_CHUNK),
+                        &w->request[w->requests++]);
+    }
+    if (berth != NULL)
+        berth_push(berth);
     w->next  = p->first;
     p->first = w;
     if (p->form == PROGRESS_THREAD)
         pthread_cond_signal(&p->is_needed);
     pthread_mutex_unlock(&p->lock);
-    if (is_send) {
-        mesh->sent[kind].messages += w->requests;
+    if (l.is_send) {
+        mesh->sent[kind].messages += chunks;
         mesh->sent[kind].bytes += bytes;
     }
     guard_alive();
 }
 
+void wire_board(struct wire *w, struct mesh *mesh, enum traffic kind,
+                struct berth *berth)
+{
+    wire_start(w, mesh, kind, berth_letter(berth), berth);
+}
+
 void wire_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct stretch part[2])
 {
-    wire_start(w, mesh, kind, true,
-               &(struct letter){ axis, peer, tag, { part[0], part[1] } });
+    wire_start(w, mesh, kind,
+               (struct letter){ true, axis, peer, tag, { part[0], part[1] } }, NULL);
 }
 
 void wire_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct stretch part[2])
 {
-    wire_start(w, mesh, kind, false,
-               &(struct letter){ axis, peer, tag, { part[0], part[1] } });
+    wire_start(w, mesh, kind,
+               (struct letter){ false, axis, peer, tag, { part[0], part[1] } }, NULL);
 }
 
 void wire_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
@@ -259,20 +229,12 @@ static void wire_unlink(struct wire *w)
     w->is_active = false;
 }
 
-void wire_berth(struct wire *w, struct berth *berth)
-{
-    if (w->is_active)
-        w->berth = berth;
-    else
-        berth_drop(berth); /* an empty message, or a muted one */
-}
-
 /* All of it is there. */
 static void wire_done(struct wire *w)
 {
     simulated_leave(w);
     if (w->berth != NULL)
-        berth_finish(w->berth);
+        berth_leave(w->berth);
     trace_add(w->mesh, (struct trace_span){ .track   = TRACE_MESSAGES,
                                             .name    = traffic_name[w->kind],
                                             .start   = w->start,
@@ -291,7 +253,10 @@ static void test(struct wire *w)
 {
     int is_done;
 
-    TRY_MPI(MPI_Testall(w->requests, w->request, &is_done, MPI_STATUSES_IGNORE));
+    if (w->berth != NULL)
+        is_done = berth_push(w->berth);
+    else
+        TRY_MPI(MPI_Testall(w->requests, w->request, &is_done, MPI_STATUSES_IGNORE));
     if (is_done) {
         wire_done(w);
         simulated_pay(w, 0);
@@ -440,16 +405,24 @@ void progress_poll(struct mesh *mesh)
         step_tasks(p);
 }
 
+/* True while a message under way is pushed by more than MPI: then nobody may sleep in
+ * MPI.  There is no thread then.
+ */
+static bool has_berths(const struct progress *p)
+{
+    const struct wire *w = p->form != PROGRESS_THREAD ? p->first : NULL;
+
+    while (w != NULL && w->berth == NULL)
+        w = w->next;
+    return w != NULL;
+}
+
 /* Push while tasks are to go on, and 'awaited' perhaps.  What is under way belongs to the
  * thread, if there is one.
  */
 static void push_on(struct progress *p, const struct wire *awaited)
 {
-    bool is_boarding = false;
-
-    for (const struct progress_task *t = p->task; t != NULL; t = t->next)
-        is_boarding |= t->is_boarding;
-    if (p->form == PROGRESS_THREAD || is_boarding)
+    if (p->form == PROGRESS_THREAD || has_berths(p))
         push(p, false);
     else
         push_asleep(p, awaited, false);
@@ -474,16 +447,19 @@ static bool take(struct wire *w)
  */
 void wire_wait(struct wire *w)
 {
+    struct progress *p;
+
     if (!w->is_active)
         return;
+    p = w->mesh->progress;
     wait_begins(w->mesh, w->kind, w->peer, w->is_send);
-    while (w->is_active && w->mesh->progress->task != NULL)
-        push_on(w->mesh->progress, w);
+    while (w->is_active && (p->task != NULL || has_berths(p)))
+        push_on(p, w);
     if (take(w)) {
         for (int k = 0; k < w->requests; k++)
             TRY_MPI(MPI_Wait(&w->request[k], MPI_STATUS_IGNORE));
         wire_done(w);
-        simulated_pay(w, clock_now() - w->mesh->progress->since);
+        simulated_pay(w, clock_now() - p->since);
     }
     w->mesh->waited[w->kind] += progress_waited(w->mesh);
 }

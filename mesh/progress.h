@@ -9,7 +9,7 @@
 #define MESH_PROGRESS_H
 
 #include "mesh/guard.h"
-#include "mesh/mesh.h"
+#include "mesh/letter.h"
 
 #include <stdatomic.h>
 
@@ -28,7 +28,7 @@ struct wire {
     bool is_for_task;     /* a task goes on when it is there: set after the start */
     int64_t bytes;
     double start;          /* when it was posted */
-    struct berth *berth;   /* host memory that it passes through, or NULL */
+    struct berth *berth;   /* what posts it piece by piece, or NULL */
     struct wire *next;     /* in the list of messages under way */
     atomic_bool is_active; /* until it is known to be there (gone) */
 };
@@ -65,17 +65,16 @@ void wire_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis a
                int peer, int tag, void *at, int64_t bytes);
 
 /* The same of two stretches of memory, one behind the other in one message. */
-struct stretch {
-    char *at;
-    int64_t bytes; /* 0: none */
-};
 void wire_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct stretch part[2]);
 void wire_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct stretch part[2]);
 
-/* What was just started passes through 'berth', which belongs to the wire from now on. */
-void wire_berth(struct wire *w, struct berth *berth);
+/* The same of what 'berth' posts by and by, which belongs to the wire from now on; the kind
+ * is not muted, and there is something to send.
+ */
+void wire_board(struct wire *w, struct mesh *mesh, enum traffic kind,
+                struct berth *berth);
 
 /* Wait until the message is there (gone); an inactive wire returns at once. */
 void wire_wait(struct wire *w);
@@ -101,7 +100,6 @@ void progress_poll(struct mesh *mesh);
 struct progress_task {
     void (*step)(void *ctx);
     void *ctx;
-    bool is_boarding; /* it waits for its device, which 'step' asks: none may sleep */
     struct progress_task *next;
 };
 void progress_add(struct mesh *mesh, struct progress_task *task); /* borrowed */

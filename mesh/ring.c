@@ -137,9 +137,9 @@ static void pass_on(struct ring *r, int k)
         return;
     wire_wait(&r->send[k]); /* of the turn before, before its room is filled again */
     coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, -1), gather_tag(r),
-              piece_of(r, next, k));
+              piece_of(r, next, k), NULL);
     coll_send(&r->send[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1), gather_tag(r),
-              piece_of(r, gather_slice(r), k));
+              piece_of(r, gather_slice(r), k), NULL);
 }
 
 void gather_start(struct ring *r)
@@ -198,7 +198,7 @@ static void ask_for(struct ring *r, int turn)
 
     for (int k = 0; k < r->pieces; k++)
         coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1),
-                  scatter_tag(r), piece_of(r, sum, k));
+                  scatter_tag(r), piece_of(r, sum, k), NULL);
 }
 
 /* The first sum to arrive is asked for a turn ahead, as its room is free by then: what
@@ -243,7 +243,7 @@ void scatter_send(struct ring *r, int piece, struct dev_stream *s)
     wire_wait(&r->send[piece]); /* of the turn before */
     dev_sync(s);
     coll_send(&r->send[piece], r->mesh, r->kind, AXIS_MODEL, along(r, -1),
-              scatter_tag(r), piece_of(r, scatter_partial(r), piece));
+              scatter_tag(r), piece_of(r, scatter_partial(r), piece), NULL);
 }
 
 void scatter_next(struct ring *r, struct dev_stream *s)

@@ -25,6 +25,7 @@ static int ring_most;
 
 static struct mesh *mesh;
 static struct dev *dev;
+static struct dev_event *ready; /* NULL: the host waits for what is put on the stream */
 
 /* A buffer of parts, some of them empty. */
 struct parts_held {
@@ -70,6 +71,7 @@ static void start(struct flight *f, struct parts_held *p, enum hops_form form,
         .axis      = axis,
         .kind      = kind,
         .stream    = dev_stream(dev, LANE_COMPUTE),
+        .ready     = ready,
         .x         = mat_of(&p->x, DTYPE_F64, 1, p->cut[p->ranks]),
         .cut       = p->cut,
         .work      = mat_of(&p->work, DTYPE_F64, 1, p->room),
@@ -267,6 +269,12 @@ int main(int argc, char **argv)
             tap_note("the same on a device that does nothing until it is waited for");
             lazy_make(dev);
             one_by_one(AXIS_DATA);
+            if (dev_event_open(&ready, dev) != 0)
+                die("%s", err_sentence());
+            one_by_one(AXIS_DATA);
+            mesh->reaches_gpus = true;
+            one_by_one(AXIS_DATA);
+            dev_event_close(&ready);
             dev_close(&dev);
             if (dev_open(&dev, "cpu:ref", DTYPE_F64, 1) != 0)
                 die("%s", err_sentence());

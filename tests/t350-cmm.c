@@ -532,11 +532,15 @@ static void test_mesh(struct mesh *mesh, enum dtype t)
         test_values(&s, forms[p]);
         side_close(&s);
     }
-    side_open(&s, mesh, t, 0, true);
-    for (enum cmm_form form = CMM_PLAIN; form <= CMM_AUTO; form++)
-        test_values(&s, form);
-    ok(the_lazy.most > 1, "on a device that runs behind the host too");
-    side_close(&s);
+    for (int i = 0; i < 2; i++) {
+        mesh->reaches_gpus = i > 0;
+        side_open(&s, mesh, t, 0, true);
+        for (enum cmm_form form = CMM_PLAIN; form <= CMM_AUTO; form++)
+            test_values(&s, form);
+        ok(the_lazy.most > 1, "on a device that runs behind the host, too, %s",
+           i > 0 ? "whose memory MPI reaches" : "through the host's memory");
+        side_close(&s);
+    }
     side_open(&s, mesh, t, 0, false);
     for (enum cmm_form form = CMM_PLAIN; form <= CMM_AUTO; form++) {
         test_traffic(&s, form);

@@ -5,6 +5,8 @@
 # of it is left behind.
 build=${top_builddir:-.}
 ranks=4
+program=$build/vitbench
+shape='--shape=96/2/192/6 --image=42 --patch=14'
 limit=60 # seconds that no job may last
 if [ ! -x "$build/vitbench" ]; then
     echo "1..0 # SKIP vitbench is not built"
@@ -53,9 +55,9 @@ start() {
     timeout $limit "${MPIEXEC:-mpiexec}" -n $ranks sh -c '
         rank=${OMPI_COMM_WORLD_RANK:-${PMIX_RANK:-${PMI_RANK:-$SLURM_PROCID}}}
         echo $$ >"$0/rank.$rank"
-        exec "$@"' "$folder" "$build/vitbench" --shape=96/2/192/6 --image=42 --patch=14 \
-        --batch=4 --threads=1 --no-check --steps=1000000 --jsonl="$folder/steps" \
-        --json="$folder/result" "$@" </dev/null >"$folder/out" 2>&1 &
+        exec "$@"' "$folder" "$program" $shape --batch=4 --threads=1 --no-check \
+        --steps=1000000 --jsonl="$folder/steps" --json="$folder/result" "$@" \
+        </dev/null >"$folder/out" 2>&1 &
     job=$!
     tries=0
     until [ "$(wc -l 2>/dev/null <"$folder/steps")" -ge 5 ] 2>/dev/null; do
@@ -138,4 +140,23 @@ for told in 2 '0 1 2 3'; do
     ! is_left
     ok 'and nothing is left'
 done
+
+# The same of messages that pass through the host's memory, from and to a GPU.
+if [ -x "$build/tests/emu/vitbench" ]; then
+    ranks=2
+    program=$build/tests/emu/vitbench
+    shape='--shape=16/1/32/2 --image=8 --patch=4 --classes=10'
+    for mesh in 1x2 2x1; do
+        start --device=cuda --dtype=f32 --tune=off --mesh=$mesh --stall-timeout=3
+        kill -STOP "$(pid_of 1)"
+        finish
+        ended_by_itself && [ $status -eq 3 ]
+        ok "stopped on $mesh with GPUs: the hang guard ends the job with status 3"
+        grep -Eq "rank 0 on .* waiting for [a-z_]+ ((from|to) rank 1|among ranks)$" \
+            "$folder/out"
+        ok 'and rank 0 says that it waits for rank 1'
+        ! is_left
+        ok 'and nothing is left'
+    done
+fi
 echo "1..$n"

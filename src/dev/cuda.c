@@ -120,7 +120,7 @@ static void cuda_close(struct dev *dev)
 static int open_lanes(struct dev *dev, struct cuda_state *state)
 {
     for (int i = 0; i < LANES; i++) {
-        TRY(cuda_lane_open(&state->lane[i]));
+        TRY(cuda_lane_open(&state->lane[i], i != LANE_OUT && i != LANE_IN));
         dev->stream[i].state = &state->lane[i];
     }
     return 0;
@@ -327,6 +327,9 @@ const struct dev_ops dev_cuda = {
     .event_is_done         = event_is_done,
     .event_sync            = event_sync,
     .sync                  = stream_sync,
+    .pin                   = cuda_pin,
+    .unpin                 = cuda_unpin,
+    .carry                 = cuda_carry,
     .put                   = cuda_put,
     .get                   = cuda_get,
     .fill                  = cuda_fill,

@@ -101,7 +101,10 @@ double cuda_time(struct dev_stream *s, cuda_work_fn work, void *ctx, int calls);
 /* cuda_move.c */
 void cuda_put(struct dev_stream *s, struct mat dst, const void *src);
 void cuda_get(struct dev_stream *s, void *dst, struct mat src);
-int cuda_lane_open(struct cuda_lane *lane);
+int cuda_pin(void **at, size_t bytes);
+void cuda_unpin(void *at);
+void cuda_carry(struct dev_stream *s, void *to, const void *from, size_t bytes);
+int cuda_lane_open(struct cuda_lane *lane, bool has_pieces);
 void cuda_lane_close(struct cuda_lane *lane);
 
 /* 'count' descriptions of 'size' bytes each, copied to the GPU's memory, or found there:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Between the host's arrays and the GPU.  The GPU reaches pinned memory alone at full
- * speed, so they pass through pinned pieces of it, two of each stream by turns: while one
+ * speed, so they pass through pinned pieces of it, two of a stream by turns: while one
  * is copied by the GPU the host fills or empties the other.  Also the room that operations
  * work in.
  */
@@ -14,11 +14,11 @@ static const size_t PIECE = (size_t)4 << 20; /* bytes */
 
 /* ---- Lanes --------------------------------------------------------------------------- */
 
-static int open_lane(struct cuda_lane *lane)
+static int open_lane(struct cuda_lane *lane, int pieces)
 {
     cudaError_t rc = cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking);
 
-    for (int i = 0; i < CUDA_PIECES && rc == cudaSuccess; i++) {
+    for (int i = 0; i < pieces && rc == cudaSuccess; i++) {
         rc = cudaHostAlloc(&lane->piece[i], PIECE, cudaHostAllocDefault);
         if (rc == cudaSuccess)
             rc = cudaEventCreateWithFlags(&lane->is_free[i], cudaEventDisableTiming);
@@ -28,9 +28,9 @@ static int open_lane(struct cuda_lane *lane)
     return 0;
 }
 
-int cuda_lane_open(struct cuda_lane *lane)
+int cuda_lane_open(struct cuda_lane *lane, bool has_pieces)
 {
-    const int rc = open_lane(lane);
+    const int rc = open_lane(lane, has_pieces ? CUDA_PIECES : 0);
 
     if (rc != 0)
         cuda_lane_close(lane);
@@ -68,6 +68,30 @@ void *cuda_work(struct dev_stream *s, size_t bytes)
         lane->work_bytes = bytes;
     }
     return lane->work;
+}
+
+/* ---- Docks --------------------------------------------------------------------------- */
+
+int cuda_pin(void **at, size_t bytes)
+{
+    const cudaError_t rc = cudaHostAlloc(at, bytes, cudaHostAllocDefault);
+
+    if (rc != cudaSuccess)
+        return ERR(ERR_MEMORY,
+                   "no %.2f GB of the host's memory for the GPU to copy to: "
+                   "%s",
+                   (double)bytes * 1e-9, cudaGetErrorString(rc));
+    return 0;
+}
+
+void cuda_unpin(void *at)
+{
+    TRY_CUDA(cudaFreeHost(at));
+}
+
+void cuda_carry(struct dev_stream *s, void *to, const void *from, size_t bytes)
+{
+    TRY_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_on(s)));
 }
 
 /* ---- Pieces -------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/dev/cpu_info.h"
+#include "src/dev/dock.h"
 #include "src/dev/lap.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #define SLOTS(X)                                                                         \
     X(open) X(close) X(peak) X(bandwidth) X(clocks) X(manner) X(tune) X(choices)                            \
     X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
-    X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
+    X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(pin) X(unpin) X(carry) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
     X(weight_open) X(weight_close) X(weight_changed)                                     \
     X(gemm) X(gemm_t) X(gemm_dw) X(gemm_gradients) X(column_sums)                        \
     X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)                 \
@@ -159,6 +160,7 @@ void dev_close(struct dev **dev)
         return;
     for (int lane = 0; lane < LANES; lane++)
         laps_close(&(*dev)->laps[lane]);
+    docks_close(*dev);
     (*dev)->ops.close(*dev);
     mem_free(*dev);
     *dev = NULL;

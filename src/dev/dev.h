@@ -151,9 +151,10 @@ void dev_free(struct buf *b);
  */
 int64_t dev_bytes_most(struct dev *dev, bool is_reset);
 
-/* Streams are opened with the device: products, and one for each direction of traffic.
+/* Streams are opened with the device: products, one for each direction of traffic, and
+ * copies to and from the host that nobody waits for (dock.h).
  */
-enum dev_lane { LANE_COMPUTE, LANE_GATHER, LANE_SCATTER, LANES };
+enum dev_lane { LANE_COMPUTE, LANE_GATHER, LANE_SCATTER, LANE_OUT, LANE_IN, LANES };
 struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane);
 struct dev *stream_dev(const struct dev_stream *s);
 

@@ -71,6 +71,14 @@ struct dev_ops {
     bool (*event_is_done)(struct dev_event *e);
     void (*event_sync)(struct dev_event *e);
     void (*sync)(struct dev_stream *s);
+
+    /* For docks (dock.h): memory of the host that the device reaches by itself, and a copy
+     * from or to it, which returns early.  NULL: plain memory, a plain copy.
+     */
+    int (*pin)(void **at, size_t bytes);
+    void (*unpin)(void *at);
+    void (*carry)(struct dev_stream *s, void *to, const void *from, size_t bytes);
+
     void (*put)(struct dev_stream *, struct mat, const void *);
     void (*get)(struct dev_stream *, void *, struct mat);
     void (*fill)(struct dev_stream *, struct mat, double);
@@ -197,6 +205,7 @@ struct dev {
     void *note_ctx;
     struct dev_cost cost[DEV_COSTS];
     int costs;
+    struct dock *docks;
     struct dev_stream stream[LANES];
     void *state; /* the backend's own */
 };
