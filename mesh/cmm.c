@@ -95,14 +95,9 @@ static int make_room(struct cmm *c, enum cmm_form form)
     return 0;
 }
 
-/* Where nobody polls between panels, cuts would cost and bring nothing. */
-static int default_cuts(const struct cmm *c)
-{
-    return progress_of(c->mesh) == PROGRESS_POLL ? PANELS : 1;
-}
-
 /* Get ready for a call: the form of its product in this pass.  One rank alone has no
- * messages to push; one model rank has those of other groups over the data axis.
+ * messages to push; one model rank has those of other groups over the data axis.  Where
+ * nobody polls between panels, or polls while a GPU computes, cuts only cost.
  */
 static void use_form(struct cmm *c, enum cmm_pass pass)
 {
@@ -112,10 +107,11 @@ static void use_form(struct cmm *c, enum cmm_pass pass)
     const int panels               = is_auto ? tuned->panels : c->panels;
     const bool is_alone            = c->mesh->M == 1;
     const bool is_cut              = form != CMM_PLAIN && c->mesh->size > 1;
+    const bool is_polled = progress_of(c->mesh) == PROGRESS_POLL && dev_is_host(c->dev);
 
     c->ops   = form == CMM_PLAIN && !is_alone ? &cmm_plain : &cmm_ring;
     c->lanes = form == CMM_BIDIR && !is_alone ? RING_LANES : 1;
-    c->cuts  = is_cut ? (panels > 0 ? panels : default_cuts(c)) : 1;
+    c->cuts  = is_cut ? (panels > 0 ? panels : is_polled ? PANELS : 1) : 1;
     c->least = panels > 0 ? 1 : PANEL_LEAST;
     c->room  = c->rooms[form];
     c->used  = form;
@@ -144,18 +140,20 @@ int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
     for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
         new->tuned.of[k / CMM_PASSES][k % CMM_PASSES].form = CMM_RING;
     rc = make_room(new, form);
-    if (rc != 0) {
+    if (rc == 0)
+        rc = ring_events_open(new->event, CMM_RINGS, dev);
+    if (rc != 0)
         cmm_close(&new);
-        return rc;
-    }
-    *c = new;
-    return 0;
+    else
+        *c = new;
+    return rc;
 }
 
 void cmm_close(struct cmm **c)
 {
     if (*c == NULL)
         return;
+    ring_events_close((*c)->event, CMM_RINGS);
     dev_free(&(*c)->block);
     mem_free((*c)->cols);
     mem_free(*c);
@@ -375,7 +373,7 @@ void cmm_leave_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
 {
     cmm_finish(c);
     if (!c->may_put_aside || c->mesh->M == 1 || c->watch != NULL ||
-        c->mesh->model != NULL) {
+        c->mesh->model != NULL || !dev_is_host(c->dev)) {
         cmm_multiply_dw(c, dw, x, dy, is_added);
         return;
     }

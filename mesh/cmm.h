@@ -109,7 +109,8 @@ void cmm_keep(struct cmm *c);
 
 /* From now on cmm_gather_backward() may put a part of its dw aside, in rings: what nobody
  * waits for is made while this call and later ones wait for messages, and the rest of it
- * in cmm_finish().  Until then dw, dy and x of that call must stay as they are.  Local.
+ * in cmm_finish().  Until then dw, dy and x of that call must stay as they are.  (A device
+ * that runs behind the host makes it at once: it is under way while the host waits.)  Local.
  */
 void cmm_put_aside(struct cmm *c);
 void cmm_finish(struct cmm *c);

@@ -15,6 +15,7 @@
 #include "mesh/cmm.h"
 
 enum { LANE_ROOMS = GATHER_ROOMS + SCATTER_ROOMS, CMM_ROOMS = RING_LANES * LANE_ROOMS };
+enum { CMM_RINGS = 2 * RING_LANES };
 
 /* The gradient of some rows of a weight, a part of a call, that is made panel by panel
  * when there is nothing else to do.
@@ -37,6 +38,8 @@ struct cmm {
     int64_t *cols;    /* [M] columns of each slice */
     struct buf block; /* all rooms; those of one form lie over those of another */
     struct buf rooms[CMM_AUTO][CMM_ROOMS]; /* views into the block, by form */
+    struct ring_events
+        event[CMM_RINGS]; /* of gathers, lane by lane, then of scatters */
     enum cmm_product product;
     cmm_watch_fn watch;
     void *watch_ctx;

@@ -23,7 +23,7 @@ static void open_gather(struct cmm *c, struct ring *in, struct mat own)
 {
     for (int l = 0; l < c->lanes; l++) {
         gather_open(&in[l], c->mesh, c->dev, ACT_GATHER, l, c->lanes, own, own.rows,
-                    c->cols, &c->room[l * LANE_ROOMS]);
+                    c->cols, &c->room[l * LANE_ROOMS], &c->event[l]);
         in[l].work = (struct meanwhile){ cmm_make_aside, c };
     }
 }
@@ -33,7 +33,8 @@ static void open_scatter(struct cmm *c, struct ring *out, struct mat own)
     for (int l = 0; l < c->lanes; l++) {
         scatter_open(&out[l], c->mesh, c->dev, ACT_SCATTER, l, c->lanes, own,
                      cmm_sums(c->mesh, own.dtype), own.rows, c->cols,
-                     &c->room[l * LANE_ROOMS + GATHER_ROOMS]);
+                     &c->room[l * LANE_ROOMS + GATHER_ROOMS],
+                     &c->event[RING_LANES + l]);
         out[l].work = (struct meanwhile){ cmm_make_aside, c };
     }
 }

@@ -5,15 +5,37 @@
  * gather always: half of the own slice is not packed, and is copied to the room that the
  * first turn leaves free.
  *
- * The host waits for the compute stream before it starts messages: whatever was put
- * there has then read what is received over and written what is sent.  At that point
- * the stream holds nothing that the turn to come could hide.
+ * Messages leave and come in when the compute stream has come so far: whatever was put there
+ * has then written what is sent, and read what is received over.  The host waits for
+ * messages alone, and meanwhile the stream holds what was put there after them.
  */
 #include "config.h"
 
 #include "mesh/ring.h"
 
 #include "mesh/coll.h"
+#include "src/base/err.h"
+
+int ring_events_open(struct ring_events *e, int lanes, struct dev *dev)
+{
+    for (int l = 0; l < lanes; l++) {
+        for (int k = 0; k < 2; k++)
+            TRY(dev_event_open(&e[l].read[k], dev));
+        for (int k = 0; k < CMM_PIECES; k++)
+            TRY(dev_event_open(&e[l].made[k], dev));
+    }
+    return 0;
+}
+
+void ring_events_close(struct ring_events *e, int lanes)
+{
+    for (int l = 0; l < lanes; l++) {
+        for (int k = 0; k < 2; k++)
+            dev_event_close(&e[l].read[k]);
+        for (int k = 0; k < CMM_PIECES; k++)
+            dev_event_close(&e[l].made[k]);
+    }
+}
 
 struct range ring_part(const struct ring *r, int j)
 {
@@ -41,7 +63,7 @@ static bool is_last_turn(const struct ring *r)
 static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
                       enum traffic kind, int lane, int lanes, struct mat own,
                       enum dtype dtype, int64_t rows, const int64_t *cols,
-                      struct buf *room)
+                      struct buf *room, struct ring_events *event)
 {
     struct range part;
 
@@ -55,6 +77,7 @@ static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
     r->dtype  = dtype;
     r->cols   = cols;
     r->room   = room;
+    r->event  = event;
     part      = ring_part(r, mesh->m);
     r->own    = mat_cols(own, part.lo, part.hi);
     r->pieces = cmm_pieces(rows, mesh->M);
@@ -75,6 +98,19 @@ static struct mat piece_of(const struct ring *r, struct mat slice, int k)
     const struct range rows = ring_piece(r, k);
 
     return mat_rows(slice, rows.lo, rows.hi);
+}
+
+/* When all that was put on the compute stream until the turn in hand is done; messages of
+ * the turn before may still wait for theirs.
+ */
+static struct dev_event *is_read(const struct ring *r)
+{
+    return r->event->read[r->turn % 2];
+}
+
+static void mark(const struct ring *r, struct dev_event *e)
+{
+    dev_event_record(e, dev_stream(r->dev, LANE_COMPUTE));
 }
 
 static void wait_sent(struct ring *r)
@@ -112,9 +148,9 @@ int gather_owner(const struct ring *r)
 
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                  int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
-                 struct buf room[GATHER_ROOMS])
+                 struct buf room[GATHER_ROOMS], struct ring_events *event)
 {
-    ring_open(r, mesh, dev, kind, lane, lanes, own, own.dtype, rows, cols, room);
+    ring_open(r, mesh, dev, kind, lane, lanes, own, own.dtype, rows, cols, room, event);
     if (lanes > 1) {
         const struct mat copy = room_mat(r, 1, mesh->m);
 
@@ -128,7 +164,9 @@ struct mat gather_slice(const struct ring *r)
     return r->turn == 0 ? r->own : room_mat(r, (r->turn - 1) % 2, gather_owner(r));
 }
 
-/* Send piece 'k' of the slice in hand, ask for that of the next one. */
+/* Send piece 'k' of the slice in hand, ask for that of the next one.  What has arrived is
+ * there; the own slice may be in the making.
+ */
 static void pass_on(struct ring *r, int k)
 {
     const struct mat next = room_mat(r, r->turn % 2, along(r, -r->turn - 1));
@@ -137,23 +175,21 @@ static void pass_on(struct ring *r, int k)
         return;
     wire_wait(&r->send[k]); /* of the turn before, before its room is filled again */
     coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, -1), gather_tag(r),
-              piece_of(r, next, k), NULL);
+              piece_of(r, next, k), is_read(r));
     coll_send(&r->send[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1), gather_tag(r),
-              piece_of(r, gather_slice(r), k), NULL);
+              piece_of(r, gather_slice(r), k), r->turn == 0 ? is_read(r) : NULL);
 }
 
 void gather_start(struct ring *r)
 {
-    if (is_last_turn(r))
-        return;
-    dev_sync(dev_stream(r->dev, LANE_COMPUTE));
-    gather_take(r, r->pieces);
+    if (!is_last_turn(r))
+        gather_take(r, r->pieces);
 }
 
 void gather_take(struct ring *r, int pieces)
 {
-    if (r->taken == 0 && r->turn > 0 && !is_last_turn(r))
-        dev_sync(dev_stream(r->dev, LANE_COMPUTE));
+    if (r->taken == 0 && !is_last_turn(r))
+        mark(r, is_read(r));
     for (; r->taken < pieces; r->taken++) {
         if (r->turn > 0)
             wire_wait_busy(&r->recv[r->taken], &r->work);
@@ -186,9 +222,10 @@ int scatter_owner(const struct ring *r)
 
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                   int lane, int lanes, struct mat own, enum dtype dtype, int64_t rows,
-                  const int64_t *cols, struct buf room[SCATTER_ROOMS])
+                  const int64_t *cols, struct buf room[SCATTER_ROOMS],
+                  struct ring_events *event)
 {
-    ring_open(r, mesh, dev, kind, lane, lanes, own, dtype, rows, cols, room);
+    ring_open(r, mesh, dev, kind, lane, lanes, own, dtype, rows, cols, room, event);
 }
 
 /* Ask for the sum that arrives in a turn. */
@@ -196,24 +233,20 @@ static void ask_for(struct ring *r, int turn)
 {
     const struct mat sum = room_mat(r, ARRIVING, along(r, turn + 1));
 
+    mark(r, is_read(r));
     for (int k = 0; k < r->pieces; k++)
         coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1),
-                  scatter_tag(r), piece_of(r, sum, k), NULL);
+                  scatter_tag(r), piece_of(r, sum, k), is_read(r));
 }
 
 /* The first sum to arrive is asked for a turn ahead, as its room is free by then: what
- * comes unasked is copied once more.  A device that runs behind the host would have to be
- * waited for; it is not.
+ * comes unasked is copied once more.
  */
 void scatter_start(struct ring *r)
 {
-    const bool is_early = dev_is_host(r->dev);
-
-    if (is_early && r->turn == 0 && r->mesh->M > 1) {
-        dev_sync(dev_stream(r->dev, LANE_COMPUTE));
+    if (r->turn == 0 && r->mesh->M > 1)
         ask_for(r, 1);
-    }
-    if (r->turn > is_early)
+    else if (r->turn > 1)
         ask_for(r, r->turn);
 }
 
@@ -241,9 +274,10 @@ void scatter_send(struct ring *r, int piece, struct dev_stream *s)
 {
     add_arrival(r, piece, s);
     wire_wait(&r->send[piece]); /* of the turn before */
-    dev_sync(s);
+    dev_event_record(r->event->made[piece], s);
     coll_send(&r->send[piece], r->mesh, r->kind, AXIS_MODEL, along(r, -1),
-              scatter_tag(r), piece_of(r, scatter_partial(r), piece), NULL);
+              scatter_tag(r), piece_of(r, scatter_partial(r), piece),
+              r->event->made[piece]);
 }
 
 void scatter_next(struct ring *r, struct dev_stream *s)

@@ -24,6 +24,15 @@
 
 enum { RING_LANES = 2, GATHER_ROOMS = 2, SCATTER_ROOMS = 3 };
 
+/* Of a lane, on its device: 'read' is past when what is to be received over was read, in
+ * this turn and the one before, 'made[k]' when piece k of what is to be sent was written.
+ */
+struct ring_events {
+    struct dev_event *read[2], *made[CMM_PIECES];
+};
+int ring_events_open(struct ring_events *e, int lanes, struct dev *dev);
+void ring_events_close(struct ring_events *e, int lanes);
+
 struct ring {
     struct mesh *mesh;
     struct dev *dev;
@@ -34,6 +43,7 @@ struct ring {
     enum dtype dtype;    /* of what travels */
     const int64_t *cols; /* [M] columns of each slice, borrowed */
     struct buf *room;    /* of the lane's part of a slice each, borrowed */
+    struct ring_events *event; /* borrowed */
     struct mat own;      /* gather: the first part; scatter: where the last one goes */
     int pieces;          /* of each part */
     int taken;           /* a gather's pieces that were taken in this turn */
@@ -59,7 +69,7 @@ int scatter_owner(const struct ring *r);
  */
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                  int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
-                 struct buf room[GATHER_ROOMS]);
+                 struct buf room[GATHER_ROOMS], struct ring_events *event);
 struct mat gather_slice(const struct ring *r);
 void gather_start(struct ring *r);
 void gather_take(struct ring *r, int pieces);
@@ -73,7 +83,8 @@ void gather_next(struct ring *r); /* on to the next turn, all pieces taken */
  */
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                   int lane, int lanes, struct mat own, enum dtype dtype, int64_t rows,
-                  const int64_t *cols, struct buf room[SCATTER_ROOMS]);
+                  const int64_t *cols, struct buf room[SCATTER_ROOMS],
+                  struct ring_events *event);
 void scatter_start(struct ring *r);
 struct mat scatter_partial(const struct ring *r);
 void scatter_send(struct ring *r, int piece, struct dev_stream *s);
