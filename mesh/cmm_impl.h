@@ -14,6 +14,7 @@
 
 #include "mesh/cmm.h"
 
+enum { PANELS = 8, PANEL_LEAST = 768 /* columns */ };
 enum { LANE_ROOMS = GATHER_ROOMS + SCATTER_ROOMS, CMM_ROOMS = RING_LANES * LANE_ROOMS };
 enum { CMM_RINGS = 2 * RING_LANES };
 

@@ -96,13 +96,14 @@ void attn_forward(struct vit *v, struct mat o, int64_t i)
     make_images(&rows, v->local.B_l);
 }
 
-/* At least 'rows' rows.  Threads share heads of images, and a GPU wants many at once: it
- * gets all of them.
+/* At least 'rows' rows.  Threads share heads of images; a GPU wants many at once and gets
+ * all of them, as does a simulated device, for which nothing is cut.
  */
 static void make_rows(void *ctx, int64_t rows)
 {
     struct attn_rows *r = ctx;
     const struct vit *v = r->v;
+    const bool is_cut   = dev_is_host(v->dev) && !dev_is_hollow(v->dev);
     const int64_t tasks = 2 * dev_threads(v->dev), H = v->local.H_l;
     const int64_t images = (rows + v->spec.N - 1) / v->spec.N;
     const int64_t least  = r->made + (tasks + H - 1) / H;
@@ -110,7 +111,7 @@ static void make_rows(void *ctx, int64_t rows)
     const int64_t to     = images > least ? images : least;
 
     if (images > r->made)
-        make_images(r, to < most && dev_is_host(v->dev) ? to : most);
+        make_images(r, is_cut && to < most ? to : most);
 }
 
 struct cmm_source attn_source(struct attn_rows *rows, struct vit *v, struct mat o,
