@@ -50,6 +50,10 @@ void cpu_close(struct dev *dev);
 /* At least 'bytes' for 'thread' of 'dev', aligned, not zeroed; dies without memory. */
 void *cpu_block(struct dev *dev, int thread, size_t bytes);
 
+/* dev_gemm_dw() of bf16 factors, by the loops in bf16. */
+void cpu_dw_bf16(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
+                 bool is_added);
+
 double cpu_peak(struct dev *dev, double seconds);
 double cpu_bandwidth(struct dev *dev, double seconds);
 

@@ -106,9 +106,7 @@ static void pack(struct dev_stream *s, const struct room *m, uint32_t *y, struct
 static void zip_rows(struct dev_stream *s, const struct room *m, uint32_t *y,
                      const uint32_t *x, int64_t rows)
 {
-    for (int64_t r = 0; r < rows; r += 2)
-        pairs_of(s)->zip(y + r / 2 * m->across, (const uint16_t *)(x + r * m->words),
-                         (const uint16_t *)(x + (r + 1) * m->words), m->across);
+    pairs_of(s)->zip(y, m->across, (const uint16_t *)x, 2 * m->words, rows, m->across);
 }
 
 /* y [pairs along the head, along] of the packed x [keys, words]. */

@@ -31,7 +31,7 @@ struct adamw_step {
 #include "src/dev/cpu_kernels_table.h"
 #undef FORMAT
 
-/* What attention does in bf16.  Pairs are two numbers in a word, the first in its lower
+/* What attention and gradients of weights do in bf16.  Pairs are two numbers in a word, the first in its lower
  * half; x, d and their like are f32.  Rows end in whole lines, which are written too.
  */
 struct kernels_bf16 {
@@ -40,8 +40,9 @@ struct kernels_bf16 {
                     const uint32_t *b, int64_t ldb, int64_t rows, int64_t cols,
                     int64_t depth, bool is_added);
 
-    /* y [n] = pairs of lo and hi, which may be NULL for zeros. */
-    void (*zip)(uint32_t *y, const uint16_t *lo, const uint16_t *hi, int64_t n);
+    /* y [rows / 2 up, cols] = pairs of rows of x, a last odd one with zeros. */
+    void (*zip)(uint32_t *y, int64_t ldy, const uint16_t *x, int64_t ldx, int64_t rows,
+                int64_t cols);
 
     /* p = exp(factor x - part[0]); part [2] = the largest factor x, and the sum before
      * rounding.

@@ -74,21 +74,33 @@ static inline VH halves_of(VF x)
 
 #include "src/dev/cpu_tile_real.h"
 
-/* ---- Rows of attention -------------------------------------------------------------- */
+/* ---- Pairs of rows ------------------------------------------------------------------ */
 
-static void zip(uint32_t *restrict y, const uint16_t *restrict lo,
-                const uint16_t *restrict hi, int64_t n)
+/* Rows are far apart, so that no processor foresees which comes next. */
+static void zip(uint32_t *restrict y, int64_t ldy, const uint16_t *restrict x,
+                int64_t ldx, int64_t rows, int64_t cols)
 {
-    if (hi == NULL) {
+    enum { ROWS_AHEAD = 16 };
+
+    for (int64_t r = 0; r + 2 <= rows; r += 2, y += ldy) {
+        const uint16_t *lo = x + r * ldx, *hi = lo + ldx;
+
+        for (int64_t i = 0; i < (r + ROWS_AHEAD + 2 <= rows ? cols : 0); i += 32) {
+            __builtin_prefetch(lo + ROWS_AHEAD * ldx + i);
+            __builtin_prefetch(hi + ROWS_AHEAD * ldx + i);
+        }
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            y[i] = lo[i];
-    } else {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < cols; i++)
             y[i] = lo[i] | (uint32_t)hi[i] << 16;
     }
+    if (rows % 2 != 0) {
+#pragma omp simd
+        for (int64_t i = 0; i < cols; i++)
+            y[i] = x[(rows - 1) * ldx + i];
+    }
 }
+
+/* ---- Rows of attention -------------------------------------------------------------- */
 
 static inline VF either(VI which, VF a, VF b)
 {

@@ -52,6 +52,7 @@ enum way {
     WAY_TURNED, /* x^T packed too */
     WAY_PLAIN,  /* nothing packed beforehand */
     WAY_BLIS,
+    WAY_PAIRS, /* cpu_dw_bf16() */
     WAYS
 };
 

@@ -41,15 +41,15 @@ static bool is_same(const struct measure *a, const struct measure *b)
 _Static_assert((int)WAYS <= (int)DEV_WAYS, "a choice holds all ways");
 
 /* The ways that a product has, the best guess first; their number.  What nothing was
- * packed for beforehand is best left to the product that packs in cache.
+ * packed for beforehand is best left to a product that packs in cache.
  */
 static int ways_of(enum way way[WAYS], const struct call *c)
 {
     const bool is_dw = c->kind == CALL_DW, is_f32 = c->x.dtype == DTYPE_F32;
     int n = 0;
 
-    if (is_dw && is_f32)
-        way[n++] = WAY_PLAIN;
+    if (is_dw)
+        way[n++] = is_f32 ? WAY_PLAIN : WAY_PAIRS;
     way[n++] = WAY_ONEDNN;
     if (is_dw)
         way[n++] = WAY_TURNED;
@@ -191,7 +191,8 @@ static void name_choice(struct dev_choice *choice, const struct measure *m,
     static const char *const way_name[] = { [WAY_ONEDNN] = "oneDNN",
                                             [WAY_TURNED] = "oneDNN, x^T packed",
                                             [WAY_PLAIN]  = "oneDNN, nothing packed",
-                                            [WAY_BLIS]   = "BLIS" };
+                                            [WAY_BLIS]   = "BLIS",
+                                            [WAY_PAIRS]  = "pairs of rows" };
 
     snprintf(choice->name, sizeof choice->name, "%s %lldx%lldx%lld%s", kind[m->kind],
              (long long)m->rows, (long long)m->cols, (long long)m->depth,

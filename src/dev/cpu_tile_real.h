@@ -29,6 +29,9 @@
 #define ADD_PRODUCT_bf16(sum, a, b) (sum) = add_pairs(sum, a, b)
 #define ADD_PRODUCT                 JOIN(ADD_PRODUCT, FORMAT)
 
+/* Steps of the depth; 'a' may come from memory, at two bytes a cycle. */
+#define STEPS_AHEAD 96
+
 typedef REAL VEC __attribute__((vector_size(TILE_BYTES), may_alias));
 typedef FACTOR FACTORS __attribute__((vector_size(TILE_BYTES), may_alias));
 
@@ -44,6 +47,7 @@ OF(tile)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step, const
     for (int64_t k = 0; k < depth; k++) {
         FACTORS along[4];
 
+        __builtin_prefetch(a + STEPS_AHEAD * step);
         UNROLL for (int v = 0; v < vectors; v++) along[v] = ((const FACTORS *)b)[v];
         UNROLL for (int r = 0; r < rows; r++)
         {

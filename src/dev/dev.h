@@ -101,7 +101,7 @@ bool dev_clocks(struct dev_clocks *c, struct dev *dev);
  * new one is timed in all, and done in the fastest from then on.  dev_choices() are all
  * that were timed, in the order of their first use; whoever changes 'way' decides.
  */
-enum { DEV_WAYS = 4 };
+enum { DEV_WAYS = 5 };
 struct dev_choice {
     char name[64];
     int ways; /* of this product */
