@@ -54,6 +54,14 @@ void *cpu_block(struct dev *dev, int thread, size_t bytes);
 void cpu_dw_bf16(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
                  bool is_added);
 
+/* Pack a factor [rows, cols] of bf16, or the transpose of one [cols, rows], 'ld' apart:
+ * to [panels of CPU_PANEL columns, tall / 2 pairs of rows, CPU_PANEL], zeros around.
+ */
+enum { CPU_PANEL = 64 };
+void cpu_panels_bf16(const struct dev *dev, uint32_t *to, const uint16_t *from,
+                     int64_t ld, bool is_turned, int64_t rows, int64_t cols,
+                     int64_t tall);
+
 double cpu_peak(struct dev *dev, double seconds);
 double cpu_bandwidth(struct dev *dev, double seconds);
 

@@ -27,6 +27,7 @@
  */
 enum { MOST_ROWS = 96, LEAST_ROWS = 12, TILE_ROWS = 6, WEIGHT_BYTES = 256 << 10 };
 enum { LINE = CPU_LINE / 4 }; /* words or f32 */
+enum { ROWS_AHEAD = 12 };
 
 /* How a job's scratch is laid out: leading dimensions, of words or f32 elements. */
 struct room {
@@ -94,6 +95,7 @@ static void pack(struct dev_stream *s, const struct room *m, uint32_t *y, struct
         uint16_t *row        = (uint16_t *)(y + r * m->words);
         const uint16_t *from = halves(s, row, a, first + r, h * E, E);
 
+        row_ahead(a, first + r + ROWS_AHEAD, h * E, E);
         if (from != row)
             memcpy(row, from, (size_t)E * sizeof *row);
         memset(row + E, 0, (size_t)(2 * m->words - E) * sizeof *row);

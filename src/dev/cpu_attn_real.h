@@ -21,6 +21,7 @@
  * level cache, in whole tiles, but few enough for the nearest cache to help.
  */
 enum { MOST_ROWS = 48, LEAST_ROWS = 12, TILE_ROWS = 6, WEIGHT_BYTES = 256 << 10 };
+enum { ROWS_AHEAD = 12 };
 
 /* How a job's scratch is laid out, in elements. */
 struct room {
@@ -71,6 +72,7 @@ static void pack(struct dev_stream *s, const struct room *m, REAL *y, struct mat
     for (int64_t r = 0; r < rows; r++) {
         REAL *row = y + r * m->across;
 
+        row_ahead(a, first + r + ROWS_AHEAD, h * E, E);
         row_read(loops(s), row, a, first + r, h * E, E);
         memset(row + E, 0, (size_t)(m->across - E) * sizeof *row);
     }

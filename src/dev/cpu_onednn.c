@@ -34,7 +34,7 @@ static int onednn_dev_open(struct dev *dev)
                    "bf16 needs a processor with AVX512-BF16, which this one "
                    "lacks: --dtype=bf16:emulate runs anywhere");
     library = mem_new(1, sizeof *library);
-    rc      = onednn_open(&library->onednn, dev->threads);
+    rc      = onednn_open(&library->onednn, dev);
     if (rc == 0)
         rc = cpu_ops_open(dev);
     if (rc != 0) {

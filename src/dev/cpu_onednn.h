@@ -11,8 +11,8 @@
 
 struct onednn;
 
-/* Returns 0 or ERR_DEVICE. */
-int onednn_open(struct onednn **d, int threads);
+/* For products of 'dev', which keeps it.  Returns 0 or ERR_DEVICE. */
+int onednn_open(struct onednn **d, const struct dev *dev);
 void onednn_close(struct onednn **d);
 
 /* y [rows, cols] = or += a b.  'a' and 'b' are views or, if turned, their transposes;

@@ -26,9 +26,11 @@ struct key {
 
 /* Copies a factor into the layout that a product wants. */
 struct packer {
-    dnnl_primitive_t reorder; /* NULL: it is in that layout as it comes */
+    size_t bytes; /* 0: it is in that layout as it comes */
+    bool is_panels, is_turned; /* by cpu_panels_bf16(), with what follows; else by */
+    int64_t ld, rows, cols, tall;
+    dnnl_primitive_t reorder;
     dnnl_memory_t from, to;
-    size_t bytes;
 };
 
 struct plan {
@@ -52,9 +54,9 @@ struct pack {
 };
 
 struct onednn {
+    const struct dev *dev;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    int threads;
     struct plan *plans;
     char *room; /* of factors that are packed for one product */
     size_t bytes;
@@ -69,11 +71,11 @@ static void check(dnnl_status_t status, const char *what)
 
 #define CHECK(call) check(call, #call)
 
-int onednn_open(struct onednn **onednn, int threads)
+int onednn_open(struct onednn **onednn, const struct dev *dev)
 {
     struct onednn *d = mem_new(1, sizeof *d);
 
-    d->threads = threads;
+    d->dev = dev;
     if (dnnl_engine_create(&d->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&d->stream, d->engine, dnnl_stream_in_order) !=
             dnnl_success) {
@@ -126,7 +128,7 @@ void onednn_close(struct onednn **onednn)
 static void use_threads(const struct onednn *d)
 {
 #ifdef _OPENMP
-    omp_set_num_threads(d->threads);
+    omp_set_num_threads(d->dev->threads);
 #else
     (void)d;
 #endif
@@ -156,6 +158,20 @@ static void describe_any(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols,
     CHECK(dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any));
 }
 
+/* Whether 'to' is what cpu_panels_bf16() makes of rows or columns that lie in one piece. */
+static bool is_panels(const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
+{
+    const dnnl_blocking_desc_t *b = &to->format_desc.blocking;
+    const int64_t *by             = from->format_desc.blocking.strides;
+
+    return to->data_type == dnnl_bf16 && to->format_kind == dnnl_blocked &&
+           b->inner_nblks == 3 && b->inner_blks[0] == 16 && b->inner_idxs[0] == 0 &&
+           b->inner_blks[1] == CPU_PANEL && b->inner_idxs[1] == 1 &&
+           b->inner_blks[2] == 2 && b->inner_idxs[2] == 0 &&
+           b->strides[0] == 32 * CPU_PANEL &&
+           b->strides[1] == to->padded_dims[0] * CPU_PANEL && (by[0] == 1 || by[1] == 1);
+}
+
 static void make_packer(struct packer *p, struct onednn *d,
                         const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
 {
@@ -164,7 +180,18 @@ static void make_packer(struct packer *p, struct onednn *d,
     *p = (struct packer){ 0 };
     if (dnnl_memory_desc_equal(from, to))
         return;
-    p->bytes = mem_round(dnnl_memory_desc_get_size(to));
+    p->bytes     = mem_round(dnnl_memory_desc_get_size(to));
+    p->is_panels = is_panels(from, to);
+    if (p->is_panels) {
+        const int64_t *by = from->format_desc.blocking.strides;
+
+        p->is_turned = by[1] != 1;
+        p->ld        = by[p->is_turned];
+        p->rows      = to->dims[0];
+        p->cols      = to->dims[1];
+        p->tall      = to->padded_dims[0];
+        return;
+    }
     CHECK(dnnl_reorder_primitive_desc_create(&desc, from, d->engine, to, d->engine,
                                              NULL));
     CHECK(dnnl_primitive_create(&p->reorder, desc));
@@ -179,8 +206,13 @@ static void *pack_now(struct onednn *d, const struct packer *p, void *to, void *
     const dnnl_exec_arg_t args[] = { { DNNL_ARG_FROM, p->from },
                                      { DNNL_ARG_TO, p->to } };
 
-    if (p->reorder == NULL)
+    if (p->bytes == 0)
         return from;
+    if (p->is_panels) {
+        cpu_panels_bf16(d->dev, to, from, p->ld, p->is_turned, p->rows, p->cols,
+                        p->tall);
+        return to;
+    }
     use_threads(d);
     CHECK(dnnl_memory_set_data_handle(p->from, from));
     CHECK(dnnl_memory_set_data_handle(p->to, to));
@@ -316,7 +348,7 @@ static void *packed(struct onednn *d, const struct plan *p, struct operand b,
         *list   = k;
     }
     k->is_used = true;
-    return k->packer.reorder == NULL ? k->from : k->at;
+    return k->packer.bytes == 0 ? k->from : k->at;
 }
 
 static void close_pack(struct pack *k)

@@ -150,15 +150,19 @@ static void sum_rows(struct dev_stream *s, struct mat y, int64_t to, struct mat 
                      int64_t first, int64_t step, struct range c, REAL factor,
                      bool is_added)
 {
+    enum { AHEAD = 4096 }; /* elements */
     const struct OF(kernels) *f = loops(s);
     REAL sum[CHUNK], room[CHUNK];
 
     for (int64_t lo = c.lo; lo < c.hi; lo += CHUNK) {
-        const int64_t n = chunk(lo, c.hi);
+        const int64_t n     = chunk(lo, c.hi);
+        const int64_t ahead = (AHEAD / n + 1) * step;
 
         f->fill(sum, 0, n);
-        for (int64_t r = first; r < x.rows; r += step)
+        for (int64_t r = first; r < x.rows; r += step) {
+            row_ahead(x, r + ahead, lo, n);
             f->add(sum, row_in(f, x, r, lo, n, room), n);
+        }
         if (factor != 1)
             f->scale(sum, sum, factor, n);
         if (is_added)

@@ -4,7 +4,8 @@
  *
  * row_read() and row_write() copy always.  row_in() and row_out() give a place to read or
  * write 'n' elements of row r from column c on: where they lie, if they are in the format
- * of the text, else 'room', which row_in() fills and row_done() empties.
+ * of the text, else 'room', which row_in() fills and row_done() empties.  row_ahead() has
+ * the processor fetch them: rows that are far apart, and short, it does not foresee.
  */
 #include "src/dev/cpu_real.h"
 
@@ -43,6 +44,15 @@ static inline void row_write(const struct OF(kernels) * f, struct mat a, const R
         f->narrow(at_bf16(a, r) + c, x, n);
     else
         memcpy(at(a, r) + c, x, (size_t)n * sizeof *x);
+}
+
+static inline void row_ahead(struct mat a, int64_t r, int64_t c, int64_t n)
+{
+    const int64_t size = (int64_t)dtype_size(a.dtype);
+    const char *from   = (const char *)mat_ptr(a) + (r * a.ld + c) * size;
+
+    for (int64_t i = 0; r < a.rows && i < n * size; i += CPU_LINE)
+        __builtin_prefetch(from + i);
 }
 
 static inline REAL *row_out(struct mat a, int64_t r, int64_t c, REAL *room)
