@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packing of a bf16 factor the way oneDNN's products want it on processors with
  * AVX512-BF16: panels of columns, of which each holds pairs of rows zipped, from top to
- * bottom; zeros fill the last panel and the last rows.  The library does the same, several times
- * as slowly.
+ * bottom; zeros fill the last panel and the last rows.  The library does the same, but
+ * several times as slowly.
  *
  * Moves twice the bytes of the factor.
  */
