@@ -399,7 +399,7 @@ static int measure(struct run *r)
 
     run_timed(r);
     spend(r, SPENT_STEPS);
-    r->c->is_played  = step_is_played(r->setup.step);
+    r->c->tapes      = step_tapes(r->setup.step);
     r->c->has_clocks = dev_clocks(&r->c->clocks, r->bench->dev);
     if (r->series.n > 0) {
         is_wrong = coll_sum(r->bench->mesh, AXIS_ALL, count_traffic(r)) > 0;

@@ -220,7 +220,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
                  (json_int_t)c->spec.L_full, "batch", (json_int_t)c->batch, "dtype",
                  dtype_name(c->dtype), "device", text(c->device), "overlap", text(c->overlap),
                  "progress", text(c->progress), "param_shard", text(c->param_shard), "graph",
-                 c->is_played, "status", status_json(c->status), "reason",
+                 c->tapes > 0, "status", status_json(c->status), "reason",
         c->reason[0] != '\0' ? text(c->reason) : json_null());
     json_t *figures = json_pack(
         "{so so so so so so so so}", "steps", steps_json(&c->steps), "tokens_per_s",
@@ -246,6 +246,8 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
 
     json_object_update_new(all, figures);
     json_object_update_new(all, rest);
+    if (c->tapes > 0)
+        json_object_set_new(all, "graphs", json_integer(c->tapes));
     if (c->plain.step_s > 0)
         json_object_set_new(all, "against_plain",
                             json_pack("{so so so so}", "step_s", real(c->plain.step_s),

@@ -226,7 +226,7 @@ static void case_tuned(FILE *out, const struct case_result *c)
 static void case_model(FILE *out, const struct case_result *c)
 {
     const struct spec *s = &c->spec;
-    char micros[40];
+    char micros[40], graphs[60];
 
     if (s->C > 0)
         field(out, "  model",
@@ -236,10 +236,14 @@ static void case_model(FILE *out, const struct case_result *c)
               (long long)s->E, wiring_name(s->wiring), s->qk_norm ? ", QK-norm" : "",
               s->image, s->patch, (long long)s->T, pool_name(s->pool), (long long)s->K);
     snprintf(micros, sizeof micros, ", %d micro-batches", c->micros);
+    snprintf(graphs, sizeof graphs, ", steps as %d graphs between messages", c->tapes);
     field(out, "  run", "%s on %s, overlap %s, progress %s, param-shard %s%s%s%s%s",
           dtype_name(c->dtype), c->device, c->overlap, c->progress, c->param_shard,
           c->remat == REMAT_BLOCK ? ", remat block" : "", c->micros > 1 ? micros : "",
-          c->wires != NULL ? c->wires : "", c->is_played ? ", steps as a graph" : "");
+          c->wires != NULL ? c->wires : "",
+          c->tapes > 1   ? graphs
+          : c->tapes > 0 ? ", steps as a graph"
+                         : "");
     case_tuned(out, c);
 }
 

@@ -114,7 +114,7 @@ struct case_result {
     int slow_ranks;
     char straggler[512];         /* a sentence on those that stand out, or empty */
     double stage_s[8];           /* medians by enum stage, slowest rank */
-    bool is_played;              /* steps were played from a record (step/replay.h) */
+    int tapes;                   /* that a step was played from (step/replay.h) */
     double spent_s[SPENT_PARTS]; /* rank 0's seconds for the whole case; 0: not taken */
     bool has_clocks;
     struct dev_clocks clocks; /* of rank 0's GPU, after the last timed step */

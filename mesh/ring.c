@@ -115,6 +115,7 @@ static void mark(const struct ring *r, struct dev_event *e)
 
 static void wait_sent(struct ring *r)
 {
+    dev_flush(dev_stream(r->dev, LANE_COMPUTE));
     for (int k = 0; k < r->pieces; k++)
         wire_wait_busy(&r->send[k], &r->work);
 }
@@ -190,6 +191,8 @@ void gather_take(struct ring *r, int pieces)
 {
     if (r->taken == 0 && !is_last_turn(r))
         mark(r, is_read(r));
+    if (r->taken < pieces)
+        dev_flush(dev_stream(r->dev, LANE_COMPUTE));
     for (; r->taken < pieces; r->taken++) {
         if (r->turn > 0)
             wire_wait_busy(&r->recv[r->taken], &r->work);
@@ -265,6 +268,7 @@ static void add_arrival(struct ring *r, int k, struct dev_stream *s)
 {
     if (r->turn == 0)
         return;
+    dev_flush(s);
     wire_wait_busy(&r->recv[k], &r->work);
     dev_add(s, piece_of(r, scatter_partial(r), k),
             piece_of(r, room_mat(r, ARRIVING, scatter_owner(r)), k));
@@ -272,8 +276,8 @@ static void add_arrival(struct ring *r, int k, struct dev_stream *s)
 
 void scatter_send(struct ring *r, int piece, struct dev_stream *s)
 {
-    add_arrival(r, piece, s);
     wire_wait(&r->send[piece]); /* of the turn before */
+    add_arrival(r, piece, s);
     dev_event_record(r->event->made[piece], s);
     coll_send(&r->send[piece], r->mesh, r->kind, AXIS_MODEL, along(r, -1),
               scatter_tag(r), piece_of(r, scatter_partial(r), piece),

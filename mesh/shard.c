@@ -386,6 +386,7 @@ bool shard_gather_finish(struct shard *sh, int group)
 {
     if (sh->gathering != group)
         return false;
+    dev_flush(sh->stream);
     flight_finish(&sh->gather);
     follow(sh->stream, sh->gathers.stream, sh->gathers.home);
     sh->gathering = ARENA_FREE;
@@ -471,6 +472,7 @@ void shard_scatter_finish(struct shard *sh, int group)
     }
     if (sh->scattering != group)
         return;
+    dev_flush(sh->stream);
     flight_finish(&sh->scatter);
     follow(sh->stream, sh->scatters.stream, sh->scatters.home);
     sh->scattering = ARENA_FREE;

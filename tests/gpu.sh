@@ -145,6 +145,7 @@ test_all() {
         t232-cuda-bf16 t435-optim t502-graph}; do
         part "$test" 45 "$tests/$test"
     done
+    [ -z "${GPU_TESTS-set}" ] || part t502-graph-2 45 mpirun -n 2 "$tests/t502-graph"
 }
 
 mesh_all() {
@@ -239,6 +240,10 @@ modes_all() {
     tiny graph 1 --dtype=bf16 --deterministic --no-check --steps=6
     tiny no-graph 1 --dtype=bf16 --deterministic --no-check --steps=6 --no-graph
     equal graph no-graph 0
+    set -- 2 --dtype=bf16 --mesh=1x2 --deterministic --no-check --tune=off --steps=6
+    tiny 1x2-graphs "$@"
+    tiny 1x2-no-graphs "$@" --no-graph
+    equal 1x2-graphs 1x2-no-graphs 0
 }
 
 sanitize_all() {

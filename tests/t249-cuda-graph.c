@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1 */
+/* RUN np=1,2,4 */
 /* Steps that are played, and a training, on an emulated GPU: the same text as for a GPU. */
 #define CUDA_ON_HOST
 

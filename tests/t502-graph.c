@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1 */
-/* Steps on one GPU: played from a graph they leave the same bits as steps that are put on
- * the stream one operation after the other, whatever changes between them, and a tiny model
- * that trains there follows the curve of cpu:ref.
+/* RUN np=1,2,4 */
+/* Steps on one GPU: played from graphs they leave the same bits as steps that are put on
+ * the stream one operation after the other, whatever changes between them, on several ranks
+ * too, and a tiny model that trains there follows the curve of cpu:ref.
  *
  * The band of the curve.  On equal parameters losses differ by roundings, 2^-8 of what is
  * rounded in bf16; the parameters of two runs part by about a step's length where small
@@ -21,17 +21,20 @@
 #include <math.h>
 #include <string.h>
 
-enum { STEPS = 5, GROWS = 2, SPOILED = 3, CURVE = 8 };
+enum { STEPS = 6, GROWS = 2, SPOILED = 3, PLAIN = 4, CURVE = 8 };
 
 /* Sizes that tensor cores take, all kinds of layers. */
 static struct model_options tiny(const char *device, enum dtype dtype,
-                                 enum optimizer method)
+                                 enum optimizer method, int D, int M)
 {
     struct model_options o =
         model_odd(method == OPTIMIZER_SGD ? WIRING_PARALLEL : WIRING_SEQUENTIAL,
                   POOL_MAP, method == OPTIMIZER_SGD ? LOSS_SOFTMAX : LOSS_SIGMOID);
 
-    o.spec.shape   = "16/1/32/2";
+    o.form         = CMM_RING;
+    o.D            = D;
+    o.M            = M;
+    o.spec.shape   = D * M > 1 ? "16/3/32/2" : "16/1/32/2";
     o.spec.image   = 8;
     o.spec.patch   = 4;
     o.spec.classes = 8;
@@ -49,6 +52,7 @@ static struct model_options tiny(const char *device, enum dtype dtype,
 struct run {
     struct step_result result[STEPS];
     int played; /* steps */
+    int tapes;  /* of the last one */
     double *param;
     int64_t size;
 };
@@ -76,7 +80,10 @@ static void spoil(struct model *m, struct step_result *r, double schedule)
     struct mat at;
     double *kept;
 
-    layout_pieces(piece, vit_layout(m->vit), it, 0, 0);
+    if (layout_pieces(piece, vit_layout(m->vit), it, m->mesh->d, m->mesh->m) == 0) {
+        step_run(m->step, schedule, r);
+        return;
+    }
     at   = shard_piece_param(vit_shard(m->vit), it, piece);
     kept = mem_new((size_t)mat_size(at), sizeof *kept);
     model_get(m, kept, at);
@@ -97,7 +104,7 @@ static void get_all(struct run *run, struct model *m)
 
         for (int i = 0; i < l->params.count; i++) {
             struct piece piece[LAYOUT_PIECES];
-            const int pieces = layout_pieces(piece, l, &l->item[i], 0, 0);
+            const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
 
             for (int k = 0; k < pieces; k++) {
                 const struct mat at =
@@ -128,11 +135,14 @@ static void take_steps(struct run *run, const struct model_options *o, bool has_
 
         if (s == GROWS)
             grow(&m, 200);
+        if (s == PLAIN && o->M > 1)
+            cmm_set_form(vit_cmm(m.vit), CMM_PLAIN);
         if (s == SPOILED)
             spoil(&m, &run->result[s], schedule);
         else
             step_run(m.step, schedule, &run->result[s]);
-        run->played += step_is_played(m.step);
+        run->tapes = step_tapes(m.step);
+        run->played += run->tapes > 0;
     }
     get_all(run, &m);
     model_close(&m);
@@ -143,9 +153,9 @@ static bool is_same(double a, double b)
     return a == b || (isnan(a) && isnan(b));
 }
 
-static void compare(enum optimizer method)
+static void compare(enum optimizer method, int D, int M)
 {
-    const struct model_options o = tiny("cuda", DTYPE_F32, method);
+    const struct model_options o = tiny("cuda", DTYPE_F32, method, D, M);
     const char *name             = optim_name(method);
     struct run once, played;
     int wrong = 0, finite = 0;
@@ -159,8 +169,12 @@ static void compare(enum optimizer method)
                  !is_same(a->peak_logit, b->peak_logit);
         finite += b->is_finite && a->is_finite;
     }
-    ok(once.played == 0 && played.played == STEPS - 1,
-       "%s: all steps but the first are played", name);
+    ok(once.played == 0 && played.played == STEPS - 1 - (M > 1),
+       "%dx%d, %s: all steps are played but those that are the first of their kind", D,
+       M, name);
+    ok((D * M == 1) == (played.tapes == 1), "%s",
+       D * M == 1 ? "from one graph" : "from graphs between messages");
+    tap_note("%d graphs", played.tapes);
     ok(wrong == 0 && finite == STEPS - 1,
        "with the losses, norms and largest logits of steps that are not");
     if (!ok(memcmp(once.param, played.param, (size_t)once.size * sizeof *once.param) ==
@@ -180,7 +194,7 @@ static void compare(enum optimizer method)
 
 static void train(double loss[CURVE], const char *device, enum dtype dtype)
 {
-    struct model_options o = tiny(device, dtype, OPTIMIZER_ADAMW);
+    struct model_options o = tiny(device, dtype, OPTIMIZER_ADAMW, 1, 1);
     struct step_result r;
     struct model m;
 
@@ -212,13 +226,22 @@ static void curve(enum dtype dtype, double band)
 
 int main(int argc, char **argv)
 {
-    ranks_open(&argc, &argv, "t502-graph");
+    const int size = ranks_open(&argc, &argv, "t502-graph");
+
     if (!twins_can("cuda", DTYPE_F32)) {
         tap_skip("cuda", "there is no GPU, or no CUDA in this build");
         return ranks_done();
     }
+    if (size == 2) {
+        compare(OPTIMIZER_ADAMW, 2, 1);
+        compare(OPTIMIZER_SGD, 1, 2);
+    }
+    if (size == 4)
+        compare(OPTIMIZER_ADAFACTOR, 2, 2);
+    if (size > 1)
+        return ranks_done();
     for (int i = 0; i < OPTIMIZERS; i++)
-        compare((enum optimizer)i);
+        compare((enum optimizer)i, 1, 1);
     curve(DTYPE_F32, 1e-4);
     curve(DTYPE_BF16, 2e-2);
     return ranks_done();

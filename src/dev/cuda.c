@@ -316,6 +316,7 @@ const struct dev_ops dev_cuda = {
     .tape_start            = cuda_tape_start,
     .tape_stop             = cuda_tape_stop,
     .tape_play             = cuda_tape_play,
+    .tape_is_good          = cuda_tape_is_good,
     .tape_close            = cuda_tape_close,
     .alloc                 = cuda_alloc,
     .free                  = cuda_free,

@@ -118,6 +118,7 @@ void cuda_lists_close(struct cuda_state *state);
 void cuda_tape_start(struct dev_stream *s);
 void cuda_tape_stop(struct dev_tape *t, struct dev_stream *s);
 bool cuda_tape_play(struct dev_tape *t, struct dev_stream *s);
+bool cuda_tape_is_good(const struct dev_tape *t);
 void cuda_tape_close(struct dev_tape *t);
 
 /* cuda_copy.cu */

@@ -31,9 +31,14 @@ void cuda_tape_stop(struct dev_tape *t, struct dev_stream *s)
 }
 
 /* The memory that operations work in may have moved since. */
+bool cuda_tape_is_good(const struct dev_tape *t)
+{
+    return t->number == cuda_of(t->dev)->moves;
+}
+
 bool cuda_tape_play(struct dev_tape *t, struct dev_stream *s)
 {
-    if (t->number != cuda_of(s->dev)->moves)
+    if (!cuda_tape_is_good(t))
         return false;
     TRY_CUDA(cudaGraphLaunch(t->state, cuda_on(s)));
     return true;

@@ -11,6 +11,7 @@
 #include "src/dev/cpu_info.h"
 #include "src/dev/dock.h"
 #include "src/dev/lap.h"
+#include "src/dev/reel.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -388,27 +389,37 @@ void dev_event_close(struct dev_event **e)
 
 void dev_event_record(struct dev_event *e, struct dev_stream *s)
 {
+    reel_cut(s);
     s->dev->ops.event_record(e, s);
 }
 
 void dev_event_wait(struct dev_stream *s, struct dev_event *e)
 {
+    reel_cut(s);
     s->dev->ops.event_wait(s, e);
 }
 
 bool dev_event_is_done(struct dev_event *e)
 {
-    return e->dev->ops.event_is_done(e);
+    return !reel_is_recording(e->dev) && e->dev->ops.event_is_done(e);
 }
 
 void dev_event_sync(struct dev_event *e)
 {
+    if (reel_is_recording(e->dev))
+        reel_cut(dev_stream(e->dev, LANE_COMPUTE));
     e->dev->ops.event_sync(e);
 }
 
 void dev_sync(struct dev_stream *s)
 {
+    reel_cut(s);
     s->dev->ops.sync(s);
+}
+
+void dev_flush(struct dev_stream *s)
+{
+    reel_cut(s);
 }
 
 bool dev_has_tapes(const struct dev *dev)
@@ -436,6 +447,11 @@ void dev_tape_stop(struct dev_tape **t, struct dev_stream *s)
 bool dev_tape_play(struct dev_tape *t, struct dev_stream *s)
 {
     return s->dev->ops.tape_play(t, s);
+}
+
+bool dev_tape_is_good(const struct dev_tape *t)
+{
+    return t->dev->ops.tape_is_good(t);
 }
 
 void dev_tape_close(struct dev_tape **t)

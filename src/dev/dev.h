@@ -167,17 +167,22 @@ bool dev_event_is_done(struct dev_event *e);
 void dev_event_sync(struct dev_event *e); /* the host waits */
 void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
 
+/* What was put on 's' is to be begun: the host is about to wait for something else. */
+void dev_flush(struct dev_stream *s);
+
 /* What is put on a stream from dev_tape_start() to dev_tape_stop() is not done but recorded,
  * and done by each dev_tape_play(), which is one call for all of it.  Meanwhile nothing is
  * waited for, read or allocated: everything must have been done once before.  A tape that
- * returns false has done nothing and must be made anew.  There are none while operations
- * are muted, noted or timed one by one.
+ * returns false has done nothing and must be made anew, as one must that is not good.  There
+ * are none while operations are muted, noted or timed one by one.  What is not the same each
+ * time is for reels (reel.h).
  */
 struct dev_tape;
 bool dev_has_tapes(const struct dev *dev);
 void dev_tape_start(struct dev_stream *s);
 void dev_tape_stop(struct dev_tape **t, struct dev_stream *s);
 bool dev_tape_play(struct dev_tape *t, struct dev_stream *s);
+bool dev_tape_is_good(const struct dev_tape *t);
 void dev_tape_close(struct dev_tape **t);
 
 /* Between host arrays (packed rows, the matrix's dtype) and the device.  dev_put() has

@@ -19,6 +19,7 @@ struct dev_work {
     double flops, bytes;
     double epilogue; /* bytes that a product moves besides */
     int64_t shape[5];
+    bool is_host; /* the host's memory has a part in it */
 };
 
 struct dev_ops {
@@ -55,6 +56,7 @@ struct dev_ops {
     void (*tape_start)(struct dev_stream *s);
     void (*tape_stop)(struct dev_tape *t, struct dev_stream *s);
     bool (*tape_play)(struct dev_tape *t, struct dev_stream *s);
+    bool (*tape_is_good)(const struct dev_tape *t);
     void (*tape_close)(struct dev_tape *t);
 
     int (*alloc)(struct buf *b, struct dev *dev, size_t bytes);
@@ -206,6 +208,7 @@ struct dev {
     struct dev_cost cost[DEV_COSTS];
     int costs;
     struct dock *docks;
+    struct dev_reel *reel; /* that is being recorded or played */
     struct dev_stream stream[LANES];
     void *state; /* the backend's own */
 };

@@ -12,6 +12,7 @@
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/dev/lap.h"
+#include "src/dev/reel.h"
 
 #include <string.h>
 
@@ -79,7 +80,7 @@ static void end(struct dev_stream *s, const struct dev_work *work, double start)
         struct dev *const dev_      = (s)->dev;                                        \
         const struct dev_work work_ = { .op = __func__ + sizeof "dev_" - 1,            \
                                         __VA_ARGS__ };                                 \
-        if (!dev_->is_muted) {                                                         \
+        if (!dev_->is_muted && reel_admits((s), &work_)) {                             \
             const double start_ = begin(s);                                            \
             if (dev_->ops.charge != NULL)                                              \
                 dev_->ops.charge(dev_, &work_);                                        \
@@ -169,14 +170,16 @@ static int64_t moments_of(enum norm_kind k)
 
 void dev_put(struct dev_stream *s, struct mat dst, const void *src)
 {
-    MOVE(s, 2 * mat_bytes(dst), put(s, dst, src));
+    OPERATE(s, put(s, dst, src), .bytes = (double)(2 * mat_bytes(dst)),
+            .is_host = true);
 }
 
 void dev_get(struct dev_stream *s, void *dst, struct mat src)
 {
     if (dev_is_hollow(s->dev) && !s->dev->is_muted)
         s->dev->ops.get(s, dst, src);
-    MOVE(s, 2 * mat_bytes(src), get(s, dst, src));
+    OPERATE(s, get(s, dst, src), .bytes = (double)(2 * mat_bytes(src)),
+            .is_host = true);
 }
 
 void dev_fill(struct dev_stream *s, struct mat y, double value)

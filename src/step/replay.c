@@ -27,14 +27,34 @@ static void record(struct replay *r, replay_fn work, void *ctx)
     }
 }
 
-void replay_run(struct replay *r, int which, replay_fn work, void *ctx)
+/* In parts, which are recorded while they are done. */
+static void run_cut(struct replay *r, int which, replay_fn work, void *ctx)
 {
-    r->is_played = r->is_warm && dev_has_tapes(r->dev);
-    r->is_warm   = true;
-    if (!r->is_played) {
+    dev_reel_start(&r->reel[which], stream_of(r));
+    work(ctx, which);
+    dev_reel_stop(stream_of(r));
+    r->tapes = dev_reel_tapes(r->reel[which]);
+}
+
+void replay_run(struct replay *r, int which, uint64_t key, replay_fn work, void *ctx)
+{
+    const bool is_known = r->is_warm && r->last == key;
+
+    r->is_warm = true;
+    r->last    = key;
+    r->tapes   = 0;
+    if (!is_known || !dev_has_tapes(r->dev)) {
         work(ctx, which);
         return;
     }
+    if (r->key != key)
+        replay_close(r);
+    r->key = key;
+    if (r->is_cut) {
+        run_cut(r, which, work, ctx);
+        return;
+    }
+    r->tapes = 1;
     if (r->tape[which] == NULL || !dev_tape_play(r->tape[which], stream_of(r))) {
         record(r, work, ctx);
         dev_tape_play(r->tape[which], stream_of(r));
@@ -45,6 +65,8 @@ void replay_run(struct replay *r, int which, replay_fn work, void *ctx)
 
 void replay_close(struct replay *r)
 {
-    for (int i = 0; i < REPLAY_VARIANTS; i++)
+    for (int i = 0; i < REPLAY_VARIANTS; i++) {
         dev_tape_close(&r->tape[i]);
+        dev_reel_close(&r->reel[i]);
+    }
 }

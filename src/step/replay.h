@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Work that is the same in every step, but for what lies in the device's memory: recorded
- * once and then put on its stream by a single call, where the device has tapes (dev.h).
+ * once and then put on its stream by a single call, where the device has tapes (dev.h); or
+ * by a call for each part between messages, where it has some (reel.h).
  *
  * The first time it is done as it is, so that memory and plans are made; the second time
  * it is recorded, in all its variants; from then on it is played.  It is done as it is,
- * too, while operations are timed or noted one by one, and with --no-graph.
+ * too, while operations are timed or noted one by one, and with --no-graph, and whenever
+ * what it depends on is not what it was the time before.
  */
 #ifndef STEP_REPLAY_H
 #define STEP_REPLAY_H
 
 #include "src/dev/lap.h"
+#include "src/dev/reel.h"
 
 /* Put the work on the compute stream, of variant 'which'. */
 typedef void (*replay_fn)(void *ctx, int which);
@@ -20,12 +23,17 @@ struct replay {
     struct dev *dev;                    /* borrowed, as are the next */
     struct laps *watch[REPLAY_WATCHES]; /* whose laps are taken within the work */
     int variants;
+    bool is_cut; /* the work has messages in it */
     struct dev_tape *tape[REPLAY_VARIANTS];
-    bool is_warm;   /* the work was done once */
-    bool is_played; /* the last time it was */
+    struct dev_reel *reel[REPLAY_VARIANTS]; /* where it is cut, recorded one by one */
+    uint64_t key;                           /* of what is recorded */
+    uint64_t last;                          /* the key of the last time */
+    bool is_warm;                           /* the work was done once */
+    int tapes;                              /* played the last time */
 };
 
-void replay_run(struct replay *r, int which, replay_fn work, void *ctx);
+/* 'key' is another one whenever the work is. */
+void replay_run(struct replay *r, int which, uint64_t key, replay_fn work, void *ctx);
 void replay_close(struct replay *r); /* forget what is recorded */
 
 #endif

@@ -126,7 +126,8 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
 
     made->replay = (struct replay){ .dev      = vit_dev(vit),
                                     .watch    = { vit_watch(vit), made->laps },
-                                    .variants = 2 };
+                                    .variants = 2,
+                                    .is_cut   = vit_mesh(vit)->size > 1 };
 
     rc = mesh_agree(vit_mesh(vit), alloc_batch(made, data));
     if (rc != 0)
@@ -328,11 +329,50 @@ static void compute(struct step *s)
     optim_square(s->optim);
 }
 
-void step_gradients(struct step *s, struct step_result *result)
+static void find_gradients(struct step *s, struct step_result *result,
+                           void (*compute)(struct step *s))
 {
     compute(s);
     conclude(s, result);
     laps_take(s->laps, STAGE_UPDATE);
+}
+
+void step_gradients(struct step *s, struct step_result *result)
+{
+    find_gradients(s, result, compute);
+}
+
+/* What the pass of a step depends on, besides its batch: how products go together with
+ * messages, and which of these there are.
+ */
+static uint64_t key_of(const struct step *s)
+{
+    const struct mesh *mesh = vit_mesh(s->vit);
+    uint64_t key            = (uint64_t)cmm_form_of(vit_cmm(s->vit));
+
+    for (int kind = 0; kind < TRAFFIC_KINDS; kind++)
+        key = 2 * key + mesh->is_muted[kind];
+    return key;
+}
+
+static void put_pass(void *ctx, int which)
+{
+    (void)which; /* the batch at hand */
+    pass(ctx);
+}
+
+/* The same with a pass that is played, if there is one micro-batch. */
+static void compute_again(struct step *s)
+{
+    if (vit_micros(s->vit) > 1 || vit_mesh(s->vit)->fault != FAULT_NONE) {
+        compute(s);
+        return;
+    }
+    next_batch(s, 0);
+    replay_run(&s->replay, s->at, key_of(s), put_pass, s);
+    send_ahead(s, 0);
+    laps_start(s->laps);
+    optim_square(s->optim);
 }
 
 /* The planted fault, once: this rank's replica of one tensor a bit off.  A tensor that
@@ -424,7 +464,7 @@ static void run_waitless(struct step *s, double schedule, struct step_result *re
     optim_pace(s->optim, schedule);
     if (vit_micros(s->vit) == 1) {
         next_batch(s, 0);
-        replay_run(&s->replay, s->at, put_step, s);
+        replay_run(&s->replay, s->at, 0, put_step, s);
         send_ahead(s, 0);
     } else {
         compute(s);
@@ -444,7 +484,7 @@ void step_run(struct step *s, double schedule, struct step_result *result)
         run_waitless(s, schedule, result);
         return;
     }
-    step_gradients(s, result);
+    find_gradients(s, result, compute_again);
     if (result->is_finite) {
         optim_update(s->optim, result->grad_norm, schedule);
         if (vit_mesh(s->vit)->fault == FAULT_REPLICA && s->count == 0)
@@ -474,9 +514,9 @@ void step_say_written(struct step *s, bool is_written)
     s->is_written = is_written;
 }
 
-bool step_is_played(const struct step *s)
+int step_tapes(const struct step *s)
 {
-    return s->replay.is_played;
+    return s->replay.tapes;
 }
 
 int64_t step_count(const struct step *s)

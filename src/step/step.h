@@ -67,8 +67,8 @@ void step_set_count(struct step *step, int64_t count);
  */
 double step_forward(struct step *step, struct data *data, int64_t s, int micro);
 
-/* Whether the last step was played from a record of one (replay.h). */
-bool step_is_played(const struct step *step);
+/* How many tapes the last step, or its pass, was played from (replay.h); 0: none. */
+int step_tapes(const struct step *step);
 
 /* Seconds of each stage since step_reset_times(), on this rank, as far as the device is
  * done: where it returns early, the end of an update shows in the next step.
