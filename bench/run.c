@@ -45,6 +45,7 @@ static void note_signal(int number)
 {
     (void)number;
     has_signal = 1;
+    guard_told();
 }
 
 void bench_catch_signals(void)

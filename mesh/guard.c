@@ -3,16 +3,23 @@
  * the given seconds and adds up the time in which it stood still.  A look counts for no
  * more than twice its interval: a process that was stopped and continued was not
  * hanging.  With each look goes one at the connections to other hosts (lost.h).
+ *
+ * A host that is lost is missed by several ranks within moments, but one line is enough.
+ * So each has a turn by the clock of the day, which hosts have in common.  The first to
+ * speak ends, which its kernel tells those that it was connected with, and the launcher,
+ * seconds later, tells all: who knows that others have ended says nothing.
  */
 #include "config.h"
 
 #include "mesh/guard.h"
 
 #include "mesh/lost.h"
+#include "mesh/mesh.h"
 #include "mesh/progress.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -23,6 +30,7 @@
 /* A process has one guard; whoever gives a sign of life need not know it. */
 static struct {
     atomic_uint lives;
+    _Atomic double told; /* when, to end */
     _Atomic(const char *) phase;
     struct mesh *mesh;
     double seconds;
@@ -30,17 +38,40 @@ static struct {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t stop;
-} the_guard = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} the_guard = { .told = -INFINITY, .lock = PTHREAD_MUTEX_INITIALIZER };
 
-enum { STATUS_HANG = 3, LAST_WORDS = 2 /* seconds */ };
+enum { STATUS_HANG = 3, LAST_WORDS = 2 /* seconds */, TURNS = 32 };
+static const double a_turn = 0.5, a_look = 0.1, lately = 30; /* seconds */
+
+static double read_clock(clockid_t clock)
+{
+    struct timespec t;
+
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 /* The clock of the system, not that of MPI. */
 static double now(void)
 {
-    struct timespec t;
+    return read_clock(CLOCK_MONOTONIC);
+}
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+/* In how many seconds all ranks, or so many that few have a turn in common, have theirs. */
+static double all_turns(void)
+{
+    const int size = the_guard.mesh != NULL ? the_guard.mesh->size : 1;
+
+    return a_turn * (size < TURNS ? size : TURNS);
+}
+
+/* Seconds until it is this rank's. */
+static double until_turn(void)
+{
+    const double all = all_turns();
+    const int rank   = the_guard.mesh != NULL ? the_guard.mesh->rank : 0;
+
+    return fmod(rank * a_turn + all - fmod(read_clock(CLOCK_REALTIME), all), all);
 }
 
 /* Say 'why', where that is, and what is waited for. */
@@ -66,18 +97,6 @@ _Noreturn static void give_up(void)
     _exit(STATUS_HANG);
 }
 
-/* End at once: the launcher ends the others, most of which need not say it too. */
-_Noreturn static void give_up_host(const char *host, double seconds)
-{
-    char why[128];
-
-    snprintf(why, sizeof why,
-             "the host at %s is lost: it has not answered for %.0f seconds", host,
-             seconds);
-    say(why);
-    _exit(STATUS_HANG);
-}
-
 /* Wait up to 'seconds'; true if the guard is to stop. */
 static bool is_stopped_within(double seconds)
 {
@@ -93,6 +112,37 @@ static bool is_stopped_within(double seconds)
     return is_stopping;
 }
 
+/* The launcher ends the others. */
+_Noreturn static void give_up_host(const char *host, double seconds)
+{
+    char why[128];
+
+    snprintf(why, sizeof why,
+             "the host at %s is lost: it has not answered for %.0f seconds", host,
+             seconds);
+    say(why);
+    _exit(STATUS_HANG);
+}
+
+/* Wait for this rank's turn, until which there may be others that end: then this one does
+ * the same, and says nothing.  False if the guard is to stop.
+ */
+static bool await_turn(struct lost *lost)
+{
+    const double turn = now() + until_turn();
+    double silent;
+
+    do {
+        if (is_stopped_within(a_look))
+            return false;
+        lost_look(&silent, lost, now());
+        if (now() - atomic_load(&the_guard.told) < lately ||
+            lost_has_ended(lost, now()))
+            _exit(STATUS_HANG);
+    } while (now() < turn);
+    return true;
+}
+
 static void *watch(void *unused)
 {
     const double interval = the_guard.seconds < 10 ? the_guard.seconds / 10 : 1;
@@ -101,13 +151,13 @@ static void *watch(void *unused)
     struct lost *lost;
 
     (void)unused;
-    lost_open(&lost);
+    lost_open(&lost, all_turns());
     while (!is_stopped_within(interval)) {
         const double passed = now() - last;
         const unsigned seen = atomic_load(&the_guard.lives);
         const char *host    = lost_look(&silent, lost, last + passed);
 
-        if (host != NULL)
+        if (host != NULL && await_turn(lost))
             give_up_host(host, silent);
         last += passed;
         still += passed < 2 * interval ? passed : 2 * interval;
@@ -165,4 +215,9 @@ void guard_phase(const char *phase)
 void guard_alive(void)
 {
     atomic_fetch_add_explicit(&the_guard.lives, 1, memory_order_relaxed);
+}
+
+void guard_told(void)
+{
+    atomic_store(&the_guard.told, now());
 }

@@ -19,7 +19,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -30,6 +29,7 @@ enum {
     MOST_PATIENCE = 60,  /* seconds, as these two */
     ASK_AFTER     = 5,
     ASK_EVERY     = 2,
+    RECENT        = 30,
 };
 
 struct connection {
@@ -37,6 +37,7 @@ struct connection {
     ino_t socket; /* another one may get the number */
     char host[64];
     bool is_silent, is_here; /* here: seen by the look that is being taken */
+    bool is_closed;          /* at the other end */
     double since;            /* the silence */
 };
 
@@ -45,28 +46,34 @@ struct lost {
     struct connection known[KNOWN];
     int count;     /* of those that are known */
     char host[64]; /* that is lost */
+    double ended;  /* when a process that answered did */
 };
 
-/* Seconds until TCP gives up what nobody acknowledges: after so many repetitions, each
- * after twice the time of the one before, the first after 0.2 s.
+/* 'early' seconds before TCP gives up what nobody acknowledges, or half of that time: it
+ * does so after so many repetitions, each after twice the time of the one before, the first
+ * after 0.2 s.
  */
-static double patience(void)
+static double patience(double early)
 {
     FILE *f     = fopen("/proc/sys/net/ipv4/tcp_retries2", "r");
     int retries = 0;
+    double tcp;
 
     if (f != NULL && fscanf(f, "%d", &retries) != 1)
         retries = 0;
     if (f != NULL)
         fclose(f);
-    return retries > 0 ? fmin(0.2 * (ldexp(1, retries + 1) - 1), MOST_PATIENCE)
-                       : MOST_PATIENCE;
+    if (retries <= 0)
+        return MOST_PATIENCE;
+    tcp = 0.2 * (ldexp(1, retries + 1) - 1);
+    return fmin(fmax(tcp - early, tcp / 2), MOST_PATIENCE);
 }
 
-void lost_open(struct lost **lost)
+void lost_open(struct lost **lost, double early)
 {
     *lost             = mem_new(1, sizeof **lost);
-    (*lost)->patience = patience();
+    (*lost)->patience = patience(early);
+    (*lost)->ended    = -INFINITY;
 }
 
 void lost_close(struct lost **lost)
@@ -132,6 +139,7 @@ static void look_at(struct lost *lost, int fd, double now)
     if (is_silent && !c->is_silent)
         c->since = now;
     c->is_here   = info.tcpi_state != TCP_CLOSE;
+    c->is_closed = info.tcpi_state == TCP_CLOSE_WAIT;
     c->is_silent = is_silent || (c->is_silent && !c->is_here);
 }
 
@@ -162,6 +170,8 @@ const char *lost_look(double *seconds, struct lost *lost, double now)
     for (int k = 0; k < lost->count; k++) {
         const struct connection c = lost->known[k];
 
+        if (!c.is_silent && (c.is_closed || !c.is_here))
+            lost->ended = now;
         if (c.is_silent && (now - c.since >= lost->patience ||
                             (!c.is_here && now - c.since >= ASK_EVERY))) {
             snprintf(lost->host, sizeof lost->host, "%s", c.host);
@@ -175,14 +185,20 @@ const char *lost_look(double *seconds, struct lost *lost, double now)
     return host;
 }
 
+bool lost_has_ended(const struct lost *lost, double now)
+{
+    return now - lost->ended <= RECENT;
+}
+
 #else /* only Linux tells */
 
 struct lost {
     int nothing;
 };
 
-void lost_open(struct lost **lost)
+void lost_open(struct lost **lost, double early)
 {
+    (void)early;
     *lost = NULL;
 }
 
@@ -197,6 +213,13 @@ const char *lost_look(double *seconds, struct lost *lost, double now)
     (void)lost;
     (void)now;
     return NULL;
+}
+
+bool lost_has_ended(const struct lost *lost, double now)
+{
+    (void)lost;
+    (void)now;
+    return false;
 }
 
 #endif

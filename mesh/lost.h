@@ -15,9 +15,13 @@
 #ifndef MESH_LOST_H
 #define MESH_LOST_H
 
-/* Start with no connection known; those of the process are found by lost_look(). */
+#include <stdbool.h>
+
+/* Start with no connection known; those of the process are found by lost_look().  A host
+ * is lost 'early' seconds before TCP gives it up, so that there is time to say so.
+ */
 struct lost;
-void lost_open(struct lost **lost);
+void lost_open(struct lost **lost, double early);
 void lost_close(struct lost **lost);
 
 /* Look at all connections; 'now' in seconds.  To be called about every second.  Returns
@@ -25,5 +29,10 @@ void lost_close(struct lost **lost);
  * '*seconds' is for how long it has not answered.  No MPI in it.  Local.
  */
 const char *lost_look(double *seconds, struct lost *lost, double now);
+
+/* A process that answered has ended in the last seconds before the last look: whoever
+ * starts such processes knows.  Local.
+ */
+bool lost_has_ended(const struct lost *lost, double now);
 
 #endif

@@ -86,17 +86,21 @@ static bool is_lost(struct lost *l, double *now)
 static void answered(void)
 {
     struct lost *l;
-    double now = 0;
+    double now = 0, seconds;
     int end[2];
 
-    lost_open(&l);
+    lost_open(&l, 0);
     ok(connect_two(end) && !is_lost(l, &now), "an idle connection is not lost");
     send_all(end[0]);
     nap(0.5); /* the kernel asks whether there is room again */
     ok(!is_lost(l, &now) && !is_lost(l, &now), "nor is one that nobody reads from");
+    ok(!lost_has_ended(l, now), "and nobody has ended");
     close(end[1]);
     nap(0.1);
-    ok(!is_lost(l, &now), "nor one whose other end has gone");
+    ok(lost_look(&seconds, l, now) == NULL && lost_has_ended(l, now + 1) &&
+           !lost_has_ended(l, now + 60),
+       "that its other end has gone is known for a while");
+    ok(!is_lost(l, &now), "but it is not lost");
     close(end[0]);
     ok(!is_lost(l, &now), "nor one that was closed");
     lost_close(&l);
@@ -107,7 +111,7 @@ static void find(struct lost **l, int end[2])
 {
     double seconds;
 
-    lost_open(l);
+    lost_open(l, 0);
     if (!switch_on(true) || !connect_two(end) || lost_look(&seconds, *l, 0) != NULL)
         die("no connection");
     switch_on(false);
@@ -126,6 +130,7 @@ static void not_answered(void)
     nap(1);
     ok(lost_look(&seconds, l, 100) == NULL, "a short silence is none");
     host = lost_look(&seconds, l, 161);
+    ok(!lost_has_ended(l, 161), "and nobody is known to have ended");
     ok(host != NULL && strcmp(host, "127.0.0.1") == 0 && seconds == 61,
        "after a minute the host is lost, and named");
     close_two(end);

@@ -4,6 +4,7 @@
 
 #include "src/train/stop.h"
 
+#include "mesh/guard.h"
 #include "src/base/clock.h"
 
 #include <ctype.h>
@@ -23,6 +24,7 @@ static void note_signal(int number)
 {
     (void)number;
     has_signal = 1;
+    guard_told();
 }
 
 static void catch_signals(void)
