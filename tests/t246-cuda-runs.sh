@@ -80,17 +80,17 @@ same plain graph 0 && grep -q '"graph": true' "$folder/graph.json" &&
 ok 'steps are played from a graph, with the same losses'
 run plain-1x2 2 --dtype=f32 --mesh=1x2 --no-check --tune=off --no-graph
 run 1x2-f32 2 --dtype=f32 --mesh=1x2 --no-check --tune=off
-same plain-1x2 1x2-f32 0 && grep -q '"graph": false' "$folder/plain-1x2.json" &&
+tr -s '\n ' ' ' <"$folder/out" | grep -q 'steps as [1-9][0-9]* graphs between messages' &&
+    same plain-1x2 1x2-f32 0 && grep -q '"graph": false' "$folder/plain-1x2.json" &&
     ! grep -q '"graphs"' "$folder/plain-1x2.json" &&
     [ "$(json_after "$folder/1x2-f32.json" '"cases"' graphs)" -gt 10 ] &&
     "$build/tests/schema_check" "${srcdir:-.}/bench/schema.json" "$folder/1x2-f32.json" \
-        >>"$folder/out" 2>&1 &&
-    tr -s '\n ' ' ' <"$folder/out" | grep -q 'steps as [1-9][0-9]* graphs between messages'
+        >>"$folder/out" 2>&1
 ok 'on 1x2 the parts between messages are played, with the same losses'
 same f32 1x2-f32 1e-5
 ok 'f32 on 1x2 has the losses of one rank'
 run 2x1-f32 2 --dtype=f32 --mesh=2x1 --no-check
-same f32 2x1-f32 1e-5
+[ $? -eq 0 ] && same f32 2x1-f32 1e-5
 ok 'f32 on 2x1 too'
 run bf16 1 --dtype=bf16 --micro-batches=2 --deterministic
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"

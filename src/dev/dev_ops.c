@@ -265,7 +265,7 @@ void dev_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
     else
         MULTIPLY(s, NULL, x.rows, dw.cols, dw.rows,
                  gemm_gradients(s, dw, db, x, dy, is_added, &has_sums));
-    if (!has_sums)
+    if (!reel_answer(s, has_sums))
         dev_column_sums(s, db, mat_cols(dy, dy.cols - db.cols, dy.cols), is_added);
 }
 

@@ -23,6 +23,8 @@ struct dev_reel {
     bool is_recording, is_capturing;
     int at;         /* the part being played */
     struct part in; /* what came since the last cut */
+    bool *answer;   /* [answers], of which so many were used */
+    int answers, used;
     int questions;
 };
 
@@ -34,6 +36,7 @@ void dev_reel_close(struct dev_reel **r)
         return;
     for (int i = 0; i < (*r)->parts; i++)
         dev_tape_close(&(*r)->part[i].tape);
+    mem_free((*r)->answer);
     mem_free((*r)->part);
     mem_free(*r);
     *r = NULL;
@@ -82,6 +85,7 @@ void dev_reel_start(struct dev_reel **r, struct dev_stream *s)
         (*r)->is_recording = true;
     }
     (*r)->at     = 0;
+    (*r)->used   = 0;
     (*r)->in     = (struct part){ 0 };
     s->dev->reel = *r;
 }
@@ -182,6 +186,29 @@ bool reel_admits(struct dev_stream *s, const struct dev_work *work)
     r->is_capturing = true;
     r->questions    = 0;
     return true;
+}
+
+bool reel_answer(struct dev_stream *s, bool answer)
+{
+    struct dev_reel *r = s->lane == LANE_COMPUTE ? s->dev->reel : NULL;
+    bool *more;
+
+    if (r == NULL)
+        return answer;
+    if (!r->is_recording) {
+        if (r->used == r->answers)
+            is_other(r);
+        return r->answer[r->used++];
+    }
+    if (r->answers % FIRST_ROOM == 0) {
+        more = mem_new((size_t)(r->answers + FIRST_ROOM), sizeof *more);
+        for (int i = 0; i < r->answers; i++)
+            more[i] = r->answer[i];
+        mem_free(r->answer);
+        r->answer = more;
+    }
+    r->answer[r->answers++] = answer;
+    return answer;
 }
 
 bool reel_is_recording(struct dev *dev)

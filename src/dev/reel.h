@@ -34,6 +34,11 @@ int dev_reel_tapes(const struct dev_reel *r); /* how many it has */
 struct dev_work;
 bool reel_admits(struct dev_stream *s, const struct dev_work *work);
 
+/* What an operation said, on which others depend: as it was when that was recorded, for one
+ * that is left out says nothing.
+ */
+bool reel_answer(struct dev_stream *s, bool answer);
+
 /* The stream is marked, or waits, or is waited for. */
 void reel_cut(struct dev_stream *s);
 
