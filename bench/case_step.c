@@ -304,6 +304,7 @@ static void reset_high_water(struct dev *dev)
     FILE *file;
 
     dev_bytes_most(dev, true);
+    dev_packed_most(dev, true);
     mem_trim();
     file = fopen("/proc/self/clear_refs", "w");
     if (file == NULL)
@@ -315,6 +316,8 @@ static void reset_high_water(struct dev *dev)
 static void note_memory(struct run *r)
 {
     const struct bench *b = r->bench;
+    struct predict_memory plan;
+    double packed;
     int64_t most;
 
     if (b->model != NULL)
@@ -322,6 +325,10 @@ static void note_memory(struct run *r)
     most              = dev_is_host(b->dev) ? mem_high_water() - b->memory_base
                                             : dev_bytes_most(b->dev, false);
     r->c->memory_peak = (int64_t)coll_largest(b->mesh, AXIS_ALL, (double)most);
+    predict_largest(&plan, r->spec, &r->job);
+    packed = coll_largest(b->mesh, AXIS_ALL, (double)dev_packed_most(b->dev, false));
+    r->c->memory_tuned =
+        plan.total - plan.packed + (int64_t)fmin(packed, (double)plan.packed);
 }
 
 /* True if the case fits into the ranks' share of the memory, else it is skipped. */

@@ -28,6 +28,7 @@ struct plan {
     struct count_term term[COUNT_TERMS];
     struct predict_memory memory; /* of the rank with the most */
     struct traffic_count sent[TRAFFIC_KINDS];
+    int64_t least;          /* bytes of that memory, if tuning packs no weights */
     bool is_chosen;         /* the mesh, for nodes like this one */
     bool is_tight;          /* no mesh fits into them */
     struct dry_mesh meshes; /* with --machine; its machine is NULL without */
@@ -99,6 +100,9 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     TRY(spec_check_micros(p->job.B, p->job.D, p->job.micros));
     p->terms = count_terms(p->term, &p->spec);
     predict_largest(&p->memory, &p->spec, &p->job);
+    p->least = p->memory.total;
+    if (o->tune && p->job.dtype == DTYPE_F32) /* there is a product of plain matrices */
+        p->least -= p->memory.packed;
     traffic_most(p->sent, &p->spec, &p->job);
     return 0;
 }
@@ -199,6 +203,11 @@ static void print_memory(FILE *out, const struct plan *p)
     for (size_t i = 0; i < sizeof family / sizeof family[0]; i++)
         fprintf(out, "%-16s%20s%17.3f\n", family[i].name,
                 grouped(bytes, family[i].bytes), 1e-9 * (double)family[i].bytes);
+    if (p->least < m->total)
+        fprintf(out,
+                "The most it takes: tuning may leave weights unpacked, down to %.3f GB "
+                "in all.\n",
+                1e-9 * (double)p->least);
     fprintf(out, "\n");
 }
 
@@ -250,14 +259,14 @@ static json_t *plan_json(const struct plan *p)
         bytes += p->sent[k].bytes;
     }
     plan = json_pack(
-        "{si s{si si} sI sI sf sf sI sI sI so}", "ranks", p->ranks, "mesh", "D",
+        "{si s{si si} sI sI sf sf sI sI sI sI so}", "ranks", p->ranks, "mesh", "D",
         p->job.D, "M", p->job.M, "params", (json_int_t)count_params(&p->spec),
         "params_matmul", (json_int_t)count_params_matmul(&p->spec),
         "flops_per_image_forward", count_flops_forward(&p->spec),
         "flops_per_token_train", count_flops_train(&p->spec) / (double)p->spec.T,
-        "bytes_per_rank", (json_int_t)p->memory.total, "messages_per_step",
-        (json_int_t)messages, "bytes_per_step", (json_int_t)bytes, "terms",
-        terms_json(p));
+        "bytes_per_rank", (json_int_t)p->memory.total, "bytes_per_rank_least",
+        (json_int_t)p->least, "messages_per_step", (json_int_t)messages,
+        "bytes_per_step", (json_int_t)bytes, "terms", terms_json(p));
     if (p->meshes.machine != NULL)
         dry_mesh_json(plan, &p->meshes);
     return plan;

@@ -235,9 +235,11 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
         "{so so so so so so so so so so}", "comm",
         has_steps ? comm_json(c) : json_null(), "check", checks_json(c), "memory",
         has_steps
-            ? json_pack("{sI so}", "predicted", (json_int_t)c->memory_predicted,
-                        "peak_rss",
-                        c->memory_peak > 0 ? json_integer(c->memory_peak) : json_null())
+            ? json_pack(
+                  "{sI so so}", "predicted", (json_int_t)c->memory_predicted, "tuned",
+                  c->memory_tuned > 0 ? json_integer(c->memory_tuned) : json_null(),
+                  "peak_rss",
+                  c->memory_peak > 0 ? json_integer(c->memory_peak) : json_null())
             : json_null(),
         "ranks", ranks_json(c), "tuned", choices_json(r, c), "hfu",
         has_steps ? real(c->hfu) : json_null(), "predicted", predicted_json(c),

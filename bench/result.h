@@ -108,7 +108,8 @@ struct case_result {
     struct against_plain plain;
     struct check check[4];
     int checks;
-    int64_t memory_predicted, memory_peak;           /* of the largest rank */
+    int64_t memory_predicted, memory_peak; /* of the largest rank */
+    int64_t memory_tuned; /* predicted, with the packed copies that were made */
     double compute_min, compute_median, compute_max; /* ranks' seconds a step */
     struct slow_rank slowest[SLOW_RANKS];
     int slow_ranks;

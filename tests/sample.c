@@ -74,8 +74,8 @@ static void set_step(struct case_result *c)
     c->bandwidth        = 2e10;
     c->cost[0]          = (struct cost){ "gemm_dw", 12, 1.5, 0.5, 6e11, NAN, 0.6, NAN };
     c->cost[1]          = (struct cost){ "adamw", 1, 0.3, 0.1, NAN, 1e10, NAN, 0.5 };
-    c->memory_predicted = 7000000000;
-    c->memory_peak      = 7100000000;
+    c->memory_predicted = c->memory_tuned = 7000000000;
+    c->memory_peak                        = 7100000000;
     c->compute_min = 1, c->compute_median = 1.5, c->compute_max = 2;
     c->slow_ranks = 2;
     c->slowest[0] = (struct slow_rank){ 1, "node002", 2 };

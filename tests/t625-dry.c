@@ -82,7 +82,7 @@ static void test_refused(void)
 static void test_22B(void)
 {
     const struct spec_options all = { .shape = "22B", .wiring = -1, .qk_norm = -1 };
-    const struct traffic_job job  = { .B     = 1024,
+    struct traffic_job job        = { .B     = 1024,
                                       .D     = 128,
                                       .M     = 8,
                                       .dtype = DTYPE_F32,
@@ -111,6 +111,9 @@ static void test_22B(void)
              "FLOP forward");
     close_to(number("flops_per_token_train"), 131.8e9, 0.05e9, "FLOP a token");
     ok(number("bytes_per_rank") == (double)predict_most(&s, &job), "memory of a rank");
+    job.packs = 0;
+    ok(number("bytes_per_rank_least") == (double)predict_most(&s, &job),
+       "and what it is at least, where tuning packs no weights");
     traffic_most(sent, &s, &job);
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         messages += (double)sent[k].messages;

@@ -102,7 +102,10 @@ static void check_step(struct bed *bed, enum wiring wiring, enum pool pool)
          c->full_step_s > c->steps.median && c->full_step_s < 6 * c->steps.median &&
              c->full_tokens_per_s == (double)(B * 9) / c->full_step_s,
          "a slice of 2 of 10 blocks is extrapolated");
-    says(c, c->memory_peak > 0 && c->memory_predicted > 0, "memory is noted");
+    says(c,
+         c->memory_peak > 0 && c->memory_tuned > 0 &&
+             c->memory_tuned <= c->memory_predicted,
+         "memory is noted");
     says(c, isfinite(c->loss) && c->grad_norm > 0, "as are loss and gradient norm");
     check_comm(c, bed, &spec);
     for (int k = 0; k < TRAFFIC_KINDS; k++)

@@ -46,6 +46,7 @@ struct plan {
 struct pack {
     struct pack *next;
     struct onednn *d;
+    struct dev *dev;         /* that counts the bytes */
     bool is_turned, is_used; /* since the weight was changed */
     struct range i, j;
     dnnl_memory_desc_t desc;
@@ -299,7 +300,8 @@ static bool is_same(struct range a, struct range b)
 }
 
 static struct pack *make_pack(struct onednn *d, const struct plan *p, struct operand b,
-                              struct range i, struct range j)
+                              struct range i, struct range j,
+                              const struct dev_weight *weight)
 {
     struct pack *k = mem_new(1, sizeof *k);
     dnnl_memory_desc_t plain;
@@ -308,6 +310,7 @@ static struct pack *make_pack(struct onednn *d, const struct plan *p, struct ope
     set_strides(strides, b);
     describe(&plain, p->key.depth, p->key.cols, type_of(p->key.type), strides);
     *k = (struct pack){ .d         = d,
+                        .dev       = weight->dev,
                         .is_turned = b.is_turned,
                         .i         = i,
                         .j         = j,
@@ -316,6 +319,7 @@ static struct pack *make_pack(struct onednn *d, const struct plan *p, struct ope
     make_packer(&k->packer, d, &plain, &p->b);
     if (mem_alloc(&k->at, k->packer.bytes) != 0)
         die("%s", err_sentence());
+    dev_count_packed(k->dev, (int64_t)k->packer.bytes);
     pack_now(d, &k->packer, k->at, k->from);
     return k;
 }
@@ -343,7 +347,7 @@ static void *packed(struct onednn *d, const struct plan *p, struct operand b,
                          !is_same(k->j, j) || !dnnl_memory_desc_equal(&k->desc, &p->b)))
         k = k->next;
     if (k == NULL) {
-        k       = make_pack(d, p, b, i, j);
+        k       = make_pack(d, p, b, i, j, weight);
         k->next = *list;
         *list   = k;
     }
@@ -353,6 +357,7 @@ static void *packed(struct onednn *d, const struct plan *p, struct operand b,
 
 static void close_pack(struct pack *k)
 {
+    dev_count_packed(k->dev, -(int64_t)k->packer.bytes);
     close_packer(&k->packer);
     mem_free(k->at);
     mem_free(k);

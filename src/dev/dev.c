@@ -333,6 +333,22 @@ void dev_count(struct dev *dev, int64_t bytes)
         dev->bytes_most = dev->bytes;
 }
 
+void dev_count_packed(struct dev *dev, int64_t bytes)
+{
+    dev->packed += bytes;
+    if (dev->packed > dev->packed_most)
+        dev->packed_most = dev->packed;
+}
+
+int64_t dev_packed_most(struct dev *dev, bool is_reset)
+{
+    const int64_t most = dev->packed_most;
+
+    if (is_reset)
+        dev->packed_most = dev->packed;
+    return most;
+}
+
 int64_t dev_bytes_most(struct dev *dev, bool is_reset)
 {
     const int64_t most = dev->bytes_most;

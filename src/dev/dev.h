@@ -151,6 +151,11 @@ void dev_free(struct buf *b);
  */
 int64_t dev_bytes_most(struct dev *dev, bool is_reset);
 
+/* The same of packed copies of weights alone, which products chosen by timing may need
+ * fewer of than dev_packs() says.
+ */
+int64_t dev_packed_most(struct dev *dev, bool is_reset);
+
 /* Streams are opened with the device: products, one for each direction of traffic, and
  * copies to and from the host that nobody waits for (dock.h).
  */

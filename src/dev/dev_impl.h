@@ -199,8 +199,9 @@ struct dev {
     char about[128], hardware[64];
     bool is_muted;
     bool is_tf32, is_deterministic, has_tapes;
-    int64_t bytes, bytes_most; /* in use, and at most */
-    double busy;               /* seconds inside operations */
+    int64_t bytes, bytes_most;   /* in use, and at most */
+    int64_t packed, packed_most; /* of them in packed copies of weights */
+    double busy;                 /* seconds inside operations */
     struct laps
         *laps[LANES]; /* of a device that returns early, while costs are taken */
     dev_note_fn note; /* of every operation, or NULL */
@@ -221,6 +222,7 @@ int dev_open_table(struct dev **dev, const struct dev_ops *table, enum dtype dty
 
 /* So many more bytes (or, negative, less) are in use. */
 void dev_count(struct dev *dev, int64_t bytes);
+void dev_count_packed(struct dev *dev, int64_t bytes);
 
 extern const struct dev_ops dev_cpu_ref;
 extern const struct dev_ops dev_cpu_emulate;
