@@ -59,7 +59,7 @@ struct cmm {
     int64_t least;    /* columns of a panel */
     struct buf *room; /* of its form */
     struct mat db; /* gradient of a bias that comes with that of the weights, or none */
-    struct mat rest; /* what the product is added to, or none */
+    struct mat rest;          /* what the product is added to, or none */
     struct cmm_source source; /* of x */
 };
 

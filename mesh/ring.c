@@ -67,23 +67,23 @@ static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
 {
     struct range part;
 
-    r->mesh   = mesh;
-    r->dev    = dev;
-    r->kind   = kind;
-    r->lane   = lane;
-    r->lanes  = lanes;
-    r->turn   = 0;
-    r->rows   = rows;
-    r->dtype  = dtype;
-    r->cols   = cols;
-    r->room   = room;
-    r->event  = event;
-    part      = ring_part(r, mesh->m);
-    r->own    = mat_cols(own, part.lo, part.hi);
-    r->pieces = cmm_pieces(rows, mesh->M);
-    r->taken  = 0;
+    r->mesh    = mesh;
+    r->dev     = dev;
+    r->kind    = kind;
+    r->lane    = lane;
+    r->lanes   = lanes;
+    r->turn    = 0;
+    r->rows    = rows;
+    r->dtype   = dtype;
+    r->cols    = cols;
+    r->room    = room;
+    r->event   = event;
+    part       = ring_part(r, mesh->m);
+    r->own     = mat_cols(own, part.lo, part.hi);
+    r->pieces  = cmm_pieces(rows, mesh->M);
+    r->taken   = 0;
     r->is_kept = false;
-    r->work   = (struct meanwhile){ NULL };
+    r->work    = (struct meanwhile){ NULL };
     for (int k = 0; k < r->pieces; k++)
         r->send[k].is_active = r->recv[k].is_active = false;
 }

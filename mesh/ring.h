@@ -40,14 +40,14 @@ struct ring {
     int lane, lanes;
     int turn; /* 0 .. M - 1 */
     int64_t rows;
-    enum dtype dtype;    /* of what travels */
-    const int64_t *cols; /* [M] columns of each slice, borrowed */
-    struct buf *room;    /* of the lane's part of a slice each, borrowed */
+    enum dtype dtype;          /* of what travels */
+    const int64_t *cols;       /* [M] columns of each slice, borrowed */
+    struct buf *room;          /* of the lane's part of a slice each, borrowed */
     struct ring_events *event; /* borrowed */
-    struct mat own;      /* gather: the first part; scatter: where the last one goes */
-    int pieces;          /* of each part */
-    int taken;           /* a gather's pieces that were taken in this turn */
-    bool is_kept;        /* a gather's slices are in its rooms already */
+    struct mat own; /* gather: the first part; scatter: where the last one goes */
+    int pieces;     /* of each part */
+    int taken;      /* a gather's pieces that were taken in this turn */
+    bool is_kept;   /* a gather's slices are in its rooms already */
     struct meanwhile work; /* for the time in which messages are awaited */
     struct wire send[CMM_PIECES], recv[CMM_PIECES];
 };

@@ -26,8 +26,8 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *at, size_t size);
 void *__libc_memalign(size_t align, size_t size);
 
-static atomic_int allocations;        /* the program's own */
-static atomic_int of_libraries;       /* and theirs */
+static atomic_int allocations;         /* the program's own */
+static atomic_int of_libraries;        /* and theirs */
 static atomic_llong of_libraries_size; /* in bytes */
 static bool is_counting;
 

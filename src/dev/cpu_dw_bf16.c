@@ -25,7 +25,13 @@
 /* Rows and columns of a tile; stripes that a thread takes together; and the pairs that it
  * adds at a time: a panel of them is half of a usual second level cache.
  */
-enum { TILE = 6, PANEL = CPU_PANEL, STRIPES = 16, CHUNK = STRIPES * TILE, DEPTH = 2048 };
+enum {
+    TILE    = 6,
+    PANEL   = CPU_PANEL,
+    STRIPES = 16,
+    CHUNK   = STRIPES * TILE,
+    DEPTH   = 2048
+};
 
 /* A product, and its zipped narrow factor. */
 struct gradient {

@@ -26,7 +26,7 @@ struct key {
 
 /* Copies a factor into the layout that a product wants. */
 struct packer {
-    size_t bytes; /* 0: it is in that layout as it comes */
+    size_t bytes;              /* 0: it is in that layout as it comes */
     bool is_panels, is_turned; /* by cpu_panels_bf16(), with what follows; else by */
     int64_t ld, rows, cols, tall;
     dnnl_primitive_t reorder;
@@ -170,7 +170,8 @@ static bool is_panels(const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *
            b->inner_blks[1] == CPU_PANEL && b->inner_idxs[1] == 1 &&
            b->inner_blks[2] == 2 && b->inner_idxs[2] == 0 &&
            b->strides[0] == 32 * CPU_PANEL &&
-           b->strides[1] == to->padded_dims[0] * CPU_PANEL && (by[0] == 1 || by[1] == 1);
+           b->strides[1] == to->padded_dims[0] * CPU_PANEL &&
+           (by[0] == 1 || by[1] == 1);
 }
 
 static void make_packer(struct packer *p, struct onednn *d,

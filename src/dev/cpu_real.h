@@ -13,6 +13,6 @@
 #define REAL_f32  float
 #define REAL_f64  double
 #define REAL_bf16 float /* of sums */
-#define REAL     JOIN(REAL, FORMAT)
+#define REAL      JOIN(REAL, FORMAT)
 
 #endif

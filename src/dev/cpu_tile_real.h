@@ -37,8 +37,9 @@ typedef FACTOR FACTORS __attribute__((vector_size(TILE_BYTES), may_alias));
 
 /* y [rows, vectors] = or += a b, with constants for 'rows' and 'vectors'. */
 static inline __attribute__((always_inline)) void
-OF(tile)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step, const FACTOR *b,
-         int64_t ldb, int64_t depth, bool is_added, const int rows, const int vectors)
+OF(tile)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step,
+         const FACTOR *b, int64_t ldb, int64_t depth, bool is_added, const int rows,
+         const int vectors)
 {
     VEC sum[6][4];
 
@@ -65,8 +66,9 @@ OF(tile)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step, const
 
 /* A column of tiles: the part of 'b' stays in the nearest cache. */
 static inline __attribute__((always_inline)) void
-OF(tiles)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step, const FACTOR *b,
-          int64_t ldb, int64_t rows, int64_t depth, bool is_added, const int vectors)
+OF(tiles)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step,
+          const FACTOR *b, int64_t ldb, int64_t rows, int64_t depth, bool is_added,
+          const int vectors)
 {
     int64_t r = 0;
 
@@ -81,9 +83,9 @@ OF(tiles)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step, cons
     (y + r * ldy, ldy, a + r * row, row, step, b, ldb, depth, is_added, 1, vectors);
 }
 
-static void OF(product)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row, int64_t step,
-                        const FACTOR *b, int64_t ldb, int64_t rows, int64_t cols,
-                        int64_t depth, bool is_added)
+static void OF(product)(REAL *y, int64_t ldy, const FACTOR *a, int64_t row,
+                        int64_t step, const FACTOR *b, int64_t ldb, int64_t rows,
+                        int64_t cols, int64_t depth, bool is_added)
 {
     int64_t left = (cols + WIDTH - 1) / WIDTH;
 

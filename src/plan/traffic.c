@@ -245,10 +245,10 @@ static void map_head(const struct rank *r)
     plain_gather(r, b);  /* up: x */
     plain_scatter(r, b); /* down: y */
 
-    plain_gather(r, b);                  /* down: dy */
-    plain_gather(r, b);                  /* up: x */
-    plain_scatter(r, b);                 /* up: dx */
-    plain_gather(r, b);                  /* out: dy */
+    plain_gather(r, b);  /* down: dy */
+    plain_gather(r, b);  /* up: x */
+    plain_scatter(r, b); /* up: dx */
+    plain_gather(r, b);  /* out: dy */
     if (!cmm_keeps(r->job->M, form_of(r, CMM_IN, CMM_FORWARD),
                    form_of(r, CMM_IN, CMM_BACKWARD)))
         gather(r, n, CMM_IN, CMM_BACKWARD); /* key, value: x */
