@@ -324,12 +324,13 @@ static void case_where(FILE *out, const struct case_result *c)
               c->clocks.mhz, c->clocks.most_mhz, c->clocks.memory_mhz,
               c->clocks.celsius, c->clocks.watts,
               c->clocks.held_by[0] != '\0' ? ", held back by " : "", c->clocks.held_by);
-    if (c->memory_peak > 0 && c->memory_tuned < c->memory_predicted)
-        field(
-            out, "  memory",
-            "%.2f GB of the largest rank, predicted %.2f GB (%.2f if nothing is tuned)",
-            (double)c->memory_peak * 1e-9, (double)c->memory_tuned * 1e-9,
-            (double)c->memory_predicted * 1e-9);
+    if (c->memory_peak > 0 &&
+        (double)c->memory_tuned < 0.99 * (double)c->memory_predicted)
+        field(out, "  memory",
+              "%.2f GB of the largest rank, predicted %.2f GB (%.2f if nothing is "
+              "tuned)",
+              (double)c->memory_peak * 1e-9, (double)c->memory_tuned * 1e-9,
+              (double)c->memory_predicted * 1e-9);
     else if (c->memory_peak > 0)
         field(out, "  memory", "%.2f GB of the largest rank, predicted %.2f GB",
               (double)c->memory_peak * 1e-9, (double)c->memory_predicted * 1e-9);

@@ -319,6 +319,6 @@ int main(int argc, char **argv)
             test_bf16(size / m, m);
         }
     }
-    test_no_false_alarm(getenv("TEST_LONG") != NULL ? 1000 : 100);
+    test_no_false_alarm(tap_is_long() ? 1000 : 100);
     return ranks_done();
 }

@@ -85,12 +85,14 @@ ok 'and the JSON that it is not valid'
     >"$folder/out" 2>&1
 ok 'the JSON obeys the schema'
 
-run 2 --shape=mu --mesh=1x2 --steps=2 --require-overlap=1 --trace="$folder/t.json"
+run 2 --shape=mu --mesh=1x2 --steps=2 --seconds=0.1 --require-overlap=1 \
+    --trace="$folder/t.json"
 [ "$(cat "$folder/status")" = '1 1 ' ] && grep -q 'hidden share of .*: n/a' "$folder/out"
 ok 'a bar of overlap that cannot be told ends with 1'
 grep -q '"name":"rank 1 (0, 1)' "$folder/t.json"
 ok 'and a trace is written'
-run 2 --shape=mu --mesh=1x2 --steps=2 --overlap=bidir --progress=thread --no-tune
+run 2 --shape=mu --mesh=1x2 --steps=2 --seconds=0.1 --overlap=bidir --progress=thread \
+    --no-tune
 [ "$(cat "$folder/status")" = '0 0 ' ] && grep -q 'overlap bidir, progress thread' "$folder/out"
 ok 'rings both ways, pushed by a thread'
 run 1 --shape=mu --steps=2 --require-mfu=100

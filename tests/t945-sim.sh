@@ -24,7 +24,7 @@ for mesh in 4x1 1x4 2x2; do
     # shellcheck disable=SC2086
     timeout 100 "${MPIEXEC:-mpiexec}" -n 4 "$build/vitbench" $model --mesh=$mesh \
         --no-check --no-tune --overlap=ring --device=cpu:ref --progress=none \
-        --trace="$folder/real" >"$folder/out" 2>&1
+        --seconds=0.1 --trace="$folder/real" >"$folder/out" 2>&1
     # shellcheck disable=SC2086
     sim --ranks=4 $model --mesh=$mesh --overlap=ring --trace="$folder/simulated"
     messages "$folder/real" >"$folder/real.txt"

@@ -146,7 +146,7 @@ if [ -x "$build/tests/emu/vitbench" ]; then
     ranks=2
     program=$build/tests/emu/vitbench
     shape='--shape=16/1/32/2 --image=8 --patch=4 --classes=10'
-    for mesh in 1x2 2x1; do
+    for mesh in 1x2 ${TEST_LONG:+2x1}; do
         start --device=cuda --dtype=f32 --tune=off --mesh=$mesh --stall-timeout=3
         kill -STOP "$(pid_of 1)"
         finish

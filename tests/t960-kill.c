@@ -155,8 +155,7 @@ static int64_t newest_step(void)
 
 int main(int argc, char **argv)
 {
-    const char *is_long = getenv("TEST_LONG");
-    const int kills     = is_long != NULL && is_long[0] != '\0' ? MANY : FEW;
+    const int kills = tap_is_long() ? MANY : FEW;
     int inside = 0, lost = 0, started = 0;
     int64_t newest = -1;
     char command[128];

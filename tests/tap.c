@@ -100,6 +100,13 @@ void tap_skip_all(const char *why)
     exit(77);
 }
 
+bool tap_is_long(void)
+{
+    const char *word = getenv("TEST_LONG");
+
+    return word != NULL && word[0] != '\0';
+}
+
 int tap_done(void)
 {
     if (!tap_is_quiet)

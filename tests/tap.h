@@ -31,6 +31,9 @@ void tap_skip(const char *what, const char *why);
 /* Skip the whole program: print the reason and leave with 77. */
 _Noreturn void tap_skip_all(const char *why);
 
+/* True in 'make check-long': a test may repeat more. */
+bool tap_is_long(void);
+
 /* Print the plan; the exit status: 0 or 1. */
 int tap_done(void);
 
