@@ -12,7 +12,7 @@
 struct onednn;
 
 /* For products of 'dev', which keeps it.  Returns 0 or ERR_DEVICE. */
-int onednn_open(struct onednn **d, const struct dev *dev);
+int onednn_open(struct onednn **d, struct dev *dev);
 void onednn_close(struct onednn **d);
 
 /* y [rows, cols] = or += a b.  'a' and 'b' are views or, if turned, their transposes;

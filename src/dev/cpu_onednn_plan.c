@@ -55,7 +55,7 @@ struct pack {
 };
 
 struct onednn {
-    const struct dev *dev;
+    struct dev *dev;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     struct plan *plans;
@@ -72,7 +72,7 @@ static void check(dnnl_status_t status, const char *what)
 
 #define CHECK(call) check(call, #call)
 
-int onednn_open(struct onednn **onednn, const struct dev *dev)
+int onednn_open(struct onednn **onednn, struct dev *dev)
 {
     struct onednn *d = mem_new(1, sizeof *d);
 
@@ -230,6 +230,7 @@ static void make_room(struct onednn *d, size_t bytes)
     mem_free(d->room);
     if (mem_alloc((void **)&d->room, bytes) != 0)
         die("%s", err_sentence());
+    dev_count_packed(d->dev, (int64_t)(bytes - d->bytes));
     d->bytes = bytes;
 }
 

@@ -151,8 +151,8 @@ void dev_free(struct buf *b);
  */
 int64_t dev_bytes_most(struct dev *dev, bool is_reset);
 
-/* The same of packed copies of weights alone, which products chosen by timing may need
- * fewer of than dev_packs() says.
+/* The same of packed copies alone: of weights, of which products chosen by timing may need
+ * fewer than dev_packs() says, and of other factors.
  */
 int64_t dev_packed_most(struct dev *dev, bool is_reset);
 

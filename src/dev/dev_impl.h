@@ -200,7 +200,7 @@ struct dev {
     bool is_muted;
     bool is_tf32, is_deterministic, has_tapes;
     int64_t bytes, bytes_most;   /* in use, and at most */
-    int64_t packed, packed_most; /* of them in packed copies of weights */
+    int64_t packed, packed_most; /* of them in packed copies */
     double busy;                 /* seconds inside operations */
     struct laps
         *laps[LANES]; /* of a device that returns early, while costs are taken */
