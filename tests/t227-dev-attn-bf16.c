@@ -257,20 +257,23 @@ static void planted(struct twins *two, const char *name)
     twins_clear(two);
 }
 
-static bool is_all_nan(struct twin x, int64_t r, int64_t c, int64_t rows, int64_t cols)
+static int is_nan(double x)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++)
-            if (!isnan(twin_got(x, r + i, c + j)))
-                return false;
-    return true;
+    return isnan(x);
 }
 
-static bool is_finite(struct twin x, int64_t r, int64_t c, int64_t rows, int64_t cols)
+static int is_finite(double x)
+{
+    return isfinite(x);
+}
+
+/* Whether all of a box is so. */
+static bool all(int (*is)(double), struct twin x, int64_t r, int64_t c, int64_t rows,
+                int64_t cols)
 {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++)
-            if (!isfinite(twin_got(x, r + i, c + j)))
+            if (!is(twin_got(x, r + i, c + j)))
                 return false;
     return true;
 }
@@ -287,19 +290,19 @@ static void no_number(struct twins *two, const char *name, double what)
 
     twin_set(s.k, 18, E - 1, what); /* the last of the first head */
     forward(two, &s);
-    right = is_all_nan(s.o, 0, 0, N, E) || isinf(what);
-    right &= !is_finite(s.o, 0, 0, N, E) && is_finite(s.o, 0, E, N, E);
+    right = all(is_nan, s.o, 0, 0, N, E) || isinf(what);
+    right &= !all(is_finite, s.o, 0, 0, N, E) && all(is_finite, s.o, 0, E, N, E);
     backward(two, &s);
-    right &= is_all_nan(s.dq, 0, 0, N, E) || isinf(what);
-    right &= !is_finite(s.dq, 0, 0, N, E) && !is_finite(s.dv, 0, 0, N, E) &&
-             is_finite(s.dq, 0, E, N, E) && is_finite(s.dk, 0, E, N, E);
+    right &= all(is_nan, s.dq, 0, 0, N, E) || isinf(what);
+    right &= !all(is_finite, s.dq, 0, 0, N, E) && !all(is_finite, s.dv, 0, 0, N, E) &&
+             all(is_finite, s.dq, 0, E, N, E) && all(is_finite, s.dk, 0, E, N, E);
     ok(right, "%s: %g among the keys is seen in all results of its head", name, what);
     twins_clear(two);
     s = scene_of(two, a);
     twin_set(s.v, 18, E - 1, what);
     forward(two, &s);
-    ok(!is_finite(s.o, 0, E - 1, 1, 1) && !is_finite(s.o, 18, E - 1, 1, 1) &&
-           is_finite(s.o, 0, 0, N, E - 1) && is_finite(s.o, 0, E, N, E),
+    ok(!all(is_finite, s.o, 0, E - 1, 1, 1) && !all(is_finite, s.o, 18, E - 1, 1, 1) &&
+           all(is_finite, s.o, 0, 0, N, E - 1) && all(is_finite, s.o, 0, E, N, E),
        "%s: and among the values, in their column", name);
     twins_clear(two);
 }

@@ -29,6 +29,12 @@ struct cpu_state {
     void *library; /* a backend's own */
 };
 
+/* The loops on pairs of bf16 numbers of the processor that 's' computes on. */
+static inline const struct kernels_bf16 *pair_loops(const struct dev_stream *s)
+{
+    return ((const struct cpu_state *)s->dev->state)->k_bf16;
+}
+
 #define CPU_NORM_EPS 1e-6
 
 /* Row r of 'a'. */

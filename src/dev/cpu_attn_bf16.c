@@ -20,14 +20,12 @@
 
 #define FORMAT f32
 #include "src/dev/cpu_rows_real.h"
+#include "src/dev/cpu_attn_room.h"
 
-/* Rows of weights that are in hand at a time: as many as fit in a quarter of a usual
- * second level cache, in whole tiles and pairs.  Sums over queries are read and written
- * once for so many, so that few would cost.
+/* Of weights in hand: sums over queries are read and written once for so many, so that few
+ * would cost.
  */
-enum { MOST_ROWS = 96, LEAST_ROWS = 12, TILE_ROWS = 6, WEIGHT_BYTES = 256 << 10 };
-enum { LINE = CPU_LINE / 4 }; /* words or f32 */
-enum { ROWS_AHEAD = 12 };
+enum { MOST_ROWS = 96 };
 
 /* How a job's scratch is laid out: leading dimensions, of words or f32 elements. */
 struct room {
@@ -40,25 +38,16 @@ struct room {
     float factor;   /* 1 / sqrt(E) */
 };
 
-static int64_t whole_lines(int64_t n)
-{
-    return (n + LINE - 1) / LINE * LINE;
-}
-
 static struct room room_for(const struct attn *a)
 {
     struct room m = { .keys   = whole_lines(a->Nk),
+                      .along  = odd_lines(a->Nk),
                       .across = whole_lines(a->E),
                       .words  = whole_lines((a->E + 1) / 2),
                       .pairs  = (a->E + 1) / 2,
                       .factor = (float)(1.0 / sqrt((double)a->E)) };
 
-    /* An odd number of lines: rows a power of two apart would share a part of the cache.
-     */
-    m.along = m.keys / LINE % 2 == 0 ? m.keys + LINE : m.keys;
-    m.rows  = WEIGHT_BYTES / (m.along * (int64_t)sizeof(float)) / TILE_ROWS * TILE_ROWS;
-    m.rows  = m.rows > MOST_ROWS ? MOST_ROWS : m.rows;
-    m.rows  = m.rows < LEAST_ROWS ? LEAST_ROWS : m.rows;
+    m.rows = rows_in_hand(m.along, MOST_ROWS);
     return m;
 }
 
@@ -69,11 +58,6 @@ static void *take(char **block, int64_t size)
 
     *block += size * (int64_t)sizeof(uint32_t);
     return taken;
-}
-
-static const struct kernels_bf16 *pairs_of(const struct dev_stream *s)
-{
-    return ((const struct cpu_state *)s->dev->state)->k_bf16;
 }
 
 /* 'n' numbers of row r of 'a' from column c on, where they lie or in 'room'. */
@@ -108,7 +92,8 @@ static void pack(struct dev_stream *s, const struct room *m, uint32_t *y, struct
 static void zip_rows(struct dev_stream *s, const struct room *m, uint32_t *y,
                      const uint32_t *x, int64_t rows)
 {
-    pairs_of(s)->zip(y, m->across, (const uint16_t *)x, 2 * m->words, rows, m->across);
+    pair_loops(s)->zip(y, m->across, (const uint16_t *)x, 2 * m->words, rows,
+                       m->across);
 }
 
 /* y [pairs along the head, along] of the packed x [keys, words]. */
@@ -117,13 +102,6 @@ static void turn(struct dev_stream *s, const struct room *m, uint32_t *y,
 {
     loops(s)->transpose((float *)y, m->along, (const float *)x, m->words, a->Nk,
                         m->pairs, 1);
-}
-
-static void unpack(struct dev_stream *s, const struct room *m, struct mat a,
-                   const float *x, int64_t first, int64_t rows, int64_t h, int64_t E)
-{
-    for (int64_t r = 0; r < rows; r++)
-        row_write(loops(s), a, x + r * m->across, first + r, h * E, E);
 }
 
 /* ---- Forward ----------------------------------------------------------------------- */
@@ -141,7 +119,7 @@ static void attend(struct dev_stream *s, const struct room *m, char *block,
                    struct mat o, float *kept, struct mat q, struct mat k, struct mat v,
                    const struct attn *a, int64_t b, int64_t h)
 {
-    const struct kernels_bf16 *f = pairs_of(s);
+    const struct kernels_bf16 *f = pair_loops(s);
     const int64_t tall           = whole_lines(m->rows);
     uint32_t *keys               = take(&block, m->words * m->along);
     uint32_t *packed             = take(&block, m->keys * m->words);
@@ -169,7 +147,7 @@ static void attend(struct dev_stream *s, const struct room *m, char *block,
         for (int64_t r = 0; r < n; r++)
             loops(s)->scale(out + r * m->across, out + r * m->across,
                             1 / kept[2 * (lo + r) + 1], a->E);
-        unpack(s, m, o, out, b * a->Nq + lo, n, h, a->E);
+        unpack(s, m->across, o, out, b * a->Nq + lo, n, h, a->E);
     }
 }
 
@@ -177,19 +155,12 @@ static void attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat
                  struct mat q, struct mat k, struct mat v, const struct attn *a)
 {
     const struct room m = room_for(a);
-    float most          = -INFINITY;
 
 #pragma omp parallel for num_threads(s->dev->threads) schedule(dynamic)
     for (int64_t i = 0; i < a->B * a->H; i++)
         attend(s, &m, cpu_block(s->dev, member(), forward_bytes(&m)), o,
                at(kept, 0) + 2 * i * a->Nq, q, k, v, a, i / a->H, i % a->H);
-    for (int64_t i = 0; i < a->B * a->H * a->Nq; i++) {
-        const float largest = at(kept, 0)[2 * i];
-
-        if (largest > most || isnan(largest))
-            most = largest;
-    }
-    at(peak, 0)[0] = most;
+    at(peak, 0)[0] = largest_kept(at(kept, 0), a->B * a->H * a->Nq);
 }
 
 /* ---- Backward ---------------------------------------------------------------------- */
@@ -226,7 +197,7 @@ static void attend_back(struct dev_stream *s, const struct room *m, char *block,
                         struct mat o, const float *kept, struct mat q, struct mat k,
                         struct mat v, const struct attn *a, int64_t b, int64_t h)
 {
-    const struct kernels_bf16 *f = pairs_of(s);
+    const struct kernels_bf16 *f = pair_loops(s);
     const int64_t E = a->E, Nk = a->Nk, along = m->along, across = m->across;
     const int64_t tall = whole_lines(m->rows);
     uint32_t *packed   = take(&block, m->keys * m->words);
@@ -279,10 +250,10 @@ static void attend_back(struct dev_stream *s, const struct room *m, char *block,
         f->product(dkeys, across, dx, 1, along, twos, across, Nk, E, twice / 2, lo > 0);
         f->product(out, across, (const uint32_t *)dx_rows, along / 2, 1, keys, across,
                    n, E, (Nk + 1) / 2, false);
-        unpack(s, m, dq, out, first, n, h, E);
+        unpack(s, m->across, dq, out, first, n, h, E);
     }
-    unpack(s, m, dk, dkeys, b * a->Nk, Nk, h, E);
-    unpack(s, m, dv, dvalues, b * a->Nk, Nk, h, E);
+    unpack(s, m->across, dk, dkeys, b * a->Nk, Nk, h, E);
+    unpack(s, m->across, dv, dvalues, b * a->Nk, Nk, h, E);
 }
 
 static void attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,

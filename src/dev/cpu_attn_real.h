@@ -16,12 +16,10 @@
 #include <string.h>
 
 #include "src/dev/cpu_rows_real.h"
+#include "src/dev/cpu_attn_room.h"
 
-/* Rows of weights that are in hand at a time: as many as fit in half of a usual second
- * level cache, in whole tiles, but few enough for the nearest cache to help.
- */
-enum { MOST_ROWS = 48, LEAST_ROWS = 12, TILE_ROWS = 6, WEIGHT_BYTES = 256 << 10 };
-enum { ROWS_AHEAD = 12 };
+/* Of weights in hand: with more of them the nearest cache would not help. */
+enum { MOST_ROWS = 48 };
 
 /* How a job's scratch is laid out, in elements. */
 struct room {
@@ -32,26 +30,14 @@ struct room {
     REAL factor;    /* 1 / sqrt(E) */
 };
 
-static int64_t whole_lines(int64_t n)
-{
-    const int64_t line = CPU_LINE / (int64_t)sizeof(REAL);
-
-    return (n + line - 1) / line * line;
-}
-
 static struct room room_for(const struct attn *a)
 {
-    const int64_t line = CPU_LINE / (int64_t)sizeof(REAL);
-    struct room m      = { .keys   = whole_lines(a->Nk),
-                           .across = whole_lines(a->E),
-                           .factor = (REAL)(1.0 / sqrt((double)a->E)) };
+    struct room m = { .keys   = whole_lines(a->Nk),
+                      .along  = odd_lines(a->Nk),
+                      .across = whole_lines(a->E),
+                      .factor = (REAL)(1.0 / sqrt((double)a->E)) };
 
-    /* An odd number of lines: rows a power of two apart would share a part of the cache.
-     */
-    m.along = m.keys / line % 2 == 0 ? m.keys + line : m.keys;
-    m.rows  = WEIGHT_BYTES / (m.along * (int64_t)sizeof(REAL)) / TILE_ROWS * TILE_ROWS;
-    m.rows  = m.rows > MOST_ROWS ? MOST_ROWS : m.rows;
-    m.rows  = m.rows < LEAST_ROWS ? LEAST_ROWS : m.rows;
+    m.rows = rows_in_hand(m.along, MOST_ROWS);
     return m;
 }
 
@@ -78,13 +64,6 @@ static void pack(struct dev_stream *s, const struct room *m, REAL *y, struct mat
     }
     memset(y + rows * m->across, 0,
            (size_t)((whole_lines(rows) - rows) * m->across) * sizeof *y);
-}
-
-static void unpack(struct dev_stream *s, const struct room *m, struct mat a,
-                   const REAL *x, int64_t first, int64_t rows, int64_t h, int64_t E)
-{
-    for (int64_t r = 0; r < rows; r++)
-        row_write(loops(s), a, x + r * m->across, first + r, h * E, E);
 }
 
 /* ---- Forward ----------------------------------------------------------------------- */
@@ -115,7 +94,7 @@ static void attend(struct dev_stream *s, const struct room *m, REAL *block,
         for (int64_t r = 0; r < n; r++)
             f->scale(rows + r * m->across, rows + r * m->across,
                      1 / kept[2 * (lo + r) + 1], a->E);
-        unpack(s, m, o, rows, b * a->Nq + lo, n, h, a->E);
+        unpack(s, m->across, o, rows, b * a->Nq + lo, n, h, a->E);
     }
 }
 
@@ -126,19 +105,12 @@ static void attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat
     const size_t bytes  = (size_t)((m.across + m.rows) * m.along +
                                   (m.keys + whole_lines(m.rows)) * m.across) *
                          sizeof(REAL);
-    REAL most = (REAL)-INFINITY;
 
 #pragma omp parallel for num_threads(s->dev->threads) schedule(dynamic)
     for (int64_t i = 0; i < a->B * a->H; i++)
         attend(s, &m, cpu_block(s->dev, member(), bytes), o,
                at(kept, 0) + 2 * i * a->Nq, q, k, v, a, i / a->H, i % a->H);
-    for (int64_t i = 0; i < a->B * a->H * a->Nq; i++) {
-        const REAL largest = at(kept, 0)[2 * i];
-
-        if (largest > most || isnan(largest))
-            most = largest;
-    }
-    at(peak, 0)[0] = most;
+    at(peak, 0)[0] = largest_kept(at(kept, 0), a->B * a->H * a->Nq);
 }
 
 /* ---- Backward ---------------------------------------------------------------------- */
@@ -185,10 +157,10 @@ static void attend_back(struct dev_stream *s, const struct room *m, REAL *block,
         f->product(dkeys, m->across, dp, 1, m->along, rows, m->across, Nk, E, n,
                    lo > 0);
         f->product(out, m->across, dp, m->along, 1, keys, m->across, n, E, Nk, false);
-        unpack(s, m, dq, out, first, n, h, E);
+        unpack(s, m->across, dq, out, first, n, h, E);
     }
-    unpack(s, m, dk, dkeys, b * a->Nk, Nk, h, E);
-    unpack(s, m, dv, dvalues, b * a->Nk, Nk, h, E);
+    unpack(s, m->across, dk, dkeys, b * a->Nk, Nk, h, E);
+    unpack(s, m->across, dv, dvalues, b * a->Nk, Nk, h, E);
 }
 
 static void attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,

@@ -47,11 +47,6 @@ struct room {
     uint32_t panel[]; /* [pairs, PANEL]; while stripes are zipped, two rows */
 };
 
-static const struct kernels_bf16 *pairs_of(const struct dev_stream *s)
-{
-    return ((const struct cpu_state *)s->dev->state)->k_bf16;
-}
-
 /* The stripes' words of this thread's share of tokens. */
 static void zip_stripes(struct dev_stream *s, const struct gradient *g,
                         struct room *room)
@@ -63,8 +58,8 @@ static void zip_stripes(struct dev_stream *s, const struct gradient *g,
         const int64_t left = g->narrow.rows - 2 * k;
         uint32_t *to       = g->stripe + k * TILE;
 
-        pairs_of(s)->zip(room->panel, 0, at_bf16(g->narrow, 2 * k), g->narrow.ld,
-                         left < 2 ? left : 2, cols);
+        pair_loops(s)->zip(room->panel, 0, at_bf16(g->narrow, 2 * k), g->narrow.ld,
+                           left < 2 ? left : 2, cols);
         for (int64_t c = 0; c < cols; c += TILE, to += g->apart)
             memcpy(to, room->panel + c, TILE * sizeof *to);
     }
@@ -94,10 +89,10 @@ static void multiply(struct dev_stream *s, const struct gradient *g, struct room
         const int64_t depth = g->pairs - k < DEPTH ? g->pairs - k : DEPTH;
 
         for (int64_t r = 0; r < high; r += TILE)
-            pairs_of(s)->product(room->sum + r * PANEL, PANEL,
-                                 g->stripe + (i + r) / TILE * g->apart + k * TILE, 1,
-                                 TILE, room->panel + k * PANEL, PANEL, TILE, wide,
-                                 depth, k > 0);
+            pair_loops(s)->product(room->sum + r * PANEL, PANEL,
+                                   g->stripe + (i + r) / TILE * g->apart + k * TILE, 1,
+                                   TILE, room->panel + k * PANEL, PANEL, TILE, wide,
+                                   depth, k > 0);
     }
     if (!g->is_turned) {
         leave(s, g, room->sum, PANEL, i, j, high, wide);
@@ -143,9 +138,9 @@ void cpu_dw_bf16(struct dev_stream *s, struct mat dw, struct mat x, struct mat d
             const int64_t j = job / chunks * PANEL;
 
             if (job == r.lo || job % chunks == 0)
-                pairs_of(s)->zip(room->panel, PANEL, at_bf16(g.wide, 0) + j, g.wide.ld,
-                                 g.wide.rows,
-                                 g.wide.cols - j < PANEL ? g.wide.cols - j : PANEL);
+                pair_loops(s)->zip(room->panel, PANEL, at_bf16(g.wide, 0) + j,
+                                   g.wide.ld, g.wide.rows,
+                                   g.wide.cols - j < PANEL ? g.wide.cols - j : PANEL);
             multiply(s, &g, room, job % chunks * CHUNK, j);
         }
     }

@@ -31,8 +31,9 @@ struct adamw_step {
 #include "src/dev/cpu_kernels_table.h"
 #undef FORMAT
 
-/* What attention and gradients of weights do in bf16.  Pairs are two numbers in a word, the first in its lower
- * half; x, d and their like are f32.  Rows end in whole lines, which are written too.
+/* What attention and gradients of weights do in bf16.  Pairs are two numbers in a word,
+ * the first in its lower half; x, d and their like are f32.  Rows end in whole lines,
+ * which are written too.
  */
 struct kernels_bf16 {
     /* As that of kernels_f32, of pairs along the depth: 'step' and 'depth' count them. */

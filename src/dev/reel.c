@@ -8,6 +8,8 @@
 #include "src/base/mem.h"
 #include "src/dev/dev_impl.h"
 
+#include <string.h>
+
 enum { PATIENCE = 4096 /* questions after an operation */, FIRST_ROOM = 64 };
 
 /* So many operations, whose names and sizes make 'sum'. */
@@ -24,7 +26,7 @@ struct dev_reel {
     int at;         /* the part being played */
     struct part in; /* what came since the last cut */
     bool *answer;   /* [answers], of which so many were used */
-    int answers, used;
+    int answers, answer_room, used;
     int questions;
 };
 
@@ -59,18 +61,24 @@ static bool is_good(const struct dev_reel *r)
     return true;
 }
 
+/* 'old' or, if all of its '*room' elements are 'used', a copy that is twice as long. */
+static void *with_room(void *old, int used, int *room, size_t size)
+{
+    void *more;
+
+    if (used < *room)
+        return old;
+    *room = *room > 0 ? 2 * *room : FIRST_ROOM;
+    more  = mem_new((size_t)*room, size);
+    if (used > 0)
+        memcpy(more, old, (size_t)used * size);
+    mem_free(old);
+    return more;
+}
+
 static void add(struct dev_reel *r, struct part p)
 {
-    if (r->parts == r->room) {
-        const int room    = r->room > 0 ? 2 * r->room : FIRST_ROOM;
-        struct part *more = mem_new((size_t)room, sizeof *more);
-
-        for (int i = 0; i < r->parts; i++)
-            more[i] = r->part[i];
-        mem_free(r->part);
-        r->part = more;
-        r->room = room;
-    }
+    r->part             = with_room(r->part, r->parts, &r->room, sizeof *r->part);
     r->part[r->parts++] = p;
 }
 
@@ -191,7 +199,6 @@ bool reel_admits(struct dev_stream *s, const struct dev_work *work)
 bool reel_answer(struct dev_stream *s, bool answer)
 {
     struct dev_reel *r = s->lane == LANE_COMPUTE ? s->dev->reel : NULL;
-    bool *more;
 
     if (r == NULL)
         return answer;
@@ -200,13 +207,7 @@ bool reel_answer(struct dev_stream *s, bool answer)
             is_other(r);
         return r->answer[r->used++];
     }
-    if (r->answers % FIRST_ROOM == 0) {
-        more = mem_new((size_t)(r->answers + FIRST_ROOM), sizeof *more);
-        for (int i = 0; i < r->answers; i++)
-            more[i] = r->answer[i];
-        mem_free(r->answer);
-        r->answer = more;
-    }
+    r->answer = with_room(r->answer, r->answers, &r->answer_room, sizeof *r->answer);
     r->answer[r->answers++] = answer;
     return answer;
 }
