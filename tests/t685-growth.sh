@@ -41,6 +41,10 @@ if command -v gnuplot >/dev/null 2>&1; then
         --out="$folder/g.svg"
     grep -q 'tokens/s' "$folder/g.svg"
     ok 'the picture is drawn'
+    run --out="$folder/nowhere/g.svg"
+    [ $? -eq 3 ] && [ "$(wc -l <"$folder/out")" -eq 1 ] &&
+        grep -q 'nowhere/g.svg cannot be written' "$folder/out"
+    ok 'a picture that cannot be written is refused before anything is measured'
 else
     skip 'the picture is drawn' 'gnuplot is not installed'
 fi
