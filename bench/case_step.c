@@ -265,6 +265,7 @@ static void fill_figures(struct run *r)
         c->grad_norm  = r->last.grad_norm;
         c->peak_logit = r->last.peak_logit;
     }
+    c->peak         = b->peak;
     c->mfu_measured = count_mfu(c->flops_per_step, c->steps.median, ranks, b->peak);
     c->mfu_palm =
         count_mfu(tokens * count_palm(r->spec), c->steps.median, ranks, b->peak);

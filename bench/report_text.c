@@ -268,8 +268,10 @@ static void case_steps(FILE *out, const struct case_result *c)
               c->predicted_step_s, 100 * (c->predicted_step_s / s->median - 1),
               c->predicted_exposed_s);
     if (c->flops_per_step > 0 && !isnan(c->mfu_palm))
-        field(out, "  work", "%.4g model FLOP a step; MFU by PaLM's formula %.1f %%",
-              c->flops_per_step, 100 * c->mfu_palm);
+        field(out, "  work",
+              "%.4g model FLOP a step; peak %.1f GFLOP/s a rank, the larger of before "
+              "and after the steps; MFU by PaLM's formula %.1f %%",
+              c->flops_per_step, c->peak * 1e-9, 100 * c->mfu_palm);
     if (!isnan(c->hfu))
         field(out, "  recomputed",
               "HFU %.1f %% of the measured peak, beside MFU %.1f %%", 100 * c->hfu,

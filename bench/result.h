@@ -96,6 +96,7 @@ struct case_result {
     struct stat steps;
     double tokens_per_s, flops_per_step, flops_per_s;
     double mfu_spec, mfu_measured, mfu_palm; /* 0 .. 1, NaN: n/a */
+    double peak; /* FLOP/s of a rank that mfu_measured counts with */
     double hfu; /* of the measured peak, with what is computed again; NaN: nothing is */
     enum remat remat;
     int micros;                            /* micro-batches */

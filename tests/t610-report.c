@@ -74,6 +74,7 @@ static void test_text(void)
     has(text,
         "!step    22B             1/48    16     1x2       3     1000   n/a  50.0    "
         "1000\n");
+    has(text, "  work         3e+12 model FLOP a step; peak 1000.0 GFLOP/s a ");
     has(text, "  slice        slice 1 of 48 blocks\n"
               "  full depth   48 s a step, 62.5 tokens/s, extrapolated\n");
     has(text, "  steps        3 after 1 warm-up: min 2, median 3, max 4 s");

@@ -79,6 +79,12 @@ run 2 --shape=mu --steps=2 --no-check --json="$folder/r.json" --jsonl="$folder/r
 ok 'two steps are run, and two lines written'
 tail -n 1 "$folder/out" | grep -q '^Final Summary::vitbench result is NOT CHECKED with a rating of='
 ok 'the last line says NOT CHECKED'
+# model FLOP/s over ranks and the peak that is printed: of GFLOP/s "meas%", rounded.
+awk '$1 == "!step" { rate = $NF; said = $(NF - 1) }
+    $1 == "work" { for (i = 2; i < NF; i++) if ($i == "peak") peak = $(i + 1) }
+    END { off = 100 * rate / 2 / peak - said; exit !(peak > 0 && off * off < 0.06 * 0.06) }' \
+    "$folder/out"
+ok 'its share of the peak is that of the peak that it says'
 grep -q '"valid": false' "$folder/r.json"
 ok 'and the JSON that it is not valid'
 "${top_builddir:-.}/tests/schema_check" "${srcdir:-.}/bench/schema.json" "$folder/r.json" \
