@@ -17,6 +17,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/step/replay.h"
 
 #include <math.h>
 #include <string.h>
@@ -224,6 +225,82 @@ static void curve(enum dtype dtype, double band)
         tap_note("off by %g; losses %g to %g", worst, want[0], want[CURVE - 1]);
 }
 
+/* ---- the host goes on ---------------------------------------------------------------- */
+
+struct sum {
+    struct dev_stream *s;
+    struct laps *watch[REPLAY_WATCHES];
+    struct mat x, y;
+};
+
+static void put_sums(void *ctx, int which)
+{
+    struct sum *w = ctx;
+
+    (void)which;
+    laps_start(w->watch[0]);
+    for (int i = 0; i < 8; i++)
+        dev_add(w->s, w->y, w->x);
+    laps_take(w->watch[0], 0);
+}
+
+/* How often an event must be asked for until it is past: the emulated GPU does one piece of
+ * work for each question, so that a work that was waited for needs no more than one.
+ */
+static int questions(struct dev_event *e)
+{
+    int asked = 0;
+
+    while (!dev_event_is_done(e))
+        asked++;
+    return asked;
+}
+
+/* Work is put on the stream and left alone, whether or not anybody asks how long it took
+ * the last time.
+ */
+static void no_waiting(void)
+{
+    enum { TIMES = 5 };
+    struct twins pair, *two = &pair;
+    struct dev_event *past;
+    struct replay r = { .variants = 1 };
+    struct sum w;
+    int fewest = 1 << 20;
+
+    twins_open(two, "cuda", DTYPE_F32, 1);
+    if (dev_manner(two->got, false, false, true) != 0 ||
+        dev_event_open(&past, two->got) != 0)
+        die("%s", err_sentence());
+    w.s = dev_stream(two->got, LANE_COMPUTE);
+    w.x = twin_random(two, 64, 64, 1.0).got;
+    w.y = twin_random(two, 64, 64, 1.0).got;
+    for (int i = 0; i < REPLAY_WATCHES; i++) {
+        laps_open(&w.watch[i], w.s, 1);
+        r.watch[i] = w.watch[i];
+    }
+    r.dev = two->got;
+    for (int i = 0; i < TIMES; i++) {
+        dev_sync(w.s);
+        replay_run(&r, 0, 1, put_sums, &w);
+        dev_event_record(past, w.s);
+
+        const int asked = questions(past);
+
+        fewest = asked < fewest ? asked : fewest;
+    }
+    ok(r.tapes == 1 && laps_all(w.watch[0])[0] > 0, "sums are played, and timed");
+#ifdef CUDA_ON_HOST
+    if (!ok(fewest > 8, "and nobody waits for them when they are put on the stream"))
+        tap_note("%d questions", fewest);
+#endif
+    replay_close(&r);
+    for (int i = 0; i < REPLAY_WATCHES; i++)
+        laps_close(&w.watch[i]);
+    dev_event_close(&past);
+    twins_close(two);
+}
+
 int main(int argc, char **argv)
 {
     const int size = ranks_open(&argc, &argv, "t502-graph");
@@ -242,6 +319,7 @@ int main(int argc, char **argv)
         return ranks_done();
     for (int i = 0; i < OPTIMIZERS; i++)
         compare((enum optimizer)i, 1, 1);
+    no_waiting();
     curve(DTYPE_F32, 1e-4);
     curve(DTYPE_BF16, 2e-2);
     return ranks_done();

@@ -164,7 +164,7 @@ void laps_tape(struct laps *w, bool is_on)
         w->taped = 0;
 }
 
-void laps_played(struct laps *w)
+void laps_play(struct laps *w)
 {
     settle_tape(w, true);
     w->is_played = w->taped > 0;

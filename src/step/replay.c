@@ -4,6 +4,8 @@
 
 #include "src/step/replay.h"
 
+#include "src/base/err.h"
+
 static struct dev_stream *stream_of(const struct replay *r)
 {
     return dev_stream(r->dev, LANE_COMPUTE);
@@ -55,12 +57,12 @@ void replay_run(struct replay *r, int which, uint64_t key, replay_fn work, void 
         return;
     }
     r->tapes = 1;
-    if (r->tape[which] == NULL || !dev_tape_play(r->tape[which], stream_of(r))) {
+    if (r->tape[which] == NULL || !dev_tape_is_good(r->tape[which]))
         record(r, work, ctx);
-        dev_tape_play(r->tape[which], stream_of(r));
-    }
     for (int i = 0; i < REPLAY_WATCHES; i++)
-        laps_played(r->watch[i]);
+        laps_play(r->watch[i]);
+    if (!dev_tape_play(r->tape[which], stream_of(r)))
+        die("a tape is bad before it is played");
 }
 
 void replay_close(struct replay *r)
