@@ -1,96 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The operations as callers see them.
  *
- * Each checks that its views go together, skips a muted device, and adds the time spent
- * to the device's sum.  Backends call each other's slots or functions, never these, so
- * that no second is counted twice.
+ * Each checks that its views go together and is done by way of operate.h.  Backends call
+ * each other's slots or functions, never these, so that no second is counted twice.
  */
 #include "config.h"
 
-#include "src/dev/dev_impl.h"
+#include "src/dev/operate.h"
 
-#include "src/base/clock.h"
 #include "src/base/err.h"
-#include "src/dev/lap.h"
-#include "src/dev/reel.h"
 
-#include <string.h>
+/* ---- Checks ----------------------------------------------------------------------- */
 
-/* ---- Checks and clock -------------------------------------------------------------- */
-
-/* An operation begins; its time on clock_now(). */
-static double begin(struct dev_stream *s)
-{
-    struct dev *dev = s->dev;
-
-    if (dev->note != NULL && dev->ops.event_seconds != NULL)
-        dev->ops.sync(s);
-    if (dev->laps[s->lane] != NULL)
-        laps_start(dev->laps[s->lane]);
-    return clock_now();
-}
-
-/* Count an operation; returns its number.  Its name is a function's, one pointer for
- * each.
- */
-static int count(struct dev *dev, const struct dev_work *work)
-{
-    int i = 0;
-
-    while (i < dev->costs && dev->cost[i].name != work->op)
-        i++;
-    if (i == DEV_COSTS)
-        die("%s: more operations than there is room for", work->op);
-    if (i == dev->costs)
-        dev->cost[dev->costs++] = (struct dev_cost){ .name = work->op };
-    dev->cost[i].calls++;
-    dev->cost[i].flops += work->flops;
-    dev->cost[i].bytes += work->bytes;
-    return i;
-}
-
-/* The operation that began at 'start' is over, or under way on a device that returns
- * early: events around it tell how long it takes, where somebody asks.
- */
-static void end(struct dev_stream *s, const struct dev_work *work, double start)
-{
-    struct dev *dev = s->dev;
-    double seconds  = 0;
-    const int i     = count(dev, work);
-
-    if (dev->laps[s->lane] != NULL)
-        laps_take(dev->laps[s->lane], i);
-    if (dev->note != NULL && dev->ops.event_seconds != NULL)
-        dev->ops.sync(s);
-    if (dev->ops.event_seconds == NULL || dev->note != NULL)
-        seconds = clock_now() - start;
-    if (dev->note != NULL)
-        dev->note(dev->note_ctx, work->op, start, start + seconds);
-    if (dev->ops.event_seconds != NULL)
-        return;
-    dev->busy += seconds;
-    dev->cost[i].seconds += seconds;
-}
-
-/* Do 'call', a slot with its arguments, on the device of stream 's', or let the time of
- * 'work' pass, whose members follow.
- */
-#define OPERATE(s, call, ...)                                                          \
-    do {                                                                               \
-        struct dev *const dev_      = (s)->dev;                                        \
-        const struct dev_work work_ = { .op = __func__ + sizeof "dev_" - 1,            \
-                                        __VA_ARGS__ };                                 \
-        if (!dev_->is_muted && reel_admits((s), &work_)) {                             \
-            const double start_ = begin(s);                                            \
-            if (dev_->ops.charge != NULL)                                              \
-                dev_->ops.charge(dev_, &work_);                                        \
-            else                                                                       \
-                dev_->ops.call;                                                        \
-            end(s, &work_, start_);                                                    \
-        }                                                                              \
-    } while (0)
-
-#define MOVE(s, moved, call) OPERATE(s, call, .bytes = (double)(moved))
 #define MULTIPLY(s, e, n, cols, depth, call)                                           \
     OPERATE(s, call, .flops = 2 * (double)(n) * (double)(cols) * (double)(depth),      \
             .epilogue = (double)epilogue_bytes(e), .shape = { (n), (cols), (depth) })
@@ -100,40 +21,18 @@ static void end(struct dev_stream *s, const struct dev_work *work, double start)
                      (double)(a)->Nk,                                                  \
             .shape = { (a)->B, (a)->H, (a)->E, (a)->Nq, (a)->Nk })
 
-/* Die unless 'a' is [rows, cols]. */
-static void expect(const char *op, const char *what, struct mat a, int64_t rows,
-                   int64_t cols)
-{
-    if (a.rows != rows || a.cols != cols || (a.rows > 1 && a.ld < a.cols))
-        die("%s: %s is [%lld, %lld] with rows %lld apart, not [%lld, %lld]", op, what,
-            (long long)a.rows, (long long)a.cols, (long long)a.ld, (long long)rows,
-            (long long)cols);
-}
-
-#define EXPECT(a, rows, cols) expect(__func__, #a, (a), (rows), (cols))
-
-static void expect_optional(const char *op, const char *what, struct mat a,
-                            int64_t rows, int64_t cols)
-{
-    if (!mat_is_none(a))
-        expect(op, what, a, rows, cols);
-}
-
-#define EXPECT_OPTIONAL(a, rows, cols)                                                 \
-    expect_optional(__func__, #a, (a), (rows), (cols))
-
 static void expect_epilogue(const char *op, const struct epilogue *e, struct mat y)
 {
     if (e == NULL || e->kind == EPI_NONE)
         return;
     if (e->kind == EPI_BIAS)
-        expect(op, "bias", e->bias, 1, y.cols);
+        operate_expect(op, "bias", e->bias, 1, y.cols);
     if (e->kind == EPI_GELU) {
-        expect_optional(op, "bias", e->bias, 1, y.cols);
-        expect(op, "act", e->act, y.rows, y.cols);
+        operate_expect_optional(op, "bias", e->bias, 1, y.cols);
+        operate_expect(op, "act", e->act, y.rows, y.cols);
     }
     if (e->kind == EPI_DGELU)
-        expect(op, "pre", e->pre, y.rows, y.cols);
+        operate_expect(op, "pre", e->pre, y.rows, y.cols);
 }
 
 static bool has_rest(const struct epilogue *e)
@@ -319,12 +218,12 @@ static void expect_norm_backward(const char *op, struct mat dx, struct mat dscal
                                  struct mat dbias, struct mat dy, struct mat x,
                                  struct mat stat, struct mat scale)
 {
-    expect(op, "dx", dx, x.rows, x.cols);
-    expect(op, "dscale", dscale, 1, x.cols);
-    expect_optional(op, "dbias", dbias, 1, x.cols);
-    expect(op, "dy", dy, x.rows, x.cols);
-    expect(op, "stat", stat, x.rows, 2);
-    expect(op, "scale", scale, 1, x.cols);
+    operate_expect(op, "dx", dx, x.rows, x.cols);
+    operate_expect(op, "dscale", dscale, 1, x.cols);
+    operate_expect_optional(op, "dbias", dbias, 1, x.cols);
+    operate_expect(op, "dy", dy, x.rows, x.cols);
+    operate_expect(op, "stat", stat, x.rows, 2);
+    operate_expect(op, "scale", scale, 1, x.cols);
 }
 
 void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
