@@ -141,7 +141,7 @@ equal() {
 test_all() {
     local test
 
-    for test in ${GPU_TESTS-t200-dev t205-dev-products t210-dev-ops t230-dev-adamw \
+    for test in ${GPU_TESTS-t200-dev t205-dev-products t210-dev-ops t212-dev-pictures t230-dev-adamw \
         t232-cuda-bf16 t435-optim t502-graph}; do
         part "$test" 45 "$tests/$test"
     done

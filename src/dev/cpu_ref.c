@@ -260,6 +260,7 @@ const struct dev_ops dev_cpu_ref = {
     .event_sync     = event_nothing,
     .sync           = stream_sync,
     .put            = ref_put,
+    .send           = ref_put,
     .get            = ref_get,
     .fill           = ref_fill,
     .copy           = ref_copy,

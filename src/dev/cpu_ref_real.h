@@ -394,6 +394,7 @@ static void ref_sum_squares(struct dev_stream *s, struct mat sum, const struct m
     *(double *)mat_ptr(sum) = all;
 }
 
+#include "src/dev/cpu_ref_picture.h"
 #include "src/dev/cpu_ref_update.h"
 
 const struct dev_ops OF(cpu_ref) = {
@@ -410,6 +411,7 @@ const struct dev_ops OF(cpu_ref) = {
     .head_norm_backward    = ref_head_norm_backward,
     .attn                  = ref_attn,
     .attn_backward         = ref_attn_backward,
+    .view_pictures         = ref_view_pictures,
     .patches               = ref_patches,
     .add_table             = ref_add_table,
     .sum_tables            = ref_sum_tables,

@@ -100,6 +100,7 @@ double cuda_time(struct dev_stream *s, cuda_work_fn work, void *ctx, int calls);
 
 /* cuda_move.c */
 void cuda_put(struct dev_stream *s, struct mat dst, const void *src);
+void cuda_send(struct dev_stream *s, struct mat dst, const void *src);
 void cuda_get(struct dev_stream *s, void *dst, struct mat src);
 int cuda_pin(void **at, size_t bytes);
 void cuda_unpin(void *at);
@@ -154,6 +155,11 @@ void cuda_patches(struct dev_stream *s, struct mat rows, struct mat images, int 
 void cuda_add_table(struct dev_stream *s, struct mat y, struct mat table);
 void cuda_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy,
                       double factor);
+
+/* cuda_picture.cu */
+void cuda_view_pictures(struct dev_stream *s, struct mat images, struct mat there,
+                        const struct dev_picture *list, int64_t count, int image,
+                        double share);
 
 /* cuda_norm.cu */
 void cuda_norm_moments(struct dev_stream *s, struct mat part, struct mat x,

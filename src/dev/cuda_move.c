@@ -175,6 +175,11 @@ void cuda_put(struct dev_stream *s, struct mat dst, const void *src)
     }
 }
 
+void cuda_send(struct dev_stream *s, struct mat dst, const void *src)
+{
+    cuda_carry(s, mat_ptr(dst), src, (size_t)mat_bytes(dst));
+}
+
 /* Empty the piece whose turn it is into the box's place; a box of no rows is none. */
 static void *empty_piece(struct cuda_lane *lane, void *dst, struct box *b)
 {

@@ -22,12 +22,14 @@
 #define SLOTS(X)                                                                         \
     X(open) X(close) X(peak) X(bandwidth) X(clocks) X(manner) X(tune) X(choices)                            \
     X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
-    X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(pin) X(unpin) X(carry) X(put) X(get) X(fill) X(copy) X(add) X(max)   \
+    X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(pin) X(unpin) X(carry)   \
+    X(put) X(send) X(get) X(fill) X(copy) X(add) X(max)                                  \
     X(weight_open) X(weight_close) X(weight_changed)                                     \
     X(gemm) X(gemm_t) X(gemm_dw) X(gemm_gradients) X(column_sums)                        \
     X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)                 \
     X(norm_backward) X(norm_whole) X(norm_whole_backward) X(head_norm) X(head_norm_backward) \
     X(attn_kept) X(attn) X(attn_backward)                                                \
+    X(view_pictures)                                                                     \
     X(patches) X(add_table) X(sum_tables) X(pool_rows) X(spread_rows)                    \
     X(sigmoid_loss) X(softmax_largest) X(softmax_sum) X(softmax_loss)                    \
     X(adamw) X(sgd) X(factor_sums) X(factor_rows) X(factor_scales) X(adafactor)          \
@@ -324,6 +326,20 @@ void dev_free(struct buf *b)
         b->dev->ops.free(b);
     }
     *b = (struct buf){ 0 };
+}
+
+int dev_pin(void **at, struct dev *dev, size_t bytes)
+{
+    return dev->ops.pin != NULL ? dev->ops.pin(at, bytes) : mem_alloc(at, bytes);
+}
+
+void dev_unpin(void **at, struct dev *dev)
+{
+    if (*at != NULL && dev->ops.unpin != NULL)
+        dev->ops.unpin(*at);
+    else
+        mem_free(*at);
+    *at = NULL;
 }
 
 void dev_count(struct dev *dev, int64_t bytes)

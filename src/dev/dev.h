@@ -196,6 +196,13 @@ void dev_tape_close(struct dev_tape **t);
 void dev_put(struct dev_stream *s, struct mat dst, const void *src);
 void dev_get(struct dev_stream *s, void *dst, struct mat src);
 
+/* dev_put() of a packed matrix from memory that the device copies from by itself, which
+ * stays as it is until what was put on 's' is done.  dev_pin() returns 0 or ERR_MEMORY.
+ */
+void dev_send(struct dev_stream *s, struct mat dst, const void *src);
+int dev_pin(void **at, struct dev *dev, size_t bytes);
+void dev_unpin(void **at, struct dev *dev);
+
 void dev_fill(struct dev_stream *s, struct mat y, double value);
 void dev_copy(struct dev_stream *s, struct mat y, struct mat x); /* converts dtypes */
 void dev_add(struct dev_stream *s, struct mat y, struct mat x);  /* y += x */

@@ -9,6 +9,7 @@
 #define DEV_DEV_IMPL_H
 
 #include "src/dev/dev.h"
+#include "src/dev/picture.h"
 
 /* An operation as its cost knows it: FLOPs of a product or of attention, bytes of another
  * one.  Shapes are the arguments of plan/cost.h in their order: n, cols, depth; or
@@ -74,7 +75,7 @@ struct dev_ops {
     void (*event_sync)(struct dev_event *e);
     void (*sync)(struct dev_stream *s);
 
-    /* For docks (dock.h): memory of the host that the device reaches by itself, and a copy
+    /* Memory of the host that the device reaches by itself, and, for docks (dock.h), a copy
      * from or to it, which returns early.  NULL: plain memory, a plain copy.
      */
     int (*pin)(void **at, size_t bytes);
@@ -82,6 +83,7 @@ struct dev_ops {
     void (*carry)(struct dev_stream *s, void *to, const void *from, size_t bytes);
 
     void (*put)(struct dev_stream *, struct mat, const void *);
+    void (*send)(struct dev_stream *, struct mat, const void *);
     void (*get)(struct dev_stream *, void *, struct mat);
     void (*fill)(struct dev_stream *, struct mat, double);
     void (*copy)(struct dev_stream *, struct mat, struct mat);
@@ -135,6 +137,8 @@ struct dev_ops {
                           struct mat, struct mat, struct mat, struct mat, struct mat,
                           struct mat, const struct attn *);
 
+    void (*view_pictures)(struct dev_stream *, struct mat, struct mat,
+                          const struct dev_picture *, int64_t, int, double);
     void (*patches)(struct dev_stream *, struct mat, struct mat, int, int, int64_t);
     void (*add_table)(struct dev_stream *, struct mat, struct mat);
     void (*sum_tables)(struct dev_stream *, struct mat, struct mat, bool);

@@ -73,6 +73,14 @@ void dev_put(struct dev_stream *s, struct mat dst, const void *src)
             .is_host = true);
 }
 
+void dev_send(struct dev_stream *s, struct mat dst, const void *src)
+{
+    if (!mat_is_packed(dst))
+        die("%s: rows that are not packed", __func__);
+    OPERATE(s, send(s, dst, src), .bytes = (double)(2 * mat_bytes(dst)),
+            .is_host = true);
+}
+
 void dev_get(struct dev_stream *s, void *dst, struct mat src)
 {
     if (dev_is_hollow(s->dev) && !s->dev->is_muted)

@@ -35,14 +35,13 @@ static struct dock *find(const struct dev *dev, size_t bytes, int places)
 
 static struct dock *make(struct dev *dev, size_t bytes, int places)
 {
-    const size_t all = bytes * (size_t)places;
-    struct dock *d   = mem_new(1, sizeof *d);
+    struct dock *d = mem_new(1, sizeof *d);
     int rc;
 
     d->dev    = dev;
     d->bytes  = bytes;
     d->places = places;
-    rc = dev->ops.pin != NULL ? dev->ops.pin(&d->room, all) : mem_alloc(&d->room, all);
+    rc        = dev_pin(&d->room, dev, bytes * (size_t)places);
     for (int k = 0; k < places && rc == 0; k++)
         rc = dev_event_open(&d->done[k], dev);
     if (rc != 0)
@@ -78,10 +77,7 @@ void docks_close(struct dev *dev)
         dev->docks = d->next;
         for (int k = 0; k < d->places; k++)
             dev_event_close(&d->done[k]);
-        if (dev->ops.unpin != NULL)
-            dev->ops.unpin(d->room);
-        else
-            mem_free(d->room);
+        dev_unpin(&d->room, dev);
         mem_free(d);
     }
 }

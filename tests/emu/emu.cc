@@ -178,11 +178,13 @@ void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t 
     if (threads.size() < count)
         threads.resize(count);
     warps.resize((count + WARP - 1) / WARP);
-    for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
-        for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++) {
-            memset(room, 0xff, shared); /* NaN, in every format */
-            run_block(count);
-        }
+    for (unsigned i = 0; i < grid.x * grid.y * grid.z; i++) {
+        blockIdx.x = i % grid.x;
+        blockIdx.y = i / grid.x % grid.y;
+        blockIdx.z = i / grid.x / grid.y;
+        memset(room, 0xff, shared); /* NaN, in every format */
+        run_block(count);
+    }
 }
 
 } /* namespace */
@@ -193,7 +195,7 @@ void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid,
     const unsigned count = block.x * block.y * block.z;
 
     if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.y > 65535 ||
-        shared > MOST_SHARED)
+        grid.z == 0 || grid.z > 65535 || shared > MOST_SHARED)
         fail("an impossible launch");
     emu_put(stream, [=] { run_all(kernel, grid, block, shared); });
 }
