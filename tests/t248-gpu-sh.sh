@@ -44,6 +44,18 @@ GPU_PARTS=tests GPU_TESTS=t999-fails bash "$script" "$folder" \
 [ $? -ne 0 ] && [ "$(sed -n 4p "$folder/report.txt")" = '/bin/sh: libc.so.6: no such version' ] &&
     [ "$(wc -l <"$folder/report.txt")" -eq 5 ]
 ok 'a part that fails says why, and parts that were not asked for are not run'
+cat >"$folder/vitbench" <<'EOF'
+#!/bin/sh
+case $* in *--no-check*) exit 0 ;; esac
+exit 124
+EOF
+chmod +x "$folder/vitbench"
+GPU_PARTS='bench no' bash "$script" "$folder" "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -q '^FAIL  bench-small' "$folder/report.txt" &&
+    grep -q '^PASS  no-check-small' "$folder/report.txt" &&
+    ! grep -q no-graph "$folder/report.txt" &&
+    grep -q '^SKIP  no: no such part' "$folder/report.txt"
+ok 'a benchmark that takes too long is run without checks, a part that is none is named'
 GPU_SECONDS=1 bash "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
 grep -q '^SKIP  1x1-f32: no time left' "$folder/report.txt"
 ok 'what there is no time for is said'
