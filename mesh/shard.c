@@ -154,7 +154,7 @@ static int init_params(struct shard *sh, uint64_t seed)
         init_item(sh, &l->item[i], seed, values, room, size);
     mem_free(room);
     mem_free(values);
-    shard_changed(sh);
+    shard_changed(sh, false);
     return rc;
 }
 
@@ -292,6 +292,18 @@ struct mat shard_piece_grad(const struct shard *sh, const struct item *it,
     return piece_view(sh, &sh->grad[it->group], p);
 }
 
+struct mat shard_piece_copy(const struct shard *sh, const struct item *it,
+                            const struct piece *p)
+{
+    struct shard *of = (struct shard *)sh; /* views of a const shard are for reading */
+
+    if (!has_copy(sh, it->group))
+        return mat_none();
+    return (struct mat){
+        &of->copy[it->group], dev_dtype(sh->dev), p->offset, p->rows, p->cols, p->ld
+    };
+}
+
 /* Everything that is owned of a group, and its place in the whole. */
 static struct mat owned(const struct shard *sh, struct buf *of, int group)
 {
@@ -335,9 +347,9 @@ static struct flight_plan plan_of(const struct shard *sh, enum traffic kind,
 
 /* ---- parameters ------------------------------------------------------------------ */
 
-void shard_changed(struct shard *sh)
+void shard_changed(struct shard *sh, bool has_copies)
 {
-    for (int g = 0; g < sh->layout->groups; g++) {
+    for (int g = 0; g < sh->layout->groups && !has_copies; g++) {
         if (has_copy(sh, g))
             dev_copy(sh->stream, whole(sh, &sh->copy[g], dev_dtype(sh->dev), g),
                      owned(sh, sh->param, g));

@@ -76,10 +76,14 @@ struct mat shard_piece_param(const struct shard *sh, const struct item *it,
 struct mat shard_piece_grad(const struct shard *sh, const struct item *it,
                             const struct piece *p);
 
-/* Say that owned parameters were changed: copies of what is not sharded follow, whole
- * groups are forgotten.
+/* Its copy in the format of products; none where there is no such copy. */
+struct mat shard_piece_copy(const struct shard *sh, const struct item *it,
+                            const struct piece *p);
+
+/* Say that owned parameters were changed: copies of what is not sharded follow, unless
+ * they were changed with them ('has_copies'), whole groups are forgotten.
  */
-void shard_changed(struct shard *sh);
+void shard_changed(struct shard *sh, bool has_copies);
 
 /* Bring the parameters of 'group' here, starting now / by the time finish returns; at
  * once if they are.  One gather is under way at a time.  Release gives the room of what

@@ -283,6 +283,39 @@ static void check_state(const struct bench *b, double tolerance)
     mem_free(list);
 }
 
+/* Products read copies of what is not sharded, which updates leave: the masters, rounded. */
+static void check_copies(const struct bench *b, enum param_shard shard)
+{
+    const struct layout *l = &b->layout;
+    int64_t seen = 0, other = 0;
+
+    for (int i = 0; i < l->params.count; i++) {
+        const struct item *it = &l->item[i];
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, it, l->d, l->m);
+
+        for (int j = 0; j < pieces; j++) {
+            const struct mat copy = shard_piece_copy(b->shard, it, &piece[j]);
+            double *want, *got;
+
+            if (mat_is_none(copy))
+                continue;
+            want = fetch(b, shard_piece_param(b->shard, it, &piece[j]));
+            got  = fetch(b, copy);
+            for (int64_t k = 0; k < mat_size(copy); k++, seen++) {
+                const uint16_t rounded = dtype_to_bf16((float)want[k]);
+
+                other += got[k] != dtype_load(DTYPE_BF16, &rounded, 0);
+            }
+            mem_free(want);
+            mem_free(got);
+        }
+    }
+    if (!ok(other == 0 && (seen > 0 || shard == SHARD_FULL),
+            "  and its copy is rounded from it"))
+        tap_note("%lld numbers of %lld are not", (long long)other, (long long)seen);
+}
+
 /* ---- checks ------------------------------------------------------------------------ */
 
 static void check(struct spec_options shape, enum optimizer method, const char *device,
@@ -304,6 +337,8 @@ static void check(struct spec_options shape, enum optimizer method, const char *
         tap_note("parameters off by %g of lr", worst);
     /* in f32 each step may round a momentum to its other neighbour in bf16 */
     check_state(&b, dtype == DTYPE_F64 ? 1e-9 : STEPS * 0x1p-7);
+    if (dtype == DTYPE_BF16)
+        check_copies(&b, shard);
     bench_close(&b);
 }
 
@@ -362,6 +397,7 @@ static void check_methods(struct spec_options shape, enum param_shard shard, int
         check(shape, method, "cuda", DTYPE_F32, shard, D, M, false, what);
         if (D * M == 1)
             check(shape, method, "cuda", DTYPE_F32, shard, D, M, true, what);
+        check(shape, method, "cuda", DTYPE_BF16, shard, D, M, D * M == 1, what);
     }
 }
 

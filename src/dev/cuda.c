@@ -303,6 +303,7 @@ static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
 const struct dev_ops dev_cuda = {
     .name                  = "cuda",
     .adds_rest             = true,
+    .has_copies            = true,
     .is_there              = is_there,
     .apart                 = apart,
     .open                  = cuda_open,

@@ -23,12 +23,21 @@ struct factors {
 
 /* A segment, and the first block that works on it. */
 struct piece {
-    view param, grad, mu, nu;
+    view param, grad, mu, nu, copy;
     float decay;
     int wide, is_factored, gap;
     int64_t first;
     factors f;
 };
+
+/* A parameter, and what products read of it. */
+template <int V>
+__device__ void store_param(const piece &g, int64_t r, int64_t c, const float (&p)[V])
+{
+    store(g.param, r, c, p);
+    if (g.copy.at != NULL)
+        store(g.copy, r, c, p);
+}
 
 /* ---- Methods ------------------------------------------------------------------------- */
 
@@ -61,7 +70,7 @@ struct adamw_method {
             p[k] = math_adamw(p[k], grad[k], &mu[k], &nu[k], g.decay, &a);
         store(g.mu, r, c, mu);
         store(g.nu, r, c, nu);
-        store(g.param, r, c, p);
+        store_param(g, r, c, p);
     }
 };
 
@@ -87,7 +96,7 @@ struct sgd_method {
         for (int k = 0; k < V; k++)
             p[k] = math_sgd(p[k], grad[k], &mu[k], g.decay, &a);
         store(g.mu, r, c, mu);
-        store(g.param, r, c, p);
+        store_param(g, r, c, p);
     }
 };
 
@@ -140,7 +149,7 @@ struct adafactor_method {
         if (!g.is_factored)
             store(g.nu, r, c, nu);
         store(g.mu, r, c, mu);
-        store(g.param, r, c, p);
+        store_param(g, r, c, p);
     }
 };
 
@@ -185,14 +194,18 @@ piece piece_of(const struct dev_segment *s, int64_t first)
     g.grad  = view_of(s->grad);
     g.mu    = view_of(s->mu);
     g.nu    = view_of(s->nu);
+    g.copy  = view_of(s->copy);
     g.decay = (float)s->decay;
     g.first = first;
-    if (is_packed(g.param) && is_packed(g.grad) && is_packed(g.mu) && is_packed(g.nu)) {
+    if (is_packed(g.param) && is_packed(g.grad) && is_packed(g.mu) && is_packed(g.nu) &&
+        is_packed(g.copy)) {
         g.param = row_of_all(g.param);
         g.grad  = row_of_all(g.grad);
         g.mu    = row_of_all(g.mu);
         g.nu    = row_of_all(g.nu);
-        g.wide  = is_wide(g.param) && is_wide(g.grad) && is_wide(g.mu) && is_wide(g.nu);
+        g.copy  = row_of_all(g.copy);
+        g.wide  = is_wide(g.param) && is_wide(g.grad) && is_wide(g.mu) &&
+                 is_wide(g.nu) && is_wide(g.copy);
     }
     if (s->factors != NULL) {
         g.is_factored = 1;

@@ -212,6 +212,11 @@ bool dev_has_pace(const struct dev *dev)
     return dev->ops.clip != NULL;
 }
 
+bool dev_has_copies(const struct dev *dev)
+{
+    return dev->ops.has_copies;
+}
+
 double dev_eps(const struct dev *dev)
 {
     return dev->is_tf32 ? 0x1p-10 : dtype_eps(dev->dtype);

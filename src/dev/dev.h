@@ -69,6 +69,9 @@ int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic, bool has_ta
  */
 bool dev_has_pace(const struct dev *dev);
 
+/* Whether updates leave a segment's 'copy', too.  Where they do not, segments have none. */
+bool dev_has_copies(const struct dev *dev);
+
 /* The unit that results are measured in: dtype_eps(), or TF32's 2^-10. */
 double dev_eps(const struct dev *dev);
 int dev_threads(const struct dev *dev);
@@ -397,6 +400,7 @@ struct dev_factors {
 /* One tensor's part on this rank. */
 struct dev_segment {
     struct mat param, grad, mu, nu;    /* nu: AdamW, and Adafactor without factors */
+    struct mat copy;                   /* of param, rounded; or none */
     double decay;                      /* weight decay x the tensor's multiplier */
     const struct dev_factors *factors; /* Adafactor; NULL: the tensor has none */
 };

@@ -32,6 +32,7 @@ struct dev_ops {
     bool is_by_name; /* 'auto' does not take it */
     int packs;       /* copies of each weight that it keeps packed */
     bool adds_rest;  /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
+    bool has_copies; /* of parameters, which updates leave */
 
     /* A hollow device's: let the time of an operation pass instead of doing it; its slots
      * for operations stay empty, but for 'get', which tells what nobody computed.

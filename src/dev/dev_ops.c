@@ -421,7 +421,7 @@ void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
 
 /* ---- Optimizer --------------------------------------------------------------------- */
 
-/* Parameters and moments are read and written, gradients read. */
+/* Parameters and moments are read and written, gradients read, copies written. */
 static int64_t bytes_of_update(const struct dev_segment *segment, int count)
 {
     int64_t bytes = 0;
@@ -429,7 +429,7 @@ static int64_t bytes_of_update(const struct dev_segment *segment, int count)
     for (int i = 0; i < count; i++)
         bytes += 2 * (mat_bytes(segment[i].param) + mat_bytes(segment[i].mu) +
                       mat_bytes(segment[i].nu)) +
-                 mat_bytes(segment[i].grad);
+                 mat_bytes(segment[i].grad) + mat_bytes(segment[i].copy);
     return bytes;
 }
 

@@ -101,6 +101,8 @@ static void list_pieces(struct optim *o, int i)
         };
         if (o->method->has_nu)
             g->nu = moment(o->nu, dev_acc(sh->dev), it, p);
+        if (dev_has_copies(sh->dev))
+            g->copy = shard_piece_copy(sh, it, p);
         if (p->is_first)
             o->counted[o->counts++] = g->grad;
     }

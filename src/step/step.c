@@ -441,7 +441,7 @@ static bool is_waitless(const struct step *s)
 static void update_ahead(struct step *s)
 {
     optim_update_ahead(s->optim, vit_losses(s->vit));
-    vit_changed(s->vit);
+    vit_updated(s->vit);
     laps_take(s->laps, STAGE_UPDATE);
 }
 
@@ -491,7 +491,10 @@ void step_run(struct step *s, double schedule, struct step_result *result)
             spoil_replica(s);
         if (vit_mesh(s->vit)->fault == FAULT_NAN && s->count == 0)
             spoil_number(s);
-        vit_changed(s->vit);
+        if (vit_mesh(s->vit)->fault == FAULT_NONE)
+            vit_updated(s->vit);
+        else
+            vit_changed(s->vit);
     }
     if (vit_mesh(s->vit)->fault == FAULT_SLOW)
         dawdle(s, before);

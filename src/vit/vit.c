@@ -315,13 +315,23 @@ void vit_block_backward(struct vit *v, int64_t block)
 
 /* ---- its parts --------------------------------------------------------------------- */
 
-void vit_changed(struct vit *v)
+static void changed(struct vit *v, bool has_copies)
 {
-    shard_changed(v->shard);
+    shard_changed(v->shard, has_copies);
     for (int group = 0; group < v->layout.groups; group++) {
         if (!layout_is_sharded(&v->layout, group)) /* else when they are gathered */
             weights_changed(v, group);
     }
+}
+
+void vit_changed(struct vit *v)
+{
+    changed(v, false);
+}
+
+void vit_updated(struct vit *v)
+{
+    changed(v, dev_has_copies(v->dev));
 }
 
 double vit_peak_logit(const struct vit *v)

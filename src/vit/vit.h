@@ -98,8 +98,11 @@ struct laps *vit_watch(struct vit *v);
  */
 int64_t vit_bytes(const struct vit *v);
 
-/* Say that parameters were changed from outside (optimizer, load). */
+/* Say that parameters were changed from outside (a load); or by the optimizer, which may
+ * have seen to copies of them.
+ */
 void vit_changed(struct vit *v);
+void vit_updated(struct vit *v);
 
 /* Its parts, borrowed. */
 const struct spec *vit_spec(const struct vit *v);
