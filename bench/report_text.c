@@ -222,6 +222,21 @@ static void case_tuned(FILE *out, const struct case_result *c)
         field(out, "  tuned", "%s", all);
 }
 
+/* How the steps were played: on several ranks there are graphs between messages, else one
+ * for each micro-batch.
+ */
+static void name_graphs(char *text, size_t size, const struct case_result *c)
+{
+    if (c->tapes == 0)
+        text[0] = '\0';
+    else if (c->tapes == 1)
+        snprintf(text, size, ", steps as a graph");
+    else if (c->tapes == c->micros)
+        snprintf(text, size, ", a graph each");
+    else
+        snprintf(text, size, ", steps as %d graphs between messages", c->tapes);
+}
+
 /* What was run, in words. */
 static void case_model(FILE *out, const struct case_result *c)
 {
@@ -236,14 +251,11 @@ static void case_model(FILE *out, const struct case_result *c)
               (long long)s->E, wiring_name(s->wiring), s->qk_norm ? ", QK-norm" : "",
               s->image, s->patch, (long long)s->T, pool_name(s->pool), (long long)s->K);
     snprintf(micros, sizeof micros, ", %d micro-batches", c->micros);
-    snprintf(graphs, sizeof graphs, ", steps as %d graphs between messages", c->tapes);
+    name_graphs(graphs, sizeof graphs, c);
     field(out, "  run", "%s on %s, overlap %s, progress %s, param-shard %s%s%s%s%s",
           dtype_name(c->dtype), c->device, c->overlap, c->progress, c->param_shard,
           c->remat == REMAT_BLOCK ? ", remat block" : "", c->micros > 1 ? micros : "",
-          c->wires != NULL ? c->wires : "",
-          c->tapes > 1   ? graphs
-          : c->tapes > 0 ? ", steps as a graph"
-                         : "");
+          c->wires != NULL ? c->wires : "", graphs);
     case_tuned(out, c);
 }
 

@@ -88,6 +88,7 @@ static int make_room(struct cmm *c, enum cmm_form form)
         dev_sync(c->stream);
         dev_free(&c->block);
         TRY(dev_alloc(&c->block, c->dev, (size_t)bytes));
+        c->moves++;
         dev_fill(c->stream, mat_of(&c->block, t, 1, bytes / (int64_t)dtype_size(t)), 0);
         carve_all(c);
     }
@@ -163,6 +164,11 @@ void cmm_close(struct cmm **c)
 enum cmm_form cmm_form_of(const struct cmm *c)
 {
     return c->form;
+}
+
+int cmm_moves(const struct cmm *c)
+{
+    return c->moves;
 }
 
 void cmm_set_form(struct cmm *c, enum cmm_form form)

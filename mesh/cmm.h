@@ -53,6 +53,9 @@ int64_t cmm_bytes(const struct mesh *mesh, int64_t rows, int64_t width,
  * needs more is allocated, and it dies if there is none.
  */
 enum cmm_form cmm_form_of(const struct cmm *c);
+
+/* How often its rooms were made: who holds on to where they lie sees that they moved. */
+int cmm_moves(const struct cmm *c);
 void cmm_set_form(struct cmm *c, enum cmm_form form);
 void cmm_set_panels(struct cmm *c, int panels);
 

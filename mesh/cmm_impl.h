@@ -38,6 +38,7 @@ struct cmm {
     int64_t rows, width;
     int64_t *cols;    /* [M] columns of each slice */
     struct buf block; /* all rooms; those of one form lie over those of another */
+    int moves;        /* blocks that were made */
     struct buf rooms[CMM_AUTO][CMM_ROOMS]; /* views into the block, by form */
     struct ring_events
         event[CMM_RINGS]; /* of gathers, lane by lane, then of scatters */

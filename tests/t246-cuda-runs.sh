@@ -93,8 +93,10 @@ run 2x1-f32 2 --dtype=f32 --mesh=2x1 --no-check
 [ $? -eq 0 ] && same f32 2x1-f32 1e-5
 ok 'f32 on 2x1 too'
 run bf16 1 --dtype=bf16 --micro-batches=2 --deterministic
-[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
-ok 'bf16 passes its checks, in two micro-batches'
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" &&
+    tr -s '\n ' ' ' <"$folder/out" | grep -q '2 micro-batches, a graph each' &&
+    [ "$(json_after "$folder/bf16.json" '"cases"' graphs)" -eq 2 ]
+ok 'bf16 passes its checks, in two micro-batches, each played from a graph'
 run 2x2-bf16 4 --dtype=bf16 --mesh=2x2 --no-check --tune=off
 same bf16 2x2-bf16 1e-2
 ok 'bf16 on 2x2 has the losses of one rank'

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Marks wait in a ring until their events are past.  A mark ends the lap that the one
  * before it has begun; the last mark that is past stays, since a lap may begin with it.
- * Those on a tape are a list, whose events are past anew each time that it is played.
+ * Those on a tape are a list, whose events are past anew each time that it is played; they
+ * are taken before it is played again.
  */
 #include "config.h"
 
@@ -19,6 +20,15 @@ struct mark {
     int part; /* of the lap that ends here */
 };
 
+/* What is marked on a tape. */
+struct taped {
+    struct taped *next;
+    int number;
+    struct mark mark[TAPED];
+    int count;
+    bool is_played; /* and not yet taken */
+};
+
 struct laps {
     struct dev_stream *s;
     double *seconds; /* [parts] */
@@ -26,10 +36,8 @@ struct laps {
     double since;       /* by the host's clock */
     struct mark *mark;  /* [MARKS]; NULL: the host's clock tells */
     int64_t first, end; /* marks that wait: numbers first .. end - 1, modulo MARKS */
-    struct mark tape[TAPED];
-    int taped;
-    bool is_taping;
-    bool is_played; /* and not yet taken */
+    struct taped *tapes;
+    struct taped *taping; /* the one that marks go to, or NULL */
 };
 
 void laps_open(struct laps **w, struct dev_stream *s, int parts)
@@ -52,8 +60,14 @@ void laps_close(struct laps **w)
         return;
     for (int i = 0; i < MARKS && l->mark != NULL; i++)
         dev_event_close(&l->mark[i].event);
-    for (int i = 0; i < TAPED; i++)
-        dev_event_close(&l->tape[i].event);
+    while (l->tapes != NULL) {
+        struct taped *t = l->tapes;
+
+        l->tapes = t->next;
+        for (int i = 0; i < TAPED; i++)
+            dev_event_close(&t->mark[i].event);
+        mem_free(t);
+    }
     mem_free(l->mark);
     mem_free(l->seconds);
     mem_free(l);
@@ -81,20 +95,21 @@ static bool take_lap(struct laps *w, const struct mark *from, const struct mark 
 }
 
 /* Those of the tape are taken together, when its last one is past. */
-static void settle_tape(struct laps *w, bool is_waiting)
+static void settle_tape(struct laps *w, struct taped *t, bool is_waiting)
 {
-    if (!w->is_played ||
-        (!is_waiting && !dev_event_is_done(w->tape[w->taped - 1].event)))
+    if (!t->is_played ||
+        (!is_waiting && !dev_event_is_done(t->mark[t->count - 1].event)))
         return;
-    for (int i = 1; i < w->taped; i++)
-        take_lap(w, &w->tape[i - 1], &w->tape[i], true);
-    w->is_played = false;
+    for (int i = 1; i < t->count; i++)
+        take_lap(w, &t->mark[i - 1], &t->mark[i], true);
+    t->is_played = false;
 }
 
 /* Take the laps whose ends are past; 'is_waiting': as far as there are any. */
 static void settle(struct laps *w, bool is_waiting)
 {
-    settle_tape(w, is_waiting);
+    for (struct taped *t = w->tapes; t != NULL; t = t->next)
+        settle_tape(w, t, is_waiting);
     while (w->end - w->first > 1 &&
            take_lap(w, mark_at(w, w->first), mark_at(w, w->first + 1), is_waiting))
         w->first++;
@@ -110,10 +125,10 @@ static void mark(struct laps *w, struct mark *m, int part)
 
 static void set_mark(struct laps *w, int part)
 {
-    if (w->is_taping) {
-        if (w->taped == TAPED)
+    if (w->taping != NULL) {
+        if (w->taping->count == TAPED)
             die("more than %d laps on a tape", TAPED);
-        mark(w, &w->tape[w->taped++], part);
+        mark(w, &w->taping->mark[w->taping->count++], part);
         return;
     }
     if (w->end - w->first == MARKS)
@@ -156,18 +171,40 @@ const double *laps_all(struct laps *w)
     return w->seconds;
 }
 
-void laps_tape(struct laps *w, bool is_on)
+/* Tape 'number', which is made the first time. */
+static struct taped *tape_at(struct laps *w, int number)
 {
-    settle_tape(w, true);
-    w->is_taping = is_on;
-    if (is_on)
-        w->taped = 0;
+    struct taped *t = w->tapes;
+
+    while (t != NULL && t->number != number)
+        t = t->next;
+    if (t != NULL)
+        return t;
+    t         = mem_new(1, sizeof *t);
+    t->number = number;
+    t->next   = w->tapes;
+    w->tapes  = t;
+    return t;
 }
 
-void laps_play(struct laps *w)
+void laps_tape_start(struct laps *w, int number)
 {
-    settle_tape(w, true);
-    w->is_played = w->taped > 0;
+    w->taping = tape_at(w, number);
+    settle_tape(w, w->taping, true);
+    w->taping->count = 0;
+}
+
+void laps_tape_stop(struct laps *w)
+{
+    w->taping = NULL;
+}
+
+void laps_play(struct laps *w, int number)
+{
+    struct taped *t = tape_at(w, number);
+
+    settle_tape(w, t, true);
+    t->is_played = t->count > 0;
 }
 
 void laps_reset(struct laps *w)

@@ -26,13 +26,14 @@ void laps_take(struct laps *w, int part);
 const double *laps_known(struct laps *w);
 const double *laps_all(struct laps *w);
 
-/* Marks of the calls from laps_tape(true) to laps_tape(false) go on a tape of the stream
- * (dev.h); laps_play() says each time that it will be played next.  It waits for the time
- * before, whose laps nobody may have asked for: after the tape has been put on the stream
- * that would be a wait for this one.
+/* Marks of the calls between these two go on a tape of the stream (dev.h), and are known
+ * here by 'number', from 0 on; laps_play() says each time that it will be played next.  It
+ * waits for the time before, whose laps nobody may have asked for: after the tape has been
+ * put on the stream that would be a wait for this one.
  */
-void laps_tape(struct laps *w, bool is_on);
-void laps_play(struct laps *w);
+void laps_tape_start(struct laps *w, int number);
+void laps_tape_stop(struct laps *w);
+void laps_play(struct laps *w, int number);
 
 /* Forget all laps. */
 void laps_reset(struct laps *w);

@@ -189,13 +189,18 @@ double optim_norm_squared(struct optim *o)
     return value;
 }
 
+/* What gradients of this norm are scaled by. */
+static double clip_of(const struct optim *o, double norm)
+{
+    const double most = o->options.clip;
+
+    return most > 0 && norm > most ? most / norm : 1;
+}
+
 void optim_update(struct optim *o, double norm, double schedule)
 {
-    const struct optim_options *with = &o->options;
-    const bool is_clipped            = with->clip > 0 && norm > with->clip;
-
     o->steps++;
-    o->method->update(o, is_clipped ? with->clip / norm : 1, schedule);
+    o->method->update(o, clip_of(o, norm), schedule);
 }
 
 static struct mat pace_of(struct optim *o)
@@ -214,9 +219,23 @@ void optim_pace(struct optim *o, double schedule)
 
 void optim_update_ahead(struct optim *o, struct mat losses)
 {
+    dev_clip(o->stream, mat_cols(pace_of(o), PACE_CLIP, PACE_CLIP + 1), sum_of(o),
+             losses, o->options.clip);
+    optim_update_paced(o);
+}
+
+void optim_pace_clipped(struct optim *o, double norm, double schedule)
+{
+    double pace[PACES] = { 0 };
+
+    pace[PACE_CLIP] = clip_of(o, norm);
+    o->method->pace(pace, o, schedule);
+    dev_put(o->stream, pace_of(o), pace);
+}
+
+void optim_update_paced(struct optim *o)
+{
     o->pace = pace_of(o);
-    dev_clip(o->stream, mat_cols(o->pace, PACE_CLIP, PACE_CLIP + 1), sum_of(o), losses,
-             o->options.clip);
     o->method->update(o, 1, 1);
     o->pace = mat_none();
 }

@@ -57,6 +57,13 @@ void optim_pace(struct optim *o, double schedule);
 void optim_update_ahead(struct optim *o, struct mat losses);
 void optim_took(struct optim *o);
 
+/* The same by a norm that the host knows: optim_pace_clipped() brings all numbers to the
+ * device, and what optim_update_paced() puts on the stream is the same in every step.
+ * Collective as optim_update() is.
+ */
+void optim_pace_clipped(struct optim *o, double norm, double schedule);
+void optim_update_paced(struct optim *o);
+
 int64_t optim_steps(const struct optim *o);           /* updates so far */
 void optim_set_steps(struct optim *o, int64_t steps); /* of a state that was loaded */
 

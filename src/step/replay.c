@@ -11,64 +11,93 @@ static struct dev_stream *stream_of(const struct replay *r)
     return dev_stream(r->dev, LANE_COMPUTE);
 }
 
-static void tape_laps(struct replay *r, bool is_on)
+static void forget(struct replay_kind *k)
 {
-    for (int i = 0; i < REPLAY_WATCHES; i++)
-        laps_tape(r->watch[i], is_on);
+    for (int i = 0; i < REPLAY_VARIANTS; i++) {
+        dev_tape_close(&k->tape[i]);
+        dev_reel_close(&k->reel[i]);
+    }
+    k->used = 0;
 }
 
-static void record(struct replay *r, replay_fn work, void *ctx)
+/* The kind of work with this key, or in its place, forgotten, the one that was used longest
+ * ago.
+ */
+static struct replay_kind *kind_of(struct replay *r, uint64_t key)
 {
-    replay_close(r);
-    for (int i = 0; i < r->variants; i++) {
-        tape_laps(r, true);
-        dev_tape_start(stream_of(r));
-        work(ctx, i);
-        dev_tape_stop(&r->tape[i], stream_of(r));
-        tape_laps(r, false);
+    struct replay_kind *oldest = r->kind;
+
+    for (int i = 0; i < REPLAY_KINDS; i++) {
+        struct replay_kind *k = &r->kind[i];
+
+        if (k->used > 0 && k->key == key)
+            return k;
+        if (k->used < oldest->used)
+            oldest = k;
     }
+    forget(oldest);
+    oldest->key = key;
+    return oldest;
+}
+
+static void record(struct dev_tape **t, struct replay *r, int which, replay_fn work,
+                   void *ctx)
+{
+    dev_tape_close(t);
+    for (int i = 0; i < REPLAY_WATCHES; i++)
+        laps_tape_start(r->watch[i], r->number);
+    dev_tape_start(stream_of(r));
+    work(ctx, which);
+    dev_tape_stop(t, stream_of(r));
+    for (int i = 0; i < REPLAY_WATCHES; i++)
+        laps_tape_stop(r->watch[i]);
+}
+
+static int run_whole(struct dev_tape **t, struct replay *r, int which, replay_fn work,
+                     void *ctx)
+{
+    if (*t == NULL || !dev_tape_is_good(*t))
+        record(t, r, which, work, ctx);
+    for (int i = 0; i < REPLAY_WATCHES; i++)
+        laps_play(r->watch[i], r->number);
+    if (!dev_tape_play(*t, stream_of(r)))
+        die("a tape is bad before it is played");
+    return 1;
 }
 
 /* In parts, which are recorded while they are done. */
-static void run_cut(struct replay *r, int which, replay_fn work, void *ctx)
+static int run_cut(struct dev_reel **reel, struct replay *r, int which, replay_fn work,
+                   void *ctx)
 {
-    dev_reel_start(&r->reel[which], stream_of(r));
+    dev_reel_start(reel, stream_of(r));
     work(ctx, which);
     dev_reel_stop(stream_of(r));
-    r->tapes = dev_reel_tapes(r->reel[which]);
+    return dev_reel_tapes(*reel);
 }
 
 void replay_run(struct replay *r, int which, uint64_t key, replay_fn work, void *ctx)
 {
-    const bool is_known = r->is_warm && r->last == key;
+    struct replay_kind *k;
+    bool is_known;
 
-    r->is_warm = true;
-    r->last    = key;
-    r->tapes   = 0;
-    if (!is_known || !dev_has_tapes(r->dev)) {
+    r->tapes = 0;
+    if (!dev_has_tapes(r->dev)) {
         work(ctx, which);
         return;
     }
-    if (r->key != key)
-        replay_close(r);
-    r->key = key;
-    if (r->is_cut) {
-        run_cut(r, which, work, ctx);
-        return;
-    }
-    r->tapes = 1;
-    if (r->tape[which] == NULL || !dev_tape_is_good(r->tape[which]))
-        record(r, work, ctx);
-    for (int i = 0; i < REPLAY_WATCHES; i++)
-        laps_play(r->watch[i]);
-    if (!dev_tape_play(r->tape[which], stream_of(r)))
-        die("a tape is bad before it is played");
+    k        = kind_of(r, key);
+    is_known = k->used > 0;
+    k->used  = ++r->runs;
+    if (!is_known)
+        work(ctx, which);
+    else if (r->is_cut)
+        r->tapes = run_cut(&k->reel[which], r, which, work, ctx);
+    else
+        r->tapes = run_whole(&k->tape[which], r, which, work, ctx);
 }
 
 void replay_close(struct replay *r)
 {
-    for (int i = 0; i < REPLAY_VARIANTS; i++) {
-        dev_tape_close(&r->tape[i]);
-        dev_reel_close(&r->reel[i]);
-    }
+    for (int i = 0; i < REPLAY_KINDS; i++)
+        forget(&r->kind[i]);
 }

@@ -14,6 +14,7 @@
 #include "src/data/feed.h"
 #include "src/dev/lap.h"
 #include "src/plan/act.h"
+#include "src/step/fault.h"
 #include "src/step/replay.h"
 
 #include <math.h>
@@ -58,8 +59,12 @@ struct step {
 
     bool is_stopping, is_save_due, is_written;
     int64_t count;
-    struct laps *laps;    /* of the stages that are not the model's */
-    struct replay replay; /* of what a step without messages computes */
+    struct laps *laps; /* of the stages that are not the model's */
+
+    /* Of the pass of each micro-batch, [micros], the last one with the update where that
+     * needs no other rank, and of the update where it does.
+     */
+    struct replay *pass, update;
     double seconds[STAGES];
 };
 
@@ -113,10 +118,20 @@ static int alloc_batch(struct step *step, const struct data *data)
                      dev_threads(dev), step->is_ahead);
 }
 
+/* Replay number 'number' of the step's. */
+static struct replay replay_of(const struct step *s, int number)
+{
+    return (struct replay){ .dev    = vit_dev(s->vit),
+                            .watch  = { vit_watch(s->vit), s->laps },
+                            .number = number,
+                            .is_cut = vit_mesh(s->vit)->size > 1 };
+}
+
 int step_open(struct step **step, struct vit *vit, struct optim *optim,
               struct data *data)
 {
     struct step *made = mem_new(1, sizeof *made);
+    const int micros  = vit_micros(vit);
     int rc;
 
     made->vit     = vit;
@@ -124,10 +139,10 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
     made->verdict = mem_new((size_t)vit_mesh(vit)->size, sizeof *made->verdict);
     laps_open(&made->laps, dev_stream(vit_dev(vit), LANE_COMPUTE), STAGES);
 
-    made->replay = (struct replay){ .dev      = vit_dev(vit),
-                                    .watch    = { vit_watch(vit), made->laps },
-                                    .variants = 2,
-                                    .is_cut   = vit_mesh(vit)->size > 1 };
+    made->pass   = mem_new((size_t)micros, sizeof *made->pass);
+    made->update = replay_of(made, micros);
+    for (int micro = 0; micro < micros; micro++)
+        made->pass[micro] = replay_of(made, micro);
 
     rc = mesh_agree(vit_mesh(vit), alloc_batch(made, data));
     if (rc != 0)
@@ -144,7 +159,9 @@ void step_close(struct step **step)
     if (s == NULL)
         return;
     feed_close(&s->feed);
-    replay_close(&s->replay);
+    for (int micro = 0; micro < vit_micros(s->vit); micro++)
+        replay_close(&s->pass[micro]);
+    replay_close(&s->update);
     for (int i = 0; i < 2; i++) {
         dev_event_close(&s->batch[i].is_here);
         dev_event_close(&s->batch[i].is_read);
@@ -153,6 +170,7 @@ void step_close(struct step **step)
     laps_close(&s->laps);
     mem_free(s->host);
     mem_free(s->verdict);
+    mem_free(s->pass);
     mem_free(s);
     *step = NULL;
 }
@@ -317,8 +335,83 @@ static void pass(struct step *s)
     vit_backward(s->vit);
 }
 
-/* All passes through the model, and the gradients' squares. */
-static void compute(struct step *s)
+/* What is played: with the batch at hand, or another one that is in its place. */
+static void put_pass(void *ctx, int which)
+{
+    struct step *s = ctx;
+    const int at   = s->at;
+
+    s->at = which;
+    pass(s);
+    s->at = at;
+}
+
+/* The last pass, and all that follows. */
+static void put_rest(void *ctx, int which)
+{
+    struct step *s = ctx;
+
+    put_pass(s, which);
+    laps_start(s->laps);
+    optim_square(s->optim);
+    optim_update_ahead(s->optim, vit_losses(s->vit));
+    vit_updated(s->vit);
+    laps_take(s->laps, STAGE_UPDATE);
+}
+
+/* The update of which the device has the numbers. */
+static void put_update(void *ctx, int which)
+{
+    struct step *s = ctx;
+
+    (void)which; /* there is one */
+    optim_update_paced(s->optim);
+    vit_updated(s->vit);
+}
+
+/* What the work of a step depends on, besides its batch: how products go together with
+ * messages, and which of these there are.
+ */
+static uint64_t key_of(const struct step *s)
+{
+    const struct mesh *mesh = vit_mesh(s->vit);
+    const struct cmm *cmm   = vit_cmm(s->vit);
+    uint64_t key = (uint64_t)cmm_moves(cmm) * CMM_FORMS + (uint64_t)cmm_form_of(cmm);
+
+    for (int kind = 0; kind < TRAFFIC_KINDS; kind++)
+        key = 2 * key + mesh->is_muted[kind];
+    return key;
+}
+
+/* A planted fault is found where operations are put on the stream, one by one. */
+static bool is_played(const struct step *s)
+{
+    return vit_mesh(s->vit)->fault == FAULT_NONE;
+}
+
+/* Play 'work', or do it. */
+static void play(struct step *s, struct replay *r, int which, replay_fn work)
+{
+    if (is_played(s))
+        replay_run(r, which, key_of(s), work, s);
+    else
+        work(s, which);
+}
+
+/* All passes through the model, the last one by 'last'. */
+static void run_passes(struct step *s, replay_fn last)
+{
+    const int micros = vit_micros(s->vit);
+
+    for (int micro = 0; micro < micros; micro++) {
+        next_batch(s, micro);
+        play(s, &s->pass[micro], s->at, micro == micros - 1 ? last : put_pass);
+        send_ahead(s, micro);
+    }
+}
+
+/* The same operation by operation, and the gradients' squares. */
+void step_gradients(struct step *s, struct step_result *result)
 {
     for (int micro = 0; micro < vit_micros(s->vit); micro++) {
         next_batch(s, micro);
@@ -327,104 +420,8 @@ static void compute(struct step *s)
     }
     laps_start(s->laps);
     optim_square(s->optim);
-}
-
-static void find_gradients(struct step *s, struct step_result *result,
-                           void (*compute)(struct step *s))
-{
-    compute(s);
     conclude(s, result);
     laps_take(s->laps, STAGE_UPDATE);
-}
-
-void step_gradients(struct step *s, struct step_result *result)
-{
-    find_gradients(s, result, compute);
-}
-
-/* What the pass of a step depends on, besides its batch: how products go together with
- * messages, and which of these there are.
- */
-static uint64_t key_of(const struct step *s)
-{
-    const struct mesh *mesh = vit_mesh(s->vit);
-    uint64_t key            = (uint64_t)cmm_form_of(vit_cmm(s->vit));
-
-    for (int kind = 0; kind < TRAFFIC_KINDS; kind++)
-        key = 2 * key + mesh->is_muted[kind];
-    return key;
-}
-
-static void put_pass(void *ctx, int which)
-{
-    (void)which; /* the batch at hand */
-    pass(ctx);
-}
-
-/* The same with a pass that is played, if there is one micro-batch. */
-static void compute_again(struct step *s)
-{
-    if (vit_micros(s->vit) > 1 || vit_mesh(s->vit)->fault != FAULT_NONE) {
-        compute(s);
-        return;
-    }
-    next_batch(s, 0);
-    replay_run(&s->replay, s->at, key_of(s), put_pass, s);
-    send_ahead(s, 0);
-    laps_start(s->laps);
-    optim_square(s->optim);
-}
-
-/* The planted fault, once: this rank's replica of one tensor a bit off.  A tensor that
- * the model axis replicates, if there is one; the last of the table, else any that the
- * data axis does.  (Sharded parameters have no replicas but in flight: shard.c.)
- */
-static void spoil_replica(struct step *s)
-{
-    const struct layout *l              = vit_layout(s->vit);
-    struct dev_stream *stream           = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
-    const struct item *last             = &l->item[l->params.count - 1];
-    const struct item *it               = last->is_replicated ? last : l->item;
-    unsigned char bytes[sizeof(double)] = { 0 };
-    struct piece piece[LAYOUT_PIECES];
-    struct mat at;
-
-    if (layout_is_sharded(l, it->group) || layout_pieces(piece, l, it, l->d, l->m) == 0)
-        return;
-    at = shard_piece_param(vit_shard(s->vit), it, piece);
-    at = mat_cols(mat_rows(at, 0, 1), 0, 1);
-    dev_get(stream, bytes, at);
-    bytes[0] ^= 1;
-    dev_put(stream, at, bytes);
-}
-
-/* Another, likewise once: the first number that this rank has is none. */
-static void spoil_number(struct step *s)
-{
-    const struct layout *l    = vit_layout(s->vit);
-    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
-    struct piece piece[LAYOUT_PIECES];
-    struct mat at;
-    int i = 0;
-
-    while (i < l->params.count && layout_pieces(piece, l, &l->item[i], l->d, l->m) == 0)
-        i++;
-    if (i == l->params.count)
-        return;
-    at = shard_piece_param(vit_shard(s->vit), &l->item[i], piece);
-    dev_fill(stream, mat_cols(mat_rows(at, 0, 1), 0, 1), NAN);
-}
-
-/* The other planted fault: the norm, which changes nothing, again and again, until this
- * rank has computed twice as long since 'before' as it should.
- */
-static void dawdle(struct step *s, double before)
-{
-    struct dev *dev    = vit_dev(s->vit);
-    const double until = 2 * dev_busy(dev) - before;
-
-    while (dev_busy(dev) < until)
-        optim_square(s->optim);
 }
 
 /* Where no other rank is to be asked the update follows without waiting for the loss and
@@ -432,74 +429,58 @@ static void dawdle(struct step *s, double before)
  */
 static bool is_waitless(const struct step *s)
 {
-    const struct mesh *mesh = vit_mesh(s->vit);
-
-    return mesh->size == 1 && mesh->fault == FAULT_NONE &&
-           dev_has_pace(vit_dev(s->vit));
-}
-
-static void update_ahead(struct step *s)
-{
-    optim_update_ahead(s->optim, vit_losses(s->vit));
-    vit_updated(s->vit);
-    laps_take(s->laps, STAGE_UPDATE);
-}
-
-/* All that is computed in a step of one micro-batch, which is 'which' of the two. */
-static void put_step(void *ctx, int which)
-{
-    struct step *s = ctx;
-    const int at   = s->at;
-
-    s->at = which;
-    pass(s);
-    laps_start(s->laps);
-    optim_square(s->optim);
-    update_ahead(s);
-    s->at = at;
+    return vit_mesh(s->vit)->size == 1 && is_played(s) && dev_has_pace(vit_dev(s->vit));
 }
 
 static void run_waitless(struct step *s, double schedule, struct step_result *result)
 {
     optim_pace(s->optim, schedule);
-    if (vit_micros(s->vit) == 1) {
-        next_batch(s, 0);
-        replay_run(&s->replay, s->at, 0, put_step, s);
-        send_ahead(s, 0);
-    } else {
-        compute(s);
-        update_ahead(s);
-    }
+    run_passes(s, put_rest);
     conclude(s, result);
     if (result->is_finite)
         optim_took(s->optim);
-    s->count++;
+}
+
+/* The update by a norm that the host knows. */
+static void update(struct step *s, double norm, double schedule)
+{
+    if (!is_played(s) || !dev_has_pace(vit_dev(s->vit))) {
+        optim_update(s->optim, norm, schedule);
+        fault_spoil(s->vit, s->count);
+        if (is_played(s))
+            vit_updated(s->vit);
+        else
+            vit_changed(s->vit);
+        return;
+    }
+    optim_pace_clipped(s->optim, norm, schedule);
+    play(s, &s->update, 0, put_update);
+    optim_took(s->optim);
+}
+
+static void run_waiting(struct step *s, double schedule, struct step_result *result)
+{
+    const double before = dev_busy(vit_dev(s->vit));
+
+    run_passes(s, put_pass);
+    laps_start(s->laps);
+    optim_square(s->optim);
+    conclude(s, result);
+    laps_take(s->laps, STAGE_UPDATE);
+    if (result->is_finite)
+        update(s, result->grad_norm, schedule);
+    fault_dawdle(s->vit, s->optim, before);
+    laps_take(s->laps, STAGE_UPDATE);
 }
 
 void step_run(struct step *s, double schedule, struct step_result *result)
 {
-    const double before = dev_busy(vit_dev(s->vit));
-
-    if (is_waitless(s)) {
+    s->update.tapes = 0;
+    if (is_waitless(s))
         run_waitless(s, schedule, result);
-        return;
-    }
-    find_gradients(s, result, compute_again);
-    if (result->is_finite) {
-        optim_update(s->optim, result->grad_norm, schedule);
-        if (vit_mesh(s->vit)->fault == FAULT_REPLICA && s->count == 0)
-            spoil_replica(s);
-        if (vit_mesh(s->vit)->fault == FAULT_NAN && s->count == 0)
-            spoil_number(s);
-        if (vit_mesh(s->vit)->fault == FAULT_NONE)
-            vit_updated(s->vit);
-        else
-            vit_changed(s->vit);
-    }
-    if (vit_mesh(s->vit)->fault == FAULT_SLOW)
-        dawdle(s, before);
+    else
+        run_waiting(s, schedule, result);
     s->count++;
-    laps_take(s->laps, STAGE_UPDATE);
 }
 
 void step_ask_stop(struct step *s)
@@ -519,7 +500,11 @@ void step_say_written(struct step *s, bool is_written)
 
 int step_tapes(const struct step *s)
 {
-    return s->replay.tapes;
+    int tapes = s->update.tapes;
+
+    for (int micro = 0; micro < vit_micros(s->vit); micro++)
+        tapes += s->pass[micro].tapes;
+    return tapes;
 }
 
 int64_t step_count(const struct step *s)

@@ -3,12 +3,16 @@
  * for it, and then no more than has to be: each stream is a queue, and waiting for an event
  * works it off up to there.  So who reads too early, or lets another stream do so, reads
  * what was there before.  What the manual forbids while a stream is captured is an error.
+ *
+ * With EMU_COUNTS in the environment the end of the program says how often the host waited
+ * for what was not done yet, and how much was put on streams one by one and as graphs.
  */
 #include "tests/emu/emu_stream.h"
 
 #include <deque>
 #include <memory>
 #include <set>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -46,6 +50,20 @@ struct stream {
 };
 
 std::set<stream *> all;
+
+/* What is said at the end. */
+struct counts {
+    long stream_waits = 0, event_waits = 0, works = 0, graphs = 0;
+
+    ~counts()
+    {
+        if (getenv("EMU_COUNTS") != NULL)
+            fprintf(stderr,
+                    "emulated GPU: %ld waits for streams, %ld for events, "
+                    "%ld works, %ld graphs\n",
+                    stream_waits, event_waits, works, graphs);
+    }
+} count;
 
 stream *of(cudaStream_t s)
 {
@@ -116,6 +134,7 @@ void emu_put(cudaStream_t s, std::function<void()> work)
         of(s)->capture->push_back({ work, NULL });
     else
         of(s)->queue.push_back(work);
+    count.works += of(s)->capture == NULL;
 }
 
 void emu_put_call(cudaStream_t s, void (*work)(const void *), const void *args,
@@ -165,6 +184,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
         return cudaErrorInvalidResourceHandle;
     if (is_capturing())
         return refuse();
+    count.stream_waits += !of(s)->queue.empty();
     finish(of(s));
     return cudaSuccess;
 }
@@ -282,6 +302,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
 
     if (rc != cudaSuccess)
         return rc;
+    count.event_waits += of(e)->m->past < of(e)->m->recorded;
     reach(of(e)->m, of(e)->m->recorded);
     return cudaSuccess;
 }
@@ -352,6 +373,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
 {
     if (exec == NULL || s == NULL || of(s)->capture != NULL)
         return cudaErrorInvalidValue;
+    count.graphs++;
     for (const node &n : *(graph *)(void *)exec) {
         if (n.record != NULL)
             record(n.record, of(s));
