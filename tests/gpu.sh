@@ -47,6 +47,7 @@ for folder in /usr/local/nvidia/lib64 /usr/local/cuda/lib64 \
     "$("$python" -c 'import nvidia.cublas.lib as m; print(list(m.__path__)[0])' 2>/dev/null)"; do
     [ -d "$folder" ] && LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder
 done
+PATH=$PATH:/usr/local/cuda/bin # compute-sanitizer, where the machine has a toolkit
 export PATH LD_LIBRARY_PATH
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
