@@ -25,10 +25,26 @@ struct factors {
 struct piece {
     view param, grad, mu, nu, copy;
     float decay;
-    int wide, is_factored, gap;
+    int wide, is_f32, is_factored;
     int64_t first;
     factors f;
 };
+
+/* Where all that is read is known to be f32, loads of several matrices are under way
+ * together: a look at the format between them would make each wait for the last one.
+ */
+template <bool IS_F32, int V>
+__device__ void load_known(float (&v)[V], view a, int64_t r, int64_t c)
+{
+    if constexpr (IS_F32 && V == WIDE) {
+        eight<false> e;
+
+        fetch(e, a, r * a.ld + c);
+        unpack(v, e);
+    } else {
+        load(v, a, r, c);
+    }
+}
 
 /* A parameter, and what products read of it. */
 template <int V>
@@ -57,14 +73,15 @@ struct adamw_method {
         }
         return !isnan(a.clip);
     }
-    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
+    template <int V, bool IS_F32>
+    __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V], nu[V];
 
-        load(p, g.param, r, c);
-        load(grad, g.grad, r, c);
-        load(mu, g.mu, r, c);
-        load(nu, g.nu, r, c);
+        load_known<IS_F32>(p, g.param, r, c);
+        load_known<IS_F32>(grad, g.grad, r, c);
+        load_known<IS_F32>(mu, g.mu, r, c);
+        load_known<IS_F32>(nu, g.nu, r, c);
 #pragma unroll
         for (int k = 0; k < V; k++)
             p[k] = math_adamw(p[k], grad[k], &mu[k], &nu[k], g.decay, &a);
@@ -85,13 +102,14 @@ struct sgd_method {
         }
         return !isnan(a.clip);
     }
-    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
+    template <int V, bool IS_F32>
+    __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V];
 
-        load(p, g.param, r, c);
-        load(grad, g.grad, r, c);
-        load(mu, g.mu, r, c);
+        load_known<IS_F32>(p, g.param, r, c);
+        load_known<IS_F32>(grad, g.grad, r, c);
+        load_known<IS_F32>(mu, g.mu, r, c);
 #pragma unroll
         for (int k = 0; k < V; k++)
             p[k] = math_sgd(p[k], grad[k], &mu[k], g.decay, &a);
@@ -130,15 +148,16 @@ struct adafactor_method {
                           g.f.col_step, r, c);
         return get_one<float>(g.f.row, row) * get_one<float>(g.f.col, col);
     }
-    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
+    template <int V, bool IS_F32>
+    __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V], nu[V];
 
-        load(p, g.param, r, c);
-        load(grad, g.grad, r, c);
-        load(mu, g.mu, r, c);
+        load_known<IS_F32>(p, g.param, r, c);
+        load_known<IS_F32>(grad, g.grad, r, c);
+        load_known<IS_F32>(mu, g.mu, r, c);
         if (!g.is_factored)
-            load(nu, g.nu, r, c);
+            load_known<IS_F32>(nu, g.nu, r, c);
 #pragma unroll
         for (int k = 0; k < V; k++) {
             const float d = g.is_factored ? a.clip * grad[k] * factor(g, r, c + k)
@@ -155,11 +174,20 @@ struct adafactor_method {
 
 /* ---- One launch ---------------------------------------------------------------------- */
 
+/* Of a flattened piece, elements 'first' to 'end'. */
+template <bool IS_F32, class Method>
+__device__ void update_wide(const Method &method, const piece &g, int64_t first,
+                            int64_t end)
+{
+    for (int64_t i = first + threadIdx.x * WIDE; i < end; i += THREADS * WIDE)
+        method.template at<WIDE, IS_F32>(g, 0, i);
+}
+
 template <class Method>
 __global__ void update(const piece *list, int count, Method method)
 {
     __shared__ piece g;
-    int64_t first, size;
+    int64_t first, end;
 
     if (!method.begin())
         return;
@@ -167,16 +195,14 @@ __global__ void update(const piece *list, int count, Method method)
         g = list[piece_of_block(list, count)];
     __syncthreads();
     first = ((int64_t)blockIdx.x - g.first) * CELLS;
-    size  = g.param.rows * g.param.cols;
-    if (g.wide) {
-        for (int64_t i = first + threadIdx.x * WIDE; i < first + CELLS && i < size;
-             i += THREADS * WIDE)
-            method.template at<WIDE>(g, 0, i);
-    } else {
-        for (int64_t i = first + threadIdx.x; i < first + CELLS && i < size;
-             i += THREADS)
-            method.template at<1>(g, i / g.param.cols, i % g.param.cols);
-    }
+    end   = min(first + CELLS, g.param.rows * g.param.cols);
+    if (g.wide && g.is_f32)
+        update_wide<true>(method, g, first, end);
+    else if (g.wide)
+        update_wide<false>(method, g, first, end);
+    else
+        for (int64_t i = first + threadIdx.x; i < end; i += THREADS)
+            method.template at<1, false>(g, i / g.param.cols, i % g.param.cols);
 }
 
 view row_of_all(view a)
@@ -186,17 +212,24 @@ view row_of_all(view a)
     return a;
 }
 
+/* None is. */
+bool is_f32(struct mat a)
+{
+    return mat_is_none(a) || a.dtype == DTYPE_F32;
+}
+
 piece piece_of(const struct dev_segment *s, int64_t first)
 {
     piece g = {};
 
-    g.param = view_of(s->param);
-    g.grad  = view_of(s->grad);
-    g.mu    = view_of(s->mu);
-    g.nu    = view_of(s->nu);
-    g.copy  = view_of(s->copy);
-    g.decay = (float)s->decay;
-    g.first = first;
+    g.param  = view_of(s->param);
+    g.grad   = view_of(s->grad);
+    g.mu     = view_of(s->mu);
+    g.nu     = view_of(s->nu);
+    g.copy   = view_of(s->copy);
+    g.decay  = (float)s->decay;
+    g.first  = first;
+    g.is_f32 = is_f32(s->param) && is_f32(s->grad) && is_f32(s->mu) && is_f32(s->nu);
     if (is_packed(g.param) && is_packed(g.grad) && is_packed(g.mu) && is_packed(g.nu) &&
         is_packed(g.copy)) {
         g.param = row_of_all(g.param);
