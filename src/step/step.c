@@ -11,9 +11,8 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/data/feed.h"
 #include "src/dev/lap.h"
-#include "src/plan/act.h"
+#include "src/step/batch.h"
 #include "src/step/fault.h"
 #include "src/step/replay.h"
 
@@ -34,28 +33,12 @@ struct verdict {
 
 enum { VERDICT = sizeof(struct verdict) / sizeof(double) };
 
-/* A micro-batch on the device. */
-struct batch {
-    struct buf memory;
-    struct act_table act; /* its places */
-    int64_t step;         /* whose it is, sent ahead; -1: nobody's */
-    int micro;
-    struct dev_event *is_here; /* of what is sent ahead */
-    struct dev_event *is_read; /* of what a pass has read */
-};
-
 struct step {
     struct vit *vit; /* borrowed, as is the next */
     struct optim *optim;
-    struct feed *feed;
-
-    struct local row;          /* of this rank's images, in all micro-batches */
-    struct act_table host_act; /* of all of them */
-    bool is_ahead;             /* the next micro-batch is sent while one computes */
-    struct batch batch[2];     /* at hand, and ahead */
-    int at;                    /* the one at hand */
-    char *host;                /* of the row's batch as the source gives it */
-    struct verdict *verdict;   /* [ranks] */
+    struct batches *batches;
+    int at;                  /* the place of the batch that a pass is given */
+    struct verdict *verdict; /* [ranks] */
 
     bool is_stopping, is_save_due, is_written;
     int64_t count;
@@ -69,54 +52,6 @@ struct step {
 };
 
 /* ---- open and close ---------------------------------------------------------------- */
-
-/* The first image of micro-batch 'micro' in the row's, and places for it in 'b'. */
-static int64_t place_batch(struct batch *b, struct step *step, int micro)
-{
-    struct local l = step->row;
-
-    spec_micro(&l, vit_spec(step->vit), vit_micros(step->vit), micro);
-    act_make(&b->act, vit_spec(step->vit), &l, dev_dtype(vit_dev(step->vit)),
-             vit_mesh(step->vit)->M, REMAT_NONE, 0, 0);
-    return l.b.lo - step->row.b.lo;
-}
-
-/* A device whose memory is apart leaves the host free to bring the next images there. */
-static int open_batches(struct step *step)
-{
-    struct dev *dev = vit_dev(step->vit);
-
-    step->is_ahead = !dev_is_host(dev) && !dev_is_hollow(dev);
-    for (int i = 0; i < 1 + step->is_ahead; i++) {
-        struct batch *b = &step->batch[i];
-
-        place_batch(b, step, 0); /* the largest */
-        b->step = -1;
-        TRY(dev_alloc(&b->memory, dev, (size_t)b->act.bytes[ACT_BATCH]));
-        TRY(dev_event_open(&b->is_here, dev));
-        TRY(dev_event_open(&b->is_read, dev));
-    }
-    return 0;
-}
-
-static int alloc_batch(struct step *step, const struct data *data)
-{
-    struct dev *dev       = vit_dev(step->vit);
-    struct mesh *mesh     = vit_mesh(step->vit);
-    const struct local *l = &step->row;
-    void *host;
-
-    vit_micro(step->vit, 0);
-    spec_local(&step->row, vit_spec(step->vit), vit_batch(step->vit), mesh->D, mesh->M,
-               mesh->d, mesh->m);
-    act_make(&step->host_act, vit_spec(step->vit), l, dev_dtype(dev), mesh->M,
-             REMAT_NONE, 0, 0);
-    TRY(open_batches(step));
-    TRY(mem_alloc(&host, (size_t)step->host_act.bytes[ACT_HOST]));
-    step->host = host;
-    return feed_open(&step->feed, data, mesh, vit_batch(step->vit), l->b, l->k,
-                     dev_threads(dev), step->is_ahead);
-}
 
 /* Replay number 'number' of the step's. */
 static struct replay replay_of(const struct step *s, int number)
@@ -144,7 +79,7 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
     for (int micro = 0; micro < micros; micro++)
         made->pass[micro] = replay_of(made, micro);
 
-    rc = mesh_agree(vit_mesh(vit), alloc_batch(made, data));
+    rc = mesh_agree(vit_mesh(vit), batches_open(&made->batches, vit, data));
     if (rc != 0)
         step_close(&made);
     else
@@ -158,17 +93,11 @@ void step_close(struct step **step)
 
     if (s == NULL)
         return;
-    feed_close(&s->feed);
+    batches_close(&s->batches);
     for (int micro = 0; micro < vit_micros(s->vit); micro++)
         replay_close(&s->pass[micro]);
     replay_close(&s->update);
-    for (int i = 0; i < 2; i++) {
-        dev_event_close(&s->batch[i].is_here);
-        dev_event_close(&s->batch[i].is_read);
-        dev_free(&s->batch[i].memory);
-    }
     laps_close(&s->laps);
-    mem_free(s->host);
     mem_free(s->verdict);
     mem_free(s->pass);
     mem_free(s);
@@ -177,14 +106,6 @@ void step_close(struct step **step)
 
 /* ---- the batch --------------------------------------------------------------------- */
 
-static struct mat batch_mat(struct batch *b, enum act which)
-{
-    const struct act_place *p = &b->act.place[which];
-
-    return mat_at(&b->memory, p->dtype, p->offset / (int64_t)dtype_size(p->dtype),
-                  p->rows, p->cols);
-}
-
 struct vit *step_vit(struct step *s)
 {
     return s->vit;
@@ -192,103 +113,26 @@ struct vit *step_vit(struct step *s)
 
 struct mat step_images(struct step *s)
 {
-    return batch_mat(&s->batch[s->at], BATCH_IMAGES);
+    return batches_images(s->batches, s->at);
 }
 
 struct mat step_targets(struct step *s)
 {
-    return batch_mat(&s->batch[s->at], BATCH_TARGETS);
+    return batches_targets(s->batches, s->at);
 }
 
-/* The host's images or targets, of the row's image 'first' on. */
-static float *host_part(struct step *s, enum act which, int64_t first)
-{
-    const struct act_place *p = &s->host_act.place[which];
-
-    return (float *)(void *)(s->host + p->offset) + first * p->cols;
-}
-
-/* Host f32 to 'b', by way of f32 there if the run accumulates in something else. */
-static void put(struct dev_stream *stream, struct batch *b, enum act which,
-                const float *from)
-{
-    const struct mat to = batch_mat(b, which);
-
-    if (to.dtype == DTYPE_F32) {
-        dev_put(stream, to, from);
-    } else {
-        struct mat staged = batch_mat(b, BATCH_STAGED);
-
-        staged.cols = staged.ld = to.cols;
-        dev_put(stream, staged, from);
-        dev_copy(stream, to, staged);
-    }
-}
-
-/* The images of micro-batch 'micro' from the host to the device. */
-static void to_device(struct step *s, struct batch *b, int micro, enum dev_lane lane)
-{
-    struct dev_stream *stream = dev_stream(vit_dev(s->vit), lane);
-    const int64_t first       = place_batch(b, s, micro);
-
-    put(stream, b, BATCH_IMAGES, host_part(s, HOST_IMAGES, first));
-    put(stream, b, BATCH_TARGETS, host_part(s, HOST_TARGETS, first));
-}
-
-/* The same of step 'number'; the first micro-batch has the row's images made. */
-static void make_batch(struct step *s, struct batch *b, int64_t number, int micro,
-                       enum dev_lane lane)
-{
-    if (micro == 0)
-        feed_batch(s->feed, host_part(s, HOST_IMAGES, 0), host_part(s, HOST_TARGETS, 0),
-                   number);
-    to_device(s, b, micro, lane);
-}
-
-/* Have the next micro-batch of this step at hand: it was sent ahead, or is made now. */
 static void next_batch(struct step *s, int micro)
 {
-    struct dev_stream *stream = dev_stream(vit_dev(s->vit), LANE_COMPUTE);
-    struct batch *ahead       = &s->batch[1 - s->at];
-
     laps_start(s->laps);
-    if (s->is_ahead && ahead->step == s->count && ahead->micro == micro) {
-        dev_event_wait(stream, ahead->is_here);
-        ahead->step = -1;
-        s->at       = 1 - s->at;
-    } else {
-        make_batch(s, &s->batch[s->at], s->count, micro, LANE_COMPUTE);
-    }
+    batches_next(s->batches, s->count, micro);
+    s->at = batches_at(s->batches);
     vit_micro(s->vit, micro);
     laps_take(s->laps, STAGE_INPUT);
 }
 
-/* While the device computes micro-batch 'micro', bring the one after it there, of the next
- * step after the last, once the images whose place it takes have been read.
- */
-static void send_ahead(struct step *s, int micro)
-{
-    struct batch *b    = &s->batch[1 - s->at];
-    const bool is_last = micro == vit_micros(s->vit) - 1;
-
-    if (!s->is_ahead)
-        return;
-    dev_event_record(s->batch[s->at].is_read,
-                     dev_stream(vit_dev(s->vit), LANE_COMPUTE));
-    dev_event_wait(dev_stream(vit_dev(s->vit), LANE_GATHER), b->is_read);
-    b->step  = s->count + is_last;
-    b->micro = is_last ? 0 : micro + 1;
-    make_batch(s, b, b->step, b->micro, LANE_GATHER);
-    dev_event_record(b->is_here, dev_stream(vit_dev(s->vit), LANE_GATHER));
-}
-
 double step_forward(struct step *s, struct data *data, int64_t number, int micro)
 {
-    if (micro == 0)
-        feed_once(host_part(s, HOST_IMAGES, 0), host_part(s, HOST_TARGETS, 0), data,
-                  vit_mesh(s->vit), vit_batch(s->vit), number, s->row.b, s->row.k,
-                  dev_threads(vit_dev(s->vit)));
-    to_device(s, &s->batch[s->at], micro, LANE_COMPUTE);
+    batches_other(s->batches, data, number, micro);
     vit_micro(s->vit, micro);
     vit_forward(s->vit, step_images(s), step_targets(s));
     return vit_loss(s->vit);
@@ -406,7 +250,7 @@ static void run_passes(struct step *s, replay_fn last)
     for (int micro = 0; micro < micros; micro++) {
         next_batch(s, micro);
         play(s, &s->pass[micro], s->at, micro == micros - 1 ? last : put_pass);
-        send_ahead(s, micro);
+        batches_ahead(s->batches, s->count, micro);
     }
 }
 
@@ -416,7 +260,7 @@ void step_gradients(struct step *s, struct step_result *result)
     for (int micro = 0; micro < vit_micros(s->vit); micro++) {
         next_batch(s, micro);
         pass(s);
-        send_ahead(s, micro);
+        batches_ahead(s->batches, s->count, micro);
     }
     laps_start(s->laps);
     optim_square(s->optim);

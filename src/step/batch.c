@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Batches, from the feed to the device. */
+#include "config.h"
+
+#include "src/step/batch.h"
+
+#include "src/base/err.h"
+#include "src/base/mem.h"
+#include "src/data/feed.h"
+#include "src/plan/act.h"
+
+/* A micro-batch on the device. */
+struct batch {
+    struct buf memory;
+    struct act_table act; /* its places */
+    int64_t step;         /* whose it is, sent ahead; -1: nobody's */
+    int micro;
+    struct dev_event *is_here; /* of what is sent ahead */
+    struct dev_event *is_read; /* of what a pass has read */
+};
+
+struct batches {
+    struct vit *vit; /* borrowed */
+    struct feed *feed;
+
+    struct local row;          /* of this rank's images, in all micro-batches */
+    struct act_table host_act; /* of all of them */
+    bool is_ahead;             /* the next micro-batch is sent while one computes */
+    struct batch batch[2];     /* at hand, and ahead */
+    int at;                    /* the one at hand */
+    char *host;                /* of the row's batch as the source gives it */
+};
+
+/* ---- open and close ---------------------------------------------------------------- */
+
+/* The first image of micro-batch 'micro' in the row's, and places for it in 'b'. */
+static int64_t place_batch(struct batch *b, struct batches *all, int micro)
+{
+    struct local l = all->row;
+
+    spec_micro(&l, vit_spec(all->vit), vit_micros(all->vit), micro);
+    act_make(&b->act, vit_spec(all->vit), &l, dev_dtype(vit_dev(all->vit)),
+             vit_mesh(all->vit)->M, REMAT_NONE, 0, 0);
+    return l.b.lo - all->row.b.lo;
+}
+
+/* A device whose memory is apart leaves the host free to bring the next images there. */
+static int open_places(struct batches *all)
+{
+    struct dev *dev = vit_dev(all->vit);
+
+    all->is_ahead = !dev_is_host(dev) && !dev_is_hollow(dev);
+    for (int i = 0; i < 1 + all->is_ahead; i++) {
+        struct batch *b = &all->batch[i];
+
+        place_batch(b, all, 0); /* the largest */
+        b->step = -1;
+        TRY(dev_alloc(&b->memory, dev, (size_t)b->act.bytes[ACT_BATCH]));
+        TRY(dev_event_open(&b->is_here, dev));
+        TRY(dev_event_open(&b->is_read, dev));
+    }
+    return 0;
+}
+
+static int open_all(struct batches *all, const struct data *data)
+{
+    struct dev *dev       = vit_dev(all->vit);
+    struct mesh *mesh     = vit_mesh(all->vit);
+    const struct local *l = &all->row;
+    void *host;
+
+    vit_micro(all->vit, 0);
+    spec_local(&all->row, vit_spec(all->vit), vit_batch(all->vit), mesh->D, mesh->M,
+               mesh->d, mesh->m);
+    act_make(&all->host_act, vit_spec(all->vit), l, dev_dtype(dev), mesh->M, REMAT_NONE,
+             0, 0);
+    TRY(open_places(all));
+    TRY(mem_alloc(&host, (size_t)all->host_act.bytes[ACT_HOST]));
+    all->host = host;
+    return feed_open(&all->feed, data, mesh, vit_batch(all->vit), l->b, l->k,
+                     dev_threads(dev), all->is_ahead);
+}
+
+int batches_open(struct batches **batches, struct vit *vit, const struct data *data)
+{
+    struct batches *made = mem_new(1, sizeof *made);
+    int rc;
+
+    made->vit = vit;
+    rc        = open_all(made, data);
+    if (rc != 0)
+        batches_close(&made);
+    else
+        *batches = made;
+    return rc;
+}
+
+void batches_close(struct batches **batches)
+{
+    struct batches *all = *batches;
+
+    if (all == NULL)
+        return;
+    feed_close(&all->feed);
+    for (int i = 0; i < 2; i++) {
+        dev_event_close(&all->batch[i].is_here);
+        dev_event_close(&all->batch[i].is_read);
+        dev_free(&all->batch[i].memory);
+    }
+    mem_free(all->host);
+    mem_free(all);
+    *batches = NULL;
+}
+
+/* ---- places ------------------------------------------------------------------------ */
+
+static struct mat batch_mat(struct batch *b, enum act which)
+{
+    const struct act_place *p = &b->act.place[which];
+
+    return mat_at(&b->memory, p->dtype, p->offset / (int64_t)dtype_size(p->dtype),
+                  p->rows, p->cols);
+}
+
+int batches_at(const struct batches *b)
+{
+    return b->at;
+}
+
+struct mat batches_images(struct batches *b, int at)
+{
+    return batch_mat(&b->batch[at], BATCH_IMAGES);
+}
+
+struct mat batches_targets(struct batches *b, int at)
+{
+    return batch_mat(&b->batch[at], BATCH_TARGETS);
+}
+
+/* The host's images or targets, of the row's image 'first' on. */
+static float *host_part(struct batches *b, enum act which, int64_t first)
+{
+    const struct act_place *p = &b->host_act.place[which];
+
+    return (float *)(void *)(b->host + p->offset) + first * p->cols;
+}
+
+/* ---- from the host to the device --------------------------------------------------- */
+
+/* Host f32 to 'b', by way of f32 there if the run accumulates in something else. */
+static void put(struct dev_stream *stream, struct batch *b, enum act which,
+                const float *from)
+{
+    const struct mat to = batch_mat(b, which);
+
+    if (to.dtype == DTYPE_F32) {
+        dev_put(stream, to, from);
+    } else {
+        struct mat staged = batch_mat(b, BATCH_STAGED);
+
+        staged.cols = staged.ld = to.cols;
+        dev_put(stream, staged, from);
+        dev_copy(stream, to, staged);
+    }
+}
+
+/* The images of micro-batch 'micro' from the host to the device. */
+static void to_device(struct batches *all, struct batch *b, int micro,
+                      enum dev_lane lane)
+{
+    struct dev_stream *stream = dev_stream(vit_dev(all->vit), lane);
+    const int64_t first       = place_batch(b, all, micro);
+
+    put(stream, b, BATCH_IMAGES, host_part(all, HOST_IMAGES, first));
+    put(stream, b, BATCH_TARGETS, host_part(all, HOST_TARGETS, first));
+}
+
+/* The same of 'step'; the first micro-batch has the row's images made. */
+static void make_batch(struct batches *all, struct batch *b, int64_t step, int micro,
+                       enum dev_lane lane)
+{
+    if (micro == 0)
+        feed_batch(all->feed, host_part(all, HOST_IMAGES, 0),
+                   host_part(all, HOST_TARGETS, 0), step);
+    to_device(all, b, micro, lane);
+}
+
+void batches_next(struct batches *b, int64_t step, int micro)
+{
+    struct dev_stream *stream = dev_stream(vit_dev(b->vit), LANE_COMPUTE);
+    struct batch *ahead       = &b->batch[1 - b->at];
+
+    if (b->is_ahead && ahead->step == step && ahead->micro == micro) {
+        dev_event_wait(stream, ahead->is_here);
+        ahead->step = -1;
+        b->at       = 1 - b->at;
+    } else {
+        make_batch(b, &b->batch[b->at], step, micro, LANE_COMPUTE);
+    }
+}
+
+void batches_ahead(struct batches *b, int64_t step, int micro)
+{
+    struct dev *dev     = vit_dev(b->vit);
+    struct batch *ahead = &b->batch[1 - b->at];
+    const bool is_last  = micro == vit_micros(b->vit) - 1;
+
+    if (!b->is_ahead)
+        return;
+    dev_event_record(b->batch[b->at].is_read, dev_stream(dev, LANE_COMPUTE));
+    dev_event_wait(dev_stream(dev, LANE_GATHER), ahead->is_read);
+    ahead->step  = step + is_last;
+    ahead->micro = is_last ? 0 : micro + 1;
+    make_batch(b, ahead, ahead->step, ahead->micro, LANE_GATHER);
+    dev_event_record(ahead->is_here, dev_stream(dev, LANE_GATHER));
+}
+
+void batches_other(struct batches *b, const struct data *data, int64_t step, int micro)
+{
+    if (micro == 0)
+        feed_once(host_part(b, HOST_IMAGES, 0), host_part(b, HOST_TARGETS, 0), data,
+                  vit_mesh(b->vit), vit_batch(b->vit), step, b->row.b, b->row.k,
+                  dev_threads(vit_dev(b->vit)));
+    to_device(b, &b->batch[b->at], micro, LANE_COMPUTE);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The batches of a run on the device, micro-batch by micro-batch.
+ *
+ * A device whose memory is apart has room for two: while it computes one, the host brings
+ * the next one there.
+ */
+#ifndef STEP_BATCH_H
+#define STEP_BATCH_H
+
+#include "src/data/data.h"
+#include "src/vit/vit.h"
+
+struct batches;
+
+/* 'vit' and 'data' are borrowed.  Returns 0, ERR_MEMORY or ERR_ENV.  Local. */
+int batches_open(struct batches **batches, struct vit *vit, const struct data *data);
+void batches_close(struct batches **batches);
+
+/* Have micro-batch 'micro' of step 'step' at hand: it was sent ahead, or is made now.
+ * Collective over the model axis, as are the next two.
+ */
+void batches_next(struct batches *b, int64_t step, int micro);
+
+/* While the device computes micro-batch 'micro' of 'step', bring the one after it there, of
+ * the next step after the last, once the images whose place it takes have been read.
+ */
+void batches_ahead(struct batches *b, int64_t step, int micro);
+
+/* Micro-batch 'micro' of step 'step' of 'data', any source; all of them in order.  The
+ * batch at hand is lost.
+ */
+void batches_other(struct batches *b, const struct data *data, int64_t step, int micro);
+
+/* Which of the two places, 0 or 1, is at hand, and what lies in one. */
+int batches_at(const struct batches *b);
+struct mat batches_images(struct batches *b, int at);
+struct mat batches_targets(struct batches *b, int at);
+
+#endif
