@@ -277,8 +277,10 @@ static bool dies_of(struct dev_picture p)
 
 static void test_wrong(void)
 {
-    const struct dev_picture right = { 192, 3, 3, 4, 4, 0, 0, false, false, false };
-    const int32_t huge             = PICTURE_SIDE + 1;
+    const struct dev_picture right = {
+        .first = 192, .height = 3, .width = 3, .to_height = 4, .to_width = 4
+    };
+    const int32_t huge = PICTURE_SIDE + 1;
     struct dev_picture p[10];
     int wrong = 0;
 

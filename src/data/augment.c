@@ -14,6 +14,7 @@
 #include "src/base/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- which part -------------------------------------------------------------------- */
 
@@ -205,6 +206,31 @@ void augment_apply(float *image, struct pixels p, int first_row, const struct vi
     mem_free(row);
     mem_free(weights);
     mem_free(column);
+}
+
+void augment_cut(struct dev_picture *picture, void *room, struct pixels p,
+                 int first_row, const struct view *v)
+{
+    const struct box *box = &v->from;
+    const int image       = v->part.width;
+    const size_t row = 3 * (size_t)box->width, all = row * (size_t)box->height;
+
+    if (all > 3 * sizeof(float) * (size_t)image * (size_t)image) {
+        *picture = dev_picture_image(image);
+        augment_apply(room, p, first_row, v);
+        return;
+    }
+    *picture = (struct dev_picture){ .height     = box->height,
+                                     .width      = box->width,
+                                     .to_height  = v->height,
+                                     .to_width   = v->width,
+                                     .y          = v->part.y,
+                                     .x          = v->part.x,
+                                     .is_smooth  = v->is_smooth,
+                                     .is_flipped = v->is_flipped };
+    for (int y = 0; y < box->height; y++)
+        memcpy((uint8_t *)room + (size_t)y * row,
+               p.rgb + 3 * ((int64_t)(box->y - first_row + y) * p.width + box->x), row);
 }
 
 void augment_bytes(uint8_t *bytes, const float *image, int64_t n)

@@ -11,6 +11,8 @@
 #ifndef DATA_AUGMENT_H
 #define DATA_AUGMENT_H
 
+#include "src/dev/picture.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -53,6 +55,13 @@ struct view augment_middle(int height, int width, int size);
  * About 4 to 10 operations for each number of the box and of the result.
  */
 void augment_apply(float *image, struct pixels p, int first_row, const struct view *v);
+
+/* The same for a device to make: 'picture' is what dev_view_pictures() wants to know of what
+ * is left in 'room', 'first' aside.  These are the box's bytes or, if the image's numbers are
+ * fewer, the image.  'room' is that of the image, which is square, and PICTURE_ALIGN bytes.
+ */
+void augment_cut(struct dev_picture *picture, void *room, struct pixels p,
+                 int first_row, const struct view *v);
 
 /* Numbers of -1 .. 1 as bytes, rounded. */
 void augment_bytes(uint8_t *bytes, const float *image, int64_t n);

@@ -21,6 +21,12 @@ struct data_ops {
      */
     void (*get)(const struct data *data, float *image, float *target, struct range k,
                 int64_t index);
+    /* The same image for a device to make: 'picture', its 'first' aside, and what belongs to
+     * it in 'room', which is that of 'image' and PICTURE_ALIGN bytes (src/dev/picture.h).
+     * NULL: there are no pictures.
+     */
+    void (*picture)(const struct data *data, struct dev_picture *picture, void *room,
+                    int64_t index);
     void (*close)(struct data *data);
     bool is_shared; /* an image costs more to make than to send: see feed.h */
     /* 0, or the code and sentence of what get() met and could not return. */

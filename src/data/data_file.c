@@ -97,8 +97,9 @@ static void note_failure(const struct file *f, int rc, int64_t item)
     err_forget();
 }
 
-static int get_image(const struct file *f, float *image, int64_t index, int64_t item,
-                     struct desk *b)
+/* The image or, if 'picture' is given, its picture. */
+static int get_image(const struct file *f, void *image, struct dev_picture *picture,
+                     int64_t index, int64_t item, struct desk *b)
 {
     const struct h5set_shape *s = h5set_shape(f->set);
     const int size              = f->base.image;
@@ -118,8 +119,29 @@ static int get_image(const struct file *f, float *image, int64_t index, int64_t 
     } else {
         p.rgb = b->file.bytes;
     }
-    augment_apply(image, p, first, &view);
+    if (picture != NULL)
+        augment_cut(picture, image, p, first, &view);
+    else
+        augment_apply(image, p, first, &view);
     return 0;
+}
+
+/* Likewise; grey if there is none. */
+static void make_image(const struct file *f, void *image, struct dev_picture *picture,
+                       int64_t index)
+{
+    const int64_t item = item_of(f, index);
+    const int size     = f->base.image;
+    struct desk *b     = desk_take(f);
+    const int rc       = get_image(f, image, picture, index, item, b);
+
+    desk_give(f, b);
+    if (rc == 0)
+        return;
+    note_failure(f, rc, item);
+    memset(image, 0, 3 * sizeof(float) * (size_t)size * (size_t)size);
+    if (picture != NULL)
+        *picture = dev_picture_image(size);
 }
 
 static void file_get(const struct data *data, float *image, float *target,
@@ -133,17 +155,14 @@ static void file_get(const struct data *data, float *image, float *target,
         rc = h5set_target(target, f->set, k, item);
     if (rc != 0)
         note_failure(f, rc, item);
-    if (image != NULL) {
-        struct desk *b = desk_take(f);
+    if (image != NULL)
+        make_image(f, image, NULL, index);
+}
 
-        rc = get_image(f, image, index, item, b);
-        desk_give(f, b);
-        if (rc != 0) {
-            note_failure(f, rc, item);
-            memset(image, 0,
-                   3 * sizeof *image * (size_t)data->image * (size_t)data->image);
-        }
-    }
+static void file_picture(const struct data *data, struct dev_picture *picture,
+                         void *room, int64_t index)
+{
+    make_image((const struct file *)data, room, picture, index);
 }
 
 static int file_failure(const struct data *data)
@@ -188,6 +207,7 @@ static void file_close(struct data *data)
 static const struct data_ops file_ops = {
     .name      = "file",
     .get       = file_get,
+    .picture   = file_picture,
     .close     = file_close,
     .is_shared = true,
     .failure   = file_failure,

@@ -22,27 +22,51 @@ struct fractals {
     struct fractal *system; /* [classes] */
 };
 
+/* Image 'at', or its picture. */
+static void draw(const struct fractals *f, void *image, struct dev_picture *picture,
+                 int64_t class, int64_t at)
+{
+    const struct data *data = &f->base;
+    const int size          = data->image;
+    const struct view view = augment_view(size, size, size, f->augment, data->seed, at);
+    uint8_t *rgb           = mem_new(3 * (size_t)size * (size_t)size, 1);
+    const struct pixels p  = { rgb, size, size };
+
+    fractal_draw(rgb, size, &f->system[class],
+                 rng_bits(data->seed, RNG_FRACTAL, (uint64_t)at));
+    if (picture != NULL)
+        augment_cut(picture, image, p, 0, &view);
+    else
+        augment_apply(image, p, 0, &view);
+    mem_free(rgb);
+}
+
+static int64_t class_of(const struct fractals *f, int64_t at)
+{
+    const uint64_t label = rng_bits(f->base.seed, RNG_LABEL, (uint64_t)at);
+
+    return (int64_t)(label % (uint64_t)f->base.classes);
+}
+
 static void fractals_get(const struct data *data, float *image, float *target,
                          struct range k, int64_t index)
 {
     const struct fractals *f = (const struct fractals *)data;
-    const int size           = data->image;
     const int64_t at         = f->first + index;
-    const uint64_t label     = rng_bits(data->seed, RNG_LABEL, (uint64_t)at);
-    const int64_t class      = (int64_t)(label % (uint64_t)data->classes);
+    const int64_t class      = class_of(f, at);
 
     for (int64_t i = k.lo; target != NULL && i < k.hi; i++)
         target[i - k.lo] = i == class ? 1 : 0;
-    if (image != NULL) {
-        const struct view view =
-            augment_view(size, size, size, f->augment, data->seed, at);
-        uint8_t *rgb = mem_new(3 * (size_t)size * (size_t)size, 1);
+    if (image != NULL)
+        draw(f, image, NULL, class, at);
+}
 
-        fractal_draw(rgb, size, &f->system[class],
-                     rng_bits(data->seed, RNG_FRACTAL, (uint64_t)at));
-        augment_apply(image, (struct pixels){ rgb, size, size }, 0, &view);
-        mem_free(rgb);
-    }
+static void fractals_picture(const struct data *data, struct dev_picture *picture,
+                             void *room, int64_t index)
+{
+    const struct fractals *f = (const struct fractals *)data;
+
+    draw(f, room, picture, class_of(f, f->first + index), f->first + index);
 }
 
 static void fractals_close(struct data *data)
@@ -54,6 +78,7 @@ static void fractals_close(struct data *data)
 static const struct data_ops fractals = {
     .name      = "fractal",
     .get       = fractals_get,
+    .picture   = fractals_picture,
     .close     = fractals_close,
     .is_shared = true,
 };

@@ -27,6 +27,7 @@ struct dev_picture {
     bool is_smooth;              /* with antialiasing, where it gets smaller */
     bool is_flipped;             /* left and right */
     bool is_image;               /* no bytes: the image itself, in f32 */
+    uint8_t rest[5];             /* zero: descriptions are sent */
 };
 
 enum {
@@ -34,6 +35,12 @@ enum {
     PICTURE_NUMBERS = 16,     /* of a row of them besides an image's */
     PICTURE_SIDE    = 1 << 20 /* the longest */
 };
+
+/* An image of 'image' pixels a side as it is. */
+static inline struct dev_picture dev_picture_image(int image)
+{
+    return (struct dev_picture){ .height = image, .width = image, .is_image = true };
+}
 
 /* From the first byte to where the next picture may begin. */
 static inline int64_t dev_picture_bytes(const struct dev_picture *p)
