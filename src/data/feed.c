@@ -10,6 +10,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "mesh/guard.h"
+#include "src/data/pass.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -23,9 +24,15 @@ struct feed {
 
     /* images that are made ahead alone */
     bool is_ahead;
+    bool is_once;      /* the next batch is not begun */
     struct range part; /* of b: those that this rank makes */
     int64_t pixels;    /* numbers of an image */
-    float *made;       /* [1 + part, pixels] */
+    int64_t room;      /* of what is made: as many, or a few more of pictures */
+    float *made;       /* [1 + part, room] */
+
+    struct dev_picture *picture; /* [1 + part] of what is made; NULL: images are */
+    int64_t *start;              /* [M + 1]: bytes of each rank's pictures */
+
     pthread_t *thread;
     int running;
     pthread_mutex_t lock; /* of what follows */
@@ -43,7 +50,12 @@ static void make_image(struct feed *f, int64_t i)
     const int64_t first = f->step * f->B + f->part.lo;
     const int64_t index = i > 0 ? first + i - 1 : data_before(f->B, f->step, f->part);
 
-    f->data->ops->get(f->data, f->made + i * f->pixels, NULL, f->k, index);
+    float *room = f->made + i * f->room;
+
+    if (f->picture != NULL)
+        f->data->ops->picture(f->data, &f->picture[i], room, index);
+    else
+        f->data->ops->get(f->data, room, NULL, f->k, index);
 }
 
 static void *work(void *arg)
@@ -70,10 +82,17 @@ static void *work(void *arg)
     return NULL;
 }
 
+/* Whether the image before the part is wanted: pictures are mixed when the row has all. */
+static bool has_before(const struct feed *f)
+{
+    return f->data->mixup > 0 && range_size(f->part) > 0 &&
+           (f->picture == NULL || f->part.lo == f->b.lo);
+}
+
 /* Let the threads make the part of 'step'; none is under way. */
 static void begin(struct feed *f, int64_t step)
 {
-    const int64_t first = f->data->mixup > 0 && range_size(f->part) > 0 ? 0 : 1;
+    const int64_t first = has_before(f) ? 0 : 1;
 
     pthread_mutex_lock(&f->lock);
     f->step = step;
@@ -121,12 +140,28 @@ static struct range own_part(const struct feed *f)
     return (struct range){ f->b.lo + r.lo, f->b.lo + r.hi };
 }
 
+static int open_made(struct feed *f, bool has_pictures)
+{
+    const size_t most = 1 + (size_t)range_size(f->part);
+    void *made;
+
+    f->room = f->pixels + (has_pictures ? PICTURE_NUMBERS : 0);
+    f->next = (int64_t)most;
+    TRY(mem_alloc(&made, sizeof(float) * most * (size_t)f->room));
+    f->made = made;
+    if (has_pictures) {
+        f->picture = mem_new(most, sizeof *f->picture);
+        f->start   = mem_new((size_t)f->mesh->M + 1, sizeof *f->start);
+        memset(made, 0, sizeof(float) * most * (size_t)f->room); /* gaps travel, too */
+    }
+    return start_threads(f);
+}
+
 int feed_open(struct feed **feed, const struct data *data, const struct mesh *mesh,
               int64_t B, struct range b, struct range k, int threads,
-              bool has_idle_cores)
+              enum feed_form form)
 {
     struct feed *f = mem_new(1, sizeof *f);
-    void *made     = NULL;
     int rc         = 0;
 
     f->data     = data;
@@ -137,14 +172,10 @@ int feed_open(struct feed **feed, const struct data *data, const struct mesh *me
     f->threads  = threads;
     f->step     = -1;
     f->pixels   = 3 * (int64_t)data->image * data->image;
-    f->is_ahead = data->ops->is_shared || has_idle_cores;
+    f->is_ahead = data->ops->is_shared || form != FEED_IMAGES;
     if (f->is_ahead) {
         f->part = own_part(f);
-        f->next = 1 + range_size(f->part);
-        rc      = mem_alloc(&made, sizeof(float) * (size_t)(f->next * f->pixels));
-        f->made = made;
-        if (rc == 0)
-            rc = start_threads(f);
+        rc      = open_made(f, form == FEED_PICTURES);
     }
     if (rc != 0)
         feed_close(&f);
@@ -171,6 +202,8 @@ void feed_close(struct feed **feed)
         pthread_mutex_destroy(&f->lock);
     }
     mem_free(f->thread);
+    mem_free(f->start);
+    mem_free(f->picture);
     mem_free(f->made);
     mem_free(f);
     *feed = NULL;
@@ -178,33 +211,33 @@ void feed_close(struct feed **feed)
 
 /* ---- batches ----------------------------------------------------------------------- */
 
-/* Complete the row's images, of which this rank's part is in its place. */
-static void pass_on(struct feed *f, float *images)
+/* Whether ranks of the row have parts to pass on. */
+static bool is_passed(const struct feed *f)
 {
-    const int M = f->mesh->M;
-    int *count, *first;
-    MPI_Datatype image;
-
-    if (M == 1 || !f->data->ops->is_shared)
-        return;
-    count = mem_new(2 * (size_t)M, sizeof *count);
-    first = count + M;
-    for (int m = 0; m < M; m++) {
-        const struct range r = split_range(range_size(f->b), M, m);
-
-        count[m] = (int)range_size(r);
-        first[m] = (int)r.lo;
-    }
-    TRY_MPI(MPI_Type_contiguous((int)f->pixels, MPI_FLOAT, &image));
-    TRY_MPI(MPI_Type_commit(&image));
-    TRY_MPI(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, images, count, first,
-                           image, f->mesh->comm[AXIS_MODEL]));
-    TRY_MPI(MPI_Type_free(&image));
-    mem_free(count);
+    return f->mesh->M > 1 && f->data->ops->is_shared;
 }
 
-static void take_batch(struct feed *f, float *images, float *targets, int64_t step,
-                       bool is_ahead)
+/* Have the part of 'step' made. */
+static void have_part(struct feed *f, int64_t step)
+{
+    await(f);
+    if (f->step != step) {
+        begin(f, step);
+        await(f);
+    }
+}
+
+/* What was made has been taken: go on with the next step's, and see to the targets. */
+static void took_part(struct feed *f, float *targets, int64_t step)
+{
+    if (!f->is_once)
+        begin(f, step + 1);
+    data_targets(f->data, targets, f->B, step, f->b, f->k);
+    if (data_failure(f->data) != 0)
+        die("%s", err_sentence());
+}
+
+void feed_batch(struct feed *f, float *images, float *targets, int64_t step)
 {
     const int64_t n = range_size(f->part);
     float *own      = images + (f->part.lo - f->b.lo) * f->pixels;
@@ -213,36 +246,51 @@ static void take_batch(struct feed *f, float *images, float *targets, int64_t st
         data_batch(f->data, images, targets, f->B, step, f->b, f->k, f->threads);
         return;
     }
-    await(f);
-    if (f->step != step) {
-        begin(f, step);
-        await(f);
-    }
+    have_part(f, step);
     if (f->data->mixup > 0)
         data_mix(f->made + f->pixels, n, f->pixels, f->made, data_share(f->data, step));
     memcpy(own, f->made + f->pixels, sizeof *own * (size_t)(n * f->pixels));
-    if (is_ahead)
-        begin(f, step + 1);
-    data_targets(f->data, targets, f->B, step, f->b, f->k);
-    if (data_failure(f->data) != 0)
-        die("%s", err_sentence());
-    pass_on(f, images);
+    took_part(f, targets, step);
+    if (is_passed(f))
+        pass_images(images, range_size(f->b), f->pixels, f->mesh);
     guard_alive();
 }
 
-void feed_batch(struct feed *f, float *images, float *targets, int64_t step)
+/* The part's pictures, one behind the other from 'at' on. */
+static void pack(const struct feed *f, struct dev_picture *list, char *bytes,
+                 int64_t at)
 {
-    take_batch(f, images, targets, step, true);
+    for (int64_t i = has_before(f) ? 0 : 1; i <= range_size(f->part); i++) {
+        struct dev_picture *p = &list[f->part.lo - f->b.lo + i];
+        const int64_t size    = dev_picture_bytes(&f->picture[i]);
+
+        *p       = f->picture[i];
+        p->first = at;
+        memcpy(bytes + at, f->made + i * f->room, (size_t)size);
+        at += size;
+    }
 }
 
-void feed_once(float *images, float *targets, const struct data *data,
-               const struct mesh *mesh, int64_t B, int64_t step, struct range b,
-               struct range k, int threads)
+double feed_pictures(struct feed *f, struct dev_picture *list, char *bytes,
+                     float *targets, int64_t step)
 {
-    struct feed *f = NULL;
+    int64_t size = 0;
 
-    if (feed_open(&f, data, mesh, B, b, k, threads, false) != 0)
-        die("%s", err_sentence());
-    take_batch(f, images, targets, step, false);
-    feed_close(&f);
+    list[0] = (struct dev_picture){ 0 };
+    have_part(f, step);
+    for (int64_t i = has_before(f) ? 0 : 1; i <= range_size(f->part); i++)
+        size += dev_picture_bytes(&f->picture[i]);
+    if (is_passed(f))
+        pass_sizes(f->start, size, f->mesh);
+    pack(f, list, bytes, is_passed(f) ? f->start[f->mesh->m] : 0);
+    took_part(f, targets, step);
+    if (is_passed(f))
+        pass_pictures(list, bytes, range_size(f->b), f->start, f->mesh);
+    guard_alive();
+    return data_share(f->data, step);
+}
+
+void feed_last(struct feed *f)
+{
+    f->is_once = true;
 }

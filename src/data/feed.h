@@ -9,6 +9,8 @@
  *
  *   own threads    make part of s+1                     make part of s+2
  *   main thread    mix, pass on s | step s ...          mix, pass on s+1 | step s+1 ..
+ *
+ * Pictures are mixed by the device.
  */
 #ifndef DATA_FEED_H
 #define DATA_FEED_H
@@ -18,13 +20,18 @@
 
 struct feed;
 
+/* What is wanted of a source: images; cheap ones ahead, too, where cores would be idle; or
+ * pictures, which a device makes images of (src/dev/picture.h), if the source has them.
+ */
+enum feed_form { FEED_IMAGES, FEED_IMAGES_AHEAD, FEED_PICTURES };
+
 /* 'data' and 'mesh' are borrowed.  This rank's row has the images 'b' of every batch of
- * B; this rank wants the classes 'k' of their targets.  'threads' make images; cheap ones
- * ahead if 'has_idle_cores'.  Returns 0, ERR_MEMORY or ERR_ENV.  Local.
+ * B; this rank wants the classes 'k' of their targets.  'threads' make images.  Returns 0,
+ * ERR_MEMORY or ERR_ENV.  Local.
  */
 int feed_open(struct feed **feed, const struct data *data, const struct mesh *mesh,
               int64_t B, struct range b, struct range k, int threads,
-              bool has_idle_cores);
+              enum feed_form form);
 void feed_close(struct feed **feed);
 
 /* The batch of 'step' into images [B_l, image*image*3] and targets [B_l, k], the same
@@ -34,12 +41,15 @@ void feed_close(struct feed **feed);
  */
 void feed_batch(struct feed *feed, float *images, float *targets, int64_t step);
 
-/* The same for one batch of any source, as for evaluation: shared by the row, but
- * nothing is made ahead and nothing is kept.  Dies where feed_open() would fail.
- * Collective over the model axis.
+/* The same of a feed of pictures, for dev_send_pictures() and dev_view_pictures(): 'list'
+ * [1 + B_l] begins with the picture before the row's first one, which is there with mixup
+ * alone; 'bytes' has PICTURE_NUMBERS more of f32 for each than its image.  Returns the share
+ * a picture has in its image.  Three library all-gathers, the first and second of them small.
  */
-void feed_once(float *images, float *targets, const struct data *data,
-               const struct mesh *mesh, int64_t B, int64_t step, struct range b,
-               struct range k, int threads);
+double feed_pictures(struct feed *feed, struct dev_picture *list, char *bytes,
+                     float *targets, int64_t step);
+
+/* The next batch is the last one: none is begun after it. */
+void feed_last(struct feed *feed);
 
 #endif

@@ -202,6 +202,10 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
     add_typed(&k, HOST_IMAGES, l->B_l, pixels, DTYPE_F32);
     add_typed(&k, HOST_TARGETS, l->B_l, l->K_l, DTYPE_F32);
     t->bytes[ACT_HOST] = k.at;
+
+    start(&k, ACT_PICTURES);
+    add_typed(&k, ALL_PICTURES, 1 + l->B_l, pixels + ACT_PICTURE, DTYPE_F32);
+    t->bytes[ACT_PICTURES] = k.at;
 }
 
 /* ---- sums -------------------------------------------------------------------------- */
@@ -265,4 +269,5 @@ void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *
     /* Where the host's memory does not count, the batch after it is sent ahead. */
     *batch = job->is_apart ? 2 * t.bytes[ACT_BATCH]
                            : t.bytes[ACT_BATCH] + row.bytes[ACT_HOST];
+    *batch += job->is_apart && job->has_pictures ? t.bytes[ACT_PICTURES] : 0;
 }

@@ -11,6 +11,7 @@
  *   work   everything that is dead when a block's forward or backward is over
  *   batch  images and targets on the device
  *   host   the same as the data source gives them
+ *   pictures  what a device makes images of, if they come to it as bytes
  */
 #ifndef PLAN_ACT_H
 #define PLAN_ACT_H
@@ -81,10 +82,15 @@ enum act {
     /* host */
     HOST_IMAGES,  /* [B_l, 3 image^2] f32                                             */
     HOST_TARGETS, /* [B_l, K]         f32                                             */
+    /* pictures */
+    ALL_PICTURES, /* [1 + B_l, 3 image^2 + ACT_PICTURE] f32                            */
     ACT_COUNT
 };
 
-enum act_family { ACT_KEPT, ACT_WORK, ACT_BATCH, ACT_HOST, ACT_FAMILIES };
+enum act_family { ACT_KEPT, ACT_WORK, ACT_BATCH, ACT_HOST, ACT_PICTURES, ACT_FAMILIES };
+
+/* Numbers of a picture's row beyond its image's: its description, and gaps. */
+enum { ACT_PICTURE = 16 };
 
 struct act_place {
     enum act_family family;
@@ -128,7 +134,7 @@ enum dtype act_acc(enum dtype dtype);
 
 /* Bytes of the rank with the local sizes 'l' in 'job', those of its largest micro-batch:
  * 'kept' activations, 'work' (gradients of activations, slices of collective matmuls,
- * scratch), 'batch' (images and targets).
+ * scratch), 'batch' (images and targets, and pictures if the job has them).
  */
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
                const struct local *l, const struct traffic_job *job);

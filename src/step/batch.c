@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Batches, from the feed to the device. */
+/* Batches, from the feed to the device.
+ *
+ * Images are made by the cores and put there, or, where a device whose memory is apart can
+ * have pictures from the source, they are made there of bytes that are sent.  These pass
+ * through one room on each side, which all lanes and micro-batches take in turn.
+ */
 #include "config.h"
 
 #include "src/step/batch.h"
@@ -7,6 +12,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/data/feed.h"
+#include "src/dev/picture.h"
 #include "src/plan/act.h"
 
 /* A micro-batch on the device. */
@@ -29,7 +35,16 @@ struct batches {
     struct batch batch[2];     /* at hand, and ahead */
     int at;                    /* the one at hand */
     char *host;                /* of the row's batch as the source gives it */
+
+    struct pictures {
+        void *host;                /* the row's list and bytes; NULL: none are sent */
+        struct buf there;          /* a micro-batch's */
+        double share;              /* of a picture in its image */
+        struct dev_event *is_seen; /* of what was sent last */
+    } pictures;
 };
+
+_Static_assert((int)ACT_PICTURE == (int)PICTURE_NUMBERS, "the room of a picture");
 
 /* ---- open and close ---------------------------------------------------------------- */
 
@@ -62,6 +77,23 @@ static int open_places(struct batches *all)
     return 0;
 }
 
+static bool has_pictures(const struct batches *all, const struct data *data)
+{
+    return all->is_ahead && data->ops->picture != NULL;
+}
+
+static int open_pictures(struct batches *all)
+{
+    struct dev *dev    = vit_dev(all->vit);
+    struct pictures *p = &all->pictures;
+    struct batch largest;
+
+    place_batch(&largest, all, 0);
+    TRY(dev_alloc(&p->there, dev, (size_t)largest.act.bytes[ACT_PICTURES]));
+    TRY(dev_event_open(&p->is_seen, dev));
+    return dev_pin(&p->host, dev, (size_t)all->host_act.bytes[ACT_PICTURES]);
+}
+
 static int open_all(struct batches *all, const struct data *data)
 {
     struct dev *dev       = vit_dev(all->vit);
@@ -77,8 +109,13 @@ static int open_all(struct batches *all, const struct data *data)
     TRY(open_places(all));
     TRY(mem_alloc(&host, (size_t)all->host_act.bytes[ACT_HOST]));
     all->host = host;
+    if (has_pictures(all, data))
+        TRY(open_pictures(all));
     return feed_open(&all->feed, data, mesh, vit_batch(all->vit), l->b, l->k,
-                     dev_threads(dev), all->is_ahead);
+                     dev_threads(dev),
+                     all->pictures.host != NULL ? FEED_PICTURES
+                     : all->is_ahead            ? FEED_IMAGES_AHEAD
+                                                : FEED_IMAGES);
 }
 
 int batches_open(struct batches **batches, struct vit *vit, const struct data *data)
@@ -107,6 +144,12 @@ void batches_close(struct batches **batches)
         dev_event_close(&all->batch[i].is_read);
         dev_free(&all->batch[i].memory);
     }
+    if (all->pictures.host != NULL) {
+        dev_event_sync(all->pictures.is_seen);
+        dev_unpin(&all->pictures.host, vit_dev(all->vit));
+    }
+    dev_event_close(&all->pictures.is_seen);
+    dev_free(&all->pictures.there);
     mem_free(all->host);
     mem_free(all);
     *batches = NULL;
@@ -164,25 +207,74 @@ static void put(struct dev_stream *stream, struct batch *b, enum act which,
     }
 }
 
-/* The images of micro-batch 'micro' from the host to the device. */
+/* The list of the row's pictures, one of which is before its first image; their bytes. */
+static struct dev_picture *list_of(const struct batches *all)
+{
+    return all->pictures.host;
+}
+
+static char *bytes_of(const struct batches *all)
+{
+    return (char *)all->pictures.host + dev_picture_list(1 + range_size(all->row.b));
+}
+
+/* Images of 'b' made of the row's pictures from 'first' on. */
+static void put_pictures(struct batches *all, struct dev_stream *stream,
+                         struct batch *b, int64_t first)
+{
+    struct pictures *p            = &all->pictures;
+    const struct act_place *place = &b->act.place[ALL_PICTURES];
+    const struct mat there  = mat_of(&p->there, DTYPE_F32, place->rows, place->cols);
+    const struct mat images = batch_mat(b, BATCH_IMAGES);
+    const bool is_mixed     = p->share < 1;
+    const struct dev_picture *list = list_of(all) + first + !is_mixed;
+    const int64_t count            = images.rows + is_mixed;
+
+    dev_event_wait(stream, p->is_seen);
+    dev_send_pictures(stream, there, list, count, bytes_of(all));
+    dev_view_pictures(stream, images, there, list, count, vit_spec(all->vit)->image,
+                      p->share);
+    dev_event_record(p->is_seen, stream);
+}
+
+/* Micro-batch 'micro' from the host to the device, as images or as pictures. */
 static void to_device(struct batches *all, struct batch *b, int micro,
-                      enum dev_lane lane)
+                      enum dev_lane lane, bool is_pictures)
 {
     struct dev_stream *stream = dev_stream(vit_dev(all->vit), lane);
     const int64_t first       = place_batch(b, all, micro);
 
-    put(stream, b, BATCH_IMAGES, host_part(all, HOST_IMAGES, first));
+    if (is_pictures)
+        put_pictures(all, stream, b, first);
+    else
+        put(stream, b, BATCH_IMAGES, host_part(all, HOST_IMAGES, first));
     put(stream, b, BATCH_TARGETS, host_part(all, HOST_TARGETS, first));
 }
 
-/* The same of 'step'; the first micro-batch has the row's images made. */
+/* The row's batch of 'step' to the host's memory. */
+static void feed_row(struct batches *all, struct feed *feed, int64_t step,
+                     bool is_pictures)
+{
+    float *targets = host_part(all, HOST_TARGETS, 0);
+
+    if (is_pictures) {
+        dev_event_sync(all->pictures.is_seen);
+        all->pictures.share =
+            feed_pictures(feed, list_of(all), bytes_of(all), targets, step);
+    } else {
+        feed_batch(feed, host_part(all, HOST_IMAGES, 0), targets, step);
+    }
+}
+
+/* Micro-batch 'micro' of 'step'; the first one has the row's images made. */
 static void make_batch(struct batches *all, struct batch *b, int64_t step, int micro,
                        enum dev_lane lane)
 {
+    const bool is_pictures = all->pictures.host != NULL;
+
     if (micro == 0)
-        feed_batch(all->feed, host_part(all, HOST_IMAGES, 0),
-                   host_part(all, HOST_TARGETS, 0), step);
-    to_device(all, b, micro, lane);
+        feed_row(all, all->feed, step, is_pictures);
+    to_device(all, b, micro, lane, is_pictures);
 }
 
 void batches_next(struct batches *b, int64_t step, int micro)
@@ -215,11 +307,26 @@ void batches_ahead(struct batches *b, int64_t step, int micro)
     dev_event_record(ahead->is_here, dev_stream(dev, LANE_GATHER));
 }
 
+/* A feed of one batch. */
+static void feed_once(struct batches *b, const struct data *data, int64_t step,
+                      bool is_pictures)
+{
+    struct feed *feed = NULL;
+
+    if (feed_open(&feed, data, vit_mesh(b->vit), vit_batch(b->vit), b->row.b, b->row.k,
+                  dev_threads(vit_dev(b->vit)),
+                  is_pictures ? FEED_PICTURES : FEED_IMAGES) != 0)
+        die("%s", err_sentence());
+    feed_last(feed);
+    feed_row(b, feed, step, is_pictures);
+    feed_close(&feed);
+}
+
 void batches_other(struct batches *b, const struct data *data, int64_t step, int micro)
 {
+    const bool is_pictures = b->pictures.host != NULL && data->ops->picture != NULL;
+
     if (micro == 0)
-        feed_once(host_part(b, HOST_IMAGES, 0), host_part(b, HOST_TARGETS, 0), data,
-                  vit_mesh(b->vit), vit_batch(b->vit), step, b->row.b, b->row.k,
-                  dev_threads(vit_dev(b->vit)));
-    to_device(b, &b->batch[b->at], micro, LANE_COMPUTE);
+        feed_once(b, data, step, is_pictures);
+    to_device(b, &b->batch[b->at], micro, LANE_COMPUTE, is_pictures);
 }

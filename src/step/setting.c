@@ -169,6 +169,7 @@ struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M)
                                  .optimizer     = way->optimizer,
                                  .is_apart      = dev_is_apart(NULL, NULL, way->device,
                                                                way->dtype, false),
+                                 .has_pictures  = true,
                                  .packs         = dev_packs(way->device, way->dtype),
                                  .shard         = way->shard,
                                  .remat         = way->remat,
