@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collectives from wires.  Between a wire and the device's work on the same memory the
- * collectives here wait for the stream: before a send, because the data must be written,
- * and before a receive, because what is overwritten must be read.
+/* Collectives from wires.  Messages leave and come in when an event is past that marks what
+ * the stream held before them: a send, because the data must be written, and a receive,
+ * because what is overwritten must be read.  The host waits for messages alone.
  */
 #include "config.h"
 
@@ -56,18 +56,18 @@ static void start(struct wire *w, struct mesh *mesh, enum traffic kind,
 }
 
 void coll_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-                   int peer, int tag, const struct mat part[2])
+                   int peer, int tag, const struct mat part[2], struct dev_event *after)
 {
     start(w, mesh, kind,
           &(struct letter){ .is_send = true, .axis = axis, .peer = peer, .tag = tag },
-          part, NULL);
+          part, after);
 }
 
 void coll_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-                   int peer, int tag, const struct mat part[2])
+                   int peer, int tag, const struct mat part[2], struct dev_event *after)
 {
     start(w, mesh, kind, &(struct letter){ .axis = axis, .peer = peer, .tag = tag },
-          part, NULL);
+          part, after);
 }
 
 void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
@@ -117,6 +117,7 @@ struct exchange {
     enum axis axis;
     enum traffic kind;
     int ranks, i;
+    struct dev_event *after; /* of what is there before all rounds */
     struct wire send[ROUNDS], recv[ROUNDS];
 };
 
@@ -156,9 +157,9 @@ static void exchange_round(struct exchange *x, int round, struct mat out, struct
     const int k = (round - 1) % ROUNDS;
 
     coll_recv(&x->recv[k], x->mesh, x->kind, x->axis, exchange_from(x, round),
-              TAG_DIRECT, in, NULL);
+              TAG_DIRECT, in, x->after);
     coll_send(&x->send[k], x->mesh, x->kind, x->axis, exchange_to(x, round), TAG_DIRECT,
-              out, NULL);
+              out, x->after);
     if (k == ROUNDS - 1 || round == x->ranks - 1)
         exchange_wait(x, k + 1);
 }
@@ -179,7 +180,7 @@ void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
                         &(struct slices){ all, rows, cols });
         return;
     }
-    dev_sync(s);
+    x.after = dev_mark(s);
     for (int round = 1; round < x.ranks; round++)
         exchange_round(&x, round, mine,
                        slices_at(all, rows, cols, exchange_from(&x, round)));
@@ -199,7 +200,7 @@ void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
         dev_copy(s, own, slices_at(all, rows, cols, x.i));
         return;
     }
-    dev_sync(s);
+    x.after = dev_mark(s);
     for (int round = 1; round < x.ranks; round++)
         exchange_round(&x, round, slices_at(all, rows, cols, exchange_to(&x, round)),
                        part_from(work, own, exchange_from(&x, round), x.i));
@@ -232,31 +233,31 @@ static void ring_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
 {
     const int ranks = mesh_axis_size(mesh, axis), i = mesh_axis_rank(mesh, axis);
     const int up = (i + 1) % ranks, down = (i + ranks - 1) % ranks;
-    struct wire send = { 0 }, recv;
+    struct dev_event *after = dev_mark(s); /* of the part that leaves next */
+    struct wire send        = { 0 }, recv;
 
-    dev_sync(s);
     for (int turn = 0; turn < ranks; turn++) {
         const struct mat part = part_of(x, ranks, (up + turn) % ranks);
 
         if (turn > 0) {
             const struct mat arrived = mat_cols(work, 0, part.cols);
 
-            coll_recv(&recv, mesh, kind, axis, up, TAG_ALLREDUCE, arrived, NULL);
+            coll_recv(&recv, mesh, kind, axis, up, TAG_ALLREDUCE, arrived, after);
             wire_wait(&recv);
             dev_add(s, part, arrived);
-            dev_sync(s);
             wire_wait(&send);
+            after = dev_mark(s);
         }
         if (turn < ranks - 1)
-            coll_send(&send, mesh, kind, axis, down, TAG_ALLREDUCE, part, NULL);
+            coll_send(&send, mesh, kind, axis, down, TAG_ALLREDUCE, part, after);
     }
     for (int turn = 0; turn < ranks - 1; turn++) {
         const int j = (i - turn + ranks) % ranks;
 
         coll_recv(&recv, mesh, kind, axis, down, TAG_ALLREDUCE,
-                  part_of(x, ranks, (j + ranks - 1) % ranks), NULL);
+                  part_of(x, ranks, (j + ranks - 1) % ranks), after);
         coll_send(&send, mesh, kind, axis, up, TAG_ALLREDUCE, part_of(x, ranks, j),
-                  NULL);
+                  after);
         wire_wait(&recv);
         wire_wait(&send);
     }

@@ -21,11 +21,13 @@ void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis a
 void coll_recv(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                int peer, int tag, struct mat a, struct dev_event *after);
 
-/* The same for two matrices in one message, at once; either may be empty. */
+/* The same for two matrices in one message; either may be empty. */
 void coll_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-                   int peer, int tag, const struct mat part[2]);
+                   int peer, int tag, const struct mat part[2],
+                   struct dev_event *after);
 void coll_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
-                   int peer, int tag, const struct mat part[2]);
+                   int peer, int tag, const struct mat part[2],
+                   struct dev_event *after);
 
 /* Slices of different sizes in one buffer: slice j is [rows, cols[j]], packed, and
  * starts at element rows * (cols[0] + .. + cols[j-1]).

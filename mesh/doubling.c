@@ -48,17 +48,18 @@ void doubling_gather(struct mesh *mesh, enum axis axis, enum traffic kind, int t
                      struct dev_stream *s, const struct slices *x)
 {
     const int ranks = mesh_axis_size(mesh, axis), i = mesh_axis_rank(mesh, axis);
+    struct dev_event *const after = dev_mark(s);
     struct wire send, recv;
     struct mat out[2], in[2];
 
-    dev_sync(s);
     for (int d = 1; d < ranks; d *= 2) {
         const int n = traffic_round(ranks, d);
 
         find_around(out, x, ranks, i, n);
         find_around(in, x, ranks, i + d, n);
-        coll_recv_two(&recv, mesh, kind, axis, (i + d) % ranks, tag, in);
-        coll_send_two(&send, mesh, kind, axis, (i + ranks - d) % ranks, tag, out);
+        coll_recv_two(&recv, mesh, kind, axis, (i + d) % ranks, tag, in, after);
+        coll_send_two(&send, mesh, kind, axis, (i + ranks - d) % ranks, tag, out,
+                      after);
         wire_wait(&recv);
         wire_wait(&send);
     }
@@ -77,6 +78,7 @@ void halving_scatter(struct mesh *mesh, enum axis axis, enum traffic kind, int t
                      struct dev_stream *s, const struct slices *x, struct mat work)
 {
     const int ranks = mesh_axis_size(mesh, axis), i = mesh_axis_rank(mesh, axis);
+    struct dev_event *after;
     struct wire send, recv;
     struct mat out[2], in[2];
 
@@ -86,10 +88,10 @@ void halving_scatter(struct mesh *mesh, enum axis axis, enum traffic kind, int t
 
         find_around(out, x, ranks, i + d, n);
         find_around(in, x, ranks, i, n);
-        dev_sync(s);
+        after = dev_mark(s);
         coll_recv(&recv, mesh, kind, axis, (i + ranks - d) % ranks, tag,
-                  mat_cols(work, 0, in[0].cols + in[1].cols), NULL);
-        coll_send_two(&send, mesh, kind, axis, (i + d) % ranks, tag, out);
+                  mat_cols(work, 0, in[0].cols + in[1].cols), after);
+        coll_send_two(&send, mesh, kind, axis, (i + d) % ranks, tag, out, after);
         wire_wait(&recv);
         add_arrived(s, in, work);
         wire_wait(&send);

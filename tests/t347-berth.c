@@ -198,8 +198,8 @@ static void test_two(int64_t first, int64_t second)
         from[i] = out[i].a;
     }
     dev_sync(compute);
-    coll_recv_two(&r, mesh, REDUCE, AXIS_ALL, down, TAG_DIRECT, to);
-    coll_send_two(&s, mesh, REDUCE, AXIS_ALL, up, TAG_DIRECT, from);
+    coll_recv_two(&r, mesh, REDUCE, AXIS_ALL, down, TAG_DIRECT, to, NULL);
+    coll_send_two(&s, mesh, REDUCE, AXIS_ALL, up, TAG_DIRECT, from, NULL);
     wire_wait(&s);
     wire_wait(&r);
     for (int i = 0; i < 2; i++) {

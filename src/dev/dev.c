@@ -161,8 +161,10 @@ void dev_close(struct dev **dev)
 {
     if (*dev == NULL)
         return;
-    for (int lane = 0; lane < LANES; lane++)
+    for (int lane = 0; lane < LANES; lane++) {
         laps_close(&(*dev)->laps[lane]);
+        dev_event_close(&(*dev)->stream[lane].mark);
+    }
     docks_close(*dev);
     (*dev)->ops.close(*dev);
     mem_free(*dev);
@@ -452,6 +454,18 @@ void dev_sync(struct dev_stream *s)
 {
     reel_cut(s);
     s->dev->ops.sync(s);
+}
+
+struct dev_event *dev_mark(struct dev_stream *s)
+{
+    if (dev_is_host(s->dev) || dev_is_hollow(s->dev)) {
+        dev_sync(s);
+        return NULL;
+    }
+    if (s->mark == NULL && dev_event_open(&s->mark, s->dev) != 0)
+        die("%s", err_sentence());
+    dev_event_record(s->mark, s);
+    return s->mark;
 }
 
 void dev_flush(struct dev_stream *s)

@@ -175,6 +175,11 @@ bool dev_event_is_done(struct dev_event *e);
 void dev_event_sync(struct dev_event *e); /* the host waits */
 void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
 
+/* An event of the stream's own that is past when all is done that 's' holds now; borrowed,
+ * until the next call.  NULL where the host and the device are one: all is done then.
+ */
+struct dev_event *dev_mark(struct dev_stream *s);
+
 /* What was put on 's' is to be begun: the host is about to wait for something else. */
 void dev_flush(struct dev_stream *s);
 

@@ -174,7 +174,8 @@ struct dev_ops {
 struct dev_stream {
     struct dev *dev;
     enum dev_lane lane;
-    void *state; /* the backend's own */
+    void *state;            /* the backend's own */
+    struct dev_event *mark; /* dev_mark()'s */
 };
 
 struct dev_event {
