@@ -33,6 +33,7 @@ struct moment {
 /* One event, whose moments outlive it on streams. */
 struct event {
     std::shared_ptr<moment> m = std::make_shared<moment>();
+    bool is_timed             = true;
 };
 
 /* A node: work, or an event to record. */
@@ -235,9 +236,12 @@ cudaError_t cudaMemsetAsync(void *at, int value, size_t bytes, cudaStream_t s)
 
 /* ---- Events -------------------------------------------------------------------------- */
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned)
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags)
 {
-    *e = (cudaEvent_t)(void *)new event;
+    event *made = new event;
+
+    made->is_timed = (flags & cudaEventDisableTiming) == 0;
+    *e             = (cudaEvent_t)(void *)made;
     return cudaSuccess;
 }
 
@@ -311,6 +315,8 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
     if (start == NULL || end == NULL)
         return cudaErrorInvalidValue;
+    if (!of(start)->is_timed || !of(end)->is_timed)
+        return cudaErrorInvalidResourceHandle;
 
     const moment &a = *of(start)->m, &b = *of(end)->m;
 
