@@ -4,12 +4,15 @@
  *   read      items of the set as they are stored (with --data=FILE)
  *   decode    JPEG and PNG files in memory to pixels
  *   augment   pixels to what the model sees: inception crop, flip, resize
+ *   cut       pixels to what a GPU makes the same of (on one)
+ *   view      that sent there, and the images made (likewise)
  *   file      all of it, as training does (with --data=FILE)
  *   fractal   pictures drawn, without a file
  *   noise     what the benchmark of steps feeds
  *
  * Without a set the files are JPEG pictures of 500 x 375, made here.  Each row is run
- * once more on the images of its first call: the error is the number that differ.
+ * once more on the images of its first call: the error is the number that differ; that of
+ * 'view' is the largest difference from 'augment', in units of 2^-23.
  */
 #include "config.h"
 
@@ -20,7 +23,9 @@
 #include "src/base/mem.h"
 #include "src/data/decode.h"
 #include "src/data/fractal.h"
+#include "src/dev/picture.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,11 +43,14 @@ struct job {
     struct bench *bench;
     struct h5set *set; /* NULL: none was given */
     struct sample sample[FILES];
-    int size;          /* side of what the model sees */
-    float *image;      /* [FILES, size, size, 3] */
-    struct data *data; /* of the row at hand */
-    int64_t first;     /* index of this rank's first image */
-    int64_t next;      /* of the next call's */
+    int size;                 /* side of what the model sees */
+    float *image;             /* [FILES, size, size, 3] */
+    struct data *data;        /* of the row at hand */
+    struct dev_picture *list; /* [FILES], pinned, as are the pictures' bytes */
+    char *bytes;
+    struct buf room, made; /* the same on the device, and the images */
+    int64_t first;         /* index of this rank's first image */
+    int64_t next;          /* of the next call's */
 };
 
 static size_t numbers(const struct job *j)
@@ -99,6 +107,35 @@ static void run_augment(void *ctx)
     }
 }
 
+static void run_cut(void *ctx)
+{
+    struct job *j = ctx;
+    int64_t at    = 0;
+
+    for (int i = 0; i < FILES; i++, j->next++) {
+        const struct pixels *p = &j->sample[i].pixels;
+        const struct view view =
+            augment_view(p->height, p->width, j->size, AUGMENT_CROP, 0, j->next);
+
+        augment_cut(&j->list[i], j->bytes + at, *p, 0, &view);
+        j->list[i].first = at;
+        at += dev_picture_bytes(&j->list[i]);
+    }
+}
+
+static void run_view(void *ctx)
+{
+    struct job *j          = ctx;
+    struct dev_stream *s   = dev_stream(j->bench->dev, LANE_COMPUTE);
+    const int64_t n        = (int64_t)numbers(j);
+    const struct mat to    = mat_of(&j->made, DTYPE_F32, FILES, n);
+    const struct mat there = mat_of(&j->room, DTYPE_F32, FILES, n + PICTURE_NUMBERS);
+
+    dev_send_pictures(s, there, j->list, FILES, j->bytes);
+    dev_view_pictures(s, to, there, j->list, FILES, j->size, 1);
+    dev_sync(s);
+}
+
 static void run_get(void *ctx)
 {
     struct job *j = ctx;
@@ -133,18 +170,13 @@ static void sum_up(uint64_t sum[FILES], const struct job *j)
     }
 }
 
-static void measure(struct case_result *c, struct job *j, const char *name,
-                    timed_fn run, int height, int width)
+static struct row *time_row(struct case_result *c, struct job *j, const char *name,
+                            timed_fn run, int height, int width)
 {
     const double budget = 0.3;
     struct row *row     = case_add_row(c);
-    uint64_t once[FILES], again[FILES];
-    int64_t wrong = 0;
 
     snprintf(row->name, sizeof row->name, "%s", name);
-    j->next = j->first;
-    run(j);
-    sum_up(once, j);
     row->size     = FILES;
     row->shape[0] = height > 0 ? FILES : 0;
     row->shape[1] = height;
@@ -153,12 +185,77 @@ static void measure(struct case_result *c, struct job *j, const char *name,
     row->rate     = FILES / row->seconds;
     j->next       = j->first;
     run(j);
+    return row;
+}
+
+static void measure(struct case_result *c, struct job *j, const char *name,
+                    timed_fn run, int height, int width)
+{
+    uint64_t once[FILES], again[FILES];
+    int64_t wrong = 0;
+    struct row *row;
+
+    j->next = j->first;
+    run(j);
+    sum_up(once, j);
+    row = time_row(c, j, name, run, height, width);
     sum_up(again, j);
     for (int i = 0; i < FILES; i++)
         wrong += once[i] != again[i];
     row->error     = coll_sum(j->bench->mesh, AXIS_ALL, (double)wrong);
     row->threshold = 0;
     row_judge(row);
+}
+
+static int open_device(struct job *j)
+{
+    struct dev *dev    = j->bench->dev;
+    const size_t room  = FILES * sizeof(float) * (numbers(j) + PICTURE_NUMBERS);
+    const size_t image = FILES * sizeof(float) * numbers(j);
+    void *list = NULL, *bytes = NULL;
+    int rc = dev_pin(&list, dev, FILES * sizeof *j->list);
+
+    if (rc == 0)
+        rc = dev_pin(&bytes, dev, room);
+    j->list  = list;
+    j->bytes = bytes;
+    if (rc == 0)
+        rc = dev_alloc(&j->room, dev, room);
+    return rc != 0 ? rc : dev_alloc(&j->made, dev, image);
+}
+
+static void close_device(struct job *j)
+{
+    void *list = j->list, *bytes = j->bytes;
+
+    dev_unpin(&list, j->bench->dev);
+    dev_unpin(&bytes, j->bench->dev);
+    dev_free(&j->room);
+    dev_free(&j->made);
+}
+
+/* Both views see two rows and two columns: they are off by 11 2^-23 each. */
+static int measure_device(struct case_result *c, struct job *j)
+{
+    const size_t n = FILES * numbers(j);
+    float *got     = mem_new(n, sizeof *got);
+    double most    = 0;
+    struct row *row;
+
+    TRY(mesh_agree(j->bench->mesh, open_device(j)));
+    measure(c, j, "cut", run_cut, j->size, j->size); /* see the next one */
+    row = time_row(c, j, "view", run_view, j->size, j->size);
+    dev_get(dev_stream(j->bench->dev, LANE_COMPUTE), got,
+            mat_of(&j->made, DTYPE_F32, FILES, (int64_t)numbers(j)));
+    j->next = j->first;
+    run_augment(j);
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, fabs((double)got[i] - j->image[i]));
+    row->error     = coll_largest(j->bench->mesh, AXIS_ALL, most) * 0x1p23;
+    row->threshold = 22;
+    row_judge(row);
+    mem_free(got);
+    return 0;
 }
 
 static int measure_source(struct case_result *c, struct job *j, int rc)
@@ -238,6 +335,8 @@ static int measure_all(struct case_result *c, struct job *j)
     if (is_encoded)
         measure(c, j, "decode", run_decode, height, width);
     measure(c, j, "augment", run_augment, j->size, j->size);
+    if (!dev_is_host(j->bench->dev) && !dev_is_hollow(j->bench->dev))
+        TRY(measure_device(c, j));
     if (is_file)
         return measure_source(c, j, j->bench->files->open_data(&j->data, o->data, &d));
     TRY(measure_source(c, j, data_open_fractal(&j->data, &d)));
@@ -273,6 +372,7 @@ int case_data(struct bench *b, struct case_result *c, const struct spec *spec,
     }
     if (j.set != NULL)
         b->files->close_set(&j.set);
+    close_device(&j);
     mem_free(j.image);
     return rc;
 }

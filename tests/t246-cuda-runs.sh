@@ -104,6 +104,9 @@ run wires 4 --dtype=bf16 --mesh=2x2 --no-check --tune=off --ring-wire=f32 --grad
 same bf16 wires 1e-2
 ok 'and with partial sums sent in f32, gradients in bf16'
 
+run data 1 --dtype=f32 --case=data --image=160
+[ $? -eq 0 ] && grep -q '^  cut .* ok$' "$folder/out" && grep -q '^  view .* ok$' "$folder/out"
+ok 'images made of bytes are those that the cores make'
 run tf32 1 --dtype=f32 --tf32 --steps=1 --warmup=0
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
 ok 'TF32 passes its checks'
