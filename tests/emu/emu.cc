@@ -1,22 +1,35 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Blocks and threads: coroutines in turn. */
+/* Blocks and threads: coroutines in turn.
+ *
+ * A GPU promises no order between barriers, so one is drawn: of a launch's blocks; of a
+ * block's warps, each of which goes on as far as it gets; and of a warp's lanes.  Whoever
+ * needs a barrier that is not there then reads too early, or what others have overwritten,
+ * in some of the blocks.  EMU_SEED draws other orders.
+ */
 #include "tests/emu/emu.h"
 
 #include "tests/emu/emu_stream.h"
 
+#include <map>
+#include <numeric>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 #include <vector>
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
+/* What kernels declare as shared: the .bss of their files, under another name. */
+extern char __start_emu_shared[], __stop_emu_shared[];
+
 namespace {
 
-enum { STACK = 128 << 10, WARP = 32, SHOWN = 64, MOST_SHARED = 232448 };
+enum { STACK = 128 << 10, WARP = 32, SHOWN = 64, PAGE = 4096 };
+enum { MOST_SHARED = 57 * PAGE /* 228 KiB */, UNASKED_SHARED = 48 << 10 };
 
 struct barrier {
     int arrived;
@@ -46,7 +59,7 @@ struct thread {
 struct warp {
     barrier gate;
     int lanes;
-    char shown[WARP][SHOWN];
+    alignas(16) char shown[WARP][SHOWN];
 };
 
 std::vector<thread> threads;
@@ -56,13 +69,46 @@ int alive;
 thread *now;
 jmp_buf scheduler;
 const std::function<void()> *body;
-alignas(128) char room[MOST_SHARED];
+char *room; /* of the block; behind it is a page that nobody can touch */
+std::map<const void *, size_t> allowed; /* kernels' most bytes of it */
+
+void finish(const copy &c)
+{
+    if (c.from != NULL)
+        memcpy(c.to, c.from, c.bytes);
+    else
+        memset(c.to, 0, c.bytes);
+}
 
 [[noreturn]] void fail(const char *why)
 {
     fprintf(stderr, "emulated GPU: %s (block %u %u)\n", why, blockIdx.x, blockIdx.y);
     abort();
 }
+
+unsigned draw(void)
+{
+    static const char *const seed = getenv("EMU_SEED");
+    static uint64_t state         = seed != NULL ? strtoull(seed, NULL, 10) : 1;
+
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(state >> 33);
+}
+
+/* The numbers below 'count' in an order that is drawn. */
+struct order {
+    unsigned count, first = draw(), step = draw() | 1;
+
+    explicit order(unsigned n) : count(n)
+    {
+        while (std::gcd(step, count) != 1)
+            step += 2;
+    }
+    unsigned at(unsigned i) const
+    {
+        return (unsigned)((first + (uint64_t)i * step) % count);
+    }
+};
 
 void open_gate(barrier *b)
 {
@@ -136,20 +182,39 @@ void prepare(thread *t, unsigned i)
         start(t);
 }
 
+/* Let a warp's lanes run until all of them wait for other warps or have ended; false if
+ * none could run.
+ */
+bool run_warp(unsigned w, unsigned count)
+{
+    const unsigned lanes = min(count - w * WARP, (unsigned)WARP);
+    bool has_run = false, goes_on = true;
+
+    while (goes_on) {
+        const order lane(lanes);
+
+        goes_on = false;
+        for (unsigned i = 0; i < lanes; i++) {
+            thread *t = &threads[w * WARP + lane.at(i)];
+
+            if (t->is_done || (t->at != NULL && t->at->passed == t->passed))
+                continue;
+            t->at = NULL;
+            resume(t);
+            goes_on = has_run = true;
+        }
+    }
+    return has_run;
+}
+
 /* Run all that can; false if none could. */
 bool turn(unsigned count)
 {
+    const order warp((unsigned)warps.size());
     bool has_run = false;
 
-    for (unsigned i = 0; i < count; i++) {
-        thread *t = &threads[i];
-
-        if (t->is_done || (t->at != NULL && t->at->passed == t->passed))
-            continue;
-        t->at = NULL;
-        resume(t);
-        has_run = true;
-    }
+    for (unsigned i = 0; i < warp.count; i++)
+        has_run |= run_warp(warp.at(i), count);
     return has_run;
 }
 
@@ -168,6 +233,19 @@ void run_block(unsigned count)
             fail("threads wait for others that do not come");
 }
 
+/* Shared memory is full of NaN, in every format. */
+void take_room(size_t bytes)
+{
+    static char *const all =
+        (char *)mmap(NULL, MOST_SHARED + PAGE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (all == MAP_FAILED || mprotect(all + MOST_SHARED, PAGE, PROT_NONE) != 0)
+        fail("no memory");
+    room = all + MOST_SHARED - (bytes + 15) / 16 * 16;
+    memset(room, 0xff, bytes);
+}
+
 void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t shared)
 {
     const unsigned count = block.x * block.y * block.z;
@@ -178,26 +256,42 @@ void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t 
     if (threads.size() < count)
         threads.resize(count);
     warps.resize((count + WARP - 1) / WARP);
-    for (unsigned i = 0; i < grid.x * grid.y * grid.z; i++) {
-        blockIdx.x = i % grid.x;
-        blockIdx.y = i / grid.x % grid.y;
-        blockIdx.z = i / grid.x / grid.y;
-        memset(room, 0xff, shared); /* NaN, in every format */
+
+    const order block_of(grid.x * grid.y * grid.z);
+
+    for (unsigned i = 0; i < block_of.count; i++) {
+        const unsigned n = block_of.at(i);
+
+        blockIdx = { n % grid.x, n / grid.x % grid.y, n / grid.x / grid.y };
+        take_room(shared);
+        memset(__start_emu_shared, 0xff,
+               (size_t)(__stop_emu_shared - __start_emu_shared));
         run_block(count);
     }
 }
 
 } /* namespace */
 
-void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid,
-                dim3 block, size_t shared)
+cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what,
+                                 int value)
+{
+    if (kernel == NULL || what != cudaFuncAttributeMaxDynamicSharedMemorySize ||
+        value < 0 || value > MOST_SHARED - (1 << 10))
+        return cudaErrorInvalidValue;
+    allowed[kernel] = (size_t)value;
+    return cudaSuccess;
+}
+
+void emu_launch(cudaStream_t stream, const void *kernel, std::function<void()> call,
+                dim3 grid, dim3 block, size_t shared)
 {
     const unsigned count = block.x * block.y * block.z;
 
-    if (count == 0 || count > 1024 || grid.x == 0 || grid.y == 0 || grid.y > 65535 ||
-        grid.z == 0 || grid.z > 65535 || shared > MOST_SHARED)
+    if (count == 0 || count > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 ||
+        grid.y > 65535 || grid.z == 0 || grid.z > 65535 ||
+        (shared > UNASKED_SHARED && shared > allowed[kernel]))
         fail("an impossible launch");
-    emu_put(stream, [=] { run_all(kernel, grid, block, shared); });
+    emu_put(stream, [=] { run_all(call, grid, block, shared); });
 }
 
 void *emu_shared(void)
@@ -219,11 +313,22 @@ void emu_sync_warp(void)
     wait_at(&w->gate, WARP);
 }
 
+void emu_need_aligned(const void *at, size_t bytes)
+{
+    if ((uintptr_t)at % bytes != 0)
+        fail("an address that is not aligned");
+}
+
 void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in)
 {
-    if ((uintptr_t)to % bytes != 0 || (uintptr_t)from % bytes != 0)
-        fail("a copy that is not aligned");
-    now->copies.push_back({ to, is_in ? from : NULL, bytes, now->groups });
+    const copy c = { to, is_in ? from : NULL, bytes, now->groups };
+
+    emu_need_aligned(to, bytes);
+    emu_need_aligned(from, bytes);
+    if (draw() % 2 == 0)
+        finish(c);
+    else
+        now->copies.push_back(c);
 }
 
 void emu_copies_close(void)
@@ -240,10 +345,7 @@ void emu_copies_wait(int left)
 
         if (c.group >= now->groups - left)
             break;
-        if (c.from != NULL)
-            memcpy(c.to, c.from, c.bytes);
-        else
-            memset(c.to, 0, c.bytes);
+        finish(c);
     }
     now->copies.erase(now->copies.begin(), now->copies.begin() + (long)done);
 }

@@ -3,10 +3,12 @@
  *
  * They are compiled as C++ with this file in front (-include) and CUDA_ON_HOST defined.
  * Blocks run one after another; the threads of a block are coroutines that meet at
- * barriers and in exchanges of a warp.  A block whose threads do not all come to where
- * others wait is an error, which a GPU might have let pass.  What is computed is what a
- * GPU computes but for roundings inside products on tensor cores; nothing is learnt about
- * speed, about memory that several blocks write, or about the driver.
+ * barriers and in exchanges of a warp.  Errors are: a block whose threads do not all come
+ * to where others wait, which a GPU might have let pass; addresses that are not aligned;
+ * indices beyond arrays, and what lies behind the block's shared memory.  Shared memory
+ * begins as NaN.  What is computed is what a GPU computes but for roundings inside products
+ * on tensor cores; nothing is learnt about speed, about memory that several blocks write
+ * at a time, or about the driver.
  */
 #ifndef TESTS_EMU_H
 #define TESTS_EMU_H
@@ -32,16 +34,20 @@ using std::min;
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 
-void emu_launch(cudaStream_t stream, std::function<void()> kernel, dim3 grid,
-                dim3 block, size_t shared);
+void emu_launch(cudaStream_t stream, const void *kernel, std::function<void()> call,
+                dim3 grid, dim3 block, size_t shared);
 void *emu_shared(void);
 #define SHARED_ROOM(type, name) type *name = (type *)emu_shared()
 
 /* All threads of the block, or of the warp, come here. */
 void __syncthreads(void);
 void emu_sync_warp(void);
+#define __syncwarp emu_sync_warp
 
-/* A thread's copies into shared memory, which are done when their group is waited for. */
+/* 'at' is a multiple of 'bytes'. */
+void emu_need_aligned(const void *at, size_t bytes);
+
+/* A thread's copies into shared memory: done at once, or when their group is waited for. */
 void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in);
 void emu_copies_close(void);
 void emu_copies_wait(int left);

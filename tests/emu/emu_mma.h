@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ldmatrix and mma.sync.m16n8k16 as the PTX manual lays their fragments out; copies that
- * are done no earlier than they are waited for.
+ * may be done at once, and no later than they are waited for.
  */
 #ifndef TESTS_EMU_MMA_H
 #define TESTS_EMU_MMA_H
@@ -16,6 +16,7 @@ static inline void load_four(uint32_t (&r)[4], const bf16 *at)
 {
     const int lane = emu_lane();
 
+    emu_need_aligned(at, 16);
     emu_show(&at, sizeof at);
     for (int i = 0; i < 4; i++) {
         const bf16 *row = *(const bf16 *const *)emu_seen(8 * i + lane / 4);
@@ -29,6 +30,7 @@ static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
 {
     const int lane = emu_lane();
 
+    emu_need_aligned(at, 16);
     emu_show(&at, sizeof at);
     for (int i = 0; i < 4; i++) {
         bf16 two[2];

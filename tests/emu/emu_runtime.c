@@ -112,10 +112,3 @@ cudaError_t cudaFreeHost(void *at)
 {
     return cudaFree(at);
 }
-
-cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what,
-                                 int value)
-{
-    (void)what;
-    return kernel != NULL && value >= 0 ? cudaSuccess : cudaErrorInvalidValue;
-}
