@@ -288,6 +288,8 @@ int main(void)
     attention(two, (struct attn){ 1, 1, 80, 20, 90 });
     attention(two, (struct attn){ 1, 1, 96, 33, 40 });
     attention(two, (struct attn){ 2, 1, 128, 1, 70 });
+    attention(two, (struct attn){ 1, 1, 128, 140, 150 });
+    attention(two, (struct attn){ 1, 2, 100, 70, 60 });
     attention(two, (struct attn){ 1, 1, 256, 20, 33 });
     losses(two);
     twins_close(two);

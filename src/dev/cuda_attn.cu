@@ -74,6 +74,12 @@ void largest_logit(struct dev_stream *s, struct mat peak, const float *kept,
            blocks, (int64_t)1);
 }
 
+/* 31 bits count an image's rows, as far apart as they are. */
+bool is_near(view a, int64_t rows)
+{
+    return rows * a.ld <= INT32_MAX;
+}
+
 /* Rows of heads begin at multiples of 16 bytes. */
 bool has_wide_heads(view a, int64_t E)
 {
@@ -97,6 +103,10 @@ void finish(attention *a, const struct attn *sizes)
               has_wide_heads(a->dk, a->E) && has_wide_heads(a->dv, a->E);
     if (a->E > 256)
         die("heads of %lld; the largest are of 256", (long long)a->E);
+    if (!is_near(a->q, a->Nq) || !is_near(a->o, a->Nq) || !is_near(a->d_o, a->Nq) ||
+        !is_near(a->dq, a->Nq) || !is_near(a->k, a->Nk) || !is_near(a->v, a->Nk) ||
+        !is_near(a->dk, a->Nk) || !is_near(a->dv, a->Nk))
+        die("an image of more than 2^31 numbers");
 }
 
 } /* namespace */

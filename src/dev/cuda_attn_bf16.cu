@@ -42,14 +42,14 @@ __device__ place place_of(const attention &a, int64_t rows, int own)
 /* ---- Forward ------------------------------------------------------------------------- */
 
 /* Logits of a tile, of which 'left' columns are there, become weights; sums and outputs so
- * far are scaled to the new top.
+ * far are scaled to the new top, which is a power of two.
  */
 template <int EP, int NT>
 __device__ __forceinline__ void weigh(float (&p)[NT / 8][4], float (&out)[EP / 8][4],
                                       float (&top)[2], float (&sum)[2], int left,
                                       float scale)
 {
-    float most[2] = { top[0], top[1] }, by[2];
+    float most[2] = { -INFINITY, -INFINITY }, by[2];
 
     if (left < NT) {
 #pragma unroll
@@ -66,8 +66,8 @@ __device__ __forceinline__ void weigh(float (&p)[NT / 8][4], float (&out)[EP / 8
             most[i / 2] = fmaxf(most[i / 2], p[j][i]);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        most[half] = row_max(most[half]);
-        by[half]   = power_of_two((top[half] - most[half]) * scale);
+        most[half] = fmaxf(top[half], row_max(most[half]) * scale);
+        by[half]   = power_of_two(top[half] - most[half]);
         top[half]  = most[half];
         sum[half] *= by[half];
     }
@@ -75,7 +75,7 @@ __device__ __forceinline__ void weigh(float (&p)[NT / 8][4], float (&out)[EP / 8
     for (int j = 0; j < NT / 8; j++)
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            p[j][i] = power_of_two(p[j][i] * scale - top[i / 2] * scale);
+            p[j][i] = power_of_two(p[j][i] * scale - top[i / 2]);
             sum[i / 2] += p[j][i];
         }
 #pragma unroll
@@ -102,6 +102,7 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) forward(attentio
     const int lane           = threadIdx.x % LANES_OF_WARP;
     const float scale        = a.factor * LOG2_E;
     float out[MT][EP / 8][4] = {}, p[MT][NT / 8][4], top[MT][2], sum[MT][2] = {};
+    weights<NT> w[MT];
     Rows<EP> own[MT];
 
     load_tile<EP, OWN, THREADS>(q, source_of(a, a.q, at.b, at.h, a.Nq), at.first);
@@ -128,9 +129,11 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) forward(attentio
         copies_close();
         multiply_rows<EP, NT, MT>(p, own, k + stage * STAGE);
 #pragma unroll
-        for (int m = 0; m < MT; m++)
+        for (int m = 0; m < MT; m++) {
             weigh<EP, NT>(p[m], out[m], top[m], sum[m], (int)a.Nk - first, scale);
-        multiply_weights<EP, NT, MT>(out, p, v + stage * STAGE);
+            w[m].take(p[m]);
+        }
+        multiply_weights<EP, NT, MT>(out, w, v + stage * STAGE);
     }
 #pragma unroll
     for (int m = 0; m < MT; m++) {
@@ -145,11 +148,12 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) forward(attentio
 
             by[half] = 1.0F / all;
             if (lane % 4 == 0 && r < a.Nq) {
-                kept[0] = top[m][half] * a.factor;
+                kept[0] = top[m][half] * (1.0F / LOG2_E);
                 kept[1] = all;
             }
         }
-        store_rows<EP>(source_of(a, a.o, at.b, at.h, a.Nq), mine, out[m], by);
+        store_rows<EP>(source_of(a, a.o, at.b, at.h, a.Nq), mine, out[m], by,
+                       q + (mine - at.first) * pitch<EP>::value);
     }
 }
 
@@ -171,13 +175,16 @@ __device__ float delta_of(const bf16 *d, const source &of_o, int first, int r)
 
     if (first + r < of_o.count && of_o.wide) {
         for (int e = threadIdx.x % 2 * 8; e < of_o.E; e += 16) {
-            const uint4 raw = *(const uint4 *)(o + e);
-            const bf16 *x   = (const bf16 *)&raw;
+            eight<true> of_d, of_here;
+            float x[WIDE], y[WIDE];
 
+            of_d.raw    = *(const uint4 *)(d + r * pitch<EP>::value + e);
+            of_here.raw = *(const uint4 *)(o + e);
+            unpack(x, of_d);
+            unpack(y, of_here);
 #pragma unroll
-            for (int i = 0; i < 8; i++)
-                sum += __bfloat162float(d[r * pitch<EP>::value + e + i]) *
-                       __bfloat162float(x[i]);
+            for (int i = 0; i < WIDE; i++)
+                sum += x[i] * y[i];
         }
     } else if (first + r < of_o.count) {
         for (int e = threadIdx.x % 2; e < of_o.E; e += 2)
@@ -203,6 +210,18 @@ __device__ row_known learn(const attention &a, const place &at, const bf16 *d, i
     return row;
 }
 
+/* Columns 'left' on, where there are no keys and weights may be infinite, become zeros. */
+template <int NT>
+__device__ __forceinline__ void clear_from(float (&p)[NT / 8][4], int left)
+{
+#pragma unroll
+    for (int j = 0; j < NT / 8; j++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (column_of(j, i) >= left)
+                p[j][i] = 0.0F;
+}
+
 /* dq; and what back_keys() needs to know of the rows. */
 template <int EP, int NT, int MT, int WARPS, int BLOCKS>
 __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS)
@@ -225,6 +244,7 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS)
     const float scale        = a.factor * LOG2_E;
     const float by[2]        = { a.factor, a.factor };
     float out[MT][EP / 8][4] = {}, p[MT][NT / 8][4], dp[MT][NT / 8][4];
+    weights<NT> w[MT];
     row_known row[MT][2];
     rows_in_memory<EP> own_q[MT], own_d[MT];
 
@@ -236,8 +256,12 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS)
     copies_close();
     copies_wait<1>();
     __syncthreads();
-    for (int r = threadIdx.x / 2; r < OWN; r += THREADS / 2)
-        known[r] = learn<EP>(a, at, d, r);
+    for (int r = threadIdx.x / 2; r < OWN; r += THREADS / 2) {
+        const row_known both = learn<EP>(a, at, d, r);
+
+        if (threadIdx.x % 2 == 0)
+            known[r] = both;
+    }
     __syncthreads();
 #pragma unroll
     for (int m = 0; m < MT; m++) {
@@ -267,18 +291,25 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS)
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     const row_known &x = row[m][i / 2];
-                    const float weight = power_of_two(p[m][j][i] * scale - x.top);
 
-                    p[m][j][i] = column_of(j, i) < left
-                                     ? weight * (dp[m][j][i] - x.delta)
-                                     : 0.0F;
+                    p[m][j][i] = power_of_two(p[m][j][i] * scale - x.top) *
+                                 (dp[m][j][i] - x.delta);
                 }
-        multiply_weights<EP, NT, MT>(out, p, k + stage * STAGE);
+#pragma unroll
+        for (int m = 0; m < MT; m++) {
+            if (left < NT)
+                clear_from<NT>(p[m], left);
+            w[m].take(p[m]);
+        }
+        multiply_weights<EP, NT, MT>(out, w, k + stage * STAGE);
     }
 #pragma unroll
-    for (int m = 0; m < MT; m++)
-        store_rows<EP>(source_of(a, a.dq, at.b, at.h, a.Nq),
-                       at.first + 16 * (MT * warp + m), out[m], by);
+    for (int m = 0; m < MT; m++) {
+        const int mine = 16 * (MT * warp + m);
+
+        store_rows<EP>(source_of(a, a.dq, at.b, at.h, a.Nq), at.first + mine, out[m],
+                       by, q + mine * pitch<EP>::value);
+    }
 }
 
 /* What is known of NT rows from 'first' on. */
@@ -317,6 +348,7 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) back_keys(attent
     const float by_k[2] = { a.factor, a.factor }, by_v[2] = { 1.0F, 1.0F };
     float of_k[MT][EP / 8][4] = {}, of_v[MT][EP / 8][4] = {};
     float p[MT][NT / 8][4], dp[MT][NT / 8][4];
+    weights<NT> w[MT];
     rows_in_memory<EP> own_k[MT], own_v[MT];
 
     load_tile<EP, OWN, THREADS>(k, source_of(a, a.k, at.b, at.h, a.Nk), at.first);
@@ -351,8 +383,12 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) back_keys(attent
                 for (int i = 0; i < 4; i++)
                     p[m][j][i] =
                         power_of_two(p[m][j][i] * scale - row[column_of(j, i)].top);
-        if (WHAT & OF_VALUES)
-            multiply_weights<EP, NT, MT>(of_v, p, d + stage * STAGE);
+        if (WHAT & OF_VALUES) {
+#pragma unroll
+            for (int m = 0; m < MT; m++)
+                w[m].take(p[m]);
+            multiply_weights<EP, NT, MT>(of_v, w, d + stage * STAGE);
+        }
         if (WHAT & OF_KEYS) {
             multiply_rows<EP, NT, MT>(dp, own_v, d + stage * STAGE);
 #pragma unroll
@@ -362,17 +398,22 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) back_keys(attent
 #pragma unroll
                     for (int i = 0; i < 4; i++)
                         p[m][j][i] *= dp[m][j][i] - row[column_of(j, i)].delta;
-            multiply_weights<EP, NT, MT>(of_k, p, q + stage * STAGE);
+#pragma unroll
+            for (int m = 0; m < MT; m++)
+                w[m].take(p[m]);
+            multiply_weights<EP, NT, MT>(of_k, w, q + stage * STAGE);
         }
     }
 #pragma unroll
     for (int m = 0; m < MT; m++) {
-        const int mine = at.first + 16 * (MT * warp + m);
+        const int mine = 16 * (MT * warp + m);
 
         if (WHAT & OF_VALUES)
-            store_rows<EP>(source_of(a, a.dv, at.b, at.h, a.Nk), mine, of_v[m], by_v);
+            store_rows<EP>(source_of(a, a.dv, at.b, at.h, a.Nk), at.first + mine,
+                           of_v[m], by_v, v + mine * pitch<EP>::value);
         if (WHAT & OF_KEYS)
-            store_rows<EP>(source_of(a, a.dk, at.b, at.h, a.Nk), mine, of_k[m], by_k);
+            store_rows<EP>(source_of(a, a.dk, at.b, at.h, a.Nk), at.first + mine,
+                           of_k[m], by_k, k + mine * pitch<EP>::value);
     }
 }
 
@@ -419,6 +460,9 @@ void launch_keys(struct dev_stream *s, const attention &a)
  *   head       72     88    128
  *   forward   186    186    231   TFLOP/s
  *   backward  135    132    154   counted as 10 B H Nq Nk E, of 14 that are done
+ *
+ * but for queries of heads of 128, where 64 and 1 were measured.  With 32 and 2 a warp reads
+ * 5/7 as much of shared memory, which is what those kernels are short of.
  */
 template <int EP> void forward_of(struct dev_stream *s, const attention &a)
 {
@@ -442,7 +486,7 @@ template <int EP> void backward_of(struct dev_stream *s, const attention &a)
         launch_queries<EP, 32, 2, 4, 2>(s, a);
         launch_keys<EP, 64, 1, 4, 2, OF_KEYS | OF_VALUES>(s, a);
     } else if constexpr (EP <= 128) {
-        launch_queries<EP, 64, 1, 4, 2>(s, a);
+        launch_queries<EP, 32, 2, 4, 2>(s, a);
         launch_keys<EP, 64, 1, 4, 2, OF_KEYS | OF_VALUES>(s, a);
     } else {
         launch_queries<EP, 32, 1, 4, 1>(s, a);

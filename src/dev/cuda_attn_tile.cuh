@@ -31,79 +31,84 @@ template <int EP, int ROWS> struct tile {
 
 /* ---- In and out ---------------------------------------------------------------------- */
 
-/* Where rows of a head of an image lie. */
+/* Where rows of a head of an image lie, less than 2^31 elements from first to last. */
 struct source {
     bf16 *at; /* the first row's */
-    int64_t ld;
-    int count, E;
+    int ld, count, E;
     bool wide;
 };
 
 __device__ source source_of(const attention &a, const view &v, int64_t b, int64_t h,
                             int64_t count)
 {
-    return { (bf16 *)v.at + b * count * v.ld + h * a.E, v.ld, (int)count, (int)a.E,
+    return { (bf16 *)v.at + b * count * v.ld + h * a.E, (int)v.ld, (int)count, (int)a.E,
              a.wide };
 }
 
 /* Rows 'first' on to a tile of ROWS, by all threads of the block.  They are there when
- * the copies that have been started are waited for and the block has met.
+ * the copies that have been started are waited for and the block has met.  A thread's
+ * vectors lie below each other, so that it goes from one to the next by an addition.
  */
 template <int EP, int ROWS, int THREADS>
 __device__ __forceinline__ void load_tile(bf16 *to, const source &from, int first)
 {
-    enum { VECTORS = head<EP>::WHOLE * 2, ALL = ROWS * VECTORS };
+    enum { VECTORS = head<EP>::WHOLE * 2, APART = THREADS / VECTORS };
+    const int r = threadIdx.x / VECTORS, e = threadIdx.x % VECTORS * 8;
 
     if (from.wide) {
-#pragma unroll
-        for (int n = 0; n < (ALL + THREADS - 1) / THREADS; n++) {
-            const int i = n * THREADS + threadIdx.x;
-            const int r = i / VECTORS, e = i % VECTORS * 8;
-            const bool is_in = first + r < from.count && e < from.E;
+        const bf16 *at = from.at + (first + r) * from.ld + e;
+        const int left = e < from.E ? from.count - first - r : 0;
 
-            if (ALL % THREADS == 0 || i < ALL)
-                copy_start<16>(to + r * pitch<EP>::value + e,
-                               is_in ? from.at + (first + r) * from.ld + e : from.at,
-                               is_in);
+        if (r >= APART)
+            return;
+        to += r * pitch<EP>::value + e;
+#pragma unroll
+        for (int n = 0; n < ROWS; n += APART) {
+            if (n + APART <= ROWS || n + r < ROWS)
+                copy_start<16>(to + n * pitch<EP>::value, at, n < left);
+            at += APART * from.ld;
         }
         return;
     }
-    for (int i = threadIdx.x; i < ALL * 8; i += THREADS) {
-        const int r = i / (VECTORS * 8), e = i % (VECTORS * 8);
-        const bool is_in = first + r < from.count && e < from.E;
+    for (int i = threadIdx.x; i < ROWS * VECTORS * 8; i += THREADS) {
+        const int row = i / (VECTORS * 8), c = i % (VECTORS * 8);
+        const bool is_in = first + row < from.count && c < from.E;
 
-        to[r * pitch<EP>::value + e] =
-            is_in ? from.at[(first + r) * from.ld + e] : __float2bfloat16_rn(0.0F);
+        to[row * pitch<EP>::value + c] =
+            is_in ? from.at[(first + row) * from.ld + c] : __float2bfloat16_rn(0.0F);
     }
 }
 
-/* Rows of out [16, EP], times 'by' (for rows l / 4 and l / 4 + 8), to rows 'first' on. */
+/* Rows of out [16, EP], times 'by' (for rows l / 4 and l / 4 + 8), to rows 'first' on, by
+ * a warp through its 16 rows of a tile, so that whole rows are written at a time.
+ */
 template <int EP>
 __device__ void store_rows(const source &to, int first, const float (&out)[EP / 8][4],
-                           const float (&by)[2])
+                           const float (&by)[2], bf16 *room)
 {
+    enum { VECTORS = EP / 8 };
     const int lane = threadIdx.x % LANES_OF_WARP;
 
+    __syncwarp();
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int r = first + lane / 4 + 8 * half;
-        bf16 *row   = to.at + r * to.ld;
-
-        if (r >= to.count)
-            continue;
+    for (int half = 0; half < 2; half++)
 #pragma unroll
-        for (int j = 0; j < EP / 8; j++) {
-            const int e   = 8 * j + lane % 4 * 2;
-            const float x = out[j][2 * half] * by[half];
-            const float y = out[j][2 * half + 1] * by[half];
+        for (int j = 0; j < EP / 8; j++)
+            *(uint32_t *)(room + (lane / 4 + 8 * half) * pitch<EP>::value + 8 * j +
+                          lane % 4 * 2) =
+                pair_of(out[j][2 * half] * by[half], out[j][2 * half + 1] * by[half]);
+    __syncwarp();
+    for (int i = lane; i < 16 * VECTORS; i += LANES_OF_WARP) {
+        const int r = i / VECTORS, e = i % VECTORS * 8;
+        const bf16 *from = room + r * pitch<EP>::value + e;
+        bf16 *at         = to.at + (first + r) * to.ld + e;
 
-            if (to.wide && e < to.E)
-                *(uint32_t *)(row + e) = pair_of(x, y);
-            if (!to.wide && e < to.E)
-                row[e] = __float2bfloat16_rn(x);
-            if (!to.wide && e + 1 < to.E)
-                row[e + 1] = __float2bfloat16_rn(y);
-        }
+        if (first + r >= to.count)
+            break;
+        if (to.wide && e < to.E)
+            *(uint4 *)at = *(const uint4 *)from;
+        for (int k = 0; k < 8 && !to.wide && e + k < to.E; k++)
+            at[k] = from[k];
     }
 }
 
@@ -183,10 +188,25 @@ __device__ __forceinline__ void multiply_rows(float (&acc)[MT][NT / 8][4],
     }
 }
 
-/* out [MT][16, EP] += p [MT][16, NT], rounded to bf16, times NT rows of 'other'. */
+/* A result [16, NT], rounded to bf16, as the left operand of another product. */
+template <int NT> struct weights {
+    uint32_t held[NT / 16][4];
+
+    __device__ __forceinline__ void take(const float (&p)[NT / 8][4])
+    {
+#pragma unroll
+        for (int j = 0; j < NT / 16; j++)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                held[j][i] = pair_of(p[2 * j + i / 2][i % 2 * 2],
+                                     p[2 * j + i / 2][i % 2 * 2 + 1]);
+    }
+};
+
+/* out [MT][16, EP] += w [MT][16, NT] times NT rows of 'other'. */
 template <int EP, int NT, int MT>
 __device__ __forceinline__ void multiply_weights(float (&out)[MT][EP / 8][4],
-                                                 const float (&p)[MT][NT / 8][4],
+                                                 const weights<NT> (&w)[MT],
                                                  const bf16 *other)
 {
     const int lane = threadIdx.x % LANES_OF_WARP;
@@ -194,22 +214,16 @@ __device__ __forceinline__ void multiply_weights(float (&out)[MT][EP / 8][4],
 
 #pragma unroll
     for (int j = 0; j < NT / 16; j++) {
-        uint32_t a[MT][4], b[4];
+        uint32_t b[4];
 
-#pragma unroll
-        for (int m = 0; m < MT; m++)
-#pragma unroll
-            for (int i = 0; i < 4; i++)
-                a[m][i] = pair_of(p[m][2 * j + i / 2][i % 2 * 2],
-                                  p[m][2 * j + i / 2][i % 2 * 2 + 1]);
 #pragma unroll
         for (int e = 0; e < EP; e += 16) {
             load_four_turned(b, at + j * 16 * pitch<EP>::value + e);
 #pragma unroll
             for (int m = 0; m < MT; m++) {
-                mma(out[m][e / 8], a[m], b[0], b[1]);
+                mma(out[m][e / 8], w[m].held[j], b[0], b[1]);
                 if (e + 8 < EP)
-                    mma(out[m][e / 8 + 1], a[m], b[2], b[3]);
+                    mma(out[m][e / 8 + 1], w[m].held[j], b[2], b[3]);
             }
         }
     }
