@@ -280,6 +280,9 @@ int main(void)
     norms(two, 3, 2048, NORM_RMS);
     head_norms(two, 9, 3, 55, NORM_LAYER);
     head_norms(two, 9, 3, 128, NORM_RMS);
+    head_norms(two, 21, 2, 72, NORM_LAYER);
+    head_norms(two, 40, 2, 64, NORM_RMS);
+    head_norms(two, 5, 1, 256, NORM_LAYER);
     attention(two, (struct attn){ 2, 3, 9, 5, 7 });
     attention(two, (struct attn){ 1, 2, 72, 70, 70 });
     attention(two, (struct attn){ 1, 1, 38, 9, 65 });
