@@ -190,6 +190,12 @@ mutant 'pixel centres at whole numbers' src/data/augment.c \
     's/(i + 0.5) \* scale/i * scale/' t442-augment
 mutant 'crops of less than 5 %' src/data/augment.c \
     's/area_min = 0.05/area_min = 0.04/' t442-augment
+mutant 'pictures for a device are never mirrored' src/data/augment.c \
+    '/\.is_flipped = v->is_flipped/s/v->is_flipped/false/' t455-feed
+mutant 'a picture for a device begins a column late' src/data/augment.c \
+    's/\* p.width + box->x), row/* p.width + box->x + 1), row/' t455-feed
+mutant 'the image before a row is not passed on' src/data/pass.c \
+    's/split_start(n, M, m) + (m > 0)/split_start(n, M, m) + 1/' t455-feed
 mutant 'the last row of a picture is never in a crop' src/data/augment.c \
     's/height - b.height + 1, key/height - b.height, key/' t442-augment
 mutant 'the first image mixed with itself' src/data/data.c \
