@@ -294,7 +294,7 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     } else {
         node_find(node, MPI_COMM_WORLD);
         b->memory_base = mem_high_water();
-        node_use(node, MPI_COMM_WORLD, choices->device, choices->dtype);
+        TRY(node_use(node, MPI_COMM_WORLD, choices->device, choices->dtype));
         agenda_device(choices, o, ranks, node->ranks_most, node->bytes);
     }
     b->node_memory = node->bytes;
@@ -313,7 +313,10 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
         rc = changes_open(&b->old, o->compare);
     if (rc == 0)
         rc = guard_start(b->mesh, o->stall_timeout);
-    return mesh_agree(b->mesh, rc);
+    TRY(mesh_agree(b->mesh, rc));
+    if (b->model != NULL)
+        return 0;
+    return node_same_device(MPI_COMM_WORLD, dev_name(b->dev), dev_dtype(b->dev));
 }
 
 /* Who moves the messages, and what there is to say of the machine.  A simulated network

@@ -101,7 +101,7 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     p->terms = count_terms(p->term, &p->spec);
     predict_largest(&p->memory, &p->spec, &p->job);
     p->least = p->memory.total;
-    if (o->tune && p->job.dtype == DTYPE_F32) /* there is a product of plain matrices */
+    if (o->tune && dev_spares_packs(c->device, p->job.dtype))
         p->least -= p->memory.packed;
     traffic_most(p->sent, &p->spec, &p->job);
     return 0;

@@ -5,9 +5,13 @@
 #include "mesh/node.h"
 
 #include "mesh/mesh.h"
+#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/dev/cpu_info.h"
 #include "src/dev/dev.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static bool is_overlapping(const struct cpu_set *a, const struct cpu_set *b)
 {
@@ -66,16 +70,36 @@ void node_find(struct node *n, MPI_Comm comm)
     TRY_MPI(MPI_Allreduce(&bytes, &n->bytes, 1, MPI_INT64_T, MPI_MIN, comm));
 }
 
-void node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype)
+int node_same_device(MPI_Comm comm, const char *name, enum dtype dtype)
+{
+    struct {
+        char name[64];
+        enum dtype dtype;
+    } first = { .dtype = dtype };
+    int rc  = 0;
+
+    snprintf(first.name, sizeof first.name, "%s", name);
+    TRY_MPI(MPI_Bcast(&first, sizeof first, MPI_BYTE, 0, comm));
+    if (strcmp(first.name, name) != 0 || first.dtype != dtype)
+        rc = ERR(ERR_DEVICE,
+                 "this rank has %s in %s, rank 0 has %s in %s: all need the same "
+                 "(--device, --dtype)",
+                 name, dtype_name(dtype), first.name, dtype_name(first.dtype));
+    return mesh_agree_comm(comm, rc);
+}
+
+int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype)
 {
     int64_t bytes = 0;
     int units     = 0;
 
+    TRY(node_same_device(comm, dev_first(name, dtype), dtype));
     if (dev_is_apart(&units, &bytes, name, dtype, true) && units > 0)
         bytes /= (n->ranks + units - 1) / units; /* of these share a unit */
     TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_MIN, comm));
     if (bytes > 0)
         n->bytes = bytes * n->ranks_most;
+    return 0;
 }
 
 int node_threads(const struct node *n)

@@ -25,10 +25,17 @@ struct node {
 /* Collective over 'comm', which holds all ranks. */
 void node_find(struct node *n, MPI_Comm comm);
 
-/* Let 'bytes' be of the device 'name' where it has memory of its own: what the fullest
- * node's ranks have of their GPUs' together.  Collective over 'comm', as above.
+/* All ranks must compute on the same kind of device in the same format: what they do is
+ * planned, and messages are cut, by it.  Returns 0, or ERR_DEVICE on all, with the sentence of
+ * the first that differs from rank 0.  Collective over 'comm', as above.
  */
-void node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype);
+int node_same_device(MPI_Comm comm, const char *name, enum dtype dtype);
+
+/* Let 'bytes' be of the device 'name', which dev_open() will be asked for, where it has
+ * memory of its own: what the fullest node's ranks have of their GPUs' together.  Returns
+ * what node_same_device() does.  Collective over 'comm', as above.
+ */
+int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype);
 
 /* Threads that this rank gets: its share of the cores that it may run on, at least 1.
  */

@@ -69,7 +69,8 @@ opening=$(json_after "$folder/f32.json" '"spent"' opening)
 steps=$(json_after "$folder/f32.json" '"spent"' steps)
 checks=$(json_after "$folder/f32.json" '"spent"' checks)
 echo "# opening $opening s, steps $steps s, checks $checks s" >>"$folder/out"
-grep -q '^  spent *opening .*, tuning .*, steps .*, checks .* s in all' "$folder/out" &&
+tr -s '\n ' ' ' <"$folder/out" |
+    grep -q ' spent opening .*, tuning .*, steps .*, checks .* s in all' &&
     holds "$opening > 0 && $checks > 0 && $steps > 2 * $seconds"
 ok 'so is what the case spent its time on'
 
@@ -113,6 +114,23 @@ ok 'TF32 passes its checks'
 "$program" --device=cpu:ref --dtype=f32 --tf32 --shape=16/1/32/2 >"$folder/out" 2>&1
 [ $? -eq 2 ] && grep -q -- '--tf32 is for f32 on a GPU' "$folder/out"
 ok 'which no CPU has'
+# Rank 1 has no GPU; with what else is said to both.
+hide() {
+    "${MPIEXEC:-mpiexec}" -n 2 sh -c '
+        if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 1 ]; then
+            EMU_NO_GPU=1
+            export EMU_NO_GPU
+        fi
+        exec "$@"' sh "$program" --shape=16/1/32/2 --image=8 --patch=4 --batch=4 "$@" \
+        </dev/null >"$folder/out" 2>&1
+}
+hide --device=auto
+[ $? -eq 3 ] && [ "$(grep -c 'this rank has cpu.* rank 0 has cuda in' "$folder/out")" -eq 1 ]
+ok 'ranks on different devices end with 3, and one of them says so'
+hide --device=auto --dtype=f32 --mesh=1x2
+[ $? -eq 3 ] && [ "$(grep -c 'this rank has cpu.* rank 0 has cuda in f32' "$folder/out")" -eq 1 ]
+ok 'in the same format, too'
+
 "$program" --dry-run --device=cuda --shape=608/10/928/16 --ranks=4 >"$folder/out" 2>&1
 [ $? -eq 0 ] && grep -q '1x4 (data x model) chosen' "$folder/out"
 ok 'a dry run plans with the memory of the device'

@@ -240,11 +240,18 @@ static void onednn_tune(struct dev *dev, bool is_on)
     library_of(dev)->time = is_on ? do_in : NULL;
 }
 
+/* In f32 there is a product of plain matrices beside those of packed ones. */
+static bool spares_packs(enum dtype dtype)
+{
+    return dtype == DTYPE_F32;
+}
+
 const struct dev_ops dev_cpu_onednn = {
     .name           = "cpu:onednn",
     .fallback       = &dev_cpu_ops,
     .is_host        = true,
     .packs          = 2, /* to multiply with, and with its transpose */
+    .spares_packs   = spares_packs,
     .open           = onednn_dev_open,
     .close          = onednn_dev_close,
     .tune           = onednn_tune,

@@ -132,6 +132,20 @@ static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
     return NULL;
 }
 
+const char *dev_first(const char *name, enum dtype dtype)
+{
+    const struct dev_ops *ops = backend_of(name, dtype);
+
+    return ops != NULL ? ops->name : name;
+}
+
+bool dev_spares_packs(const char *name, enum dtype dtype)
+{
+    const struct dev_ops *ops = backend_of(name, dtype);
+
+    return ops != NULL && ops->spares_packs != NULL && ops->spares_packs(dtype);
+}
+
 int dev_packs(const char *name, enum dtype dtype)
 {
     const struct dev_ops *ops = backend_of(name, dtype);

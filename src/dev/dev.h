@@ -38,10 +38,18 @@ struct dev_weight;
 int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);
 
+/* The name of the backend that dev_open() tries first for 'name', which may be "auto";
+ * 'name' where that is not known beforehand.
+ */
+const char *dev_first(const char *name, enum dtype dtype);
+
 /* How many packed copies of every weight the device 'name' will keep in 'dtype': memory
  * that a plan must count.
  */
 int dev_packs(const char *name, enum dtype dtype);
+
+/* Whether tuning may find there that none of them is worth its memory. */
+bool dev_spares_packs(const char *name, enum dtype dtype);
 
 /* Whether the device 'name' has memory of its own, apart from the machine's: then in how
  * many units (GPUs) this machine has it, and the bytes of one; 'is_free': that nobody uses

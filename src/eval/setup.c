@@ -135,7 +135,7 @@ static int open_place(struct probe *p)
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(&node, MPI_COMM_WORLD);
     if (p->plan.has_model)
-        node_use(&node, MPI_COMM_WORLD, p->plan.way.device, p->plan.way.dtype);
+        TRY(node_use(&node, MPI_COMM_WORLD, p->plan.way.device, p->plan.way.dtype));
     p->threads = o->threads > 0 ? (int)o->threads : node_threads(&node);
     rc         = choose_mesh(&D, &M, p, &node, ranks);
     if (rc == 0)
@@ -156,7 +156,10 @@ static int open_place(struct probe *p)
         rc = check_outputs(o);
     if (rc == 0)
         rc = guard_start(p->mesh, o->stall_timeout);
-    return mesh_agree(p->mesh, rc);
+    TRY(mesh_agree(p->mesh, rc));
+    if (p->dev == NULL)
+        return 0;
+    return node_same_device(MPI_COMM_WORLD, dev_name(p->dev), dev_dtype(p->dev));
 }
 
 /* ---- images ------------------------------------------------------------------------ */

@@ -108,7 +108,7 @@ static int open_place(struct trainer *t)
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(&node, MPI_COMM_WORLD);
     TRY(mesh_agree_comm(MPI_COMM_WORLD, train_plan(&t->plan, o)));
-    node_use(&node, MPI_COMM_WORLD, way->device, way->dtype);
+    TRY(node_use(&node, MPI_COMM_WORLD, way->device, way->dtype));
     rc = choose_mesh(&D, &M, t, ranks, &node);
     if (rc == 0)
         rc = mesh_open(&t->mesh, MPI_COMM_WORLD, D, M);
@@ -128,7 +128,8 @@ static int open_place(struct trainer *t)
         rc = probe_outputs(o);
     if (rc == 0)
         rc = guard_start(t->mesh, o->stall_timeout);
-    return mesh_agree(t->mesh, rc);
+    TRY(mesh_agree(t->mesh, rc));
+    return node_same_device(MPI_COMM_WORLD, dev_name(t->dev), dev_dtype(t->dev));
 }
 
 /* ---- what it runs ------------------------------------------------------------------ */
