@@ -6,11 +6,13 @@
  */
 #include "tests/emu/emu_stream.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)40 << 20;
-enum { ALIGN = 256 }; /* of arrays; in front of each is its size */
+enum { PAGE = 4096 };
 
 static size_t in_use;
 
@@ -69,36 +71,40 @@ cudaError_t cudaGetLastError(void)
     return cudaSuccess;
 }
 
+/* A page with its size, the array, a page that nobody can touch. */
 cudaError_t cudaMalloc(void **at, size_t bytes)
 {
-    const size_t room = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-    char *block       = NULL;
+    const size_t room  = (bytes + 15) / 16 * 16;
+    const size_t pages = (room + PAGE - 1) / PAGE * PAGE, all = PAGE + pages + PAGE;
+    char *block = MAP_FAILED;
 
     *at = NULL;
     if (emu_is_capturing())
         return cudaErrorStreamCaptureUnsupported;
-    if (bytes <= LARGEST && in_use + room <= MEMORY)
-        block = aligned_alloc(ALIGN, ALIGN + room);
-    if (block == NULL)
+    if (bytes <= LARGEST && in_use + all <= MEMORY)
+        block =
+            mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED || mprotect(block + PAGE + pages, PAGE, PROT_NONE) != 0)
         return cudaErrorMemoryAllocation;
-    memcpy(block, &room, sizeof room);
-    memset(block + ALIGN, 0xff, room);
-    in_use += room;
-    *at = block + ALIGN;
+    memcpy(block, &all, sizeof all);
+    *at = memset(block + PAGE + pages - room, 0xff, room);
+    in_use += all;
     return cudaSuccess;
 }
 
 cudaError_t cudaFree(void *at)
 {
-    size_t room;
+    char *block;
+    size_t all;
 
     if (at == NULL)
         return cudaSuccess;
     if (!emu_finish_all())
         return cudaErrorStreamCaptureUnsupported;
-    memcpy(&room, (char *)at - ALIGN, sizeof room);
-    in_use -= room;
-    free((char *)at - ALIGN);
+    block = (char *)((uintptr_t)at / PAGE * PAGE) - PAGE;
+    memcpy(&all, block, sizeof all);
+    in_use -= all;
+    munmap(block, all);
     return cudaSuccess;
 }
 
