@@ -278,6 +278,7 @@ int main(void)
     norms(two, 40, 256, NORM_RMS);
     norms(two, 21, 1152, NORM_LAYER);
     norms(two, 3, 2048, NORM_RMS);
+    norms(two, 270, 3080, NORM_LAYER);
     head_norms(two, 9, 3, 55, NORM_LAYER);
     head_norms(two, 9, 3, 128, NORM_RMS);
     head_norms(two, 21, 2, 72, NORM_LAYER);
