@@ -72,7 +72,7 @@ struct traffic_job {
     enum cmm_form form;
     enum optimizer optimizer;
     const struct cmm_tuned *tuned; /* for CMM_AUTO; NULL: rings */
-    bool is_apart; /* the device's memory is not the host's, and is what counts */
+    bool is_apart;     /* the device's memory is not the host's, and is what counts */
     bool has_pictures; /* which a device with memory of its own makes images of */
     int packs; /* packed copies of every weight, which only memory has to do with */
     enum param_shard shard;
