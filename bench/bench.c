@@ -294,6 +294,7 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     } else {
         node_find(node, MPI_COMM_WORLD);
         b->memory_base = mem_high_water();
+        TRY(mesh_agree_comm(MPI_COMM_WORLD, bench_catch_signals()));
         TRY(node_use(node, MPI_COMM_WORLD, choices->device, choices->dtype));
         agenda_device(choices, o, ranks, node->ranks_most, node->bytes);
     }
@@ -364,8 +365,6 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     if (rc == 0) {
         b.is_quick = choices.is_default_run && !o->official && b.model == NULL;
         b.budget_s = b.is_quick ? AGENDA_BUDGET : 0;
-        if (b.model == NULL)
-            bench_catch_signals();
         describe(&b, opts, argc, argv, &node);
         run_peak(&b);
         rc = agenda_make(agenda, o, &choices, b.mesh->D, b.mesh->M, node.ranks_most,

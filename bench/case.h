@@ -90,6 +90,8 @@ double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx);
 /* True on every rank if SIGTERM or SIGUSR1 has arrived anywhere (collective). */
 bool bench_is_stopped(struct mesh *mesh);
 bool bench_is_signalled(void); /* on this rank */
-void bench_catch_signals(void);
+
+/* Before threads compute; returns what told_by_signals() does. */
+int bench_catch_signals(void);
 
 #endif

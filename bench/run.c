@@ -9,6 +9,7 @@
 #include "mesh/progress.h"
 #include "src/base/clock.h"
 #include "src/base/mem.h"
+#include "src/base/told.h"
 #include "src/plan/machine.h"
 #include "src/step/tune.h"
 
@@ -48,13 +49,9 @@ static void note_signal(int number)
     guard_told();
 }
 
-void bench_catch_signals(void)
+int bench_catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
-
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL); /* what launchers and batch systems pass on */
+    return told_by_signals(note_signal);
 }
 
 bool bench_is_signalled(void)

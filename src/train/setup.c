@@ -107,6 +107,7 @@ static int open_place(struct trainer *t)
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(&node, MPI_COMM_WORLD);
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, stop_catch()));
     TRY(mesh_agree_comm(MPI_COMM_WORLD, train_plan(&t->plan, o)));
     TRY(node_use(&node, MPI_COMM_WORLD, way->device, way->dtype));
     rc = choose_mesh(&D, &M, t, ranks, &node);

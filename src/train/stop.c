@@ -6,6 +6,7 @@
 
 #include "mesh/guard.h"
 #include "src/base/clock.h"
+#include "src/base/told.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -27,13 +28,9 @@ static void note_signal(int number)
     guard_told();
 }
 
-static void catch_signals(void)
+int stop_catch(void)
 {
-    struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
-
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL);
+    return told_by_signals(note_signal);
 }
 
 /* ---- the clock --------------------------------------------------------------------- */
@@ -100,7 +97,6 @@ static double seconds_left(void)
 void stop_open(struct stop *s, double limit, bool is_timed)
 {
     *s = (struct stop){ .end = INFINITY };
-    catch_signals();
     if (is_timed)
         s->end = clock_now() + (limit > 0 ? limit : seconds_left());
 }

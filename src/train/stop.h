@@ -16,9 +16,12 @@ struct stop {
         spare; /* seconds that the end of a step needs before it: a step and a save */
 };
 
-/* Note the signals from here on; find the limit, 'limit' seconds from now if not 0.
- * 'is_timed' on rank 0 alone.
+/* Note the signals from here on; before threads compute.  Returns what told_by_signals()
+ * does.
  */
+int stop_catch(void);
+
+/* Find the limit, 'limit' seconds from now if not 0.  'is_timed' on rank 0 alone. */
 void stop_open(struct stop *s, double limit, bool is_timed);
 
 /* True if this rank should not go on. */

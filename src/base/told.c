@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A thread that waits for signals; all others that are ours block them. */
+#include "config.h"
+
+#include "src/base/told.h"
+
+#include "src/base/err.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static void find_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGUSR1);
+}
+
+static void *take(void *unused)
+{
+    sigset_t ours;
+
+    (void)unused;
+    find_signals(&ours);
+    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+int told_by_signals(void (*note)(int number))
+{
+    struct sigaction action = { .sa_handler = note, .sa_flags = SA_RESTART };
+    pthread_t thread;
+    sigset_t ours;
+    int error;
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+    find_signals(&ours);
+    pthread_sigmask(SIG_BLOCK, &ours, NULL);
+    error = pthread_create(&thread, NULL, take, NULL);
+    if (error != 0)
+        return ERR(ERR_ENV, "no thread for signals: %s", strerror(error));
+    pthread_detach(thread);
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Signals that come while products are computed, thousands of them, are noted and harm
+ * neither results nor the heap.
+ */
+#include "config.h"
+
+#include "tests/tap.h"
+#include "tests/twin.h"
+
+#include "src/base/clock.h"
+#include "src/base/err.h"
+#include "src/base/told.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static atomic_int noted;
+static atomic_bool is_over;
+
+static void note(int number)
+{
+    (void)number;
+    noted++;
+}
+
+static void *send_signals(void *unused)
+{
+    while (!is_over) {
+        kill(getpid(), SIGUSR1);
+        usleep(30);
+    }
+    return unused;
+}
+
+static void multiply(struct dev_stream *s, struct mat y, struct mat x, struct mat w)
+{
+    struct dev_weight *weight;
+
+    if (dev_weight_open(&weight, stream_dev(s), w) != 0)
+        die("%s", err_sentence());
+    dev_gemm(s, y, x, weight, (struct range){ 0, w.rows }, (struct range){ 0, w.cols },
+             false, NULL);
+    dev_weight_close(&weight);
+}
+
+/* The same product beside signals for a while, and what is at hand of the heap. */
+static void multiply_on(struct twins *two, struct twin y, struct twin x, struct twin w)
+{
+    const double until = clock_now() + 0.3;
+    const int before   = noted;
+    pthread_t sender;
+
+    is_over = false;
+    pthread_create(&sender, NULL, send_signals, NULL);
+    do {
+        void *beside = malloc(1 + (size_t)(rand() % 100000));
+
+        multiply(twin_stream(two, 1), y.got, x.got, w.got);
+        free(beside);
+    } while (clock_now() < until);
+    is_over = true;
+    pthread_join(sender, NULL);
+    ok(noted - before > 100, "signals are noted meanwhile");
+    ok(twin_agrees(two, y, 768, 0, "the product"), "and the product is right");
+}
+
+/* In all ways in which the device can do it. */
+static void one_device(const char *name, enum dtype dtype)
+{
+    struct dev_choice *choice;
+    struct twins two;
+    struct twin x, w, y;
+    int count, ways = 1;
+
+    if (!twins_can(name, dtype)) {
+        tap_skip(name, "it is not here");
+        return;
+    }
+    twins_open(&two, name, dtype, 2);
+    x = twin_random(&two, 1568, 768, 1.0);
+    w = twin_random(&two, 768, 32, 1.0);
+    y = twin_blank(&two, 1568, 32);
+    multiply(twin_stream(&two, 0), y.ref, x.ref, w.ref);
+    dev_tune(two.got, true);
+    multiply(twin_stream(&two, 1), y.got, x.got, w.got);
+    dev_tune(two.got, false);
+    choice = dev_choices(two.got, &count);
+    if (count > 0)
+        ways = choice->ways;
+    for (int way = 0; way < ways; way++) {
+        if (count > 0)
+            choice->way = way;
+        multiply_on(&two, y, x, w);
+    }
+    ok(true, "%s in %s, in %d ways", name, dtype_name(dtype), ways);
+    twins_close(&two);
+}
+
+int main(void)
+{
+    if (told_by_signals(note) != 0)
+        die("%s", err_sentence());
+    one_device("cpu:onednn", DTYPE_F32);
+    one_device("cpu:onednn", DTYPE_BF16);
+    one_device("cpu:blis", DTYPE_F32);
+    return tap_done();
+}
