@@ -147,7 +147,7 @@ static void run_get(void *ctx)
 
 /* ---- rows -------------------------------------------------------------------------- */
 
-/* Sums of what a call leaves: files, pixels and images. */
+/* Sums of what a call leaves: files, pixels, images, and what is cut out for a device. */
 static void sum_up(uint64_t sum[FILES], const struct job *j)
 {
     for (int i = 0; i < FILES; i++) {
@@ -155,7 +155,9 @@ static void sum_up(uint64_t sum[FILES], const struct job *j)
         const float *image     = j->image + (size_t)i * numbers(j);
         const size_t n         = 3 * (size_t)t->pixels.height * (size_t)t->pixels.width;
         const uint8_t *file = t->file.bytes, *rgb = t->pixels.rgb;
-        uint64_t s = 0;
+        const struct dev_picture *cut = j->list != NULL ? &j->list[i] : NULL;
+        const size_t boxed            = cut != NULL ? (size_t)dev_picture_size(cut) : 0;
+        uint64_t s                    = 0;
         uint32_t bits;
 
         for (size_t k = 0; k < t->bytes; k++)
@@ -166,6 +168,8 @@ static void sum_up(uint64_t sum[FILES], const struct job *j)
             memcpy(&bits, &image[k], sizeof bits);
             s = s * 31 + bits;
         }
+        for (size_t k = 0; k < boxed; k++)
+            s = s * 31 + (uint8_t)j->bytes[cut->first + (int64_t)k];
         sum[i] = s;
     }
 }
@@ -238,12 +242,13 @@ static void close_device(struct job *j)
 static int measure_device(struct case_result *c, struct job *j)
 {
     const size_t n = FILES * numbers(j);
-    float *got     = mem_new(n, sizeof *got);
     double most    = 0;
     struct row *row;
+    float *got;
 
     TRY(mesh_agree(j->bench->mesh, open_device(j)));
-    measure(c, j, "cut", run_cut, j->size, j->size); /* see the next one */
+    measure(c, j, "cut", run_cut, j->size, j->size);
+    got = mem_new(n, sizeof *got);
     row = time_row(c, j, "view", run_view, j->size, j->size);
     dev_get(dev_stream(j->bench->dev, LANE_COMPUTE), got,
             mat_of(&j->made, DTYPE_F32, FILES, (int64_t)numbers(j)));

@@ -135,8 +135,8 @@ equal() {
 test_all() {
     local test
 
-    for test in ${GPU_TESTS-t200-dev t205-dev-products t210-dev-ops t212-dev-pictures t230-dev-adamw \
-        t232-cuda-bf16 t435-optim t502-graph}; do
+    for test in ${GPU_TESTS-t200-dev t205-dev-products t210-dev-ops \
+        t212-dev-pictures t230-dev-adamw t232-cuda-bf16 t435-optim t502-graph}; do
         part "$test" 45 "$tests/$test"
         [ "$test" != t502-graph ] || part t502-graph-2 45 mpirun -n 2 "$tests/$test"
     done

@@ -21,8 +21,8 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 root=$stage/vitbench-gpu
 programs=(vitbench vittrain vitdata vitckpt tests/t200-dev tests/t205-dev-products
-    tests/t210-dev-ops tests/t212-dev-pictures tests/t230-dev-adamw tests/t232-cuda-bf16 tests/t435-optim
-    tests/t502-graph)
+    tests/t210-dev-ops tests/t212-dev-pictures tests/t230-dev-adamw
+    tests/t232-cuda-bf16 tests/t435-optim tests/t502-graph)
 
 mkdir -p "$root"/{bin,needed,libexec,plugins,pmix,hwloc,share}
 for program in "${programs[@]}"; do

@@ -67,8 +67,8 @@ static void multiply_on(struct twins *two, struct twin y, struct twin x, struct 
     ok(twin_agrees(two, y, 768, 0, "the product"), "and the product is right");
 }
 
-/* In all ways in which the device can do it. */
-static void one_device(const char *name, enum dtype dtype)
+/* In all ways in which the device can do it, which are 'least' or more. */
+static void one_device(const char *name, enum dtype dtype, int least)
 {
     struct dev_choice *choice;
     struct twins two;
@@ -95,7 +95,8 @@ static void one_device(const char *name, enum dtype dtype)
             choice->way = way;
         multiply_on(&two, y, x, w);
     }
-    ok(true, "%s in %s, in %d ways", name, dtype_name(dtype), ways);
+    ok(ways >= least, "%s in %s, in %d ways of at least %d", name, dtype_name(dtype),
+       ways, least);
     twins_close(&two);
 }
 
@@ -103,8 +104,8 @@ int main(void)
 {
     if (told_by_signals(note) != 0)
         die("%s", err_sentence());
-    one_device("cpu:onednn", DTYPE_F32);
-    one_device("cpu:onednn", DTYPE_BF16);
-    one_device("cpu:blis", DTYPE_F32);
+    one_device("cpu:onednn", DTYPE_F32, 2); /* its plain product, too */
+    one_device("cpu:onednn", DTYPE_BF16, 1);
+    one_device("cpu:blis", DTYPE_F32, 1);
     return tap_done();
 }

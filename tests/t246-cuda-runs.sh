@@ -3,12 +3,9 @@
 # Whole runs of vitbench on the device cuda, on a GPU that is emulated (tests/emu): its
 # memory is out of MPI's reach, so all messages pass through the host's, and it has clocks.
 # A run's own checks hold it against f64 on cpu:ref.
-. "${srcdir:-.}/tests/tap.sh"
-build=${top_builddir:-.}
-program=$build/tests/emu/vitbench
-[ -x "$program" ] || skip_all 'no emulated GPU in this build'
-LD_LIBRARY_PATH=$build/tests/emu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
+# shellcheck source=tests/emu_tap.sh
+. "${srcdir:-.}/tests/emu_tap.sh"
+emulated vitbench
 
 # run NAME RANKS [OPTION ..]
 run() {

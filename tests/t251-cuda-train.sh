@@ -4,19 +4,16 @@
 # bytes and images are made there: it follows the same training on cpu:ref, whose cores make
 # them.  Losses and norms are sums of f32 numbers in another order: 1e-5 of them is some
 # eighty roundings.
-. "${srcdir:-.}/tests/tap.sh"
-build=${top_builddir:-.}
-[ -x "$build/tests/emu/vittrain" ] || skip_all 'no emulated GPU in this build, or no HDF5'
-LD_LIBRARY_PATH=$build/tests/emu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-export LD_LIBRARY_PATH
+# shellcheck source=tests/emu_tap.sh
+. "${srcdir:-.}/tests/emu_tap.sh"
+emulated vittrain
 
-# run NAME RANKS PROGRAM [OPTION ..]
+# run NAME RANKS [OPTION ..]
 run() {
     name=$1
     ranks=$2
-    program=$3
-    shift 3
-    "${MPIEXEC:-mpiexec}" -n "$ranks" "$build/$program" --out="$folder/$name" \
+    shift 2
+    "${MPIEXEC:-mpiexec}" -n "$ranks" "$program" --out="$folder/$name" \
         --shape=8/1/16/2 --image=8 --patch=4 --classes=10 --batch=4 --steps=3 \
         --log-every=1 --dtype=f32 --threads=1 --data="$folder/set.h5" --holdout=0.25 \
         --augment=crop+flip --mixup=0.3 --label-smoothing=0.1 "$@" \
@@ -40,19 +37,19 @@ same() {
 }
 
 "$build/vitdata" synth "$folder/set.h5" --n=40 --classes=10 --quality=90 --image=21 \
-    </dev/null >"$folder/out" 2>&1 && run cpu 1 vittrain --device=cpu:ref
+    </dev/null >"$folder/out" 2>&1 && run cpu 1 --device=cpu:ref
 ok 'a training on the cores'
-run gpu 1 tests/emu/vittrain --device=cuda
+run gpu 1 --device=cuda
 same cpu gpu 1e-5
 ok 'one on a GPU, with crops, mixup and graphs, follows it'
-run 1x2 2 tests/emu/vittrain --device=cuda --mesh=1x2 --micro-batches=2
+run 1x2 2 --device=cuda --mesh=1x2 --micro-batches=2
 same cpu 1x2 1e-5
 ok 'and so does one on 1x2 in micro-batches'
 
-run again 1 tests/emu/vittrain --device=cuda --steps=1 &&
-    run again 1 tests/emu/vittrain --device=cuda &&
+run again 1 --device=cuda --steps=1 && run again 1 --device=cuda &&
     sed 2d "$folder/again/log.jsonl" >"$folder/log" && # held-out images at its first end
-    mv "$folder/log" "$folder/again/log.jsonl" && same gpu again 0 && "$build/vitckpt" diff "$folder/gpu/ckpt-00000003.h5" \
-    "$folder/again/ckpt-00000003.h5" >"$folder/out" 2>&1
+    mv "$folder/log" "$folder/again/log.jsonl" && same gpu again 0 &&
+    "$build/vitckpt" diff "$folder/gpu/ckpt-00000003.h5" \
+        "$folder/again/ckpt-00000003.h5" >"$folder/out" 2>&1
 ok 'one that is stopped and goes on has the same bits'
 finish

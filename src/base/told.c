@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A thread that waits for signals; all others that are ours block them. */
+/* A thread that waits for signals, which all others block that start after it. */
 #include "config.h"
 
 #include "src/base/told.h"

@@ -31,8 +31,7 @@ struct dev_ops {
     bool is_host;
     bool is_by_name; /* 'auto' does not take it */
     int packs;       /* copies of each weight that it keeps packed */
-    bool (*spares_packs)(
-        enum dtype dtype); /* none is kept if tuning says so; NULL: no */
+    bool (*spares_packs)(enum dtype dtype); /* tuning may drop them; NULL: no */
     bool adds_rest;  /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
     bool has_copies; /* of parameters, which updates leave */
 

@@ -42,12 +42,16 @@ static inline struct dev_picture dev_picture_image(int image)
     return (struct dev_picture){ .height = image, .width = image, .is_image = true };
 }
 
+/* The bytes that it has itself. */
+static inline int64_t dev_picture_size(const struct dev_picture *p)
+{
+    return 3 * (int64_t)p->height * p->width * (p->is_image ? 4 : 1);
+}
+
 /* From the first byte to where the next picture may begin. */
 static inline int64_t dev_picture_bytes(const struct dev_picture *p)
 {
-    const int64_t bytes = 3 * (int64_t)p->height * p->width * (p->is_image ? 4 : 1);
-
-    return (bytes + PICTURE_ALIGN - 1) / PICTURE_ALIGN * PICTURE_ALIGN;
+    return (dev_picture_size(p) + PICTURE_ALIGN - 1) / PICTURE_ALIGN * PICTURE_ALIGN;
 }
 
 /* Bytes of a list, behind which those of the pictures begin. */

@@ -291,10 +291,7 @@ static void update(struct step *s, double norm, double schedule)
     if (!is_played(s) || !dev_has_pace(vit_dev(s->vit))) {
         optim_update(s->optim, norm, schedule);
         fault_spoil(s->vit, s->count);
-        if (is_played(s))
-            vit_updated(s->vit);
-        else
-            vit_changed(s->vit);
+        vit_changed(s->vit); /* by a fault, too, after the update has left copies */
         return;
     }
     optim_pace_clipped(s->optim, norm, schedule);
