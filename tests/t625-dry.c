@@ -70,8 +70,9 @@ static int widest(void)
 
 static void test_refused(void)
 {
-    ok(dry("--shape=22B", "--ranks=8", "--mesh=2x2", NULL) == ERR_SHAPE,
-       "a mesh for other ranks is refused: %s", err_sentence());
+    const int rc = dry("--shape=22B", "--ranks=8", "--mesh=2x2", NULL);
+
+    ok(rc == ERR_SHAPE, "a mesh for other ranks is refused: %s", err_sentence());
     ok(dry("--shape=mu", "--mesh=1x4", NULL) == ERR_SHAPE,
        "so are more ranks than heads");
     ok(dry("--shape=mu", "--mesh=8x1", "--batch=4", NULL) == ERR_SHAPE,
@@ -149,12 +150,13 @@ static void test_machine(void)
 {
     const json_t *meshes, *best;
     char folder[512];
+    int rc;
 
     snprintf(folder, sizeof folder, "%s/src/plan/machines",
              getenv("srcdir") != NULL ? getenv("srcdir") : ".");
     setenv("VIT_MACHINES", folder, 1);
-    ok(dry("--shape=22B", "--ranks=4096", "--machine=nowhere", NULL) == ERR_USAGE &&
-           strstr(err_sentence(), "h200") != NULL,
+    rc = dry("--shape=22B", "--ranks=4096", "--machine=nowhere", NULL);
+    ok(rc == ERR_USAGE && strstr(err_sentence(), "h200") != NULL,
        "a machine that there is not is refused: %s", err_sentence());
     ok(dry("--shape=22B", "--ranks=4096", "--machine=h200", "--batch=32768", NULL) ==
                0 &&

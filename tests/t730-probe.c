@@ -69,8 +69,9 @@ static void bad_options(void)
 
 static void good_options(void)
 {
-    ok(resolve("--checkpoint=a.h5", "--classes=5", "--data=s.h5") == ERR_USAGE,
-       "a set has the classes that it has: %s", err_sentence());
+    const int rc = resolve("--checkpoint=a.h5", "--classes=5", "--data=s.h5");
+
+    ok(rc == ERR_USAGE, "a set has the classes that it has: %s", err_sentence());
     ok(resolve("--checkpoint=a.h5", "--classes=5", NULL) == 0 && o.has_classes,
        "but fractals have as many as are wanted");
     ok(resolve("--features=f.h5", NULL, NULL) == 0 && !plan.has_model &&
