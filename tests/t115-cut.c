@@ -133,6 +133,7 @@ int main(void)
         for (int pool = POOL_MAP; pool <= POOL_CLS; pool++) {
             check("50/2/70/5", wiring, pool);
             check("40/1/9/5", wiring, pool);
+            check("40/1/3/5", wiring, pool); /* some ranks have nothing of the MLP */
         }
     }
     many();

@@ -102,6 +102,14 @@ run wires 4 --dtype=bf16 --mesh=2x2 --no-check --tune=off --ring-wire=f32 --grad
 same bf16 wires 1e-2
 ok 'and with partial sums sent in f32, gradients in bf16'
 
+run parallel 1 --dtype=bf16 --wiring=parallel --qk-norm --shape=32/2/48/2
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" &&
+    [ "$(json_after "$folder/parallel.json" '"cases"' graphs)" -eq 1 ]
+ok 'parallel blocks with QK-norm pass their checks in bf16'
+run parallel-1x2 2 --dtype=bf16 --wiring=parallel --qk-norm --shape=32/2/48/2 --mesh=1x2
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" && same parallel parallel-1x2 1e-2
+ok 'and on 1x2, with the losses of one rank'
+
 run data 1 --dtype=f32 --case=data --image=160
 [ $? -eq 0 ] && grep -q '^  cut .* ok$' "$folder/out" && grep -q '^  view .* ok$' "$folder/out"
 ok 'images made of bytes are those that the cores make'

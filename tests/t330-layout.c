@@ -155,7 +155,7 @@ static const struct item *find(const struct layout *l, const char *name)
 #define MHA   BLOCK "MultiHeadDotProductAttention_0/"
 
 /* In the parallel block q, k, v, MLP-in are side by side, and the two outs one above
- * the other.
+ * the other, the MLP's first.
  */
 static void test_order(void)
 {
@@ -174,8 +174,9 @@ static void test_order(void)
        "query, key, value, MLP-in side by side");
     at = layout_slot(&l, group_block(1), SLOT_OUT, 1);
     ok(at.rows == A + F && at.cols == 50 &&
-           find(&l, BLOCK "MlpBlock_0/Dense_1/kernel")->offset == at.offset + A * 50,
-       "MLP-out below attention-out");
+           find(&l, BLOCK "MlpBlock_0/Dense_1/kernel")->offset == at.offset &&
+           find(&l, MHA "out/kernel")->offset == at.offset + F * 50,
+       "MLP-out above attention-out");
     at = layout_slot(&l, group_block(1), SLOT_UP, 1);
     ok(at.rows == 0, "a slot that the group has not has no rows");
     at = layout_slot(&l, group_replicated(&s), SLOT_K_SCALE, 1);

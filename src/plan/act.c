@@ -135,10 +135,11 @@ static void add_work_rows(struct maker *k, const struct spec *s, const struct lo
     add(k, WORK_XN, n, C);
     add(k, WORK_DX, n, C);
     add(k, WORK_DXN, n, C);
-    add(k, WORK_D_IN, n, 3 * A + (is_parallel ? F : 0));
-    add(k, WORK_D_O, n, A);
-    if (!is_parallel)
+    add(k, WORK_D_IN, n, 3 * A + (is_parallel ? F + A : 0));
+    if (!is_parallel) {
+        add(k, WORK_D_O, n, A);
         add(k, WORK_D_UP, n, F);
+    }
     if (s->qk_norm) {
         add(k, WORK_D_Q, n, A);
         add(k, WORK_D_K, n, A);

@@ -26,7 +26,7 @@ enum act {
     KEPT_X,      /* [n, C]       what the block is given; of block L: what it leaves  */
     KEPT_STAT0,  /* [n, 2]   acc the first norm's mean and 1 / deviation              */
     KEPT_IN,     /* [n, 3A + F]  q, k, v, MLP before GELU; seq: q, k, v               */
-    KEPT_OUT,    /* [n, A + F]   attention's result, MLP after GELU; seq: [n, A]      */
+    KEPT_OUT,    /* [n, F + A]   MLP after GELU, attention's result; seq: [n, A]      */
     KEPT_Q,      /* [n, A]       qk: normalised queries                               */
     KEPT_K,      /* [n, A]       qk: normalised keys                                  */
     KEPT_Q_STAT, /* [n, 2 H] acc qk                                                   */
@@ -55,8 +55,9 @@ enum act {
     WORK_XN,      /* [n, C]       a norm's result                                     */
     WORK_DX,      /* [n, C]       the gradient of x on its way down                   */
     WORK_DXN,     /* [n, C]       of a norm's result                                  */
-    WORK_D_IN,    /* [n, 3A + F]  of KEPT_IN and of MAP's keys and values             */
-    WORK_D_O,     /* [n, A]       of attention's result                               */
+    WORK_D_IN,    /* [n, 3A + F]  of KEPT_IN and of MAP's keys and values; unless seq A
+                     columns more, for the last F + A of them are of KEPT_OUT          */
+    WORK_D_O,     /* [n, A]       seq: of attention's result                          */
     WORK_D_UP,    /* [n, F]       seq                                                 */
     WORK_D_Q,     /* [n, A]       qk                                                  */
     WORK_D_K,     /* [n, A]       qk                                                  */

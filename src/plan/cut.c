@@ -27,6 +27,16 @@ static int64_t rows_of(const struct param *p, int M, int m)
     return rows;
 }
 
+/* And its columns. */
+static int64_t cols_of(const struct param *p, int M, int m)
+{
+    int64_t cols = 1;
+
+    for (int i = p->fold; i < p->dims; i++)
+        cols *= i == p->split ? range_size(param_range(p, M, m)) : p->dim[i];
+    return cols;
+}
+
 static bool is_same_slot(const struct param *a, const struct param *b)
 {
     return a->group == b->group && a->slot == b->slot && a->block == b->block;
@@ -40,8 +50,8 @@ static void add_slot(struct cut *c, const struct param *first, int64_t elements,
     int64_t row        = rows > 0 ? elements / rows : 0;
 
     /* In this slot tensors lie one above the other, else side by side. */
-    if (first->slot == SLOT_OUT && rows > 0)
-        row = param_size_local(first, M, m) / rows;
+    if (first->slot == SLOT_OUT)
+        row = cols_of(first, M, m);
     row *= cut_rows_together(first);
     if (elements > 0) {
         if (c->slots == CUT_SLOTS)

@@ -111,7 +111,6 @@ static void parallel_backward(const struct play *p, struct part *to)
 
     play_scatter_back(p, to, n, A + F, CMM_OUT);
     gelu(p, to, n);
-    play_move(p, to, "copy", 2 * play_bytes(p, n, A));
     attn_back(p, to);
     norm_again(p, to, n);
     play_gather_back(p, to, n, 3 * A + F, CMM_IN, false);

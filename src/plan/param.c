@@ -204,8 +204,8 @@ static void add_block_parallel(struct maker *k)
     add_heads(k, SLOT_IN, "value");
     add_mlp_up(k, SLOT_IN);
     add_mlp_up_bias(k, SLOT_IN_BIAS);
-    add_out(k, SLOT_OUT);
     add_mlp_down(k, SLOT_OUT);
+    add_out(k, SLOT_OUT);
     add_mlp_down_bias(k, SLOT_OUT_BIAS); /* one bias for both outputs */
 }
 

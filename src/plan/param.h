@@ -5,8 +5,9 @@
  * Tensors have the names and shapes of big_vision ("Transformer/encoderblock_0/..").
  * Tensors that are multiplied together lie in one matrix of memory, their 'slot':
  * in the parallel block SLOT_IN is [C, A_l + A_l + A_l + F_l], the columns of query,
- * key, value and MLP-in side by side, and SLOT_OUT is [A_l + F_l, C], the rows of
- * attention-out above those of MLP-out.
+ * key, value and MLP-in side by side, and SLOT_OUT is [F_l + A_l, C], the rows of
+ * MLP-out above those of attention-out: the gradients of MLP-in's columns and of
+ * MLP-out's rows, which are the same matrix, then lie where both products want them.
  */
 #ifndef PLAN_PARAM_H
 #define PLAN_PARAM_H
@@ -47,7 +48,7 @@ enum slot {
     SLOT_NORM0_BIAS, /* [1, C_l]                      sequential                    */
     SLOT_IN,         /* [C, 3 A_l + F_l] parallel: q, k, v, MLP-in; else [C, 3 A_l] */
     SLOT_IN_BIAS,    /* [1, F_l] parallel: of MLP-in alone; else [1, 3 A_l]         */
-    SLOT_OUT,        /* [A_l + F_l, C] parallel: out above MLP-out; else [A_l, C]   */
+    SLOT_OUT,        /* [F_l + A_l, C] parallel: MLP-out above out; else [A_l, C]   */
     SLOT_OUT_BIAS,   /* [1, C_l]                                                    */
     SLOT_NORM1,      /* [1, C_l]                      sequential, as all below      */
     SLOT_NORM1_BIAS, /* [1, C_l]                                                    */

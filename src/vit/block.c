@@ -27,7 +27,7 @@ static void norm(struct vit *v, enum act kept, struct mat x, int64_t i, enum slo
 
 /* ---- parallel ---------------------------------------------------------------------- */
 
-/* in [n, 3A + F]: q, k, v, MLP before GELU;  out [n, A + F]: attention, MLP after it.
+/* in [n, 3A + F]: q, k, v, MLP before GELU;  out [n, F + A]: MLP after it, attention.
  */
 static void parallel_inner(struct vit *v, int64_t i, bool is_again)
 {
@@ -38,30 +38,35 @@ static void parallel_inner(struct vit *v, int64_t i, bool is_again)
     const struct mat xn  = vit_work(v, WORK_XN);
 
     const struct cmm_section section[] = {
-        linear_plain(3 * A),
+        linear_plain(0, 3 * A),
         linear_gelu(v, 3 * A, 3 * A + F, vit_param(v, g, SLOT_IN_BIAS),
-                    mat_cols(out, A, A + F)),
+                    mat_cols(out, 0, F)),
     };
 
     norm(v, KEPT_STAT0, vit_act(v, KEPT_X, i), i, SLOT_NORM0, is_again);
     linear_gather(v, v->cmm, in, xn, g, SLOT_IN, section, 2);
 }
 
+/* What attention leaves. */
+static struct mat parallel_o(struct vit *v, int64_t i)
+{
+    return mat_cols(vit_act(v, KEPT_OUT, i), v->local.F_l, v->local.F_l + v->local.A_l);
+}
+
 static void parallel_forward(struct vit *v, int64_t i)
 {
     const struct mat next = vit_act(v, KEPT_X, i + 1);
-    const struct mat o    = mat_cols(vit_act(v, KEPT_OUT, i), 0, v->local.A_l);
     struct attn_rows rows;
 
     parallel_inner(v, i, false);
-    cmm_from(v->cmm, attn_source(&rows, v, o, i));
+    cmm_from(v->cmm, attn_source(&rows, v, parallel_o(v, i), i));
     linear_scatter(v, v->cmm, next, vit_act(v, KEPT_OUT, i), vit_act(v, KEPT_X, i),
                    group_block(i), SLOT_OUT);
 }
 
-/* d_in [n, 3A + F] ends as dq, dk, dv, d pre.  The out-product's gradient is written
- * into its last A + F columns, so that d pre is where it belongs; d o, which then lies
- * where dv will, is moved out of the way.
+/* The gradients of in and out share a matrix: dq, dk, dv, d pre, d o.  Of out's, [n, F + A],
+ * the product leaves what is d pre in the first columns, where it is the end of in's,
+ * [n, 3A + F].
  */
 static void parallel_backward(struct vit *v, int64_t i)
 {
@@ -74,18 +79,17 @@ static void parallel_backward(struct vit *v, int64_t i)
     const struct mat xn    = vit_work(v, WORK_XN);
     const struct mat dx    = vit_work(v, WORK_DX);
     const struct mat dxn   = vit_work(v, WORK_DXN);
-    const struct mat d_in  = vit_work(v, WORK_D_IN);
-    const struct mat d_out = mat_cols(d_in, 2 * A, 3 * A + F);
-    const struct mat d_o   = vit_work(v, WORK_D_O);
+    const struct mat all   = vit_work(v, WORK_D_IN);
+    const struct mat d_in  = mat_cols(all, 0, 3 * A + F);
+    const struct mat d_out = mat_cols(all, 3 * A, 4 * A + F);
 
     const struct cmm_section section[] = {
-        linear_plain(A),
-        linear_dgelu(v, A, A + F, mat_cols(in, 3 * A, 3 * A + F)),
+        linear_dgelu(v, 0, F, mat_cols(in, 3 * A, 3 * A + F)),
+        linear_plain(F, F + A),
     };
 
     linear_scatter_backward(v, v->cmm, d_out, section, 2, dx, out, g, SLOT_OUT);
-    dev_copy(v->stream, d_o, mat_cols(d_out, 0, A));
-    attn_backward(v, d_in, d_o, mat_cols(out, 0, A), i);
+    attn_backward(v, d_in, mat_cols(d_out, F, F + A), parallel_o(v, i), i);
     norm_again(v, xn, stat, x, g, SLOT_NORM0);
     linear_gather_backward(v, v->cmm, dxn, d_in, xn, g, SLOT_IN);
     norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
@@ -160,7 +164,7 @@ static void sequential_backward_attn(struct vit *v, int64_t i)
     const struct mat d_in = vit_work(v, WORK_D_IN);
     const struct mat d_o  = vit_work(v, WORK_D_O);
 
-    const struct cmm_section plain = linear_plain(v->local.A_l);
+    const struct cmm_section plain = linear_plain(0, v->local.A_l);
 
     linear_scatter_backward(v, v->cmm, d_o, &plain, 1, dx, o, g, SLOT_OUT);
     attn_backward(v, d_in, d_o, o, i);
@@ -187,7 +191,7 @@ void block_backward(struct vit *v, int64_t i)
     if (v->spec.wiring == WIRING_PARALLEL) {
         if (is_again) {
             parallel_inner(v, i, true);
-            attn_forward(v, mat_cols(vit_act(v, KEPT_OUT, i), 0, v->local.A_l), i);
+            attn_forward(v, parallel_o(v, i), i);
         }
         parallel_backward(v, i);
     } else {

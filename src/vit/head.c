@@ -108,7 +108,7 @@ static void map_backward(struct vit *v, struct mat dxn, struct mat d_pooled,
 
     const struct cmm_section from_act =
         linear_dgelu(v, 0, v->local.F_l, vit_act(v, KEPT_MAP_UP, 0));
-    const struct cmm_section plain = linear_plain(A);
+    const struct cmm_section plain = linear_plain(0, A);
 
     linear_scatter_backward(v, v->cmm_pool, d_up, &from_act, 1, d_pooled,
                             vit_act(v, KEPT_MAP_ACT, 0), head(v), SLOT_MAP_DOWN);

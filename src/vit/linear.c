@@ -66,10 +66,9 @@ void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
                          vit_weight(v, group, slot));
 }
 
-struct cmm_section linear_plain(int64_t cols)
+struct cmm_section linear_plain(int64_t lo, int64_t hi)
 {
-    return (struct cmm_section){ .cols     = { 0, cols },
-                                 .epilogue = { .kind = EPI_NONE } };
+    return (struct cmm_section){ .cols = { lo, hi }, .epilogue = { .kind = EPI_NONE } };
 }
 
 struct cmm_section linear_bias(int64_t lo, int64_t hi, struct mat bias)

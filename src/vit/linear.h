@@ -23,8 +23,8 @@ void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
                              const struct cmm_section *section, int sections,
                              struct mat dy, struct mat x, int group, enum slot slot);
 
-/* Sections of a whole product of 'cols' columns. */
-struct cmm_section linear_plain(int64_t cols);
+/* Sections of a product: some of its columns. */
+struct cmm_section linear_plain(int64_t lo, int64_t hi);
 struct cmm_section linear_bias(int64_t lo, int64_t hi, struct mat bias);
 struct cmm_section linear_gelu(const struct vit *v, int64_t lo, int64_t hi,
                                struct mat bias, struct mat act);
