@@ -97,19 +97,21 @@ static int parse_sizes(struct choices *c, const struct options *o)
     return 0;
 }
 
+/* A bar of 0 would be none, and say nothing where there is no figure. */
 static int parse_bars(struct choices *c, const struct options *o)
 {
-    const char *text = o->require_mfu;
+    const double least = 0.001, most = 100;
+    const char *text   = o->require_mfu;
 
     if (o->require_overlap[0] != '\0')
         TRY(opts_number(&c->require_overlap, o->require_overlap, "require-overlap",
-                        OPT_REAL, 0, 100));
+                        OPT_REAL, least, most));
     if (text[0] == '\0')
         return 0;
     c->require_mfu_spec = strncmp(text, "spec:", 5) == 0;
     if (c->require_mfu_spec)
         text += 5;
-    return opts_number(&c->require_mfu, text, "require-mfu", OPT_REAL, 0, 100);
+    return opts_number(&c->require_mfu, text, "require-mfu", OPT_REAL, least, most);
 }
 
 /* ---- what is not done -------------------------------------------------------------- */
@@ -169,20 +171,29 @@ int options_make_spec(struct spec *s, const struct options *o, const struct choi
 /* Options of a case that does not run would be passed over in silence. */
 static int refuse_idle(const struct choices *c, const struct options *o)
 {
-    if (o->machine_out[0] != '\0' && (c->cases >> CASE_MACHINE & 1U) == 0)
-        return ERR(ERR_USAGE, "--machine-out is for --case=machine");
-    if (o->sizes[0] != '\0' && (c->cases >> CASE_COLL & 1U) == 0)
-        return ERR(ERR_USAGE, "--sizes is for --case=coll");
-    if (o->data[0] != '\0' && (c->cases >> CASE_DATA & 1U) == 0)
-        return ERR(ERR_USAGE, "--data is for --case=data");
-    if (o->out[0] != '\0' && (c->cases >> CASE_CKPT & 1U) == 0)
-        return ERR(ERR_USAGE, "--out is for --case=ckpt");
-    if (o->trace[0] != '\0' && (c->cases >> CASE_STEP & 1U) == 0)
-        return ERR(ERR_USAGE, "--trace is for --case=step");
-    if (o->compare[0] != '\0' && (c->cases >> CASE_STEP & 1U) == 0)
-        return ERR(ERR_USAGE, "--compare is for --case=step");
-    if (c->require_overlap > 0 && (c->cases >> CASE_STEP & 1U) == 0)
-        return ERR(ERR_USAGE, "--require-overlap is for --case=step");
+    const unsigned step = 1U << CASE_STEP, block = 1U << CASE_BLOCK;
+    const struct {
+        bool is_asked;
+        unsigned cases; /* any of which it is for */
+        const char *option, *names;
+    } idle[] = {
+        { o->machine_out[0] != '\0', 1U << CASE_MACHINE, "machine-out", "machine" },
+        { o->sizes[0] != '\0', 1U << CASE_COLL, "sizes", "coll" },
+        { o->data[0] != '\0', 1U << CASE_DATA, "data", "data" },
+        { o->out[0] != '\0', 1U << CASE_CKPT, "out", "ckpt" },
+        { o->trace[0] != '\0', step, "trace", "step" },
+        { o->jsonl[0] != '\0', step, "jsonl", "step" },
+        { o->compare[0] != '\0', step, "compare", "step" },
+        { o->profile, step, "profile", "step" },
+        { c->require_overlap > 0, step, "require-overlap", "step" },
+        { c->require_mfu > 0, step | block, "require-mfu", "step or block" },
+    };
+
+    for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
+        if (idle[i].is_asked && (c->cases & idle[i].cases) == 0)
+            return ERR(ERR_USAGE, "--%s is for --case=%s", idle[i].option,
+                       idle[i].names);
+    }
     return 0;
 }
 

@@ -80,8 +80,9 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
     return 0;
 }
 
+/* The plan of 'shape' with 'B' images, 0: so many as a run would take at most. */
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
-                     const char *shape, const struct machine *machine)
+                     const char *shape, int64_t B, const struct machine *machine)
 {
     *p       = (struct plan){ .job = options_job(c, 0, 0, 0), .wires = c->wires };
     p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
@@ -92,7 +93,7 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
         p->job.is_apart = machine->gpus > 0;
         p->job.packs    = machine->packs;
     }
-    p->job.B = c->batches > 0 ? c->batch[0] : 0;
+    p->job.B = B;
     TRY(choose_mesh(p, o, c, machine));
     if (p->job.B == 0)
         p->job.B = (int64_t)BATCH_PER_DATA_RANK * p->job.D;
@@ -259,8 +260,9 @@ static json_t *plan_json(const struct plan *p)
         bytes += p->sent[k].bytes;
     }
     plan = json_pack(
-        "{si s{si si} sI sI sf sf sI sI sI sI so}", "ranks", p->ranks, "mesh", "D",
-        p->job.D, "M", p->job.M, "params", (json_int_t)count_params(&p->spec),
+        "{ss sI si s{si si} sI sI sf sf sI sI sI sI so}", "shape", p->spec.name,
+        "batch", (json_int_t)p->job.B, "ranks", p->ranks, "mesh", "D", p->job.D, "M",
+        p->job.M, "params", (json_int_t)count_params(&p->spec),
         "params_matmul", (json_int_t)count_params_matmul(&p->spec),
         "flops_per_image_forward", count_flops_forward(&p->spec),
         "flops_per_token_train", count_flops_train(&p->spec) / (double)p->spec.T,
@@ -272,8 +274,30 @@ static json_t *plan_json(const struct plan *p)
     return plan;
 }
 
+/* One plan: printed, and put behind those in 'all'. */
+static int plan_one(FILE *out, json_t *all, const struct options *o,
+                    const struct choices *c, const char *shape, int64_t B,
+                    const struct machine *machine)
+{
+    struct plan p;
+    int rc = plan_make(&p, o, c, shape, B, machine);
+
+    if (rc == 0) {
+        print_head(out, &p);
+        print_terms(out, &p);
+        print_memory(out, &p);
+        print_traffic(out, &p);
+        if (machine != NULL)
+            dry_mesh_print(out, &p.meshes);
+        json_array_append_new(all, plan_json(&p));
+    }
+    dry_mesh_close(&p.meshes);
+    return rc;
+}
+
 int dry_run(FILE *out, const struct options *o, const struct choices *c)
 {
+    const int batches       = c->batches > 0 ? c->batches : 1;
     struct machine *machine = NULL;
     json_t *all             = json_array();
     int rc                  = 0;
@@ -282,23 +306,12 @@ int dry_run(FILE *out, const struct options *o, const struct choices *c)
         machine = mem_new(1, sizeof *machine);
         rc      = machine_find(machine, o->machine);
     }
-    for (int i = 0; i < c->shapes && rc == 0; i++) {
-        struct plan p;
-
-        rc = plan_make(&p, o, c, c->shape[i], machine);
-        if (rc == 0) {
-            print_head(out, &p);
-            print_terms(out, &p);
-            print_memory(out, &p);
-            print_traffic(out, &p);
-            if (machine != NULL)
-                dry_mesh_print(out, &p.meshes);
-            json_array_append_new(all, plan_json(&p));
-        }
-        dry_mesh_close(&p.meshes);
-    }
+    for (int i = 0; i < c->shapes * batches && rc == 0; i++)
+        rc = plan_one(out, all, o, c, c->shape[i / batches],
+                      c->batches > 0 ? c->batch[i % batches] : 0, machine);
     if (rc == 0 && o->json[0] != '\0')
-        rc = report_save(c->shapes == 1 ? json_array_get(all, 0) : all, o->json);
+        rc = report_save(json_array_size(all) == 1 ? json_array_get(all, 0) : all,
+                         o->json);
     json_decref(all);
     mem_free(machine);
     return rc;

@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BEST = 10 }; /* lines of the table */
+enum { BEST = 10, STEP = 8 }; /* lines of the table, letters of its seconds */
 
 /* ---- make ------------------------------------------------------------------------ */
 
@@ -63,12 +63,14 @@ static double percent_waited(const struct forecast *f, enum traffic kind)
 static void print_line(FILE *out, int place, const struct choice *c)
 {
     const struct forecast *f = &c->forecast;
-    char mesh[24];
+    char mesh[24], step[24];
 
     snprintf(mesh, sizeof mesh, "%dx%d", c->job.D, c->job.M);
-    fprintf(out, "%2d%c%-9s%-6s%7lld%9.4g%9.3g%6.1f%7.1f%6.1f%6.1f%6.1f%6.1f\n", place,
-            c->fits ? ' ' : '*', mesh, cmm_form_name[c->job.form], (long long)c->job.B,
-            f->step_s, f->tokens_per_s, 100 * f->mfu,
+    if (snprintf(step, sizeof step, "%.4g", f->step_s) > STEP)
+        snprintf(step, sizeof step, "%.3g", f->step_s);
+    fprintf(out, "%2d%c%-8s %-5s %7lld %*s %8.3g %5.1f %6.1f %5.1f %5.1f %5.1f %5.1f\n",
+            place, c->fits ? ' ' : '*', mesh, cmm_form_name[c->job.form],
+            (long long)c->job.B, STEP, step, f->tokens_per_s, 100 * f->mfu,
             percent_waited(f, ACT_GATHER) + percent_waited(f, ACT_SCATTER),
             percent_waited(f, PARAM_GATHER), percent_waited(f, GRAD_SCATTER),
             percent_waited(f, REDUCE), 1e-9 * (double)c->bytes);
@@ -81,7 +83,7 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
     bool is_all              = true;
 
     fprintf(out,
-            "On %s a step of mesh %dx%d takes %.4g s: %.4g tokens/s, MFU %.1f %%.\n",
+            "On %s a step of mesh %dx%d takes %.4g s:\n%.4g tokens/s, MFU %.1f %%.\n",
             d->machine->name, d->own.job.D, d->own.job.M, f->step_s, f->tokens_per_s,
             100 * f->mfu);
     for (int i = 0; i < FORECAST_STAGES; i++)

@@ -81,7 +81,10 @@ static void test_bad_values(void)
     refused("--sizes=8:64:1", "expected a number");
     refused("--sizes=8X:64:2", "number of bytes");
     refused("--require-mfu=half", "expected a number");
-    refused("--require-mfu=101", "from 0 to 100");
+    refused("--require-mfu=101", "from 0.001 to 100");
+    refused("--require-mfu=0", "from 0.001 to 100");
+    refused("--require-mfu=spec:0", "from 0.001 to 100");
+    refused("--require-overlap=0", "from 0.001 to 100");
     refused("--require-mfu=spec:", "expected a number");
     refused("--seconds=nan", "a number");
     refused("--micro-batches=0", "from 1");
@@ -140,18 +143,23 @@ static void test_meaning(void)
     struct spec s;
 
     ok(resolve("--shape=mu,64/2/128/8", "--mesh=3x2", "--batch=8,2K",
-               "--case=gemm,coll", "--sizes=1K:4M:2", "--require-mfu=spec:40",
+               "--case=block,coll", "--sizes=1K:4M:2", "--require-mfu=spec:40",
                "--overlap=plain", "--dtype=f64", "--device=cpu:ref", NULL) == 0,
        "lists are taken apart");
     ok(c.shapes == 2 && strcmp(c.shape[1], "64/2/128/8") == 0, "shapes");
     ok(c.D == 3 && c.M == 2, "a mesh");
     ok(c.batches == 2 && c.batch[0] == 8 && c.batch[1] == 2000, "batches, with K");
-    ok(c.cases == (1U << CASE_GEMM | 1U << CASE_COLL), "cases");
+    ok(c.cases == (1U << CASE_BLOCK | 1U << CASE_COLL), "cases");
     ok(c.size_first == 1024 && c.size_last == 4 << 20 && c.size_factor == 2, "sizes");
     ok(c.require_mfu == 40 && c.require_mfu_spec, "a bar");
     ok(resolve("--case=gemm", "--trace=t.json", NULL) == ERR_USAGE &&
-           resolve("--case=gemm", "--require-overlap=50", NULL) == ERR_USAGE,
-       "a trace and a bar of overlap need steps");
+           resolve("--case=gemm", "--require-overlap=50", NULL) == ERR_USAGE &&
+           resolve("--case=block", "--jsonl=l.jsonl", NULL) == ERR_USAGE &&
+           resolve("--case=coll", "--profile", NULL) == ERR_USAGE,
+       "a trace, a bar of overlap, lines and a profile need steps");
+    ok(resolve("--case=coll,gemm", "--require-mfu=50", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "is for --case=step or block") != NULL,
+       "a bar that no case would be held to is refused: %s", err_sentence());
     ok(resolve("--require-overlap=70.5", "--no-tune", NULL) == 0 &&
            c.require_overlap == 70.5 && c.form == CMM_RING,
        "another bar; without timing auto is the ring");

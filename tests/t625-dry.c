@@ -145,6 +145,29 @@ static void test_others(void)
        "ten million ranks");
 }
 
+static int count_of(const char *words)
+{
+    int n = 0;
+
+    for (const char *at = text; (at = strstr(at, words)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Every shape with every batch has a plan. */
+static void test_lists(void)
+{
+    const json_t *last;
+
+    ok(dry("--shape=Ti,S", "--batch=4,16", NULL) == 0 && json_array_size(json) == 4,
+       "two shapes with two batches are four plans");
+    last = json_array_get(json, 3);
+    ok(strcmp(json_string_value(json_object_get(last, "shape")), "S") == 0 &&
+           json_integer_value(json_object_get(last, "batch")) == 16,
+       "which say what they are of");
+    ok(count_of("batch 4,") == 2 && count_of("batch 16,") == 2, "in the text, too");
+}
+
 /* With a machine there are seconds, and a table of meshes whose best one is taken. */
 static void test_machine(void)
 {
@@ -158,6 +181,11 @@ static void test_machine(void)
     rc = dry("--shape=22B", "--ranks=4096", "--machine=nowhere", NULL);
     ok(rc == ERR_USAGE && strstr(err_sentence(), "h200") != NULL,
        "a machine that there is not is refused: %s", err_sentence());
+    setenv("VIT_MACHINES", "/nonexistent", 1);
+    ok(dry("--machine=h200", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "VIT_MACHINES") != NULL,
+       "where none are installed, it says how to find them");
+    setenv("VIT_MACHINES", folder, 1);
     ok(dry("--shape=22B", "--ranks=4096", "--machine=h200", "--batch=32768", NULL) ==
                0 &&
            widest() <= 80,
@@ -180,6 +208,10 @@ static void test_machine(void)
                json_number_value(json_object_get(
                    json_array_get(json_object_get(json, "meshes"), 0), "step_s")),
        "a mesh that is asked for is planned with, and compared");
+    ok(dry("--shape=22B", "--ranks=4096", "--machine=workstation", "--batch=32768",
+           NULL) == 0 &&
+           count_of(" 32768 2.57e+06 ") == 1 && widest() <= 80,
+       "columns stay apart where a step takes a month");
     ok(dry("--shape=22B", "--ranks=7919", "--batch=1", "--machine=h200", NULL) ==
            ERR_SHAPE,
        "a batch without a mesh is refused");
@@ -196,6 +228,7 @@ int main(void)
     test_refused();
     test_22B();
     test_others();
+    test_lists();
     test_machine();
     unlink(path);
     free(text);
