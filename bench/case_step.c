@@ -126,13 +126,24 @@ static void say_progress(const struct run *r, int wanted, double *next)
             r->series.seconds[r->series.n - 1]);
 }
 
-static void write_line(const struct run *r, double seconds)
+/* The line of step 'i' from 0: what this rank knows of it so far. */
+static void write_line(const struct run *r, int i)
 {
     const struct bench *b = r->bench;
+    const double seconds  = r->series.seconds[i];
 
-    report_jsonl_step(b->jsonl, r->c->name, r->series.n, seconds, r->last.loss,
-                      r->last.grad_norm, (double)(r->batch * r->spec->T) / seconds,
+    report_jsonl_step(b->jsonl, r->c->name, i + 1, seconds, r->series.loss[i],
+                      r->series.grad_norm[i], (double)(r->batch * r->spec->T) / seconds,
                       count_mfu(r->c->flops_per_step, seconds, b->mesh->size, b->peak));
+}
+
+/* The lines with the figures of the result: times of the slowest rank, the last peak. */
+static void settle_lines(const struct run *r)
+{
+    if (!report_jsonl_again(r->bench->jsonl))
+        return;
+    for (int i = 0; i < r->series.n; i++)
+        write_line(r, i);
 }
 
 /* Steps until there are 'wanted' of them, one right after the other. */
@@ -149,8 +160,9 @@ static void run_steps(struct run *r, int wanted, double *before, double *next_re
         now = clock_now();
         for (int i = 0; i < STAGES; i++)
             stage[i] = step_seconds(step)[i] - stage[i];
-        series_add(&r->series, now - *before, stage, dev_busy(r->bench->dev) - busy);
-        write_line(r, now - *before);
+        series_add(&r->series, now - *before, stage, dev_busy(r->bench->dev) - busy,
+                   r->last.loss, r->last.grad_norm);
+        write_line(r, r->series.n - 1);
         say_progress(r, wanted, next_report);
         *before = now;
     }
@@ -172,6 +184,7 @@ static void run_timed(struct run *r)
     if (b->options->profile)
         profile_start(b);
     step_reset_times(r->setup.step);
+    report_jsonl_begin(b->jsonl);
     coll_barrier(b->mesh);
     start = before = clock_now();
     while (r->series.n < wanted && !r->is_stopped) {
@@ -256,6 +269,8 @@ static void fill_figures(struct run *r)
     const double tokens   = (double)(r->batch * r->spec->T);
 
     find_stragglers(r);
+    series_slowest(&r->series, b->mesh);
+    settle_lines(r);
     series_finish(&c->steps, c->stage_s, &r->series, (int)b->options->warmup, b->mesh);
     extrapolate(r);
     c->tokens_per_s = tokens / c->steps.median;

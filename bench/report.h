@@ -33,9 +33,16 @@ extern const char report_schema[];
 /* --jsonl: one line a step, flushed, so that a run that dies leaves what it did. 'path'
  * is emptied; an empty 'path' gives a NULL that the others accept and ignore.  Returns
  * 0 or ERR_IO.  Rank 0 alone.
+ *
+ * What a step took on the slowest rank, and the peak, are known when all steps of a case
+ * are done: report_jsonl_again() then takes its lines back, those since
+ * report_jsonl_begin(), and has them written anew.  False where there is no file or a
+ * pipe, which forgets nothing.
  */
 struct jsonl;
 int report_jsonl_open(struct jsonl **j, const char *path);
+void report_jsonl_begin(struct jsonl *j);
+bool report_jsonl_again(struct jsonl *j);
 void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
                        double loss, double grad_norm, double tokens_per_s,
                        double mfu_measured);

@@ -395,6 +395,7 @@ int report_write(const struct result *r, const char *path)
 
 struct jsonl {
     FILE *file;
+    off_t begin; /* of the case's lines */
     char path[1024];
 };
 
@@ -412,6 +413,18 @@ int report_jsonl_open(struct jsonl **j, const char *path)
     (*j)->file = file;
     snprintf((*j)->path, sizeof(*j)->path, "%s", path);
     return 0;
+}
+
+void report_jsonl_begin(struct jsonl *j)
+{
+    if (j != NULL)
+        j->begin = ftello(j->file);
+}
+
+bool report_jsonl_again(struct jsonl *j)
+{
+    return j != NULL && j->begin >= 0 && fseeko(j->file, j->begin, SEEK_SET) == 0 &&
+           ftruncate(fileno(j->file), j->begin) == 0;
 }
 
 void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,

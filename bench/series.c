@@ -20,17 +20,21 @@ static void grow(double **list, int n, int room)
 }
 
 void series_add(struct series *s, double seconds, const double stage[STAGES],
-                double busy)
+                double busy, double loss, double grad_norm)
 {
     if (s->n == s->room) {
         s->room = s->room > 0 ? 2 * s->room : 64;
         grow(&s->seconds, s->n, s->room);
         grow(&s->busy, s->n, s->room);
+        grow(&s->loss, s->n, s->room);
+        grow(&s->grad_norm, s->n, s->room);
         for (int i = 0; i < STAGES; i++)
             grow(&s->stage[i], s->n, s->room);
     }
-    s->seconds[s->n] = seconds;
-    s->busy[s->n]    = busy;
+    s->seconds[s->n]   = seconds;
+    s->busy[s->n]      = busy;
+    s->loss[s->n]      = loss;
+    s->grad_norm[s->n] = grad_norm;
     for (int i = 0; i < STAGES; i++)
         s->stage[i][s->n] = stage[i];
     s->n++;
@@ -50,12 +54,16 @@ int series_parts(double busy[SERIES_PARTS], const struct series *s)
     return parts;
 }
 
+void series_slowest(struct series *s, struct mesh *mesh)
+{
+    coll_largest_of(mesh, AXIS_ALL, s->seconds, s->n);
+}
+
 void series_finish(struct stat *steps, double stage[STAGES], struct series *s,
                    int warmup, struct mesh *mesh)
 {
     struct stat of_stage;
 
-    coll_largest_of(mesh, AXIS_ALL, s->seconds, s->n);
     stat_of(steps, s->seconds, s->n, warmup);
     for (int i = 0; i < STAGES; i++) {
         stat_of(&of_stage, s->stage[i], s->n, 0);
@@ -68,6 +76,8 @@ void series_free(struct series *s)
 {
     mem_free(s->seconds);
     mem_free(s->busy);
+    mem_free(s->loss);
+    mem_free(s->grad_norm);
     for (int i = 0; i < STAGES; i++)
         mem_free(s->stage[i]);
     *s = (struct series){ 0 };

@@ -244,9 +244,23 @@ static void test_jsonl(void)
        "two steps, two lines");
     json_decref(step);
     fclose(file);
+    report_jsonl_begin(j);
+    report_jsonl_step(j, "step", 1, 0.1, 693.25, 12.5, 100, 0.123456789);
+    ok(report_jsonl_again(j), "lines of the second case are taken back");
+    report_jsonl_step(j, "step", 1, 0.2, 693, 12, 50, 0.25);
     report_jsonl_close(&j);
     ok(j == NULL, "closed");
+    file = fopen(in_folder("steps"), "r");
+    for (int i = 0; i < 3; i++)
+        ok(fgets(line, sizeof line, file) != NULL, "line %d", i + 1);
+    step = json_loads(line, 0, NULL);
+    ok(json_real_value(json_object_get(step, "seconds")) == 0.2 &&
+           fgets(line, sizeof line, file) == NULL,
+       "and written anew, once");
+    json_decref(step);
+    fclose(file);
     unlink(in_folder("steps"));
+    ok(!report_jsonl_again(NULL), "without a file there is nothing to take back");
 }
 
 int main(void)

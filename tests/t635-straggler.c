@@ -182,7 +182,7 @@ static void test_find(struct mesh *mesh, int steps, bool is_crowded)
     bool is_said;
 
     for (int i = 0; i < steps; i++)
-        series_add(&s, 3, stage, mesh->rank == 0 ? 2.0 : 1.0 + 0.1 * mesh->rank);
+        series_add(&s, 3, stage, mesh->rank == 0 ? 2.0 : 1.0 + 0.1 * mesh->rank, 0, 0);
     ok(series_parts(parts, &s) == (steps < SERIES_PARTS ? steps : SERIES_PARTS) &&
            fabs(parts[0] - s.busy[0]) < 1e-12,
        "%d steps are cut into parts", steps);

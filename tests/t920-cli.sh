@@ -77,6 +77,16 @@ ok 'the help of every program is 80 columns wide'
 run 2 --shape=mu --steps=2 --no-check --json="$folder/r.json" --jsonl="$folder/r.jsonl"
 [ "$(cat "$folder/status")" = '0 0 ' ] && [ "$(wc -l <"$folder/r.jsonl")" -eq 2 ]
 ok 'two steps are run, and two lines written'
+# figures NAME FILE: the numbers of that name, one a line.
+figures() {
+    sed -n "s/.*\"$1\": *\([0-9.e+-]*\).*/\1/p" "$2"
+}
+for step in min max; do
+    figures $step "$folder/r.json" | head -n 1 # the first are those of the steps
+done >"$folder/wanted"
+figures seconds "$folder/r.jsonl" | sort -g >"$folder/found"
+paste "$folder/wanted" "$folder/found" | awk '{ if ($1 - $2 > 1e-9 || $2 - $1 > 1e-9) exit 1 }'
+ok 'each with the time of its slowest rank, as the statistics have it'
 tail -n 1 "$folder/out" | grep -q '^Final Summary::vitbench result is NOT CHECKED with a rating of='
 ok 'the last line says NOT CHECKED'
 # model FLOP/s over ranks and the peak that is printed: of GFLOP/s "meas%", rounded.
