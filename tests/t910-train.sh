@@ -101,7 +101,8 @@ rm -rf "$folder/whole" "$folder/cut"
 
 run 2 $model --steps=30 --log-every=1 --jsonl="$folder/plain.jsonl" --mesh=2x1
 run 2 $model --steps=30 --log-every=1 --mesh=2x1 --cooldown-at=10,20 --id=T --out="$folder/trunk" \
-    --records="$folder/records" --trace="$folder/trace" --progress-report=1e-6
+    --records="$folder/records" --trace="$folder/trace" --progress-report=1e-6 \
+    --json="$folder/two.json"
 curve "$folder/plain.jsonl" >"$folder/a"
 grep -v '"fork"' "$folder/trunk/log.jsonl" >"$folder/trunk.jsonl"
 curve "$folder/trunk.jsonl" >"$folder/b"
@@ -123,6 +124,15 @@ ok 'a run does not go on with another learning rate'
 run 1 $model --steps=30 --out="$folder/trunk"
 status_is '0 ' && ! grep -q '^step 30/30' "$folder/out"
 ok 'and one that was done has nothing to do'
+run 1 $model --steps=31 --id=T --out="$folder/trunk" --records="$folder/records" \
+    --json="$folder/one.json"
+{
+    sed -n 's/.*"seconds": //p' "$folder/two.json" "$folder/one.json"
+    sed -n '$s/.*"device_seconds": \([^,]*\),.*/\1,/p' "$folder/records"
+} >"$folder/spent"
+status_is '0 ' && paste -s "$folder/spent" | tr -d , |
+    awk '{ exit !($1 > 0 && $2 > $1 && $3 > $2 + $1 / 2) }'
+ok 'one rank adds its seconds to those that each of two has taken'
 
 # signalled WORDS RANKS ARGUMENT..: wait for the first line of a run, then do WORDS.
 signalled() {

@@ -62,6 +62,30 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
         grep '"compute": [1-9].*"loss": [0-9].*"err_1shot": 0.*"err_10shot": null' |
         grep -q '"examples": 24,.*"devices": 1,'
     ok "the run's record gets errors and keeps what it had"
+    "$build/vittrain" --shape=24/2/32/4 --image=8 --patch=2 --data="$folder/set.h5" \
+        --steps=6 --cooldown-at=2 --cooldown-steps=1 --save-every=4 --holdout=0.25 \
+        --batch=8 --threads=1 --out="$folder/forked" --records="$folder/forked.jsonl" \
+        >"$folder/out" 2>"$folder/err"
+    top1=$(sed -n 's/^step 6  held out: .*top-1 \([0-9.]*\) .*(30 images)/\1/p' "$folder/out")
+    for from in forked forked/fork-2 forked/ckpt-00000004.h5; do
+        run 1 $ask --checkpoint="$folder/$from" --records="$folder/forked.jsonl"
+    done
+    sed -n 's/.*"id": "\([^"]*\)".*"examples": \([0-9]*\).*"err_1shot": \([0n]\).*/\1 \2 \3/p' \
+        "$folder/forked.jsonl" | sed "s/$(sed -n '$s/.*"id": "\([^@]*\)@4".*/\1/p' \
+            "$folder/forked.jsonl")/ID/" >"$folder/ids"
+    printf '%s\n' 'ID.2 24 n' 'ID 48 n' 'ID 48 0' 'ID.2 24 0' 'ID@4 32 0' |
+        cmp -s - "$folder/ids"
+    ok "errors go to the record of the run, of its fork, or of a step on the way"
+    refuses 2 'seen 48 images, this one has 24' $ask --checkpoint="$folder/forked/fork-2" \
+        --id="$(sed -n '2s/.*"id": "\([^"]*\)".*/\1/p' "$folder/forked.jsonl")" \
+        --records="$folder/forked.jsonl"
+    run 2 --checkpoint="$folder/forked" --data="$folder/set.h5" --method=head
+    [ -n "$top1" ] && grep -q "30 images: .*top-1 $top1 %" "$folder/out"
+    ok "what the run has held out is tested on"
+    run 2 --checkpoint="$folder/forked" --method=head --test-examples=64
+    [ $status -eq 0 ] && grep -q '64 images: loss' "$folder/out" &&
+        ! grep -q '^  features' "$folder/out"
+    ok "the classifier alone needs no images to learn from"
     run 4 $ask --mesh=2x2
     table | cmp -s - "$folder/one"
     ok "a 2x2 mesh has the same errors"

@@ -52,7 +52,7 @@ static const struct opt table[] = {
       "trains on",
       TEXT(data) },
     { "test", OPT_TEXT, "auto", "auto|SHARE|FILE",
-      "to test on: a share of the set (auto: 0.1, those that vittrain holds out), or "
+      "to test on: a share of the set (auto: what the run has held out, else 0.1), or "
       "another set",
       TEXT(test) },
     { "examples", OPT_INT, NULL, "N",
@@ -109,8 +109,8 @@ static const struct opt table[] = {
       "knows of the run is kept",
       TEXT(records) },
     { "id", OPT_TEXT, NULL, "TEXT",
-      "the record's name; default: the --id that the checkpoint was trained with, else "
-      "a number of its options and step",
+      "the record's name; default: what the checkpoint says, the run's own at its end, "
+      "ID@STEP on the way",
       TEXT(id) },
 
     TITLE("Help; these run nothing and need no mpirun"),

@@ -153,7 +153,7 @@ void probe_report(const struct probe *p)
 
 /* ---- the record -------------------------------------------------------------------- */
 
-/* --id; that of the run; else a number of its options and step. */
+/* --id; what the checkpoint says; else a number of its options and step. */
 static void make_id(char *id, const struct probe *p)
 {
     const json_t *options = p->file != NULL ? p->file->meta.options : NULL;
@@ -232,6 +232,19 @@ static void set_result(struct record *r, const struct probe *p)
     }
 }
 
+/* The errors of one length of training are not those of another. */
+static int check_same(const struct record *r, const struct probe *p)
+{
+    const int64_t examples = p->file != NULL ? p->file->meta.examples : r->examples;
+
+    if (r->examples < 0 || r->examples == examples)
+        return 0;
+    return ERR(ERR_DATA,
+               "the record %s of %s is of a model that has seen %lld images, this one "
+               "has %lld: give another --id",
+               r->id, p->options->records, (long long)r->examples, (long long)examples);
+}
+
 static int append(const struct probe *p)
 {
     char id[RECORD_TEXT];
@@ -241,7 +254,9 @@ static int append(const struct probe *p)
     make_id(id, p);
     record_init(&r);
     TRY(find_record(&r, &is_found, p->options->records, id));
-    if (!is_found)
+    if (is_found)
+        TRY(check_same(&r, p));
+    else
         describe(&r, p);
     strcpy(r.id, id);
     strcpy(r.program, "vitprobe");

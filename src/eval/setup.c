@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -54,13 +55,44 @@ static int stored_model(struct probe *p)
                           o->has_patch && o->patch > 0 ? (int)o->patch : s->patch);
 }
 
+static const char *stored_option(const struct probe *p, const char *name)
+{
+    const char *value = json_string_value(json_object_get(p->file->meta.options, name));
+
+    return value != NULL ? value : "";
+}
+
+/* What the run has held out is tested on, if nothing else is asked for. */
+static void take_holdout(struct probe *p)
+{
+    const struct probe_options *o = p->options;
+    const char *holdout           = stored_option(p, "holdout");
+    char *end;
+    const double share = strtod(holdout, &end);
+    int rank;
+
+    if (strcmp(o->test, "auto") != 0 || strcmp(holdout, "auto") == 0)
+        return;
+    if (*end == '\0' && share > 0 && share < 1) {
+        p->plan.share = share;
+        return;
+    }
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (rank == 0 && probe_is_file(o->data) &&
+        strcmp(o->data, stored_option(p, "data")) == 0)
+        WARN("the model was trained on all of %s, also on what it is tested on now",
+             o->data);
+}
+
 static int open_checkpoint(struct probe *p)
 {
     if (p->options->checkpoint[0] == '\0')
         return 0;
     TRY(find_checkpoint(p));
     TRY(file_open_all(&p->file, p->path, MPI_COMM_WORLD));
-    return mesh_agree_comm(MPI_COMM_WORLD, stored_model(p));
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, stored_model(p)));
+    take_holdout(p);
+    return 0;
 }
 
 /* ---- where it runs ----------------------------------------------------------------- */
@@ -164,6 +196,13 @@ static int open_place(struct probe *p)
 
 /* ---- images ------------------------------------------------------------------------ */
 
+/* The model's own classifier is only tested. */
+static bool needs_learning(const struct probe_options *o)
+{
+    return o->method != METHOD_HEAD || o->features_out[0] != '\0' ||
+           o->logits_out[0] != '\0';
+}
+
 /* Fractals to test on are those that vittrain holds out; those to learn from are held
  * out of a run with another seed: nobody trains on either.
  */
@@ -176,9 +215,11 @@ static int open_fractals(struct probe *p, struct data_options *with)
         most = p->plan.few.shots[i] > most ? p->plan.few.shots[i] : most;
     with->classes     = o->has_classes ? o->classes : p->plan.spec.K;
     with->is_held_out = true;
-    p->learn_count    = o->examples > 0 ? o->examples : 2 * most * with->classes;
     p->test_count     = o->test_examples;
     TRY(data_open_fractal(&p->test_data, with));
+    if (!needs_learning(o))
+        return 0;
+    p->learn_count = o->examples > 0 ? o->examples : 2 * most * with->classes;
     with->seed++;
     return data_open_fractal(&p->learn_data, with);
 }
@@ -200,7 +241,7 @@ static int open_sets(struct probe *p, struct data_options *with)
     }
     if (p->test_data != NULL)
         p->test_count = p->test_data->count;
-    if (is_head && o->features_out[0] == '\0' && o->logits_out[0] == '\0')
+    if (!needs_learning(o))
         return 0;
     TRY(data_open_file(&p->learn_data, o->data, with));
     p->learn_count = p->learn_data->count;

@@ -25,9 +25,13 @@ struct save {
 static int compare(struct saved *saved, const struct ckpt_meta *meta,
                    const struct opts *opts)
 {
-    saved->step    = meta->step;
-    saved->seconds = json_number_value(json_object_get(meta->tuned, "seconds"));
-    saved->tuned   = json_incref(meta->tuned);
+    const json_t *seconds = json_object_get(meta->tuned, "seconds");
+    const json_t *devices = json_object_get(meta->tuned, "device_seconds");
+
+    saved->step                 = meta->step;
+    saved->spent.seconds        = json_number_value(seconds);
+    saved->spent.device_seconds = json_number_value(devices);
+    saved->tuned                = json_incref(meta->tuned);
     return train_options_compare(opts, meta->options);
 }
 
@@ -121,7 +125,8 @@ void save_close(struct save **save)
     *save = NULL;
 }
 
-int save_start(struct save *s, int64_t step, int64_t examples, double seconds)
+int save_start(struct save *s, int64_t step, int64_t examples, const char *id,
+               struct spent spent)
 {
     struct ckpt_meta meta = { .step     = step,
                               .examples = examples,
@@ -132,7 +137,9 @@ int save_start(struct save *s, int64_t step, int64_t examples, double seconds)
         return 0;
     meta.options = train_options_json(s->opts, false);
     meta.tuned   = json_deep_copy(s->tuned);
-    json_object_set_new(meta.tuned, "seconds", json_real(seconds));
+    json_object_set_new(meta.options, "id", json_string(id));
+    json_object_set_new(meta.tuned, "seconds", json_real(spent.seconds));
+    json_object_set_new(meta.tuned, "device_seconds", json_real(spent.device_seconds));
     s->started = step;
     rc         = ckpt_start(s->ckpt, &meta);
     json_decref(meta.options);

@@ -12,12 +12,17 @@
 
 struct save;
 
+/* What a run has taken so far, all its parts together. */
+struct spent {
+    double seconds, device_seconds;
+};
+
 /* What a run goes on from. */
 struct saved {
     char path[TRAIN_PATH]; /* empty: from the start */
     bool is_of_run;        /* it is one of this run's own, in --out */
     int64_t step;
-    double seconds;         /* that the run has taken so far */
+    struct spent spent;
     json_t *tuned;          /* what timing chose, owned; NULL: not known */
     struct adopted adopted; /* of --init: what was not taken as it is */
 };
@@ -47,12 +52,13 @@ int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
               struct optim *optim, const struct opts *opts, const struct tuned *tuned);
 void save_close(struct save **save);
 
-/* Start to save 'step' updates, after 'seconds' of the run.  While save_is_busy(): call
- * save_proceed() whenever save_is_written() holds on all ranks, which waits for nothing;
+/* Start to save 'step' updates of what the records call 'id', after 'spent'.  While
+ * save_is_busy(): call save_proceed() whenever save_is_written() holds on all ranks, which waits for nothing;
  * or wait for the end in save_finish().  They return 0, or ERR_IO, said, which leaves the
  * earlier files.
  */
-int save_start(struct save *save, int64_t step, int64_t examples, double seconds);
+int save_start(struct save *save, int64_t step, int64_t examples, const char *id,
+               struct spent spent);
 int save_proceed(struct save *save);
 int save_finish(struct save *save);
 bool save_is_busy(const struct save *save);

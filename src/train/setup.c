@@ -289,34 +289,40 @@ void trainer_close(struct trainer *t)
 
 /* ---- the record -------------------------------------------------------------------- */
 
-/* Options that make a run, as one number: the same however often it is resumed. */
-void trainer_id(char *text, size_t size, const struct trainer *t)
+/* The options that make a run, as one number: the same however often it is resumed. */
+static void name_by_options(char text[64], const struct opts *opts)
 {
-    json_t *options = train_options_json(t->opts, true);
+    json_t *options = train_options_json(opts, true);
     char *all       = json_dumps(options, JSON_SORT_KEYS | JSON_COMPACT);
 
-    if (t->options->id[0] != '\0')
-        snprintf(text, size, "%s", t->options->id);
-    else
-        snprintf(text, size, "%016llx",
-                 (unsigned long long)rng_hash(all != NULL ? all : ""));
+    snprintf(text, 64, "%016llx", (unsigned long long)rng_hash(all != NULL ? all : ""));
     free(all);
     json_decref(options);
+}
+
+void trainer_id(char id[TRAINER_ID], const struct trainer *t, int64_t fork)
+{
+    char run[64];
+
+    if (t->options->id[0] != '\0')
+        snprintf(run, sizeof run, "%s", t->options->id);
+    else
+        name_by_options(run, t->opts);
+    if (fork < 0)
+        snprintf(id, TRAINER_ID, "%s", run);
+    else
+        snprintf(id, TRAINER_ID, "%s.%lld", run, (long long)fork);
 }
 
 static int append(const struct trainer *t, int64_t step, int64_t fork, bool is_done)
 {
     const struct train_options *o = t->options;
-    char id[96];
     struct record r;
 
-    trainer_id(id, sizeof id, t);
+    _Static_assert((int)TRAINER_ID <= (int)sizeof r.id, "a record holds it");
     record_init(&r);
     record_set_spec(&r, &t->plan.spec, step * o->batch);
-    if (fork < 0)
-        snprintf(r.id, sizeof r.id, "%s", id);
-    else
-        snprintf(r.id, sizeof r.id, "%s.%lld", id, (long long)fork);
+    trainer_id(r.id, t, fork);
     if (!is_done)
         snprintf(r.status, sizeof r.status, "failed");
     snprintf(r.program, sizeof r.program, "vittrain");
@@ -327,7 +333,7 @@ static int append(const struct trainer *t, int64_t step, int64_t fork, bool is_d
     snprintf(r.data, sizeof r.data, "%.*s", RECORD_TEXT - 1, o->data);
     r.seed           = o->seed;
     r.devices        = t->mesh->size;
-    r.device_seconds = trainer_seconds(t) * t->mesh->size;
+    r.device_seconds = trainer_spent(t).device_seconds;
     r.loss           = t->last.loss;
     r.top1           = t->last.top1;
     r.ece            = t->last.ece;

@@ -31,9 +31,14 @@ struct leg {
 
 /* ---- what every leg does ----------------------------------------------------------- */
 
-double trainer_seconds(const struct trainer *t)
+struct spent trainer_spent(const struct trainer *t)
 {
-    return t->saved.seconds + clock_now() - t->start - t->aside;
+    const double here = clock_now() - t->start - t->aside;
+    struct spent all  = t->saved.spent;
+
+    all.seconds += here;
+    all.device_seconds += here * t->mesh->size;
+    return all;
 }
 
 static bool must_stop(void *ctx)
@@ -64,11 +69,26 @@ static int64_t examples_at(const struct trainer *t, int64_t step)
     return step * t->options->batch;
 }
 
+/* A checkpoint says which record is about it: that of its leg if it is the end of it,
+ * else one that would be its own.
+ */
+static int begin_save(struct trainer *t, struct save *save, const struct leg *leg,
+                      int64_t step)
+{
+    char id[TRAINER_ID], own[TRAINER_ID + 24];
+    const bool is_end = step == leg->sched.steps;
+
+    trainer_id(id, t, leg->fork);
+    snprintf(own, sizeof own, "%s@%lld", id, (long long)step);
+    return save_start(save, step, examples_at(t, step), is_end ? id : own,
+                      trainer_spent(t));
+}
+
 /* Begin to save the trunk in the background.  A save that fails is no reason to end. */
-static void start_save(struct trainer *t, int64_t step)
+static void start_save(struct trainer *t, const struct leg *leg, int64_t step)
 {
     t->saved_at = clock_now();
-    if (save_start(t->save, step, examples_at(t, step), trainer_seconds(t)) != 0)
+    if (begin_save(t, t->save, leg, step) != 0)
         journal_say(&t->journal, "step %lld  not saved", (long long)step);
 }
 
@@ -92,7 +112,8 @@ static void finish_save(struct trainer *t)
 }
 
 /* Save now, and wait for it. */
-static int save_now(struct trainer *t, struct save *save, int64_t step)
+static int save_now(struct trainer *t, struct save *save, const struct leg *leg,
+                    int64_t step)
 {
     const bool is_old = save == t->save && t->saved.is_of_run && t->saved.step == step;
 
@@ -101,7 +122,7 @@ static int save_now(struct trainer *t, struct save *save, int64_t step)
         save_finish(save); /* one that fails has said so */
     if (save_step(save) == step || is_old)
         return 0;
-    TRY(save_start(save, step, examples_at(t, step), trainer_seconds(t)));
+    TRY(begin_save(t, save, leg, step));
     TRY(save_finish(save));
     if (save_step(save) == step)
         say_saved(t, save);
@@ -180,7 +201,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
     if (done == leg->sched.steps || *is_stopped)
         return 0;
     if (leg->fork < 0 && (is_due(done, t->plan.save_steps) || r.is_save_due))
-        start_save(t, done);
+        start_save(t, leg, done);
     if (is_due(done, t->options->eval_every))
         *is_stopped = evaluate(t, done, leg);
     return 0;
@@ -215,7 +236,7 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
         return 0;
     TRY(save_open(&save, folder, 1, t->vit, t->optim, t->opts,
                   t->options->tune ? &t->tuned : NULL));
-    rc = save_now(t, save, leg->sched.steps);
+    rc = save_now(t, save, leg, leg->sched.steps);
     save_close(&save);
     if (rc == 0)
         rc = trainer_record(t, leg->sched.steps, leg->fork, true);
@@ -276,7 +297,7 @@ static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped)
 }
 
 /* Told to stop: what there is, is saved. */
-static int stopped(struct trainer *t)
+static int stopped(struct trainer *t, const struct leg *trunk)
 {
     const int64_t step = step_count(t->step);
 
@@ -286,7 +307,7 @@ static int stopped(struct trainer *t)
                               "stopped by %s after step %lld; without --out nothing is "
                               "saved",
                               stop_reason(&t->stop), (long long)step));
-    TRY(save_now(t, t->save, step));
+    TRY(save_now(t, t->save, trunk, step));
     return mesh_agree(t->mesh, ERR(ERR_STOPPED,
                                    "stopped by %s after step %lld: start it again to "
                                    "go on",
@@ -320,7 +341,7 @@ int trainer_run(struct trainer *t)
         return rc;
     }
     if (is_stopped)
-        return stopped(t);
-    TRY(save_now(t, t->save, trunk.sched.steps));
+        return stopped(t, &trunk);
+    TRY(save_now(t, t->save, &trunk, trunk.sched.steps));
     return trainer_record(t, trunk.sched.steps, -1, true);
 }

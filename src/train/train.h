@@ -55,12 +55,15 @@ int trainer_run(struct trainer *t);
  */
 int trainer_record(struct trainer *t, int64_t step, int64_t fork, bool is_done);
 
-/* Seconds that the run has taken, all its parts together, without its forks; in a fork
- * those of the trunk up to there and its own.
+/* What the run has taken without its forks; in a fork what the trunk has up to there,
+ * and the fork itself.
  */
-double trainer_seconds(const struct trainer *t);
+struct spent trainer_spent(const struct trainer *t);
 
-/* The name of the run's records: --id, or a number of its options. */
-void trainer_id(char *text, size_t size, const struct trainer *t);
+/* What records call the run: --id, or a number of its options; and its fork at step
+ * 'fork' (-1: none), with the step behind a dot.
+ */
+enum { TRAINER_ID = 96 };
+void trainer_id(char id[TRAINER_ID], const struct trainer *t, int64_t fork);
 
 #endif

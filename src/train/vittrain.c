@@ -132,18 +132,18 @@ static json_t *number(double x)
 static int write_end(const struct trainer *t, int status)
 {
     const struct mesh *mesh = t->mesh;
-    char id[96], date[24];
+    char id[TRAINER_ID], date[24];
     json_t *all;
     int rc = 0;
 
-    trainer_id(id, sizeof id, t);
+    trainer_id(id, t, -1);
     clock_date(date);
     all = json_pack(
         "{ss ss ss ss so sI sI s{si si} sf so so so si}", "tool", "vittrain", "version",
         version_text(), "id", id, "end", date, "options",
         train_options_json(t->opts, false), "step", (json_int_t)step_count(t->step),
         "steps", (json_int_t)t->plan.sched.steps, "mesh", "D", mesh->D, "M", mesh->M,
-        "seconds", trainer_seconds(t), "loss", number(t->last.loss), "top1",
+        "seconds", trainer_spent(t).seconds, "loss", number(t->last.loss), "top1",
         number(t->last.top1), "ece", number(t->last.ece), "exit_status", status);
     if (json_dump_file(all, t->options->json, JSON_INDENT(2)) != 0)
         rc = ERR(ERR_IO, "%s cannot be written: %s", t->options->json, strerror(errno));
