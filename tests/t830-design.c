@@ -92,6 +92,33 @@ static void unable(const struct planted *p)
     sweep_close(&few);
 }
 
+/* What a plan costs is what its runs cost with their forks, and that is kept within. */
+static void budgets(const struct planted *p)
+{
+    const double star    = sweep_flops(&p->sweep);
+    const double share[] = { 1, 0.6 };
+    struct expected before[LAW_DIMS], e[LAW_DIMS];
+    struct sweep best;
+
+    design_expect(before, &p->sweep, &p->law, noise);
+    for (int i = 0; i < 2; i++) {
+        if (design_within(&best, &p->sweep, &p->law, share[i] * star, NULL) != 0)
+            die("%s", err_sentence());
+        design_expect(e, &best, &p->law, noise);
+        ok(sweep_flops(&best) <= share[i] * star &&
+               sweep_flops(&best) > 0.9 * share[i] * star,
+           "a plan for %g of the star's cost takes %.3f", share[i],
+           sweep_flops(&best) / star);
+        ok(isfinite(aim(e)) && (i > 0 || aim(e) < aim(before)),
+           "and can tell: its squared errors are %.2f of the star's",
+           aim(e) / aim(before));
+        sweep_close(&best);
+    }
+    ok(design_within(&best, &p->sweep, &p->law, 1e-3 * star, NULL) == ERR_USAGE,
+       "too little is refused");
+    err_forget();
+}
+
 int main(void)
 {
     struct expected star[LAW_DIMS], better[LAW_DIMS];
@@ -109,6 +136,7 @@ int main(void)
        aim(better) / aim(star));
     compare("better", &best, &p.law, better);
     unable(&p);
+    budgets(&p);
     sweep_close(&best);
     planted_close(&p);
     return tap_done();

@@ -102,6 +102,7 @@ refused 2 'no model is that large: width' shape --budget=1e300
 refused 2 'below that of the smallest shape: width 6.66' shape --budget=1e-8
 refused 2 'below that of the smallest shape: depth 0.174' shape --budget=1e7
 refused 2 'is for plans with --design=optimal' plan --budget=1e20
+refused 2 'which cost more than that' plan --design=optimal --budget=1e18
 refused 2 'add up to' shape --budget=1e20 --w=1,1,1
 refused 2 'the values must rise' plan --width=700,600
 refused 2 'leave nothing between' plan --steps=1K
@@ -162,6 +163,22 @@ run plan --out="$folder/sweep"
     grep -q '^#SBATCH --array=1-18$' "$folder/sweep/array.sbatch" &&
     bash -n "$folder/sweep/array.sbatch"
 ok 'the default star: 18 runs, 54 points'
+# the number of that name in every line of plan.jsonl
+planned() {
+    sed "s/.*\"$1\": \([0-9.e+]*\).*/\1/" "$folder/sweep/plan.jsonl"
+}
+for name in flops_per_image examples compute examples_with_forks; do
+    planned $name >"$folder/$name"
+done
+(cd "$folder" && paste flops_per_image examples compute examples_with_forks) |
+    awk '{ d = $1 * $2 / $3 - 1; if (d * d > 1e-20) exit 1; all += $1 * $4 }
+        END { printf "cost: %.4g FLOP forward,", all }' >"$folder/cost"
+grep -q -f "$folder/cost" "$folder/out"
+ok 'compute is of the examples; with forks they come to the cost'
+run plan --design=optimal --budget=1.2e21
+[ $status -eq 0 ] && awk '/^cost: / { found = $2 <= 1.2e21 && $2 > 1e21 } END { exit !found }' \
+    "$folder/out"
+ok 'a budget is kept, and used'
 cp "$folder/sweep/plan.jsonl" "$folder/before"
 run plan --out="$folder/sweep"
 cmp -s "$folder/before" "$folder/sweep/plan.jsonl"

@@ -154,7 +154,7 @@ static int parse_budget(double *cost, const struct plan *p)
     const char *text = p->o->budget;
     int n;
 
-    *cost = design_cost(&p->sweep);
+    *cost = sweep_flops(&p->sweep);
     if (text[0] == '\0')
         return 0;
     if (text[strlen(text) - 1] == 's')
@@ -175,8 +175,8 @@ static int make_design(struct plan *p)
     if (p->o->design == DESIGN_STAR)
         return 0;
     TRY(parse_budget(&cost, p));
-    TRY(design_improve(&better, &p->sweep, &p->law, cost,
-                       p->has_machine ? &p->machine : NULL));
+    TRY(design_within(&better, &p->sweep, &p->law, cost,
+                      p->has_machine ? &p->machine : NULL));
     memcpy(p->before, p->expected, sizeof p->before);
     p->star     = p->sweep;
     p->has_star = true;
@@ -217,7 +217,7 @@ static void print_runs(FILE *out, const struct plan *p)
 static void print_totals(FILE *out, const struct plan *p)
 {
     const struct sweep *s = &p->sweep;
-    double flops = 0, train = 0, seconds = 0;
+    double train = 0, seconds = 0;
     int points = 0, done = 0, left = 0;
 
     for (int i = 0; i < s->runs; i++) {
@@ -227,13 +227,13 @@ static void print_totals(FILE *out, const struct plan *p)
         points += r->steps;
         done += r->done;
         left += r->done < r->steps;
-        flops += r->cost.forward * images;
         train += r->cost.train * images;
         seconds += r->cost.seconds * images;
     }
     fprintf(out, "\n%d runs give %d points: %d done, %d runs to do\n", s->runs, points,
             done, left);
-    fprintf(out, "cost: %.4g FLOP forward, %.4g FLOP of training", flops, train);
+    fprintf(out, "cost: %.4g FLOP forward, %.4g FLOP of training", sweep_flops(s),
+            train);
     if (p->has_machine)
         fprintf(out, ", %.4g device-seconds\n      on %s", seconds, p->machine.name);
     fprintf(out, "\n(points as forks of one run a shape; each by itself: %.4g FLOP)\n",

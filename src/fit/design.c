@@ -5,6 +5,10 @@
  * information of its arm.  The growth exponent's variance is d' I^-1 d with
  * d = ds / dparameters.  The exchange replaces the point whose replacement helps most,
  * until none does, and adds points while the cost allows.
+ *
+ * A point costs what it would as a run by itself there, though it may be a fork of a
+ * longer one: forks share what chance did to their run, and would be worth less than
+ * runs if they were as cheap as they are.
  */
 #include "config.h"
 
@@ -376,6 +380,36 @@ static void refresh(struct exchange *e)
     }
 }
 
+/* Leave out the point that tells least for what it costs; false if all are needed. */
+static bool leave_out(struct exchange *e)
+{
+    struct design *d     = e->d;
+    int points[LAW_DIMS] = { 0 }, out = -1;
+    double least = INFINITY;
+
+    for (int i = 0; i < d->points; i++)
+        points[d->point[i].arm]++;
+    for (int i = 0; i < d->points; i++) {
+        const struct point *p = &d->point[i];
+        const bool is_told    = d->law->has[p->arm];
+        double I[P * P], loss;
+
+        if (is_told && points[p->arm] <= P)
+            continue;
+        memcpy(I, e->I[p->arm], sizeof I);
+        add_information(I, p, -1);
+        loss = is_told ? part(I, d->law, p->arm) - e->part[p->arm] : 0;
+        if (loss / p->cost < least) {
+            least = loss / p->cost;
+            out   = i;
+        }
+    }
+    if (out < 0)
+        return false;
+    d->point[out] = d->point[--d->points];
+    return true;
+}
+
 int design_improve(struct sweep *best, const struct sweep *s,
                    const struct design_law *l, double cost, const struct machine *m)
 {
@@ -386,13 +420,21 @@ int design_improve(struct sweep *best, const struct sweep *s,
     TRY(make_candidates(&all, s, l, m));
     open_design(&d, s, l, s);
     refresh(&e);
-    for (int turn = 0; turn < EXCHANGES_MOST && improve(&e); turn++)
+    rc = 0;
+    while (rc == 0 && e.cost > cost) {
+        if (!leave_out(&e))
+            rc = ERR(ERR_USAGE,
+                     "%d points of each dimension are needed to tell how it grows, "
+                     "which cost more than that",
+                     P);
+        refresh(&e);
+    }
+    for (int turn = 0; rc == 0 && turn < EXCHANGES_MOST && improve(&e); turn++)
         refresh(&e);
     *best         = *s;
     best->run     = NULL;
     best->dropped = NULL;
     best->runs = best->drops = 0;
-    rc                       = 0;
     for (int i = 0; i < d.points && rc == 0; i++)
         rc = sweep_add(best, d.point[i].x, d.point[i].step, d.point[i].arm, m);
     mem_free(d.point);
@@ -400,4 +442,41 @@ int design_improve(struct sweep *best, const struct sweep *s,
     if (rc != 0)
         sweep_close(best);
     return rc;
+}
+
+/* The sum that points may cost by themselves is scaled until what they cost as forks
+ * comes to the budget, or does not grow any more.
+ */
+int design_within(struct sweep *best, const struct sweep *s, const struct design_law *l,
+                  double budget, const struct machine *m)
+{
+    enum { TURNS = 8 };
+    const double near = 0.98, back = 0.97;
+    double cost = budget * design_cost(s) / sweep_flops(s), last = 0, kept = 0;
+
+    for (int turn = 0; turn < TURNS && kept < near * budget; turn++) {
+        struct sweep tried;
+        double flops;
+        int rc = design_improve(&tried, s, l, cost, m);
+
+        if (rc != 0 && kept == 0)
+            return rc;
+        if (rc != 0)
+            break;
+        flops = sweep_flops(&tried);
+        cost *= budget / flops * (flops > budget ? back : 1);
+        if (flops > budget || flops <= kept) {
+            sweep_close(&tried);
+        } else {
+            if (kept > 0)
+                sweep_close(best);
+            *best = tried;
+            kept  = flops;
+        }
+        if (flops == last)
+            break;
+        last = flops;
+    }
+    return kept > 0 ? 0
+                    : ERR(ERR_USAGE, "no plan of about %.3g FLOP was found", budget);
 }

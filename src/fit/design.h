@@ -33,9 +33,17 @@ void design_expect(struct expected e[LAW_DIMS], const struct sweep *s,
 double design_cost(const struct sweep *s);
 
 /* Make 'best' of 's': points are moved within the ranges of its values and steps, and
- * added, while the sum of squared relative errors of all s_k falls, within 'cost'.
+ * added, while the sum of squared relative errors of all s_k falls, within 'cost', each
+ * point a run by itself; where 's' costs more, points are first left out.  Returns 0, or
+ * ERR_USAGE if so few would be left that they cannot tell.
  */
 int design_improve(struct sweep *best, const struct sweep *s,
                    const struct design_law *l, double cost, const struct machine *m);
+
+/* The same for a 'budget' of what the runs cost together, the points forks of them:
+ * sweep_flops(best) is at most that.
+ */
+int design_within(struct sweep *best, const struct sweep *s, const struct design_law *l,
+                  double budget, const struct machine *m);
 
 #endif

@@ -19,10 +19,15 @@ enum { PATH_MOST = 1024 };
 
 static const char *const dim_name[LAW_DIMS] = { "width", "depth", "mlp" };
 
+/* As in a record, compute is flops_per_image x examples: what the run's own record will
+ * say.  All that it trains on, with the cool-downs of its forks, and the device-seconds
+ * of that, are what it costs.
+ */
 json_t *plan_json(const struct sweep *s, const struct run *r)
 {
     const struct training *t = &s->training;
     const double images      = sweep_images(s, r);
+    const double examples    = (double)r->step[r->steps - 1] * (double)t->batch;
     json_t *forks = json_array(), *records = json_array();
 
     for (int k = 0; k < r->steps; k++) {
@@ -34,18 +39,19 @@ json_t *plan_json(const struct sweep *s, const struct run *r)
             json_array_append_new(forks, json_integer(r->step[k] - t->cooldown));
     }
     return json_pack(
-        "{ss ss sI sI sI sI sI sI sI sI sI sI sI so so sf sf so sf so sI}", "id", r->id,
-        "arm", r->arm < 0 ? "grid" : dim_name[r->arm], "width", (json_int_t)r->x[0],
-        "depth", (json_int_t)r->x[1], "mlp", (json_int_t)r->x[2], "heads",
-        (json_int_t)t->heads, "patch", (json_int_t)t->patch, "image",
+        "{ss ss sI sI sI sI sI sI sI sI sI sI sI so so sf sf sf so sf so sI}", "id",
+        r->id, "arm", r->arm < 0 ? "grid" : dim_name[r->arm], "width",
+        (json_int_t)r->x[0], "depth", (json_int_t)r->x[1], "mlp", (json_int_t)r->x[2],
+        "heads", (json_int_t)t->heads, "patch", (json_int_t)t->patch, "image",
         (json_int_t)t->image, "classes", (json_int_t)t->classes, "batch",
         (json_int_t)t->batch, "steps", (json_int_t)r->step[r->steps - 1],
         "warmup_steps", (json_int_t)t->warmup, "cooldown_steps",
         (json_int_t)t->cooldown, "cooldown_at", forks, "records", records,
-        "flops_per_image", r->cost.forward, "examples", images, "device_seconds",
+        "flops_per_image", r->cost.forward, "examples", examples, "examples_with_forks",
+        images, "device_seconds",
         isfinite(r->cost.seconds) ? json_real(r->cost.seconds * images) : json_null(),
-        "compute", r->cost.forward * (double)r->step[r->steps - 1] * (double)t->batch,
-        "done", json_boolean(r->done == r->steps), "seed", (json_int_t)r->seed);
+        "compute", r->cost.forward * examples, "done",
+        json_boolean(r->done == r->steps), "seed", (json_int_t)r->seed);
 }
 
 /* ---- files ----------------------------------------------------------------------- */

@@ -165,6 +165,15 @@ double sweep_images(const struct sweep *s, const struct run *r)
     return (double)steps * (double)s->training.batch;
 }
 
+double sweep_flops(const struct sweep *s)
+{
+    double sum = 0;
+
+    for (int i = 0; i < s->runs; i++)
+        sum += s->run[i].cost.forward * sweep_images(s, &s->run[i]);
+    return sum;
+}
+
 /* ---- what is done ---------------------------------------------------------------- */
 
 /* Everything that changes what a run computes. */

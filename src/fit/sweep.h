@@ -65,8 +65,11 @@ int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
  */
 int sweep_look(struct sweep *s, const char *path, const char *y);
 
-/* Images that a run trains on, forks and all; and those of a point by itself. */
+/* Images that a run trains on, forks and all. */
 double sweep_images(const struct sweep *s, const struct run *r);
+
+/* Forward FLOPs of all runs, forks and all. */
+double sweep_flops(const struct sweep *s);
 
 /* The id of the record of step i: the run's, and ".S" behind it for a fork at S. */
 void sweep_record_id(char id[2 * SWEEP_ID], const struct sweep *s, const struct run *r,
