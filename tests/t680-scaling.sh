@@ -25,9 +25,16 @@ refused 'says where' --kind=weak
 refused 'expected weak, strong or both' --machine=h200 --kind=both-ways
 refused 'not a number' --machine=h200 --ranks=many
 refused 'is set here' --machine=h200 --batch=8
+refused 'is above --ranks=8' --machine=h200 --first=16 --ranks=8
+refused 'one at a time' --machine=h200 --shape=22B,So400m
 refused 'ends in .svg or .png' --machine=h200 --out=x.pdf
 refused 'neither a machine file' --machine=nowhere
 refused 'nor a named shape' --machine=h200 --shape=huge
+
+run --help
+grep -q -- '--out=FILE' "$folder/out" && tail -n 1 "$folder/out" | grep -q '^All others' &&
+    ! grep -q '.\{81\}' "$folder/out"
+ok 'its help is whole, in 80 columns'
 
 run --machine=h200 --shape=So400m --ranks=8 --kind=weak
 [ "$(grep -c ' ring \| plain \| bidir ' "$folder/out")" -eq 4 ] &&
@@ -35,6 +42,11 @@ run --machine=h200 --shape=So400m --ranks=8 --kind=weak
 ok 'So400m on 1 to 8 GPUs are four lines, none simulated'
 ! grep -q '.\{81\}' "$folder/out"
 ok 'of 80 columns'
+
+run --machine=h200 --ranks=2
+[ $? -eq 3 ] && grep -q '^Strong scaling of 22B on h200: 16 images' "$folder/out" &&
+    tail -n 1 "$folder/out" | grep -q '^vitbench-scaling: nothing fits'
+ok '22B, which it takes by itself, does not fit on two: status 3'
 
 # A simulator that always says two seconds.
 cat >"$folder/sim" <<'EOF'

@@ -26,6 +26,11 @@ refused 'is set here' --batch=8
 refused 'ends in .svg or .png' --out=x.pdf
 refused 'nor a named shape' --shape=huge
 
+run --help
+grep -q -- '--shape=768' "$folder/out" && tail -n 1 "$folder/out" | grep -q '^All others' &&
+    ! grep -q '.\{81\}' "$folder/out"
+ok 'its help is whole, in 80 columns'
+
 run --shape=mu --batches=1,2 --tokens=49 --widths=64,128 --threads=1
 [ "$(grep -c '^\(batch\|tokens\|width\) .*[0-9]$' "$folder/out")" -eq 5 ] &&
     grep -q '^tokens *49 *83 *49 ' "$folder/out"
