@@ -281,6 +281,9 @@ static void test_writing(const char *path)
     ok(parse(arg, NULL) == 0 && s.any == 5 && s.overlap == 2 &&
            s.seconds == 0.30000000000000004 && s.limit == (int64_t)2 << 30,
        "a dump reads back as it was");
+    ok(opts_is_given(&o, "any") && !opts_is_given(&o, "mesh") &&
+           strstr(printed(print_dump), "\n#mesh = auto\n") != NULL,
+       "and gives nothing that was not given");
 
     json = opts_json(&o);
     ok(json_integer_value(json_object_get(json_object_get(json, "any"), "value")) ==

@@ -58,6 +58,8 @@ static void bad_options(void)
     refused("--lr=fast", "a number");
     refused("--lr=-1", "from 0");
     refused("--beta1=2", "from 0 to 1");
+    refused("--beta1=1", "momentum would stay zero");
+    refused("--beta2=1", "second moments would stay zero");
     refused("--batch=0", "from 1");
     refused("--augment=crop", "did you mean crop+flip");
     refused("--warmup-steps=few", "a whole number");
@@ -73,6 +75,9 @@ static void bad_options(void)
     refused("--overlap=bidirectional", "plain|ring|bidir");
     ok(resolve(0, "--steps=5", "--examples=7", NULL) == ERR_USAGE,
        "the length is given once");
+    ok(resolve(0, "--beta1=1", "--optimizer=sgd", NULL) == 0 &&
+           resolve(0, "--beta2=1", "--optimizer=adafactor", NULL) == 0,
+       "what has a meaning with other optimizers is taken");
     ok(resolve(0, "--save-every=10x", "--out=d", NULL) == ERR_USAGE,
        "saves are counted in steps or seconds");
     ok(resolve(0, "--cooldown-at=5", "--cooldown-steps=0", NULL) == ERR_USAGE,

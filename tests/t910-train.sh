@@ -64,6 +64,27 @@ run 2 $model --mesh=2x1 --tune --steps=4 --out="$folder/tuned"
 tuned | grep -q '; anew: '
 ok 'but not onto another mesh'
 
+# A set says how many classes it has, also to a run whose options come from a file.
+for set in one two; do
+    for class in a $set z; do
+        mkdir -p "$folder/$set/$class"
+        cp "${srcdir:-.}/tests/data/bars.png" "$folder/$set/$class/1.png"
+        cp "${srcdir:-.}/tests/data/bars-grey.png" "$folder/$set/$class/2.png"
+    done
+    "${train%vittrain}vitdata" pack "$folder/$set.h5" --from="$folder/$set" >/dev/null 2>&1
+done
+if [ -f "$folder/two.h5" ]; then
+    packed="--data=$folder/one.h5 --shape=mu --image=32 --batch=4 --steps=1"
+    run 1 $packed --print-config
+    cp "$folder/out" "$folder/printed"
+    run 1 --config="$folder/printed"
+    status_is '0 ' && grep -q ' 3 classes, batch 4' "$folder/out"
+    ok 'printed options make the same run'
+    refused 'class 1 is one in .*, and two in ' $packed --holdout="$folder/two.h5"
+else
+    skip 'printed options make the same run' 'vitdata packs no PNG files here'
+fi
+
 # What must not depend on interruptions: losses and norms of the last 50 steps, with the
 # 17 digits that tell all bits.
 curve() {

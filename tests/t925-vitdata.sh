@@ -43,6 +43,7 @@ refused 2 'unpack it first' pack "$folder/x.h5" --from=digits.csv.gz
 refused 2 'is not for info' info x.h5 --n=3
 refused 2 'did you mean --from' pack x.h5 --fro=y
 refused 2 'cannot be opened' info "$folder/none.h5"
+refused 2 'is a folder: vitdata pack' info "$folder"
 refused 3 'cannot be written' sheet /nonexistent/x.png --rows=1 --columns=1 --image=8
 for option in --help --version; do
     run $option && [ -s "$folder/out" ] && [ ! -s "$folder/err" ]
@@ -60,7 +61,8 @@ head -c 300 "$data/bars.jpg" >"$folder/in/blue/4-cut.jpg"
 echo text >"$folder/in/blue/5.txt"
 : >"$folder/in/blue/6-empty.png"
 echo text >"$folder/in/README"
-run pack "$folder/a.h5" --from="$folder/in" && says '3 images of 2 classes; skipped: 4'
+ln -s nowhere "$folder/in/blue/7.jpg"
+run pack "$folder/a.h5" --from="$folder/in" && says '3 images of 2 classes; skipped: 5'
 ok 'a folder becomes a set'
 says '4-cut.jpg is skipped: damaged JPEG' err && says '5.txt is skipped: neither' err &&
     says '6-empty.png is skipped' err && says 'README is skipped' err
@@ -100,6 +102,13 @@ run pack "$folder/t.h5" --from="$folder/t.csv" --csv-max=4 &&
 ok 'a table becomes a set, bad lines are named'
 run info "$folder/t.h5" && says '2 wide, 2 high' && says 'verified$'
 ok 'with its pixels'
+{
+    printf '\357\273\277'
+    sed -n 2,3p "$folder/t.csv"
+} >"$folder/u.csv"
+run pack "$folder/u.h5" --from="$folder/u.csv" --csv-max=4 && says '2 images of 2 classes'
+ok 'a mark of UTF-8 before it costs no line'
+refused 2 'is for image files' pack "$folder/x.h5" --from="$folder/t.csv" --decode=8
 printf '1,2,3,0\n' >"$folder/s.csv"
 refused 2 'not a square' pack "$folder/x.h5" --from="$folder/s.csv"
 

@@ -90,7 +90,8 @@ int opts_is_given(const struct opts *o, const char *name);
 void opts_help(const struct opts *o, FILE *out, const char *usage, const char *about);
 
 /* One line an option, "  name  value  (source)"; 'given_only' drops the defaults.
- * opts_dump() writes "name = value" lines that --config reads back.
+ * opts_dump() writes "name = value" lines that --config reads back, those of defaults
+ * as comments: what nobody has given is given by nobody who reads them.
  */
 void opts_echo(const struct opts *o, FILE *out, int given_only);
 void opts_dump(const struct opts *o, FILE *out);

@@ -177,7 +177,8 @@ void opts_dump(const struct opts *o, FILE *out)
         if (!has_value(row) || strcmp(row->name, "config") == 0)
             continue;
         opts_text(o, row, text, sizeof text);
-        fprintf(out, "%s = %s\n", row->name, text);
+        fprintf(out, "%s%s = %s\n", o->source[i] == FROM_DEFAULT ? "#" : "", row->name,
+                text);
     }
 }
 

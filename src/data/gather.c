@@ -97,9 +97,10 @@ static int walk(struct gather *g, const char *folder, int32_t class, int depth)
     for (int i = 0; i < n; i++) {
         if (rc == 0)
             rc = join(path, folder, entry[i]->d_name);
-        if (rc == 0 && stat(path, &about) != 0)
+        if (rc == 0 && stat(path, &about) != 0) {
             WARN("%s is skipped: %s", path, strerror(errno));
-        else if (rc == 0 && S_ISDIR(about.st_mode))
+            g->bad_lines++;
+        } else if (rc == 0 && S_ISDIR(about.st_mode))
             rc = walk(g, path, class, depth + 1);
         else if (rc == 0 && S_ISREG(about.st_mode))
             add(g, path, &class, 1);

@@ -225,6 +225,9 @@ static int open_set(struct h5set *set)
     set->fd = open(set->path, O_RDONLY | O_CLOEXEC);
     if (set->fd < 0 || fstat(set->fd, &about) != 0)
         return ERR(ERR_DATA, "%s cannot be opened: %s", set->path, strerror(errno));
+    if (S_ISDIR(about.st_mode))
+        return ERR(ERR_DATA, "%s is a folder: vitdata pack makes a set of it",
+                   set->path);
     rc = h5_open(&file, MPI_COMM_NULL, set->path);
     if (rc != 0)
         return ERR(ERR_DATA, "%s is no HDF5 file, or a damaged one", set->path);
@@ -285,6 +288,30 @@ int h5set_names(char *names, size_t size, const char *path)
         names[0] = '\0';
     }
     return h5_close(&file);
+}
+
+int h5set_same_classes(const char *a, const char *b)
+{
+    enum { ROOM = 1 << 20 };
+    char *names[2] = { mem_new(ROOM, 1), mem_new(ROOM, 1) };
+    const char *x = names[0], *y = names[1];
+    int64_t class = 0;
+    int rc        = h5set_names(names[0], ROOM, a);
+
+    if (rc == 0)
+        rc = h5set_names(names[1], ROOM, b);
+    for (; rc == 0 && *x != '\0' && *y != '\0'; class ++) {
+        const int n = (int)strcspn(x, "\n"), m = (int)strcspn(y, "\n");
+
+        if (n != m || strncmp(x, y, (size_t)n) != 0)
+            rc = ERR(ERR_DATA, "class %lld is %.*s in %s, and %.*s in %s",
+                     (long long)class, n, x, a, m, y, b);
+        x += n + (x[n] == '\n');
+        y += m + (y[m] == '\n');
+    }
+    mem_free(names[0]);
+    mem_free(names[1]);
+    return rc;
 }
 
 /* ---- items ------------------------------------------------------------------------- */

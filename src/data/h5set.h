@@ -46,6 +46,11 @@ const struct h5set_shape *h5set_shape(const struct h5set *set);
 /* The names of the classes, a line each, or "": a copy of at most 'size' bytes. */
 int h5set_names(char *names, size_t size, const char *path);
 
+/* 0 if no class has one name in the set 'a' and another in 'b': numbers are what labels
+ * are compared by.  ERR_DATA with both names else.
+ */
+int h5set_same_classes(const char *a, const char *b);
+
 /* Item 'i' into the room: the file, the pixels or the numbers.  Any thread. */
 int h5set_read(struct decode_room *room, size_t *size, const struct h5set *set,
                int64_t i);

@@ -90,11 +90,14 @@ static const char *fault(const struct table *t, int values)
  */
 static int next(struct table *t, int64_t *skipped)
 {
+    static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, before the first line */
+
     while (getline(&t->text, &t->room, t->file) >= 0) {
         const char *why;
         int values;
 
-        t->line++;
+        if (t->line++ == 0 && strncmp(t->text, mark, strlen(mark)) == 0)
+            memset(t->text, ' ', strlen(mark));
         if (t->text[strspn(t->text, " \t\r\n")] == '\0')
             continue;
         values = split(NULL, 0, t->text);

@@ -106,6 +106,8 @@ static int pack(const char *out, const struct options *o)
     if (ending != NULL && strcmp(ending, ".gz") == 0)
         return ERR(ERR_USAGE, "--from=%s is compressed: unpack it first, with gunzip",
                    o->from);
+    if (ending != NULL && strcmp(ending, ".csv") == 0 && o->decode > 0)
+        return ERR(ERR_USAGE, "--decode is for image files: a table has its pixels");
     if (ending != NULL && strcmp(ending, ".csv") == 0)
         TRY(pack_csv(&result, out, o->from, o->csv_max));
     else

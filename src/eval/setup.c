@@ -244,6 +244,8 @@ static int open_sets(struct probe *p, struct data_options *with)
     if (!needs_learning(o))
         return 0;
     TRY(data_open_file(&p->learn_data, o->data, with));
+    if (isnan(p->plan.share))
+        TRY(h5set_same_classes(o->data, o->test));
     p->learn_count = p->learn_data->count;
     return 0;
 }

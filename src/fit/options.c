@@ -180,7 +180,8 @@ const struct opt vitfit_options[] = {
 
     TITLE("every command"),
     { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads", AT(print_config) },
+      "print all options as a file that --config reads, defaults as comments",
+      AT(print_config) },
     { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
       TEXT(config) },
     { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },

@@ -134,7 +134,8 @@ static const struct opt table[] = {
     { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
       AT(list_shapes) },
     { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads", AT(print_config) },
+      "print all options as a file that --config reads, defaults as comments",
+      AT(print_config) },
     { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
       TEXT(config) },
     { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
@@ -249,6 +250,16 @@ static int plan_holdout(struct train_plan *p, const struct train_options *o)
     return 0;
 }
 
+/* A mean that takes nothing in stays zero, and AdamW divides by what it lacks. */
+static int check_moments(const struct train_options *o)
+{
+    if (o->beta1 == 1 && o->optimizer != OPTIMIZER_SGD)
+        return ERR(ERR_USAGE, "--beta1=1: the momentum would stay zero");
+    if (o->beta2 == 1 && o->optimizer == OPTIMIZER_ADAMW)
+        return ERR(ERR_USAGE, "--beta2=1: the second moments would stay zero");
+    return 0;
+}
+
 int train_plan(struct train_plan *p, const struct train_options *o)
 {
     const struct spec_options model = setting_spec(&o->setting, o->shape);
@@ -264,6 +275,7 @@ int train_plan(struct train_plan *p, const struct train_options *o)
                    "warmup-steps"));
     TRY(auto_steps(&made.sched.cooldown, &made.is_cooldown_auto, o->cooldown_steps,
                    "cooldown-steps"));
+    TRY(check_moments(o));
     made.sched.kind      = (enum sched_kind)o->schedule;
     made.sched.timescale = o->timescale;
     made.has_head_bias   = strcmp(o->head_bias, "auto") != 0;

@@ -5,6 +5,7 @@
 #include "src/train/source.h"
 
 #include "src/base/err.h"
+#include "src/data/h5set.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,6 +45,8 @@ static int open_held(struct source *s, const struct data_options *all,
     with.order       = ORDER_FILE;
     with.is_held_out = !is_other;
     TRY(open_one(&s->held, &with, is_other ? o->holdout : o->data));
+    if (is_other && is_set(o->holdout) && is_set(o->data))
+        TRY(h5set_same_classes(o->data, o->holdout));
     s->held_count = s->held->count > 0 ? s->held->count : HELD_OUT;
     return 0;
 }
