@@ -95,6 +95,7 @@ static void measure(struct case_result *c, struct bench *b, struct setup *setup)
     c->flops_per_step = flops;
     c->flops_per_s    = flops / c->steps.median;
     c->tokens_per_s   = (double)(c->batch * spec->T) / c->steps.median;
+    c->peak           = b->peak;
     c->mfu_measured   = count_mfu(flops, c->steps.median, b->mesh->size, b->peak);
     c->mfu_spec       = count_mfu(flops, c->steps.median, b->mesh->size, b->peak_spec);
     check(c, b, setup);

@@ -256,6 +256,8 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
                                       "speed", real(c->plain.speed), "lo",
                                       real(c->plain.speed_lo), "hi",
                                       real(c->plain.speed_hi)));
+    if (has_steps && c->peak > 0)
+        json_object_set_new(all, "peak_measured", json_real(c->peak));
     if (c->spent_s[SPENT_STEPS] > 0)
         json_object_set_new(all, "spent", spent_json(c));
     if (c->has_clocks)

@@ -259,7 +259,7 @@ static void case_model(FILE *out, const struct case_result *c)
     case_tuned(out, c);
 }
 
-static void case_steps(FILE *out, const struct case_result *c)
+static void case_steps(FILE *out, const struct case_result *c, bool is_simulated)
 {
     const struct stat *s = &c->steps;
 
@@ -281,9 +281,12 @@ static void case_steps(FILE *out, const struct case_result *c)
               c->predicted_exposed_s);
     if (c->flops_per_step > 0 && !isnan(c->mfu_palm))
         field(out, "  work",
-              "%.4g model FLOP a step; peak %.1f GFLOP/s a rank, the larger of before "
-              "and after the steps; MFU by PaLM's formula %.1f %%",
-              c->flops_per_step, c->peak * 1e-9, 100 * c->mfu_palm);
+              "%.4g model FLOP a step; peak %.1f GFLOP/s a rank, %s; MFU by PaLM's "
+              "formula %.1f %%",
+              c->flops_per_step, c->peak * 1e-9,
+              is_simulated ? "the machine's"
+                           : "the larger of before and after the steps",
+              100 * c->mfu_palm);
     if (!isnan(c->hfu))
         field(out, "  recomputed",
               "HFU %.1f %% of the measured peak, beside MFU %.1f %%", 100 * c->hfu,
@@ -403,14 +406,16 @@ static const char *whole(char text[NUMBER], double x)
 }
 
 /* The rows of coll and ckpt have bandwidths, those of data images a second, the others
- * FLOP/s.
+ * FLOP/s; these two are of a rank.
  */
-static void case_rows(FILE *out, const struct case_result *c)
+static void case_rows(FILE *out, const struct result *r, const struct case_result *c)
 {
+    enum { NAMES = 36 }; /* columns of a name and a shape, or bytes */
     const bool is_coll  = strcmp(c->name, "coll") == 0;
     const bool is_bytes = is_coll || strcmp(c->name, "ckpt") == 0;
     const bool is_data  = strcmp(c->name, "data") == 0;
     char shape[64], ms[NUMBER], rate[NUMBER], hidden[NUMBER], error[NUMBER];
+    int room;
 
     fprintf(out, "  %-18s%18s%10s%9s%9s%9s%5s\n", "name", is_bytes ? "bytes" : "shape",
             "ms",
@@ -431,8 +436,10 @@ static void case_rows(FILE *out, const struct case_result *c)
                      (long long)w->shape[1], (long long)w->shape[2]);
         else
             snprintf(shape, sizeof shape, "%lld", (long long)w->size);
-        fprintf(out, "  %-18.18s%18s%10s%9s%9s%9s%5s\n", w->name,
-                w->shape[0] > 0 || w->size > 0 ? shape : "-",
+        if (w->shape[0] <= 0 && w->size <= 0)
+            strcpy(shape, "-");
+        room = NAMES - 1 - (int)strlen(shape);
+        fprintf(out, "  %-*.*s %s%10s%9s%9s%9s%5s\n", room, room, w->name, shape,
                 cell(ms, 1e3 * w->seconds, 4),
                 is_data ? whole(rate, value) : cell(rate, 1e-9 * value, 4),
                 is_coll            ? cell(hidden, 1e-9 * w->busbw, 4)
@@ -444,6 +451,9 @@ static void case_rows(FILE *out, const struct case_result *c)
                 : w->status == STATUS_SKIP ? "-"
                                            : "ok");
     }
+    if (!is_bytes && r->D * r->M > 1)
+        fprintf(out, "  %s are of one rank, the slowest\n",
+                is_data ? "images/s" : "GFLOP/s");
 }
 
 void report_case(FILE *out, const struct result *r, const struct case_result *c)
@@ -458,14 +468,14 @@ void report_case(FILE *out, const struct result *r, const struct case_result *c)
         return;
     }
     case_model(out, c);
-    case_steps(out, c);
+    case_steps(out, c, r->is_simulated);
     if (is_step && strcmp(c->name, "step") == 0) {
         case_comm(out, c);
         case_where(out, c);
         profile_text(out, c);
     }
     if (c->rows > 0)
-        case_rows(out, c);
+        case_rows(out, r, c);
     for (int i = 0; i < c->checks; i++)
         residual_line(out, &c->check[i]);
     if (c->status != STATUS_PASS)

@@ -110,11 +110,19 @@ static void test_hidden(void)
 
     strcpy(c->name, "cmm");
     c->row[0].hidden = 0;
-    text             = print(r);
+    strcpy(c->row[1].name, "norm_backward_moments");
+    memcpy(c->row[1].shape, (int64_t[]){ 1024, 576, 72 }, sizeof c->row[1].shape);
+    text = print(r);
     has(text, "all-reduce                   1048576         1        -        0        "
               "0   ok\n");
-    has(text, "all-gather                   1048576         1        -        -        "
-              "0   ok\n");
+    has(text,
+        "  norm_backward_moments    1024x576x72         1        -        -        "
+        "0   ok\n");
+    has(text, "  GFLOP/s are of one rank, the slowest\n");
+    free(text);
+    r->D = r->M = 1;
+    text        = print(r);
+    ok(strstr(text, "of one rank") == NULL, "which one rank need not say");
     free(text);
     result_close(&r);
 }

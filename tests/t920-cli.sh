@@ -95,6 +95,10 @@ awk '$1 == "!step" { rate = $NF; said = $(NF - 1) }
     END { off = 100 * rate / 2 / peak - said; exit !(peak > 0 && off * off < 0.06 * 0.06) }' \
     "$folder/out"
 ok 'its share of the peak is that of the peak that it says'
+for name in flops_per_step median peak_measured mfu_measured; do
+    figures $name "$folder/r.json" | head -n 1
+done | paste -s | awk '{ off = $1 / ($2 * 2 * $3) / $4 - 1; exit !($4 > 0 && off * off < 1e-12) }'
+ok 'and the one in the JSON beside it'
 grep -q '"valid": false' "$folder/r.json"
 ok 'and the JSON that it is not valid'
 "${top_builddir:-.}/tests/schema_check" "${srcdir:-.}/bench/schema.json" "$folder/r.json" \
