@@ -154,6 +154,11 @@ run 1 $model --steps=31 --id=T --out="$folder/trunk" --records="$folder/records"
 status_is '0 ' && paste -s "$folder/spent" | tr -d , |
     awk '{ exit !($1 > 0 && $2 > $1 && $3 > $2 + $1 / 2) }'
 ok 'one rank adds its seconds to those that each of two has taken'
+[ "$(wc -l <"$folder/one.json")" -eq "$(grep -c '' "$folder/one.json")" ]
+ok 'the JSON of it ends its last line'
+run 2 $model --steps=32 --cooldown-at=10,20,25 --out="$folder/trunk"
+status_is '0 0 ' && said '--cooldown-at=25: there is no such fork, .* from step 31;'
+ok 'a fork that should have left before is named'
 
 # signalled WORDS RANKS ARGUMENT..: wait for the first line of a run, then do WORDS.
 signalled() {

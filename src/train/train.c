@@ -16,6 +16,7 @@
 #include "mesh/guard.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
+#include "src/base/log.h"
 #include "src/step/finite.h"
 #include "src/step/timeline.h"
 #include "src/train/snapshot.h"
@@ -281,6 +282,27 @@ static int fork_here(struct trainer *t, bool *is_stopped)
     return 0;
 }
 
+/* Say which forks cannot leave any more: they are not there, and the run goes on from a
+ * later step.
+ */
+static void name_late_forks(const struct trainer *t)
+{
+    char folder[TRAIN_PATH];
+
+    for (int i = 0; i < t->plan.forks && t->plan.fork[i] < t->saved.step; i++) {
+        const int64_t fork = t->plan.fork[i];
+        const int64_t end  = sched_fork(&t->plan.sched, fork).steps;
+
+        fork_folder(folder, sizeof folder, t, fork);
+        if (folder[0] != '\0' && saved_has(folder, end, t->mesh))
+            continue;
+        if (t->mesh->rank == 0)
+            WARN("--cooldown-at=%lld: there is no such fork, and the run goes on from "
+                 "step %lld; --resume with an earlier checkpoint makes it",
+                 (long long)fork, (long long)t->saved.step);
+    }
+}
+
 /* ---- a run ------------------------------------------------------------------------- */
 
 static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped)
@@ -330,6 +352,7 @@ int trainer_run(struct trainer *t)
     bool is_stopped        = false;
     int rc;
 
+    name_late_forks(t);
     t->traced = step_to_trace(t);
     guard_phase("steps");
     journal_start(&t->journal, step_count(t->step), trunk.sched.steps);
