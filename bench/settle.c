@@ -6,11 +6,22 @@
 
 #include "bench/settle.h"
 
+#include <math.h>
+
 static bool is_everywhere(const struct mesh *mesh_, int count)
 {
     struct mesh *mesh = (struct mesh *)mesh_; /* a collective counts in it */
 
     return coll_largest(mesh, AXIS_ALL, count) == coll_smallest(mesh, AXIS_ALL, count);
+}
+
+static bool is_timed(const struct dev_choice *c)
+{
+    bool is_any = false;
+
+    for (int way = 0; way < c->ways; way++)
+        is_any |= isfinite(c->seconds[way]);
+    return is_any;
 }
 
 /* "x W 2048x4304x1152": "oneDNN (0.0405 s, BLIS 0.0531 s)" */
@@ -25,6 +36,8 @@ static void record(struct result *r, const struct dev_choice *c)
             length += snprintf(text + length, sizeof text - (size_t)length,
                                ", %s %.3g s", c->way_name[way], c->seconds[way]);
     snprintf(text + length, sizeof text - (size_t)length, ")");
+    if (!is_timed(c))
+        snprintf(text, sizeof text, "%s (not timed)", c->way_name[c->way]);
     json_object_set_new(r->tuned, c->name, json_string(text));
 }
 
@@ -32,8 +45,8 @@ void settle_products(struct bench *b, struct setup *setup)
 {
     struct step_result ignored;
     struct dev_choice *choice;
+    int count, untimed = 0;
     bool is_same;
-    int count;
 
     dev_tune(b->dev, true);
     step_gradients(setup->step, &ignored);
@@ -50,7 +63,13 @@ void settle_products(struct bench *b, struct setup *setup)
         } else {
             c->way = 0;
         }
+        untimed += !is_timed(c);
         if (b->result != NULL)
             record(b->result, c);
     }
+    if (untimed > 0 && b->result != NULL)
+        result_warn(b->result,
+                    "%d of %d products were not timed, for want of memory: they are "
+                    "done as without --tune",
+                    untimed, count);
 }

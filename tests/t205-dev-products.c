@@ -10,6 +10,7 @@
 #include "tests/twin.h"
 
 #include "src/base/err.h"
+#include "src/base/mem.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -284,6 +285,50 @@ static void all_ways(const char *name, enum dtype dtype, int ways)
     twins_close(two);
 }
 
+/* All memory of the device that is left, in ever smaller blocks; how many there are. */
+static int take_all(struct buf *block, int most, struct dev *dev)
+{
+    int count = 0;
+
+    for (size_t bytes = (size_t)1 << 36; bytes > 0; bytes /= 2)
+        while (count < most && dev_alloc(&block[count], dev, bytes) == 0)
+            count++;
+    err_forget();
+    return count;
+}
+
+/* A sum is timed apart from where it is; without room for that it is not, and is right. */
+static void without_room(const char *name, enum dtype dtype)
+{
+    enum { BLOCKS = 20000, SIZE = 96 };
+    struct buf *block    = mem_new(BLOCKS, sizeof *block);
+    const struct range r = { 0, SIZE };
+    struct twins pair, *two = &pair;
+    struct twin x, b, y, other;
+    struct dev_choice *choice;
+    int blocks, count;
+
+    twins_open(two, name, dtype, 1);
+    x     = twin_random(two, SIZE, SIZE, 1.0);
+    b     = twin_random(two, SIZE, SIZE, 1.0);
+    y     = twin_random(two, SIZE, SIZE, 1.0);
+    other = twin_blank(two, SIZE, SIZE);
+    EACH multiply(FORWARD, ON, V(other), V(x), V(b), r, r, false, NULL);
+    blocks = take_all(block, BLOCKS, two->got);
+    dev_tune(two->got, true);
+    EACH multiply(FORWARD, ON, V(y), V(x), V(b), r, r, true, NULL);
+    dev_tune(two->got, false);
+    choice = dev_choices(two->got, &count);
+    ok(blocks < BLOCKS && count == 1 && choice->way == 0 && isinf(choice->seconds[0]) &&
+           isinf(choice->seconds[1]),
+       "a sum is not timed on %s without memory for it (%d blocks)", name, blocks);
+    for (int i = 0; i < blocks; i++)
+        dev_free(&block[i]);
+    ok(twin_agrees(two, y, SIZE + 8.0, SIZE + 8.0, "a sum"), "and is right");
+    twins_close(two);
+    mem_free(block);
+}
+
 int main(void)
 {
 #ifndef CUDA_ON_HOST
@@ -307,6 +352,7 @@ int main(void)
     if (twins_can("cuda", DTYPE_F32)) {
         one_device("cuda", DTYPE_F32, 1);
         all_ways("cuda", DTYPE_F32, 2);
+        without_room("cuda", DTYPE_F32);
     } else {
         tap_skip("cuda", "there is no GPU, or no CUDA in this build");
     }

@@ -63,34 +63,47 @@ static void try_apart(struct dev_stream *s, void *ctx)
                      false);
 }
 
-/* Time all algorithms, into memory of their own: a sum must not grow.  They are timed by
- * turns, and the least of an algorithm's times counts, for a GPU's clock falls while it
- * gets warm.
+/* Memory to time a sum in, which must not grow where it is: zeros, or NULL if the GPU has
+ * no more.
+ */
+static void *take_room(struct dev_stream *s, const struct cuda_key *k)
+{
+    const size_t size = (size_t)(k->n * k->ldd) * dtype_size((enum dtype)k->out_type);
+    void *room        = NULL;
+    const cudaError_t rc = cudaMalloc(&room, size);
+
+    if (rc == cudaErrorMemoryAllocation) {
+        cudaGetLastError(); /* so that no later call reports it */
+        return NULL;
+    }
+    TRY_CUDA(rc);
+    TRY_CUDA(cudaMemsetAsync(room, 0, size, cuda_on(s)));
+    return room;
+}
+
+/* Time all algorithms.  They are timed by turns, and the least of an algorithm's times
+ * counts, for a GPU's clock falls while it gets warm.  A sum for which there is no room
+ * takes the first one: infinite times say so.
  */
 static void time_algos(struct dev_stream *s, struct cuda_plan *p,
                        const struct cuda_operands *o, struct dev_choice *choice)
 {
-    const size_t size =
-        (size_t)(p->key.n * p->key.ldd) * dtype_size((enum dtype)p->key.out_type);
+    void *room                 = p->key.is_added ? take_room(s, &p->key) : NULL;
+    const bool is_timed        = !p->key.is_added || room != NULL;
     struct cuda_operands apart = *o;
     double least[CUDA_ALGOS];
-    void *room = NULL;
 
+    if (room != NULL)
+        apart.d = room;
     for (int i = 0; i < p->algos; i++)
         least[i] = INFINITY;
     p->best = 0;
-    if (p->key.is_added) {
-        TRY_CUDA(cudaMalloc(&room, size));
-        TRY_CUDA(cudaMemsetAsync(room, 0, size, cuda_on(s)));
-        apart.d = room;
-    }
-    for (int i = 0; i < ROUNDS * p->algos; i++) {
+    for (int i = 0; i < ROUNDS * p->algos && is_timed; i++) {
         const int algo = i % p->algos;
 
         least[algo] = fmin(least[algo], time_algo(s, p, &apart, algo));
     }
-    if (room != NULL)
-        TRY_CUDA(cudaFree(room));
+    TRY_CUDA(cudaFree(room));
     for (int i = 1; i < p->algos; i++)
         p->best = least[i] < least[p->best] ? i : p->best;
     choice->seconds[WAY_FIRST]   = least[0];

@@ -165,8 +165,10 @@ static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
         p->handle, plan->desc, plan->a, plan->b, plan->c != NULL ? plan->c : plan->d,
         plan->d, preference, CUDA_ALGOS, plan->algo, &plan->algos);
     TRY_LT(&p->lt, MatmulPreferenceDestroy(preference));
-    if (status != CUBLAS_STATUS_SUCCESS)
+    if (status != CUBLAS_STATUS_SUCCESS) {
+        p->refusal  = status;
         plan->algos = 0;
+    }
     for (int i = plan->algos - 1; i >= 0; i--)
         if (plan->algo[i].state != CUBLAS_STATUS_SUCCESS ||
             plan->algo[i].workspaceSize > CUDA_LT_WORK)
@@ -230,7 +232,7 @@ static struct cuda_plan *find_plan(struct cuda_products *p, const struct cuda_ke
 bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
                    const struct cuda_operands *o, int algo)
 {
-    const struct cuda_products *all = cuda_of(s->dev)->products;
+    struct cuda_products *all       = cuda_of(s->dev)->products;
     struct cuda_lane *lane          = cuda_lane_of(s);
     const bool has_c                = p->c != NULL;
     const float one = 1.0F, old = p->key.is_added || has_c ? 1.0F : 0.0F;
@@ -245,8 +247,8 @@ bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
         all->lt.Matmul(all->handle, p->desc, &one, o->a, p->a, o->b, p->b, &old,
                        has_c ? o->c : o->d, has_c ? p->c : p->d, o->d, p->d,
                        &p->algo[algo].algo, lane->product, CUDA_LT_WORK, lane->stream);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
-        TRY_LT_STATUS(&all->lt, status, "Matmul");
+    if (status != CUBLAS_STATUS_SUCCESS)
+        all->refusal = status;
     return status == CUBLAS_STATUS_SUCCESS;
 }
 
@@ -418,9 +420,10 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand b,
     plan = find_plan(p, &k, &o);
     if (!plan->is_possible || !run(s, plan, &o))
         die("cuBLASLt has no product of %s to %s of %lld x %lld x %lld (rows, columns, "
-            "depth) with rows %lld, %lld and %lld apart",
+            "depth) with rows %lld, %lld and %lld apart: %s",
             dtype_name(a.m.dtype), dtype_name(y.dtype), (long long)k.n, (long long)k.m,
-            (long long)k.k, (long long)k.ldb, (long long)k.lda, (long long)k.ldd);
+            (long long)k.k, (long long)k.ldb, (long long)k.lda, (long long)k.ldd,
+            p->lt.GetStatusString(p->refusal));
     finish(s, y, e);
 }
 

@@ -49,12 +49,15 @@ struct cuda_products {
     bool is_tuning;
     struct dev_choice *choice;
     int choices, room;
+    cublasStatus_t refusal; /* why a product was refused last */
 };
 
 /* Bytes of cuBLASLt's workspace, for each stream. */
 #define CUDA_LT_WORK ((size_t)32 << 20)
 
-/* Do 'p' by algorithm number 'algo'; false if cuBLASLt refuses it after all. */
+/* Do 'p' by algorithm number 'algo'; false if cuBLASLt refuses it after all, for whatever
+ * reason: another algorithm, or the product without its epilogue, may go.
+ */
 bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
                    const struct cuda_operands *o, int algo);
 
@@ -71,12 +74,11 @@ bool cuda_is_within(struct dev_stream *s, struct cuda_plan *p,
 
 _Noreturn void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status,
                             const char *call, const char *file, int line);
-#define TRY_LT_STATUS(lt, status, call)                                                \
+#define TRY_LT(lt, call)                                                               \
     do {                                                                               \
-        const cublasStatus_t lt_rc_ = (status);                                        \
+        const cublasStatus_t lt_rc_ = (lt)->call;                                      \
         if (lt_rc_ != CUBLAS_STATUS_SUCCESS)                                           \
-            cuda_lt_died((lt), lt_rc_, (call), __FILE__, __LINE__);                    \
+            cuda_lt_died((lt), lt_rc_, #call, __FILE__, __LINE__);                     \
     } while (0)
-#define TRY_LT(lt, call) TRY_LT_STATUS((lt), (lt)->call, #call)
 
 #endif

@@ -3,6 +3,10 @@
  * stored column by column, with the epilogues as NVIDIA documents them.  Offers two
  * algorithms, and none for what the library's manual refuses.  A product that is larger
  * than any test's is left undone: it measures a peak.
+ *
+ * A real library may refuse more.  EMU_REFUSE in the environment says what this one does:
+ * "plans" of products with an epilogue, the "products" of such plans when they are done,
+ * the "first" algorithm of every plan then, or "all" products.
  */
 #include "config.h"
 
@@ -10,6 +14,8 @@
 #include "tests/emu/emu_stream.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +56,13 @@ static const char *status_string(cublasStatus_t status)
 static size_t version(void)
 {
     return CUBLAS_VERSION;
+}
+
+static bool is_refusing(const char *what)
+{
+    const char *asked = getenv("EMU_REFUSE");
+
+    return asked != NULL && strcmp(asked, what) == 0;
 }
 
 /* ---- Descriptors --------------------------------------------------------------------- */
@@ -166,12 +179,18 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
     *count = 0;
     if (handle == NULL || preference == NULL || wanted < 2)
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (of->aux != NULL && (of->ld_aux % 8 != 0 || l->rows % 8 != 0))
+    if (of->aux != NULL && (of->ld_aux % 8 != 0 || of->ld_aux < l->rows ||
+                            (uintptr_t)of->aux % 16 != 0 || l->rows % 8 != 0))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (of->bias != NULL && (of->bias_type != l->type || (uintptr_t)of->bias % 16 != 0))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA &&
-        (of->a == CUBLAS_OP_T || of->bias == NULL || of->bias_type != l->type))
+        (of->a == CUBLAS_OP_T || of->bias == NULL))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (of->epilogue != CUBLASLT_EPILOGUE_DEFAULT && is_refusing("plans"))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     memset(result, 0, 2 * sizeof *result);
+    result[0].algo.data[0] = 1; /* the first */
     *count = 2;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -307,6 +326,10 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
         (of->b == CUBLAS_OP_T ? y->rows : y->cols) != z->cols ||
         (of->b == CUBLAS_OP_T ? y->cols : y->rows) != depth)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (is_refusing("all") || (is_refusing("first") && algo->data[0] == 1))
+        return CUBLAS_STATUS_INTERNAL_ERROR;
+    if (is_refusing("products") && of->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     emu_put_call(stream, do_job,
                  &(struct job){ *of, *x, *y, *w, *z, a, b, c, d, one, old },
                  sizeof(struct job));

@@ -27,6 +27,7 @@ struct moment {
     stream *on    = NULL;
     long recorded = 0, past = 0;
     bool is_captured = false; /* it belongs to a graph, and cannot be waited for */
+    bool is_gone     = false; /* its event was destroyed */
     timespec at      = {};
 };
 
@@ -173,6 +174,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
+    if (is_capturing())
+        return refuse();
     finish(of(s));
     all.erase(of(s));
     delete of(s);
@@ -190,12 +193,15 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     return cudaSuccess;
 }
 
+/* Neither may a stream that is captured wait for one that is not, nor the other way round:
+ * CUDA would take the second into the capture, which this emulation does not do.
+ */
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
     if (s == NULL || e == NULL)
         return cudaErrorInvalidValue;
-    if (of(s)->capture != NULL) {
-        of(s)->is_invalid = true;
+    if (of(s)->capture != NULL || of(e)->m->is_captured) {
+        refuse();
         return cudaErrorStreamCaptureIsolation;
     }
 
@@ -252,13 +258,15 @@ cudaError_t cudaEventCreate(cudaEvent_t *e)
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
+    of(e)->m->is_gone = true;
     delete of(e);
     return cudaSuccess;
 }
 
 cudaError_t cudaEventRecordWithFlags(cudaEvent_t e, cudaStream_t s, unsigned flags)
 {
-    if (e == NULL || s == NULL)
+    if (e == NULL || s == NULL ||
+        (of(s)->capture == NULL && flags == cudaEventRecordExternal))
         return cudaErrorInvalidValue;
     if (of(s)->capture == NULL) {
         record(of(e)->m, of(s));
@@ -379,6 +387,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
 {
     if (exec == NULL || s == NULL || of(s)->capture != NULL)
         return cudaErrorInvalidValue;
+    for (const node &n : *(graph *)(void *)exec)
+        if (n.record != NULL && n.record->is_gone)
+            return cudaErrorInvalidResourceHandle;
     count.graphs++;
     for (const node &n : *(graph *)(void *)exec) {
         if (n.record != NULL)
