@@ -335,6 +335,7 @@ const struct dev_ops dev_cuda = {
     .put                   = cuda_put,
     .send                  = cuda_send,
     .get                   = cuda_get,
+    .get_all               = cuda_get_all,
     .fill                  = cuda_fill,
     .copy                  = cuda_copy,
     .add                   = cuda_add,

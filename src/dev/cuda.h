@@ -102,6 +102,7 @@ double cuda_time(struct dev_stream *s, cuda_work_fn work, void *ctx, int calls);
 void cuda_put(struct dev_stream *s, struct mat dst, const void *src);
 void cuda_send(struct dev_stream *s, struct mat dst, const void *src);
 void cuda_get(struct dev_stream *s, void *dst, struct mat src);
+void cuda_get_all(struct dev_stream *s, const struct dev_result *result, int count);
 int cuda_pin(void **at, size_t bytes);
 void cuda_unpin(void *at);
 void cuda_carry(struct dev_stream *s, void *to, const void *from, size_t bytes);

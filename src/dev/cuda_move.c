@@ -210,6 +210,29 @@ void cuda_get(struct dev_stream *s, void *dst, struct mat src)
     TRY_CUDA(cudaStreamSynchronize(cuda_on(s)));
 }
 
+/* All of them in one piece. */
+void cuda_get_all(struct dev_stream *s, const struct dev_result *result, int count)
+{
+    struct cuda_lane *lane = cuda_lane_of(s);
+    char *piece            = take_piece(lane);
+    size_t at              = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct mat from = result[i].from;
+        const size_t bytes    = (size_t)mat_bytes(from);
+
+        if (!mat_is_packed(from) || at + bytes > PIECE)
+            die("results that do not fit in a piece of %zu bytes", PIECE);
+        cuda_carry(s, piece + at, mat_ptr(from), bytes);
+        at += bytes;
+    }
+    TRY_CUDA(cudaStreamSynchronize(lane->stream));
+    for (int i = 0; i < count; i++) {
+        memcpy(result[i].to, piece, (size_t)mat_bytes(result[i].from));
+        piece += mat_bytes(result[i].from);
+    }
+}
+
 /* ---- Lists --------------------------------------------------------------------------- */
 
 enum { LISTS = 32 /* that stay */ };

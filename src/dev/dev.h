@@ -212,6 +212,13 @@ void dev_tape_close(struct dev_tape **t);
 void dev_put(struct dev_stream *s, struct mat dst, const void *src);
 void dev_get(struct dev_stream *s, void *dst, struct mat src);
 
+/* dev_get() of 'count' results of a few numbers each, for which the host waits once. */
+struct dev_result {
+    void *to;
+    struct mat from;
+};
+void dev_get_all(struct dev_stream *s, const struct dev_result *result, int count);
+
 /* dev_put() of a packed matrix from memory that the device copies from by itself, which
  * stays as it is until what was put on 's' is done.  dev_pin() returns 0 or ERR_MEMORY.
  */

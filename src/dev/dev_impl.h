@@ -87,6 +87,8 @@ struct dev_ops {
     void (*put)(struct dev_stream *, struct mat, const void *);
     void (*send)(struct dev_stream *, struct mat, const void *);
     void (*get)(struct dev_stream *, void *, struct mat);
+    void (*get_all)(struct dev_stream *, const struct dev_result *,
+                    int); /* NULL: one after another */
     void (*fill)(struct dev_stream *, struct mat, double);
     void (*copy)(struct dev_stream *, struct mat, struct mat);
     void (*add)(struct dev_stream *, struct mat, struct mat);

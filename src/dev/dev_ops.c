@@ -89,6 +89,19 @@ void dev_get(struct dev_stream *s, void *dst, struct mat src)
             .is_host = true);
 }
 
+void dev_get_all(struct dev_stream *s, const struct dev_result *result, int count)
+{
+    double moved = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (s->dev->ops.get_all == NULL)
+            dev_get(s, result[i].to, result[i].from);
+        moved += (double)(2 * mat_bytes(result[i].from));
+    }
+    if (s->dev->ops.get_all != NULL)
+        OPERATE(s, get_all(s, result, count), .bytes = moved, .is_host = true);
+}
+
 void dev_fill(struct dev_stream *s, struct mat y, double value)
 {
     MOVE(s, mat_bytes(y), fill(s, y, value));

@@ -171,22 +171,16 @@ void optim_close(struct optim **optim)
 
 /* ---- update ------------------------------------------------------------------------ */
 
-static struct mat sum_of(struct optim *o)
+struct mat optim_squares(const struct optim *o)
 {
-    return mat_of(&o->sum, DTYPE_F64, 1, 1);
+    struct optim *of = (struct optim *)o; /* views of a const state are for reading */
+
+    return mat_of(&of->sum, DTYPE_F64, 1, 1);
 }
 
 void optim_square(struct optim *o)
 {
-    dev_sum_squares(o->stream, sum_of(o), o->counted, o->counts);
-}
-
-double optim_norm_squared(struct optim *o)
-{
-    double value = 0; /* what a muted device leaves */
-
-    dev_get(o->stream, &value, sum_of(o));
-    return value;
+    dev_sum_squares(o->stream, optim_squares(o), o->counted, o->counts);
 }
 
 /* What gradients of this norm are scaled by. */
@@ -219,8 +213,8 @@ void optim_pace(struct optim *o, double schedule)
 
 void optim_update_ahead(struct optim *o, struct mat losses)
 {
-    dev_clip(o->stream, mat_cols(pace_of(o), PACE_CLIP, PACE_CLIP + 1), sum_of(o),
-             losses, o->options.clip);
+    dev_clip(o->stream, mat_cols(pace_of(o), PACE_CLIP, PACE_CLIP + 1),
+             optim_squares(o), losses, o->options.clip);
     optim_update_paced(o);
 }
 

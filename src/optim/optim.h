@@ -36,11 +36,11 @@ int optim_open(struct optim **o, struct shard *shard,
 void optim_close(struct optim **o);
 
 /* Have this rank's share of the squared global norm added up: the sum over the first pieces
- * of its items, each logical element counted once over the mesh; and read it, which waits
- * for the device.  Local.
+ * of its items, each logical element counted once over the mesh; it will lie in
+ * optim_squares(), [1, 1] of f64.  Local.
  */
 void optim_square(struct optim *o);
-double optim_norm_squared(struct optim *o);
+struct mat optim_squares(const struct optim *o);
 
 /* Update with gradients scaled by clip / norm where 'norm' is above clip; 'schedule'
  * multiplies the step.  Adafactor sums averages over ranks.  Collective over the mesh;

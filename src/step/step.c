@@ -17,6 +17,7 @@
 #include "src/step/replay.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *const stage_name[STAGES] = {
     [STAGE_INPUT] = "input", [STAGE_EMBED] = "embed",   [STAGE_BLOCKS] = "blocks",
@@ -39,6 +40,7 @@ struct step {
     struct batches *batches;
     int at;                  /* the place of the batch that a pass is given */
     struct verdict *verdict; /* [ranks] */
+    double *losses;          /* [micros], as the device has them */
 
     bool is_stopping, is_save_due, is_written;
     int64_t count;
@@ -72,6 +74,7 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
     made->vit     = vit;
     made->optim   = optim;
     made->verdict = mem_new((size_t)vit_mesh(vit)->size, sizeof *made->verdict);
+    made->losses  = mem_new((size_t)micros, sizeof *made->losses);
     laps_open(&made->laps, dev_stream(vit_dev(vit), LANE_COMPUTE), STAGES);
 
     made->pass   = mem_new((size_t)micros, sizeof *made->pass);
@@ -98,6 +101,7 @@ void step_close(struct step **step)
         replay_close(&s->pass[micro]);
     replay_close(&s->update);
     laps_close(&s->laps);
+    mem_free(s->losses);
     mem_free(s->verdict);
     mem_free(s->pass);
     mem_free(s);
@@ -140,17 +144,33 @@ double step_forward(struct step *s, struct data *data, int64_t number, int micro
 
 /* ---- verdicts ---------------------------------------------------------------------- */
 
-/* Tell all ranks what this one has found, once the device has, and make of everyone's the
- * result of the step.
- */
+/* What this rank has found, once the device has; zeros on a muted one. */
+static struct verdict own_verdict(struct step *s)
+{
+    const struct mat losses = vit_losses(s->vit), peak = vit_peak_logit(s->vit);
+    double highest                  = 0;
+    struct verdict own              = { .is_stopping = s->is_stopping,
+                                        .is_save_due = s->is_save_due,
+                                        .is_written  = s->is_written };
+    const struct dev_result found[] = {
+        { s->losses, losses },
+        { &own.norm_squared, optim_squares(s->optim) },
+        { &highest, peak },
+    };
+
+    memset(s->losses, 0, (size_t)losses.cols * sizeof *s->losses);
+    dev_get_all(dev_stream(vit_dev(s->vit), LANE_COMPUTE), found,
+                (int)(sizeof found / sizeof found[0]));
+    for (int64_t i = 0; i < losses.cols; i++)
+        own.loss += dtype_load(losses.dtype, s->losses, i);
+    own.peak_logit = dtype_load(peak.dtype, &highest, 0);
+    return own;
+}
+
+/* Tell all ranks what this one has found, and make of everyone's the result of the step. */
 static void conclude(struct step *s, struct step_result *result)
 {
-    const struct verdict own = { .loss         = vit_own_loss(s->vit),
-                                 .norm_squared = optim_norm_squared(s->optim),
-                                 .peak_logit   = vit_peak_logit(s->vit),
-                                 .is_stopping  = s->is_stopping,
-                                 .is_save_due  = s->is_save_due,
-                                 .is_written   = s->is_written };
+    const struct verdict own = own_verdict(s);
     struct mesh *mesh        = vit_mesh(s->vit);
     double norm_squared      = 0;
 

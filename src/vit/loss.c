@@ -61,11 +61,6 @@ struct mat vit_losses(const struct vit *v)
     return mat_of(&of->losses, dev_acc(v->dev), 1, vit_micros(v));
 }
 
-double vit_own_loss(const struct vit *v)
-{
-    return vit_sum(v, vit_losses(v));
-}
-
 double vit_loss(struct vit *v)
 {
     const double own = vit_sum(v, mat_cols(vit_losses(v), v->micro, v->micro + 1));

@@ -334,11 +334,9 @@ void vit_updated(struct vit *v)
     changed(v, dev_has_copies(v->dev));
 }
 
-double vit_peak_logit(const struct vit *v)
+struct mat vit_peak_logit(const struct vit *v)
 {
-    struct vit *from = (struct vit *)v; /* views of a const model are for reading */
-
-    return vit_sum(v, vit_work(from, WORK_PEAK));
+    return vit_work((struct vit *)v, WORK_PEAK);
 }
 
 struct mat vit_logits(const struct vit *v)

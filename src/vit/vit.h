@@ -57,12 +57,10 @@ void vit_forward(struct vit *v, struct mat images, struct mat targets);
  */
 double vit_loss(struct vit *v);
 
-/* Likewise what this rank's classes add to it, in all micro-batches since the first one's
- * forward: summed over all ranks it is the loss of the step.  Local.
+/* Likewise what this rank's classes add to it, a number for every micro-batch since the
+ * first one's forward, [1, micros] of dev_acc() type: summed over them and all ranks it is
+ * the loss of the step.
  */
-double vit_own_loss(const struct vit *v);
-
-/* The same where it lies: a number for every micro-batch, [1, micros] of dev_acc() type. */
 struct mat vit_losses(const struct vit *v);
 
 /* The gradients of the last forward, written over the old ones in the first micro-batch
@@ -73,9 +71,10 @@ struct mat vit_losses(const struct vit *v);
 void vit_backward(struct vit *v);
 
 /* The largest attention logit of the blocks since the first micro-batch's forward, of
- * this rank's heads and images; logits [B_l, K_l] of the last forward.
+ * this rank's heads and images, [1, 1] of dev_acc() type; logits [B_l, K_l] of the last
+ * forward.
  */
-double vit_peak_logit(const struct vit *v);
+struct mat vit_peak_logit(const struct vit *v);
 struct mat vit_logits(const struct vit *v);
 
 /* Likewise what the classifier was given [B_l, C_l], and what block 'i' has left
