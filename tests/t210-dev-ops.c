@@ -12,6 +12,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/rng.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -49,6 +50,25 @@ static void copies(struct twins *two)
         twins_clear(two);
     }
     ok(is_right, "fill, copy, add, max");
+}
+
+/* The same bits on every device, as its format has them, from even and odd numbers on. */
+static void normals(struct twins *two)
+{
+    bool is_right = true, is_drawn = true;
+
+    for (int64_t n = 0; n < 1200; n = 3 * n + 1) {
+        const uint64_t first = (uint64_t)(7 * n);
+        struct twin y        = twin_blank(two, 1, n);
+
+        EACH dev_normals(ON, V(y), 3, RNG_TEST, first);
+        is_right &= twin_agrees(two, y, 0.0, 0.0, "normals");
+        for (int64_t i = 0; i < n; i++)
+            is_drawn &= twin_ref(y, 0, i) ==
+                        (float)rng_normal(3, RNG_TEST, first + (uint64_t)i);
+        twins_clear(two);
+    }
+    ok(is_right && is_drawn, "normal numbers");
 }
 
 static void sums(struct twins *two)
@@ -541,6 +561,7 @@ static void one_device(const char *name, enum dtype dtype, int threads)
     tap_note("%s %s, %d threads: %s", name, dtype_name(dtype), threads,
              dev_about(two->got));
     copies(two);
+    normals(two);
     sums(two);
     patches(two);
     moves(two);

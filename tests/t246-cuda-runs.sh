@@ -71,6 +71,12 @@ tr -s '\n ' ' ' <"$folder/out" |
     holds "$opening > 0 && $checks > 0 && $steps > 2 * $seconds"
 ok 'so is what the case spent its time on'
 
+emulated=$program
+program=$build/vitbench
+run cpu 1 --dtype=f32 --device=cpu:ref --no-check
+program=$emulated
+same f32 cpu 1e-5 && grep -q '"device": "cpu:ref"' "$folder/cpu.json"
+ok 'its losses are those of the cores, which draw the same images'
 run plain 1 --dtype=f32 --no-graph --no-check --steps=3
 run graph 1 --dtype=f32 --no-check --steps=3
 same plain graph 0 && grep -q '"graph": true' "$folder/graph.json" &&

@@ -29,9 +29,10 @@ static void noise_close(struct data *data)
 }
 
 static const struct data_ops noise = {
-    .name  = "noise",
-    .get   = noise_get,
-    .close = noise_close,
+    .name      = "noise",
+    .get       = noise_get,
+    .close     = noise_close,
+    .is_normal = true,
 };
 
 int data_open_noise(struct data **data, int image, int64_t classes, uint64_t seed)

@@ -172,7 +172,7 @@ int feed_open(struct feed **feed, const struct data *data, const struct mesh *me
     f->threads  = threads;
     f->step     = -1;
     f->pixels   = 3 * (int64_t)data->image * data->image;
-    f->is_ahead = data->ops->is_shared || form != FEED_IMAGES;
+    f->is_ahead = form != FEED_TARGETS && (data->ops->is_shared || form != FEED_IMAGES);
     if (f->is_ahead) {
         f->part = own_part(f);
         rc      = open_made(f, form == FEED_PICTURES);
@@ -227,14 +227,20 @@ static void have_part(struct feed *f, int64_t step)
     }
 }
 
+void feed_targets(struct feed *f, float *targets, int64_t step)
+{
+    data_targets(f->data, targets, f->B, step, f->b, f->k);
+    if (data_failure(f->data) != 0)
+        die("%s", err_sentence());
+    guard_alive();
+}
+
 /* What was made has been taken: go on with the next step's, and see to the targets. */
 static void took_part(struct feed *f, float *targets, int64_t step)
 {
     if (!f->is_once)
         begin(f, step + 1);
-    data_targets(f->data, targets, f->B, step, f->b, f->k);
-    if (data_failure(f->data) != 0)
-        die("%s", err_sentence());
+    feed_targets(f, targets, step);
 }
 
 void feed_batch(struct feed *f, float *images, float *targets, int64_t step)

@@ -20,10 +20,11 @@
 
 struct feed;
 
-/* What is wanted of a source: images; cheap ones ahead, too, where cores would be idle; or
- * pictures, which a device makes images of (src/dev/picture.h), if the source has them.
+/* What is wanted of a source: images; cheap ones ahead, too, where cores would be idle;
+ * pictures, which a device makes images of (src/dev/picture.h), if the source has them; or
+ * targets alone.
  */
-enum feed_form { FEED_IMAGES, FEED_IMAGES_AHEAD, FEED_PICTURES };
+enum feed_form { FEED_IMAGES, FEED_IMAGES_AHEAD, FEED_PICTURES, FEED_TARGETS };
 
 /* 'data' and 'mesh' are borrowed.  This rank's row has the images 'b' of every batch of
  * B; this rank wants the classes 'k' of their targets.  'threads' make images.  Returns 0,
@@ -48,6 +49,9 @@ void feed_batch(struct feed *feed, float *images, float *targets, int64_t step);
  */
 double feed_pictures(struct feed *feed, struct dev_picture *list, char *bytes,
                      float *targets, int64_t step);
+
+/* Targets alone, of any feed. */
+void feed_targets(struct feed *feed, float *targets, int64_t step);
 
 /* The next batch is the last one: none is begun after it. */
 void feed_last(struct feed *feed);

@@ -10,6 +10,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/rng.h"
 #include "src/dev/cpu_info.h"
 
 #include <stdio.h>
@@ -177,6 +178,15 @@ static void ref_fill(struct dev_stream *s, struct mat y, double value)
             dtype_store(y.dtype, row_of(y, r), c, value);
 }
 
+static void ref_normals(struct dev_stream *s, struct mat y, uint64_t seed,
+                        uint64_t stream, uint64_t first)
+{
+    (void)s;
+    for (int64_t i = 0; i < mat_size(y); i++)
+        dtype_store(y.dtype, mat_ptr(y), i,
+                    (float)rng_normal(seed, stream, first + (uint64_t)i));
+}
+
 static void ref_copy(struct dev_stream *s, struct mat y, struct mat x)
 {
     (void)s;
@@ -263,6 +273,7 @@ const struct dev_ops dev_cpu_ref = {
     .send           = ref_put,
     .get            = ref_get,
     .fill           = ref_fill,
+    .normals        = ref_normals,
     .copy           = ref_copy,
     .add            = ref_add,
     .max            = ref_max,

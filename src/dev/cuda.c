@@ -337,6 +337,7 @@ const struct dev_ops dev_cuda = {
     .get                   = cuda_get,
     .get_all               = cuda_get_all,
     .fill                  = cuda_fill,
+    .normals               = cuda_normals,
     .copy                  = cuda_copy,
     .add                   = cuda_add,
     .max                   = cuda_max,

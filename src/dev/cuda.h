@@ -130,6 +130,10 @@ void cuda_add(struct dev_stream *s, struct mat y, struct mat x);
 void cuda_max(struct dev_stream *s, struct mat y, struct mat x);
 void cuda_noise(struct dev_stream *s, struct mat y); /* numbers in -1 .. 1 */
 
+/* cuda_normals.cu */
+void cuda_normals(struct dev_stream *s, struct mat y, uint64_t seed, uint64_t stream,
+                  uint64_t first);
+
 /* cuda_gelu.cu: y's epilogue after a product. */
 void cuda_finish(struct dev_stream *s, struct mat y, const struct epilogue *e);
 

@@ -13,14 +13,21 @@ struct patches_op {
     int64_t N;
     template <int V> __device__ void at(int64_t r, int64_t c) const
     {
-        const int64_t t = r % N - (N - side * side), from = r / N * images.ld;
+        const int n = (int)N, t = (int)((uint32_t)r % (uint32_t)n) - (n - side * side);
+        const int64_t from = (int64_t)((uint32_t)r / (uint32_t)n) * images.ld;
+        int i              = t < 0 ? 0 : math_patch(t, (int)c, image, patch, side);
+        int left           = 3 * patch - (int)c % (3 * patch); /* of the patch's row */
         float v[V];
 
 #pragma unroll
-        for (int k = 0; k < V; k++)
-            v[k] = t < 0 ? 0.0F
-                         : get_one<float>(
-                               images, from + math_patch(t, c + k, image, patch, side));
+        for (int k = 0; k < V; k++) {
+            v[k] = t < 0 ? 0.0F : get_one<float>(images, from + i);
+            i++;
+            if (--left == 0) {
+                i += 3 * (image - patch);
+                left = 3 * patch;
+            }
+        }
         store(rows, r, c, v);
     }
 };
@@ -63,6 +70,8 @@ void cuda_patches(struct dev_stream *s, struct mat rows, struct mat images, int 
 {
     const view to = view_of(rows), from = view_of(images);
 
+    if (to.rows > UINT32_MAX)
+        die("%lld patches", (long long)to.rows);
     launch_cells(s, patches_op{ to, from, image, patch, image / patch, N }, to.rows,
                  to.cols, is_wide(to));
 }

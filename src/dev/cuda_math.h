@@ -73,13 +73,15 @@ MATH_FN float math_rstd(float sum, float n)
 
 /* ---- Images -------------------------------------------------------------------------- */
 
-/* Where in an image value 'c' of patch 't' lies; an image has 'side' patches a row. */
-MATH_FN int64_t math_patch(int64_t t, int64_t c, int image, int patch, int side)
+/* Where in an image value 'c' of patch 't' lies; an image has 'side' patches a row.  Up to
+ * the end of a patch's row, 3 'patch' values, the next ones lie behind it.  In 32 bits,
+ * whose divisions are a third of those of 64.
+ */
+MATH_FN int math_patch(int t, int c, int image, int patch, int side)
 {
-    const int64_t down   = t / side * patch + c / (3 * patch);
-    const int64_t across = t % side * patch + c / 3 % patch;
+    const int down = t / side * patch + c / (3 * patch);
 
-    return (down * image + across) * 3 + c % 3;
+    return (down * image + t % side * patch) * 3 + c % (3 * patch);
 }
 
 /* ---- Updates ------------------------------------------------------------------------- */

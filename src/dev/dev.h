@@ -227,6 +227,13 @@ int dev_pin(void **at, struct dev *dev, size_t bytes);
 void dev_unpin(void **at, struct dev *dev);
 
 void dev_fill(struct dev_stream *s, struct mat y, double value);
+
+/* y, packed, row after row, = the normal numbers of (seed, stream) from index 'first' on
+ * (src/base/rng.h), rounded to f32: the same bits everywhere.
+ */
+void dev_normals(struct dev_stream *s, struct mat y, uint64_t seed, uint64_t stream,
+                 uint64_t first);
+
 void dev_copy(struct dev_stream *s, struct mat y, struct mat x); /* converts dtypes */
 void dev_add(struct dev_stream *s, struct mat y, struct mat x);  /* y += x */
 

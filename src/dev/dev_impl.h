@@ -90,6 +90,7 @@ struct dev_ops {
     void (*get_all)(struct dev_stream *, const struct dev_result *,
                     int); /* NULL: one after another */
     void (*fill)(struct dev_stream *, struct mat, double);
+    void (*normals)(struct dev_stream *, struct mat, uint64_t, uint64_t, uint64_t);
     void (*copy)(struct dev_stream *, struct mat, struct mat);
     void (*add)(struct dev_stream *, struct mat, struct mat);
     void (*max)(struct dev_stream *, struct mat, struct mat);

@@ -107,6 +107,14 @@ void dev_fill(struct dev_stream *s, struct mat y, double value)
     MOVE(s, mat_bytes(y), fill(s, y, value));
 }
 
+void dev_normals(struct dev_stream *s, struct mat y, uint64_t seed, uint64_t stream,
+                 uint64_t first)
+{
+    if (!mat_is_packed(y))
+        die("%s: rows that are not packed", __func__);
+    MOVE(s, mat_bytes(y), normals(s, y, seed, stream, first));
+}
+
 void dev_copy(struct dev_stream *s, struct mat y, struct mat x)
 {
     EXPECT(x, y.rows, y.cols);

@@ -105,7 +105,7 @@ static int choose_mesh(int *D, int *M, const struct probe *p, const struct node 
 {
     const struct way *way         = &p->plan.way;
     const int64_t B               = p->options->batch;
-    const struct traffic_job like = setting_job(way, 0, 0, 0);
+    const struct traffic_job like = setting_job(way, true, 0, 0, 0);
 
     *D = way->D > 0 ? way->D : ranks;
     *M = way->D > 0 ? way->M : 1;
@@ -128,7 +128,7 @@ static int check_memory(const struct probe *p, const struct node *node)
 {
     struct predict_memory memory;
     const struct traffic_job job =
-        setting_job(&p->plan.way, p->options->batch, p->mesh->D, p->mesh->M);
+        setting_job(&p->plan.way, true, p->options->batch, p->mesh->D, p->mesh->M);
     double most;
 
     if (!p->plan.has_model || node->bytes == 0)

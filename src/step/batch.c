@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Batches, from the feed to the device.
  *
- * Images are made by the cores and put there, or, where a device whose memory is apart can
- * have pictures from the source, they are made there of bytes that are sent.  These pass
- * through one room on each side, which all lanes and micro-batches take in turn.
+ * Images are made by the cores and put there.  A device whose memory is apart makes them
+ * itself where it can: of pictures that the source has, bytes that are sent, which pass
+ * through one room on each side, taken in turn by all lanes and micro-batches; or, where
+ * images are noise, of nothing.
  */
 #include "config.h"
 
@@ -11,6 +12,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/rng.h"
 #include "src/data/feed.h"
 #include "src/dev/picture.h"
 #include "src/plan/act.h"
@@ -25,8 +27,12 @@ struct batch {
     struct dev_event *is_read; /* of what a pass has read */
 };
 
+/* How the images of a source come to the device. */
+enum way { WAY_IMAGES, WAY_PICTURES, WAY_DRAWN };
+
 struct batches {
-    struct vit *vit; /* borrowed */
+    struct vit *vit; /* borrowed, as is the next */
+    const struct data *data;
     struct feed *feed;
 
     struct local row;          /* of this rank's images, in all micro-batches */
@@ -77,9 +83,20 @@ static int open_places(struct batches *all)
     return 0;
 }
 
-static bool has_pictures(const struct batches *all, const struct data *data)
+/* Mixed noise is the cores': it is no benchmark's. */
+static enum way way_of(const struct batches *all, const struct data *data)
 {
-    return all->is_ahead && data->ops->picture != NULL;
+    if (all->is_ahead && data->ops->picture != NULL)
+        return WAY_PICTURES;
+    return all->is_ahead && data->ops->is_normal && data->mixup <= 0 ? WAY_DRAWN
+                                                                     : WAY_IMAGES;
+}
+
+static enum feed_form form_of(const struct batches *all, enum way way)
+{
+    if (way == WAY_IMAGES)
+        return all->is_ahead ? FEED_IMAGES_AHEAD : FEED_IMAGES;
+    return way == WAY_PICTURES ? FEED_PICTURES : FEED_TARGETS;
 }
 
 static int open_pictures(struct batches *all)
@@ -109,13 +126,10 @@ static int open_all(struct batches *all, const struct data *data)
     TRY(open_places(all));
     TRY(mem_alloc(&host, (size_t)all->host_act.bytes[ACT_HOST]));
     all->host = host;
-    if (has_pictures(all, data))
+    if (way_of(all, data) == WAY_PICTURES)
         TRY(open_pictures(all));
     return feed_open(&all->feed, data, mesh, vit_batch(all->vit), l->b, l->k,
-                     dev_threads(dev),
-                     all->pictures.host != NULL ? FEED_PICTURES
-                     : all->is_ahead            ? FEED_IMAGES_AHEAD
-                                                : FEED_IMAGES);
+                     dev_threads(dev), form_of(all, way_of(all, data)));
 }
 
 int batches_open(struct batches **batches, struct vit *vit, const struct data *data)
@@ -123,8 +137,9 @@ int batches_open(struct batches **batches, struct vit *vit, const struct data *d
     struct batches *made = mem_new(1, sizeof *made);
     int rc;
 
-    made->vit = vit;
-    rc        = open_all(made, data);
+    made->vit  = vit;
+    made->data = data;
+    rc         = open_all(made, data);
     if (rc != 0)
         batches_close(&made);
     else
@@ -237,30 +252,43 @@ static void put_pictures(struct batches *all, struct dev_stream *stream,
     dev_event_record(p->is_seen, stream);
 }
 
-/* Micro-batch 'micro' from the host to the device, as images or as pictures. */
-static void to_device(struct batches *all, struct batch *b, int micro,
-                      enum dev_lane lane, bool is_pictures)
+/* Images of 'b', which are those of 'step' from the row's image 'first' on, drawn there. */
+static void draw_images(struct batches *all, struct dev_stream *stream, struct batch *b,
+                        const struct data *data, int64_t step, int64_t first)
+{
+    const struct mat images = batch_mat(b, BATCH_IMAGES);
+    const int64_t index     = step * vit_batch(all->vit) + all->row.b.lo + first;
+
+    dev_normals(stream, images, data->seed, RNG_IMAGE, (uint64_t)(index * images.cols));
+}
+
+/* Micro-batch 'micro' of 'step' to the device, after feed_row(). */
+static void to_device(struct batches *all, struct batch *b, const struct data *data,
+                      int64_t step, int micro, enum dev_lane lane, enum way way)
 {
     struct dev_stream *stream = dev_stream(vit_dev(all->vit), lane);
     const int64_t first       = place_batch(b, all, micro);
 
-    if (is_pictures)
+    if (way == WAY_PICTURES)
         put_pictures(all, stream, b, first);
+    else if (way == WAY_DRAWN)
+        draw_images(all, stream, b, data, step, first);
     else
         put(stream, b, BATCH_IMAGES, host_part(all, HOST_IMAGES, first));
     put(stream, b, BATCH_TARGETS, host_part(all, HOST_TARGETS, first));
 }
 
-/* The row's batch of 'step' to the host's memory. */
-static void feed_row(struct batches *all, struct feed *feed, int64_t step,
-                     bool is_pictures)
+/* What the host has a part in of the row's batch of 'step', to its memory. */
+static void feed_row(struct batches *all, struct feed *feed, int64_t step, enum way way)
 {
     float *targets = host_part(all, HOST_TARGETS, 0);
 
-    if (is_pictures) {
+    if (way == WAY_PICTURES) {
         dev_event_sync(all->pictures.is_seen);
         all->pictures.share =
             feed_pictures(feed, list_of(all), bytes_of(all), targets, step);
+    } else if (way == WAY_DRAWN) {
+        feed_targets(feed, targets, step);
     } else {
         feed_batch(feed, host_part(all, HOST_IMAGES, 0), targets, step);
     }
@@ -270,11 +298,11 @@ static void feed_row(struct batches *all, struct feed *feed, int64_t step,
 static void make_batch(struct batches *all, struct batch *b, int64_t step, int micro,
                        enum dev_lane lane)
 {
-    const bool is_pictures = all->pictures.host != NULL;
+    const enum way way = way_of(all, all->data);
 
     if (micro == 0)
-        feed_row(all, all->feed, step, is_pictures);
-    to_device(all, b, micro, lane, is_pictures);
+        feed_row(all, all->feed, step, way);
+    to_device(all, b, all->data, step, micro, lane, way);
 }
 
 void batches_next(struct batches *b, int64_t step, int micro)
@@ -309,24 +337,26 @@ void batches_ahead(struct batches *b, int64_t step, int micro)
 
 /* A feed of one batch. */
 static void feed_once(struct batches *b, const struct data *data, int64_t step,
-                      bool is_pictures)
+                      enum way way)
 {
     struct feed *feed = NULL;
 
     if (feed_open(&feed, data, vit_mesh(b->vit), vit_batch(b->vit), b->row.b, b->row.k,
                   dev_threads(vit_dev(b->vit)),
-                  is_pictures ? FEED_PICTURES : FEED_IMAGES) != 0)
+                  way == WAY_IMAGES ? FEED_IMAGES : form_of(b, way)) != 0)
         die("%s", err_sentence());
     feed_last(feed);
-    feed_row(b, feed, step, is_pictures);
+    feed_row(b, feed, step, way);
     feed_close(&feed);
 }
 
 void batches_other(struct batches *b, const struct data *data, int64_t step, int micro)
 {
-    const bool is_pictures = b->pictures.host != NULL && data->ops->picture != NULL;
+    const enum way way = way_of(b, data) == WAY_PICTURES && b->pictures.host == NULL
+                             ? WAY_IMAGES
+                             : way_of(b, data);
 
     if (micro == 0)
-        feed_once(b, data, step, is_pictures);
-    to_device(b, &b->batch[b->at], micro, LANE_COMPUTE, is_pictures);
+        feed_once(b, data, step, way);
+    to_device(b, &b->batch[b->at], data, step, micro, LANE_COMPUTE, way);
 }

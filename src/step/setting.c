@@ -159,7 +159,8 @@ int setting_resolve(struct way *way, const struct setting *o)
     return 0;
 }
 
-struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M)
+struct traffic_job setting_job(const struct way *way, bool has_pictures, int64_t B,
+                               int D, int M)
 {
     return (struct traffic_job){ .B             = B,
                                  .D             = D,
@@ -169,7 +170,7 @@ struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M)
                                  .optimizer     = way->optimizer,
                                  .is_apart      = dev_is_apart(NULL, NULL, way->device,
                                                                way->dtype, false),
-                                 .has_pictures  = true,
+                                 .has_pictures  = has_pictures,
                                  .packs         = dev_packs(way->device, way->dtype),
                                  .shard         = way->shard,
                                  .remat         = way->remat,

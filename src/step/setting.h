@@ -71,8 +71,11 @@ struct way {
     bool has_wide_sums, has_narrow_grads; /* as plan/traffic.h has them */
 };
 
-/* What src/plan is asked about: a batch of B on a D x M mesh, in this way. */
-struct traffic_job setting_job(const struct way *way, int64_t B, int D, int M);
+/* What src/plan is asked about: a batch of B on a D x M mesh, in this way, of a source that
+ * has pictures (src/data/data.h) or has not.
+ */
+struct traffic_job setting_job(const struct way *way, bool has_pictures, int64_t B,
+                               int D, int M);
 
 /* Fill 'way' from the options.  Returns 0, or ERR_USAGE for a mesh that is not DxM and
  * for what this version does not do, with a sentence.

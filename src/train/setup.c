@@ -26,13 +26,18 @@
 
 /* ---- where it runs ----------------------------------------------------------------- */
 
+static bool has_pictures(const struct trainer *t)
+{
+    return strcmp(t->options->data, "noise") != 0;
+}
+
 /* The mesh as asked for, or the fewest model ranks with which it fits the memory. */
 static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
                        const struct node *node)
 {
     const struct way *way         = &t->plan.way;
     const int64_t B               = t->options->batch;
-    const struct traffic_job like = setting_job(way, 0, 0, 0);
+    const struct traffic_job like = setting_job(way, has_pictures(t), 0, 0, 0);
 
     *D = way->D;
     *M = way->M;
@@ -49,8 +54,8 @@ static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
 /* What it needs must be there: touching more would end in a kill. */
 static int check_memory(const struct trainer *t, const struct node *node)
 {
-    const struct traffic_job job =
-        setting_job(&t->plan.way, t->options->batch, t->mesh->D, t->mesh->M);
+    const struct traffic_job job = setting_job(
+        &t->plan.way, has_pictures(t), t->options->batch, t->mesh->D, t->mesh->M);
     const double most = (double)predict_most(&t->plan.spec, &job);
 
     if (node->bytes == 0 || most * node->ranks_most <= (double)node->bytes)
