@@ -116,7 +116,8 @@ run parallel-1x2 2 --dtype=bf16 --wiring=parallel --qk-norm --shape=32/2/48/2 --
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" && same parallel parallel-1x2 1e-2
 ok 'and on 1x2, with the losses of one rank'
 
-run data 1 --dtype=f32 --case=data --image=160
+"$program" --device=cuda --dtype=f32 --case=data --image=160 --seconds=0.1 --threads=1 \
+    </dev/null >"$folder/out" 2>&1
 [ $? -eq 0 ] && grep -q '^  cut .* ok$' "$folder/out" && grep -q '^  view .* ok$' "$folder/out"
 ok 'images made of bytes are those that the cores make'
 run tf32 1 --dtype=f32 --tf32 --steps=1 --warmup=0
