@@ -381,6 +381,10 @@ if command -v gnuplot >/dev/null 2>&1; then
     run plot design "$folder/sweep/plan.jsonl" --out="$folder/x.gp"
     grep -q "'8' 8, '10' 10, '12' 12, '16' 16, '20' 20, '24' 24)" "$folder/x.gp"
     ok 'with marks at the sizes'
+    run plot frontier "$folder/star.csv" --fit="$folder/fit.json" --out="$folder/x.gp"
+    [ "$(grep -o '(.1 < [0-9.e+]* || .1 > [0-9.e+]* ? .2 : 1/0) with lines lw 3 dt 2' \
+        "$folder/x.gp" | wc -l)" -eq 3 ]
+    ok 'the frontier is broken below the compute of the runs and above'
 else
     echo "# gnuplot is missing (Debian: gnuplot-nox): no pictures"
 fi

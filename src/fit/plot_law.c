@@ -334,8 +334,9 @@ static int print_best(struct plot *plot, const struct fitfile *f,
     return printed;
 }
 
-static void print_lines(struct plot *plot, const struct fitfile *f, int k, double most,
-                        bool is_first)
+/* Whole within the compute of the runs, 't', and broken on both sides of it. */
+static void print_lines(struct plot *plot, const struct fitfile *f, int k,
+                        struct bounds t, bool is_first)
 {
     char title[96], value[24] = "";
 
@@ -344,14 +345,14 @@ static void print_lines(struct plot *plot, const struct fitfile *f, int k, doubl
     snprintf(title, sizeof title, "%s%s%s", f->dim[k], value,
              f->growth[k].is_identified ? "" : " (not identified)");
     fprintf(plot->script,
-            "%s$size%d using 1:($1 <= %.8g ? $2 : 1/0) with lines lw 3 lc rgb '%s' "
-            "title ",
-            is_first ? "plot " : ", ", k, most, plot_colour(k));
+            "%s$size%d using 1:($1 >= %.8g && $1 <= %.8g ? $2 : 1/0) with lines lw 3 "
+            "lc rgb '%s' title ",
+            is_first ? "plot " : ", ", k, t.lo, t.hi, plot_colour(k));
     plot_quote(plot, title);
     fprintf(plot->script,
-            ", $size%d using 1:($1 > %.8g ? $2 : 1/0) with lines lw 3 dt 2 lc rgb "
-            "'%s' notitle",
-            k, most, plot_colour(k));
+            ", $size%d using 1:($1 < %.8g || $1 > %.8g ? $2 : 1/0) with lines lw 3 "
+            "dt 2 lc rgb '%s' notitle",
+            k, t.lo, t.hi, plot_colour(k));
 }
 
 int plot_frontier(struct plot *plot, const struct fitfile *f, const struct points *p)
@@ -383,7 +384,7 @@ int plot_frontier(struct plot *plot, const struct fitfile *f, const struct point
             plot_range(plot, "x", wide, 0);
             plot_range(plot, "y", size, 0.06);
         }
-        print_lines(plot, f, k, t.hi, drawn++ == 0);
+        print_lines(plot, f, k, t, drawn++ == 0);
     }
     fprintf(plot->script, "\n");
     return drawn > 0
