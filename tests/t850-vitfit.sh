@@ -238,6 +238,16 @@ run plan --grid --width=416,4096 --machine="$folder/machine.json"
 [ $status -eq 0 ] && grep -q '^dropped 4096/12/1360: does not fit' "$folder/out" &&
     grep -q 'device-seconds' "$folder/out"
 ok 'what does not fit into a machine is dropped'
+# A model whose parameters weigh more than its activations, on a thousand nodes.
+sed 's/"nodes": 2/"nodes": 1000/' "$folder/machine.json" >"$folder/large.json"
+set -- --grid --width=416,2048 --depth=40 --mlp=1360 --heads=1 --image=28 --steps=100K \
+    --machine="$folder/large.json"
+run plan "$@" --batch=128
+grep -q '^dropped 2048/40/1360: does not fit' "$folder/out"
+ok '128 images cut parameters over 16 of its ranks, which is too few'
+run plan "$@" --batch=32K
+[ $status -eq 0 ] && ! grep -q '^dropped' "$folder/out"
+ok 'more images over more of them'
 
 # --- shapes ------------------------------------------------------------------------------
 
@@ -249,6 +259,7 @@ run shape --budget=1e20 --machine="$folder/machine.json" --json="$folder/flop.js
 seconds=$(sed -n 's/.*"device_seconds": \([0-9.e+]*\).*/\1/p' "$folder/flop.json")
 run shape --budget="${seconds}s" --machine="$folder/machine.json" --json="$folder/time.json"
 [ $status -eq 0 ] && grep -q node-hours "$folder/out" &&
+    grep -q '2 x 4 ranks, mesh 4x2$' "$folder/out" && grep -q 'with 32 images a step' "$folder/out" &&
     [ "$(grep '"shape"' "$folder/flop.json")" = "$(grep '"shape"' "$folder/time.json")" ]
 ok 'a budget in device-seconds gives the same shape as its FLOPs'
 run fit "$folder/joint.csv" --bootstrap=0 --joint --json="$folder/joint.json"

@@ -243,7 +243,7 @@ static int grow_all(struct answer *a)
             continue;
         }
         TRY(make_spec(&a->spec[how], a->o, a->exact[how], a->multiple));
-        cost_of(&a->cost[how], &a->spec[how], a->machine, 1 << 20);
+        cost_of(&a->cost[how], &a->spec[how], a->machine, INT32_MAX); /* all ranks */
     }
     return 0;
 }
@@ -356,7 +356,8 @@ static void print_expected(FILE *out, const struct answer *a)
 
     fprintf(out, "machine        %s: %d x %d ranks, mesh %dx%d\n", a->machine->name,
             a->machine->nodes, of_node, c->D, c->M);
-    fprintf(out, "memory         %.2f GB a rank%s\n", 1e-9 * (double)c->bytes,
+    fprintf(out, "memory         %.2f GB a rank, with %lld images a step%s\n",
+            1e-9 * (double)c->bytes, (long long)c->batch,
             c->fits ? "" : ": DOES NOT FIT");
     fprintf(out,
             "time           %.4g device-seconds, %.4g node-hours (no waiting for "

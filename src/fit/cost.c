@@ -55,11 +55,43 @@ static double seconds_of(const struct spec *s, const struct machine *m)
     return f.step_s / IMAGES_OF_RANK;
 }
 
+/* The mesh for 'batch' images: the fewest model ranks with which it fits, else those that
+ * need least.
+ */
+static void find_mesh(struct cost *c, const struct spec *s, const struct machine *m,
+                      int64_t batch)
+{
+    const int of_node = m->ranks_per_node > 0 ? m->ranks_per_node : 1;
+    const int ranks   = (m->nodes > 0 ? m->nodes : 1) * of_node;
+    const int64_t fed = (batch + IMAGES_OF_RANK - 1) / IMAGES_OF_RANK;
+
+    c->fits = false;
+    for (int M = 1; M <= ranks && M <= s->H && M <= s->F && !c->fits; M++) {
+        const int D                  = (int)(fed < ranks / M ? fed : ranks / M);
+        const struct traffic_job job = { .B     = batch < (int64_t)D * IMAGES_OF_RANK
+                                                      ? batch
+                                                      : (int64_t)D * IMAGES_OF_RANK,
+                                         .D     = D,
+                                         .M     = M,
+                                         .dtype = dtype_of(m),
+                                         .form  = CMM_RING,
+                                         .shard = SHARD_FULL };
+        const int64_t bytes          = predict_most(s, &job);
+        const int on_node            = D * M < of_node ? D * M : of_node;
+
+        if (M > 1 && bytes >= c->bytes)
+            continue;
+        c->D     = D;
+        c->M     = M;
+        c->batch = job.B;
+        c->bytes = bytes;
+        c->fits  = bytes * on_node < m->memory_bytes;
+    }
+}
+
 void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
              int64_t batch)
 {
-    const int64_t images = batch < IMAGES_OF_RANK ? batch : IMAGES_OF_RANK;
-
     *c = (struct cost){ .forward = count_flops_forward(s),
                         .train   = count_flops_train(s),
                         .params  = count_params(s),
@@ -67,22 +99,8 @@ void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
                         .fits    = true };
     if (m == NULL)
         return;
-
-    struct traffic_job job = { .dtype = dtype_of(m),
-                               .form  = CMM_RING,
-                               .shard = SHARD_FULL };
-    const int nodes        = m->nodes > 0 ? m->nodes : 1;
-    const int of_node      = m->ranks_per_node > 0 ? m->ranks_per_node : 1;
-
     c->seconds = seconds_of(s, m);
-    c->fits    = predict_mesh(&job.D, &job.M, s, nodes * of_node, images, &job, of_node,
-                              m->memory_bytes) == 0;
-    if (!c->fits)
-        err_forget();
-    job.B    = images * job.D;
-    c->D     = job.D;
-    c->M     = job.M;
-    c->bytes = predict_most(s, &job);
+    find_mesh(c, s, m, batch);
 }
 
 /* Linear in the depth; width and MLP to the nearest whole number, which is off by less

@@ -14,6 +14,7 @@ struct cost {
     /* With a machine, else NaN and 0: */
     double seconds; /* device-seconds of training on an image */
     int D, M;
+    int64_t batch; /* images of a step on this mesh */
     int64_t bytes; /* of a rank */
     bool fits;
 };
@@ -22,8 +23,9 @@ struct cost {
 int cost_spec(struct spec *s, int64_t C, int64_t L, int64_t F, int64_t heads, int patch,
               int image, int64_t classes);
 
-/* 'm' may be NULL; 'batch' is the global batch, of which a data rank has at most 8.
- * Never fails: what does not fit says so.
+/* 'm' may be NULL; 'batch' is the global batch, of which a data rank has at most 8, so
+ * that few images leave ranks of a large machine idle, and parameters are cut over those
+ * that work.  Never fails: what does not fit says so.
  */
 void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
              int64_t batch);
