@@ -43,8 +43,8 @@ static int smaller_first(const void *a, const void *b)
 
 /* The ratios of all ranks' times of one part (or, with 'part' -1, of the whole run) to
  * the median of what all need for the same work; of two the lower one, so that for a
- * slow rank it is another's.  'all' is sorted by work, so that ranks with equal shares, mostly all of
- * them, need the times sorted only once.
+ * slow rank it is another's.  'all' is sorted by work, so that ranks with equal shares,
+ * mostly all of them, need the times sorted only once.
  */
 static void find_ratios(double *ratio, const struct rank_times *all, int n, int part)
 {

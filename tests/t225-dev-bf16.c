@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Operations in bf16.  All but products and attention (t227) are those of f32 on the same
- * numbers, rounded at the end: so they are compared with them bit for bit.  Products are compared with f64: a
- * sum of n terms may be off by n roundings of f32 of the sum of magnitudes, and by half a
- * unit of bf16 of the result.
+/* Operations in bf16.  All but products and attention (t227) are those of f32 on the
+ * same numbers, rounded at the end: so they are compared with them bit for bit.
+ * Products are compared with f64: a sum of n terms may be off by n roundings of f32 of
+ * the sum of magnitudes, and by half a unit of bf16 of the result.
  */
 #include "config.h"
 

@@ -98,8 +98,8 @@ static void free_alone(struct alone *a)
     mem_free(a->square);
 }
 
-/* The largest residual of a gradient in units of 'eps', and whose it is.  The squares of the parts add up
- * to 'copies' times the whole tensor's, where there are replicas.
+/* The largest residual of a gradient in units of 'eps', and whose it is.  The squares
+ * of the parts add up to 'copies' times the whole tensor's, where there are replicas.
  */
 static double worst_gradient(struct model *m, const struct alone *a, double eps,
                              const char **name)

@@ -7,9 +7,10 @@
 
 /* Have 'note' called from here on when one of them comes; it must be fit for a handler.
  * A thread that does nothing else takes them (or one that MPI has started before); the
- * caller and threads that it starts later do not: oneDNN's products of f32 let the stack pointer point into the heap, where the
- * frame of a handler would lie over what others keep there (oneDNN issue 4845).  So to be
- * called once, before there are threads that compute.  Returns 0 or ERR_ENV.
+ * caller and threads that it starts later do not: oneDNN's products of f32 let the
+ * stack pointer point into the heap, where the frame of a handler would lie over what
+ * others keep there (oneDNN issue 4845).  So to be called once, before there are
+ * threads that compute.  Returns 0 or ERR_ENV.
  */
 int told_by_signals(void (*note)(int number));
 

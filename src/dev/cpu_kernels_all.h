@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* All loops in both number formats for one set of instructions, which who includes this
  * has told the compiler: cpu_kernels_base.c, _avx2.c, _avx512.c, with the sizes that
- * cpu_tile_real.h asks for.  Before them the few functions that differ by format: exponential and error function, in float written out
- * so that they vectorise, in double from the C library.
+ * cpu_tile_real.h asks for.  Before them the few functions that differ by format:
+ * exponential and error function, in float written out so that they vectorise, in
+ * double from the C library.
  */
 #include "src/dev/cpu_unroll.h"
 

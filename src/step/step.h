@@ -24,8 +24,8 @@ struct step_result {
 
 struct step;
 
-/* 'vit', 'optim' (NULL: forward alone) and 'data' are borrowed.  Allocates the batch.  Returns 0,
- * ERR_MEMORY or ERR_ENV, the same on all ranks.  Collective over the mesh.
+/* 'vit', 'optim' (NULL: forward alone) and 'data' are borrowed.  Allocates the batch.
+ * Returns 0, ERR_MEMORY or ERR_ENV, the same on all ranks.  Collective over the mesh.
  */
 int step_open(struct step **step, struct vit *vit, struct optim *optim,
               struct data *data);
