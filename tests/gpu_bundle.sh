@@ -7,12 +7,14 @@
 #   bin/      wrappers          libexec/  the programs
 #   needed/   libraries, the dynamic linker among them      plugins/  Open MPI's
 #   pmix/     PMIx's plug-ins   hwloc/    none
+#   bare/     links to those that are not the C library's, for BUNDLE_BARE
 #
 # That machine may have an Open MPI and a C library of its own, of other versions.  Of the
 # former nothing is opened: each of its three packages is told its folder of plug-ins.  And
 # no program of the machine gets our C library: mpirun puts lib/ of its prefix before the
 # LD_LIBRARY_PATH of all it starts, the shells of our wrappers too, so no folder of that
-# name is here.
+# name is here.  With BUNDLE_BARE in the environment a program runs by that machine's C
+# library and linker, which must be as new as ours.
 set -euo pipefail
 build=$(cd "$1" && pwd)
 out=$2
@@ -24,7 +26,7 @@ programs=(vitbench vittrain vitdata vitckpt tests/t200-dev tests/t205-dev-produc
     tests/t210-dev-ops tests/t212-dev-pictures tests/t230-dev-adamw
     tests/t232-cuda-bf16 tests/t435-optim tests/t502-graph)
 
-mkdir -p "$root"/{bin,needed,libexec,plugins,pmix,hwloc,share}
+mkdir -p "$root"/{bin,needed,bare,libexec,plugins,pmix,hwloc,share}
 for program in "${programs[@]}"; do
     file=$build/$program
     real=$(dirname "$file")/.libs/$(basename "$file")
@@ -58,6 +60,14 @@ done | sort -u | while read -r library; do
     cp -nL "$library" "$root/needed/"
 done
 linker=$(cd "$root/needed" && ls ld-linux*.so.* | head -n 1)
+for file in "$root"/needed/*; do
+    name=${file##*/}
+    case $name in
+    ld-linux* | lib[cm].so* | libdl.so* | librt.so* | libpthread.so* | libresolv.so* | \
+        libutil.so* | libmvec.so* | libanl.so*) ;;
+    *) ln -s "../needed/$name" "$root/bare/$name" ;;
+    esac
+done
 find "$root/needed" "$root/plugins" "$root/pmix" -type f ! -name "$linker" -exec strip --strip-unneeded {} \; \
     2>/dev/null || true
 
@@ -72,6 +82,10 @@ export PMIX_PREFIX="\$here" PMIX_PKGLIBDIR="\$here/pmix" PMIX_PKGDATADIR="\$here
 export PMIX_DATADIR="\$here/share" PMIX_SYSCONFDIR="\$here/share"
 export HWLOC_PLUGINS_PATH="\$here/hwloc"
 export OMPI_MCA_orte_launch_agent="\$here/bin/orted" OMPI_MCA_plm_rsh_agent=sh
+if [ -n "\${BUNDLE_BARE-}" ]; then
+    export LD_LIBRARY_PATH="\$here/bare\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+    exec "\$here/libexec/$name" "\$@"
+fi
 exec "\$here/needed/$linker" --library-path "\$here/needed\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" \\
     "\$here/libexec/$name" "\$@"
 EOF

@@ -44,6 +44,20 @@ GPU_PARTS=tests GPU_TESTS=t999-fails bash "$script" "$folder" \
 [ $? -ne 0 ] && [ "$(sed -n 4p "$folder/report.txt")" = '/bin/sh: libc.so.6: no such version' ] &&
     [ "$(wc -l <"$folder/report.txt")" -eq 5 ]
 ok 'a part that fails says why, and parts that were not asked for are not run'
+cat >"$folder/compute-sanitizer" <<'EOF'
+#!/bin/sh
+while [ "${1#--}" != "$1" ]; do shift; done
+"$@" && echo '========= ERROR SUMMARY: 0 errors'
+EOF
+mkdir "$folder/bare" "$folder/bare/tests"
+printf '#!/bin/sh\nexit 0\n' >"$folder/bare/vitbench"
+printf '#!/bin/sh\nexit 1\n' >"$folder/bare/tests/t232-cuda-bf16"
+chmod +x "$folder/compute-sanitizer" "$folder/bare/vitbench" "$folder/bare/tests/t232-cuda-bf16"
+GPU_PARTS=sanitizer bash "$script" "$folder/bare" "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -q '^FAIL  sanitizer-memcheck' "$folder/report.txt" &&
+    grep -A1 '^PASS  sanitizer-step' "$folder/report.txt" |
+    grep -q '^========= ERROR SUMMARY: 0 errors'
+ok 'what a sanitizer sums up is in the report'
 cat >"$folder/vitbench" <<'EOF'
 #!/bin/sh
 case $* in *--no-check*) exit 0 ;; esac

@@ -3,7 +3,8 @@
 """Time the same training step in vitbench and in PyTorch, by turns.
 
     compare.py [--rounds=3] [--steps=5] [--warmup=2] [--threads=N] [--dtype=f32|bf16]
-               [--tf32] [--compile] [--seconds=S] [VITBENCH OPTIONS]
+               [--tf32] [--compile] [--attention=own|flash|mem_efficient|cudnn]
+               [--seconds=S] [VITBENCH OPTIONS]
 
     compare.py --dtype=bf16 --shape=So400m --layers=4 --batch=16
 
@@ -11,8 +12,9 @@ Both start from the same weights and see the same images: vitbench draws them fr
 counters, and so does this script.  Pooling is --pool=gap.  PyTorch runs with its fused
 attention and its fused or foreach AdamW, where its version has them, and in bf16 under
 autocast, with x in bf16 between blocks; where vitbench ran on a GPU, so does PyTorch,
-compiled block by block (--compile: on CPUs too); what was in use is printed.  A round is
-a run of each, in processes of their own; PyTorch's stays, so that it compiles once, and
+compiled block by block (--compile: on CPUs too), with the attention that it chooses itself
+or the one that is named; what was in use is printed.  Where the compiler fails, PyTorch goes
+on without it and says so.  A round is a run of each, in processes of their own; PyTorch's stays, so that it compiles once, and
 starts every round from the first weights.  vitbench's steps have their input in them,
 PyTorch's have not, and a GPU is not waited for between them.  The ratio of a round is
 PyTorch's median step to vitbench's.  With --seconds=S rounds end when that is over.
@@ -250,14 +252,44 @@ class Torch:
         where = f"{torch.get_num_threads()} threads"
         if self.is_gpu:
             where = torch.cuda.get_device_name()
+        if job["attention"] != "own":
+            for backend in ("flash", "mem_efficient", "cudnn", "math"):
+                getattr(torch.backends.cuda, f"enable_{backend}_sdp")(
+                    backend == job["attention"])
         if self.is_gpu or job["compile"]:
-            where = f"compiled by blocks, {where}"
-            for part in ("embed", "block", "head"):
-                function = getattr(self.layers, part)
-                setattr(self.layers, part, torch.compile(function, dynamic=False))
-        attention = ("scaled_dot_product_attention" if self.layers.fused is not None
-                     else "softmax(q k) v")
-        self.about = f"PyTorch {torch.__version__}, {attention}, AdamW {how}, {where}"
+            where = f"{self.compile_parts()}, {where}"
+        self.about = (f"PyTorch {torch.__version__}, {self.attention()}, AdamW {how}, "
+                      f"{where}")
+
+    def attention(self):
+        """The name of what computes it, with PyTorch's choice where it tells."""
+        torch, job, s = self.torch, self.job, self.job["shape"]
+        if self.layers.fused is None:
+            return "softmax(q k) v"
+        q = torch.empty((job["batch"], s["heads"], s["tokens"], s["width"] // s["heads"]),
+                        dtype=self.layers.dtype, device=job["device"], requires_grad=True)
+        try:
+            choice = torch.nn.attention.SDPBackend(torch._fused_sdp_choice(q, q, q))
+            return f"scaled_dot_product_attention ({choice.name.lower()})"
+        except (AttributeError, RuntimeError, TypeError):
+            return "scaled_dot_product_attention"
+
+    def compile_parts(self):
+        """Have them compiled by a first step; undo it if that fails."""
+        parts = ("embed", "block", "head")
+        plain = {part: getattr(self.layers, part) for part in parts}
+        for part in parts:
+            setattr(self.layers, part, self.torch.compile(plain[part], dynamic=False))
+        try:
+            self.step(*self.batch(0))
+            return "compiled by blocks"
+        except Exception as why:  # whatever a compiler may raise
+            if "out of memory" in str(why):
+                raise
+            for part in parts:
+                setattr(self.layers, part, plain[part])
+            print(f"compare.py: PyTorch is not compiled: {why}", file=sys.stderr)
+            return "not compiled"
 
     def batch(self, step):
         torch, job = self.torch, self.job
@@ -375,6 +407,7 @@ def start_torch(args, case, shape):
     job = {"shape": shape, "batch": case["batch"], "threads": args.threads,
            "steps": args.steps, "warmup": args.warmup, "seed": args.seed,
            "dtype": args.dtype, "compile": args.compile, "tf32": args.tf32,
+           "attention": args.attention,
            "device": "cuda" if case["device"] == "cuda" else "cpu"}
     return subprocess.Popen([sys.executable, os.path.abspath(__file__), "--as-torch",
                              json.dumps(job)], stdin=subprocess.PIPE,
@@ -392,6 +425,9 @@ def main():
     parser.add_argument("--vitbench", default="vitbench", help="the program")
     parser.add_argument("--tf32", action="store_true", help="f32 by TF32, both")
     parser.add_argument("--compile", action="store_true", help="PyTorch, on CPUs too")
+    parser.add_argument("--attention", default="own",
+                        choices=("own", "flash", "mem_efficient", "cudnn"),
+                        help="PyTorch's, on GPUs")
     parser.add_argument("--seconds", type=float, default=math.inf,
                         help="no round begins that would end later")
     parser.add_argument("--as-torch", help=argparse.SUPPRESS)
