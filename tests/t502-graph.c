@@ -205,7 +205,8 @@ static void compare_with(enum optimizer method, int D, int M, int micros,
 
 /* ---- the curve ----------------------------------------------------------------------- */
 
-static void train(double loss[CURVE], const char *device, enum dtype dtype)
+static void train(double loss[CURVE], double norm[CURVE], const char *device,
+                  enum dtype dtype)
 {
     struct model_options o = tiny(device, dtype, OPTIMIZER_ADAMW, 1, 1);
     struct step_result r;
@@ -219,22 +220,26 @@ static void train(double loss[CURVE], const char *device, enum dtype dtype)
         step_set_count(m.step, 0); /* the same batch, to be learnt */
         step_run(m.step, 1, &r);
         loss[s] = r.loss;
+        norm[s] = r.grad_norm;
     }
     model_close(&m);
 }
 
 static void curve(enum dtype dtype, double band)
 {
-    double want[CURVE], got[CURVE], worst = 0;
+    double want[CURVE], got[CURVE], norm[CURVE], got_norm[CURVE], worst = 0;
 
-    train(want, "cpu:ref", DTYPE_F64);
-    train(got, "cuda", dtype);
+    train(want, norm, "cpu:ref", DTYPE_F64);
+    train(got, got_norm, "cuda", dtype);
     for (int s = 0; s < CURVE; s++)
         worst = model_worse(worst, fabs(got[s] - want[s]) / want[0]);
     if (!ok(worst <= band && want[CURVE - 1] < 0.9 * want[0],
             "a tiny model in %s follows cpu:ref for %d steps", dtype_name(dtype),
             CURVE))
         tap_note("off by %g; losses %g to %g", worst, want[0], want[CURVE - 1]);
+    if (!ok(fabs(got_norm[0] / norm[0] - 1) <= band,
+            "and its first gradients have the norm of those of cpu:ref"))
+        tap_note("%g, not %g", got_norm[0], norm[0]);
 }
 
 /* ---- the host goes on ---------------------------------------------------------------- */

@@ -361,10 +361,10 @@ static void ops_adamw(struct dev_stream *s, const struct dev_segment *segment,
 #include "src/dev/cpu_ops_update.h"
 
 static void ops_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
-                            int count)
+                            int count, bool is_added)
 {
     int64_t size = 0;
-    double all   = 0.0;
+    double all   = is_added ? *(double *)mat_ptr(sum) : 0.0;
 
     for (int i = 0; i < count; i++)
         size += mat_size(x[i]);

@@ -383,9 +383,9 @@ static void ref_adamw(struct dev_stream *s, const struct dev_segment *segment,
 }
 
 static void ref_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
-                            int count)
+                            int count, bool is_added)
 {
-    double all = 0.0;
+    double all = is_added ? *(double *)mat_ptr(sum) : 0.0;
 
     (void)s;
     for (int i = 0; i < count; i++)

@@ -120,7 +120,7 @@ static void cuda_close(struct dev *dev)
 static int open_lanes(struct dev *dev, struct cuda_state *state)
 {
     for (int i = 0; i < LANES; i++) {
-        TRY(cuda_lane_open(&state->lane[i], i != LANE_OUT && i != LANE_IN));
+        TRY(cuda_lane_open(&state->lane[i], (enum dev_lane)i));
         dev->stream[i].state = &state->lane[i];
     }
     return 0;
@@ -235,6 +235,15 @@ static void event_wait(struct dev_stream *s, struct dev_event *e)
     TRY_CUDA(cudaStreamWaitEvent(cuda_on(s), e->state, 0));
 }
 
+/* Never by an event that the host or a graph's own nodes know. */
+static void join(struct dev_stream *s, struct dev_stream *other)
+{
+    const struct cuda_lane *lane = cuda_lane_of(other);
+
+    TRY_CUDA(cudaEventRecord(lane->here, lane->stream));
+    TRY_CUDA(cudaStreamWaitEvent(cuda_on(s), lane->here, 0));
+}
+
 static bool event_is_done(struct dev_event *e)
 {
     const cudaError_t rc = cudaEventQuery(e->state);
@@ -326,6 +335,7 @@ const struct dev_ops dev_cuda = {
     .event_record          = event_record,
     .event_wait            = event_wait,
     .event_seconds         = event_seconds,
+    .join                  = join,
     .event_is_done         = event_is_done,
     .event_sync            = event_sync,
     .sync                  = stream_sync,

@@ -38,6 +38,7 @@ struct cuda_lane {
     void *piece[CUDA_PIECES];
     cudaEvent_t is_free[CUDA_PIECES];
     int next; /* piece */
+    cudaEvent_t here; /* where others join it */
     void *work;
     size_t work_bytes;
     void *product; /* cuBLASLt's workspace */
@@ -106,7 +107,7 @@ void cuda_get_all(struct dev_stream *s, const struct dev_result *result, int cou
 int cuda_pin(void **at, size_t bytes);
 void cuda_unpin(void *at);
 void cuda_carry(struct dev_stream *s, void *to, const void *from, size_t bytes);
-int cuda_lane_open(struct cuda_lane *lane, bool has_pieces);
+int cuda_lane_open(struct cuda_lane *lane, enum dev_lane which);
 void cuda_lane_close(struct cuda_lane *lane);
 
 /* 'count' descriptions of 'size' bytes each, copied to the GPU's memory, or found there:
@@ -144,15 +145,15 @@ void cuda_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
                      bool is_added);
 void cuda_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double factor);
 void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
-                      int count);
+                      int count, bool is_added);
 
 /* db = or += the sums of 'strips' rows of partial sums, [strips, cols] of f32. */
 void cuda_sum_strips(struct dev_stream *s, struct mat db, const float *partial,
                      int64_t strips, int64_t ld, bool is_added);
 
-/* to [1, 1] = factor times the sum of 'count' partial sums. */
+/* to [1, 1] = or += factor times the sum of 'count' partial sums. */
 void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,
-                    int64_t count, double factor);
+                    int64_t count, double factor, bool is_added);
 
 /* cuda_image.cu */
 void cuda_patches(struct dev_stream *s, struct mat rows, struct mat images, int image,

@@ -69,7 +69,7 @@ void all_losses(struct dev_stream *s, struct mat loss, const loss_of &l, double 
     if (blocks > 0)
         launch(s, "losses<IS_SOFTMAX>", losses<IS_SOFTMAX>, (unsigned)blocks,
                BLOCK_THREADS, 0, partial, l);
-    cuda_sum_parts(s, loss, partial, blocks, scale);
+    cuda_sum_parts(s, loss, partial, blocks, scale, false);
 }
 
 /* A warp has an image. */

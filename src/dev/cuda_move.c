@@ -14,10 +14,18 @@ static const size_t PIECE = (size_t)4 << 20; /* bytes */
 
 /* ---- Lanes --------------------------------------------------------------------------- */
 
-static int open_lane(struct cuda_lane *lane, int pieces)
+/* What is on the side gets the multiprocessors that the others leave. */
+static int open_lane(struct cuda_lane *lane, enum dev_lane which)
 {
-    cudaError_t rc = cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking);
+    const int pieces = which == LANE_OUT || which == LANE_IN ? 0 : CUDA_PIECES;
+    int least, most;
+    cudaError_t rc = cudaDeviceGetStreamPriorityRange(&least, &most);
 
+    if (rc == cudaSuccess)
+        rc = cudaStreamCreateWithPriority(&lane->stream, cudaStreamNonBlocking,
+                                          which == LANE_SIDE ? least : most);
+    if (rc == cudaSuccess)
+        rc = cudaEventCreateWithFlags(&lane->here, cudaEventDisableTiming);
     for (int i = 0; i < pieces && rc == cudaSuccess; i++) {
         rc = cudaHostAlloc(&lane->piece[i], PIECE, cudaHostAllocDefault);
         if (rc == cudaSuccess)
@@ -28,9 +36,9 @@ static int open_lane(struct cuda_lane *lane, int pieces)
     return 0;
 }
 
-int cuda_lane_open(struct cuda_lane *lane, bool has_pieces)
+int cuda_lane_open(struct cuda_lane *lane, enum dev_lane which)
 {
-    const int rc = open_lane(lane, has_pieces ? CUDA_PIECES : 0);
+    const int rc = open_lane(lane, which);
 
     if (rc != 0)
         cuda_lane_close(lane);
@@ -47,6 +55,8 @@ void cuda_lane_close(struct cuda_lane *lane)
             cudaEventDestroy(lane->is_free[i]);
         cudaFreeHost(lane->piece[i]);
     }
+    if (lane->here != NULL)
+        cudaEventDestroy(lane->here);
     cudaFree(lane->work);
     cudaFree(lane->product);
     if (lane->stream != NULL)
@@ -235,7 +245,7 @@ void cuda_get_all(struct dev_stream *s, const struct dev_result *result, int cou
 
 /* ---- Lists --------------------------------------------------------------------------- */
 
-enum { LISTS = 32 /* that stay */ };
+enum { LISTS = 1024 /* that stay */ };
 
 static void list_close(struct cuda_list **at)
 {

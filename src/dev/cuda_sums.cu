@@ -223,7 +223,8 @@ __global__ void square_parts(double *partial, const squared *list, int count)
         partial[blockIdx.x] = sum;
 }
 
-__global__ void add_parts(view to, const double *partial, int64_t count, double factor)
+__global__ void add_parts(view to, const double *partial, int64_t count, double factor,
+                          bool is_added)
 {
     double sum = 0.0;
 
@@ -231,20 +232,21 @@ __global__ void add_parts(view to, const double *partial, int64_t count, double 
         sum += partial[i];
     sum = block_sum(sum);
     if (threadIdx.x == 0)
-        put_one<double>(to, 0, factor * sum);
+        put_one<double>(to, 0,
+                        (is_added ? get_one<double>(to, 0) : 0.0) + factor * sum);
 }
 
 } /* namespace */
 
 void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,
-                    int64_t count, double factor)
+                    int64_t count, double factor, bool is_added)
 {
     launch(s, "add_parts", add_parts, 1, BLOCK_THREADS, 0, view_of(to), partial, count,
-           factor);
+           factor, is_added);
 }
 
 void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
-                      int count)
+                      int count, bool is_added)
 {
     squared *list  = (squared *)mem_new((size_t)count + 1, sizeof *list);
     int64_t blocks = 0;
@@ -268,5 +270,5 @@ void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
     if (pieces > 0)
         launch(s, "square_parts", square_parts, (unsigned)blocks, BLOCK_THREADS, 0,
                partial, there, pieces);
-    cuda_sum_parts(s, sum, partial, blocks, 1.0);
+    cuda_sum_parts(s, sum, partial, blocks, 1.0, is_added);
 }

@@ -24,7 +24,8 @@ void cuda_tape_stop(struct dev_tape *t, struct dev_stream *s)
 
     cuda_lane_of(s)->is_taping = false;
     TRY_CUDA(cudaStreamEndCapture(cuda_on(s), &graph));
-    TRY_CUDA(cudaGraphInstantiateWithFlags(&exec, graph, 0));
+    TRY_CUDA(cudaGraphInstantiateWithFlags(&exec, graph,
+                                           cudaGraphInstantiateFlagUseNodePriority));
     TRY_CUDA(cudaGraphDestroy(graph));
     t->state  = exec;
     t->number = cuda_of(s->dev)->moves;

@@ -471,6 +471,28 @@ void dev_sync(struct dev_stream *s)
     s->dev->ops.sync(s);
 }
 
+/* Operations are, one by one. */
+static bool is_timed(const struct dev *dev)
+{
+    bool is = false;
+
+    for (int lane = 0; lane < LANES; lane++)
+        is |= dev->laps[lane] != NULL;
+    return is;
+}
+
+bool dev_has_side(const struct dev *dev)
+{
+    return dev->ops.join != NULL && !is_timed(dev);
+}
+
+void dev_join(struct dev_stream *s, struct dev_stream *other)
+{
+    reel_cut(s);
+    reel_cut(other);
+    s->dev->ops.join(s, other);
+}
+
 struct dev_event *dev_mark(struct dev_stream *s)
 {
     if (dev_is_host(s->dev) || dev_is_hollow(s->dev)) {
@@ -490,12 +512,8 @@ void dev_flush(struct dev_stream *s)
 
 bool dev_has_tapes(const struct dev *dev)
 {
-    bool is_timed = false;
-
-    for (int lane = 0; lane < LANES; lane++)
-        is_timed |= dev->laps[lane] != NULL;
     return dev->has_tapes && dev->ops.tape_start != NULL && !dev->is_muted &&
-           !is_timed && dev->note == NULL;
+           !is_timed(dev) && dev->note == NULL;
 }
 
 void dev_tape_start(struct dev_stream *s)

@@ -167,10 +167,19 @@ int64_t dev_bytes_most(struct dev *dev, bool is_reset);
  */
 int64_t dev_packed_most(struct dev *dev, bool is_reset);
 
-/* Streams are opened with the device: products, one for each direction of traffic, and
- * copies to and from the host that nobody waits for (dock.h).
+/* Streams are opened with the device: products, one for each direction of traffic, one for
+ * what is to be done when the others leave something free, and copies to and from the host
+ * that nobody waits for (dock.h).
  */
-enum dev_lane { LANE_COMPUTE, LANE_GATHER, LANE_SCATTER, LANE_OUT, LANE_IN, LANES };
+enum dev_lane {
+    LANE_COMPUTE,
+    LANE_GATHER,
+    LANE_SCATTER,
+    LANE_SIDE,
+    LANE_OUT,
+    LANE_IN,
+    LANES
+};
 struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane);
 struct dev *stream_dev(const struct dev_stream *s);
 
@@ -187,6 +196,14 @@ void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
  * until the next call.  NULL where the host and the device are one: all is done then.
  */
 struct dev_event *dev_mark(struct dev_stream *s);
+
+/* What is put on 's' from now on is done after all that 'other' holds now.  On a tape of
+ * 's' or 'other' this is a part of it: the stream that joins the one that is recorded is
+ * recorded, too, and must be joined by it in the end.  Only where the device has a side,
+ * which none has while operations are timed one by one.
+ */
+bool dev_has_side(const struct dev *dev);
+void dev_join(struct dev_stream *s, struct dev_stream *other);
 
 /* What was put on 's' is to be begun: the host is about to wait for something else. */
 void dev_flush(struct dev_stream *s);
@@ -512,8 +529,8 @@ void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
 void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                    const struct adafactor *a);
 
-/* sum [1, 1] of f64 = the sum of squares of all elements of the 'count' matrices. */
+/* sum [1, 1] of f64 = or += the sum of squares of all elements of the 'count' matrices. */
 void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
-                     int count);
+                     int count, bool is_added);
 
 #endif

@@ -73,6 +73,7 @@ struct dev_ops {
     void (*event_close)(struct dev_event *e);
     void (*event_record)(struct dev_event *e, struct dev_stream *s);
     void (*event_wait)(struct dev_stream *s, struct dev_event *e);
+    void (*join)(struct dev_stream *s, struct dev_stream *other); /* NULL: no side */
     bool (*event_is_done)(struct dev_event *e);
     void (*event_sync)(struct dev_event *e);
     void (*sync)(struct dev_stream *s);
@@ -172,7 +173,7 @@ struct dev_ops {
                           const struct adafactor *);
     void (*adafactor)(struct dev_stream *, const struct dev_segment *, int,
                       const struct adafactor *);
-    void (*sum_squares)(struct dev_stream *, struct mat, const struct mat *, int);
+    void (*sum_squares)(struct dev_stream *, struct mat, const struct mat *, int, bool);
 };
 
 struct dev_stream {

@@ -520,7 +520,7 @@ void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int 
 }
 
 void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
-                     int count)
+                     int count, bool is_added)
 {
-    MOVE(s, bytes_of_all(x, count), sum_squares(s, sum, x, count));
+    MOVE(s, bytes_of_all(x, count), sum_squares(s, sum, x, count, is_added));
 }

@@ -44,9 +44,13 @@ struct optim {
     struct mat pace;             /* of the update under way; none: the host knows it */
     struct dev_segment *segment; /* this rank's pieces, in the order of the items */
     struct mat *counted;         /* gradients of the first pieces */
+    int *group_of;               /* theirs */
     int segments, counts;
-    int64_t steps; /* updates; the one under way counts */
-    void *own;     /* the method's */
+    struct mat *some; /* room for as many */
+    bool *is_squared; /* groups, ahead of the others */
+    bool has_squares; /* some are */
+    int64_t steps;    /* updates; the one under way counts */
+    void *own;        /* the method's */
 };
 
 /* Allocate 'size' zeros of 'dtype' in '*b'.  Returns 0 or ERR_MEMORY. */

@@ -103,8 +103,10 @@ static void list_pieces(struct optim *o, int i)
             g->nu = moment(o->nu, dev_acc(sh->dev), it, p);
         if (dev_has_copies(sh->dev))
             g->copy = shard_piece_copy(sh, it, p);
-        if (p->is_first)
+        if (p->is_first) {
+            o->group_of[o->counts]  = it->group;
             o->counted[o->counts++] = g->grad;
+        }
     }
 }
 
@@ -126,15 +128,18 @@ int optim_open(struct optim **optim, struct shard *shard,
     size_t most;
     int rc;
 
-    o->options = *options;
-    o->method  = methods[options->method];
-    o->shard   = shard;
-    o->stream  = dev_stream(shard->dev, LANE_COMPUTE);
-    most       = (size_t)count_pieces(o);
-    o->mu      = mem_new((size_t)l->groups, sizeof *o->mu);
-    o->nu      = mem_new((size_t)l->groups, sizeof *o->nu);
-    o->segment = mem_new(most, sizeof *o->segment);
-    o->counted = mem_new(most, sizeof *o->counted);
+    o->options    = *options;
+    o->method     = methods[options->method];
+    o->shard      = shard;
+    o->stream     = dev_stream(shard->dev, LANE_COMPUTE);
+    most          = (size_t)count_pieces(o);
+    o->mu         = mem_new((size_t)l->groups, sizeof *o->mu);
+    o->nu         = mem_new((size_t)l->groups, sizeof *o->nu);
+    o->segment    = mem_new(most, sizeof *o->segment);
+    o->counted    = mem_new(most, sizeof *o->counted);
+    o->group_of   = mem_new(most, sizeof *o->group_of);
+    o->some       = mem_new(most, sizeof *o->some);
+    o->is_squared = mem_new((size_t)l->groups, sizeof *o->is_squared);
     for (int i = 0; i < l->params.count; i++)
         list_pieces(o, i);
 
@@ -165,6 +170,9 @@ void optim_close(struct optim **optim)
     mem_free(o->nu);
     mem_free(o->segment);
     mem_free(o->counted);
+    mem_free(o->group_of);
+    mem_free(o->some);
+    mem_free(o->is_squared);
     mem_free(o);
     *optim = NULL;
 }
@@ -178,9 +186,43 @@ struct mat optim_squares(const struct optim *o)
     return mat_of(&of->sum, DTYPE_F64, 1, 1);
 }
 
+/* Put what is counted of 'group', or (-1) of all that were not ahead, in o->some.  Returns
+ * how many.
+ */
+static int list_some(struct optim *o, int group)
+{
+    int count = 0;
+
+    for (int i = 0; i < o->counts; i++)
+        if (group < 0 ? !o->is_squared[o->group_of[i]] : o->group_of[i] == group)
+            o->some[count++] = o->counted[i];
+    return count;
+}
+
+void optim_square_group(struct optim *o, int group)
+{
+    struct dev *dev = o->shard->dev;
+    struct dev_stream *side;
+
+    if (!dev_has_side(dev))
+        return;
+    side = dev_stream(dev, LANE_SIDE);
+    dev_join(side, o->stream);
+    dev_sum_squares(side, optim_squares(o), o->some, list_some(o, group),
+                    o->has_squares);
+    o->is_squared[group] = true;
+    o->has_squares       = true;
+}
+
 void optim_square(struct optim *o)
 {
-    dev_sum_squares(o->stream, optim_squares(o), o->counted, o->counts);
+    if (o->has_squares)
+        dev_join(o->stream, dev_stream(o->shard->dev, LANE_SIDE));
+    dev_sum_squares(o->stream, optim_squares(o), o->some, list_some(o, -1),
+                    o->has_squares);
+    for (int group = 0; group < o->shard->layout->groups; group++)
+        o->is_squared[group] = false;
+    o->has_squares = false;
 }
 
 /* What gradients of this norm are scaled by. */

@@ -25,7 +25,7 @@ static int first_bad(struct vit *vit, struct buf *room, piece_fn view, int none)
             const struct mat at = view(vit_shard(vit), &l->item[i], &piece[k]);
             double sum          = 0;
 
-            dev_sum_squares(s, squares, &at, 1);
+            dev_sum_squares(s, squares, &at, 1, false);
             dev_get(s, &sum, squares);
             if (!isfinite(sum))
                 return i;

@@ -210,12 +210,21 @@ static void put_pass(void *ctx, int which)
     s->at = at;
 }
 
-/* The last pass, and all that follows. */
+static void square_group(void *ctx, int group)
+{
+    struct step *s = ctx;
+
+    optim_square_group(s->optim, group);
+}
+
+/* The last pass, and all that follows: squares of gradients are summed as they are done. */
 static void put_rest(void *ctx, int which)
 {
     struct step *s = ctx;
 
+    vit_tell(s->vit, square_group, s);
     put_pass(s, which);
+    vit_tell(s->vit, NULL, NULL);
     laps_start(s->laps);
     optim_square(s->optim);
     optim_update_ahead(s->optim, vit_losses(s->vit));

@@ -23,6 +23,8 @@ struct vit {
     struct cmm *cmm_pool; /* of B_l rows, always plain */
 
     int micro; /* which micro-batch */
+    vit_group_fn written;
+    void *written_ctx;
     struct act_table act;
     struct buf block[ACT_FAMILIES]; /* kept and work */
     struct buf losses;              /* of the micro-batches */

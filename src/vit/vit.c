@@ -232,9 +232,17 @@ static void leave_group(struct vit *v, int group, int last)
 {
     guard_alive();
     shard_release(v->shard, group);
+    if (v->written != NULL && v->micro == vit_micros(v) - 1 && group != GROUP_EMBED)
+        v->written(v->written_ctx, group);
     if (last >= 0)
         shard_scatter_finish(v->shard, last);
     shard_scatter_start(v->shard, group);
+}
+
+void vit_tell(struct vit *v, vit_group_fn written, void *ctx)
+{
+    v->written     = written;
+    v->written_ctx = ctx;
 }
 
 void vit_forward(struct vit *v, struct mat images, struct mat targets)

@@ -86,18 +86,9 @@ void finish(const copy &c)
     abort();
 }
 
-unsigned draw(void)
-{
-    static const char *const seed = getenv("EMU_SEED");
-    static uint64_t state         = seed != NULL ? strtoull(seed, NULL, 10) : 1;
-
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)(state >> 33);
-}
-
 /* The numbers below 'count' in an order that is drawn. */
 struct order {
-    unsigned count, first = draw(), step = draw() | 1;
+    unsigned count, first = emu_draw(), step = emu_draw() | 1;
 
     explicit order(unsigned n) : count(n)
     {
@@ -272,6 +263,15 @@ void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t 
 
 } /* namespace */
 
+unsigned emu_draw(void)
+{
+    static const char *const seed = getenv("EMU_SEED");
+    static uint64_t state         = seed != NULL ? strtoull(seed, NULL, 10) : 1;
+
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(state >> 33);
+}
+
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what,
                                  int value)
 {
@@ -325,7 +325,7 @@ void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in)
 
     emu_need_aligned(to, bytes);
     emu_need_aligned(from, bytes);
-    if (draw() % 2 == 0)
+    if (emu_draw() % 2 == 0)
         finish(c);
     else
         now->copies.push_back(c);

@@ -21,14 +21,18 @@
 namespace {
 
 struct stream;
+struct capture;
 
 /* Recorded so many times, the last time on 'on'; so many of them are past. */
 struct moment {
     stream *on    = NULL;
     long recorded = 0, past = 0;
-    bool is_captured = false; /* it belongs to a graph, and cannot be waited for */
+    /* It belongs to a graph: the host cannot ask for it. */
+    bool is_captured = false;
     bool is_gone     = false; /* its event was destroyed */
     timespec at      = {};
+    std::weak_ptr<capture> in; /* while that is made; these nodes come before it */
+    std::set<size_t> after;
 };
 
 /* One event, whose moments outlive it on streams. */
@@ -37,18 +41,26 @@ struct event {
     bool is_timed             = true;
 };
 
-/* A node: work, or an event to record. */
+/* A node: work, or an event to record; it comes after other ones. */
 struct node {
     std::function<void()> work;
     std::shared_ptr<moment> record;
+    std::set<size_t> after;
 };
 
 typedef std::vector<node> graph;
 
+/* A graph in the making, from the streams that have joined 'first'. */
+struct capture {
+    graph g;
+    stream *first;
+    bool is_invalid = false;
+};
+
 struct stream {
     std::deque<std::function<void()>> queue;
-    graph *capture  = NULL;
-    bool is_invalid = false; /* the capture */
+    std::shared_ptr<struct capture> capture;
+    std::set<size_t> after; /* the nodes that its next one comes after */
 };
 
 std::set<stream *> all;
@@ -89,8 +101,18 @@ bool is_capturing(void)
 cudaError_t refuse(void)
 {
     for (stream *s : all)
-        s->is_invalid |= s->capture != NULL;
+        if (s->capture != NULL)
+            s->capture->is_invalid = true;
     return cudaErrorStreamCaptureUnsupported;
+}
+
+/* What is put on a stream that is captured is a node, and the stream goes on after it. */
+void add_node(stream *s, std::function<void()> work, std::shared_ptr<moment> record)
+{
+    graph &g = s->capture->g;
+
+    g.push_back({ work, record, s->after });
+    s->after = { g.size() - 1 };
 }
 
 void do_one(stream *s)
@@ -133,7 +155,7 @@ void record(const std::shared_ptr<moment> &m, stream *s)
 void emu_put(cudaStream_t s, std::function<void()> work)
 {
     if (of(s)->capture != NULL)
-        of(s)->capture->push_back({ work, NULL });
+        add_node(of(s), work, NULL);
     else
         of(s)->queue.push_back(work);
     count.works += of(s)->capture == NULL;
@@ -163,7 +185,14 @@ int emu_finish_all(void)
 
 /* ---- Streams ------------------------------------------------------------------------- */
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *most)
+{
+    *least = 0;
+    *most  = -5;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned, int)
 {
     stream *made = new stream;
 
@@ -193,20 +222,31 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     return cudaSuccess;
 }
 
-/* Neither may a stream that is captured wait for one that is not, nor the other way round:
- * CUDA would take the second into the capture, which this emulation does not do.
+/* A stream that is captured may not wait for one that is not; one that is not joins the
+ * capture that it waits for.
  */
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
     if (s == NULL || e == NULL)
         return cudaErrorInvalidValue;
-    if (of(s)->capture != NULL || of(e)->m->is_captured) {
+
+    const std::shared_ptr<moment> m           = of(e)->m;
+    const std::shared_ptr<struct capture> its = m->in.lock();
+    const long number                         = m->recorded;
+
+    if (m->is_captured && its == NULL)
+        return cudaErrorInvalidValue;
+    if (m->is_captured && (of(s)->capture == NULL || of(s)->capture == its)) {
+        if (of(s)->capture == NULL)
+            of(s)->after.clear();
+        of(s)->capture = its;
+        of(s)->after.insert(m->after.begin(), m->after.end());
+        return cudaSuccess;
+    }
+    if (of(s)->capture != NULL) {
         refuse();
         return cudaErrorStreamCaptureIsolation;
     }
-
-    const std::shared_ptr<moment> m = of(e)->m;
-    const long number               = m->recorded;
 
     emu_put(s, [m, number] { reach(m, number); });
     return cudaSuccess;
@@ -271,9 +311,11 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t e, cudaStream_t s, unsigned fla
     if (of(s)->capture == NULL) {
         record(of(e)->m, of(s));
     } else if (flags == cudaEventRecordExternal) {
-        of(s)->capture->push_back({ NULL, of(e)->m });
+        add_node(of(s), NULL, of(e)->m);
     } else {
         of(e)->m->is_captured = true;
+        of(e)->m->in          = of(s)->capture;
+        of(e)->m->after       = of(s)->after;
     }
     return cudaSuccess;
 }
@@ -343,24 +385,43 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode)
 {
     if (s == NULL || of(s)->capture != NULL)
         return cudaErrorInvalidValue;
-    of(s)->capture    = new graph;
-    of(s)->is_invalid = false;
+    of(s)->capture        = std::make_shared<struct capture>();
+    of(s)->capture->first = of(s);
+    of(s)->after.clear();
     return cudaSuccess;
+}
+
+/* Whether all nodes of 'g' come before one that is put on after those in 'last'. */
+static bool is_joined(const graph &g, const std::set<size_t> &last)
+{
+    std::vector<bool> is_before(g.size());
+    size_t count = 0;
+
+    for (size_t i : last)
+        is_before[i] = true;
+    for (size_t i = g.size(); i-- > 0;) {
+        count += is_before[i];
+        for (size_t k : g[i].after)
+            is_before[k] = is_before[k] || is_before[i];
+    }
+    return count == g.size();
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *made)
 {
-    graph *g = of(s)->capture;
+    const std::shared_ptr<struct capture> c = of(s)->capture;
 
-    *made          = NULL;
-    of(s)->capture = NULL;
-    if (g == NULL)
+    *made = NULL;
+    if (c == NULL || c->first != of(s))
         return cudaErrorIllegalState;
-    if (of(s)->is_invalid) {
-        delete g;
+    for (stream *other : all)
+        if (other->capture == c)
+            other->capture.reset();
+    if (c->is_invalid)
         return cudaErrorStreamCaptureInvalidated;
-    }
-    *made = (cudaGraph_t)(void *)g;
+    if (!is_joined(c->g, of(s)->after))
+        return cudaErrorStreamCaptureUnjoined;
+    *made = (cudaGraph_t)(void *)new graph(c->g);
     return cudaSuccess;
 }
 
@@ -383,6 +444,34 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
     return cudaSuccess;
 }
 
+/* The nodes of 'g' in an order that is drawn, each after those that it comes after. */
+static std::vector<size_t> in_some_order(const graph &g)
+{
+    std::vector<size_t> order, ready, left(g.size());
+    std::vector<std::vector<size_t>> next(g.size());
+
+    for (size_t i = 0; i < g.size(); i++) {
+        left[i] = g[i].after.size();
+        for (size_t k : g[i].after)
+            next[k].push_back(i);
+        if (left[i] == 0)
+            ready.push_back(i);
+    }
+    while (!ready.empty()) {
+        const size_t at = emu_draw() % ready.size(), i = ready[at];
+
+        order.push_back(i);
+        ready[at] = ready.back();
+        ready.pop_back();
+        for (size_t k : next[i])
+            if (--left[k] == 0)
+                ready.push_back(k);
+    }
+    if (order.size() != g.size())
+        abort(); /* a circle */
+    return order;
+}
+
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
 {
     if (exec == NULL || s == NULL || of(s)->capture != NULL)
@@ -391,7 +480,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
         if (n.record != NULL && n.record->is_gone)
             return cudaErrorInvalidResourceHandle;
     count.graphs++;
-    for (const node &n : *(graph *)(void *)exec) {
+    for (size_t i : in_some_order(*(graph *)(void *)exec)) {
+        const node &n = (*(graph *)(void *)exec)[i];
+
         if (n.record != NULL)
             record(n.record, of(s));
         else

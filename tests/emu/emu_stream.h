@@ -19,6 +19,9 @@ extern "C" {
 void emu_put_call(cudaStream_t stream, void (*work)(const void *args), const void *args,
                   size_t size);
 
+/* A number that is drawn; others with another EMU_SEED. */
+unsigned emu_draw(void);
+
 /* Do all that any stream holds, as calls do that wait for the device.  False while a
  * stream is captured, when they are errors.
  */
