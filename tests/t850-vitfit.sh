@@ -95,6 +95,11 @@ refused 2 'give --centre, or --joint' fit "$folder/star.csv" --centre=1/2/3
 refused 2 'parted by' fit "$folder/star.csv" --centre=1x2x3
 refused 2 'needs --terms' fit "$folder/star.csv" --law=additive
 refused 2 '--terms is for --law=additive' fit "$folder/star.csv" --terms=width
+refused 2 '--flops is for --law=chinchilla' fit "$folder/star.csv" --flops=compute
+refused 2 '--shared-c is for --law=sovit' fit "$data" --law=chinchilla --shared-c
+refused 2 "not for 'vitfit plan'" plan --compute=flops
+refused 2 "not for 'vitfit shape'" shape --budget=1e20 --centre=1968/40/6144
+refused 2 '--beside is for plans that --out is to write' shape --budget=1e20 --beside=2/1/1
 refused 2 'needs --budget' shape
 refused 2 'needs --machine' shape --budget=2e8s
 refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928

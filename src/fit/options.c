@@ -5,6 +5,7 @@
 #include "src/fit/options.h"
 
 #include "src/base/err.h"
+#include "src/fit/law.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -20,12 +21,13 @@
     }
 
 const struct opt vitfit_options[] = {
-    TITLE("fit, pareto, trial, plot and plan: the runs, lines of JSON or CSV"),
+    TITLE("fit, pareto, trial, plot and plan: the metric"),
     { "y", OPT_TEXT, NULL, "COLUMN",
-      "the metric, the lower the better; default err_10shot, for chinchilla loss.  In "
-      "a "
-      "plan a run without it is not done",
+      "the lower the better; default err_10shot, for chinchilla loss.  In a plan a run "
+      "without it is not done",
       TEXT(y) },
+
+    TITLE("fit, pareto, trial and plot: the runs, lines of JSON or CSV"),
     { "compute", OPT_TEXT, "compute", "COLUMN", "the compute of a run", TEXT(compute) },
     { "dims", OPT_TEXT, "width,depth,mlp", "COLUMN,..", "the dimensions of a shape",
       TEXT(dims) },
@@ -72,11 +74,13 @@ const struct opt vitfit_options[] = {
     { "threads", OPT_INT, NULL, "N", "for the bootstrap; 0: all cores", AT(threads),
       .max = 256 },
 
-    TITLE("fit, plan and shape"),
+    TITLE("fit and plan"),
     { "centre", OPT_TEXT, NULL, "C/L/F",
       "centre of the star; default 1968/40/6144 in plan, the most frequent value of "
       "every dimension in fit",
       TEXT(centre) },
+
+    TITLE("fit, plan and shape"),
     { "level", OPT_REAL, "0.8", "P", "of intervals", AT(level), .min = 0.01,
       .max = 0.999 },
     { "seed", OPT_INT, "0", "N", "of random numbers", AT(seed), .max = 1e15 },
@@ -190,25 +194,54 @@ const struct opt vitfit_options[] = {
 
 const int vitfit_options_count = sizeof vitfit_options / sizeof vitfit_options[0];
 
+/* What 'row' needs besides, where that is missing: a sentence, else NULL. */
+static const char *lacks(const struct opt *row, const struct options *o,
+                         const char *command)
+{
+#define ROW(field) offsetof(struct options, field)
+    const bool is_fit = strcmp(command, "fit") == 0;
+    const struct {
+        size_t offset;
+        bool is_idle;
+        const char *sentence;
+    } need[] = {
+        { ROW(budget), strcmp(command, "plan") == 0 && o->design != DESIGN_OPTIMAL,
+          "is for plans with --design=optimal; others cost what their runs cost" },
+        { ROW(params), is_fit && o->law != LAW_CHINCHILLA, "is for --law=chinchilla" },
+        { ROW(tokens), is_fit && o->law != LAW_CHINCHILLA, "is for --law=chinchilla" },
+        { ROW(flops), is_fit && o->law != LAW_CHINCHILLA, "is for --law=chinchilla" },
+        { ROW(dims), is_fit && o->law != LAW_SOVIT, "is for --law=sovit" },
+        { ROW(shared_c), o->law != LAW_SOVIT, "is for --law=sovit" },
+        { ROW(joint), o->law != LAW_SOVIT, "is for --law=sovit" },
+        { ROW(terms), o->law != LAW_ADDITIVE, "is for --law=additive" },
+        { ROW(beside), o->out[0] == '\0', "is for plans that --out is to write" },
+    };
+#undef ROW
+
+    for (size_t i = 0; i < sizeof need / sizeof need[0]; i++) {
+        if (row->offset == need[i].offset && need[i].is_idle)
+            return need[i].sentence;
+    }
+    return NULL;
+}
+
 int options_check(const struct opts *opts, const char *command)
 {
-    const size_t budget     = offsetof(struct options, budget);
-    const struct options *o = opts->values;
-    const char *title       = "";
+    const char *title = "", *sentence;
 
     for (int i = 0; i < opts->count; i++) {
         const struct opt *row = &opts->table[i];
 
         if (row->type == OPT_TITLE)
             title = row->name;
-        else if (opts->source[i] == FROM_COMMAND_LINE &&
-                 strstr(title, command) == NULL && strstr(title, "every") == NULL)
+        if (row->type == OPT_TITLE || opts->source[i] != FROM_COMMAND_LINE)
+            continue;
+        if (strstr(title, command) == NULL && strstr(title, "every") == NULL)
             return ERR(ERR_USAGE, "--%s is not for 'vitfit %s'; --help says what is",
                        row->name, command);
-        else if (opts->source[i] == FROM_COMMAND_LINE && row->offset == budget &&
-                 strcmp(command, "plan") == 0 && o->design != DESIGN_OPTIMAL)
-            return ERR(ERR_USAGE, "--budget is for plans with --design=optimal; others "
-                                  "cost what their runs cost");
+        sentence = lacks(row, opts->values, command);
+        if (sentence != NULL)
+            return ERR(ERR_USAGE, "--%s %s", row->name, sentence);
     }
     return 0;
 }

@@ -21,8 +21,6 @@ static int choose_columns(struct columns *c, struct study *s)
     const struct options *o            = s->options;
     int n;
 
-    if (o->terms[0] != '\0' && o->law != LAW_ADDITIVE)
-        return ERR(ERR_USAGE, "--terms is for --law=additive");
     switch ((enum law_kind)o->law) {
     case LAW_SOVIT:
         n = options_words(s->dim, LAW_DIMS, o->dims, "dims");
