@@ -79,6 +79,8 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
     refuses 2 'seen 48 images, this one has 24' $ask --checkpoint="$folder/forked/fork-2" \
         --id="$(sed -n '2s/.*"id": "\([^"]*\)".*/\1/p' "$folder/forked.jsonl")" \
         --records="$folder/forked.jsonl"
+    [ ! -s "$folder/out" ]
+    ok "and a record of another length is refused before the work"
     run 2 --checkpoint="$folder/forked" --data="$folder/set.h5" --method=head
     [ -n "$top1" ] && grep -q "30 images: .*top-1 $top1 %" "$folder/out"
     ok "what the run has held out is tested on"

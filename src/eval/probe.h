@@ -50,7 +50,10 @@ int probe_run(struct probe *p);
 void probe_banner(const struct probe *p);
 void probe_report(const struct probe *p);
 
-/* Append the record, on rank 0: 0 or ERR_IO, ERR_DATA. */
+/* Append the record, on rank 0: 0 or ERR_IO, ERR_DATA.  The other one, asked before the
+ * work, says whether there is a reason against it by then.
+ */
 int probe_record(const struct probe *p);
+int probe_check_record(const struct probe *p);
 
 #endif

@@ -245,30 +245,49 @@ static int check_same(const struct record *r, const struct probe *p)
                r->id, p->options->records, (long long)r->examples, (long long)examples);
 }
 
-static int append(const struct probe *p)
+/* The record but for what was found out. */
+static int begin_record(struct record *r, const struct probe *p)
 {
     char id[RECORD_TEXT];
-    struct record r;
     bool is_found;
 
     make_id(id, p);
-    record_init(&r);
-    TRY(find_record(&r, &is_found, p->options->records, id));
+    record_init(r);
+    TRY(find_record(r, &is_found, p->options->records, id));
     if (is_found)
-        TRY(check_same(&r, p));
+        TRY(check_same(r, p));
     else
-        describe(&r, p);
-    strcpy(r.id, id);
-    strcpy(r.program, "vitprobe");
-    snprintf(r.version, sizeof r.version, "%s", version_text());
+        describe(r, p);
+    strcpy(r->id, id);
+    strcpy(r->program, "vitprobe");
+    snprintf(r->version, sizeof r->version, "%s", version_text());
+    return 0;
+}
+
+/* Others may have written to the file since the start: it is read again. */
+static int append(const struct probe *p)
+{
+    struct record r;
+
+    TRY(begin_record(&r, p));
     set_result(&r, p);
     return record_append(p->options->records, &r);
 }
 
+static bool is_recorded_here(const struct probe *p)
+{
+    return p->mesh->rank == 0 && p->options->records[0] != '\0' &&
+           p->options->method != METHOD_NONE;
+}
+
+int probe_check_record(const struct probe *p)
+{
+    struct record r;
+
+    return mesh_agree(p->mesh, is_recorded_here(p) ? begin_record(&r, p) : 0);
+}
+
 int probe_record(const struct probe *p)
 {
-    const bool is_wanted =
-        p->options->records[0] != '\0' && p->options->method != METHOD_NONE;
-
-    return mesh_agree(p->mesh, is_wanted && p->mesh->rank == 0 ? append(p) : 0);
+    return mesh_agree(p->mesh, is_recorded_here(p) ? append(p) : 0);
 }

@@ -41,6 +41,8 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     (void)argc;
     (void)argv;
     rc = probe_open(&p, values);
+    if (rc == 0)
+        rc = probe_check_record(&p);
     if (rc == 0) {
         probe_banner(&p);
         rc = probe_run(&p);
