@@ -142,6 +142,9 @@ ok 'it says how far it is'
 run 1 $model --steps=30 --lr=1e-3 --out="$folder/trunk"
 status_is '2 ' && said 'is 0.001, but 0.003'
 ok 'a run does not go on with another learning rate'
+refused 'is of step 30, later than step 0 ' $model --resume=never --out="$folder/trunk"
+refused 'is of step 30, later than step 13 ' $model --log-every=1 --id=T \
+    --resume="$folder/trunk/fork-10/ckpt-00000013.h5" --out="$folder/trunk"
 run 1 $model --steps=30 --out="$folder/trunk"
 status_is '0 ' && ! grep -q '^step 30/30' "$folder/out"
 ok 'and one that was done has nothing to do'

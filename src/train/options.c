@@ -383,7 +383,7 @@ int train_options_compare(const struct opts *opts, const json_t *stored)
         if (before == NULL || strcmp(before, text) != 0)
             return ERR(ERR_USAGE,
                        "--%s is %s, but %s in the run that is to go on: give the same, "
-                       "or --resume=never",
+                       "or another --out",
                        row->name, text[0] != '\0' ? text : "not given",
                        before == NULL      ? "unknown"
                        : before[0] != '\0' ? before

@@ -35,6 +35,27 @@ static int compare(struct saved *saved, const struct ckpt_meta *meta,
     return train_options_compare(opts, meta->options);
 }
 
+/* A run that starts before a checkpoint of its folder would go on from that one when it is
+ * started again.
+ */
+static int refuse_later(const struct saved *saved, const char *dir, struct mesh *mesh)
+{
+    struct ckpt_meta meta = { 0 };
+    char path[CKPT_PATH];
+    int rc = 0;
+
+    TRY(ckpt_newest(path, dir, mesh->comm[AXIS_ALL]));
+    if (path[0] != '\0')
+        TRY(ckpt_meta(&meta, path, mesh->comm[AXIS_ALL]));
+    if (meta.step > saved->step)
+        rc = ERR(ERR_USAGE,
+                 "%s is of step %lld, later than step %lld from which this run starts: "
+                 "started again it would go on from there; give another --out",
+                 path, (long long)meta.step, (long long)saved->step);
+    meta_free(&meta);
+    return mesh_agree(mesh, rc);
+}
+
 int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
                const struct train_options *o)
 {
@@ -43,7 +64,7 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
 
     *saved = (struct saved){ 0 };
     if (strcmp(o->resume, "never") == 0 || o->resume[0] == '\0')
-        return 0;
+        return o->out[0] != '\0' ? refuse_later(saved, o->out, mesh) : 0;
     if (strcmp(o->resume, "auto") != 0)
         snprintf(saved->path, sizeof saved->path, "%s", o->resume);
     else if (o->out[0] != '\0')
@@ -54,6 +75,8 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
     TRY(ckpt_meta(&meta, saved->path, mesh->comm[AXIS_ALL]));
     rc = mesh_agree(mesh, compare(saved, &meta, opts));
     meta_free(&meta);
+    if (rc == 0 && !saved->is_of_run && o->out[0] != '\0')
+        rc = refuse_later(saved, o->out, mesh);
     return rc;
 }
 

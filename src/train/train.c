@@ -297,9 +297,10 @@ static void name_late_forks(const struct trainer *t)
         if (folder[0] != '\0' && saved_has(folder, end, t->mesh))
             continue;
         if (t->mesh->rank == 0)
-            WARN("--cooldown-at=%lld: there is no such fork, and the run goes on from "
-                 "step %lld; --resume with an earlier checkpoint makes it",
-                 (long long)fork, (long long)t->saved.step);
+            WARN(
+                "--cooldown-at=%lld: there is no such fork, and the run goes on from "
+                "step %lld; --resume=FILE of an earlier one makes it, in another --out",
+                (long long)fork, (long long)t->saved.step);
     }
 }
 
