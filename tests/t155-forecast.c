@@ -136,16 +136,26 @@ static void by_hand(void)
     struct spec s          = spec_of("So150m", 2);
     struct traffic_job job = { .B = 4, .D = 1, .M = 1, .dtype = DTYPE_F32 };
     struct forecast f;
-    double flops, slice, attn_more;
+    double flops, slice, more;
 
+    for (int pool = POOL_GAP; pool <= POOL_CLS; pool++) {
+        s.pool = (enum pool)pool;
+        s.N    = s.T + (pool == POOL_CLS);
+        f      = forecast_of(&m, &s, &job);
+        /* Attention's backward makes the weights again: 10 products for 8.  A class
+         * token goes through the embedding's product as a row of zeros.
+         */
+        more = 2 * 4.0 * (double)(s.L * s.N * s.N * s.C) +
+               2 * 2 * 4.0 * (double)((s.N - s.T) * s.P * s.C);
+        flops = count_flops_train(&s) * 4 + more;
+        close_to(f.step_s / flops, 1, 1e-9,
+                 "without anything else a step is its FLOPs with %s pooling",
+                 pool_name(s.pool));
+        close_to(f.mfu, (flops - more) / flops, 1e-9,
+                 "and the MFU what counts of them");
+    }
     s.pool = POOL_GAP;
-    f      = forecast_of(&m, &s, &job);
-    /* Attention's backward makes the weights again: 10 products for 8. */
-    attn_more = 2 * 4.0 * (double)(s.L * s.T * s.T * s.C) * 1;
-    flops     = count_flops_train(&s) * 4 + attn_more;
-    close_to(f.step_s / flops, 1, 1e-9, "without anything else a step is its FLOPs");
-    close_to(f.mfu, (flops - attn_more) / flops, 1e-9,
-             "and the MFU what counts of them");
+    s.N    = s.T;
     ok(f.exposed_s == 0, "one rank waits for nobody");
 
     /* Now the links are the slow part: seconds are bytes. */

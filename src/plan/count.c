@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Parameters and multiply-adds as one table of terms; every figure is a sum over it.
  *
- * Of one image with T patch tokens, a block costs
+ * Of one image with N rows, T patch tokens and a class token if there is one, a block
+ * costs
  *
- *   T (4 C^2 + 2 C F)   the projections and the MLP
- *   2 T^2 C             scores and their product with the values
+ *   N (4 C^2 + 2 C F)   the projections and the MLP
+ *   2 N^2 C             scores and their product with the values
  */
 #include "config.h"
 
@@ -34,6 +35,7 @@ static int terms_of(struct count_term out[COUNT_TERMS], const struct spec *s,
 {
     const int64_t C = s->C, F = s->F, L = s->L, K = s->K;
     const double T           = (double)s->T;
+    const double N           = (double)s->N;
     const bool is_sequential = s->wiring == WIRING_SEQUENTIAL;
     const bool has_map       = s->pool == POOL_MAP;
     const int64_t mlp        = 2 * C * F + F + C;
@@ -47,13 +49,13 @@ static int terms_of(struct count_term out[COUNT_TERMS], const struct spec *s,
                     (double)s->P * (double)l->C_l * T, TRAIN_NO_INPUT);
     out[n++] = term("norm", norms * norm_params(s), 0, TRAIN);
     out[n++] = term("qkv", L * (3 * C * C + (is_sequential ? 3 * C : 0)),
-                    (double)L * T * 3 * CA_l, TRAIN);
+                    (double)L * N * 3 * CA_l, TRAIN);
     out[n++] = term("attention", L * (s->qk_norm ? 2 * s->E : 0),
-                    (double)L * 2 * T * T * A_l, TRAIN);
+                    (double)L * 2 * N * N * A_l, TRAIN);
     /* The parallel block has one bias for both of its outputs: the MLP's. */
     out[n++] =
-        term("out", L * (C * C + (is_sequential ? C : 0)), (double)L * T * CA_l, TRAIN);
-    out[n++] = term("mlp", L * mlp, (double)L * T * 2 * CF_l, TRAIN);
+        term("out", L * (C * C + (is_sequential ? C : 0)), (double)L * N * CA_l, TRAIN);
+    out[n++] = term("mlp", L * mlp, (double)L * N * 2 * CF_l, TRAIN);
     /* q and out see the probe's one row an image, key and value all T. */
     if (has_map)
         out[n++] = term("pool", C + 4 * (C * C + C) + norm_params(s) + mlp,
@@ -144,10 +146,10 @@ double count_flops_rest(const struct spec *s)
 
 double count_flops_again(const struct spec *s)
 {
-    const double T = (double)s->T, C = (double)s->C, F = (double)s->F;
+    const double N = (double)s->N, C = (double)s->C, F = (double)s->F;
     const bool has_out = s->wiring == WIRING_SEQUENTIAL; /* x1 is made again from it */
 
-    return 2 * (double)s->L * (T * C * (3 * C + F + (has_out ? C : 0)) + 2 * T * T * C);
+    return 2 * (double)s->L * (N * C * (3 * C + F + (has_out ? C : 0)) + 2 * N * N * C);
 }
 
 double count_palm_per_token(double params, double L, double H, double E, double T)

@@ -2,12 +2,13 @@
 /* Parameters, FLOPs and MFU, term by term.
  *
  * One multiply-add is two FLOPs.  A matrix counts once for every row that it really
- * multiplies: block kernels see N = T rows an image, the pooling MLP one.  (6 x all
- * parameters x tokens would give a one-block slice of 22B 1.7 times its FLOPs.)
+ * multiplies: block kernels see N rows an image, T patch tokens and a class token if
+ * there is one, the pooling MLP one.  (6 x all parameters x tokens would give a
+ * one-block slice of 22B 1.7 times its FLOPs.)
  * Training counts forward x 3: the gradients of the data and of the weights cost as
  * much as the forward each; the patch embedding x 2, because images need no gradient.
- * Recomputation, padding, optimizer, norms never count.  T is patch tokens: the row of
- * a class token counts nowhere.
+ * Recomputation, padding, optimizer, norms never count.  Tokens are patch tokens: per
+ * token and tokens/s mean T, and so does PaLM's formula.
  */
 #ifndef PLAN_COUNT_H
 #define PLAN_COUNT_H
