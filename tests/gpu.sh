@@ -205,7 +205,7 @@ compare() {
 
     shift
     [ -f "$script" ] || script=$here/../bench/compare/compare.py
-    part "compare-$name" 95 env LD_LIBRARY_PATH="$plain_path" "$python" "$script" \
+    part "compare-$name" 120 env LD_LIBRARY_PATH="$plain_path" "$python" "$script" \
         --vitbench="$logs/vitbench" --dtype=bf16 --device=cuda --rounds=3 --steps=10 \
         --seconds=65 --threads=8 "$@"
     grep -E '^(vitbench|peer|memory|round|ratio)' "$logs/compare-$name.log" 2>/dev/null |

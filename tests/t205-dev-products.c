@@ -285,6 +285,7 @@ static void all_ways(const char *name, enum dtype dtype, int ways)
     twins_close(two);
 }
 
+#ifdef CUDA_ON_HOST
 /* All memory of the device that is left, in ever smaller blocks; how many there are. */
 static int take_all(struct buf *block, int most, struct dev *dev)
 {
@@ -297,7 +298,9 @@ static int take_all(struct buf *block, int most, struct dev *dev)
     return count;
 }
 
-/* A sum is timed apart from where it is; without room for that it is not, and is right. */
+/* A sum is timed apart from where it is; without room for that it is not, and is right.  On
+ * a real GPU so little memory would not let kernels be loaded.
+ */
 static void without_room(const char *name, enum dtype dtype)
 {
     enum { BLOCKS = 20000, SIZE = 96 };
@@ -328,6 +331,7 @@ static void without_room(const char *name, enum dtype dtype)
     twins_close(two);
     mem_free(block);
 }
+#endif
 
 int main(void)
 {
@@ -352,7 +356,9 @@ int main(void)
     if (twins_can("cuda", DTYPE_F32)) {
         one_device("cuda", DTYPE_F32, 1);
         all_ways("cuda", DTYPE_F32, 2);
+#ifdef CUDA_ON_HOST
         without_room("cuda", DTYPE_F32);
+#endif
     } else {
         tap_skip("cuda", "there is no GPU, or no CUDA in this build");
     }
