@@ -2,7 +2,8 @@
 /* CUDA's run-time library, as far as src/dev/cuda* calls it, without what emu_stream.cc has:
  * memory is the host's.
  * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 40: what
- * fills a real GPU to measure it has to be content with less.
+ * fills a real GPU to measure it has to be content with less.  What is the GPU's and what is
+ * pinned is known apart.
  */
 #include "tests/emu/emu_stream.h"
 
@@ -15,6 +16,46 @@ static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)40 << 20;
 enum { PAGE = 4096 };
 
 static size_t in_use;
+
+static struct array {
+    struct array *next;
+    char *at;
+    size_t bytes;
+    int is_gpu;
+} * arrays;
+
+int emu_is_array(const void *at, size_t bytes, int is_gpu)
+{
+    const char *from = at;
+
+    for (const struct array *a = arrays; a != NULL; a = a->next)
+        if (a->is_gpu == is_gpu && from >= a->at && from + bytes <= a->at + a->bytes)
+            return 1;
+    return 0;
+}
+
+static void note_array(void *at, size_t bytes, int is_gpu)
+{
+    struct array *a = malloc(sizeof *a);
+
+    *a     = (struct array){ arrays, at, bytes, is_gpu };
+    arrays = a;
+}
+
+/* False if there is none of that kind. */
+static int forget_array(const void *at, int is_gpu)
+{
+    for (struct array **a = &arrays; *a != NULL; a = &(*a)->next) {
+        struct array *gone = *a;
+
+        if (gone->at != at || gone->is_gpu != is_gpu)
+            continue;
+        *a = gone->next;
+        free(gone);
+        return 1;
+    }
+    return 0;
+}
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
@@ -72,7 +113,7 @@ cudaError_t cudaGetLastError(void)
 }
 
 /* A page with its size, the array, a page that nobody can touch. */
-cudaError_t cudaMalloc(void **at, size_t bytes)
+static cudaError_t take(void **at, size_t bytes, int is_gpu)
 {
     const size_t room  = (bytes + 15) / 16 * 16;
     const size_t pages = (room + PAGE - 1) / PAGE * PAGE, all = PAGE + pages + PAGE;
@@ -89,10 +130,11 @@ cudaError_t cudaMalloc(void **at, size_t bytes)
     memcpy(block, &all, sizeof all);
     *at = memset(block + PAGE + pages - room, 0xff, room);
     in_use += all;
+    note_array(*at, bytes, is_gpu);
     return cudaSuccess;
 }
 
-cudaError_t cudaFree(void *at)
+static cudaError_t give(void *at, int is_gpu)
 {
     char *block;
     size_t all;
@@ -101,6 +143,8 @@ cudaError_t cudaFree(void *at)
         return cudaSuccess;
     if (!emu_finish_all())
         return cudaErrorStreamCaptureUnsupported;
+    if (!forget_array(at, is_gpu))
+        return cudaErrorInvalidValue;
     block = (char *)((uintptr_t)at / PAGE * PAGE) - PAGE;
     memcpy(&all, block, sizeof all);
     in_use -= all;
@@ -108,13 +152,23 @@ cudaError_t cudaFree(void *at)
     return cudaSuccess;
 }
 
+cudaError_t cudaMalloc(void **at, size_t bytes)
+{
+    return take(at, bytes, 1);
+}
+
+cudaError_t cudaFree(void *at)
+{
+    return give(at, 1);
+}
+
 cudaError_t cudaHostAlloc(void **at, size_t bytes, unsigned flags)
 {
     (void)flags;
-    return cudaMalloc(at, bytes);
+    return take(at, bytes, 0);
 }
 
 cudaError_t cudaFreeHost(void *at)
 {
-    return cudaFree(at);
+    return give(at, 0);
 }

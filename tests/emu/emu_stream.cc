@@ -254,19 +254,44 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 
 /* ---- Copies -------------------------------------------------------------------------- */
 
-cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes,
-                            enum cudaMemcpyKind, cudaStream_t s)
+/* Whether a copy goes where it says, between arrays of the GPU and pinned ones: others may
+ * be copied, but the host would wait.
+ */
+static bool is_sound(const void *dst, size_t to, const void *src, size_t from,
+                     enum cudaMemcpyKind kind)
 {
+    const bool is_to_gpu   = emu_is_array(dst, to, 1);
+    const bool is_from_gpu = emu_is_array(src, from, 1);
+
+    if ((!is_to_gpu && !emu_is_array(dst, to, 0)) ||
+        (!is_from_gpu && !emu_is_array(src, from, 0)))
+        return false;
+    return kind == cudaMemcpyDefault ||
+           (is_to_gpu == (kind != cudaMemcpyDeviceToHost) &&
+            is_from_gpu == (kind != cudaMemcpyHostToDevice));
+}
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes,
+                            enum cudaMemcpyKind kind, cudaStream_t s)
+{
+    if (bytes == 0)
+        return cudaSuccess;
+    if (!is_sound(dst, bytes, src, bytes, kind))
+        return cudaErrorInvalidValue;
     emu_put(s, [=] { memcpy(dst, src, bytes); });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemcpy2DAsync(void *dst, size_t to, const void *src, size_t from,
-                              size_t width, size_t rows, enum cudaMemcpyKind,
+                              size_t width, size_t rows, enum cudaMemcpyKind kind,
                               cudaStream_t s)
 {
     if (width > to || width > from)
         return cudaErrorInvalidPitchValue;
+    if (rows == 0 || width == 0)
+        return cudaSuccess;
+    if (!is_sound(dst, (rows - 1) * to + width, src, (rows - 1) * from + width, kind))
+        return cudaErrorInvalidValue;
     emu_put(s, [=] {
         for (size_t r = 0; r < rows; r++)
             memcpy((char *)dst + r * to, (const char *)src + r * from, width);
@@ -276,6 +301,8 @@ cudaError_t cudaMemcpy2DAsync(void *dst, size_t to, const void *src, size_t from
 
 cudaError_t cudaMemsetAsync(void *at, int value, size_t bytes, cudaStream_t s)
 {
+    if (!emu_is_array(at, bytes, 1))
+        return cudaErrorInvalidValue;
     emu_put(s, [=] { memset(at, value, bytes); });
     return cudaSuccess;
 }
