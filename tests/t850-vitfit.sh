@@ -168,6 +168,9 @@ run plan --out="$folder/sweep"
     grep -q '^#SBATCH --array=1-18$' "$folder/sweep/array.sbatch" &&
     bash -n "$folder/sweep/array.sbatch"
 ok 'the default star: 18 runs, 54 points'
+! grep -v '^wrote' "$folder/out" | grep -n '.\{81\}' >>"$folder/err" &&
+    grep -q '^warning: s_mlp will not be identified' "$folder/out"
+ok 'with its warnings in 80 columns'
 # the number of that name in every line of plan.jsonl
 planned() {
     sed "s/.*\"$1\": \([0-9.e+]*\).*/\1/" "$folder/sweep/plan.jsonl"

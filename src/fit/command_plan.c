@@ -299,7 +299,7 @@ static void print_warnings(FILE *out, const struct plan *p)
             2 * fit_student(p->o->level, 1 << 30) * e->error / e->s > log(2))
             fprintf(out,
                     "warning: s_%s will not be identified: its interval will span "
-                    "more than a factor of 2\n",
+                    "more than\n         a factor of 2\n",
                     dim_name[k]);
     }
 }
