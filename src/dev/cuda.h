@@ -147,9 +147,11 @@ void cuda_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double fac
 void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                       int count, bool is_added);
 
-/* db = or += the sums of 'strips' rows of partial sums, [strips, cols] of f32. */
-void cuda_sum_strips(struct dev_stream *s, struct mat db, const float *partial,
-                     int64_t strips, int64_t ld, bool is_added);
+/* db = or += the sums of 'strips' rows of partial sums, [strips, cols] of f32; 'other', which
+ * is as long or none, those of the columns behind them.
+ */
+void cuda_sum_strips(struct dev_stream *s, struct mat db, struct mat other,
+                     const float *partial, int64_t strips, int64_t ld, bool is_added);
 
 /* to [1, 1] = or += factor times the sum of 'count' partial sums. */
 void cuda_sum_parts(struct dev_stream *s, struct mat to, const double *partial,

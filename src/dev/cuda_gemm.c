@@ -482,8 +482,8 @@ void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
             *has_sums = run(s, plan, &o);
         }
         if (*has_sums && !is_direct)
-            cuda_sum_strips(s, db, (float *)o.bias + (dy.cols - db.cols), 1, dy.cols,
-                            false);
+            cuda_sum_strips(s, db, mat_none(), (float *)o.bias + (dy.cols - db.cols), 1,
+                            dy.cols, false);
         if (*has_sums)
             return;
     }

@@ -299,7 +299,5 @@ void cuda_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
                partial, b);
     else if (strips > 0)
         launch(s, "backward<1>", backward<1>, grid, dim3(ACROSS, DOWN), 0, partial, b);
-    cuda_sum_strips(s, dscale, partial, strips, 2 * x.cols, is_added);
-    if (!mat_is_none(dbias))
-        cuda_sum_strips(s, dbias, partial + x.cols, strips, 2 * x.cols, is_added);
+    cuda_sum_strips(s, dscale, dbias, partial, strips, 2 * x.cols, is_added);
 }

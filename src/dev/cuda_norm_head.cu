@@ -313,5 +313,5 @@ void cuda_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dsc
     else if (items > 0)
         launch(s, "head_back", head_back, (unsigned)blocks, dim3(LANES_OF_WARP, WARPS),
                0, partial, to, d, from, st, w, (int)E, k);
-    cuda_sum_strips(s, dscale, partial, blocks, E, is_added);
+    cuda_sum_strips(s, dscale, mat_none(), partial, blocks, E, is_added);
 }

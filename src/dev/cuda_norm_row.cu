@@ -395,7 +395,5 @@ void cuda_norm_whole_backward(struct dev_stream *s, struct mat dx, bool is_dx_ad
 
     if (strips > 0)
         launch_back(s, t, partial, strips, b);
-    cuda_sum_strips(s, dscale, partial, strips, 2 * x.cols, is_added);
-    if (!mat_is_none(dbias))
-        cuda_sum_strips(s, dbias, partial + x.cols, strips, 2 * x.cols, is_added);
+    cuda_sum_strips(s, dscale, dbias, partial, strips, 2 * x.cols, is_added);
 }

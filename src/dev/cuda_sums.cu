@@ -71,13 +71,20 @@ __global__ void sum_wide_rows(float *partial, view x, int64_t strip)
     leave_strip(partial, x, c, sum);
 }
 
-/* A column is added up by TALL threads, each of which has every TALLth strip. */
-__global__ void sum_strips(view db, const float *partial, int64_t strips, int64_t ld,
-                           bool is_added)
+/* A column is added up by TALL threads, each of which has every TALLth strip; of 'other',
+ * which lies behind db in the strips, by the second row of blocks.
+ */
+__global__ void sum_strips(view db, view other, const float *partial, int64_t strips,
+                           int64_t ld, bool is_added)
 {
     __shared__ float sums[TALL][ACROSS];
     const int64_t c = (int64_t)blockIdx.x * ACROSS + threadIdx.x;
     float sum       = 0.0F;
+
+    if (blockIdx.y > 0) {
+        partial += db.cols;
+        db = other;
+    }
 
     for (int64_t i = threadIdx.y; i < strips && c < db.cols; i += TALL)
         sum += partial[i * ld + c];
@@ -123,15 +130,16 @@ struct sum_of_rows_op {
 
 } /* namespace */
 
-void cuda_sum_strips(struct dev_stream *s, struct mat db, const float *partial,
-                     int64_t strips, int64_t ld, bool is_added)
+void cuda_sum_strips(struct dev_stream *s, struct mat db, struct mat other,
+                     const float *partial, int64_t strips, int64_t ld, bool is_added)
 {
     const view to = view_of(db);
 
     if (to.cols == 0)
         return;
-    launch(s, "sum_strips", sum_strips, (unsigned)blocks_for(to.cols, ACROSS),
-           dim3(ACROSS, TALL), 0, to, partial, strips, ld, is_added);
+    launch(s, "sum_strips", sum_strips,
+           dim3((unsigned)blocks_for(to.cols, ACROSS), mat_is_none(other) ? 1 : 2),
+           dim3(ACROSS, TALL), 0, to, view_of(other), partial, strips, ld, is_added);
 }
 
 void cuda_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added)
@@ -158,7 +166,7 @@ void cuda_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool i
         launch(s, "sum_rows", sum_rows,
                dim3((unsigned)blocks_for(x.cols, ACROSS), (unsigned)strips), block, 0,
                partial, x, strip);
-    cuda_sum_strips(s, db, partial, strips, x.cols, is_added);
+    cuda_sum_strips(s, db, mat_none(), partial, strips, x.cols, is_added);
 }
 
 void cuda_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
