@@ -60,7 +60,7 @@ static void add_seed(struct maker *k, const struct spec *s, const struct local *
 }
 
 static void add_inner(struct maker *k, const struct spec *s, const struct local *l,
-                      int64_t kept_attn)
+                      bool keeps_norms, int64_t kept_attn)
 {
     const bool is_parallel = s->wiring == WIRING_PARALLEL;
     const int64_t n = l->rows, A = l->A_l, F = l->F_l;
@@ -75,6 +75,10 @@ static void add_inner(struct maker *k, const struct spec *s, const struct local 
         add_acc(k, KEPT_K_STAT, n, 2 * l->H_l);
     }
     add_acc(k, KEPT_ATTN, 1, kept_attn);
+    if (keeps_norms)
+        add(k, KEPT_XN0, n, l->C_l);
+    if (keeps_norms && !is_parallel)
+        add(k, KEPT_XN1, n, l->C_l);
     if (!is_parallel) {
         add(k, KEPT_X1, n, l->C_l);
         add(k, KEPT_UP, n, F);
@@ -84,20 +88,20 @@ static void add_inner(struct maker *k, const struct spec *s, const struct local 
 
 /* All blocks, and x of block L. */
 static void add_blocks(struct maker *k, const struct spec *s, const struct local *l,
-                       enum remat remat, int64_t kept_attn)
+                       enum remat remat, bool keeps_norms, int64_t kept_attn)
 {
     int64_t stride;
 
     add_seed(k, s, l);
     if (remat == REMAT_NONE)
-        add_inner(k, s, l, kept_attn);
+        add_inner(k, s, l, keeps_norms, kept_attn);
     stride = k->at;
     for (int i = KEPT_X; i <= KEPT_ACT; i++)
         k->t->place[i].stride = stride;
     k->at = s->L * stride;
     k->at += (int64_t)mem_round((size_t)(l->rows * l->C_l) * dtype_size(k->dtype));
     if (remat == REMAT_BLOCK)
-        add_inner(k, s, l, kept_attn); /* without a stride */
+        add_inner(k, s, l, keeps_norms, kept_attn); /* without a stride */
 }
 
 static void add_rest(struct maker *k, const struct spec *s, const struct local *l,
@@ -173,8 +177,8 @@ static void add_work_images(struct maker *k, const struct spec *s,
 /* ---- the table --------------------------------------------------------------------- */
 
 void act_make(struct act_table *t, const struct spec *s, const struct local *l,
-              enum dtype dtype, int M, enum remat remat, int64_t kept_block,
-              int64_t kept_map)
+              enum dtype dtype, int M, enum remat remat, bool keeps_norms,
+              int64_t kept_block, int64_t kept_map)
 {
     struct maker k       = { .t = t, .dtype = dtype, .acc = act_acc(dtype) };
     const int64_t pixels = 3 * (int64_t)s->image * s->image;
@@ -182,7 +186,7 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
     memset(t, 0, sizeof *t);
 
     start(&k, ACT_KEPT);
-    add_blocks(&k, s, l, remat, kept_block);
+    add_blocks(&k, s, l, remat, keeps_norms, kept_block);
     add_rest(&k, s, l, kept_map);
     t->bytes[ACT_KEPT] = k.at;
 
@@ -258,7 +262,7 @@ void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *
     struct act_table t, row; /* of a micro-batch, of all that the host holds */
 
     spec_micro(&m, s, job_micros(job), 0);
-    act_make(&t, s, &m, job->dtype, job->M, job->remat,
+    act_make(&t, s, &m, job->dtype, job->M, job->remat, job->is_apart,
              act_attn_kept(m.B_l, m.H_l, s->N, s->N),
              act_attn_kept(m.B_l, m.H_l, 1, s->N));
     *kept = t.bytes[ACT_KEPT];
@@ -266,7 +270,7 @@ void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *
             act_cmm_bytes(m.rows, s->C, job->M, job->dtype, sums, job->form) +
             act_cmm_bytes(m.B_l, s->C, job->M, job->dtype, sums, CMM_PLAIN);
     *work += job->is_apart ? ACT_PRODUCTS : 0;
-    act_make(&row, s, l, job->dtype, job->M, job->remat, 0, 0);
+    act_make(&row, s, l, job->dtype, job->M, job->remat, false, 0, 0);
     /* Where the host's memory does not count, the batch after it is sent ahead. */
     *batch = job->is_apart ? 2 * t.bytes[ACT_BATCH]
                            : t.bytes[ACT_BATCH] + row.bytes[ACT_HOST];

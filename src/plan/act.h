@@ -32,6 +32,8 @@ enum act {
     KEPT_Q_STAT, /* [n, 2 H] acc qk                                                   */
     KEPT_K_STAT, /* [n, 2 H] acc qk                                                   */
     KEPT_ATTN,   /*          acc what attention keeps for itself                      */
+    KEPT_XN0,    /* [n, C]       on devices that keep norms: the first one's result   */
+    KEPT_XN1,    /* [n, C]       the same, seq: the second one's                      */
     KEPT_X1,     /* [n, C]       seq: x after attention                               */
     KEPT_STAT1,  /* [n, 2]   acc seq: of the second norm                              */
     KEPT_UP,     /* [n, F]       seq: MLP before GELU                                 */
@@ -108,11 +110,14 @@ struct act_table {
 
 /* Lay out the activations of a rank with the local sizes 'l'.  Attention keeps
  * 'kept_block' numbers of acc type in a block and 'kept_map' in the pooling: only the
- * device knows how many; act_attn_kept() is what the CPU devices do.
+ * device knows how many; act_attn_kept() is what the CPU devices do.  With 'keeps_norms'
+ * a block keeps the results of its norms, too, which backward else makes again: devices
+ * with memory of their own do, where passing over x once more costs as much as it does in
+ * forward, and memory is less scarce than beside everything else that a host holds.
  */
 void act_make(struct act_table *t, const struct spec *s, const struct local *l,
-              enum dtype dtype, int M, enum remat remat, int64_t kept_block,
-              int64_t kept_map);
+              enum dtype dtype, int M, enum remat remat, bool keeps_norms,
+              int64_t kept_block, int64_t kept_map);
 
 int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk);
 

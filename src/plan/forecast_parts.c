@@ -20,6 +20,13 @@ static void norm_again(const struct play *p, struct part *to, int64_t n)
     play_move(p, to, "norm_apply", 2 * play_bytes(p, n, p->l.C_l));
 }
 
+/* For backward, unless it was kept. */
+static void norm_kept(const struct play *p, struct part *to, int64_t n)
+{
+    if (!p->job->is_apart)
+        norm_again(p, to, n);
+}
+
 static void norm(const struct play *p, struct part *to, int64_t n)
 {
     play_move(p, to, "norm_moments", play_bytes(p, n, p->l.C_l));
@@ -112,7 +119,7 @@ static void parallel_backward(const struct play *p, struct part *to)
     play_scatter_back(p, to, n, A + F, CMM_OUT);
     gelu(p, to, n);
     attn_back(p, to);
-    norm_again(p, to, n);
+    norm_kept(p, to, n);
     play_gather_back(p, to, n, 3 * A + F, CMM_IN, false);
     play_move(p, to, "column_sums", play_bytes(p, n, F));
     norm_back(p, to, n, true);
@@ -124,14 +131,14 @@ static void sequential_backward(const struct play *p, struct part *to)
 
     play_scatter_back(p, to, n, F, CMM_DOWN);
     gelu(p, to, n);
-    norm_again(p, to, n);
+    norm_kept(p, to, n);
     play_gather_back(p, to, n, F, CMM_UP, false);
     play_move(p, to, "column_sums", play_bytes(p, n, F));
     norm_back(p, to, n, true);
 
     play_scatter_back(p, to, n, A, CMM_OUT);
     attn_back(p, to);
-    norm_again(p, to, n);
+    norm_kept(p, to, n);
     play_gather_back(p, to, n, 3 * A, CMM_IN, false);
     play_move(p, to, "column_sums", play_bytes(p, n, 3 * A));
     norm_back(p, to, n, true);

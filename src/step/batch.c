@@ -61,7 +61,7 @@ static int64_t place_batch(struct batch *b, struct batches *all, int micro)
 
     spec_micro(&l, vit_spec(all->vit), vit_micros(all->vit), micro);
     act_make(&b->act, vit_spec(all->vit), &l, dev_dtype(vit_dev(all->vit)),
-             vit_mesh(all->vit)->M, REMAT_NONE, 0, 0);
+             vit_mesh(all->vit)->M, REMAT_NONE, false, 0, 0);
     return l.b.lo - all->row.b.lo;
 }
 
@@ -122,7 +122,7 @@ static int open_all(struct batches *all, const struct data *data)
     spec_local(&all->row, vit_spec(all->vit), vit_batch(all->vit), mesh->D, mesh->M,
                mesh->d, mesh->m);
     act_make(&all->host_act, vit_spec(all->vit), l, dev_dtype(dev), mesh->M, REMAT_NONE,
-             0, 0);
+             false, 0, 0);
     TRY(open_places(all));
     TRY(mem_alloc(&host, (size_t)all->host_act.bytes[ACT_HOST]));
     all->host = host;

@@ -10,19 +10,53 @@
 #include "src/vit/linear.h"
 #include "src/vit/norm.h"
 
-/* WORK_XN, the norm of x; again: from the statistics that were kept, which costs no
- * messages.
+/* A norm of a block: of what, its parameters and statistics, and where its result is kept
+ * by devices that do.
  */
-static void norm(struct vit *v, enum act kept, struct mat x, int64_t i, enum slot slot,
-                 bool is_again)
+struct block_norm {
+    struct mat x;
+    enum slot slot;
+    enum act stat, kept;
+};
+
+static struct block_norm norm0(struct vit *v, int64_t i)
 {
-    const struct mat xn   = vit_work(v, WORK_XN);
-    const struct mat stat = vit_act(v, kept, i);
+    return (struct block_norm){ vit_act(v, KEPT_X, i), SLOT_NORM0, KEPT_STAT0,
+                                KEPT_XN0 };
+}
+
+static struct block_norm norm1(struct vit *v, int64_t i)
+{
+    return (struct block_norm){ vit_act(v, KEPT_X1, i), SLOT_NORM1, KEPT_STAT1,
+                                KEPT_XN1 };
+}
+
+static bool is_kept(struct vit *v, struct block_norm n)
+{
+    return vit_act(v, n.kept, 0).rows > 0;
+}
+
+static struct mat result_of(struct vit *v, struct block_norm n, int64_t i)
+{
+    return is_kept(v, n) ? vit_act(v, n.kept, i) : vit_work(v, WORK_XN);
+}
+
+/* Its result; again: from the statistics that were kept, which costs no messages. */
+static struct mat norm(struct vit *v, struct block_norm n, int64_t i, bool is_again)
+{
+    const struct mat xn = result_of(v, n, i), stat = vit_act(v, n.stat, i);
 
     if (is_again)
-        norm_again(v, xn, stat, x, group_block(i), slot);
+        norm_again(v, xn, stat, n.x, group_block(i), n.slot);
     else
-        norm_forward(v, xn, stat, x, group_block(i), slot);
+        norm_forward(v, xn, stat, n.x, group_block(i), n.slot);
+    return xn;
+}
+
+/* The same for backward, which finds it where it is kept. */
+static struct mat norm_kept(struct vit *v, struct block_norm n, int64_t i)
+{
+    return is_kept(v, n) ? result_of(v, n, i) : norm(v, n, i, true);
 }
 
 /* ---- parallel ---------------------------------------------------------------------- */
@@ -35,7 +69,7 @@ static void parallel_inner(struct vit *v, int64_t i, bool is_again)
     const int64_t A = v->local.A_l, F = v->local.F_l;
     const struct mat in  = vit_act(v, KEPT_IN, i);
     const struct mat out = vit_act(v, KEPT_OUT, i);
-    const struct mat xn  = vit_work(v, WORK_XN);
+    const struct mat xn  = norm(v, norm0(v, i), i, is_again);
 
     const struct cmm_section section[] = {
         linear_plain(0, 3 * A),
@@ -43,7 +77,6 @@ static void parallel_inner(struct vit *v, int64_t i, bool is_again)
                     mat_cols(out, 0, F)),
     };
 
-    norm(v, KEPT_STAT0, vit_act(v, KEPT_X, i), i, SLOT_NORM0, is_again);
     linear_gather(v, v->cmm, in, xn, g, SLOT_IN, section, 2);
 }
 
@@ -76,7 +109,6 @@ static void parallel_backward(struct vit *v, int64_t i)
     const struct mat stat  = vit_act(v, KEPT_STAT0, i);
     const struct mat in    = vit_act(v, KEPT_IN, i);
     const struct mat out   = vit_act(v, KEPT_OUT, i);
-    const struct mat xn    = vit_work(v, WORK_XN);
     const struct mat dx    = vit_work(v, WORK_DX);
     const struct mat dxn   = vit_work(v, WORK_DXN);
     const struct mat all   = vit_work(v, WORK_D_IN);
@@ -90,8 +122,8 @@ static void parallel_backward(struct vit *v, int64_t i)
 
     linear_scatter_backward(v, v->cmm, d_out, section, 2, dx, out, g, SLOT_OUT);
     attn_backward(v, d_in, mat_cols(d_out, F, F + A), parallel_o(v, i), i);
-    norm_again(v, xn, stat, x, g, SLOT_NORM0);
-    linear_gather_backward(v, v->cmm, dxn, d_in, xn, g, SLOT_IN);
+    linear_gather_backward(v, v->cmm, dxn, d_in, norm_kept(v, norm0(v, i), i), g,
+                           SLOT_IN);
     norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
 }
 
@@ -103,7 +135,6 @@ static void sequential_inner(struct vit *v, int64_t i, bool is_again)
     const int64_t A = v->local.A_l, F = v->local.F_l;
     const struct mat x   = vit_act(v, KEPT_X, i);
     const struct mat x1  = vit_act(v, KEPT_X1, i);
-    const struct mat xn  = vit_work(v, WORK_XN);
     const struct mat in  = vit_act(v, KEPT_IN, i);
     const struct mat o   = vit_act(v, KEPT_OUT, i);
     const struct mat up  = vit_act(v, KEPT_UP, i);
@@ -114,13 +145,13 @@ static void sequential_inner(struct vit *v, int64_t i, bool is_again)
     const struct cmm_section mlp =
         linear_gelu(v, 0, F, vit_param(v, g, SLOT_UP_BIAS), act);
 
-    norm(v, KEPT_STAT0, x, i, SLOT_NORM0, is_again);
-    linear_gather(v, v->cmm, in, xn, g, SLOT_IN, &qkv, 1);
+    linear_gather(v, v->cmm, in, norm(v, norm0(v, i), i, is_again), g, SLOT_IN, &qkv,
+                  1);
     cmm_from(v->cmm, attn_source(&rows, v, o, i));
     linear_scatter(v, v->cmm, x1, o, x, g, SLOT_OUT);
 
-    norm(v, KEPT_STAT1, x1, i, SLOT_NORM1, is_again);
-    linear_gather(v, v->cmm, up, xn, g, SLOT_UP, &mlp, 1);
+    linear_gather(v, v->cmm, up, norm(v, norm1(v, i), i, is_again), g, SLOT_UP, &mlp,
+                  1);
 }
 
 static void sequential_forward(struct vit *v, int64_t i)
@@ -137,7 +168,6 @@ static void sequential_backward_mlp(struct vit *v, int64_t i)
     const int g           = group_block(i);
     const struct mat x1   = vit_act(v, KEPT_X1, i);
     const struct mat stat = vit_act(v, KEPT_STAT1, i);
-    const struct mat xn   = vit_work(v, WORK_XN);
     const struct mat dx   = vit_work(v, WORK_DX);
     const struct mat dxn  = vit_work(v, WORK_DXN);
     const struct mat d_up = vit_work(v, WORK_D_UP);
@@ -147,8 +177,8 @@ static void sequential_backward_mlp(struct vit *v, int64_t i)
 
     linear_scatter_backward(v, v->cmm, d_up, &mlp, 1, dx, vit_act(v, KEPT_ACT, i), g,
                             SLOT_DOWN);
-    norm_again(v, xn, stat, x1, g, SLOT_NORM1);
-    linear_gather_backward(v, v->cmm, dxn, d_up, xn, g, SLOT_UP);
+    linear_gather_backward(v, v->cmm, dxn, d_up, norm_kept(v, norm1(v, i), i), g,
+                           SLOT_UP);
     norm_backward(v, dx, true, dxn, x1, stat, g, SLOT_NORM1);
 }
 
@@ -158,7 +188,6 @@ static void sequential_backward_attn(struct vit *v, int64_t i)
     const struct mat x    = vit_act(v, KEPT_X, i);
     const struct mat stat = vit_act(v, KEPT_STAT0, i);
     const struct mat o    = vit_act(v, KEPT_OUT, i);
-    const struct mat xn   = vit_work(v, WORK_XN);
     const struct mat dx   = vit_work(v, WORK_DX);
     const struct mat dxn  = vit_work(v, WORK_DXN);
     const struct mat d_in = vit_work(v, WORK_D_IN);
@@ -169,8 +198,8 @@ static void sequential_backward_attn(struct vit *v, int64_t i)
     linear_scatter_backward(v, v->cmm, d_o, &plain, 1, dx, o, g, SLOT_OUT);
     attn_backward(v, d_in, d_o, o, i);
     cmm_finish(v->cmm); /* what the MLP's gradient still needs is overwritten */
-    norm_again(v, xn, stat, x, g, SLOT_NORM0);
-    linear_gather_backward(v, v->cmm, dxn, d_in, xn, g, SLOT_IN);
+    linear_gather_backward(v, v->cmm, dxn, d_in, norm_kept(v, norm0(v, i), i), g,
+                           SLOT_IN);
     norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
 }
 

@@ -90,6 +90,12 @@ static void open_lists(struct vit *v)
     }
 }
 
+/* As act_bytes() counts: its memory is its own. */
+static bool keeps_norms(const struct dev *dev)
+{
+    return !dev_is_host(dev) && !dev_is_hollow(dev);
+}
+
 /* Places for the activations of the micro-batch at hand. */
 static void place_activations(struct vit *v)
 {
@@ -97,7 +103,7 @@ static void place_activations(struct vit *v)
     const struct attn map   = attn_of_map(&v->spec, &v->local);
 
     act_make(&v->act, &v->spec, &v->local, dev_dtype(v->dev), v->mesh->M,
-             v->options.remat, dev_attn_kept(v->dev, &block),
+             v->options.remat, keeps_norms(v->dev), dev_attn_kept(v->dev, &block),
              dev_attn_kept(v->dev, &map));
 }
 
