@@ -202,6 +202,12 @@ status_is '1 1 ' && said 'step [0-9]*: the loss .* not finite; the first tensor 
 ok 'a loss that is not finite: 1, with the step and a tensor'
 grep -q '"status": "failed".*"loss": null' "$folder/failed"
 ok 'and a record of the failure'
+run 2 $model --steps=2 --lr=1e6 --clip=0 --warmup-steps=0 --cooldown-steps=0 \
+    --schedule=constant --data=fractal --out="$folder/last" --records="$folder/failed"
+status_is '1 1 ' && said 'step 2: the loss of held-out images is not finite' &&
+    [ "$(tail -n 1 "$folder/failed" | grep -c '"status": "failed"')" -eq 1 ] &&
+    [ ! -f "$folder/last/ckpt-00000002.h5" ]
+ok 'held-out images are seen to be so too, and nothing of it is saved'
 
 run 2 $model --steps=2 --out="$folder/records/below"
 status_is '3 3 ' && [ "$(wc -l <"$folder/err")" -eq 1 ]

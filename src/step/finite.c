@@ -41,7 +41,7 @@ void finite_find(char *text, size_t size, struct vit *vit)
     const char *const what[]    = { "", "the gradient of " };
     struct buf room;
 
-    snprintf(text, size, "no tensor");
+    snprintf(text, size, "none of parameters and gradients");
     if (mesh_agree(vit_mesh(vit), dev_alloc(&room, vit_dev(vit), sizeof(double))) != 0)
         return;
     for (int k = 0; k < 2; k++) {

@@ -6,8 +6,8 @@
 #include "src/vit/vit.h"
 
 /* The first of all parameters, then of all gradients as the last backward left them:
- * "the gradient of Transformer/..", or "no tensor" if all are finite.  The same on all
- * ranks.  Collective over the mesh.
+ * "the gradient of Transformer/..", or "none of parameters and gradients".  The same on
+ * all ranks.  Collective over the mesh.
  */
 void finite_find(char *text, size_t size, struct vit *vit);
 

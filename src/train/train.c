@@ -50,19 +50,42 @@ static bool must_stop(void *ctx)
     return stop_is_due(&t->stop);
 }
 
-/* Look at the held-out images after 'step' updates; true if told to stop meanwhile. */
-static bool evaluate(struct trainer *t, int64_t step, const struct leg *leg)
+/* The end of a run of which 'what' is not finite. */
+static int not_finite(struct trainer *t, const struct leg *leg, int64_t step,
+                      const char *what)
+{
+    char where[2 * PARAM_NAME];
+    int rc;
+
+    finite_find(where, sizeof where, t->vit);
+    rc      = mesh_agree(t->mesh, ERR(ERR_CHECK,
+                                      "step %lld: %s is not finite; the first tensor that "
+                                           "is not: %s",
+                                      (long long)step, what, where));
+    t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
+    trainer_record(t, step, leg->fork, false); /* that it cannot be written, is said */
+    return rc;
+}
+
+/* Look at the held-out images after 'step' updates; '*is_stopped' if told to stop
+ * meanwhile.
+ */
+static int evaluate(struct trainer *t, int64_t step, const struct leg *leg,
+                    bool *is_stopped)
 {
     t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
     if (t->source.held == NULL)
-        return false;
+        return 0;
     guard_phase("evaluation");
     metric_run(&t->last, t->step, t->source.held, t->source.held_count, must_stop, t);
     guard_phase("steps");
-    if (!t->last.is_stopped)
+    *is_stopped = t->last.is_stopped;
+    if (!*is_stopped)
         journal_metric(&t->journal, step, leg->fork, &t->last);
     journal_start(&t->journal, step, leg->sched.steps);
-    return t->last.is_stopped;
+    return *is_stopped || isfinite(t->last.loss)
+               ? 0
+               : not_finite(t, leg, step, "the loss of held-out images");
 }
 
 static int64_t examples_at(const struct trainer *t, int64_t step)
@@ -130,21 +153,6 @@ static int save_now(struct trainer *t, struct save *save, const struct leg *leg,
     return 0;
 }
 
-static int not_finite(struct trainer *t, const struct leg *leg, int64_t step)
-{
-    char where[2 * PARAM_NAME];
-    int rc;
-
-    finite_find(where, sizeof where, t->vit);
-    rc      = mesh_agree(t->mesh, ERR(ERR_CHECK,
-                                      "step %lld: the loss or the gradient's norm is not "
-                                           "finite; the first tensor that is not: %s",
-                                      (long long)step, where));
-    t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
-    trainer_record(t, step, leg->fork, false); /* that it cannot be written, is said */
-    return rc;
-}
-
 /* True if 'every' steps are over (0: never). */
 static bool is_due(int64_t step, int64_t every)
 {
@@ -192,7 +200,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
     guard_alive();
     t->step_seconds = fmax(t->step_seconds, clock_now() - before);
     if (!r.is_finite)
-        return not_finite(t, leg, step);
+        return not_finite(t, leg, step, "the loss or the gradient's norm");
     if (is_due(done, t->options->log_every) || done == leg->sched.steps)
         journal_step(&t->journal, done, leg->fork, factor, &r);
     journal_report(&t->journal, done, "steps");
@@ -203,9 +211,8 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
         return 0;
     if (leg->fork < 0 && (is_due(done, t->plan.save_steps) || r.is_save_due))
         start_save(t, leg, done);
-    if (is_due(done, t->options->eval_every))
-        *is_stopped = evaluate(t, done, leg);
-    return 0;
+    return is_due(done, t->options->eval_every) ? evaluate(t, done, leg, is_stopped)
+                                                : 0;
 }
 
 /* ---- forks ------------------------------------------------------------------------- */
@@ -232,7 +239,7 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
     TRY(run_steps(t, leg, is_stopped));
     if (*is_stopped)
         return 0;
-    *is_stopped = evaluate(t, leg->sched.steps, leg);
+    TRY(evaluate(t, leg->sched.steps, leg, is_stopped));
     if (*is_stopped)
         return 0;
     TRY(save_open(&save, folder, 1, t->vit, t->optim, t->opts,
@@ -359,7 +366,7 @@ int trainer_run(struct trainer *t)
     journal_start(&t->journal, step_count(t->step), trunk.sched.steps);
     rc = run_steps(t, &trunk, &is_stopped);
     if (rc == 0 && !is_stopped)
-        is_stopped = evaluate(t, trunk.sched.steps, &trunk);
+        rc = evaluate(t, trunk.sched.steps, &trunk, &is_stopped);
     if (rc != 0) {
         save_finish(t->save); /* the last good one */
         return rc;
