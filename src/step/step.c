@@ -193,20 +193,15 @@ static void conclude(struct step *s, struct step_result *result)
 
 /* ---- the step ---------------------------------------------------------------------- */
 
-static void pass(struct step *s)
-{
-    vit_forward(s->vit, step_images(s), step_targets(s));
-    vit_backward(s->vit);
-}
-
-/* What is played: with the batch at hand, or another one that is in its place. */
+/* With the batch at hand, or another one that is in its place. */
 static void put_pass(void *ctx, int which)
 {
     struct step *s = ctx;
     const int at   = s->at;
 
     s->at = which;
-    pass(s);
+    vit_forward(s->vit, step_images(s), step_targets(s));
+    vit_backward(s->vit);
     s->at = at;
 }
 
@@ -271,30 +266,36 @@ static void play(struct step *s, struct replay *r, int which, replay_fn work)
         work(s, which);
 }
 
-/* All passes through the model, the last one by 'last'. */
-static void run_passes(struct step *s, replay_fn last)
+/* All passes through the model, the last one by 'last'; played, if they may be. */
+static void run_passes(struct step *s, replay_fn last, bool may_play)
 {
     const int micros = vit_micros(s->vit);
 
     for (int micro = 0; micro < micros; micro++) {
+        const replay_fn work = micro == micros - 1 ? last : put_pass;
+
         next_batch(s, micro);
-        play(s, &s->pass[micro], s->at, micro == micros - 1 ? last : put_pass);
+        if (may_play)
+            play(s, &s->pass[micro], s->at, work);
+        else
+            work(s, s->at);
         batches_ahead(s->batches, s->count, micro);
     }
 }
 
-/* The same operation by operation, and the gradients' squares. */
-void step_gradients(struct step *s, struct step_result *result)
+/* The gradients' squares, and what all ranks say. */
+static void settle(struct step *s, struct step_result *result)
 {
-    for (int micro = 0; micro < vit_micros(s->vit); micro++) {
-        next_batch(s, micro);
-        pass(s);
-        batches_ahead(s->batches, s->count, micro);
-    }
     laps_start(s->laps);
     optim_square(s->optim);
     conclude(s, result);
     laps_take(s->laps, STAGE_UPDATE);
+}
+
+void step_gradients(struct step *s, struct step_result *result)
+{
+    run_passes(s, put_pass, false);
+    settle(s, result);
 }
 
 /* Where no other rank is to be asked the update follows without waiting for the loss and
@@ -308,7 +309,7 @@ static bool is_waitless(const struct step *s)
 static void run_waitless(struct step *s, double schedule, struct step_result *result)
 {
     optim_pace(s->optim, schedule);
-    run_passes(s, put_rest);
+    run_passes(s, put_rest, true);
     conclude(s, result);
     if (result->is_finite)
         optim_took(s->optim);
@@ -332,11 +333,8 @@ static void run_waiting(struct step *s, double schedule, struct step_result *res
 {
     const double before = dev_busy(vit_dev(s->vit));
 
-    run_passes(s, put_pass);
-    laps_start(s->laps);
-    optim_square(s->optim);
-    conclude(s, result);
-    laps_take(s->laps, STAGE_UPDATE);
+    run_passes(s, put_pass, true);
+    settle(s, result);
     if (result->is_finite)
         update(s, result->grad_norm, schedule);
     fault_dawdle(s->vit, s->optim, before);
