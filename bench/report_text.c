@@ -8,6 +8,7 @@
 #include "bench/report.h"
 
 #include "bench/profile.h"
+#include "src/base/field.h"
 #include "src/base/version.h"
 #include "src/step/step.h"
 #include "src/step/tuned.h"
@@ -16,7 +17,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { COLUMNS = 80, LABEL = 15, NUMBER = 24 };
+enum { COLUMNS = FIELD_COLUMNS, LABEL = 15, NUMBER = 24 };
 
 /* ---- pieces ------------------------------------------------------------------------ */
 
@@ -29,33 +30,16 @@ static void rule(FILE *out, char c)
     fprintf(out, "%s\n", line);
 }
 
-/* "label   text", wrapped at blanks, or anywhere where a word is longer than a line. */
 static void field(FILE *out, const char *label, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 static void field(FILE *out, const char *label, const char *fmt, ...)
 {
-    enum { ROOM = COLUMNS - LABEL };
-    char text[8192];
-    const char *at = text;
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    field_vprint(out, LABEL, label, fmt, args);
     va_end(args);
-    do {
-        int length = (int)strlen(at), next;
-
-        if (length > ROOM) {
-            for (length = ROOM; length > 0 && at[length] != ' '; length--)
-                ;
-            length = length > 0 ? length : ROOM;
-        }
-        next = length + (at[length] == ' ');
-        fprintf(out, "%-*s%.*s\n", LABEL, label, length, at);
-        label = "";
-        at += next;
-    } while (*at != '\0');
 }
 
 /* 'x' with 'digits' significant ones, or "n/a". */

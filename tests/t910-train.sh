@@ -52,16 +52,22 @@ ok 'the help is 80 columns wide'
 model='--shape=32/2/64/2 --image=16 --patch=4 --classes=8 --batch=8 --lr=3e-3'
 
 # What timing chose is taken over on the same mesh, and chosen anew on another.
+unfolded() {
+    tr -s '\n ' ' ' <"$folder/out"
+}
 tuned() {
-    sed -n 's/^  tuned  *//p' "$folder/out"
+    unfolded | sed -n 's/.* tuned \(progress [^;]*; \(now\|as before\|anew\)\).*/\1/p'
 }
 run 2 $model --mesh=1x2 --tune --steps=2 --out="$folder/tuned"
+[ "$(grep -v "$folder" "$folder/out" | awk 'length > 80' | wc -l)" -eq 0 ] &&
+    grep -q '^step 2/2 ' "$folder/out" && grep -q '^ *loss  *lr  *norm ' "$folder/out"
+ok 'its lines are 80 columns wide, those of steps a table'
 first=$(tuned)
 run 2 $model --mesh=1x2 --tune --steps=3 --out="$folder/tuned"
 [ "${first##*; }" = now ] && [ "$(tuned)" = "${first%now}as before" ]
 ok 'a run that goes on takes over what timing chose'
 run 2 $model --mesh=2x1 --tune --steps=4 --out="$folder/tuned"
-tuned | grep -q '; anew: '
+tuned | grep -q '; anew$'
 ok 'but not onto another mesh'
 
 # A set says how many classes it has, also to a run whose options come from a file.
@@ -78,7 +84,7 @@ if [ -f "$folder/two.h5" ]; then
     run 1 $packed --print-config
     cp "$folder/out" "$folder/printed"
     run 1 --config="$folder/printed"
-    status_is '0 ' && grep -q ' 3 classes, batch 4' "$folder/out"
+    status_is '0 ' && unfolded | grep -q ' 3 classes, batch 4'
     ok 'printed options make the same run'
     refused 'class 1 is one in .*, and two in ' $packed --holdout="$folder/two.h5"
 else

@@ -5,6 +5,7 @@
 #include "src/eval/probe.h"
 
 #include "src/base/err.h"
+#include "src/base/field.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
@@ -16,17 +17,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LABEL = 14 };
+
 /* ---- text -------------------------------------------------------------------------- */
 
 static void say_model(const struct probe *p)
 {
     const struct spec *s = &p->plan.spec;
 
-    printf(
-        "  model       %s, width %lld, depth %lld, MLP %lld, %lld heads, %s pooling, "
-        "%d pixels, patch %d\n",
-        s->name, (long long)s->C, (long long)s->L, (long long)s->F, (long long)s->H,
-        pool_name(s->pool), s->image, s->patch);
+    field_print(stdout, LABEL, "  model",
+                "%s, width %lld, depth %lld, MLP %lld, %lld heads, %s pooling, "
+                "%d pixels, patch %d",
+                s->name, (long long)s->C, (long long)s->L, (long long)s->F,
+                (long long)s->H, pool_name(s->pool), s->image, s->patch);
     if (p->file != NULL)
         printf("  trained     %s: step %lld, %lld images\n", p->path,
                (long long)p->file->meta.step, (long long)p->file->meta.examples);

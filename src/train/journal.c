@@ -6,6 +6,7 @@
 
 #include "src/base/clock.h"
 #include "src/base/err.h"
+#include "src/base/field.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/plan/count.h"
@@ -15,6 +16,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { HEAD_EVERY = 20 /* rows */ };
 
 /* ---- the file ---------------------------------------------------------------------- */
 
@@ -135,18 +138,21 @@ void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule
     const double seconds = (now - j->last_time) / (double)(step - j->last_step);
     const double rate    = (double)(j->B * j->T) / seconds;
     const double mfu     = count_mfu(j->flops_per_step, seconds, j->ranks, j->peak);
-    char left[32], part[32] = "";
+    char left[32], part[32] = "", label[96];
 
     j->last_time = now;
     j->last_step = step;
     if (fork >= 0)
         snprintf(part, sizeof part, "fork %lld ", (long long)fork);
     if (j->out != NULL) {
-        fprintf(j->out,
-                "%sstep %lld/%lld  loss %.5g  lr %.3g  norm %.3g  logit %.3g  "
-                "%.4g tokens/s  MFU %.1f %%  left %s\n",
-                part, (long long)step, (long long)j->steps, r->loss, j->lr * schedule,
-                r->grad_norm, r->peak_logit, rate, 100 * mfu,
+        if (j->rows++ % HEAD_EVERY == 0)
+            fprintf(j->out, "%-18s %8s %8s %8s %8s %8s %5s %8s\n", "", "loss", "lr",
+                    "norm", "logit", "tokens/s", "MFU%", "left");
+        snprintf(label, sizeof label, "%sstep %lld/%lld", part, (long long)step,
+                 (long long)j->steps);
+        fprintf(j->out, "%-18s %8.5g %8.3g %8.3g %8.3g %8.*f %5.1f %8s\n", label,
+                r->loss, j->lr * schedule, r->grad_norm, r->peak_logit,
+                rate < 100 ? 2 : 0, rate, 100 * mfu,
                 duration(left, seconds * (double)(j->steps - step)));
         fflush(j->out);
     }
@@ -165,11 +171,11 @@ void journal_metric(struct journal *j, int64_t step, int64_t fork,
                     const struct metric *m)
 {
     if (j->out != NULL) {
-        fprintf(
-            j->out,
-            "step %lld  held out: loss %.5g  top-1 %.2f %%  calibration error %.4f  "
-            "(%lld images)\n",
-            (long long)step, m->loss, 100 * m->top1, m->ece, (long long)m->examples);
+        fprintf(j->out,
+                "step %lld  held out: loss %.5g  top-1 %.2f %%  calibration %.4f  "
+                "(%lld images)\n",
+                (long long)step, m->loss, 100 * m->top1, m->ece,
+                (long long)m->examples);
         fflush(j->out);
     }
     if (j->jsonl != NULL)
@@ -193,6 +199,19 @@ void journal_report(struct journal *j, int64_t step, const char *now)
     j->reported_at = time;
     fprintf(stderr, "vittrain: %s, %lld of %lld steps done, %s so far\n", now,
             (long long)step, (long long)j->steps, duration(so_far, time - j->start));
+}
+
+void journal_field(struct journal *j, const char *label, const char *fmt, ...)
+{
+    enum { WIDTH = 14 };
+    va_list args;
+
+    if (j->out == NULL)
+        return;
+    va_start(args, fmt);
+    field_vprint(j->out, WIDTH, label, fmt, args);
+    va_end(args);
+    fflush(j->out);
 }
 
 void journal_say(struct journal *j, const char *fmt, ...)

@@ -24,6 +24,7 @@ struct journal {
     double start;        /* of the run */
     double last_time;    /* of the last line's step */
     int64_t last_step;
+    int rows; /* of the table since its head */
     int64_t B, T, steps;
     int ranks;
     double lr, flops_per_step, peak;
@@ -52,7 +53,9 @@ void journal_metric(struct journal *j, int64_t step, int64_t fork,
  */
 void journal_report(struct journal *j, int64_t step, const char *now);
 
-/* A line for the reader alone. */
+/* Lines for the reader alone: one, or "  label  text" in 80 columns. */
+void journal_field(struct journal *j, const char *label, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 void journal_say(struct journal *j, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -56,12 +56,13 @@ static void tell_choices(struct trainer *t)
                      (enum cmm_pass)(k % CMM_PASSES));
         at += (size_t)snprintf(all + at, sizeof all - at, ", %s %s", name, text);
     }
-    journal_say(&t->journal, "  tuned       progress %s%s; %s",
-                progress_name[t->tuned.progress], all,
-                t->is_taken_over ? "as before"
-                : t->saved.path[0] != '\0'
-                    ? "anew: that was another mesh, device or build, or without --tune"
-                    : "now");
+    journal_field(
+        &t->journal, "  tuned", "progress %s%s; %s", progress_name[t->tuned.progress],
+        all,
+        t->is_taken_over ? "as before"
+        : t->saved.path[0] != '\0'
+            ? "anew: that was another mesh, device or build, or without --tune"
+            : "now");
 }
 
 /* The options of a small run that nobody has given. */
@@ -79,8 +80,8 @@ static void tell_small(struct trainer *t)
         opts_text(opts, row, value, sizeof value);
         at += (size_t)snprintf(all + at, sizeof all - at, " --%s=%s", row->name, value);
     }
-    journal_say(&t->journal, "  small run   neither --data nor --shape is given:%s",
-                all);
+    journal_field(&t->journal, "  small run", "neither --data nor --shape is given:%s",
+                  all);
 }
 
 static void banner(struct trainer *t)
@@ -94,20 +95,20 @@ static void banner(struct trainer *t)
         j, "vittrain %s: %s, width %lld, depth %lld, MLP %lld, %lld heads, %s%s",
         version_text(), s->name, (long long)s->C, (long long)s->L, (long long)s->F,
         (long long)s->H, wiring_name(s->wiring), s->qk_norm ? ", QK-norm" : "");
-    journal_say(j,
-                "  images      %s, %d pixels, patch %d, %lld classes, batch %lld, seed "
-                "%lld",
-                o->data, s->image, s->patch, (long long)s->K, (long long)o->batch,
-                (long long)o->seed);
-    journal_say(j,
-                "  learning    %s, lr %g, decay %g, clip %g; %lld steps, warm-up %lld, "
-                "cool-down %lld",
-                optim_name(t->plan.optim.method), o->lr, o->weight_decay, o->clip,
-                (long long)sched->steps, (long long)sched->warmup,
-                (long long)sched->cooldown);
-    journal_say(j, "  runs on     mesh %dx%d, %s on %s, %d %s a rank", t->mesh->D,
-                t->mesh->M, dtype_name(dev_dtype(t->dev)), dev_name(t->dev),
-                dev_threads(t->dev), dev_threads(t->dev) == 1 ? "thread" : "threads");
+    journal_field(j, "  images",
+                  "%s, %d pixels, patch %d, %lld classes, batch %lld, seed "
+                  "%lld",
+                  o->data, s->image, s->patch, (long long)s->K, (long long)o->batch,
+                  (long long)o->seed);
+    journal_field(j, "  learning",
+                  "%s, lr %g, decay %g, clip %g; %lld steps, warm-up %lld, "
+                  "cool-down %lld",
+                  optim_name(t->plan.optim.method), o->lr, o->weight_decay, o->clip,
+                  (long long)sched->steps, (long long)sched->warmup,
+                  (long long)sched->cooldown);
+    journal_field(j, "  runs on", "mesh %dx%d, %s on %s, %d %s a rank", t->mesh->D,
+                  t->mesh->M, dtype_name(dev_dtype(t->dev)), dev_name(t->dev),
+                  dev_threads(t->dev), dev_threads(t->dev) == 1 ? "thread" : "threads");
     if (o->is_small)
         tell_small(t);
     if (o->tune)
