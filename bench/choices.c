@@ -101,7 +101,7 @@ static int parse_sizes(struct choices *c, const struct options *o)
 static int parse_bars(struct choices *c, const struct options *o)
 {
     const double least = 0.001, most = 100;
-    const char *text   = o->require_mfu;
+    const char *text = o->require_mfu;
 
     if (o->require_overlap[0] != '\0')
         TRY(opts_number(&c->require_overlap, o->require_overlap, "require-overlap",

@@ -262,13 +262,13 @@ static json_t *plan_json(const struct plan *p)
     plan = json_pack(
         "{ss sI si s{si si} sI sI sf sf sI sI sI sI so}", "shape", p->spec.name,
         "batch", (json_int_t)p->job.B, "ranks", p->ranks, "mesh", "D", p->job.D, "M",
-        p->job.M, "params", (json_int_t)count_params(&p->spec),
-        "params_matmul", (json_int_t)count_params_matmul(&p->spec),
-        "flops_per_image_forward", count_flops_forward(&p->spec),
-        "flops_per_token_train", count_flops_train(&p->spec) / (double)p->spec.T,
-        "bytes_per_rank", (json_int_t)p->memory.total, "bytes_per_rank_least",
-        (json_int_t)p->least, "messages_per_step", (json_int_t)messages,
-        "bytes_per_step", (json_int_t)bytes, "terms", terms_json(p));
+        p->job.M, "params", (json_int_t)count_params(&p->spec), "params_matmul",
+        (json_int_t)count_params_matmul(&p->spec), "flops_per_image_forward",
+        count_flops_forward(&p->spec), "flops_per_token_train",
+        count_flops_train(&p->spec) / (double)p->spec.T, "bytes_per_rank",
+        (json_int_t)p->memory.total, "bytes_per_rank_least", (json_int_t)p->least,
+        "messages_per_step", (json_int_t)messages, "bytes_per_step", (json_int_t)bytes,
+        "terms", terms_json(p));
     if (p->meshes.machine != NULL)
         dry_mesh_json(plan, &p->meshes);
     return plan;

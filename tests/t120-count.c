@@ -179,7 +179,7 @@ static void timm(void)
         const struct spec s =
             make(row[i].shape, row[i].image, row[i].patch, row[i].pool, row[i].classes);
         const int64_t position = row[i].own_position ? s.C : 0;
-        const double gmacs = (count_macs(&s) + timm_norms(&s)) * 1e-9;
+        const double gmacs     = (count_macs(&s) + timm_norms(&s)) * 1e-9;
 
         ok(count_params(&s) + position == row[i].params, "%s has %lld parameters",
            row[i].model, (long long)row[i].params);

@@ -417,6 +417,8 @@ int machine_find(struct machine *m, const char *file_or_name)
         return machine_load(m, path);
     list_names(names, sizeof names);
     return ERR(ERR_USAGE, "%s is neither a machine file nor one of those in %s: %s",
-               file_or_name, folder(), names[0] != '\0' ? names
-                                : "(there are none; VIT_MACHINES names another folder)");
+               file_or_name, folder(),
+               names[0] != '\0'
+                   ? names
+                   : "(there are none; VIT_MACHINES names another folder)");
 }
