@@ -126,6 +126,11 @@ const char *ckpt_path(const struct ckpt *c);
  */
 int ckpt_newest(char *path, const char *dir, MPI_Comm comm);
 
+/* The checkpoint that a user has 'given' by its file or its folder: the file, or the newest
+ * complete one in the folder.  Likewise; ERR_DATA for a folder that has none.
+ */
+int ckpt_find(char *path, const char *given, MPI_Comm comm);
+
 /* What 'path' says about itself; free with meta_free().  Returns 0, ERR_IO or ERR_DATA
  * (not a checkpoint, not complete), said, the same on all ranks.
  * Collective over 'comm'.

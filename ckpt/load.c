@@ -22,6 +22,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- which file -------------------------------------------------------------------- */
@@ -60,6 +61,25 @@ int ckpt_newest(char *path, const char *dir, MPI_Comm comm)
     TRY_MPI(MPI_Bcast(found, sizeof found, MPI_CHAR, 0, comm));
     strcpy(path, found);
     return 0;
+}
+
+int ckpt_find(char *path, const char *given, MPI_Comm comm)
+{
+    struct stat state;
+    int rank, is_folder;
+
+    TRY_MPI(MPI_Comm_rank(comm, &rank));
+    is_folder = rank == 0 && stat(given, &state) == 0 && S_ISDIR(state.st_mode);
+    TRY_MPI(MPI_Bcast(&is_folder, 1, MPI_INT, 0, comm));
+    if (!is_folder) {
+        snprintf(path, CKPT_PATH, "%s", given);
+        return 0;
+    }
+    TRY(ckpt_newest(path, given, comm));
+    return path[0] != '\0'
+               ? 0
+               : mesh_agree_comm(
+                     comm, ERR(ERR_DATA, "%s holds no complete checkpoint", given));
 }
 
 int ckpt_meta(struct ckpt_meta *meta, const char *path, MPI_Comm comm)

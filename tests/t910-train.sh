@@ -150,7 +150,8 @@ status_is '2 ' && said 'is 0.001, but 0.003'
 ok 'a run does not go on with another learning rate'
 refused 'is of step 30, later than step 0 ' $model --resume=never --out="$folder/trunk"
 refused 'is of step 30, later than step 13 ' $model --log-every=1 --id=T \
-    --resume="$folder/trunk/fork-10/ckpt-00000013.h5" --out="$folder/trunk"
+    --resume="$folder/trunk/fork-10" --out="$folder/trunk"
+refused 'one holds no complete checkpoint' $model --resume="$folder/one" --id=T
 run 1 $model --steps=30 --out="$folder/trunk"
 status_is '0 ' && ! grep -q '^step 30/30' "$folder/out"
 ok 'and one that was done has nothing to do'

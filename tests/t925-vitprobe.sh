@@ -117,7 +117,7 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
     [ $status -eq 0 ] && grep -q 'positions as initialised' "$folder/out"
     ok "and without positions"
     "$build/vittrain" --shape=24/2/32/4 --image=12 --patch=3 --classes=3 --steps=1 \
-        --batch=2 --threads=1 --holdout=0 --init="$folder/run/ckpt-00000003.h5" \
+        --batch=2 --threads=1 --holdout=0 --init="$folder/run" \
         >"$folder/out" 2>"$folder/err" &&
         grep -q 'starts from .*patches resized from 2 to 3.*classifier as init' \
             "$folder/out"

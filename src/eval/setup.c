@@ -18,31 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- the checkpoint ---------------------------------------------------------------- */
-
-/* The file itself, or the newest one of a folder. */
-static int find_checkpoint(struct probe *p)
-{
-    const char *given = p->options->checkpoint;
-    struct stat state;
-    int rank, is_folder;
-
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    is_folder = rank == 0 && stat(given, &state) == 0 && S_ISDIR(state.st_mode);
-    TRY_MPI(MPI_Bcast(&is_folder, 1, MPI_INT, 0, MPI_COMM_WORLD));
-    if (!is_folder) {
-        strcpy(p->path, given);
-        return 0;
-    }
-    TRY(ckpt_newest(p->path, given, MPI_COMM_WORLD));
-    return p->path[0] != '\0'
-               ? 0
-               : mesh_agree_comm(
-                     MPI_COMM_WORLD,
-                     ERR(ERR_DATA, "%s holds no complete checkpoint", given));
-}
 
 /* What is stored, for images as they are asked for. */
 static int stored_model(struct probe *p)
@@ -88,7 +65,7 @@ static int open_checkpoint(struct probe *p)
 {
     if (p->options->checkpoint[0] == '\0')
         return 0;
-    TRY(find_checkpoint(p));
+    TRY(ckpt_find(p->path, p->options->checkpoint, MPI_COMM_WORLD));
     TRY(file_open_all(&p->file, p->path, MPI_COMM_WORLD));
     TRY(mesh_agree_comm(MPI_COMM_WORLD, stored_model(p)));
     take_holdout(p);

@@ -83,8 +83,9 @@ static const struct opt table[] = {
     { "head-bias", OPT_TEXT, "auto", "auto|B",
       "first bias of the classifier; auto: -ln(classes) with the sigmoid loss, else 0",
       TEXT(head_bias) },
-    { "init", OPT_TEXT, NULL, "FILE",
-      "start from the parameters of a checkpoint; for other images or patches its "
+    { "init", OPT_TEXT, NULL, "FILE|DIR",
+      "start from the parameters of a checkpoint, or the newest one in a folder; for "
+      "other images or patches its "
       "embedding is resized, for other classes the classifier starts anew",
       TEXT(init) },
 
@@ -101,8 +102,10 @@ static const struct opt table[] = {
       "folder of the checkpoints; without it none is saved", TEXT(out) },
     { "keep", OPT_INT, "3", "N", "the newest checkpoints that stay; 0: all", AT(keep),
       .max = 1e6 },
-    { "resume", OPT_TEXT, "auto", "auto|never|FILE",
-      "go on from a checkpoint; auto: from the newest one in --out, if there is one",
+    { "resume", OPT_TEXT, "auto", "auto|never|FILE|DIR",
+      "go on from a checkpoint, or the newest one in a folder; auto: in --out, if "
+      "there "
+      "is one",
       TEXT(resume) },
     { "time-limit", OPT_REAL, NULL, "SECONDS",
       "save and end before so many seconds; 0: as long as the batch system says",

@@ -66,7 +66,7 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
     if (strcmp(o->resume, "never") == 0 || o->resume[0] == '\0')
         return o->out[0] != '\0' ? refuse_later(saved, o->out, mesh) : 0;
     if (strcmp(o->resume, "auto") != 0)
-        snprintf(saved->path, sizeof saved->path, "%s", o->resume);
+        TRY(ckpt_find(saved->path, o->resume, mesh->comm[AXIS_ALL]));
     else if (o->out[0] != '\0')
         TRY(ckpt_newest(saved->path, o->out, mesh->comm[AXIS_ALL]));
     saved->is_of_run = strcmp(o->resume, "auto") == 0;
@@ -95,7 +95,10 @@ int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim)
 
 int saved_init(struct saved *saved, const char *path, struct vit *vit)
 {
-    return adopt_load(&saved->adopted, vit, path, true);
+    char file[CKPT_PATH];
+
+    TRY(ckpt_find(file, path, vit_mesh(vit)->comm[AXIS_ALL]));
+    return adopt_load(&saved->adopted, vit, file, true);
 }
 
 bool saved_has(const char *dir, int64_t step, struct mesh *mesh)
