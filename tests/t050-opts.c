@@ -284,6 +284,10 @@ static void test_writing(const char *path)
     ok(opts_is_given(&o, "any") && !opts_is_given(&o, "mesh") &&
            strstr(printed(print_dump), "\n#mesh = auto\n") != NULL,
        "and gives nothing that was not given");
+    ok(opts_set(&o, "mesh", "2x1", FROM_PROGRAM) == 0 &&
+           strstr(printed(print_dump), "\n#mesh = 2x1\n") != NULL,
+       "by the program neither");
+    opts_set(&o, "mesh", "auto", FROM_PROGRAM);
 
     json = opts_json(&o);
     ok(json_integer_value(json_object_get(json_object_get(json, "any"), "value")) ==

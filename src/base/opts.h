@@ -91,7 +91,8 @@ void opts_help(const struct opts *o, FILE *out, const char *usage, const char *a
 
 /* One line an option, "  name  value  (source)"; 'given_only' drops the defaults.
  * opts_dump() writes "name = value" lines that --config reads back, those of defaults
- * as comments: what nobody has given is given by nobody who reads them.
+ * and of the program as comments: what nobody has given is given by nobody who reads
+ * them.
  */
 void opts_echo(const struct opts *o, FILE *out, int given_only);
 void opts_dump(const struct opts *o, FILE *out);

@@ -165,6 +165,11 @@ void opts_echo(const struct opts *o, FILE *out, int given_only)
     }
 }
 
+static bool is_by_user(enum opt_source source)
+{
+    return source != FROM_DEFAULT && source != FROM_PROGRAM;
+}
+
 void opts_dump(const struct opts *o, FILE *out)
 {
     char text[4096];
@@ -177,7 +182,7 @@ void opts_dump(const struct opts *o, FILE *out)
         if (!has_value(row) || strcmp(row->name, "config") == 0)
             continue;
         opts_text(o, row, text, sizeof text);
-        fprintf(out, "%s%s = %s\n", o->source[i] == FROM_DEFAULT ? "#" : "", row->name,
+        fprintf(out, "%s%s = %s\n", is_by_user(o->source[i]) ? "" : "#", row->name,
                 text);
     }
 }
