@@ -7,9 +7,9 @@
 
 struct series {
     int n, room;
-    double *seconds;       /* [room] of each step */
-    double *stage[STAGES]; /* [room] of each step's stages */
-    double *busy;          /* [room] of each step inside operations of the device */
+    double *seconds;          /* [room] of each step */
+    double *stage[STAGES];    /* [room] of each step's stages */
+    double *busy;             /* [room] of each step inside operations of the device */
     double *loss, *grad_norm; /* [room] */
 };
 

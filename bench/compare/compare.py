@@ -12,12 +12,13 @@ Both start from the same weights and see the same images: vitbench draws them fr
 counters, and so does this script.  Pooling is --pool=gap.  PyTorch runs with its fused
 attention and its fused or foreach AdamW, where its version has them, and in bf16 under
 autocast, with x in bf16 between blocks; where vitbench ran on a GPU, so does PyTorch,
-compiled block by block (--compile: on CPUs too), with the attention that it chooses itself
-or the one that is named; what was in use is printed.  Where the compiler fails, PyTorch goes
-on without it and says so.  A round is a run of each, in processes of their own; PyTorch's stays, so that it compiles once, and
-starts every round from the first weights.  vitbench's steps have their input in them,
-PyTorch's have not, and a GPU is not waited for between them.  The ratio of a round is
-PyTorch's median step to vitbench's.  With --seconds=S rounds end when that is over.
+compiled block by block (--compile: on CPUs too), with the attention that it chooses
+itself or the one that is named; what was in use is printed.  Where the compiler fails,
+PyTorch goes on without it and says so.  A round is a run of each, in processes of their
+own; PyTorch's stays, so that it compiles once, and starts every round from the first
+weights.  vitbench's steps have their input in them, PyTorch's have not, and a GPU is not
+waited for between them.  The ratio of a round is PyTorch's median step to vitbench's.
+With --seconds=S rounds end when that is over.
 Needs PyTorch.
 """
 import argparse

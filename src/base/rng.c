@@ -3,11 +3,11 @@
  *
  * The bits of (seed, stream, index) are SplitMix64 at position 'index' of a sequence
  * whose start is mixed from seed and stream.  Normal numbers come in pairs by the
- * method of Box and Muller.  Logarithm, sine and cosine are written out (rng_draw.h) because
- * those of C libraries differ in their last bits; additions, multiplications,
- * divisions and square roots are the same on every machine as long as the compiler
- * does not fuse them, which is forbidden below.  The loops hold no branch and no
- * conversion of 64-bit integers, so that they vectorise.
+ * method of Box and Muller.  Logarithm, sine and cosine are written out (rng_draw.h)
+ * because those of C libraries differ in their last bits; additions, multiplications,
+ * divisions and square roots are the same on every machine as long as the compiler does
+ * not fuse them, which is forbidden below.  The loops hold no branch and no conversion
+ * of 64-bit integers, so that they vectorise.
  */
 #include "config.h"
 

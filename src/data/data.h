@@ -29,8 +29,8 @@ struct data_ops {
                     int64_t index);
     void (*close)(struct data *data);
     bool is_shared; /* an image costs more to make than to send: see feed.h */
-    /* The numbers of an image of index i are normal ones of (seed, RNG_IMAGE) from i image^2 3
-     * on: whoever has the images may draw them.
+    /* The numbers of an image of index i are normal ones of (seed, RNG_IMAGE) from i
+     * image^2 3 on: whoever has the images may draw them.
      */
     bool is_normal;
     /* 0, or the code and sentence of what get() met and could not return. */

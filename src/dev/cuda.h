@@ -37,7 +37,7 @@ struct cuda_lane {
     cudaStream_t stream;
     void *piece[CUDA_PIECES];
     cudaEvent_t is_free[CUDA_PIECES];
-    int next; /* piece */
+    int next;         /* piece */
     cudaEvent_t here; /* where others join it */
     void *work;
     size_t work_bytes;
@@ -147,8 +147,8 @@ void cuda_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double fac
 void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                       int count, bool is_added);
 
-/* db = or += the sums of 'strips' rows of partial sums, [strips, cols] of f32; 'other', which
- * is as long or none, those of the columns behind them.
+/* db = or += the sums of 'strips' rows of partial sums, [strips, cols] of f32; 'other',
+ * which is as long or none, those of the columns behind them.
  */
 void cuda_sum_strips(struct dev_stream *s, struct mat db, struct mat other,
                      const float *partial, int64_t strips, int64_t ld, bool is_added);

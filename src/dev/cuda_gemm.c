@@ -232,9 +232,9 @@ static struct cuda_plan *find_plan(struct cuda_products *p, const struct cuda_ke
 bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
                    const struct cuda_operands *o, int algo)
 {
-    struct cuda_products *all       = cuda_of(s->dev)->products;
-    struct cuda_lane *lane          = cuda_lane_of(s);
-    const bool has_c                = p->c != NULL;
+    struct cuda_products *all = cuda_of(s->dev)->products;
+    struct cuda_lane *lane    = cuda_lane_of(s);
+    const bool has_c          = p->c != NULL;
     const float one = 1.0F, old = p->key.is_added || has_c ? 1.0F : 0.0F;
     cublasStatus_t status;
 

@@ -184,7 +184,7 @@ const struct opt vitfit_options[] = {
 
     TITLE("every command"),
     { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads, defaults as comments",
+      "print all options as a file that --config reads, as comments what is not given",
       AT(print_config) },
     { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
       TEXT(config) },

@@ -53,10 +53,10 @@ void optim_square_group(struct optim *o, int group);
  */
 void optim_update(struct optim *o, double norm, double schedule);
 
-/* The same where this rank is alone and the device has a pace, without waiting for the norm:
- * after optim_square(), with 'losses' [1, n] that must be finite too, else nothing is
- * changed.  optim_pace() brings the numbers of this update to the device beforehand, and
- * optim_took() is told when it is known to have been done.
+/* The same where this rank is alone and the device has a pace, without waiting for the
+ * norm: after optim_square(), with 'losses' [1, n] that must be finite too, else
+ * nothing is changed.  optim_pace() brings the numbers of this update to the device
+ * beforehand, and optim_took() is told when it is known to have been done.
  */
 void optim_pace(struct optim *o, double schedule);
 void optim_update_ahead(struct optim *o, struct mat losses);

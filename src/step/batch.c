@@ -352,10 +352,10 @@ static void feed_once(struct batches *b, const struct data *data, int64_t step,
 
 void batches_other(struct batches *b, const struct data *data, int64_t step, int micro)
 {
-    const enum way way = way_of(b, data) == WAY_PICTURES && b->pictures.host == NULL
-                             ? WAY_IMAGES
-                             : way_of(b, data);
+    enum way way = way_of(b, data);
 
+    if (way == WAY_PICTURES && b->pictures.host == NULL)
+        way = WAY_IMAGES; /* there is no room for any */
     if (micro == 0)
         feed_once(b, data, step, way);
     to_device(b, &b->batch[b->at], data, step, micro, LANE_COMPUTE, way);

@@ -85,8 +85,8 @@ static const struct opt table[] = {
       TEXT(head_bias) },
     { "init", OPT_TEXT, NULL, "FILE|DIR",
       "start from the parameters of a checkpoint, or the newest one in a folder; for "
-      "other images or patches its "
-      "embedding is resized, for other classes the classifier starts anew",
+      "other images or patches its embedding is resized, for other classes the "
+      "classifier starts anew",
       TEXT(init) },
 
     TITLE("How it is run"),
@@ -104,8 +104,7 @@ static const struct opt table[] = {
       .max = 1e6 },
     { "resume", OPT_TEXT, "auto", "auto|never|FILE|DIR",
       "go on from a checkpoint, or the newest one in a folder; auto: in --out, if "
-      "there "
-      "is one",
+      "there is one",
       TEXT(resume) },
     { "time-limit", OPT_REAL, NULL, "SECONDS",
       "save and end before so many seconds; 0: as long as the batch system says",
@@ -137,7 +136,7 @@ static const struct opt table[] = {
     { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
       AT(list_shapes) },
     { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads, defaults as comments",
+      "print all options as a file that --config reads, as comments what is not given",
       AT(print_config) },
     { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
       TEXT(config) },

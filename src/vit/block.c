@@ -59,6 +59,13 @@ static struct mat norm_kept(struct vit *v, struct block_norm n, int64_t i)
     return is_kept(v, n) ? result_of(v, n, i) : norm(v, n, i, true);
 }
 
+/* The gradient of what came out of it, WORK_DXN, to that of what went in. */
+static void norm_back(struct vit *v, struct block_norm n, int64_t i)
+{
+    norm_backward(v, vit_work(v, WORK_DX), true, vit_work(v, WORK_DXN), n.x,
+                  vit_act(v, n.stat, i), group_block(i), n.slot);
+}
+
 /* ---- parallel ---------------------------------------------------------------------- */
 
 /* in [n, 3A + F]: q, k, v, MLP before GELU;  out [n, F + A]: MLP after it, attention.
@@ -97,16 +104,14 @@ static void parallel_forward(struct vit *v, int64_t i)
                    group_block(i), SLOT_OUT);
 }
 
-/* The gradients of in and out share a matrix: dq, dk, dv, d pre, d o.  Of out's, [n, F + A],
- * the product leaves what is d pre in the first columns, where it is the end of in's,
- * [n, 3A + F].
+/* The gradients of in and out share a matrix: dq, dk, dv, d pre, d o.  Of out's,
+ * [n, F + A], the product leaves what is d pre in the first columns, where it is the end
+ * of in's, [n, 3A + F].
  */
 static void parallel_backward(struct vit *v, int64_t i)
 {
     const int g     = group_block(i);
     const int64_t A = v->local.A_l, F = v->local.F_l;
-    const struct mat x     = vit_act(v, KEPT_X, i);
-    const struct mat stat  = vit_act(v, KEPT_STAT0, i);
     const struct mat in    = vit_act(v, KEPT_IN, i);
     const struct mat out   = vit_act(v, KEPT_OUT, i);
     const struct mat dx    = vit_work(v, WORK_DX);
@@ -124,7 +129,7 @@ static void parallel_backward(struct vit *v, int64_t i)
     attn_backward(v, d_in, mat_cols(d_out, F, F + A), parallel_o(v, i), i);
     linear_gather_backward(v, v->cmm, dxn, d_in, norm_kept(v, norm0(v, i), i), g,
                            SLOT_IN);
-    norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
+    norm_back(v, norm0(v, i), i);
 }
 
 /* ---- sequential -------------------------------------------------------------------- */
@@ -166,8 +171,6 @@ static void sequential_forward(struct vit *v, int64_t i)
 static void sequential_backward_mlp(struct vit *v, int64_t i)
 {
     const int g           = group_block(i);
-    const struct mat x1   = vit_act(v, KEPT_X1, i);
-    const struct mat stat = vit_act(v, KEPT_STAT1, i);
     const struct mat dx   = vit_work(v, WORK_DX);
     const struct mat dxn  = vit_work(v, WORK_DXN);
     const struct mat d_up = vit_work(v, WORK_D_UP);
@@ -179,14 +182,12 @@ static void sequential_backward_mlp(struct vit *v, int64_t i)
                             SLOT_DOWN);
     linear_gather_backward(v, v->cmm, dxn, d_up, norm_kept(v, norm1(v, i), i), g,
                            SLOT_UP);
-    norm_backward(v, dx, true, dxn, x1, stat, g, SLOT_NORM1);
+    norm_back(v, norm1(v, i), i);
 }
 
 static void sequential_backward_attn(struct vit *v, int64_t i)
 {
     const int g           = group_block(i);
-    const struct mat x    = vit_act(v, KEPT_X, i);
-    const struct mat stat = vit_act(v, KEPT_STAT0, i);
     const struct mat o    = vit_act(v, KEPT_OUT, i);
     const struct mat dx   = vit_work(v, WORK_DX);
     const struct mat dxn  = vit_work(v, WORK_DXN);
@@ -200,7 +201,7 @@ static void sequential_backward_attn(struct vit *v, int64_t i)
     cmm_finish(v->cmm); /* what the MLP's gradient still needs is overwritten */
     linear_gather_backward(v, v->cmm, dxn, d_in, norm_kept(v, norm0(v, i), i), g,
                            SLOT_IN);
-    norm_backward(v, dx, true, dxn, x, stat, g, SLOT_NORM0);
+    norm_back(v, norm0(v, i), i);
 }
 
 /* ---- either ------------------------------------------------------------------------ */

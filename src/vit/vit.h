@@ -70,9 +70,9 @@ struct mat vit_losses(const struct vit *v);
  */
 void vit_backward(struct vit *v);
 
-/* From now on 'written' (NULL: nobody) is told in the backward of the last micro-batch which
- * group's gradients are written, as far as this rank goes, before the next one's are; the
- * embedding has none.
+/* From now on 'written' (NULL: nobody) is told in the backward of the last micro-batch
+ * which group's gradients are written, as far as this rank goes, before the next one's
+ * are; the embedding has none.
  */
 typedef void (*vit_group_fn)(void *ctx, int group);
 void vit_tell(struct vit *v, vit_group_fn written, void *ctx);

@@ -191,7 +191,7 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
         return CUBLAS_STATUS_NOT_SUPPORTED;
     memset(result, 0, 2 * sizeof *result);
     result[0].algo.data[0] = 1; /* the first */
-    *count = 2;
+    *count                 = 2;
     return CUBLAS_STATUS_SUCCESS;
 }
 
