@@ -15,6 +15,7 @@
 #include "mesh/program.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
@@ -96,7 +97,7 @@ static void note_choices(struct opts *opts, const struct bench *b)
  */
 static int probe_outputs(const struct options *o)
 {
-    enum { FILES = 4 };
+    enum { FILES = 4, RESULT_MOST = 1 << 18 /* bytes: a full disk opens files, too */ };
     const char *const path[FILES] = { o->json, o->jsonl, o->machine_out, o->trace };
 
     for (int i = 0; i < FILES; i++) {
@@ -107,7 +108,7 @@ static int probe_outputs(const struct options *o)
                 return ERR(ERR_USAGE, "two outputs would write the same file %s",
                            path[i]);
         }
-        TRY(report_probe(path[i]));
+        TRY(draft_probe(path[i], RESULT_MOST));
     }
     return 0;
 }
@@ -143,18 +144,23 @@ static int status_of(const struct result *r, int rc)
     return err_exit_status(ERR_ENV);
 }
 
-/* The closing lines, the JSON, and the exit status that all ranks share; 'rc' is how
+/* The closing lines, the files of JSON, and the exit status that all ranks share; 'rc' is how
  * the cases ended.
  */
 static int conclude(struct bench *b, int rc)
 {
     struct result *r = b->result;
+    const int lines  = report_jsonl_close(&b->jsonl);
     int status       = 0;
 
+    err_say(lines);
     if (r != NULL) {
         clock_date(r->end);
         r->is_incomplete |= rc != 0;
-        r->exit_status = status = status_of(r, rc);
+        status = status_of(r, rc);
+        if (status == 0)
+            status = err_exit_status(lines);
+        r->exit_status = status;
         report_end(stdout, r);
         rc = b->options->json[0] != '\0' ? report_write(r, b->options->json) : 0;
         err_say(rc);

@@ -144,6 +144,7 @@ static void settle_lines(const struct run *r)
         return;
     for (int i = 0; i < r->series.n; i++)
         write_line(r, i);
+    report_jsonl_settle(r->bench->jsonl);
 }
 
 /* Steps until there are 'wanted' of them, one right after the other. */

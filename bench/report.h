@@ -18,14 +18,11 @@ void report_end(FILE *out, const struct result *r);
 /* The whole result as one JSON object (schema.json); the caller owns the reference. */
 json_t *report_json(const struct result *r);
 
-/* Write it to 'path', through a temporary name beside it: 0 or ERR_IO.  report_save()
- * does the same with any JSON.
+/* Write it to 'path' (base/draft.h): 0 or ERR_IO.  report_save() does the same with any
+ * JSON.
  */
 int report_write(const struct result *r, const char *path);
-int report_save(json_t *json, const char *path);
-
-/* Make sure, before anything is timed, that 'path' can be written: 0 or ERR_IO. */
-int report_probe(const char *path);
+int report_save(const json_t *json, const char *path);
 
 /* Where the JSON schema's text is compiled in. */
 extern const char report_schema[];
@@ -35,17 +32,20 @@ extern const char report_schema[];
  * 0 or ERR_IO.  Rank 0 alone.
  *
  * What a step took on the slowest rank, and the peak, are known when all steps of a case
- * are done: report_jsonl_again() then takes its lines back, those since
- * report_jsonl_begin(), and has them written anew.  False where there is no file or a
- * pipe, which forgets nothing.
+ * are done: after report_jsonl_again() its lines, those since report_jsonl_begin(), are
+ * written anew, and report_jsonl_settle() puts them in the place of the old, which stay
+ * until then.  Both are false where the old ones stay: there is no file, or a pipe, which
+ * forgets nothing, or the new ones cannot be written, and that is said.
+ * report_jsonl_close() returns ERR_IO if not all was written.
  */
 struct jsonl;
 int report_jsonl_open(struct jsonl **j, const char *path);
 void report_jsonl_begin(struct jsonl *j);
 bool report_jsonl_again(struct jsonl *j);
+bool report_jsonl_settle(struct jsonl *j);
 void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
                        double loss, double grad_norm, double tokens_per_s,
                        double mfu_measured);
-void report_jsonl_close(struct jsonl **j);
+int report_jsonl_close(struct jsonl **j);
 
 #endif

@@ -7,6 +7,7 @@
 #include "bench/report.h"
 
 #include "bench/profile.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
@@ -17,7 +18,6 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { SCHEMA_VERSION = 1 };
 
@@ -317,68 +317,9 @@ json_t *report_json(const struct result *r)
 
 /* ---- files ------------------------------------------------------------------------- */
 
-/* Devices and pipes of the shell are written directly. */
-static bool is_device(const char *path)
+int report_save(const json_t *json, const char *path)
 {
-    return strncmp(path, "/dev/", 5) == 0;
-}
-
-/* The name under which 'path' is written before it takes its own. */
-static void beside(char *name, size_t size, const char *path)
-{
-    snprintf(name, size, "%s%s", path, is_device(path) ? "" : ".tmp");
-}
-
-static int io_error(const char *path)
-{
-    return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-}
-
-/* As much as a result may take is written once: a full disk opens files, too. */
-int report_probe(const char *path)
-{
-    enum { ROOM = 1 << 18 };
-    FILE *file = fopen(path, is_device(path) ? "a" : "r+"); /* finds folders, too */
-    char name[1100];
-    int rc = 0;
-
-    if (file == NULL && (errno != ENOENT || is_device(path)))
-        return io_error(path);
-    if (file != NULL)
-        fclose(file);
-    if (is_device(path))
-        return 0;
-    beside(name, sizeof name, path);
-    file = fopen(name, "w");
-    if (file == NULL)
-        return io_error(path);
-    for (int i = 0; i < ROOM; i++)
-        rc |= fputc('\n', file) == EOF;
-    rc |= fclose(file) != 0;
-    rc = rc != 0 ? io_error(path) : 0;
-    remove(name);
-    return rc;
-}
-
-int report_save(json_t *json, const char *path)
-{
-    char name[1100];
-    FILE *file;
-    int rc;
-
-    beside(name, sizeof name, path);
-    file = fopen(name, "w");
-    if (file == NULL)
-        return io_error(path);
-    rc = json_dumpf(json, file, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    rc |= fputc('\n', file) == EOF;
-    rc |= fflush(file);
-    if (!is_device(path))
-        rc |= fsync(fileno(file));
-    rc |= fclose(file);
-    if (rc == 0 && strcmp(name, path) != 0)
-        rc = rename(name, path);
-    return rc == 0 ? 0 : io_error(path);
+    return draft_json(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15), path);
 }
 
 int report_write(const struct result *r, const char *path)
@@ -397,7 +338,8 @@ int report_write(const struct result *r, const char *path)
 
 struct jsonl {
     FILE *file;
-    off_t begin; /* of the case's lines */
+    off_t begin;        /* of the case's lines; -1 in a pipe */
+    struct draft again; /* its file is NULL but while lines are written anew */
     char path[1024];
 };
 
@@ -410,7 +352,7 @@ int report_jsonl_open(struct jsonl **j, const char *path)
         return 0;
     file = fopen(path, "w");
     if (file == NULL)
-        return io_error(path);
+        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
     *j         = mem_new(1, sizeof **j);
     (*j)->file = file;
     snprintf((*j)->path, sizeof(*j)->path, "%s", path);
@@ -423,36 +365,83 @@ void report_jsonl_begin(struct jsonl *j)
         j->begin = ftello(j->file);
 }
 
+/* The lines of the cases before. */
+static int copy_lines(FILE *to, const struct jsonl *j)
+{
+    FILE *from = fopen(j->path, "r");
+    int letter = 0;
+
+    for (off_t i = 0; i < j->begin && from != NULL && letter != EOF; i++) {
+        letter = getc(from);
+        if (letter != EOF)
+            putc(letter, to);
+    }
+    if (from == NULL || letter == EOF)
+        return ERR(ERR_IO, "%s cannot be read: %s", j->path, strerror(errno));
+    return fclose(from);
+}
+
+/* The lines are as they were; why not otherwise is said. */
+static bool refuse_again(struct jsonl *j)
+{
+    draft_drop(&j->again);
+    WARN("%s: times stay those of rank 0: %s", j->path, err_sentence());
+    err_forget();
+    return false;
+}
+
 bool report_jsonl_again(struct jsonl *j)
 {
-    return j != NULL && j->begin >= 0 && fseeko(j->file, j->begin, SEEK_SET) == 0 &&
-           ftruncate(fileno(j->file), j->begin) == 0;
+    if (j == NULL || j->begin < 0 || ferror(j->file) != 0)
+        return false;
+    if (draft_open(&j->again, j->path) != 0)
+        return refuse_again(j);
+    if (!j->again.is_beside) {
+        draft_drop(&j->again);
+        return false;
+    }
+    return copy_lines(j->again.file, j) == 0 || refuse_again(j);
+}
+
+bool report_jsonl_settle(struct jsonl *j)
+{
+    if (draft_publish(&j->again) != 0)
+        return refuse_again(j);
+    fclose(j->file);
+    j->file       = j->again.file;
+    j->again.file = NULL;
+    return true;
 }
 
 void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
                        double loss, double grad_norm, double tokens_per_s,
                        double mfu_measured)
 {
+    FILE *to;
     json_t *line;
 
     if (j == NULL)
         return;
+    to   = j->again.file != NULL ? j->again.file : j->file;
     line = json_pack("{so sI so so so so so}", "case", text(name), "step",
                      (json_int_t)step, "seconds", real(seconds), "loss", real(loss),
                      "grad_norm", real(grad_norm), "tokens_per_s", real(tokens_per_s),
                      "mfu_measured", real(mfu_measured));
-    json_dumpf(line, j->file, JSON_COMPACT | JSON_REAL_PRECISION(17));
-    fputc('\n', j->file);
-    fflush(j->file);
+    json_dumpf(line, to, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    fputc('\n', to);
+    fflush(to);
     json_decref(line);
 }
 
-void report_jsonl_close(struct jsonl **j)
+int report_jsonl_close(struct jsonl **j)
 {
+    int rc = 0;
+
     if (*j == NULL)
-        return;
+        return 0;
     if (ferror((*j)->file) | fclose((*j)->file))
-        WARN("%s could not be written in full", (*j)->path);
+        rc = ERR(ERR_IO, "%s could not be written in full", (*j)->path);
     mem_free(*j);
     *j = NULL;
+    return rc;
 }

@@ -177,20 +177,15 @@ static const char *in_folder(const char *name)
     return path[turn];
 }
 
-/* report_probe() where a file can be opened, but not written: a disk that is full. */
-static int probe_when_full(const char *path)
+/* On a disk on which files have room for 'bytes'. */
+static void have_room(rlim_t bytes)
 {
-    struct rlimit old, full;
-    int rc;
+    struct rlimit limit;
 
     signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &old);
-    full          = old;
-    full.rlim_cur = 0;
-    setrlimit(RLIMIT_FSIZE, &full);
-    rc = report_probe(path);
-    setrlimit(RLIMIT_FSIZE, &old);
-    return rc;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 static void test_files(void)
@@ -198,30 +193,27 @@ static void test_files(void)
     struct result *r = sample_result();
     json_t *read;
 
-    ok(report_probe("/nowhere/at/all.json") == ERR_IO,
-       "no folder: refused before the run");
-    ok(strstr(err_sentence(), "/nowhere/at/all.json cannot be written: No such") !=
-           NULL,
-       "in a sentence that names the file");
-    ok(report_probe(folder) == ERR_IO, "a folder is no file");
-    ok(report_probe(in_folder("new.json")) == 0, "a new file can be written");
-    ok(access(in_folder("new.json"), F_OK) != 0, "and is not there yet");
-    ok(report_write(r, in_folder("new.json")) == 0, "then it is written");
-    ok(access(in_folder("new.json.tmp"), F_OK) != 0, "nothing stays beside it");
+    ok(report_write(r, in_folder("new.json")) == 0, "a result is written");
     read = json_load_file(in_folder("new.json"), 0, NULL);
     ok(json_integer_value(json_object_get(read, "schema_version")) == 1,
        "and can be read");
     json_decref(read);
-    ok(report_probe(in_folder("new.json")) == 0, "an old one can be written again");
-    ok(report_write(r, in_folder("new.json")) == 0, "and is");
-    ok(report_probe("/dev/null") == 0 && report_write(r, "/dev/null") == 0,
-       "a device is written directly");
+    ok(report_write(r, in_folder("new.json")) == 0, "and written again");
     ok(report_write(r, "/dev/full") == ERR_IO, "a full disk is noticed");
-    ok(probe_when_full(in_folder("full.json")) == ERR_IO, "and before the run");
-    ok(access(in_folder("full.json.tmp"), F_OK) != 0, "which leaves nothing there");
     err_forget();
     unlink(in_folder("new.json"));
     result_close(&r);
+}
+
+static int lines_of(const char *name)
+{
+    FILE *file = fopen(in_folder(name), "r");
+    int n      = 0;
+
+    for (int c = getc(file); c != EOF; c = getc(file))
+        n += c == '\n';
+    fclose(file);
+    return n;
 }
 
 static void test_jsonl(void)
@@ -233,7 +225,11 @@ static void test_jsonl(void)
 
     ok(report_jsonl_open(&j, "") == 0 && j == NULL, "no path, no file");
     report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
-    report_jsonl_close(&j);
+    ok(report_jsonl_close(&j) == 0 && !report_jsonl_again(j),
+       "none to close or to write anew");
+    ok(report_jsonl_open(&j, "/dev/full") == 0, "a disk that is full");
+    report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
+    ok(report_jsonl_close(&j) == ERR_IO, "is told of at the end");
     ok(report_jsonl_open(&j, "/nowhere/x") == ERR_IO && j == NULL,
        "a bad path is refused");
     err_forget();
@@ -254,21 +250,27 @@ static void test_jsonl(void)
     fclose(file);
     report_jsonl_begin(j);
     report_jsonl_step(j, "step", 1, 0.1, 693.25, 12.5, 100, 0.123456789);
-    ok(report_jsonl_again(j), "lines of the second case are taken back");
+    have_room(64);
+    report_jsonl_again(j);
     report_jsonl_step(j, "step", 1, 0.2, 693, 12, 50, 0.25);
-    report_jsonl_close(&j);
+    ok(!report_jsonl_settle(j) && lines_of("steps") == 3,
+       "on a full disk the lines of the second case stay as they are");
+    have_room(RLIM_INFINITY);
+    ok(report_jsonl_again(j), "else they are written anew");
+    report_jsonl_step(j, "step", 1, 0.2, 693, 12, 50, 0.25);
+    ok(lines_of("steps") == 3 && report_jsonl_settle(j), "and then take their place");
+    report_jsonl_begin(j);
+    report_jsonl_step(j, "step", 1, 0.3, 693, 12, 50, 0.25);
+    ok(report_jsonl_close(&j) == 0 && lines_of("steps") == 4, "a third case goes on");
     ok(j == NULL, "closed");
     file = fopen(in_folder("steps"), "r");
     for (int i = 0; i < 3; i++)
         ok(fgets(line, sizeof line, file) != NULL, "line %d", i + 1);
     step = json_loads(line, 0, NULL);
-    ok(json_real_value(json_object_get(step, "seconds")) == 0.2 &&
-           fgets(line, sizeof line, file) == NULL,
-       "and written anew, once");
+    ok(json_real_value(json_object_get(step, "seconds")) == 0.2, "is the one anew");
     json_decref(step);
     fclose(file);
     unlink(in_folder("steps"));
-    ok(!report_jsonl_again(NULL), "without a file there is nothing to take back");
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -241,6 +242,7 @@ static void lines(void)
     const struct step_result r = { .loss = 1.5, .grad_norm = NAN, .peak_logit = 2 };
     char path[]                = "/tmp/vittrain-XXXXXX";
     struct journal j           = { .B = 8, .T = 4, .ranks = 1 };
+    struct rlimit limit;
     FILE *file;
 
     close(mkstemp(path));
@@ -255,6 +257,15 @@ static void lines(void)
     file = fopen(path, "a");
     fputs("{\"step\": 6, \"los", file); /* of a run that was killed */
     fclose(file);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = 100;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ok(journal_open(&j, path, 4) == ERR_IO,
+       "a run cannot go on where the disk is full");
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ok(lines_of(path) == 6, "and leaves all lines where they are");
     ok(journal_open(&j, path, 4) == 0, "opened by a run that goes on from step 4");
     journal_close(&j);
     ok(lines_of(path) == 4, "it holds the lines up to there");

@@ -394,6 +394,20 @@ if command -v gnuplot >/dev/null 2>&1; then
         [ $status -eq 0 ] && [ ! -s "$folder/err" ]
         ok "a picture of $kind where an arm is missing"
     done
+    # a full disk, here a limit on the size of files
+    for end in svg png gp; do
+        echo old >"$folder/old.$end"
+        (
+            trap '' XFSZ
+            ulimit -f 1
+            run plot pareto "$folder/star.csv" --out="$folder/old.$end"
+            [ $status -eq 3 ] && grep -q "old.$end cannot be written: File too large" \
+                "$folder/err" && [ "$(wc -l <"$folder/err")" -eq 1 ]
+        ) && [ "$(cat "$folder/old.$end")" = old ] &&
+            [ "$(find "$folder" -name 'old*' | wc -l)" -eq 1 ]
+        ok "where there is no room, the old .$end stays"
+        rm "$folder/old.$end"
+    done
     printf '{"program":"x"}\n{"step":1,"loss":3}\n{"step":2,"loss":2,"lr":1}\n' >"$folder/log.jsonl"
     picture curves 'log.jsonl' "$folder/log.jsonl"
     picture design 'Planned points' "$folder/sweep/plan.jsonl"

@@ -4,14 +4,13 @@
 
 #include "src/data/sheet.h"
 
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/data/decode.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { GAP = 2, SEARCH = 1 << 20 };
 
@@ -34,22 +33,13 @@ static int64_t index_of(const struct data *data, int row, int column, int64_t la
     return -1;
 }
 
-/* Nothing is left of a file that could not be written. */
 static int write_file(const char *path, const void *bytes, size_t size)
 {
-    FILE *file = fopen(path, "wb");
-    bool is_ok = file != NULL;
-    int rc     = 0;
+    struct draft d;
 
-    if (file != NULL) {
-        is_ok = fwrite(bytes, 1, size, file) == size;
-        is_ok = fclose(file) == 0 && is_ok;
-    }
-    if (!is_ok)
-        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    if (rc != 0 && file != NULL)
-        unlink(path);
-    return rc;
+    TRY(draft_open(&d, path));
+    fwrite(bytes, 1, size, d.file);
+    return draft_finish(&d);
 }
 
 int sheet_write(const char *path, const struct data *data, int rows, int columns)

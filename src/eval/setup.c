@@ -11,9 +11,9 @@
 #include "src/data/h5set.h"
 #include "src/eval/blas.h"
 #include "src/plan/predict.h"
+#include "src/plan/record.h"
 #include "src/step/stored.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,12 +123,7 @@ static int check_memory(const struct probe *p, const struct node *node)
 /* Can the files of the output options be written?  On rank 0, before the work. */
 static int check_outputs(const struct probe_options *o)
 {
-    FILE *file = o->records[0] != '\0' ? fopen(o->records, "a") : NULL;
-
-    if (o->records[0] != '\0' && file == NULL)
-        return ERR(ERR_IO, "%s cannot be written: %s", o->records, strerror(errno));
-    if (file != NULL)
-        fclose(file);
+    TRY(record_probe(o->records));
     if (o->features_out[0] != '\0')
         TRY(h5set_check(o->features_out));
     return o->logits_out[0] != '\0' ? h5set_check(o->logits_out) : 0;

@@ -18,13 +18,8 @@ int command_shape(FILE *out, const struct options *o, char *const *word, int wor
 int command_trial(FILE *out, const struct options *o, char *const *word, int words);
 int command_plot(FILE *out, const struct options *o, char *const *word, int words);
 
-/* Write 'json' to 'path' through a temporary name beside it, and release it; an empty
- * path writes nothing.
- */
+/* Write 'json' to 'path' (base/draft.h), and release it; an empty path writes nothing. */
 int command_save(json_t *json, const char *path);
-
-/* Make sure, before anything is computed, that command_save() can write 'path'. */
-int command_probe(const char *path);
 
 /* What shape and plan share: the training that the options tell of, and the end of a
  * plan, which looks for finished runs and writes DIR/plan.jsonl and DIR/array.sbatch.

@@ -6,6 +6,7 @@
 
 #include "src/fit/plan_write.h"
 
+#include "src/base/draft.h"
 #include "src/base/err.h"
 
 #include <errno.h>
@@ -61,32 +62,17 @@ static int failed(const char *path)
     return ERR(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
 }
 
-/* Write through a name beside it, so that a job that starts meanwhile reads a whole
- * file.
- */
+/* A job that starts meanwhile reads a whole file. */
 static int write_file(const char *path,
                       void (*print)(FILE *file, const struct sweep *s,
                                     const char *folder, const char *probe),
                       const struct sweep *s, const char *folder, const char *probe)
 {
-    char beside[PATH_MOST + 8];
-    FILE *file;
-    int rc;
+    struct draft d;
 
-    snprintf(beside, sizeof beside, "%s.part", path);
-    file = fopen(beside, "w");
-    if (file == NULL)
-        return failed(path);
-    print(file, s, folder, probe);
-    rc = ferror(file);
-    rc |= fclose(file);
-    if (rc == 0)
-        rc = rename(beside, path);
-    if (rc != 0) {
-        rc = failed(path);
-        remove(beside);
-    }
-    return rc;
+    TRY(draft_open(&d, path));
+    print(d.file, s, folder, probe);
+    return draft_finish(&d);
 }
 
 static void print_plan(FILE *file, const struct sweep *s, const char *folder,

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -38,18 +39,6 @@ static bool ends_in(const char *path, const char *end)
     const size_t n = strlen(path), m = strlen(end);
 
     return n > m && strcmp(path + n - m, end) == 0;
-}
-
-/* Between single quotes gnuplot reads everything as it is but the quote itself. */
-static void print_name(FILE *out, const char *text)
-{
-    fputc('\'', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '\'')
-            fputc('\'', out);
-        fputc(*text, out);
-    }
-    fputc('\'', out);
 }
 
 void plot_quote(struct plot *p, const char *text)
@@ -204,9 +193,12 @@ int plot_open(struct plot *p, const char *path, int width, int height)
         return ERR(ERR_USAGE, "--out=%s: expected a name in .svg, .png or .gp", path);
     *p = (struct plot){ 0 };
     snprintf(p->path, sizeof p->path, "%s", path);
+    TRY(draft_open(&p->draft, path));
     p->script = open_memstream(&p->text, &p->size);
-    if (p->script == NULL)
+    if (p->script == NULL) {
+        draft_drop(&p->draft);
         return ERR(ERR_MEMORY, "no memory for a picture");
+    }
     if (is_png)
         fprintf(p->script,
                 "if (strstrt(GPVAL_TERMINALS, 'pngcairo') > 0) {\n"
@@ -218,58 +210,88 @@ int plot_open(struct plot *p, const char *path, int width, int height)
                 "set terminal svg enhanced size %d,%d font 'DejaVu Sans,13' "
                 "background 'white'\n",
                 width, height);
-    fputs("set output ", p->script);
-    print_name(p->script, ends_in(path, ".gp") ? "plot.svg" : path);
-    fputs("\nset grid lc rgb '#DDDDDD' lw 0.7\nset border 3 lc rgb '#555555'\n"
+    if (ends_in(path, ".gp"))
+        fputs("set output 'plot.svg'\n", p->script);
+    fputs("set grid lc rgb '#DDDDDD' lw 0.7\nset border 3 lc rgb '#555555'\n"
           "set tics nomirror\nset key samplen 1.5 spacing 1.1\nset bars 1.2\n",
           p->script);
     return 0;
 }
 
-static int save(const struct plot *p, const char *path)
+/* Start gnuplot on the file 'script'; '*out' is what it prints.  Returns an errno. */
+static int start(pid_t *pid, FILE **out, char *script)
 {
-    FILE *file = fopen(path, "w");
-    int rc;
+    char *argv[] = { "gnuplot", script, NULL };
+    posix_spawn_file_actions_t files;
+    int end[2], error;
 
-    if (file == NULL)
-        return ERR(ERR_IO, "%s: cannot be written: %s", p->path, strerror(errno));
-    rc = fputs(p->text, file) < 0;
-    rc |= fclose(file) != 0;
-    return rc == 0 ? 0 : ERR(ERR_IO, "%s: cannot be written", p->path);
+    *out = NULL;
+    if (pipe(end) != 0)
+        return errno;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_adddup2(&files, end[1], STDOUT_FILENO);
+    posix_spawn_file_actions_addclose(&files, end[0]);
+    posix_spawn_file_actions_addclose(&files, end[1]);
+    error = posix_spawnp(pid, argv[0], &files, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    close(end[1]);
+    *out = fdopen(end[0], "r");
+    if (*out == NULL)
+        die("no memory for a file");
+    return error;
 }
 
-static int run(const struct plot *p)
+/* Run the script.  The picture is written here: gnuplot does not look whether there is
+ * room for it.
+ */
+static int run(struct plot *p)
 {
-    char script[sizeof p->path + 8];
-    char *argv[] = { "gnuplot", script, NULL };
+    struct draft script;
+    char name[sizeof p->path + 8];
     int rc, status = 0;
+    FILE *picture;
     pid_t pid;
 
-    snprintf(script, sizeof script, "%s.part", p->path);
-    TRY(save(p, script));
-    rc = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+    snprintf(name, sizeof name, "%s.gp", p->path);
+    TRY(draft_open(&script, name));
+    if (fputs(p->text, script.file) == EOF || fflush(script.file) != 0) {
+        rc = ERR(ERR_IO, "%s cannot be written: %s", p->path, strerror(errno));
+        draft_drop(&script);
+        return rc;
+    }
+    rc = start(&pid, &picture, script.part);
+    if (picture != NULL) {
+        for (int letter = getc(picture); letter != EOF; letter = getc(picture))
+            putc(letter, p->draft.file);
+        fclose(picture);
+    }
     while (rc == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
-    remove(script);
+    draft_drop(&script);
     if (rc == ENOENT || (rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127))
         return ERR(ERR_ENV, "gnuplot is missing (Debian: gnuplot-nox); --out=FILE.gp "
                             "writes the script for elsewhere");
     if (rc != 0)
         return ERR(ERR_ENV, "gnuplot cannot be started: %s", strerror(rc));
     if (status != 0)
-        return ERR(ERR_IO, "%s: gnuplot could not write it", p->path);
+        return ERR(ERR_IO, "%s: gnuplot could not draw it", p->path);
     return 0;
 }
 
 int plot_finish(struct plot *p)
 {
-    fputs("set output\n", p->script);
+    if (ends_in(p->path, ".gp"))
+        fputs("set output\n", p->script);
     if (fclose(p->script) != 0) {
         p->script = NULL;
         return ERR(ERR_MEMORY, "no memory for a picture");
     }
     p->script = NULL;
-    return ends_in(p->path, ".gp") ? save(p, p->path) : run(p);
+    if (ends_in(p->path, ".gp"))
+        fputs(p->text, p->draft.file);
+    else
+        TRY(run(p));
+    return draft_finish(&p->draft);
 }
 
 void plot_close(struct plot *p)
@@ -277,5 +299,6 @@ void plot_close(struct plot *p)
     if (p->script != NULL)
         fclose(p->script);
     free(p->text);
+    draft_drop(&p->draft);
     *p = (struct plot){ 0 };
 }

@@ -5,6 +5,8 @@
 #ifndef FIT_PLOT_H
 #define FIT_PLOT_H
 
+#include "src/base/draft.h"
+
 #include <stdio.h>
 
 struct plot {
@@ -12,9 +14,11 @@ struct plot {
     char *text;
     size_t size;
     char path[512];
+    struct draft draft;
 };
 
-/* Begin a picture of width x height pixels for 'path' (.svg, .png, .gp): 0 or ERR_USAGE.
+/* Begin a picture of width x height pixels for 'path' (.svg, .png, .gp): 0, ERR_USAGE or
+ * ERR_IO.
  */
 int plot_open(struct plot *p, const char *path, int width, int height);
 

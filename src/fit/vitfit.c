@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
@@ -67,7 +68,7 @@ static int run(FILE *out, const struct opts *opts, const struct options *o,
         return ERR(ERR_USAGE, "'%s' is none of plan, fit, pareto, shape, trial, plot",
                    word[0]);
     TRY(options_check(opts, word[0]));
-    TRY(command_probe(o->json));
+    TRY(o->json[0] != '\0' ? draft_probe(o->json, 0) : 0);
     return commands[i].run(out, o, word + 1, words - 1);
 }
 

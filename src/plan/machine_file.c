@@ -8,6 +8,7 @@
 
 #include "src/plan/machine.h"
 
+#include "src/base/draft.h"
 #include "src/base/err.h"
 
 #include <dirent.h>
@@ -89,12 +90,10 @@ int machine_save(const struct machine *m, const char *path)
                    "%s: a text of the machine is not UTF-8, or a number not finite",
                    path);
 
-    const int rc = json_dump_file(root, path, JSON_INDENT(2));
+    const int rc = draft_json(root, JSON_INDENT(2), path);
 
     json_decref(root);
-    if (rc != 0)
-        return ERR(ERR_IO, "%s: cannot be written", path);
-    return 0;
+    return rc;
 }
 
 /* ---- reading --------------------------------------------------------------------- */

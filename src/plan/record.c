@@ -236,6 +236,22 @@ static int append_line(int file, const char *line, const char *path)
     return ERR_IO;
 }
 
+static int open_to_append(const char *path)
+{
+    return open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+}
+
+int record_probe(const char *path)
+{
+    const int file = path[0] != '\0' ? open_to_append(path) : -1;
+
+    if (path[0] != '\0' && file < 0)
+        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    if (file >= 0)
+        close(file);
+    return 0;
+}
+
 int record_append(const char *path, const struct record *r)
 {
     char *line = record_line(r);
@@ -244,7 +260,7 @@ int record_append(const char *path, const struct record *r)
     if (line == NULL)
         return ERR(ERR_IO, "%s: the record '%s' cannot be written as JSON", path,
                    r->id);
-    file = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    file = open_to_append(path);
     rc   = file < 0 ? ERR_IO : append_line(file, line, path);
     if (rc != 0)
         rc = ERR(ERR_IO, "%s: the record cannot be written: %s", path, strerror(errno));

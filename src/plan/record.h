@@ -27,6 +27,10 @@ void record_init(struct record *r);
 /* Shape, parameters and FLOPs of 's' after 'examples' images: sets width .. compute. */
 void record_set_spec(struct record *r, const struct spec *s, int64_t examples);
 
+/* Make sure, before the work, that 'path' (empty: none) can be appended to: 0 or ERR_IO.
+ */
+int record_probe(const char *path);
+
 /* Append one line in one write under a lock, and fsync.  Returns 0 or ERR_IO, said. */
 int record_append(const char *path, const struct record *r);
 

@@ -10,11 +10,11 @@
 #include "src/step/timeline.h"
 
 #include "mesh/trace.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,25 +218,21 @@ static void collect(FILE *out, struct mesh *mesh)
 
 static int write_all(struct mesh *mesh, struct trace *t, double zero, const char *path)
 {
-    FILE *out = fopen(path, "w");
-    bool is_bad;
-    int rc;
+    struct draft d, nowhere;
+    const int rc = draft_open(&d, path);
 
-    if (out == NULL) /* what the others send is still taken */
-        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    else
-        rc = 0;
-    if (out == NULL && (out = fopen("/dev/null", "w")) == NULL)
-        die("/dev/null cannot be opened");
-    fprintf(out, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
-    write_part(out, mesh, t, zero);
-    collect(out, mesh);
-    fprintf(out, "\n]}\n");
-    is_bad = ferror(out) != 0;
-    is_bad |= fclose(out) != 0;
-    if (is_bad && rc == 0)
-        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    return rc;
+    if (rc != 0) { /* what the others send is still taken */
+        if (draft_open(&nowhere, "/dev/null") != 0)
+            die("/dev/null cannot be opened");
+        collect(nowhere.file, mesh);
+        draft_drop(&nowhere);
+        return rc;
+    }
+    fprintf(d.file, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+    write_part(d.file, mesh, t, zero);
+    collect(d.file, mesh);
+    fprintf(d.file, "\n]}\n");
+    return draft_finish(&d);
 }
 
 static void write_mine(struct mesh *mesh, struct trace *t, double zero)

@@ -5,10 +5,10 @@
 #include "src/train/journal.h"
 
 #include "src/base/clock.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/field.h"
 #include "src/base/log.h"
-#include "src/base/mem.h"
 #include "src/plan/count.h"
 
 #include <errno.h>
@@ -37,51 +37,54 @@ static bool is_before(const char *line, int64_t first)
     return is;
 }
 
-/* The lines of 'file' up to step 'first', one after the other; the caller frees them. */
-static char *lines_until(FILE *file, int64_t first)
+/* Copy the lines of 'path', if it is there, up to step 'first'. */
+static int copy_lines(FILE *to, const char *path, int64_t first)
 {
-    char *kept = NULL, *line = NULL;
-    size_t used = 0, room = 0, size = 0;
+    FILE *from  = fopen(path, "r");
+    char *line  = NULL;
+    size_t size = 0;
+    bool is_bad;
 
-    while (getline(&line, &size, file) >= 0) {
-        const size_t length = strlen(line);
-
-        if (is_before(line, first)) {
-            if (used + length + 1 > room) {
-                room = 2 * (used + length + 1);
-                kept = realloc(kept, room);
-                if (kept == NULL)
-                    die("no memory for %zu letters", room);
-            }
-            memcpy(kept + used, line, length + 1);
-            used += length;
-        }
+    if (from == NULL)
+        return errno == ENOENT
+                   ? 0
+                   : ERR(ERR_IO, "%s cannot be read: %s", path, strerror(errno));
+    while (getline(&line, &size, from) >= 0) {
+        if (is_before(line, first))
+            fputs(line, to);
     }
+    is_bad = ferror(from) != 0;
     free(line);
-    return kept;
+    fclose(from);
+    return is_bad ? ERR(ERR_IO, "%s cannot be read", path) : 0;
+}
+
+/* The lines that stay take the place of all at once. */
+static int go_on(struct journal *j, const char *path, int64_t first)
+{
+    struct draft d;
+    int rc;
+
+    TRY(draft_open(&d, path));
+    rc = d.is_beside ? copy_lines(d.file, path, first) : 0;
+    if (rc == 0)
+        rc = draft_publish(&d);
+    if (rc != 0)
+        draft_drop(&d);
+    j->jsonl = d.file;
+    return rc;
 }
 
 int journal_open(struct journal *j, const char *path, int64_t first)
 {
-    char *kept = NULL;
-
     if (path[0] == '\0')
         return 0;
-    if (first > 0) {
-        FILE *before = fopen(path, "r");
-
-        if (before != NULL) {
-            kept = lines_until(before, first);
-            fclose(before);
-        }
-    }
+    if (first > 0)
+        return go_on(j, path, first);
     j->jsonl = fopen(path, "w");
-    if (j->jsonl != NULL && kept != NULL)
-        fputs(kept, j->jsonl);
-    free(kept);
-    if (j->jsonl == NULL || fflush(j->jsonl) != 0)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    return 0;
+    return j->jsonl != NULL
+               ? 0
+               : ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
 }
 
 void journal_close(struct journal *j)

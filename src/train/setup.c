@@ -7,6 +7,7 @@
 #include "mesh/guard.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
@@ -69,13 +70,7 @@ static int check_memory(const struct trainer *t, const struct node *node)
 /* Files of the output options, on rank 0. */
 static int probe(const char *path)
 {
-    FILE *file = path[0] != '\0' ? fopen(path, "a") : stdout;
-
-    if (file == NULL)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-    if (file != stdout)
-        fclose(file);
-    return 0;
+    return path[0] != '\0' ? draft_probe(path, 0) : 0;
 }
 
 /* The folder 'path' and those above it. */
@@ -99,7 +94,7 @@ static int probe_outputs(const struct train_options *o)
     TRY(probe(o->json));
     TRY(probe(o->jsonl));
     TRY(probe(o->trace));
-    return probe(o->records);
+    return record_probe(o->records);
 }
 
 static int open_place(struct trainer *t)

@@ -6,10 +6,10 @@
 
 #include "mesh/program.h"
 #include "src/base/clock.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/version.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -133,10 +133,9 @@ static json_t *number(double x)
 static int write_end(const struct trainer *t, int status)
 {
     const struct mesh *mesh = t->mesh;
-    FILE *file              = fopen(t->options->json, "w");
     char id[TRAINER_ID], date[24];
     json_t *all;
-    int rc = file == NULL ? -1 : 0;
+    int rc;
 
     trainer_id(id, t, -1);
     clock_date(date);
@@ -147,14 +146,7 @@ static int write_end(const struct trainer *t, int status)
         "steps", (json_int_t)t->plan.sched.steps, "mesh", "D", mesh->D, "M", mesh->M,
         "seconds", trainer_spent(t).seconds, "loss", number(t->last.loss), "top1",
         number(t->last.top1), "ece", number(t->last.ece), "exit_status", status);
-    if (rc == 0)
-        rc = json_dumpf(all, file, JSON_INDENT(2));
-    if (rc == 0 && fputc('\n', file) == EOF)
-        rc = -1;
-    if (file != NULL && fclose(file) != 0)
-        rc = -1;
-    if (rc != 0)
-        rc = ERR(ERR_IO, "%s cannot be written: %s", t->options->json, strerror(errno));
+    rc = draft_json(all, JSON_INDENT(2), t->options->json);
     json_decref(all);
     return rc;
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Drafts: what was there stays until the new file is whole, whatever comes between.
+ */
+#include "config.h"
+
+#include "src/base/draft.h"
+#include "src/base/err.h"
+#include "tests/tap.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LETTERS = 1 << 20 };
+
+static char folder[] = "/tmp/vitbench-draft-XXXXXX";
+static char file[64], link_to_it[64];
+
+/* The files of the folder. */
+static int count_files(void)
+{
+    DIR *d = opendir(folder);
+    int n  = 0;
+
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+/* True if the file is 'letters' times 'letter'. */
+static bool is_all(char letter, int letters)
+{
+    FILE *in = fopen(file, "r");
+    int n    = 0, c;
+
+    while (in != NULL && (c = getc(in)) == letter)
+        n++;
+    if (in == NULL)
+        return false;
+    fclose(in);
+    return n == letters && c == EOF;
+}
+
+static int write_all(const char *path, char letter, int letters)
+{
+    struct draft d;
+    const int rc = draft_open(&d, path);
+
+    if (rc != 0)
+        return rc;
+    for (int i = 0; i < letters; i++)
+        putc(letter, d.file);
+    return draft_finish(&d);
+}
+
+/* A disk on which files have room for 'bytes'. */
+static void have_room(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+static void refused(void)
+{
+    ok(draft_probe("/nowhere/at/all.json", 0) == ERR_IO &&
+           strstr(err_sentence(), "/nowhere/at/all.json cannot be written: No such") !=
+               NULL,
+       "no folder: refused before the work, in a sentence that names the file");
+    ok(draft_probe(folder, 0) == ERR_IO && strstr(err_sentence(), "Is a dir") != NULL,
+       "a folder is no file");
+    if (geteuid() == 0) {
+        tap_skip("a file that must not be written stays", "root may");
+    } else {
+        write_all(file, 'a', 10);
+        chmod(file, 0444);
+        ok(draft_probe(file, 0) == ERR_IO && is_all('a', 10),
+           "a file that must not be written stays");
+        unlink(file);
+    }
+    ok(draft_probe(file, 0) == 0 && count_files() == 0,
+       "a new file can be written, and is not there yet");
+    ok(draft_probe("/dev/null", 10) == 0 && write_all("/dev/null", 'a', 10) == 0 &&
+           write_all("/dev/full", 'a', 10) == ERR_IO,
+       "devices are written as they are");
+    err_forget();
+}
+
+static void full(void)
+{
+    write_all(file, 'a', 10);
+    have_room(4096);
+    ok(draft_probe(file, LETTERS) == ERR_IO, "a full disk is found before the work");
+    ok(write_all(file, 'b', LETTERS) == ERR_IO &&
+           strstr(err_sentence(), "cannot be written: File too large") != NULL,
+       "or when it fills up");
+    have_room(RLIM_INFINITY);
+    ok(is_all('a', 10) && count_files() == 1, "and costs nothing but the new file");
+    err_forget();
+}
+
+static void killed(void)
+{
+    struct draft d;
+    int status;
+
+    if (fork() == 0) {
+        draft_open(&d, file);
+        for (int i = 0; i < LETTERS; i++)
+            putc('c', d.file);
+        raise(SIGKILL);
+    }
+    wait(&status);
+    ok(WIFSIGNALED(status) && is_all('a', 10), "so does a kill");
+    draft_open(&d, file);
+    fputs("unwanted", d.file);
+    draft_drop(&d);
+    draft_drop(&d);
+    ok(is_all('a', 10), "and a draft that is dropped");
+}
+
+/* Two processes write the file many times, this one reads it. */
+static void at_once(void)
+{
+    pid_t pid[2];
+    bool is_whole = true;
+
+    for (int i = 0; i < 2; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0) {
+            for (int n = 0; n < 20; n++)
+                write_all(file, (char)('x' + i), (i + 1) * LETTERS / 16);
+            _exit(0);
+        }
+    }
+    for (int n = 0; n < 100; n++)
+        is_whole &= is_all('a', 10) || is_all('x', LETTERS / 16) ||
+                    is_all('y', 2 * LETTERS / 16);
+    for (int i = 0; i < 2; i++)
+        waitpid(pid[i], NULL, 0);
+    ok(is_all('x', LETTERS / 16) || is_all('y', 2 * LETTERS / 16),
+       "of two writers at once, one has written the file");
+    ok(is_whole, "which nobody has seen in parts");
+}
+
+static void links(void)
+{
+    struct stat state;
+
+    snprintf(link_to_it, sizeof link_to_it, "%s/link", folder);
+    ok(symlink("file", link_to_it) == 0 && write_all(link_to_it, 'l', 5) == 0 &&
+           is_all('l', 5) && lstat(link_to_it, &state) == 0 && S_ISLNK(state.st_mode),
+       "a link stays one");
+    unlink(link_to_it);
+}
+
+/* What is written after it has its name is in it. */
+static void goes_on(void)
+{
+    struct draft d;
+
+    draft_open(&d, file);
+    fputs("mm", d.file);
+    ok(draft_publish(&d) == 0 && is_all('m', 2), "published");
+    fputs("mmm", d.file);
+    fclose(d.file);
+    ok(is_all('m', 5), "and written on");
+}
+
+static void json(void)
+{
+    json_t *o = json_pack("{s:i}", "n", 3);
+
+    ok(draft_json(o, JSON_COMPACT, file) == 0 && draft_json(o, 0, folder) == ERR_IO,
+       "JSON");
+    json_decref(o);
+    o = json_load_file(file, 0, NULL);
+    ok(json_integer_value(json_object_get(o, "n")) == 3, "and back");
+    json_decref(o);
+    err_forget();
+}
+
+int main(void)
+{
+    char command[64];
+
+    signal(SIGXFSZ, SIG_IGN);
+    if (mkdtemp(folder) == NULL)
+        tap_skip_all("no folder for temporary files");
+    snprintf(file, sizeof file, "%s/file", folder);
+    refused();
+    full();
+    killed();
+    at_once();
+    links();
+    goes_on();
+    json();
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    if (system(command) != 0)
+        tap_note("%s stays", folder);
+    return tap_done();
+}
