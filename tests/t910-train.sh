@@ -202,6 +202,9 @@ ok 'told on one rank, without a folder: 3'
 run 2 $endless --mesh=2x1 --time-limit=2
 status_is '75 75 ' && said 'the time limit'
 ok 'the time limit: 75'
+sed -n 's/^{"step":\([0-9]*\),.*"seconds":\([^,]*\),.*/\1 \2/p' "$folder/stop/log.jsonl" |
+    awk '$2 + 0 <= last { exit 1 } { last = $2 + 0 } END { exit last < 2 }'
+ok 'the seconds of its lines have gone on through all of that'
 
 run 2 $model --steps=20 --lr=1e6 --weight-decay=1e6 --clip=0 --warmup-steps=0 \
     --out="$folder/nan" --save-every=1 --records="$folder/failed"

@@ -6,8 +6,9 @@
  *   {"step", "examples", "seconds", "eval_loss", "top1", "ece", "eval_examples"}
  *
  * Both have "fork": STEP in a fork.  'step' counts updates, so the first line is of step
- * 1; 'seconds' those of the run, without what it did before it was resumed.  All of it
- * is for rank 0; on the others nothing is written.
+ * 1; 'seconds' are those of the run as records have them: what it did before it was resumed
+ * is in them, and its forks are not, but in a fork's lines that fork.  All of it is for
+ * rank 0; on the others nothing is written.
  */
 #ifndef TRAIN_JOURNAL_H
 #define TRAIN_JOURNAL_H
@@ -21,7 +22,7 @@ struct journal {
     FILE *out, *jsonl;   /* NULL: not written */
     double report_every; /* seconds between reports; 0: none */
     double reported_at;  /* on clock_now(), as are the next two */
-    double start;        /* of the run */
+    double start; /* of the run, as if it had gone on without a break or a fork */
     double last_time;    /* of the last line's step */
     int64_t last_step;
     int rows; /* of the table since its head */
@@ -31,7 +32,7 @@ struct journal {
 };
 
 /* Open 'path' (empty: none) for lines of JSON; a run that goes on from 'first' keeps the
- * lines up to there.  The other members are set by the caller.  Returns 0 or ERR_IO.
+ * lines up to there, and all until they are written anew.  The other members are set by the caller.  Returns 0 or ERR_IO.
  */
 int journal_open(struct journal *j, const char *path, int64_t first);
 void journal_close(struct journal *j);

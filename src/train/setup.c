@@ -235,7 +235,7 @@ static int open_journal(struct trainer *t)
 
     guard_phase("measuring the peak");
     coll_barrier(t->mesh);
-    *j      = (struct journal){ .start = t->start,
+    *j      = (struct journal){ .start = t->start - t->saved.spent.seconds,
                                 .B     = o->batch,
                                 .T     = t->plan.spec.T,
                                 .ranks = t->mesh->size,

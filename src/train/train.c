@@ -258,6 +258,7 @@ static int run_fork(struct trainer *t, int64_t fork, bool *is_stopped)
     const double start     = clock_now();
     struct snapshot *aside = NULL;
     char folder[TRAIN_PATH];
+    double took;
     int rc;
 
     fork_folder(folder, sizeof folder, t, fork);
@@ -272,7 +273,9 @@ static int run_fork(struct trainer *t, int64_t fork, bool *is_stopped)
     snapshot_restore(aside);
     snapshot_free(&aside);
     step_set_count(t->step, fork);
-    t->aside += clock_now() - start;
+    took = clock_now() - start;
+    t->aside += took;
+    t->journal.start += took;
     journal_start(&t->journal, fork, t->plan.sched.steps);
     return rc;
 }
