@@ -137,6 +137,16 @@ int ckpt_open(struct ckpt **ckpt, struct mesh *mesh, struct dev *dev,
     return 0;
 }
 
+/* The room of a pass, which alloc_share() makes anew. */
+static void free_share(struct ckpt *c)
+{
+    mem_unmap(c->share, c->share_bytes);
+    mem_free(c->part);
+    c->share  = NULL;
+    c->part   = NULL;
+    c->passes = 0;
+}
+
 void ckpt_close(struct ckpt **ckpt)
 {
     struct ckpt *c = *ckpt;
@@ -151,11 +161,10 @@ void ckpt_close(struct ckpt **ckpt)
             folder_drop(c->making);
     }
     boxes_close(&c->boxes);
+    free_share(c);
     mem_free(c->file.entry);
     mem_free(c->dataset);
     mem_free(c->digest);
-    mem_unmap(c->share, c->share_bytes);
-    mem_free(c->part);
     mem_free(c);
     *ckpt = NULL;
 }
@@ -334,7 +343,10 @@ static int make_file(struct ckpt *c)
     if (c->passes > 0)
         return 0;
     c->passes = choose_passes(c);
-    return mesh_agree(c->mesh, alloc_share(c));
+    rc        = mesh_agree(c->mesh, alloc_share(c));
+    if (rc != 0)
+        free_share(c); /* another save may find some */
+    return rc;
 }
 
 int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta)
