@@ -278,6 +278,33 @@ static void lines(void)
     unlink(path);
 }
 
+/* The paper's sweep has two million steps, and forks beside them. */
+static void columns(void)
+{
+    const struct step_result r = { .loss       = 0.012345,
+                                   .grad_norm  = 1.23e-12,
+                                   .peak_logit = 1.23e+12 };
+    const struct metric m      = {
+             .examples = 1281167, .loss = 1.2345e-5, .top1 = 1, .ece = 0.5
+    };
+    struct journal j = { .out = tmpfile(), .B = 1, .T = 1, .ranks = 1, .lr = 1 };
+    int length = 0, longest = 0, c;
+
+    journal_start(&j, 1499999, 2000000);
+    journal_step(&j, 1500000, -1, 1.23e-4, &r);
+    journal_metric(&j, 1500000, -1, &m);
+    journal_start(&j, 524999, 550000);
+    journal_step(&j, 525000, 500000, 1.23e-4, &r);
+    journal_metric(&j, 550000, 500000, &m);
+    rewind(j.out);
+    while ((c = fgetc(j.out)) != EOF) {
+        length  = c == '\n' ? 0 : length + 1;
+        longest = length > longest ? length : longest;
+    }
+    fclose(j.out);
+    ok(longest > 0 && longest <= 80, "lines of long runs and forks have 80 columns");
+}
+
 int main(void)
 {
     bad_options();
@@ -288,5 +315,6 @@ int main(void)
     times_left();
     stopping();
     lines();
+    columns();
     return tap_done();
 }

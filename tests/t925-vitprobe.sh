@@ -66,7 +66,7 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
         --steps=6 --cooldown-at=2 --cooldown-steps=1 --save-every=4 --holdout=0.25 \
         --batch=8 --threads=1 --out="$folder/forked" --records="$folder/forked.jsonl" \
         >"$folder/out" 2>"$folder/err"
-    top1=$(sed -n 's/^step 6  held out: .*top-1 \([0-9.]*\) .*(30 images)/\1/p' "$folder/out")
+    top1=$(sed -n 's/^step 6  held out: .*top-1 \([0-9.]*\) .* 30 images/\1/p' "$folder/out")
     for from in forked forked/fork-2 forked/ckpt-00000004.h5; do
         run 1 $ask --checkpoint="$folder/$from" --records="$folder/forked.jsonl"
     done

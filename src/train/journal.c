@@ -134,6 +134,12 @@ void journal_start(struct journal *j, int64_t step, int64_t steps)
     j->steps     = steps;
 }
 
+/* What a line begins with: where a fork has left, a line has said. */
+static const char *leg_name(int64_t fork)
+{
+    return fork >= 0 ? "fork" : "step";
+}
+
 void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule,
                   const struct step_result *r)
 {
@@ -141,17 +147,15 @@ void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule
     const double seconds = (now - j->last_time) / (double)(step - j->last_step);
     const double rate    = (double)(j->B * j->T) / seconds;
     const double mfu     = count_mfu(j->flops_per_step, seconds, j->ranks, j->peak);
-    char left[32], part[32] = "", label[96];
+    char left[32], label[64];
 
     j->last_time = now;
     j->last_step = step;
-    if (fork >= 0)
-        snprintf(part, sizeof part, "fork %lld ", (long long)fork);
     if (j->out != NULL) {
         if (j->rows++ % HEAD_EVERY == 0)
             fprintf(j->out, "%-18s %8s %8s %8s %8s %8s %5s %8s\n", "", "loss", "lr",
                     "norm", "logit", "tokens/s", "MFU%", "left");
-        snprintf(label, sizeof label, "%sstep %lld/%lld", part, (long long)step,
+        snprintf(label, sizeof label, "%s %lld/%lld", leg_name(fork), (long long)step,
                  (long long)j->steps);
         fprintf(j->out, "%-18s %8.5g %8.3g %8.3g %8.3g %8.*f %5.1f %8s\n", label,
                 r->loss, j->lr * schedule, r->grad_norm, r->peak_logit,
@@ -173,12 +177,13 @@ void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule
 void journal_metric(struct journal *j, int64_t step, int64_t fork,
                     const struct metric *m)
 {
+    char label[64];
+
+    snprintf(label, sizeof label, "%s %lld  ", leg_name(fork), (long long)step);
     if (j->out != NULL) {
-        fprintf(j->out,
-                "step %lld  held out: loss %.5g  top-1 %.2f %%  calibration %.4f  "
-                "(%lld images)\n",
-                (long long)step, m->loss, 100 * m->top1, m->ece,
-                (long long)m->examples);
+        field_print(j->out, (int)strlen(label), label,
+                    "held out: loss %.5g, top-1 %.2f %%, calibration %.3f, %lld images",
+                    m->loss, 100 * m->top1, m->ece, (long long)m->examples);
         fflush(j->out);
     }
     if (j->jsonl != NULL)
