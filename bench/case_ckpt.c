@@ -206,6 +206,7 @@ static void report(struct case_result *c, struct job *j)
         row->size    = j->bytes;
         row->seconds = median(j->seconds[what], j->turns);
         row->algbw   = (double)row->size / row->seconds;
+        row->status  = STATUS_SKIP; /* of those that check nothing */
         if (what == SAVE) {
             coll_largest_of(j->bench->mesh, AXIS_ALL, j->blocked, j->turns);
             row->blocked = median(j->blocked, j->turns);

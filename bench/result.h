@@ -187,7 +187,9 @@ int result_count(const struct result *r, enum status status);
 /* True if at least one case ran, none failed, and the run was not cut short. */
 bool result_has_passed(const struct result *r);
 
-/* True if, besides, all that ran was checked: --no-check leaves steps unchecked. */
+/* True if, besides, something was checked in each case that ran: with --no-check nothing is
+ * of steps and checkpoints.
+ */
 bool result_is_valid(const struct result *r);
 
 #endif

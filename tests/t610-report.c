@@ -72,7 +72,7 @@ static void test_text(void)
     has(text, "data sheet n/a\n");
     has(text, "WARNING        two ranks on one core");
     has(text,
-        "!step    22B             1/48    16     1x2       3     1000   n/a  50.0    "
+        "!step    22B            1/48     16     1x2       3     1000   n/a  50.0    "
         "1000\n");
     has(text, "  work         3e+12 model FLOP a step; peak 1000.0 GFLOP/s a ");
     has(text, "  slice        slice 1 of 48 blocks\n"
@@ -97,6 +97,23 @@ static void test_text(void)
         "\nFinished 3 cases: 2 passed, 0 failed, 1 skipped\n"
         "Final Summary::vitbench result is VALID with a rating of=1e+12 model FLOP/s "
         "(1000 tokens/s, step 22B, f32)\n");
+    free(text);
+    result_close(&r);
+}
+
+/* Eight images for each of 16384 data ranks. */
+static void test_many(void)
+{
+    struct result *r = sample_result();
+    char *text;
+
+    r->D               = 16384;
+    r->cases[0].batch  = 131072;
+    r->cases[0].spec.L = 48;
+    strcpy(r->cases[0].spec.name, "608/10/928/16");
+    text = print(r);
+    has(text, "!step    608/10/928/16 48/48 131072 16384x2       3 ");
+    ok(widest(text) == 80, "rows of many ranks have 80 columns");
     free(text);
     result_close(&r);
 }
@@ -278,6 +295,7 @@ int main(void)
     if (mkdtemp(folder) == NULL)
         tap_skip_all("no folder for temporary files");
     test_text();
+    test_many();
     test_hidden();
     test_verdicts();
     test_files();

@@ -26,7 +26,8 @@ static bool is_measured(const struct case_result *c)
         is_right = strcmp(w->name, name[i]) == 0 && w->seconds > 0 &&
                    w->size == c->row[0].size &&
                    fabs(w->algbw * w->seconds / (double)w->size - 1) < 1e-12 &&
-                   isnan(w->blocked) == (i != 1);
+                   isnan(w->blocked) == (i != 1) &&
+                   w->status == (i == 3 ? STATUS_PASS : STATUS_SKIP);
     }
     return is_right && c->row[1].blocked > 0 &&
            c->row[1].blocked <= c->row[1].seconds && c->row[3].error == 0 &&
