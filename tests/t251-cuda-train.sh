@@ -46,6 +46,13 @@ run 1x2 2 --device=cuda --mesh=1x2 --micro-batches=2
 same cpu 1x2 1e-5
 ok 'and so does one on 1x2 in micro-batches'
 
+# What was sent ahead of an evaluation is one micro-batch of the next step alone.
+run micro 1 --device=cuda --micro-batches=2 &&
+    run looks 1 --device=cuda --micro-batches=2 --eval-every=1 &&
+    sed '/"eval_loss"/{$!d;}' "$folder/looks/log.jsonl" >"$folder/log" &&
+    mv "$folder/log" "$folder/looks/log.jsonl" && same micro looks 0
+ok 'evaluations between steps of micro-batches change nothing'
+
 run again 1 --device=cuda --steps=1 && run again 1 --device=cuda &&
     sed 2d "$folder/again/log.jsonl" >"$folder/log" && # held-out images at its first end
     mv "$folder/log" "$folder/again/log.jsonl" && same gpu again 0 &&

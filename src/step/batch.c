@@ -41,6 +41,7 @@ struct batches {
     struct batch batch[2];     /* at hand, and ahead */
     int at;                    /* the one at hand */
     char *host;                /* of the row's batch as the source gives it */
+    int64_t row_step;          /* whose that is, and the pictures; -1: nobody's */
 
     struct pictures {
         void *host;                /* the row's list and bytes; NULL: none are sent */
@@ -137,9 +138,10 @@ int batches_open(struct batches **batches, struct vit *vit, const struct data *d
     struct batches *made = mem_new(1, sizeof *made);
     int rc;
 
-    made->vit  = vit;
-    made->data = data;
-    rc         = open_all(made, data);
+    made->vit      = vit;
+    made->data     = data;
+    made->row_step = -1;
+    rc             = open_all(made, data);
     if (rc != 0)
         batches_close(&made);
     else
@@ -294,14 +296,17 @@ static void feed_row(struct batches *all, struct feed *feed, int64_t step, enum 
     }
 }
 
-/* Micro-batch 'micro' of 'step'; the first one has the row's images made. */
+/* Micro-batch 'micro' of 'step'; the first one has the row's images made, and so does one
+ * that finds another source's in their place.
+ */
 static void make_batch(struct batches *all, struct batch *b, int64_t step, int micro,
                        enum dev_lane lane)
 {
     const enum way way = way_of(all, all->data);
 
-    if (micro == 0)
+    if (micro == 0 || all->row_step != step)
         feed_row(all, all->feed, step, way);
+    all->row_step = step;
     to_device(all, b, all->data, step, micro, lane, way);
 }
 
@@ -358,5 +363,6 @@ void batches_other(struct batches *b, const struct data *data, int64_t step, int
         way = WAY_IMAGES; /* there is no room for any */
     if (micro == 0)
         feed_once(b, data, step, way);
+    b->row_step = -1;
     to_device(b, &b->batch[b->at], data, step, micro, LANE_COMPUTE, way);
 }
