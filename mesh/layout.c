@@ -194,11 +194,6 @@ int layout_pieces(struct piece piece[LAYOUT_PIECES], const struct layout *l,
 
 /* ---- the walk -------------------------------------------------------------------- */
 
-static bool is_same_slot(const struct param *a, const struct param *b)
-{
-    return a->group == b->group && a->slot == b->slot && a->block == b->block;
-}
-
 /* Put the 'count' items of one slot together at the end of their group. */
 static void lay_slot(struct layout *l, struct item *item, int count)
 {
@@ -266,7 +261,7 @@ void layout_make(struct layout *l, const struct spec *s, enum head_init head,
         cut(&l->item[i], &l->params.param[i], M, m);
     for (int i = 0; i < l->params.count; i = next) {
         for (next = i + 1; next < l->params.count; next++) {
-            if (!is_same_slot(&l->params.param[i], &l->params.param[next]))
+            if (!param_is_beside(&l->params.param[i], &l->params.param[next]))
                 break;
         }
         lay_slot(l, &l->item[i], next - i);

@@ -136,14 +136,6 @@ double count_flops_block(const struct spec *s)
     return count_flops_train(&one) - count_flops_train(&none);
 }
 
-double count_flops_rest(const struct spec *s)
-{
-    struct spec none = *s;
-
-    none.L = 0;
-    return count_flops_train(&none);
-}
-
 double count_flops_again(const struct spec *s)
 {
     const double N = (double)s->N, C = (double)s->C, F = (double)s->F;

@@ -37,11 +37,6 @@ static int64_t cols_of(const struct param *p, int M, int m)
     return cols;
 }
 
-static bool is_same_slot(const struct param *a, const struct param *b)
-{
-    return a->group == b->group && a->slot == b->slot && a->block == b->block;
-}
-
 /* Add the slot whose first tensor is 'first' and that holds 'elements'. */
 static void add_slot(struct cut *c, const struct param *first, int64_t elements, int M,
                      int m)
@@ -75,7 +70,7 @@ void cut_make(struct cut *c, const struct params *p, int group, int M, int m)
         int64_t elements          = 0;
 
         for (next = i; next < p->count; next++) {
-            if (!is_same_slot(first, &p->param[next]))
+            if (!param_is_beside(first, &p->param[next]))
                 break;
             elements += param_size_local(&p->param[next], M, m);
         }

@@ -6,7 +6,7 @@
 
 #include "src/plan/forecast_impl.h"
 
-enum { VERDICT_BYTES = 48 /* of a library call */, F32_BYTES = 4 };
+enum { F32_BYTES = 4 };
 
 /* ---- norms and attention --------------------------------------------------------- */
 
@@ -353,5 +353,5 @@ void step_parts_make(struct step_parts *parts, struct play *p)
     play_allreduce(p, &parts->replicated, job->M, job->D, p->replicated);
     play_allreduce(p, &parts->replicated, job->M, job->D, p->factors[0]);
     play_allreduce(p, &parts->replicated, 1, job->M, p->factors[1]);
-    play_library(p, &p->verdict, job->D * job->M, VERDICT_BYTES);
+    play_library(p, &p->verdict, job->D * job->M, TRAFFIC_VERDICT);
 }

@@ -386,13 +386,12 @@ int64_t param_group_elements(const struct params *p, const struct spec *s, int g
     if (group < 0 || group >= group_count(s))
         die("there is no group %d in a model of %d blocks", group, (int)s->L);
     for (int i = 0; i < p->count; i++) {
-        const struct param *t = &p->param[i], *next = t + 1;
+        const struct param *t = &p->param[i];
 
         if (t->group != group)
             continue;
         slot += param_size_local(t, M, m);
-        if (i + 1 < p->count && next->group == group && next->slot == t->slot &&
-            next->block == t->block)
+        if (i + 1 < p->count && param_is_beside(t, t + 1))
             continue; /* the slot goes on */
         sum += param_round(slot);
         slot = 0;

@@ -107,6 +107,12 @@ struct param {
     bool is_key_bias; /* its gradient is zero without QK-norm, up to rounding */
 };
 
+/* Whether both lie in one slot. */
+static inline bool param_is_beside(const struct param *a, const struct param *b)
+{
+    return a->group == b->group && a->slot == b->slot && a->block == b->block;
+}
+
 /* How the classifier starts: vittrain as the papers do, with a zero kernel and, for the
  * sigmoid loss, a bias of -ln K, the logit of one class of K; the papers' -10 and -6.9
  * are this for their 29,593 and 1000.  From a lower one a run of few classes spends its

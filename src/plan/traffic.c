@@ -34,7 +34,7 @@
  *   Adafactor: over the data axis, if parameters are cut over it, an all-reduce of all
  *                averages; over the model axis one of those (and means of them) that run
  *                along the axis which is cut over it                           REDUCE
- *   over all ranks (D M > 1): the step's verdicts, 48 bytes, one library call  REDUCE
+ *   over all ranks (D M > 1): the step's verdicts, one library call            REDUCE
  *
  * What goes over the model axis in forward and backward does so for every micro-batch of
  * n rows; with REMAT_BLOCK a parallel block gathers once more, a sequential one gathers
@@ -87,8 +87,6 @@ const char *const cmm_form_name[CMM_FORMS] = {
     [CMM_BIDIR] = "bidir",
     [CMM_AUTO]  = "auto",
 };
-
-enum { VERDICT_BYTES = 48 }; /* of a library call */
 
 static void post_call(struct traffic_count *t, int64_t bytes)
 {
@@ -403,7 +401,7 @@ static void count_rest(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, in
     traffic_allreduce(&t[REDUCE], factors_over(r, false), (size_t)r->sum, job->D, d);
     traffic_allreduce(&t[REDUCE], factors_over(r, true), (size_t)r->sum, job->M, m);
     if (job->D > 1 || job->M > 1)
-        post_call(&t[REDUCE], VERDICT_BYTES);
+        post_call(&t[REDUCE], TRAFFIC_VERDICT);
 }
 
 static void rank_open(struct rank *r, struct params *params, const struct spec *s,
@@ -539,15 +537,6 @@ static void most_of_groups(struct traffic_count most[TRAFFIC_KINDS],
     groups_close_all(g);
 }
 
-static bool is_listed(const int *list, int count, int rank)
-{
-    for (int i = 0; i < count; i++) {
-        if (list[i] == rank)
-            return true;
-    }
-    return false;
-}
-
 void traffic_most(struct traffic_count most[TRAFFIC_KINDS], const struct spec *s,
                   const struct traffic_job *job)
 {
@@ -567,8 +556,6 @@ void traffic_most(struct traffic_count most[TRAFFIC_KINDS], const struct spec *s
     stretches_add(&of_m, factors_over(&r, true));
 
     for (int i = 0; i < of_m.count; i++) {
-        if (is_listed(of_m.start, i, of_m.start[i]))
-            continue;
         r.m = of_m.start[i];
         if (job->D > 1)
             most_of_groups(most, &r);

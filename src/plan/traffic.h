@@ -24,6 +24,9 @@ struct traffic_count {
     int64_t messages, bytes;
 };
 
+/* Bytes that every rank tells all others at the end of a step (src/step/step.c). */
+enum { TRAFFIC_VERDICT = 48 };
+
 /* How a collective matmul is done; CMM_AUTO: as a table says. */
 enum cmm_form { CMM_PLAIN, CMM_RING, CMM_BIDIR, CMM_AUTO, CMM_FORMS };
 extern const char *const cmm_form_name[CMM_FORMS]; /* "plain", .. */

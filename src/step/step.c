@@ -24,7 +24,7 @@ const char *const stage_name[STAGES] = {
     [STAGE_HEAD] = "head",   [STAGE_UPDATE] = "update",
 };
 
-/* What every rank tells all others at the end of a step; traffic.c counts its bytes. */
+/* What every rank tells all others at the end of a step. */
 struct verdict {
     double loss;         /* of this row's images, what this rank's classes add to it */
     double norm_squared; /* of the tensors that this rank counts */
@@ -33,6 +33,8 @@ struct verdict {
 };
 
 enum { VERDICT = sizeof(struct verdict) / sizeof(double) };
+
+_Static_assert(sizeof(struct verdict) == TRAFFIC_VERDICT, "planned as it is sent");
 
 struct step {
     struct vit *vit; /* borrowed, as is the next */
