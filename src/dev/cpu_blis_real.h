@@ -113,17 +113,11 @@ static void multiply(struct dev_stream *s, struct mat y, struct strided a,
 
 /* ---- Products ---------------------------------------------------------------------- */
 
-static struct mat part_of(const struct dev_weight *weight, struct range i,
-                          struct range j)
-{
-    return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
-}
-
 static void blis_gemm(struct dev_stream *s, struct mat y, struct mat x,
                       const struct dev_weight *weight, struct range i, struct range j,
                       bool is_added, const struct epilogue *e)
 {
-    multiply(s, y, plain(x), plain(part_of(weight, i, j)), is_added);
+    multiply(s, y, plain(x), plain(dev_weight_part(weight, i, j)), is_added);
     OF(cpu_finish)(s, y, e);
 }
 
@@ -131,7 +125,7 @@ static void blis_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
                         const struct dev_weight *weight, struct range i, struct range j,
                         bool is_added, const struct epilogue *e)
 {
-    multiply(s, y, plain(x), flipped(plain(part_of(weight, i, j))), is_added);
+    multiply(s, y, plain(x), flipped(plain(dev_weight_part(weight, i, j))), is_added);
     OF(cpu_finish)(s, y, e);
 }
 

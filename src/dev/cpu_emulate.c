@@ -95,18 +95,13 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
 
 /* ---- Slots ------------------------------------------------------------------------- */
 
-static struct mat part_of(const struct dev_weight *weight, struct range i,
-                          struct range j)
-{
-    return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
-}
-
 static void emulate_gemm(struct dev_stream *s, struct mat y, struct mat x,
                          const struct dev_weight *weight, struct range i,
                          struct range j, bool is_added, const struct epilogue *e)
 {
     multiply(s, y, (struct operand){ x, false },
-             (struct operand){ part_of(weight, i, j), false }, x.cols, is_added);
+             (struct operand){ dev_weight_part(weight, i, j), false }, x.cols,
+             is_added);
     cpu_finish_f32(s, y, e);
 }
 
@@ -115,7 +110,7 @@ static void emulate_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
                            struct range j, bool is_added, const struct epilogue *e)
 {
     multiply(s, y, (struct operand){ x, false },
-             (struct operand){ part_of(weight, i, j), true }, x.cols, is_added);
+             (struct operand){ dev_weight_part(weight, i, j), true }, x.cols, is_added);
     cpu_finish_f32(s, y, e);
 }
 

@@ -156,17 +156,11 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
         s->dev->ops.copy(s, y, to);
 }
 
-static struct mat part_of(const struct dev_weight *weight, struct range i,
-                          struct range j)
-{
-    return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
-}
-
 static void by_onednn(struct dev_stream *s, const struct call *c, enum way way)
 {
     const bool is_dw       = c->weight == NULL;
     const struct operand a = { c->x, is_dw };
-    const struct operand b = { is_dw ? c->dy : part_of(c->weight, c->i, c->j),
+    const struct operand b = { is_dw ? c->dy : dev_weight_part(c->weight, c->i, c->j),
                                c->kind == CALL_GEMM_T };
 
     multiply(s, c->y, a, b, c->weight, c->i, c->j, way, c->is_added);

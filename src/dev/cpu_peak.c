@@ -6,24 +6,10 @@
  */
 #include "config.h"
 
-#include "src/dev/cpu.h"
+#include "src/dev/cpu_team.h"
 
 #include "src/base/clock.h"
 #include "src/base/mem.h"
-#include "src/dev/cpu_info.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
-static int thread_number(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 /* ---- Multiply-adds ----------------------------------------------------------------- */
 
@@ -160,14 +146,14 @@ double cpu_bandwidth(struct dev *dev, double seconds)
 #pragma omp parallel num_threads(dev->threads)
     {
         /* zeroed, and so first touched, by its user */
-        array[thread_number()] = mem_new(2, STREAM_BYTES);
+        array[member()] = mem_new(2, STREAM_BYTES);
     }
     for (int w = 0; w < WINDOWS; w++) {
         double rate = 0.0;
 
 #pragma omp parallel num_threads(dev->threads) reduction(+ : rate)
         {
-            float *y           = array[thread_number()];
+            float *y           = array[member()];
             const double start = clock_now();
             double bytes       = 0.0, now;
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* cpu:ref, every operation in plain loops on one thread: the oracle of every test and
  * the fallback of other CPU backends.  Here is what does not depend on the number
- * format of a run: memory, streams that are done when they return, copies.  The
- * arithmetic is in cpu_ref_real.h.
+ * format of a run: memory and copies.  The arithmetic is in cpu_ref_real.h.
  */
 #include "config.h"
 
@@ -74,21 +73,7 @@ static int ref_open(struct dev *dev)
     return 0;
 }
 
-/* One way of doing each product. */
-static void no_tune(struct dev *dev, bool is_on)
-{
-    (void)dev;
-    (void)is_on;
-}
-
-static struct dev_choice *no_choices(struct dev *dev, int *count)
-{
-    (void)dev;
-    *count = 0;
-    return NULL;
-}
-
-/* ---- Memory, streams, events ------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------ */
 
 static int ref_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {
@@ -102,40 +87,6 @@ static int ref_alloc(struct buf *b, struct dev *dev, size_t bytes)
 static void ref_free(struct buf *b)
 {
     mem_free(b->at);
-}
-
-static int event_open(struct dev_event *e)
-{
-    e->state = NULL;
-    return 0;
-}
-
-static void event_nothing(struct dev_event *e)
-{
-    (void)e;
-}
-
-static void event_record(struct dev_event *e, struct dev_stream *s)
-{
-    (void)e;
-    (void)s;
-}
-
-static void event_wait(struct dev_stream *s, struct dev_event *e)
-{
-    (void)s;
-    (void)e;
-}
-
-static bool event_is_done(struct dev_event *e)
-{
-    (void)e;
-    return true;
-}
-
-static void stream_sync(struct dev_stream *s)
-{
-    (void)s;
 }
 
 /* ---- Copies ------------------------------------------------------------------------ */
@@ -222,63 +173,23 @@ static void ref_max(struct dev_stream *s, struct mat y, struct mat x)
         }
 }
 
-/* ---- Weights, which need nothing of their own -------------------------------------- */
-
-static int weight_open(struct dev_weight *weight)
-{
-    weight->state = NULL;
-    return 0;
-}
-
-static void weight_close(struct dev_weight *weight)
-{
-    (void)weight;
-}
-
-static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
-{
-    (void)s;
-    (void)weight;
-}
-
-/* A row's largest logit and the sum of exponentials, from which backward makes the
- * weights again.
- */
-static int64_t attn_kept(const struct dev *dev, const struct attn *a)
-{
-    (void)dev;
-    return 2 * a->B * a->H * a->Nq;
-}
-
 const struct dev_ops dev_cpu_ref = {
-    .name           = "cpu:ref",
-    .real           = { &cpu_ref_f64, &cpu_ref_f32 },
-    .is_host        = true,
-    .open           = ref_open,
-    .close          = cpu_close,
-    .peak           = cpu_peak,
-    .bandwidth      = cpu_bandwidth,
-    .tune           = no_tune,
-    .choices        = no_choices,
-    .alloc          = ref_alloc,
-    .free           = ref_free,
-    .event_open     = event_open,
-    .event_close    = event_nothing,
-    .event_record   = event_record,
-    .event_wait     = event_wait,
-    .event_is_done  = event_is_done,
-    .event_sync     = event_nothing,
-    .sync           = stream_sync,
-    .put            = ref_put,
-    .send           = ref_put,
-    .get            = ref_get,
-    .fill           = ref_fill,
-    .normals        = ref_normals,
-    .copy           = ref_copy,
-    .add            = ref_add,
-    .max            = ref_max,
-    .weight_open    = weight_open,
-    .weight_close   = weight_close,
-    .weight_changed = weight_changed,
-    .attn_kept      = attn_kept,
+    .name      = "cpu:ref",
+    .fallback  = &dev_at_once,
+    .real      = { &cpu_ref_f64, &cpu_ref_f32 },
+    .is_host   = true,
+    .open      = ref_open,
+    .close     = cpu_close,
+    .peak      = cpu_peak,
+    .bandwidth = cpu_bandwidth,
+    .alloc     = ref_alloc,
+    .free      = ref_free,
+    .put       = ref_put,
+    .send      = ref_put,
+    .get       = ref_get,
+    .fill      = ref_fill,
+    .normals   = ref_normals,
+    .copy      = ref_copy,
+    .add       = ref_add,
+    .max       = ref_max,
 };

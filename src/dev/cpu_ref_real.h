@@ -44,7 +44,7 @@ static void ref_gemm(struct dev_stream *s, struct mat y, struct mat x,
                      const struct dev_weight *weight, struct range i, struct range j,
                      bool is_added, const struct epilogue *e)
 {
-    const struct mat w = mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
+    const struct mat w = dev_weight_part(weight, i, j);
 
     (void)s;
     for (int64_t r = 0; r < y.rows; r++) {
@@ -63,7 +63,7 @@ static void ref_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
                        const struct dev_weight *weight, struct range i, struct range j,
                        bool is_added, const struct epilogue *e)
 {
-    const struct mat w = mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
+    const struct mat w = dev_weight_part(weight, i, j);
 
     (void)s;
     for (int64_t r = 0; r < y.rows; r++) {

@@ -427,18 +427,13 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand b,
     finish(s, y, e);
 }
 
-static struct mat part_of(const struct dev_weight *weight, struct range i,
-                          struct range j)
-{
-    return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
-}
-
 void cuda_gemm(struct dev_stream *s, struct mat y, struct mat x,
                const struct dev_weight *weight, struct range i, struct range j,
                bool is_added, const struct epilogue *e)
 {
     multiply(s, y, (struct operand){ x, false },
-             (struct operand){ part_of(weight, i, j), false }, x.cols, is_added, e);
+             (struct operand){ dev_weight_part(weight, i, j), false }, x.cols, is_added,
+             e);
 }
 
 void cuda_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
@@ -446,7 +441,8 @@ void cuda_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
                  bool is_added, const struct epilogue *e)
 {
     multiply(s, y, (struct operand){ x, false },
-             (struct operand){ part_of(weight, i, j), true }, x.cols, is_added, e);
+             (struct operand){ dev_weight_part(weight, i, j), true }, x.cols, is_added,
+             e);
 }
 
 void cuda_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,

@@ -30,8 +30,8 @@ struct dev_weight;
 
 /* ---- Open and close ---------------------------------------------------------------- */
 
-/* Open the device 'name': "auto", "cpu:ref", "cpu:blis", "cpu:onednn", or "cpu:emulate",
- * which is for bf16 on processors without it; others are refused by name.
+/* Open the device 'name': "auto", or as this build has them "cuda", "cpu:onednn",
+ * "cpu:blis", "cpu:ref", and "cpu:emulate", which is for bf16 on processors without it.
  * 'threads' 0 means one for every core that this process may run on.  'auto' takes the
  * best backend for 'dtype'.  Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
  */
@@ -412,8 +412,8 @@ void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
  * exp(logit - largest) with the largest of all; then the loss
  *   scale * sum of targets * (largest + log(sum) - logit)
  * and its gradient, scale * (total * exp(logit - largest) / sum - target), where 'total'
- * [B_l, 1] is the sum of the image's targets over all classes, computed by
- * dev_softmax_total() locally and summed like 'sum'.  All four are dev_acc().
+ * [B_l, 1] is the sum of the image's targets over all classes: dev_softmax_sum() finds
+ * that of the local ones, which is summed like 'sum'.  All four are dev_acc().
  */
 void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits);
 void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,

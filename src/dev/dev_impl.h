@@ -35,8 +35,8 @@ struct dev_ops {
     bool adds_rest;  /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
     bool has_copies; /* of parameters, which updates leave */
 
-    /* A hollow device's: let the time of an operation pass instead of doing it; its slots
-     * for operations stay empty, but for 'get', which tells what nobody computed.
+    /* A hollow device's: let the time of an operation pass instead of doing it; of its
+     * slots for operations 'get' alone is called, which tells what nobody computed.
      */
     void (*charge)(struct dev *dev, const struct dev_work *work);
 
@@ -201,6 +201,13 @@ struct dev_weight {
     void *state;
 };
 
+/* Rows 'i' and columns 'j' of it. */
+static inline struct mat dev_weight_part(const struct dev_weight *weight,
+                                         struct range i, struct range j)
+{
+    return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
+}
+
 enum { DEV_COSTS = 64 };
 
 struct dev {
@@ -235,6 +242,7 @@ int dev_open_table(struct dev **dev, const struct dev_ops *table, enum dtype dty
 void dev_count(struct dev *dev, int64_t bytes);
 void dev_count_packed(struct dev *dev, int64_t bytes);
 
+extern const struct dev_ops dev_at_once; /* what others fall back to in the end */
 extern const struct dev_ops dev_cpu_ref;
 extern const struct dev_ops dev_cpu_emulate;
 extern const struct dev_ops dev_cpu_blis;   /* only where configure found BLIS */

@@ -11,7 +11,6 @@
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 #include "src/dev/dev_impl.h"
-#include "src/plan/act.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -128,20 +127,7 @@ static double model_bandwidth(struct dev *dev, double seconds)
     return m->rank.machine->mem_bw * m->rank.share;
 }
 
-static void model_tune(struct dev *dev, bool is_on)
-{
-    (void)dev;
-    (void)is_on;
-}
-
-static struct dev_choice *model_choices(struct dev *dev, int *count)
-{
-    (void)dev;
-    *count = 0;
-    return NULL;
-}
-
-/* ---- memory, events, weights: there is nothing to do ------------------------------- */
+/* ---- memory ------------------------------------------------------------------------ */
 
 static int model_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {
@@ -156,40 +142,6 @@ static int model_alloc(struct buf *b, struct dev *dev, size_t bytes)
 static void model_free(struct buf *b)
 {
     (void)b;
-}
-
-static int event_open(struct dev_event *e)
-{
-    e->state = NULL;
-    return 0;
-}
-
-static void event_nothing(struct dev_event *e)
-{
-    (void)e;
-}
-
-static void event_record(struct dev_event *e, struct dev_stream *s)
-{
-    (void)e;
-    (void)s;
-}
-
-static void event_wait(struct dev_stream *s, struct dev_event *e)
-{
-    (void)s;
-    (void)e;
-}
-
-static bool event_is_done(struct dev_event *e)
-{
-    (void)e;
-    return true;
-}
-
-static void stream_sync(struct dev_stream *s)
-{
-    (void)s;
 }
 
 /* What nobody computed is zero, or any number that is finite and not below zero, as a
@@ -207,46 +159,18 @@ static void get(struct dev_stream *s, void *dst, struct mat src)
     }
 }
 
-static int weight_open(struct dev_weight *weight)
-{
-    weight->state = NULL;
-    return 0;
-}
-
-static void weight_close(struct dev_weight *weight)
-{
-    (void)weight;
-}
-
-static int64_t attn_kept(const struct dev *dev, const struct attn *a)
-{
-    (void)dev;
-    return act_attn_kept(a->B, a->H, a->Nq, a->Nk);
-}
-
 static const struct dev_ops dev_model = {
-    .name          = "model",
-    .is_host       = true,
-    .charge        = model_charge,
-    .open          = model_open,
-    .close         = model_close,
-    .peak          = model_peak,
-    .bandwidth     = model_bandwidth,
-    .tune          = model_tune,
-    .choices       = model_choices,
-    .alloc         = model_alloc,
-    .free          = model_free,
-    .event_open    = event_open,
-    .event_close   = event_nothing,
-    .event_record  = event_record,
-    .event_wait    = event_wait,
-    .event_is_done = event_is_done,
-    .event_sync    = event_nothing,
-    .sync          = stream_sync,
-    .get           = get,
-    .weight_open   = weight_open,
-    .weight_close  = weight_close,
-    .attn_kept     = attn_kept,
+    .name      = "model",
+    .fallback  = &dev_at_once,
+    .is_host   = true,
+    .charge    = model_charge,
+    .open      = model_open,
+    .close     = model_close,
+    .peak      = model_peak,
+    .bandwidth = model_bandwidth,
+    .alloc     = model_alloc,
+    .free      = model_free,
+    .get       = get,
 };
 
 void dev_model_invent(struct dev *dev, uint64_t seed)

@@ -215,9 +215,9 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
 
 /* ---- sums -------------------------------------------------------------------------- */
 
-int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk)
+/* Weights are made again in backward, from a row's largest logit and its sum. */
+int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq)
 {
-    (void)Nk; /* weights are made again in backward, from a row's largest and sum */
     return 2 * B * H * Nq;
 }
 
@@ -263,8 +263,7 @@ void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *
 
     spec_micro(&m, s, job_micros(job), 0);
     act_make(&t, s, &m, job->dtype, job->M, job->remat, job->is_apart,
-             act_attn_kept(m.B_l, m.H_l, s->N, s->N),
-             act_attn_kept(m.B_l, m.H_l, 1, s->N));
+             act_attn_kept(m.B_l, m.H_l, s->N), act_attn_kept(m.B_l, m.H_l, 1));
     *kept = t.bytes[ACT_KEPT];
     *work = t.bytes[ACT_WORK] +
             act_cmm_bytes(m.rows, s->C, job->M, job->dtype, sums, job->form) +

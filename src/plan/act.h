@@ -119,7 +119,7 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
               enum dtype dtype, int M, enum remat remat, bool keeps_norms,
               int64_t kept_block, int64_t kept_map);
 
-int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq, int64_t Nk);
+int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq);
 
 /* Bytes that products take for themselves on a device with memory of its own. */
 #define ACT_PRODUCTS ((int64_t)32 << 20)
