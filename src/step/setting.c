@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the shared options ask for, and what of it this version refuses. */
+/* What the shared options ask for, and what of it does not go together. */
 #include "config.h"
 
 #include "src/step/setting.h"
@@ -33,23 +33,6 @@ static int parse_mesh(struct way *way, const struct setting *o)
                    o->mesh);
     way->D = (int)D;
     way->M = (int)M;
-    return 0;
-}
-
-static int refuse(const struct setting *o)
-{
-    const struct {
-        bool is_asked;
-        const char *sentence;
-    } refusal[] = {
-        { o->dtype == DTYPE_CHOICE_EMULATE && o->device != DEVICE_AUTO,
-          "--dtype=bf16:emulate is a device of its own: leave --device away" },
-    };
-
-    for (size_t i = 0; i < sizeof refusal / sizeof refusal[0]; i++) {
-        if (refusal[i].is_asked)
-            return ERR(ERR_USAGE, "%s", refusal[i].sentence);
-    }
     return 0;
 }
 
@@ -152,7 +135,9 @@ int setting_resolve(struct way *way, const struct setting *o)
         .has_narrow_grads = o->grad_wire == WIRE_OTHER,
     };
 
-    TRY(refuse(o));
+    if (o->dtype == DTYPE_CHOICE_EMULATE && o->device != DEVICE_AUTO)
+        return ERR(ERR_USAGE, "--dtype=bf16:emulate is a device of its own: leave "
+                              "--device away");
     TRY(check_wires(o, made.dtype));
     TRY(parse_mesh(&made, o));
     *way = made;

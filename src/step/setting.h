@@ -78,7 +78,7 @@ struct traffic_job setting_job(const struct way *way, bool has_pictures, int64_t
                                int D, int M);
 
 /* Fill 'way' from the options.  Returns 0, or ERR_USAGE for a mesh that is not DxM and
- * for what this version does not do, with a sentence.
+ * for what does not go together, with a sentence.
  */
 int setting_resolve(struct way *way, const struct setting *o);
 
