@@ -87,6 +87,14 @@ if [ -f "$folder/two.h5" ]; then
     status_is '0 ' && unfolded | grep -q ' 3 classes, batch 4'
     ok 'printed options make the same run'
     refused 'class 1 is one in .*, and two in ' $packed --holdout="$folder/two.h5"
+    run 2 $packed --out="$folder/packed"
+    run 2 $packed --steps=2 --out="$folder/packed"
+    status_is '0 0 '
+    ok 'a run goes on with its set'
+    mv "$folder/one/z/2.png" "$folder/one/z/0.png"
+    "${train%vittrain}vitdata" pack "$folder/one.h5" --from="$folder/one" >/dev/null 2>&1
+    refused 'holds other images than in the run that is to go on' $packed --steps=3 \
+        --out="$folder/packed"
 else
     skip 'printed options make the same run' 'vitdata packs no PNG files here'
 fi

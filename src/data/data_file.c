@@ -241,6 +241,7 @@ static int open_file(struct file *f, const char *path, const struct data_options
                                 .image     = o->image,
                                 .classes   = o->classes > 0 ? o->classes : s->classes,
                                 .seed      = o->seed,
+                                .identity  = (uint64_t)s->digest,
                                 .mixup     = o->mixup,
                                 .smoothing = o->smoothing };
     f->augment = o->augment;

@@ -39,7 +39,9 @@ int data_open_noise(struct data **data, int image, int64_t classes, uint64_t see
 {
     struct data *made = mem_new(1, sizeof *made);
 
-    *made = (struct data){ &noise, image, classes, seed, 0, 0, 0 };
+    *made = (struct data){
+        .ops = &noise, .image = image, .classes = classes, .seed = seed
+    };
     *data = made;
     return 0;
 }
@@ -66,7 +68,7 @@ int data_open_nothing(struct data **data, int image, int64_t classes)
 {
     struct data *made = mem_new(1, sizeof *made);
 
-    *made = (struct data){ &nothing, image, classes, 0, 0, 0, 0 };
+    *made = (struct data){ .ops = &nothing, .image = image, .classes = classes };
     *data = made;
     return 0;
 }

@@ -15,15 +15,41 @@ struct save {
     struct ckpt *ckpt; /* NULL: nothing is saved */
     struct ckpt_list list;
     const struct opts *opts; /* borrowed */
+    const struct data *train; /* borrowed */
     json_t *tuned;           /* what timing chose, an object */
     int64_t step, started;   /* of the last save that was finished, that was begun */
 };
 
 /* ---- going on ---------------------------------------------------------------------- */
 
+/* What a checkpoint calls the set that a run is trained on. */
+static const char set_name[] = "set";
+
+static void name_set(char text[24], const struct data *train)
+{
+    snprintf(text, 24, "%016llx", (unsigned long long)train->identity);
+}
+
+/* The same images in the same order, as far as both are known. */
+static int compare_set(const json_t *options, const struct data *train,
+                       const char *path)
+{
+    const char *before = json_string_value(json_object_get(options, set_name));
+    char now[24];
+
+    name_set(now, train);
+    if (before == NULL || train->identity == 0 || strcmp(before, now) == 0)
+        return 0;
+    return ERR(ERR_USAGE,
+               "--data=%s holds other images than in the run that is to go on (digest "
+               "%s, not %s): give the same, or another --out",
+               path, now, before);
+}
+
 /* The same options, and the time that was taken so far. */
 static int compare(struct saved *saved, const struct ckpt_meta *meta,
-                   const struct opts *opts)
+                   const struct data *train, const struct opts *opts,
+                   const struct train_options *o)
 {
     const json_t *seconds = json_object_get(meta->tuned, "seconds");
     const json_t *devices = json_object_get(meta->tuned, "device_seconds");
@@ -32,7 +58,8 @@ static int compare(struct saved *saved, const struct ckpt_meta *meta,
     saved->spent.seconds        = json_number_value(seconds);
     saved->spent.device_seconds = json_number_value(devices);
     saved->tuned                = json_incref(meta->tuned);
-    return train_options_compare(opts, meta->options);
+    TRY(train_options_compare(opts, meta->options));
+    return compare_set(meta->options, train, o->data);
 }
 
 /* A run that starts before a checkpoint of its folder would go on from that one when it is
@@ -56,8 +83,8 @@ static int refuse_later(const struct saved *saved, const char *dir, struct mesh 
     return mesh_agree(mesh, rc);
 }
 
-int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
-               const struct train_options *o)
+int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
+               const struct opts *opts, const struct train_options *o)
 {
     struct ckpt_meta meta;
     int rc;
@@ -73,7 +100,7 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
     if (saved->path[0] == '\0')
         return 0;
     TRY(ckpt_meta(&meta, saved->path, mesh->comm[AXIS_ALL]));
-    rc = mesh_agree(mesh, compare(saved, &meta, opts));
+    rc = mesh_agree(mesh, compare(saved, &meta, train, opts, o));
     meta_free(&meta);
     if (rc == 0 && !saved->is_of_run && o->out[0] != '\0')
         rc = refuse_later(saved, o->out, mesh);
@@ -118,12 +145,14 @@ bool saved_has(const char *dir, int64_t step, struct mesh *mesh)
 /* ---- saving ------------------------------------------------------------------------ */
 
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
-              struct optim *optim, const struct opts *opts, const struct tuned *tuned)
+              struct optim *optim, const struct data *train, const struct opts *opts,
+              const struct tuned *tuned)
 {
     struct save *s = mem_new(1, sizeof *s);
     int rc         = 0;
 
-    s->opts = opts;
+    s->opts  = opts;
+    s->train = train;
     s->tuned =
         tuned != NULL ? tuned_json(tuned, vit_mesh(vit), vit_dev(vit)) : json_object();
     s->step = -1;
@@ -157,6 +186,7 @@ int save_start(struct save *s, int64_t step, int64_t examples, const char *id,
     struct ckpt_meta meta = { .step     = step,
                               .examples = examples,
                               .position = examples };
+    char set[24];
     int rc;
 
     if (s->ckpt == NULL)
@@ -164,6 +194,9 @@ int save_start(struct save *s, int64_t step, int64_t examples, const char *id,
     meta.options = train_options_json(s->opts, false);
     meta.tuned   = json_deep_copy(s->tuned);
     json_object_set_new(meta.options, "id", json_string(id));
+    name_set(set, s->train);
+    if (s->train->identity != 0)
+        json_object_set_new(meta.options, set_name, json_string(set));
     json_object_set_new(meta.tuned, "seconds", json_real(spent.seconds));
     json_object_set_new(meta.tuned, "device_seconds", json_real(spent.device_seconds));
     s->started = step;

@@ -5,6 +5,7 @@
 #ifndef TRAIN_SAVE_H
 #define TRAIN_SAVE_H
 
+#include "src/data/data.h"
 #include "src/step/adopt.h"
 #include "src/step/step.h"
 #include "src/step/tuned.h"
@@ -28,11 +29,11 @@ struct saved {
 };
 
 /* Find the checkpoint to go on from, as --resume says, and see that the options are
- * those it was made with.  Returns 0 or a code, the same on all ranks; saved_free() in
+ * those it was made with, and the images of 'train' the same.  Returns 0 or a code, the same on all ranks; saved_free() in
  * either case.  Collective over 'mesh'.
  */
-int saved_find(struct saved *saved, struct mesh *mesh, const struct opts *opts,
-               const struct train_options *o);
+int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
+               const struct opts *opts, const struct train_options *o);
 void saved_free(struct saved *saved);
 
 /* Load it, or the parameters alone of another (--init), of any resolution and classes.
@@ -45,11 +46,12 @@ int saved_init(struct saved *saved, const char *path, struct vit *vit);
 bool saved_has(const char *dir, int64_t step, struct mesh *mesh);
 
 /* Save into 'dir' (empty: never), of which 'keep' files stay, with what timing chose
- * (borrowed while it opens; NULL: nothing).  Returns 0 or a code, the
- * same on all ranks.  Collective over the mesh.
+ * (borrowed while it opens; NULL: nothing), of a run on 'train'.  Returns 0 or a code,
+ * the same on all ranks.  Collective over the mesh.
  */
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
-              struct optim *optim, const struct opts *opts, const struct tuned *tuned);
+              struct optim *optim, const struct data *train, const struct opts *opts,
+              const struct tuned *tuned);
 void save_close(struct save **save);
 
 /* Start to save 'step' updates of what the records call 'id', after 'spent'.  While

@@ -242,7 +242,7 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
     TRY(evaluate(t, leg->sched.steps, leg, is_stopped));
     if (*is_stopped)
         return 0;
-    TRY(save_open(&save, folder, 1, t->vit, t->optim, t->opts,
+    TRY(save_open(&save, folder, 1, t->vit, t->optim, t->source.train, t->opts,
                   t->options->tune ? &t->tuned : NULL));
     rc = save_now(t, save, leg, leg->sched.steps);
     save_close(&save);
