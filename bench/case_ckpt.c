@@ -263,16 +263,19 @@ static int open_all(struct job *j, const struct spec *spec, int64_t batch)
 
 static void close_all(struct job *j)
 {
+    const bool has_files = j->ckpt != NULL && j->bench->mesh->rank == 0;
     char path[CKPT_PATH];
 
-    if (j->ckpt != NULL && j->bench->mesh->rank == 0) {
+    if (has_files) {
         unlink(j->plain.path);
         unlink(ckpt_path(j->ckpt));
+    }
+    ckpt_close(&j->ckpt);
+    if (has_files) {
         snprintf(path, sizeof path, "%s", j->plain.path);
         *strrchr(path, '/') = '\0';
         rmdir(path);
     }
-    ckpt_close(&j->ckpt);
     state_free(&j->list);
     setup_close(&j->setup);
     mem_free(j->plain.block);

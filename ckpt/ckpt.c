@@ -33,6 +33,7 @@ struct ckpt {
     struct mesh *mesh;            /* borrowed, as is the next */
     const struct ckpt_list *list; /* */
     char dir[CKPT_PATH];
+    struct claim claim; /* of it, on rank 0 */
     int keep;
     struct boxes *boxes;
     struct crew *crew;
@@ -104,7 +105,7 @@ static int open_local(struct ckpt *c)
     if (action.sa_handler == SIG_DFL)
         signal(SIGXFSZ, SIG_IGN);
     if (c->mesh->rank == 0) {
-        TRY(folder_open(c->dir));
+        TRY(folder_open(&c->claim, c->dir));
         if (folder_steps(&steps, c->dir) > 0)
             c->newest = steps[0];
         mem_free(steps);
@@ -160,6 +161,7 @@ void ckpt_close(struct ckpt **ckpt)
         if (c->mesh->rank == 0)
             folder_drop(c->making);
     }
+    claim_drop(&c->claim);
     boxes_close(&c->boxes);
     free_share(c);
     mem_free(c->file.entry);

@@ -85,19 +85,20 @@ static void remove_unfinished(const char *dir, DIR *folder)
     }
 }
 
-int folder_open(const char *dir)
+int folder_open(struct claim *claim, const char *dir)
 {
     DIR *folder;
+    int rc;
 
     TRY(make_folders(dir));
     folder = opendir(dir);
     if (folder == NULL)
         return ERR(ERR_IO, "the folder %s cannot be read: %s", dir, strerror(errno));
-    remove_unfinished(dir, folder);
+    rc = claim_take(claim, dir);
+    if (rc == 0)
+        remove_unfinished(dir, folder);
     closedir(folder);
-    if (access(dir, W_OK | X_OK) != 0)
-        return ERR(ERR_IO, "the folder %s cannot be written: %s", dir, strerror(errno));
-    return 0;
+    return rc;
 }
 
 static int newest_first(const void *left, const void *right)

@@ -6,12 +6,14 @@
 #define CKPT_FOLDER_H
 
 #include "ckpt/ckpt.h"
+#include "src/base/claim.h"
 
 /* DIR/ckpt-00001000.h5 */
 void folder_path(char path[CKPT_PATH], const char *dir, int64_t step);
 
-/* Make 'dir' and the folders on the way, and remove what was not finished there. */
-int folder_open(const char *dir);
+/* Make 'dir' and the folders on the way, claim it, and remove what was not finished there.
+ */
+int folder_open(struct claim *claim, const char *dir);
 
 /* The steps of the checkpoints in 'dir', the newest first, into '*steps' (mem_free()).
  * Returns how many, or ERR_IO; a folder that is not there has none.

@@ -60,8 +60,8 @@ static void make(void)
         die("no bytes");
     close(fd);
     unlink(ckpt_path(c));
-    rmdir(path);
     ckpt_close(&c);
+    rmdir(path);
     tensors_close(&t);
     dev_close(&dev);
     mesh_close(&mesh);

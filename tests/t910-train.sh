@@ -207,6 +207,17 @@ ok "TERM on 1x2, which had gone on from there: 75 again"
 signalled 'kill -TERM $(head -n 1 "$folder/pids")' 2 $model --steps=1000000 --log-every=5
 status_is '3 3 ' && said 'without --out nothing is saved'
 ok 'told on one rank, without a folder: 3'
+: >"$folder/out"
+beside='"$mpiexec" -n 1 "$train" $endless >"$folder/second" 2>&1 </dev/null
+    second=$?'
+signalled "$beside"'; kill -USR1 $(cat "$folder/pids")' 2 $endless --mesh=1x2
+status_is '75 75 ' && [ $second -eq 3 ] &&
+    grep -q 'stop is being written by another program, process' "$folder/second"
+ok 'a second run in the folder of one that is under way: 3'
+: >"$folder/out"
+signalled 'kill -KILL $(cat "$folder/pids")' 2 $endless --mesh=1x2
+[ -f "$folder/stop/.lock" ]
+ok 'what a killed run leaves'
 run 2 $endless --mesh=2x1 --time-limit=2
 status_is '75 75 ' && said 'the time limit'
 ok 'the time limit: 75'

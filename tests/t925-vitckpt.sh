@@ -92,8 +92,8 @@ gives 2 '--scan is for .npz' export "$folder/cls.h5" "$folder/none.safetensors" 
 gives 2 'a name that ends in .npz or .safetensors' export "$folder/cls.h5" "$folder/none.pt"
 gives 2 '--scan is not for list' list "$folder/cls.h5" --scan
 gives 2 'does not hold a model' export "$a" "$folder/none.safetensors"
-gives 3 'cannot be made' export "$folder/cls.h5" "$folder/lost/none.safetensors"
-gives 3 'none.h5.part' import "$folder/cls.safetensors" "$folder/lost/none.h5" "$shape"
+gives 3 'none.safetensors cannot be written' export "$folder/cls.h5" "$folder/lost/none.safetensors"
+gives 3 'none.h5 cannot be written' import "$folder/cls.safetensors" "$folder/lost/none.h5" "$shape"
 ! ls "$folder" | grep -q 'none\|part'
 ok "what fails leaves no file"
 "${MPIEXEC:-mpiexec}" -n 2 "$vitckpt" import "$folder/cls.safetensors" "$folder/two.h5" \

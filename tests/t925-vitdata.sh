@@ -144,6 +144,25 @@ ok 'vitbench times reading, decoding, augmenting'
 [ $? -eq 2 ] && grep -q 'cut.h5' "$folder/err"
 ok 'and refuses a damaged set'
 
+# two at once, and what a killed one has left
+"$vitdata" synth "$folder/long.h5" --n=1000000 --classes=3 --image=64 >/dev/null 2>&1 &
+first=$!
+tries=0
+while [ ! -s "$folder/long.h5.part" ] && [ $tries -lt 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+run synth "$folder/long.h5" --n=9 --classes=3 --image=32
+[ $? -eq 3 ] && [ "$(wc -l <"$folder/err")" -eq 1 ] &&
+    says "long.h5 is being written by another program, process $first" err &&
+    [ -f "$folder/long.h5.part" ]
+ok 'a set that another program is writing is left to it'
+kill -KILL $first
+wait $first 2>/dev/null
+[ ! -e "$folder/long.h5" ] && run synth "$folder/long.h5" --n=9 --classes=3 --image=32 &&
+    [ ! -e "$folder/long.h5.part" ] && [ ! -e "$folder/long.h5.lock" ]
+ok 'and can be made anew when that was killed'
+
 # a full disk, here a limit on the size of files
 (
     trap '' XFSZ

@@ -267,6 +267,7 @@ void h5set_close(struct h5set **set)
         return;
     if ((*set)->fd >= 0)
         close((*set)->fd);
+    claim_drop(&(*set)->claim);
     mem_free((*set)->many);
     mem_free(*set);
     *set = NULL;

@@ -65,7 +65,7 @@ int h5set_target(float *target, const struct h5set *set, struct range k, int64_t
 int h5set_verify(const struct h5set *set);
 
 /* Can a set be made at 'path'?  0, or ERR_IO with the reason: to be asked before hours of
- * work.  What is there stays.
+ * work.  What is there stays, also what another program makes.
  */
 int h5set_check(const char *path);
 

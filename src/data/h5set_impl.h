@@ -3,6 +3,7 @@
 #ifndef DATA_H5SET_IMPL_H
 #define DATA_H5SET_IMPL_H
 
+#include "src/base/claim.h"
 #include "src/data/h5set.h"
 
 #define H5SET_FORMAT "vitbench set 1"
@@ -15,6 +16,7 @@ struct h5set {
 
     /* writing */
     char part[1040]; /* the file's name until it is finished */
+    struct claim claim;
     int64_t next, end;
     uint64_t digest;
     uint8_t *many; /* [classes] */

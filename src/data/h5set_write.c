@@ -82,14 +82,17 @@ static int lay_out(struct h5set *set, struct h5 *file, const char *names)
     return names[0] != '\0' ? h5_set_text(file, "/", "names", names) : 0;
 }
 
-/* HDF5 would not say why it cannot; and a device would be replaced by a file. */
-static int check_place(const struct h5set *set)
+/* Nobody else writes it; HDF5 would not say why it cannot; and a device would be replaced
+ * by a file.
+ */
+static int check_place(struct h5set *set)
 {
     struct stat there;
     int fd;
 
     if (stat(set->path, &there) == 0 && !S_ISREG(there.st_mode))
         return ERR(ERR_IO, "%s cannot be written: it is not a file", set->path);
+    TRY(claim_take(&set->claim, set->path));
     fd = open(set->part, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return failed(set);
@@ -132,9 +135,8 @@ int h5set_check(const char *path)
 
     if (rc == 0)
         rc = check_place(set);
-    if (rc == 0)
-        unlink(set->part);
-    mem_free(set);
+    set->fd = -1;
+    h5set_drop(&set);
     return rc;
 }
 
@@ -255,6 +257,7 @@ void h5set_drop(struct h5set **set)
 {
     if (*set == NULL)
         return;
-    unlink((*set)->part);
+    if ((*set)->claim.fd > 0) /* else it is another's */
+        unlink((*set)->part);
     h5set_close(set);
 }

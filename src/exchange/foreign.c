@@ -6,6 +6,7 @@
 #include "src/exchange/foreign_impl.h"
 
 #include "ckpt/file.h"
+#include "src/base/claim.h"
 #include "src/base/dtype.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -331,12 +332,14 @@ static int sync_file(const char *path)
 int foreign_write(const char *path, const struct supply *supply, int (*done)(void *ctx))
 {
     char part[CKPT_PATH];
+    struct claim claim;
     bool is_npz;
     int rc;
 
     TRY(foreign_is_npz(&is_npz, path));
     if (snprintf(part, sizeof part, "%s.part", path) >= CKPT_PATH)
         return ERR(ERR_USAGE, "the name %s is too long", path);
+    TRY(claim_take(&claim, path));
     rc = (is_npz ? &foreign_npz : &foreign_safetensors)->write(part, supply);
     if (rc == 0 && done != NULL)
         rc = done(supply->ctx);
@@ -346,5 +349,6 @@ int foreign_write(const char *path, const struct supply *supply, int (*done)(voi
         rc = file_publish(path, part);
     if (rc != 0)
         unlink(part);
+    claim_drop(&claim);
     return rc;
 }

@@ -7,6 +7,7 @@
 #include "ckpt/digest.h"
 #include "ckpt/direct.h"
 #include "ckpt/file.h"
+#include "src/base/claim.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/exchange/guess.h"
@@ -329,12 +330,14 @@ static int write_file(struct import *im)
 
 static int make_file(struct import *im, const char *to)
 {
+    struct claim claim;
     int rc;
 
     im->to = mem_new(1, sizeof *im->to);
     if (snprintf(im->to->path, sizeof im->to->path, "%s.part", to) >=
         (int)sizeof im->to->path)
         return ERR(ERR_USAGE, "the name %s is too long", to);
+    TRY(claim_take(&claim, to));
     im->to->meta.options = options_of(&im->spec);
     list_datasets(im);
     rc = write_file(im);
@@ -342,6 +345,7 @@ static int make_file(struct import *im, const char *to)
         rc = file_publish(to, im->to->path);
     if (rc != 0)
         unlink(im->to->path);
+    claim_drop(&claim);
     return rc;
 }
 
