@@ -279,29 +279,20 @@ static bool strip_dgelu(struct cmm_section bare[SECTIONS],
 void cmm_gather(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
                 const struct cmm_section *section, int sections)
 {
-    struct cmm_section bare[SECTIONS];
-    struct cmm_seen seen = { .kind     = CMM_GATHER_Y,
-                             .y        = y,
-                             .x        = x,
-                             .w        = mat_cols(dev_weight_mat(w), 0, y.cols),
-                             .section  = section,
-                             .sections = sections };
-    const double start   = begin(c, CMM_FORWARD);
+    const double start = begin(c, CMM_FORWARD);
 
     check_slice(c, x);
     if (c->is_to_keep)
         c->kept = c->used;
     c->is_to_keep = false;
-    if (c->watch != NULL && strip_dgelu(bare, section, sections)) {
-        seen.section = bare;
-        c->ops->gather(c, y, x, w, bare, sections);
-        show(c, seen);
-        c->ops->gather(c, y, x, w, section, sections);
-        return;
-    }
     c->ops->gather(c, y, x, w, section, sections);
     end(c, "gather", start);
-    show(c, seen);
+    show(c, (struct cmm_seen){ .kind     = CMM_GATHER_Y,
+                               .y        = y,
+                               .x        = x,
+                               .w        = mat_cols(dev_weight_mat(w), 0, y.cols),
+                               .section  = section,
+                               .sections = sections });
 }
 
 /* One rank has all of a bias's gradient when it has that of the weights; else it is
@@ -375,23 +366,21 @@ void cmm_scatter_backward(struct cmm *c, struct mat dx,
                              .w        = mat_rows(dev_weight_mat(w), 0, dx.cols),
                              .section  = section,
                              .sections = sections };
+    const bool is_twice  = c->watch != NULL && strip_dgelu(bare, section, sections);
     const double start   = begin(c, CMM_BACKWARD);
 
     check_slice(c, dy);
-    if (c->watch != NULL && strip_dgelu(bare, section, sections)) {
+    if (is_twice) {
         seen.section = bare;
         c->ops->scatter_backward(c, dx, bare, sections, mat_none(), false, dy, x, w);
         show(c, seen);
-        take_bias_gradient(c, db);
-        c->ops->scatter_backward(c, dx, section, sections, dw, is_added, dy, x, w);
-        leave_bias_gradient(c, db, dy, is_added);
-    } else {
-        take_bias_gradient(c, db);
-        c->ops->scatter_backward(c, dx, section, sections, dw, is_added, dy, x, w);
-        end(c, "scatter backward", start);
-        leave_bias_gradient(c, db, dy, is_added);
-        show(c, seen);
     }
+    take_bias_gradient(c, db);
+    c->ops->scatter_backward(c, dx, section, sections, dw, is_added, dy, x, w);
+    end(c, "scatter backward", start);
+    leave_bias_gradient(c, db, dy, is_added);
+    if (!is_twice)
+        show(c, seen);
     if (!is_added)
         show(c, (struct cmm_seen){ .kind = CMM_SCATTER_DW, .y = dw, .x = x, .dy = dy });
 }

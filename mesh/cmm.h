@@ -13,7 +13,7 @@
  * Forms, same answer: plain (collective, then product: the oracle), ring, and bidir (two
  * half rings, one each way).  In a ring products are cut along output columns into
  * 'panels', and messages are pushed between panels.  With M = 1 there is one product and
- * no message.
+ * no message.  The four products are collective over the model axis, all else is local.
  */
 #ifndef MESH_CMM_H
 #define MESH_CMM_H
@@ -21,7 +21,8 @@
 #include "mesh/ring.h"
 
 /* A range of output columns and what happens to it at the end; ranges of a call are in
- * order and cover the output.  EPI_NONE for plain columns.
+ * order and cover the output.  EPI_NONE for plain columns; EPI_DGELU is for
+ * cmm_scatter_backward() alone.
  */
 struct cmm_section {
     struct range cols;
@@ -145,7 +146,6 @@ void cmm_scatter_backward(struct cmm *c, struct mat dx,
 
 /* The ways as tables; for cmm.c and tests.  A ring has one lane or two. */
 struct cmm_ops {
-    const char *name;
     void (*gather)(struct cmm *, struct mat, struct mat, const struct dev_weight *,
                    const struct cmm_section *, int);
     void (*gather_backward)(struct cmm *, struct mat, struct mat, bool, struct mat,

@@ -113,7 +113,6 @@ static void plain_scatter_backward(struct cmm *c, struct mat dx,
 }
 
 const struct cmm_ops cmm_plain = {
-    .name             = "plain",
     .gather           = plain_gather,
     .gather_backward  = plain_gather_backward,
     .scatter          = plain_scatter,

@@ -276,7 +276,6 @@ static void ring_scatter_backward(struct cmm *c, struct mat dx,
 }
 
 const struct cmm_ops cmm_ring = {
-    .name             = "ring",
     .gather           = ring_gather,
     .gather_backward  = ring_gather_backward,
     .scatter          = ring_scatter,

@@ -26,12 +26,6 @@ static void begin(struct cmm *c, enum slot slot)
     cmm_select(c, product[slot].as);
 }
 
-/* The bias of the weight in 'slot' or its gradient; the slot after it holds it. */
-static enum slot bias_of(enum slot slot)
-{
-    return (enum slot)((int)slot + 1);
-}
-
 void linear_gather(struct vit *v, struct cmm *c, struct mat y, struct mat x, int group,
                    enum slot slot, const struct cmm_section *section, int sections)
 {
@@ -44,16 +38,16 @@ void linear_gather_backward(struct vit *v, struct cmm *c, struct mat dx, struct 
 {
     begin(c, slot);
     cmm_gather_backward(c, dx, vit_grad(v, group, slot),
-                        vit_grad(v, group, bias_of(slot)), vit_adds(v, group), dy, x,
-                        vit_weight(v, group, slot));
+                        vit_grad(v, group, vit_bias_slot(slot)), vit_adds(v, group), dy,
+                        x, vit_weight(v, group, slot));
 }
 
 void linear_scatter(struct vit *v, struct cmm *c, struct mat y, struct mat x,
                     struct mat rest, int group, enum slot slot)
 {
     begin(c, slot);
-    cmm_scatter(c, y, x, vit_weight(v, group, slot), vit_param(v, group, bias_of(slot)),
-                rest);
+    cmm_scatter(c, y, x, vit_weight(v, group, slot),
+                vit_param(v, group, vit_bias_slot(slot)), rest);
 }
 
 void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
@@ -62,8 +56,8 @@ void linear_scatter_backward(struct vit *v, struct cmm *c, struct mat dx,
 {
     begin(c, slot);
     cmm_scatter_backward(c, dx, section, sections, vit_grad(v, group, slot),
-                         vit_grad(v, group, bias_of(slot)), vit_adds(v, group), dy, x,
-                         vit_weight(v, group, slot));
+                         vit_grad(v, group, vit_bias_slot(slot)), vit_adds(v, group),
+                         dy, x, vit_weight(v, group, slot));
 }
 
 struct cmm_section linear_plain(int64_t lo, int64_t hi)

@@ -61,6 +61,12 @@ static inline struct mat vit_grad(const struct vit *v, int group, enum slot slot
     return shard_grad(v->shard, group, slot, 0);
 }
 
+/* The slot of a bias is the one after that of its weight, or of its norm's scale. */
+static inline enum slot vit_bias_slot(enum slot slot)
+{
+    return (enum slot)((int)slot + 1);
+}
+
 /* The group whose weights stand for those of 'group': blocks that share a room of the
  * arena have the same places in it.
  */

@@ -6,16 +6,11 @@
 
 #include "src/vit/norm.h"
 
-static enum slot bias_slot(enum slot slot)
-{
-    return (enum slot)((int)slot + 1);
-}
-
 static struct mat bias(const struct vit *v, int group, enum slot slot)
 {
     if (v->spec.norm == NORM_RMS)
         return mat_none();
-    return vit_param(v, group, bias_slot(slot));
+    return vit_param(v, group, vit_bias_slot(slot));
 }
 
 /* Where this rank's moments of 'rows' rows go, and everyone's; the same place if this
@@ -72,7 +67,7 @@ void norm_backward(struct vit *v, struct mat dx, bool is_dx_added, struct mat dy
     const enum norm_kind kind = v->spec.norm;
     const struct mat scale    = vit_param(v, group, slot);
     const struct mat dbias =
-        kind == NORM_RMS ? mat_none() : vit_grad(v, group, bias_slot(slot));
+        kind == NORM_RMS ? mat_none() : vit_grad(v, group, vit_bias_slot(slot));
     const struct mat part = own_part(v, x.rows);
 
     if (v->mesh->M == 1) {
