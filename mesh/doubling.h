@@ -25,7 +25,9 @@ struct slices {
     const int64_t *cols;
 };
 
-/* Complete 'x', of which this rank's slice is there. */
+/* Complete 'x', of which this rank's slice is there.  Collective over the axis, as is the
+ * next.
+ */
 void doubling_gather(struct mesh *mesh, enum axis axis, enum traffic kind, int tag,
                      struct dev_stream *s, const struct slices *x);
 

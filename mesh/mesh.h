@@ -20,7 +20,7 @@
 enum axis { AXIS_DATA, AXIS_MODEL, AXIS_ALL, AXES };
 
 /* Errors planted for tests, by VITBENCH_FAULT=NAME:RANK in the environment: the checks
- * must see them.  Without a model axis there is nothing to plant.
+ * must see them.  The first three are of the model axis.
  */
 enum fault {
     FAULT_NONE,

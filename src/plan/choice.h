@@ -19,7 +19,8 @@ enum { CHOICES = 256 };
 
 /* Put into 'list' all meshes that 'ranks' ranks can have, with the batch 'B', or with
  * 'B_per_data_rank' images for every data rank if B is 0; all else as in 'like'.
- * CMM_AUTO becomes the fastest of the three forms.  Those that fit come first, then
+ * CMM_AUTO becomes the fastest of the three forms, and there are no more micro-batches
+ * than a data rank has images.  Those that fit come first, then
  * those with more tokens a second, then the smaller M.  Returns 0 and how many in
  * '*count' (0: this batch or model has no mesh of so many ranks), or the code of
  * cost_make().

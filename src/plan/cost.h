@@ -42,7 +42,8 @@ struct cost_rank {
 /* Make 'c' a rank of 'ranks' on 'm', in 'dtype'.  The nodes of 'm' are filled with as
  * many ranks as its file says; with more if there are not enough of them.  Kernels that
  * were measured in another format count with the ratio of the peaks.  Returns 0, or
- * ERR_DATA with a sentence if the file has neither products nor a peak.
+ * ERR_DATA with a sentence if the file has neither products nor a peak, no bandwidth of
+ * memory, or no links for several ranks.
  */
 int cost_make(struct cost_rank *c, const struct machine *m, enum dtype dtype,
               int64_t ranks);

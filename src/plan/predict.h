@@ -29,8 +29,8 @@ void predict_largest(struct predict_memory *p, const struct spec *s,
                      const struct traffic_job *job);
 int64_t predict_most(const struct spec *s, const struct traffic_job *job);
 
-/* The mesh for 'ranks' ranks: the smallest M that divides 'ranks', is not above H, and
- * with which 'ranks_per_node' times the memory of a rank stays below 'node_bytes'; the
+/* The mesh for 'ranks' ranks: the smallest M that divides 'ranks', is not above H or F,
+ * and with which 'ranks_per_node' times the memory of a rank stays below 'node_bytes'; the
  * batch is B images for every data rank, all else as in 'like'.  Returns 0, or
  * ERR_MEMORY with a sentence (what is the least that any mesh needs) leaving '*M' at the
  * M that needs least.

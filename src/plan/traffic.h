@@ -125,9 +125,9 @@ void traffic_most(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
  *   reduce-scatter: plain form: every slice j != i to rank j, which adds in rank order
  *   all-reduce:    ring over 'ranks' nearly equal parts of a flat buffer, scatter + gather
  *
- * The last three double and halve where traffic_is_doubled() says so, in rounds of
- * distance d = 1, 2, 4, .. below 'ranks', of c = min(d, ranks - d) slices each, counted
- * round the circle, in one message:
+ * The last three double and halve where traffic_is_doubled() says so, an all-reduce where
+ * traffic_is_doubled_sum() does, in rounds of distance d = 1, 2, 4, .. below 'ranks', of
+ * c = min(d, ranks - d) slices each, counted round the circle, in one message:
  *
  *   doubling   round by round upwards: slices i .. i + c - 1 go to rank i - d
  *   halving    downwards: the sums of slices i + d .. i + d + c - 1 go to rank i + d

@@ -37,7 +37,9 @@ void step_close(struct step **step);
  */
 void step_run(struct step *step, double schedule, struct step_result *result);
 
-/* The batch of the next step, forward and backward, without the update. */
+/* The batch of the next step, forward and backward, without the update.  Collective over
+ * the mesh.
+ */
 void step_gradients(struct step *step, struct step_result *result);
 
 struct vit *step_vit(struct step *step); /* borrowed, as step_open() was given it */
@@ -62,7 +64,7 @@ int64_t step_count(const struct step *step);
 void step_set_count(struct step *step, int64_t count);
 
 /* Forward alone on micro-batch 'micro' of batch 's' of 'data', any source; all of them in
- * order.  The loss, as vit_forward() has it; the batch of the last step is lost.
+ * order.  The loss, as vit_loss() has it; the batch of the last step is lost.
  * Collective over the mesh.
  */
 double step_forward(struct step *step, struct data *data, int64_t s, int micro);
