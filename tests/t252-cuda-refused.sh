@@ -9,19 +9,22 @@
 emulated vitbench
 
 run() {
-    "$program" --device=cuda --shape=16/1/32/2 --image=8 --patch=4 --classes=10 --batch=4 \
-        --dtype=bf16 --steps=3 --warmup=1 --seconds=0.1 --threads=1 </dev/null \
-        >"$folder/out" 2>&1
+    "$program" --device=cuda "$@" --classes=10 --dtype=bf16 --steps=3 --warmup=1 \
+        --seconds=0.1 --threads=1 </dev/null >"$folder/out" 2>&1
 }
+tiny='--shape=16/1/32/2 --image=8 --patch=4 --batch=4'
+
+run --shape=24/3/40/3 --image=16 --patch=8 --batch=2 && grep -q 'is VALID' "$folder/out"
+ok 'plans are for biases and auxiliary matrices as aligned as those they were made with'
 
 for refused in plans products first; do
     EMU_REFUSE=$refused
     export EMU_REFUSE
-    run && grep -q 'is VALID' "$folder/out"
+    run $tiny && grep -q 'is VALID' "$folder/out"
     ok "a run passes its checks where the library refuses $refused"
 done
 EMU_REFUSE=all
-run
+run $tiny
 [ $? -ne 0 ] && grep -q 'cuBLASLt has no product of bf16 to .*: an emulated error' \
     "$folder/out"
 ok 'a product that nothing can do is named'

@@ -330,12 +330,17 @@ struct operand {
     bool is_turned;
 };
 
+/* Also of what has no preference: the library looks at the addresses that a plan has when
+ * it offers algorithms for it.
+ */
 static void align(struct cuda_key *k, const struct cuda_operands *o)
 {
-    k->align_a = alignment_of(o->a);
-    k->align_b = alignment_of(o->b);
-    k->align_c = alignment_of(o->c != NULL ? o->c : o->d);
-    k->align_d = alignment_of(o->d);
+    k->align_a    = alignment_of(o->a);
+    k->align_b    = alignment_of(o->b);
+    k->align_c    = alignment_of(o->c != NULL ? o->c : o->d);
+    k->align_d    = alignment_of(o->d);
+    k->align_bias = alignment_of(o->bias);
+    k->align_aux  = alignment_of(o->aux);
 }
 
 /* Do 'plan', by another algorithm where one is refused; false if all are. */
@@ -468,10 +473,10 @@ void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
     if (!is_added && mat_size(dw) > 0 && x.rows > 0 && dw.dtype == DTYPE_F32 &&
         db.dtype == DTYPE_F32 && is_fit(dw) && is_fit(dy)) {
         describe(&k, s->dev, dw, b, a, x.rows, false);
-        align(&k, &o);
         k.epilogue  = CUBLASLT_EPILOGUE_BGRADA;
         k.bias_type = DTYPE_F32;
         o.bias      = is_direct ? mat_ptr(db) : cuda_work(s, bytes);
+        align(&k, &o);
         plan        = find_plan(cuda_of(s->dev)->products, &k, &o);
         if (plan->is_possible && cuda_is_within(s, plan, &o, dw, db, x, dy)) {
             o.bias    = is_direct ? mat_ptr(db) : cuda_work(s, bytes); /* it may move */

@@ -17,6 +17,7 @@ struct cuda_key {
     int32_t type, out_type, bias_type;
     int32_t epilogue;                           /* cublasLtEpilogue_t */
     int32_t align_a, align_b, align_c, align_d; /* bytes, at most 256 */
+    int32_t align_bias, align_aux;
 };
 
 /* A product's addresses. */

@@ -166,6 +166,16 @@ static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference,
                : CUBLAS_STATUS_INVALID_VALUE;
 }
 
+/* Bytes, at most 256; none is aligned as well as any. */
+static uint64_t alignment_of(const void *at)
+{
+    uint64_t align = 256;
+
+    while ((uintptr_t)at % align != 0)
+        align /= 2;
+    return align;
+}
+
 static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc,
                                 cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                 cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -191,7 +201,11 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
         return CUBLAS_STATUS_NOT_SUPPORTED;
     memset(result, 0, 2 * sizeof *result);
     result[0].algo.data[0] = 1; /* the first */
-    *count                 = 2;
+    for (int i = 0; i < 2; i++) {
+        result[i].algo.data[1] = alignment_of(of->bias);
+        result[i].algo.data[2] = alignment_of(of->aux);
+    }
+    *count = 2;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -326,6 +340,9 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
         (of->b == CUBLAS_OP_T ? y->rows : y->cols) != z->cols ||
         (of->b == CUBLAS_OP_T ? y->cols : y->rows) != depth)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if ((uintptr_t)of->bias % algo->data[1] != 0 ||
+        (uintptr_t)of->aux % algo->data[2] != 0)
+        abort(); /* which one is offered depends on it */
     if (is_refusing("all") || (is_refusing("first") && algo->data[0] == 1))
         return CUBLAS_STATUS_INTERNAL_ERROR;
     if (is_refusing("products") && of->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
