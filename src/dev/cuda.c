@@ -151,12 +151,6 @@ static void apart(int *units, int64_t *bytes, bool is_free)
     }
 }
 
-/* Which products may be done, is asked when they are. */
-static void manner(struct dev *dev)
-{
-    (void)dev;
-}
-
 static int cuda_open(struct dev *dev)
 {
     struct cuda_state *state;
@@ -313,6 +307,7 @@ const struct dev_ops dev_cuda = {
     .name                  = "cuda",
     .adds_rest             = true,
     .has_copies            = true,
+    .has_tf32              = true,
     .is_there              = is_there,
     .apart                 = apart,
     .open                  = cuda_open,
@@ -320,7 +315,6 @@ const struct dev_ops dev_cuda = {
     .peak                  = cuda_peak,
     .bandwidth             = cuda_bandwidth,
     .clocks                = cuda_clocks,
-    .manner                = manner,
     .tune                  = cuda_tune,
     .choices               = cuda_choices,
     .tape_start            = cuda_tape_start,

@@ -5,6 +5,8 @@
 
 #include "src/dev/cuda_view.cuh"
 
+#include <type_traits>
+
 struct attention {
     view q, k, v, o, d_o, dq, dk, dv;
     float *kept; /* [B, H, Nq, 2]: a row's largest logit, and the sum of exponentials */
@@ -29,6 +31,16 @@ static void launch_attention(struct dev_stream *s, Kernel kernel, int64_t blocks
                                   cudaFuncAttributeMaxDynamicSharedMemorySize,
                                   (int)shared));
     launch(s, "attention", kernel, (unsigned)blocks, threads, shared, a);
+}
+
+/* Call 'of' with the first of these widths, which rise, that has room for a head. */
+template <int EP, int... WIDER, class Of>
+static void of_width(const attention &a, const Of &of)
+{
+    if constexpr (sizeof...(WIDER) > 0)
+        if (a.E > EP)
+            return of_width<WIDER...>(a, of);
+    of(std::integral_constant<int, EP>());
 }
 
 #endif

@@ -267,32 +267,19 @@ template <int EI> void backward_of(struct dev_stream *s, const attention &a)
     launch_attention(s, back_keys<EI>, blocks_of(a, a.Nk), THREADS, bytes, a);
 }
 
+template <class Of> void of_head(const attention &a, const Of &of)
+{
+    of_width<32, 64, 96, 128, 256>(a, of);
+}
+
 } /* namespace */
 
 void attn_forward_f32(struct dev_stream *s, const attention &a)
 {
-    if (a.E <= 32)
-        forward_of<1>(s, a);
-    else if (a.E <= 64)
-        forward_of<2>(s, a);
-    else if (a.E <= 96)
-        forward_of<3>(s, a);
-    else if (a.E <= 128)
-        forward_of<4>(s, a);
-    else
-        forward_of<8>(s, a);
+    of_head(a, [&](auto width) { forward_of<width.value / 32>(s, a); });
 }
 
 void attn_backward_f32(struct dev_stream *s, const attention &a)
 {
-    if (a.E <= 32)
-        backward_of<1>(s, a);
-    else if (a.E <= 64)
-        backward_of<2>(s, a);
-    else if (a.E <= 96)
-        backward_of<3>(s, a);
-    else if (a.E <= 128)
-        backward_of<4>(s, a);
-    else
-        backward_of<8>(s, a);
+    of_head(a, [&](auto width) { backward_of<width.value / 32>(s, a); });
 }

@@ -205,13 +205,6 @@ __global__ void update(const piece *list, int count, Method method)
             method.template at<1, false>(g, i / g.param.cols, i % g.param.cols);
 }
 
-view row_of_all(view a)
-{
-    if (is_packed(a))
-        flatten(&a);
-    return a;
-}
-
 /* None is. */
 bool is_f32(struct mat a)
 {
@@ -232,12 +225,12 @@ piece piece_of(const struct dev_segment *s, int64_t first)
     g.is_f32 = is_f32(s->param) && is_f32(s->grad) && is_f32(s->mu) && is_f32(s->nu);
     if (is_packed(g.param) && is_packed(g.grad) && is_packed(g.mu) && is_packed(g.nu) &&
         is_packed(g.copy)) {
-        g.param = row_of_all(g.param);
-        g.grad  = row_of_all(g.grad);
-        g.mu    = row_of_all(g.mu);
-        g.nu    = row_of_all(g.nu);
-        g.copy  = row_of_all(g.copy);
-        g.wide  = is_wide(g.param) && is_wide(g.grad) && is_wide(g.mu) &&
+        flatten(&g.param);
+        flatten(&g.grad);
+        flatten(&g.mu);
+        flatten(&g.nu);
+        flatten(&g.copy);
+        g.wide = is_wide(g.param) && is_wide(g.grad) && is_wide(g.mu) &&
                  is_wide(g.nu) && is_wide(g.copy);
     }
     if (s->factors != NULL) {

@@ -20,7 +20,7 @@
 
 /* clang-format off */
 #define SLOTS(X)                                                                         \
-    X(open) X(close) X(peak) X(bandwidth) X(clocks) X(manner) X(tune) X(choices)         \
+    X(open) X(close) X(peak) X(bandwidth) X(clocks) X(tune) X(choices)                   \
     X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
     X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(pin) X(unpin) X(carry)     \
     X(put) X(send) X(get) X(fill) X(normals) X(copy) X(add) X(max)                       \
@@ -213,14 +213,12 @@ enum dtype dev_acc(const struct dev *dev)
 
 int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic, bool has_tapes)
 {
-    if (is_tf32 && (dev->ops.manner == NULL || dev->dtype != DTYPE_F32))
+    if (is_tf32 && (!dev->ops.has_tf32 || dev->dtype != DTYPE_F32))
         return ERR(ERR_USAGE, "--tf32 is for f32 on a GPU, not for %s on %s",
                    dtype_name(dev->dtype), dev_name(dev));
     dev->is_tf32          = is_tf32;
     dev->is_deterministic = is_deterministic;
     dev->has_tapes        = has_tapes;
-    if (dev->ops.manner != NULL)
-        dev->ops.manner(dev);
     return 0;
 }
 

@@ -34,6 +34,7 @@ struct dev_ops {
     bool (*spares_packs)(enum dtype dtype); /* tuning may drop them; NULL: no */
     bool adds_rest;  /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
     bool has_copies; /* of parameters, which updates leave */
+    bool has_tf32;   /* its products of f32 heed 'is_tf32' */
 
     /* A hollow device's: let the time of an operation pass instead of doing it; of its
      * slots for operations 'get' alone is called, which tells what nobody computed.
@@ -51,7 +52,6 @@ struct dev_ops {
     double (*peak)(struct dev *dev, double seconds);
     double (*bandwidth)(struct dev *dev, double seconds);
     bool (*clocks)(struct dev_clocks *c, struct dev *dev); /* NULL: it has none */
-    void (*manner)(struct dev *dev); /* of 'is_tf32' and so on; NULL: there is one */
     void (*tune)(struct dev *dev, bool is_on);
     struct dev_choice *(*choices)(struct dev *dev, int *count);
 
