@@ -44,6 +44,8 @@ ok 'the clocks are said, and what holds them back'
 "$build/tests/schema_check" "${srcdir:-.}/bench/schema.json" "$folder/f32.json" >>"$folder/out" 2>&1 &&
     [ "$(json_after "$folder/f32.json" '"clocks"' held_by)" = '"power' ]
 ok 'and are in the JSON, which is valid'
+grep -q '"cuda": "CUDA .*, cuBLASLt [1-9][0-9]*\.[0-9]*\.[0-9]*"' "$folder/f32.json"
+ok 'which library does products is said'
 grep -q '"gpu": "emulated GPU"' "$folder/f32.json" &&
     ! grep -q '"cpu": "emulated GPU"' "$folder/f32.json" &&
     "$program" --case=step --device=cuda --dtype=f32 --shape=16/1/32/2 --image=8 \

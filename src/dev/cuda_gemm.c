@@ -17,7 +17,7 @@
 #include "src/base/mem.h"
 
 #include <stdint.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status, const char *call,
@@ -27,6 +27,15 @@ void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status, const char *c
 }
 
 /* ---- Open and close ------------------------------------------------------------------ */
+
+/* Which library was found decides which algorithms there are. */
+static void note_version(struct dev *dev, const struct cuda_lt *lt)
+{
+    const size_t version = lt->GetVersion(), length = strlen(dev->about);
+
+    snprintf(dev->about + length, sizeof dev->about - length, ", cuBLASLt %zu.%zu.%zu",
+             version / 10000, version / 100 % 100, version % 100);
+}
 
 int cuda_products_open(struct dev *dev)
 {
@@ -47,6 +56,7 @@ int cuda_products_open(struct dev *dev)
         mem_free(p);
         return code;
     }
+    note_version(dev, &p->lt);
     cuda_of(dev)->products = p;
     return 0;
 }
