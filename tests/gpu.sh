@@ -10,9 +10,10 @@
 # By default what decides comes first: tests of the device cuda against cpu:ref; whole steps
 # on 1x1, 1x2 and 2x1 ranks that share the GPU; benchmarks; PyTorch beside them where it is
 # installed; other ways of computing; compute-sanitizer, where it works.  Each has its own
-# bound (longer where GPU_SECONDS is), all of them GPU_SECONDS.  REPORT grows as they end,
-# and so does the archive of their logs beside it, so that what has run is there when the
-# rest was cut off.  No GPU: 77.
+# bound (longer where GPU_SECONDS is), and each kind its share of GPU_SECONDS, with what
+# those before it have left: what hangs takes no time of what follows.  REPORT grows as they
+# end, and so does the archive of their logs beside it, so that what has run is there when
+# the rest was cut off.  No GPU: 77.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -d "$here/libexec" ]; then
@@ -26,7 +27,7 @@ archive=${report%.txt}-logs.tar.gz
 limit=${GPU_SECONDS:-570}
 failed=0
 
-if ! nvidia-smi -L 2>/dev/null | grep -q GPU; then
+if ! timeout 20 nvidia-smi -L 2>/dev/null | grep -q GPU; then
     echo "gpu.sh: SKIP: nvidia-smi shows no GPU here" >&2
     exit 77
 fi
@@ -38,13 +39,14 @@ if [ -d "$dir/libexec" ]; then # a bundle: its wrappers find its libraries
 else
     bin=$dir tests=$dir/tests
 fi
-# cuBLASLt and NVML: from a toolkit, or from PyTorch's packages.  PyTorch itself runs
-# without these folders, with its own.
+# cuBLASLt: that of PyTorch's packages first, so that both have the same; NVML, too.  PyTorch
+# itself runs without these folders, with its own.
 python=${GPU_PYTHON:-python3}
 plain_path=${LD_LIBRARY_PATH-}
-for folder in /usr/local/nvidia/lib64 /usr/local/cuda/lib64 \
-    "$("$python" -c 'import nvidia, os; print(os.path.join(list(nvidia.__path__)[0], "cu13", "lib"))' 2>/dev/null)" \
-    "$("$python" -c 'import nvidia.cublas.lib as m; print(list(m.__path__)[0])' 2>/dev/null)"; do
+packages=$(timeout 20 "$python" -c '
+import nvidia
+for path in nvidia.__path__: print(path + "/cu13/lib", path + "/cublas/lib")' 2>/dev/null)
+for folder in $packages /usr/local/nvidia/lib64 /usr/local/cuda/lib64; do
     [ -d "$folder" ] && LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder
 done
 PATH=$PATH:/usr/local/cuda/bin # compute-sanitizer, where the machine has a toolkit
@@ -70,9 +72,29 @@ reasons() {
         }'
 }
 
+weight() {
+    case $1 in
+    compare) echo 9 ;;
+    bench) echo 6 ;;
+    sanitizer) echo 4 ;;
+    tests | mesh | modes) echo 2 ;;
+    *) echo 0 ;;
+    esac
+}
+
+# bound KIND..: when the first of these kinds of parts, which are those to come, has to end.
+bound() {
+    local kind all=0
+
+    for kind in "$@"; do
+        all=$((all + $(weight "$kind")))
+    done
+    [ $all -eq 0 ] || end=$((SECONDS + (limit - SECONDS) * $(weight "$1") / all))
+}
+
 # part NAME SECONDS COMMAND..: run it, its output in a log, its verdict in the report.
 part() {
-    local name=$1 most=$2 left=$((limit - SECONDS)) start=$SECONDS status=0
+    local name=$1 most=$2 left=$((end - SECONDS)) start=$SECONDS status=0
 
     shift 2
     if [ $left -lt 5 ]; then
@@ -163,21 +185,30 @@ table() {
         grep -v -E '^(=|  (act|param|grad)_|  reduce)' | tee -a "$report"
 }
 
+# What a benchmark has measured whose checks were cut off: steps are written as they end.
+steps_of() {
+    sed -n 's/.*"seconds":\([-+.0-9e]*\).*/\1/p' "$logs/$1.jsonl" 2>/dev/null | sort -g |
+        awk '{ s[NR] = $1 }
+            END {
+                if (NR > 0)
+                    printf "%d steps without checks: median %.4f s, least %.4f s\n", NR,
+                        (s[int((NR + 1) / 2)] + s[int(NR / 2) + 1]) / 2, s[1]
+            }' | tee -a "$report"
+}
+
 # Steps as a graph, with all checks; and some whose operations are timed, which has none.
-# Should the graph fail, the benchmark is run without it; should it take too long, without
-# checks.
+# Should the graph fail, the benchmark is run without it; should checks take too long, its
+# steps are there.
 bench() {
     local name=$1 run=bench-$1 status=0
 
     shift
     set -- "$bin/vitbench" --device=cuda --dtype=bf16 "$@"
-    part "$run" 60 "$@" --steps=10 --json="$logs/$run.json" || status=$?
+    part "$run" 60 "$@" --steps=10 --json="$logs/$run.json" \
+        --jsonl="$logs/$run.jsonl" || status=$?
     case $status in
     0) grep -E '^(peak| case )' "$logs/$run.log" | tee -a "$report" ;;
-    124 | 137)
-        run=no-check-$name
-        part "$run" 40 "$@" --steps=10 --no-check --json="$logs/$run.json"
-        ;;
+    124 | 137) steps_of "$run" ;;
     *)
         run=no-graph-$name
         part "$run" 60 "$@" --steps=10 --no-graph --json="$logs/$run.json"
@@ -199,7 +230,8 @@ bench_all() {
     bench g --shape=g --batch=64
 }
 
-# compare NAME OPTION..: both beside each other on the same steps, by turns.
+# compare NAME OPTION..: both beside each other on the same steps, by turns.  The first
+# round has what PyTorch takes to start and to compile, half a minute and more.
 compare() {
     local name=$1 script=$here/compare.py
 
@@ -207,20 +239,19 @@ compare() {
     [ -f "$script" ] || script=$here/../bench/compare/compare.py
     part "compare-$name" 120 env LD_LIBRARY_PATH="$plain_path" "$python" "$script" \
         --vitbench="$logs/vitbench" --dtype=bf16 --device=cuda --rounds=3 --steps=10 \
-        --seconds=65 --threads=8 "$@"
+        --seconds=80 --threads=8 "$@"
     grep -E '^(vitbench|peer|memory|round|ratio)' "$logs/compare-$name.log" 2>/dev/null |
         tee -a "$report"
 }
 
 compare_all() {
-    local why
-
     if [ -n "${GPU_SMALL-}" ]; then
         say "SKIP  compare: too small"
         return
     fi
-    if ! why=$(LD_LIBRARY_PATH=$plain_path "$python" -c 'import torch' 2>&1); then
-        say "SKIP  compare: $python: $(tail -n 1 <<<"$why")"
+    if ! LD_LIBRARY_PATH=$plain_path timeout 20 "$python" -c \
+        'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'; then
+        say "SKIP  compare: $python has no PyTorch"
         return
     fi
     cat >"$logs/vitbench" <<EOF
@@ -231,6 +262,7 @@ EOF
     compare So400m --shape=So400m --batch=128
     compare 22B --shape=22B --layers=4 --batch=64
     compare g --shape=g --batch=64
+    compare 22B-32 --shape=22B --layers=4 --batch=32 --rounds=2
     compare So400m-cudnn --shape=So400m --batch=128 --attention=cudnn --rounds=1
 }
 
@@ -283,16 +315,19 @@ sanitize_all() {
 say "vitbench on a GPU, $(date -u +%Y-%m-%dT%H:%MZ)"
 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem \
     --format=csv,noheader 2>/dev/null | tee -a "$report"
-for some in ${GPU_PARTS-tests mesh bench compare modes sanitizer}; do
-    case $some in
+set -- ${GPU_PARTS-tests mesh bench compare modes sanitizer}
+while [ $# -gt 0 ]; do
+    bound "$@"
+    case $1 in
     tests) test_all ;;
     mesh) mesh_all ;;
     bench) bench_all ;;
     compare) compare_all ;;
     modes) modes_all ;;
     sanitizer) sanitize_all ;;
-    *) say "SKIP  $some: no such part" ;;
+    *) say "SKIP  $1: no such part" ;;
     esac
+    shift
 done
 say "$failed failed, $SECONDS seconds"
 [ "$failed" -eq 0 ]

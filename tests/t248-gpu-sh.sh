@@ -20,7 +20,7 @@ ok 'without a GPU it is skipped'
 printf '#!/bin/sh\n[ "$1" = -L ] && echo "GPU 0: emulated" || echo emulated\n' \
     >"$folder/nvidia-smi"
 chmod +x "$folder/nvidia-smi"
-GPU_SECONDS=2000 bash "$script" "$build/tests/emu" "$folder/report.txt" \
+GPU_SECONDS=4000 bash "$script" "$build/tests/emu" "$folder/report.txt" \
     >"$folder/out" 2>&1
 ok 'all parts pass'
 grep -q '^PASS  2x1-bf16-equals-1x1-bf16' "$folder/report.txt" &&
@@ -61,15 +61,30 @@ ok 'what a sanitizer sums up is in the report'
 cat >"$folder/vitbench" <<'EOF'
 #!/bin/sh
 case $* in *--no-check*) exit 0 ;; esac
+for option; do
+    case $option in
+    --jsonl=*) printf '{"step":%s,"seconds":%s,"loss":1}\n' 1 0.5 2 0.25 3 1e-1 \
+        >"${option#*=}" ;;
+    esac
+done
 exit 124
 EOF
 chmod +x "$folder/vitbench"
 GPU_PARTS='bench no' bash "$script" "$folder" "$folder/report.txt" >"$folder/out" 2>&1
-[ $? -ne 0 ] && grep -q '^FAIL  bench-small' "$folder/report.txt" &&
-    grep -q '^PASS  no-check-small' "$folder/report.txt" &&
+[ $? -ne 0 ] && grep -A1 '^FAIL  bench-small' "$folder/report.txt" |
+    grep -q '^3 steps without checks: median 0.2500 s, least 0.1000 s' &&
+    grep -q '^PASS  profile-small' "$folder/report.txt" &&
     ! grep -q no-graph "$folder/report.txt" &&
     grep -q '^SKIP  no: no such part' "$folder/report.txt"
-ok 'a benchmark that takes too long is run without checks, a part that is none is named'
+ok 'of a benchmark cut off in its checks the steps are there; a part that is none is named'
+printf '#!/bin/sh\nsleep 100\n' >"$folder/tests/t999-fails"
+printf '#!/bin/sh\nexit 0\n' >"$folder/vitbench"
+GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-fails' GPU_SECONDS=24 bash "$script" \
+    "$folder" "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -q '^FAIL  t999-fails: status 124' "$folder/report.txt" &&
+    grep -q '^SKIP  t999-fails: no time left' "$folder/report.txt" &&
+    grep -q '^PASS  bench-small' "$folder/report.txt"
+ok 'what hangs takes no time of other kinds of parts'
 GPU_SECONDS=1 bash "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
 grep -q '^SKIP  1x1-f32: no time left' "$folder/report.txt"
 ok 'what there is no time for is said'

@@ -415,6 +415,14 @@ def start_torch(args, case, shape):
                             stdout=subprocess.PIPE, text=True)
 
 
+def tell_own(args, case, seconds):
+    """What vitbench has measured, before PyTorch is asked for anything."""
+    mfu = case["mfu_spec"]
+    of_peak = f", MFU {100 * mfu:.1f} % of the data sheet" if mfu is not None else ""
+    print(f"vitbench  {case['device']}, {args.threads} threads, {args.dtype}, "
+          f"{statistics.median(seconds):.4f} s{of_peak}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
@@ -447,6 +455,7 @@ def main():
             break
         case, shape, ours, our_losses = run_vitbench(args, rest)
         if peer is None:
+            tell_own(args, case, ours)
             peer = start_torch(args, case, shape)
         print("round", file=peer.stdin, flush=True)
         line = peer.stdout.readline()
@@ -454,7 +463,6 @@ def main():
             raise SystemExit(f"compare.py: PyTorch ended with {peer.wait()}")
         theirs = json.loads(line)
         if number == 0:
-            print(f"vitbench  {case['device']}, {args.threads} threads, {args.dtype}")
             print(f"peer      {theirs['about']}", flush=True)
             if theirs["memory"] is not None:
                 print(f"memory    vitbench {(case['memory']['peak_rss'] or 0) * 1e-9:.2f} GB, "
