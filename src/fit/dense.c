@@ -46,19 +46,6 @@ void dense_solve(double *x, const double *factor, int n)
     }
 }
 
-void dense_invert(double *inverse, const double *factor, int n)
-{
-    double column[DENSE_MOST];
-
-    for (int j = 0; j < n; j++) {
-        memset(column, 0, sizeof column);
-        column[j] = 1;
-        dense_solve(column, factor, n);
-        for (int i = 0; i < n; i++)
-            inverse[i * n + j] = column[i];
-    }
-}
-
 /* ---- no negative coefficients ---------------------------------------------------- */
 
 struct nnls {

@@ -10,12 +10,10 @@
 enum { DENSE_MOST = 32 }; /* unknowns */
 
 /* Replace the lower triangle of 'a' by its Cholesky factor; false if 'a' is not
- * positive definite.  dense_solve() then solves for 'x' in place, dense_invert() writes
- * the whole inverse.
+ * positive definite.  dense_solve() then solves for 'x' in place.
  */
 bool dense_factor(double *a, int n);
 void dense_solve(double *x, const double *factor, int n);
-void dense_invert(double *inverse, const double *factor, int n);
 
 /* Minimise x'Gx / 2 - r'x over x >= 0, G symmetric and not negative.  Columns that the
  * others can replace stay at zero.

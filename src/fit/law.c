@@ -204,12 +204,6 @@ double law_dim_best(const struct law_dim *d, double t)
     return pow(d->alpha * d->a * pow(t, d->c) / (d->beta * d->b), 1 / (d->a + d->b));
 }
 
-double law_dim_frontier(const struct law_dim *d, double t)
-{
-    return d->alpha * (1 + d->a / d->b) * pow(law_dim_best(d, t), -d->a) +
-           d->xi * pow(t, -d->c) + d->eps;
-}
-
 void law_dim_of(struct law_dim *d, const struct law *l, const double *theta, int k,
                 const double *x)
 {

@@ -119,7 +119,7 @@ static void print_runs(struct plot *plot, const struct fitfile *f,
 static int print_curves(struct plot *plot, const struct fitfile *f, int k,
                         struct bounds x, struct bounds t)
 {
-    const int levels         = f->kind == LAW_CHINCHILLA ? 7 : LEVELS;
+    const int levels         = levels_of(f);
     const struct bounds wide = { x.lo / 1.1, x.hi * 1.1 };
     int lowest               = 0;
 

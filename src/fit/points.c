@@ -177,15 +177,6 @@ void points_centre(double *centre, const struct points *p, int dims)
     }
 }
 
-int points_on(const struct points *p, int arm)
-{
-    int n = 0;
-
-    for (int i = 0; i < p->rows; i++)
-        n += p->arm[i] == arm;
-    return n;
-}
-
 int points_values(const struct points *p, int arm, int var)
 {
     int n = 0;

@@ -46,8 +46,7 @@ void points_arms(struct points *p, const double *centre, int dims);
 /* The most frequent value of every dimension. */
 void points_centre(double *centre, const struct points *p, int dims);
 
-/* Rows of an arm (ARM_CENTRE, ARM_NONE too), and how many values its dimension has. */
-int points_on(const struct points *p, int arm);
+/* How many values a variable has on an arm. */
 int points_values(const struct points *p, int arm, int var);
 
 /* Move the rows that 'takes' wants out of 'from' into 'to', which is made. */

@@ -213,20 +213,6 @@ double powers_derive(const struct powers *m, const double *theta, double *gradie
     return sum;
 }
 
-void powers_information(double *info, const struct powers *m, const double *theta)
-{
-    const int p = powers_params(m);
-    struct row r;
-
-    memset(info, 0, (size_t)(p * p) * sizeof *info);
-    for (int i = 0; i < m->rows; i++) {
-        row_derive(&r, m, theta, i);
-        if (r.f > 0)
-            add_curvature(info, m, &r, m->weight[i] / (r.f * r.f), 0);
-    }
-    mirror(info, p);
-}
-
 bool powers_at_bound(const struct powers *m, const double *theta, int k)
 {
     return m->lo[k] < m->hi[k] && (theta[k] <= m->lo[k] || theta[k] >= m->hi[k]);

@@ -59,11 +59,6 @@ double powers_value(const struct powers *m, const double *theta);
 double powers_derive(const struct powers *m, const double *theta, double *gradient,
                      double *hessian);
 
-/* sum_i w_i g_i g_i' with g_i the gradient of log f_i: what the data tell of the
- * parameters per unit of relative noise.
- */
-void powers_information(double *info, const struct powers *m, const double *theta);
-
 struct polish {
     double value;
     double gradient; /* largest slope, a parameter's change relative to its size */

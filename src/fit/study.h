@@ -30,7 +30,7 @@ struct study {
     char why[LAW_DIMS][512];  /* an arm could not be fitted */
     int fits;
     struct errors held_errors, middle_errors;
-    double seconds, seconds_bootstrap;
+    double seconds;
 };
 
 /* Read the files and fit.  Returns 0 or a code with its sentence. */
