@@ -84,7 +84,7 @@ refused 2 'needs a file' fit
 refused 2 'which of plan' --y=loss
 refused 2 "'fitt' is none of" fitt
 refused 2 'did you mean --law' fit "$folder/star.csv" --lw=sovit
-refused 2 "not for 'vitfit fit'" fit "$folder/star.csv" --budget=1e20
+refused 2 "not for 'fit'" fit "$folder/star.csv" --budget=1e20
 refused 2 'no dimension can be fitted; mlp: 0 rows are too few' fit "$folder/star.csv" --dims=mlp \
     --centre=6144 --hold-out=53
 refused 2 'too few .* --hold-out took 54, --drop-highest 0' fit "$folder/star.csv" --joint \
@@ -97,8 +97,8 @@ refused 2 'needs --terms' fit "$folder/star.csv" --law=additive
 refused 2 '--terms is for --law=additive' fit "$folder/star.csv" --terms=width
 refused 2 '--flops is for --law=chinchilla' fit "$folder/star.csv" --flops=compute
 refused 2 '--shared-c is for --law=sovit' fit "$data" --law=chinchilla --shared-c
-refused 2 "not for 'vitfit plan'" plan --compute=flops
-refused 2 "not for 'vitfit shape'" shape --budget=1e20 --centre=1968/40/6144
+refused 2 "not for 'plan'" plan --compute=flops
+refused 2 "not for 'shape'" shape --budget=1e20 --centre=1968/40/6144
 refused 2 '--beside is for plans that --out is to write' shape --budget=1e20 --beside=2/1/1
 refused 2 'needs --budget' shape
 refused 2 'needs --machine' shape --budget=2e8s

@@ -90,7 +90,7 @@ gives 2 'a name that ends in .h5' import "$folder/cls.h5" "$folder/none" "$shape
 gives 2 'cls_token' import "$folder/cls.safetensors" "$folder/none.h5" "$shape" --pool=gap
 gives 2 '--scan is for .npz' export "$folder/cls.h5" "$folder/none.safetensors" --scan
 gives 2 'a name that ends in .npz or .safetensors' export "$folder/cls.h5" "$folder/none.pt"
-gives 2 '--scan is not for list' list "$folder/cls.h5" --scan
+gives 2 "--scan is not for 'list'" list "$folder/cls.h5" --scan
 gives 2 'does not hold a model' export "$a" "$folder/none.safetensors"
 gives 3 'none.safetensors cannot be written' export "$folder/cls.h5" "$folder/lost/none.safetensors"
 gives 3 'none.h5 cannot be written' import "$folder/cls.safetensors" "$folder/lost/none.h5" "$shape"

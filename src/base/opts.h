@@ -86,6 +86,12 @@ int opts_number(void *value, const char *text, const char *name, enum opt_type t
 /* True if the row 'name' was given by anyone (not FROM_DEFAULT). */
 int opts_is_given(const struct opts *o, const char *name);
 
+/* In a program of several commands a heading names those that its rows are for, or
+ * "every".  ERR_USAGE for a row of the command line that 'command' would pass over in
+ * silence; those of a file or the environment may be for another command.
+ */
+int opts_check_command(const struct opts *o, const char *command);
+
 /* The help: 'usage' lines, then the table in 80 columns. */
 void opts_help(const struct opts *o, FILE *out, const char *usage, const char *about);
 

@@ -162,13 +162,13 @@ static int sheet(const char *out, const struct options *o)
 }
 
 static const struct command {
-    const char *name, *options; /* those that it knows, with blanks around each */
+    const char *name;
     int (*run)(const char *path, const struct options *o);
 } commands[] = {
-    { "pack", " from decode csv-max ", pack },
-    { "info", "", info },
-    { "synth", " n quality classes image seed ", synth },
-    { "sheet", " data augment rows columns classes image seed ", sheet },
+    { "pack", pack },
+    { "info", info },
+    { "synth", synth },
+    { "sheet", sheet },
 };
 
 /* ---- the command line -------------------------------------------------------------- */
@@ -180,20 +180,6 @@ static const struct command *find(const char *name)
             return &commands[i];
     }
     return NULL;
-}
-
-/* Options of another command would be passed over in silence. */
-static int refuse_idle(const struct command *c, const struct opts *opts)
-{
-    for (int i = 0; i < ROWS; i++) {
-        char word[32];
-
-        snprintf(word, sizeof word, " %s ", table[i].name);
-        if (table[i].type != OPT_TITLE && opts->source[i] == FROM_COMMAND_LINE &&
-            strstr(c->options, word) == NULL)
-            return ERR(ERR_USAGE, "--%s is not for %s", table[i].name, c->name);
-    }
-    return 0;
 }
 
 static int run(int argc, char **argv)
@@ -224,7 +210,7 @@ static int run(int argc, char **argv)
         return ERR(ERR_USAGE, "which command? expected pack, info, synth or sheet");
     if (!has_file)
         return ERR(ERR_USAGE, "%s needs the name of a file", c->name);
-    TRY(refuse_idle(c, &opts));
+    TRY(opts_check_command(&opts, c->name));
     return c->run(argv[2], &o);
 }
 

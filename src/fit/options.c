@@ -227,20 +227,12 @@ static const char *lacks(const struct opt *row, const struct options *o,
 
 int options_check(const struct opts *opts, const char *command)
 {
-    const char *title = "", *sentence;
-
+    TRY(opts_check_command(opts, command));
     for (int i = 0; i < opts->count; i++) {
         const struct opt *row = &opts->table[i];
+        const char *sentence  = lacks(row, opts->values, command);
 
-        if (row->type == OPT_TITLE)
-            title = row->name;
-        if (row->type == OPT_TITLE || opts->source[i] != FROM_COMMAND_LINE)
-            continue;
-        if (strstr(title, command) == NULL && strstr(title, "every") == NULL)
-            return ERR(ERR_USAGE, "--%s is not for 'vitfit %s'; --help says what is",
-                       row->name, command);
-        sentence = lacks(row, opts->values, command);
-        if (sentence != NULL)
+        if (opts->source[i] == FROM_COMMAND_LINE && sentence != NULL)
             return ERR(ERR_USAGE, "--%s %s", row->name, sentence);
     }
     return 0;
