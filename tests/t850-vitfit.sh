@@ -100,6 +100,15 @@ refused 2 '--shared-c is for --law=sovit' fit "$data" --law=chinchilla --shared-
 refused 2 "not for 'plan'" plan --compute=flops
 refused 2 "not for 'shape'" shape --budget=1e20 --centre=1968/40/6144
 refused 2 '--beside is for plans that --out is to write' shape --budget=1e20 --beside=2/1/1
+refused 2 '--seeds is for plans that --out is to write' shape --budget=1e20 --seeds=3
+refused 2 "not for 'shape'" shape --budget=1e20 --level=0.5
+refused 2 "not for 'pareto'" pareto "$folder/star.csv" --flops=flops
+refused 2 "not for 'trial'" trial "$folder/star.csv" --dims=width
+refused 2 '--centre is for --star' plan --grid --centre=1/2/3
+refused 2 '--noise is for --star' plan --grid --noise=0.1
+refused 2 '--delta is for --objective=huber' fit "$folder/star.csv" --delta=1
+refused 2 '--compute is for other laws' fit "$data" --law=chinchilla --compute=flops
+refused 2 'a law of one c' fit "$folder/star.csv" --joint --shared-c
 refused 2 'needs --budget' shape
 refused 2 'needs --machine' shape --budget=2e8s
 refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928

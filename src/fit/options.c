@@ -21,7 +21,7 @@
     }
 
 const struct opt vitfit_options[] = {
-    TITLE("fit, pareto, trial, plot and plan: the metric"),
+    TITLE("every command: the metric"),
     { "y", OPT_TEXT, NULL, "COLUMN",
       "the lower the better; default err_10shot, for chinchilla loss.  In a plan a run "
       "without it is not done",
@@ -29,14 +29,20 @@ const struct opt vitfit_options[] = {
 
     TITLE("fit, pareto, trial and plot: the runs, lines of JSON or CSV"),
     { "compute", OPT_TEXT, "compute", "COLUMN", "the compute of a run", TEXT(compute) },
-    { "dims", OPT_TEXT, "width,depth,mlp", "COLUMN,..", "the dimensions of a shape",
-      TEXT(dims) },
-    { "params", OPT_TEXT, "params", "COLUMN", "chinchilla: parameters", TEXT(params) },
-    { "tokens", OPT_TEXT, "tokens", "COLUMN", "chinchilla: tokens", TEXT(tokens) },
-    { "flops", OPT_TEXT, NULL, "COLUMN",
-      "chinchilla: training FLOPs; then tokens = flops / (6 params)", TEXT(flops) },
     { "skip-missing", OPT_FLAG, NULL, NULL, "leave out runs that have no metric yet",
       AT(skip_missing) },
+
+    TITLE("fit, pareto and plot"),
+    { "dims", OPT_TEXT, "width,depth,mlp", "COLUMN,..", "the dimensions of a shape",
+      TEXT(dims) },
+
+    TITLE("fit and plot"),
+    { "flops", OPT_TEXT, NULL, "COLUMN",
+      "chinchilla: training FLOPs; then tokens = flops / (6 params)", TEXT(flops) },
+
+    TITLE("fit: columns of --law=chinchilla"),
+    { "params", OPT_TEXT, "params", "COLUMN", "parameters", TEXT(params) },
+    { "tokens", OPT_TEXT, "tokens", "COLUMN", "tokens", TEXT(tokens) },
 
     TITLE("fit: the law"),
     { "law", OPT_CHOICE, "sovit", "sovit|chinchilla|additive",
@@ -79,10 +85,10 @@ const struct opt vitfit_options[] = {
       "centre of the star; default 1968/40/6144 in plan, the most frequent value of "
       "every dimension in fit",
       TEXT(centre) },
-
-    TITLE("fit, plan and shape"),
     { "level", OPT_REAL, "0.8", "P", "of intervals", AT(level), .min = 0.01,
       .max = 0.999 },
+
+    TITLE("fit, plan and shape"),
     { "seed", OPT_INT, "0", "N", "of random numbers", AT(seed), .max = 1e15 },
 
     TITLE("plan and shape: the runs"),
@@ -194,27 +200,54 @@ const struct opt vitfit_options[] = {
 
 const int vitfit_options_count = sizeof vitfit_options / sizeof vitfit_options[0];
 
+bool options_is_huber(const struct options *o)
+{
+    return o->objective == OBJECTIVE_CHOICE_HUBER ||
+           (o->objective == OBJECTIVE_CHOICE_AUTO && o->law == LAW_CHINCHILLA);
+}
+
 /* What 'row' needs besides, where that is missing: a sentence, else NULL. */
 static const char *lacks(const struct opt *row, const struct options *o,
                          const char *command)
 {
 #define ROW(field) offsetof(struct options, field)
-    const bool is_fit = strcmp(command, "fit") == 0;
+    static const char shape[] = "is for plans that --out is to write";
+    static const char star[]  = "is for --star";
+    const bool is_fit         = strcmp(command, "fit") == 0;
+    const bool is_alone       = strcmp(command, "shape") == 0 && o->out[0] == '\0';
+    const bool is_grid        = strcmp(command, "plan") == 0 && o->grid;
+    const bool is_chinchilla  = o->law == LAW_CHINCHILLA;
     const struct {
         size_t offset;
         bool is_idle;
         const char *sentence;
     } need[] = {
+        { ROW(y), is_alone, shape },
+        { ROW(seed), is_alone, shape },
+        { ROW(seeds), is_alone, shape },
+        { ROW(batch), is_alone, shape },
+        { ROW(warmup_steps), is_alone, shape },
+        { ROW(cooldown_steps), is_alone, shape },
+        { ROW(train_args), is_alone, shape },
+        { ROW(probe_args), is_alone, shape },
+        { ROW(beside), o->out[0] == '\0', shape },
+        { ROW(centre), is_grid, star },
+        { ROW(level), is_grid, star },
+        { ROW(noise), is_grid, star },
         { ROW(budget), strcmp(command, "plan") == 0 && o->design != DESIGN_OPTIMAL,
           "is for plans with --design=optimal; others cost what their runs cost" },
-        { ROW(params), is_fit && o->law != LAW_CHINCHILLA, "is for --law=chinchilla" },
-        { ROW(tokens), is_fit && o->law != LAW_CHINCHILLA, "is for --law=chinchilla" },
-        { ROW(flops), is_fit && o->law != LAW_CHINCHILLA, "is for --law=chinchilla" },
+        { ROW(compute), is_fit && is_chinchilla,
+          "is for other laws; chinchilla's is 6 x params x tokens" },
+        { ROW(params), is_fit && !is_chinchilla, "is for --law=chinchilla" },
+        { ROW(tokens), is_fit && !is_chinchilla, "is for --law=chinchilla" },
+        { ROW(flops), is_fit && !is_chinchilla, "is for --law=chinchilla" },
         { ROW(dims), is_fit && o->law != LAW_SOVIT, "is for --law=sovit" },
+        { ROW(centre), is_fit && o->law != LAW_SOVIT, "is for --law=sovit" },
         { ROW(shared_c), o->law != LAW_SOVIT, "is for --law=sovit" },
+        { ROW(shared_c), o->joint, "goes without saying: --joint is a law of one c" },
         { ROW(joint), o->law != LAW_SOVIT, "is for --law=sovit" },
         { ROW(terms), o->law != LAW_ADDITIVE, "is for --law=additive" },
-        { ROW(beside), o->out[0] == '\0', "is for plans that --out is to write" },
+        { ROW(delta), !options_is_huber(o), "is for --objective=huber" },
     };
 #undef ROW
 

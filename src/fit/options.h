@@ -45,6 +45,7 @@ struct options {
 };
 
 enum { DESIGN_STAR, DESIGN_OPTIMAL };
+enum { OBJECTIVE_CHOICE_AUTO, OBJECTIVE_CHOICE_RELATIVE, OBJECTIVE_CHOICE_HUBER };
 
 extern const struct opt vitfit_options[];
 extern const int vitfit_options_count;
@@ -53,6 +54,9 @@ extern const int vitfit_options_count;
  * the environment may be for another command.
  */
 int options_check(const struct opts *opts, const char *command);
+
+/* True if what is minimised is Huber's function. */
+bool options_is_huber(const struct options *o);
 
 /* The numbers of a list, "608,768", "1968/40/6144" or "1/3,1/3,1/3" ('separator' parts
  * them; K, M, G allowed; with commas a fraction, too), into 'x'; returns how many, or

@@ -283,7 +283,8 @@ static void judge_middle(struct study *s)
 
 int study_open(struct study *s, const struct options *o, char *const *file, int files)
 {
-    struct fit_options fit = { .objective = OBJECTIVE_RELATIVE,
+    struct fit_options fit = { .objective = options_is_huber(o) ? OBJECTIVE_HUBER
+                                                                : OBJECTIVE_RELATIVE,
                                .delta     = o->delta,
                                .bootstrap = (int)o->bootstrap,
                                .resample  = (enum resample)o->resample,
@@ -303,9 +304,6 @@ int study_open(struct study *s, const struct options *o, char *const *file, int 
                                   : FORM_ARMS;
     if (o->law != LAW_SOVIT && (o->joint || o->shared_c))
         return ERR(ERR_USAGE, "--joint and --shared-c are for --law=sovit");
-    /* auto, relative, huber */
-    if (o->objective == 2 || (o->objective == 0 && o->law == LAW_CHINCHILLA))
-        fit.objective = OBJECTIVE_HUBER;
     s->objective = fit.objective;
     rc           = read_runs(s);
     if (rc == 0) {
