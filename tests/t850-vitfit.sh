@@ -144,7 +144,8 @@ for member in law n objective objective_form floor terms dims s_k certificate ho
 done
 grep -v ',40,[1-3]' "$folder/star.csv" >"$folder/two.csv"
 run fit "$folder/two.csv" --centre=1968/40/6144 --bootstrap=0
-[ $status -eq 0 ] && grep -q '^s_mlp .*not identified: 0 rows' "$folder/out" &&
+[ $status -eq 0 ] && ! grep -n '.\{81\}' "$folder/out" &&
+    grep -q '^s_mlp .*not identified: 0 rows' "$folder/out" &&
     grep -q '^s_depth  *0.45 ' "$folder/out"
 ok 'a missing arm is not identified, the others are'
 { cat "$folder/star.csv" && echo '999,failed,608,40,6144,,'; } >"$folder/failed.csv"
@@ -163,7 +164,7 @@ ok 'runs without a metric are left out if that is asked for'
 run fit "$data" --law=chinchilla --drop-highest=5 --bootstrap=20 --list-starts \
     --json="$folder/chinchilla.json"
 [ $status -eq 0 ] && grep -q '^alpha  *0.3473' "$folder/out" &&
-    [ "$(grep -c '^spread' "$folder/out")" -eq 16 ]
+    [ "$(grep -c '^spread' "$folder/out")" -eq 16 ] && ! grep -n '.\{81\}' "$folder/out"
 ok 'the Chinchilla runs, with their starts'
 run fit --law chinchilla "$data" --bootstrap 0 --objective relative
 [ $status -eq 0 ] && grep -q 'minimised  sum of (f / loss - 1)^2' "$folder/out"
@@ -346,10 +347,11 @@ run fit --config="$desk/sweep.conf" --joint "$desk/sweep.csv" "$desk/grid.csv" -
     [ "$(grep -c '^s_.* not identified$' "$folder/out")" -eq 2 ]
 ok "the desk's runs identify how the width grows, and no more"
 run pareto --config="$desk/grid.conf" "$desk/grid.csv"
-[ $status -eq 0 ] && grep -q '^x0 is 32/2/32' "$folder/out"
+[ $status -eq 0 ] && grep -q '^x0 is 32/2/32' "$folder/out" && ! grep -n '.\{81\}' "$folder/out"
 ok 'their grid has an x0'
 run trial --config="$desk/trial.conf" --shape=32/2/36 --fit="$folder/desk.json" "$desk/trial.csv"
-[ $status -eq 0 ] && grep -q '^32/2/36  *3  *3e+11  *0.2217' "$folder/out"
+[ $status -eq 0 ] && grep -q '^32/2/36  *3  *3e+11  *0.2217' "$folder/out" &&
+    ! grep -n '.\{81\}' "$folder/out"
 ok 'and the shape that they predict was trained beside others'
 
 # --- pictures ----------------------------------------------------------------------------

@@ -25,8 +25,8 @@ static void print(FILE *out, const struct pareto *f, const char *y)
 
     fprintf(out, "%d runs of %d shapes; lowest %s for each compute\n\n",
             f->points->rows, f->shapes, y);
-    fprintf(out, "  %-20s%12s%12s%9s%14s  %s\n", "shape", "from FLOP", "to FLOP",
-            "times", y, "inside the grid");
+    fprintf(out, "  %-20s%12s%12s%9s %13.13s  %s\n", "shape", "from FLOP", "to FLOP",
+            "times", y, "inside");
     for (int i = 0; i < f->count; i++) {
         const struct stretch *s = &f->stretch[i];
         char to[16] = "-", times[16] = "-";
@@ -39,7 +39,8 @@ static void print(FILE *out, const struct pareto *f, const char *y)
         fprintf(out, "%c %-20s%12.3g%12s%9s%14.5g  %s\n", i == f->best ? '!' : ' ',
                 shape, s->lo, to, times, s->y, f->is_interior[s->shape] ? "yes" : "no");
     }
-    fprintf(out, "\n");
+    fprintf(out,
+            "\ninside: the grid has smaller and larger sizes of each dimension.\n");
     if (f->best < 0) {
         fprintf(out, "No shape inside the grid is optimal at any compute: the optimum "
                      "lies on the\ngrid's edge or beyond it.\n");

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "src/base/err.h"
+#include "src/base/field.h"
 #include "src/fit/command.h"
 #include "src/fit/design.h"
 #include "src/fit/fit.h"
@@ -205,7 +206,7 @@ static void print_runs(FILE *out, const struct plan *p)
         if (isfinite(r->cost.seconds))
             snprintf(seconds, sizeof seconds, "%.3g",
                      r->cost.seconds * sweep_images(s, r));
-        snprintf(state, sizeof state, "%d of %d", r->done, r->steps);
+        snprintf(state, sizeof state, "%d/%d", r->done, r->steps);
         fprintf(out, "%-5d%-17s%-18s%9s%11.3g%11s  %s\n", i + 1, r->id, shape, steps,
                 r->cost.forward * sweep_images(s, r), seconds,
                 r->done == r->steps ? "done"
@@ -232,16 +233,16 @@ static void print_totals(FILE *out, const struct plan *p)
     }
     fprintf(out, "\n%d runs give %d points: %d done, %d runs to do\n", s->runs, points,
             done, left);
-    fprintf(out, "cost: %.4g FLOP forward, %.4g FLOP of training", sweep_flops(s),
+    fprintf(out, "cost: %.4g FLOP forward, %.4g FLOP of training\n", sweep_flops(s),
             train);
     if (p->has_machine)
-        fprintf(out, ", %.4g device-seconds\n      on %s", seconds, p->machine.name);
-    fprintf(out, "\n(points as forks of one run a shape; each by itself: %.4g FLOP)\n",
+        fprintf(out, "      %.4g device-seconds on %s\n", seconds, p->machine.name);
+    fprintf(out, "(points as forks of one run a shape; each by itself: %.4g FLOP)\n",
             design_cost(s));
     for (int i = 0; i < s->drops; i++)
-        fprintf(out, "dropped %lld/%lld/%lld: %s\n", (long long)s->dropped[i].x[0],
-                (long long)s->dropped[i].x[1], (long long)s->dropped[i].x[2],
-                s->dropped[i].why);
+        field_print(out, sizeof "dropped", "dropped", "%lld/%lld/%lld: %s",
+                    (long long)s->dropped[i].x[0], (long long)s->dropped[i].x[1],
+                    (long long)s->dropped[i].x[2], s->dropped[i].why);
 }
 
 static void print_expected(FILE *out, const struct plan *p)

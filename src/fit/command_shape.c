@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "src/base/err.h"
+#include "src/base/field.h"
 #include "src/fit/command.h"
 #include "src/fit/cost.h"
 #include "src/fit/fitfile.h"
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 static const char *const dim_name[LAW_DIMS] = { "width", "depth", "MLP" };
+
+enum { LABEL = 15 };
 
 /* With sizes up to this all parameters of a model can be counted. */
 static const double size_most = 1e6;
@@ -337,32 +340,32 @@ static void print_expected(FILE *out, const struct answer *a)
     double whole[LAW_DIMS];
 
     rounded(whole, s);
-    fprintf(out, "shape          --shape=%s\n", s->name);
-    fprintf(out, "compute        %.4g FLOP forward, %.4g FLOP of training\n", a->t,
-            examples * c->train);
-    fprintf(out, "examples       %.4g (%.4g tokens)\n", examples,
-            examples * (double)s->T);
+    field_print(out, LABEL, "shape", "--shape=%s", s->name);
+    field_print(out, LABEL, "compute", "%.4g FLOP forward, %.4g FLOP of training", a->t,
+                examples * c->train);
+    field_print(out, LABEL, "examples", "%.4g (%.4g tokens)", examples,
+                examples * (double)s->T);
     if (isfinite(expect(a, whole, a->t)))
-        fprintf(out, "predicted      %s %.5g\n", a->fit->y, expect(a, whole, a->t));
+        field_print(out, LABEL, "predicted", "%s %.5g", a->fit->y,
+                    expect(a, whole, a->t));
     else
-        fprintf(out, "predicted      n/a: needs --fit of a fit with --joint\n");
+        field_print(out, LABEL, "predicted", "n/a: needs --fit of a fit with --joint");
     if (a->machine == NULL) {
-        fprintf(out, "time, memory   n/a: needs --machine\n");
+        field_print(out, LABEL, "time, memory", "n/a: needs --machine");
         return;
     }
 
     const double seconds = examples * c->seconds;
     const int of_node = a->machine->ranks_per_node > 0 ? a->machine->ranks_per_node : 1;
 
-    fprintf(out, "machine        %s: %d x %d ranks, mesh %dx%d\n", a->machine->name,
-            a->machine->nodes, of_node, c->D, c->M);
-    fprintf(out, "memory         %.2f GB a rank, with %lld images a step%s\n",
-            1e-9 * (double)c->bytes, (long long)c->batch,
-            c->fits ? "" : ": DOES NOT FIT");
-    fprintf(out,
-            "time           %.4g device-seconds, %.4g node-hours (no waiting for "
-            "messages)\n",
-            seconds, seconds / 3600 / of_node);
+    field_print(out, LABEL, "machine", "%s: %d x %d ranks, mesh %dx%d",
+                a->machine->name, a->machine->nodes, of_node, c->D, c->M);
+    field_print(out, LABEL, "memory", "%.2f GB a rank, with %lld images a step%s",
+                1e-9 * (double)c->bytes, (long long)c->batch,
+                c->fits ? "" : ": DOES NOT FIT");
+    field_print(out, LABEL, "time",
+                "%.4g device-seconds, %.4g node-hours (no waiting for messages)",
+                seconds, seconds / 3600 / of_node);
 }
 
 static void print(FILE *out, const struct answer *a)

@@ -62,7 +62,7 @@ static void print(FILE *out, const struct trial *t, const char *y)
 
     fprintf(out, "%d runs of %d shapes at equal compute\n\n", t->points->rows,
             t->shapes);
-    fprintf(out, "%-16s%5s%10s%12s%11s%11s%6s%9s\n", "shape", "runs", "FLOP", y,
+    fprintf(out, "%-16s%5s%10s %11.11s%11s%11s%6s%9s\n", "shape", "runs", "FLOP", y,
             "std. error", "against it", "in se", "law");
     for (int s = 0; s < t->shapes; s++) {
         const struct trial_shape *one = &t->shape[s];

@@ -6,10 +6,12 @@
 
 #include "src/fit/study.h"
 
+#include "src/base/field.h"
+
 #include <math.h>
 #include <string.h>
 
-enum { COLUMNS = 80, BOOT = 20, PROFILE = 17 };
+enum { COLUMNS = FIELD_COLUMNS, LABEL = 11, NAME = 13, BOOT = 20, PROFILE = 17 };
 
 static void rule(FILE *out, char c)
 {
@@ -33,35 +35,37 @@ static const char *law_text(const struct study *s)
     return "alpha x^-a + (beta x^b + xi) t^-c + eps, each dimension by itself";
 }
 
+/* Another 'n' rows that were left out, if there are any. */
+static void add_part(char *text, size_t size, int n, const char *why)
+{
+    const size_t used = strlen(text);
+
+    if (n > 0)
+        snprintf(text + used, size - used, "%s%d %s", used > 0 ? ", " : "", n, why);
+}
+
 static void print_head(FILE *out, const struct study *s)
 {
-    const int left_out = s->middle.rows + s->held.rows + s->dropped + s->off_arms +
-                         s->points.failed + s->points.missing;
+    char left[256] = "", without[OPTIONS_WORD + 16];
 
     rule(out, '=');
-    fprintf(out, "law        %s\n", law_text(s));
-    fprintf(out, "metric     %s of %d runs in %s%s\n", s->y, s->points.rows, s->file[0],
-            s->files > 1 ? " and other files" : "");
+    field_print(out, LABEL, "law", "%s", law_text(s));
+    field_print(out, LABEL, "metric", "%s of %d runs in %s%s", s->y, s->points.rows,
+                s->file[0], s->files > 1 ? " and other files" : "");
     if (s->objective == OBJECTIVE_HUBER)
-        fprintf(out, "minimised  sum of Huber(log f - log %s), delta %g\n", s->y,
-                s->options->delta);
+        field_print(out, LABEL, "minimised", "sum of Huber(log f - log %s), delta %g",
+                    s->y, s->options->delta);
     else
-        fprintf(out, "minimised  sum of (f / %s - 1)^2\n", s->y);
-    if (left_out > 0)
-        fprintf(out, "left out  ");
-    if (s->middle.rows > 0)
-        fprintf(out, " %d at the centre", s->middle.rows);
-    if (s->held.rows > 0)
-        fprintf(out, " %d held out", s->held.rows);
-    if (s->dropped > 0)
-        fprintf(out, " %d highest", s->dropped);
-    if (s->off_arms > 0)
-        fprintf(out, " %d on no arm (--joint takes them)", s->off_arms);
-    if (s->points.failed > 0)
-        fprintf(out, " %d failed", s->points.failed);
-    if (s->points.missing > 0)
-        fprintf(out, " %d without %s", s->points.missing, s->y);
-    fprintf(out, "%s", left_out > 0 ? "\n" : "");
+        field_print(out, LABEL, "minimised", "sum of (f / %s - 1)^2", s->y);
+    add_part(left, sizeof left, s->middle.rows, "at the centre");
+    add_part(left, sizeof left, s->held.rows, "held out");
+    add_part(left, sizeof left, s->dropped, "highest");
+    add_part(left, sizeof left, s->off_arms, "on no arm (--joint takes them)");
+    add_part(left, sizeof left, s->points.failed, "failed");
+    snprintf(without, sizeof without, "without %s", s->y);
+    add_part(left, sizeof left, s->points.missing, without);
+    if (left[0] != '\0')
+        field_print(out, LABEL, "left out", "%s", left);
     if (s->options->law == LAW_SOVIT) {
         fprintf(out, "centre    ");
         for (int k = 0; k < s->dims; k++)
@@ -133,11 +137,11 @@ static void print_slopes(FILE *out, const struct study *s)
         const struct fit *f = study_fit_of(s, k, &slope);
         char name[64];
 
-        snprintf(name, sizeof name, "s_%.12s", s->dim[k]);
+        snprintf(name, sizeof name, "s_%.11s", s->dim[k]);
         if (f != NULL)
             print_estimate(out, name, &f->slope[slope], s);
         else
-            fprintf(out, "%-13s%11s  %s: %s\n", name, "-", "not identified", s->why[k]);
+            field_print(out, NAME, name, "          -  not identified: %s", s->why[k]);
     }
     fprintf(out, "\n");
 }
@@ -190,10 +194,10 @@ static void print_reasons(FILE *out, const struct study *s)
 static void print_errors(FILE *out, const char *what, const struct errors *e)
 {
     if (e->n > 0)
-        fprintf(out,
-                "%-10s %d runs predicted: error %.3g %% (rms), mean %+.3g %%, worst "
-                "%+.3g %%\n",
-                what, e->n, 100 * e->rms, 100 * e->mean, 100 * e->worst);
+        field_print(out, LABEL, what,
+                    "%d runs predicted: error %.3g %% (rms), mean %+.3g %%, worst "
+                    "%+.3g %%",
+                    e->n, 100 * e->rms, 100 * e->mean, 100 * e->worst);
 }
 
 static void print_certificate(FILE *out, const struct study *s)
@@ -218,21 +222,29 @@ static void print_certificate(FILE *out, const struct study *s)
     fprintf(out, "\n");
 }
 
+/* Some of the exponents at 'theta', and whether there are more. */
+static void print_exps(FILE *out, const struct fit *f, const double *theta)
+{
+    enum { MOST = 3 };
+
+    for (int k = 0; k < f->law.exps && k < MOST; k++)
+        fprintf(out, " %.2g", theta[f->law.coefs + k]);
+    fprintf(out, "%s", f->law.exps > MOST ? " .." : "");
+}
+
 static void print_starts(FILE *out, const struct fit *f)
 {
-    fprintf(out, "\n%-9s%16s%16s  %s\n", "start", "value there", "end", "exponents");
+    fprintf(out, "\n%-9s%13s%13s  %s\n", "start", "value there", "end", "exponents");
     rule(out, '-');
     for (int i = 0; i < f->starts; i++) {
         const struct start *s = &f->start[i];
 
-        fprintf(out, "%-9s%16.8g%16.8g ", s->is_searched ? "searched" : "spread",
+        fprintf(out, "%-9s%13.7g%13.7g ", s->is_searched ? "searched" : "spread",
                 s->value, s->end.value);
-        for (int k = 0; k < f->law.exps && k < 4; k++)
-            fprintf(out, " %.3g", s->from[f->law.coefs + k]);
-        fprintf(out, "%s ->", f->law.exps > 4 ? " .." : "");
-        for (int k = 0; k < f->law.exps && k < 4; k++)
-            fprintf(out, " %.3g", s->theta[f->law.coefs + k]);
-        fprintf(out, "%s\n", f->law.exps > 4 ? " .." : "");
+        print_exps(out, f, s->from);
+        fprintf(out, " ->");
+        print_exps(out, f, s->theta);
+        fprintf(out, "\n");
     }
 }
 
