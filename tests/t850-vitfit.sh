@@ -222,6 +222,10 @@ case $jobs in /*) ;; *) jobs=$(pwd)/$jobs ;; esac
 [ $? -eq 75 ] && grep -q 'vittrain --shape=1968/8/6144/16 --steps=2000000 --cooldown-at=450000,950000' \
     "$folder/sweep/calls"
 ok 'a task starts its run and passes its status on'
+run plan --out="$folder/a friend's sweep"
+VIT_JOBS=$jobs VIT_LAUNCHER=$folder/srun sh "$folder/a friend's sweep/array.sbatch" 7
+[ $? -eq 75 ] && [ -s "$folder/a friend's sweep/calls" ]
+ok 'whatever its folder is called'
 run plan --out="$folder/sweep" --y=err_10shot
 [ $status -eq 0 ] && grep -q ' 0 done, 18 runs to do' "$folder/out"
 ok 'a run without the metric that is asked for is not done'

@@ -175,6 +175,18 @@ static void print_probes(FILE *file, const char *probe)
             probe);
 }
 
+/* A word of the shell, whatever is in it. */
+static void print_word(FILE *file, const char *text)
+{
+    fputc('\'', file);
+    for (; *text != '\0'; text++) {
+        if (*text == '\'')
+            fputs("'\\'", file);
+        fputc(*text, file);
+    }
+    fputc('\'', file);
+}
+
 static void print_array(FILE *file, const struct sweep *s, const char *folder,
                         const char *probe)
 {
@@ -184,9 +196,12 @@ static void print_array(FILE *file, const struct sweep *s, const char *folder,
     fprintf(file,
             "# shellcheck source=/dev/null\n"
             ". \"${VIT_JOBS:-%s}/launch.sh\"\n"
-            "cd '%s' || exit 3\n"
-            "case ${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${VIT_LINE:-${1:-}}}} in\n",
-            JOBS_DIR, folder);
+            "cd ",
+            JOBS_DIR);
+    print_word(file, folder);
+    fputs(" || exit 3\n"
+          "case ${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${VIT_LINE:-${1:-}}}} in\n",
+          file);
     for (int i = 0; i < s->runs; i++)
         print_task(file, s, i);
     fprintf(file, "*)\n    echo 'no such run: give a line number of plan.jsonl' >&2\n"
