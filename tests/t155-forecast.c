@@ -354,8 +354,35 @@ static void automatic(void)
     ok(worse == 0, "auto is not slower than any form: %d", worse);
 }
 
+static double bytes_of(const struct forecast *f, const char *op)
+{
+    double bytes = 0;
+
+    for (int i = 0; i < f->ops; i++)
+        bytes += strcmp(f->op[i].name, op) == 0 ? f->op[i].bytes : 0;
+    return bytes;
+}
+
+/* A device with memory of its own draws its images there, in what it adds in. */
+static void images(void)
+{
+    const struct spec s  = spec_of("1024/3/4096/32", 3);
+    const double numbers = 8 * 3.0 * s.image * s.image, targets = 8.0 * (double)s.K;
+    struct traffic_job job = { .B = 8, .D = 1, .M = 1, .dtype = DTYPE_BF16 };
+    struct forecast f      = forecast_of(&cluster, &s, &job);
+
+    ok(bytes_of(&f, "put") == 2 * 4 * (numbers + targets) &&
+           bytes_of(&f, "normals") == 0,
+       "images and targets are sent");
+    job.is_apart = true;
+    f            = forecast_of(&cluster, &s, &job);
+    ok(bytes_of(&f, "put") == 2 * 4 * targets && bytes_of(&f, "normals") == 4 * numbers,
+       "or drawn where they are needed");
+}
+
 int main(void)
 {
+    images();
     counts();
     by_hand();
     flights();

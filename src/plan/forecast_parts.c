@@ -160,12 +160,17 @@ static void block_backward(const struct play *p, struct part *to)
 
 /* ---- embedding ------------------------------------------------------------------- */
 
-/* Images and targets from the host; f64 runs by way of f32. */
+/* Images and targets from the host; f64 runs by way of f32.  The images are noise, which a
+ * device with memory of its own draws itself.
+ */
 static void input(const struct play *p, struct part *to)
 {
     const int64_t pixels = 3 * (int64_t)p->spec->image * p->spec->image;
-    const double numbers = (double)p->l.B_l * (double)(pixels + p->l.K_l);
+    const int64_t sent   = p->job->is_apart ? 0 : pixels;
+    const double numbers = (double)p->l.B_l * (double)(sent + p->l.K_l);
 
+    if (p->job->is_apart)
+        play_move(p, to, "normals", play_sums(p, p->l.B_l, pixels));
     play_move(p, to, "put", 2 * numbers * F32_BYTES);
     if (p->sum != F32_BYTES)
         play_move(p, to, "copy", numbers * (F32_BYTES + (double)p->sum));
