@@ -4,6 +4,7 @@
 
 #include "bench/result.h"
 
+#include "bench/gauge.h"
 #include "bench/hosts.h"
 #include "tests/sample.h"
 #include "tests/tap.h"
@@ -143,11 +144,30 @@ static void test_hosts(void)
     json_decref(list);
 }
 
+static void test_gauge(void)
+{
+    struct gauge g = { 0 };
+
+    gauge_add(&g, 50);
+    ok(g.best == 50 && !gauge_is_sure(&g), "a rate that was measured once is not sure");
+    gauge_add(&g, 100);
+    ok(g.best == 100 && !gauge_is_sure(&g), "nor one of which another is the half");
+    gauge_add(&g, 20);
+    ok(!gauge_is_sure(&g), "slower ones say nothing");
+    gauge_add(&g, 95);
+    ok(g.best == 100 && gauge_is_sure(&g), "until one comes near it");
+    gauge_add(&g, 120);
+    ok(g.best == 120 && !gauge_is_sure(&g), "a faster one is unsure again");
+    gauge_add(&g, 120);
+    ok(gauge_is_sure(&g), "and sure when it is repeated");
+}
+
 int main(void)
 {
     test_stat();
     test_judge();
     test_valid();
     test_hosts();
+    test_gauge();
     return tap_done();
 }
