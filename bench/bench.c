@@ -34,22 +34,6 @@
 
 /* ---- without MPI ------------------------------------------------------------------- */
 
-/* A thread of its own moves messages. */
-static bool is_threaded(const void *values)
-{
-    const struct options *o = values;
-
-    return o->progress == PROGRESS_CHOICE_THREAD;
-}
-
-bool bench_runs_nothing(const void *values)
-{
-    const struct options *o = values;
-
-    return o->help || o->version || o->list_shapes || o->schema || o->print_config ||
-           o->dry_run;
-}
-
 static int show(FILE *out, bool is_heard, void *values)
 {
     struct options *o = values;
@@ -57,15 +41,12 @@ static int show(FILE *out, bool is_heard, void *values)
 
     if (!is_heard)
         o->json[0] = '\0';
-    if (o->list_shapes) {
-        spec_list(out);
-    } else if (o->schema) {
+    if (o->schema) {
         fputs(report_schema, out);
-    } else {
-        TRY(options_resolve(&choices, o));
-        TRY(dry_run(out, o, &choices));
+        return 0;
     }
-    return 0;
+    TRY(options_resolve(&choices, o));
+    return dry_run(out, o, &choices);
 }
 
 /* ---- a run ------------------------------------------------------------------------- */
@@ -408,16 +389,15 @@ int bench_main(const struct bench_program *program, int argc, char **argv)
 {
     struct values values = { .program = program };
 
-    return program_main(&(struct program){ .name         = program->name,
-                                           .usage        = program->usage,
-                                           .about        = program->about,
-                                           .status       = STATUS,
-                                           .read         = read_values,
-                                           .values       = &values,
-                                           .size         = sizeof values.options,
-                                           .runs_nothing = bench_runs_nothing,
-                                           .show         = show,
-                                           .is_threaded  = is_threaded,
-                                           .run          = run },
+    return program_main(&(struct program){ .name        = program->name,
+                                           .usage       = program->usage,
+                                           .about       = program->about,
+                                           .status      = STATUS,
+                                           .read        = read_values,
+                                           .values      = &values,
+                                           .size        = sizeof values.options,
+                                           .show        = show,
+                                           .is_threaded = setting_is_threaded,
+                                           .run         = run },
                         argc, argv);
 }

@@ -26,9 +26,6 @@ struct bench_program {
     double (*clock)(void);
 };
 
-/* Options that end a program before MPI. */
-bool bench_runs_nothing(const void *options);
-
 /* From argv to the exit status; calls MPI_Init unless nothing is to run. */
 int bench_main(const struct bench_program *program, int argc, char **argv);
 

@@ -7,15 +7,9 @@
 
 #include "bench/options.h"
 
-#include <stddef.h>
+#include "src/base/opts_table.h"
 
-#define AT(field)   .offset = offsetof(struct options, field)
-#define TEXT(field) AT(field), .size = sizeof((struct options *)0)->field
-
-#define TITLE(text)                                                                    \
-    {                                                                                  \
-        .name = text, .type = OPT_TITLE                                                \
-    }
+#define OPTS_VALUES struct options
 
 const struct opt options_table[] = {
     TITLE("What is run"),
@@ -97,17 +91,8 @@ const struct opt options_table[] = {
       "cpu-cluster, frontier, h200, workstation",
       TEXT(machine) },
 
-    TITLE("Help; these run nothing and need no mpirun"),
-    { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
-      AT(list_shapes) },
-    { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads, as comments what is not given",
-      AT(print_config) },
-    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
-      TEXT(config) },
+#include "src/step/rows_help.h"
     { "schema", OPT_ACTION, NULL, NULL, "print the JSON schema of --json", AT(schema) },
-    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
-    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
 };
 
 const int options_count = sizeof options_table / sizeof options_table[0];

@@ -200,7 +200,7 @@ int main(int argc, char **argv)
     struct opts opts;
     int rc = simulate_read(&opts, &options, argc, argv), status = 0;
 
-    if (bench_runs_nothing(&options))
+    if (program_runs_nothing(&opts))
         return bench_main(&(struct bench_program){ .name  = "vitbench-sim",
                                                    .usage = SIMULATE_USAGE,
                                                    .about = SIMULATE_ABOUT,

@@ -29,7 +29,7 @@ int simulate_read(struct opts *opts, struct options *o, int argc, char **argv)
     struct machine machine;
     int rc = options_read(opts, o, argc, argv);
 
-    o->is_simulated = !bench_runs_nothing(o);
+    o->is_simulated = !program_runs_nothing(opts);
     for (size_t i = 0; i < sizeof preset / sizeof preset[0] && rc == 0; i++) {
         if (!opts_is_given(opts, preset[i][0]))
             rc = opts_set(opts, preset[i][0], preset[i][1], FROM_PROGRAM);

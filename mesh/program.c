@@ -8,6 +8,7 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/version.h"
+#include "src/plan/spec.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -30,28 +31,37 @@ static int launcher_rank(void)
     return 0;
 }
 
-bool program_is_asked(const struct opts *opts, const char *name)
+/* True if the action "name" was asked for; NULL: any of them. */
+static bool is_asked(const struct opts *opts, const char *name)
 {
     for (int i = 0; i < opts->count; i++) {
         const struct opt *row = &opts->table[i];
 
-        if (row->type == OPT_ACTION && strcmp(row->name, name) == 0)
-            return *(const bool *)((const char *)opts->values + row->offset);
+        if (row->type == OPT_ACTION && (name == NULL || strcmp(row->name, name) == 0) &&
+            *(const bool *)((const char *)opts->values + row->offset))
+            return true;
     }
     return false;
+}
+
+bool program_runs_nothing(const struct opts *opts)
+{
+    return is_asked(opts, NULL);
 }
 
 /* Do what was asked for, on 'out'. */
 static int show(const struct program *p, const struct opts *opts, FILE *out,
                 bool is_heard)
 {
-    if (program_is_asked(opts, "help")) {
+    if (is_asked(opts, "help")) {
         opts_help(opts, out, p->usage, p->about);
         fputs(p->status, out);
-    } else if (program_is_asked(opts, "version")) {
+    } else if (is_asked(opts, "version")) {
         fprintf(out, "%s %s (git %s)\n", p->name, version_text(), version_git());
-    } else if (program_is_asked(opts, "print-config")) {
+    } else if (is_asked(opts, "print-config")) {
         opts_dump(opts, out);
+    } else if (is_asked(opts, "list-shapes")) {
+        spec_list(out);
     } else {
         TRY(p->show(out, is_heard, p->values));
     }
@@ -96,12 +106,12 @@ static void let_tcp_run_ahead(void)
 
 int program_main(const struct program *p, int argc, char **argv)
 {
-    struct opts opts;
-    int rc = p->read(&opts, p->values, argc, argv), rank, level, status;
+    struct opts opts = { 0 };
+    int rc           = p->read(&opts, p->values, argc, argv), rank, level, status;
     bool is_threaded;
 
     log_open(p->name, -1);
-    if (p->runs_nothing(p->values))
+    if (program_runs_nothing(&opts))
         return without_mpi(p, &opts, rc);
 
     let_tcp_run_ahead();

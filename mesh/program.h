@@ -24,13 +24,9 @@ struct program {
     void *values;
     size_t size;
 
-    /* Rows of these names end the program before MPI: "help", "version" and
-     * "print-config" are done here.
-     */
-    bool (*runs_nothing)(const void *values);
-
-    /* Do the rest of them: 0 or a code.  'is_heard' is false on ranks other than 0,
-     * whose 'out' goes nowhere and who must write no file.
+    /* Do an action of the table (OPT_ACTION) that is none of "help", "version",
+     * "print-config" and "list-shapes": 0 or a code.  'is_heard' is false on ranks other
+     * than 0, whose 'out' goes nowhere and who must write no file.  NULL: there is none.
      */
     int (*show)(FILE *out, bool is_heard, void *values);
 
@@ -46,7 +42,7 @@ struct program {
 /* The exit status.  Calls MPI_Init_thread: FUNNELED, or MULTIPLE if it is_threaded(). */
 int program_main(const struct program *p, int argc, char **argv);
 
-/* True if the action "name" was asked for. */
-bool program_is_asked(const struct opts *opts, const char *name);
+/* True if an action was asked for, which ends the program before MPI. */
+bool program_runs_nothing(const struct opts *opts);
 
 #endif

@@ -5,7 +5,7 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
-#include "src/base/opts.h"
+#include "src/base/opts_table.h"
 #include "src/base/version.h"
 #include "src/data/data.h"
 #include "src/data/describe.h"
@@ -40,13 +40,7 @@ struct options {
     bool help, version;
 };
 
-#define AT(field)   .offset = offsetof(struct options, field)
-#define TEXT(field) AT(field), .size = sizeof((struct options *)0)->field
-
-#define TITLE(text)                                                                    \
-    {                                                                                  \
-        .name = text, .type = OPT_TITLE                                                \
-    }
+#define OPTS_VALUES struct options
 
 static const struct opt table[] = {
     TITLE("pack OUT.h5"),

@@ -5,19 +5,13 @@
 #include "src/eval/options.h"
 
 #include "src/base/err.h"
+#include "src/base/opts_table.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define AT(field)   .offset = offsetof(struct probe_options, field)
-#define TEXT(field) AT(field), .size = sizeof((struct probe_options *)0)->field
-
-#define TITLE(text)                                                                    \
-    {                                                                                  \
-        .name = text, .type = OPT_TITLE                                                \
-    }
+#define OPTS_VALUES struct probe_options
 
 static const struct opt table[] = {
     TITLE("What is probed"),
@@ -113,16 +107,7 @@ static const struct opt table[] = {
       "ID@STEP on the way",
       TEXT(id) },
 
-    TITLE("Help; these run nothing and need no mpirun"),
-    { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
-      AT(list_shapes) },
-    { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads, as comments what is not given",
-      AT(print_config) },
-    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
-      TEXT(config) },
-    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
-    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
+#include "src/step/rows_help.h"
 };
 
 enum { ROWS = sizeof table / sizeof table[0] };

@@ -16,22 +16,6 @@
     "\nExit status: 0 done; 2 an option or input is wrong; 3 memory, device, files.\n" \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
-static bool runs_nothing(const void *values)
-{
-    const struct probe_options *o = values;
-
-    return o->help || o->version || o->list_shapes || o->print_config;
-}
-
-/* What is left of it: --list-shapes. */
-static int show(FILE *out, bool is_heard, void *values)
-{
-    (void)is_heard;
-    (void)values;
-    spec_list(out);
-    return 0;
-}
-
 static int run(struct opts *opts, void *values, int argc, char **argv)
 {
     struct probe p;
@@ -55,28 +39,18 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     return err_exit_status(rc);
 }
 
-/* A thread of its own moves messages. */
-static bool is_threaded(const void *values)
-{
-    const struct probe_options *o = values;
-
-    return o->progress == PROGRESS_CHOICE_THREAD;
-}
-
 int main(int argc, char **argv)
 {
     struct probe_options options;
 
-    return program_main(&(struct program){ .name         = "vitprobe",
-                                           .usage        = USAGE,
-                                           .about        = ABOUT,
-                                           .status       = STATUS,
-                                           .read         = probe_options_read,
-                                           .values       = &options,
-                                           .size         = sizeof options,
-                                           .is_threaded  = is_threaded,
-                                           .runs_nothing = runs_nothing,
-                                           .show         = show,
-                                           .run          = run },
+    return program_main(&(struct program){ .name        = "vitprobe",
+                                           .usage       = USAGE,
+                                           .about       = ABOUT,
+                                           .status      = STATUS,
+                                           .read        = probe_options_read,
+                                           .values      = &options,
+                                           .size        = sizeof options,
+                                           .is_threaded = setting_is_threaded,
+                                           .run         = run },
                         argc, argv);
 }

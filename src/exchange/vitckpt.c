@@ -7,6 +7,7 @@
 #include "mesh/mesh.h"
 #include "mesh/program.h"
 #include "src/base/err.h"
+#include "src/base/opts_table.h"
 #include "src/exchange/audit.h"
 #include "src/exchange/options.h"
 #include "src/exchange/transfer.h"
@@ -39,13 +40,7 @@
     "place in the model; 3 a file cannot be read or written.\n"                        \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
-#define AT(field)   .offset = offsetof(struct exchange_options, field)
-#define TEXT(field) AT(field), .size = sizeof((struct exchange_options *)0)->field
-
-#define TITLE(text)                                                                    \
-    {                                                                                  \
-        .name = text, .type = OPT_TITLE                                                \
-    }
+#define OPTS_VALUES struct exchange_options
 
 static const struct opt table[] = {
     TITLE("export"),
@@ -194,22 +189,6 @@ static int read_options(struct opts *opts, void *values, int argc, char **argv)
     return o->help || o->version ? 0 : check_words(opts, o);
 }
 
-static bool runs_nothing(const void *values)
-{
-    const struct exchange_options *o = values;
-
-    return o->help || o->version;
-}
-
-/* Nothing is left of it. */
-static int show(FILE *out, bool is_heard, void *values)
-{
-    (void)out;
-    (void)is_heard;
-    (void)values;
-    return 0;
-}
-
 static int run(struct opts *opts, void *values, int argc, char **argv)
 {
     const struct exchange_options *o = values;
@@ -229,15 +208,13 @@ int main(int argc, char **argv)
 {
     static struct exchange_options options;
 
-    return program_main(&(struct program){ .name         = "vitckpt",
-                                           .usage        = USAGE,
-                                           .about        = ABOUT,
-                                           .status       = STATUS,
-                                           .read         = read_options,
-                                           .values       = &options,
-                                           .size         = sizeof options,
-                                           .runs_nothing = runs_nothing,
-                                           .show         = show,
-                                           .run          = run },
+    return program_main(&(struct program){ .name   = "vitckpt",
+                                           .usage  = USAGE,
+                                           .about  = ABOUT,
+                                           .status = STATUS,
+                                           .read   = read_options,
+                                           .values = &options,
+                                           .size   = sizeof options,
+                                           .run    = run },
                         argc, argv);
 }

@@ -5,20 +5,14 @@
 #include "src/fit/options.h"
 
 #include "src/base/err.h"
+#include "src/base/opts_table.h"
 #include "src/fit/law.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define AT(field)   .offset = offsetof(struct options, field)
-#define TEXT(field) AT(field), .size = sizeof((struct options *)0)->field
-
-#define TITLE(text)                                                                    \
-    {                                                                                  \
-        .name = text, .type = OPT_TITLE                                                \
-    }
+#define OPTS_VALUES struct options
 
 const struct opt vitfit_options[] = {
     TITLE("every command: the metric"),

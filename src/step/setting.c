@@ -194,3 +194,10 @@ struct spec_options setting_spec(const struct setting *o, const char *shape)
         .classes = o->classes,
     };
 }
+
+bool setting_is_threaded(const void *values)
+{
+    const struct setting *o = values;
+
+    return o->progress == PROGRESS_CHOICE_THREAD;
+}

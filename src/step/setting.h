@@ -94,6 +94,9 @@ int setting_open(struct dev **dev, const struct way *way, int threads);
  */
 enum progress_form setting_progress(struct mesh *mesh, int choice);
 
+/* True if a thread of its own is to move messages; 'values' begin with a setting. */
+bool setting_is_threaded(const void *values);
+
 /* The model options for one shape. */
 struct spec_options setting_spec(const struct setting *o, const char *shape);
 

@@ -7,15 +7,10 @@
 #include "src/step/stored.h"
 
 #include "src/base/err.h"
+#include "src/base/opts_table.h"
 #include "src/step/setting.h"
 
-#define AT(field)   .offset = offsetof(struct setting, field)
-#define TEXT(field) AT(field), .size = sizeof((struct setting *)0)->field
-
-#define TITLE(text)                                                                    \
-    {                                                                                  \
-        .name = text, .type = OPT_TITLE                                                \
-    }
+#define OPTS_VALUES struct setting
 
 static const struct opt table[] = {
     { "shape", OPT_TEXT, NULL, NULL, NULL, TEXT(shape) },

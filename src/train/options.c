@@ -5,18 +5,12 @@
 #include "src/train/options.h"
 
 #include "src/base/err.h"
+#include "src/base/opts_table.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <string.h>
 
-#define AT(field)   .offset = offsetof(struct train_options, field)
-#define TEXT(field) AT(field), .size = sizeof((struct train_options *)0)->field
-
-#define TITLE(text)                                                                    \
-    {                                                                                  \
-        .name = text, .type = OPT_TITLE                                                \
-    }
+#define OPTS_VALUES struct train_options
 
 static const struct opt table[] = {
     TITLE("What is trained"),
@@ -132,16 +126,7 @@ static const struct opt table[] = {
     { "id", OPT_TEXT, NULL, "TEXT",
       "the record's name; default: a number of the options", TEXT(id) },
 
-    TITLE("Help; these run nothing and need no mpirun"),
-    { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes",
-      AT(list_shapes) },
-    { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads, as comments what is not given",
-      AT(print_config) },
-    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
-      TEXT(config) },
-    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
-    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
+#include "src/step/rows_help.h"
 };
 
 enum { ROWS = sizeof table / sizeof table[0] };

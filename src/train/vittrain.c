@@ -27,22 +27,6 @@
     "\nstart it again.\n"                                                              \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
-static bool runs_nothing(const void *values)
-{
-    const struct train_options *o = values;
-
-    return o->help || o->version || o->list_shapes || o->print_config;
-}
-
-/* What is left of it: --list-shapes. */
-static int show(FILE *out, bool is_heard, void *values)
-{
-    (void)is_heard;
-    (void)values;
-    spec_list(out);
-    return 0;
-}
-
 /* ---- the beginning ----------------------------------------------------------------- */
 
 /* What timing has chosen, and when. */
@@ -174,28 +158,18 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     return status;
 }
 
-/* A thread of its own moves messages. */
-static bool is_threaded(const void *values)
-{
-    const struct train_options *o = values;
-
-    return o->progress == PROGRESS_CHOICE_THREAD;
-}
-
 int main(int argc, char **argv)
 {
     struct train_options options;
 
-    return program_main(&(struct program){ .name         = "vittrain",
-                                           .usage        = USAGE,
-                                           .about        = ABOUT,
-                                           .status       = STATUS,
-                                           .read         = train_options_read,
-                                           .values       = &options,
-                                           .size         = sizeof options,
-                                           .is_threaded  = is_threaded,
-                                           .runs_nothing = runs_nothing,
-                                           .show         = show,
-                                           .run          = run },
+    return program_main(&(struct program){ .name        = "vittrain",
+                                           .usage       = USAGE,
+                                           .about       = ABOUT,
+                                           .status      = STATUS,
+                                           .read        = train_options_read,
+                                           .values      = &options,
+                                           .size        = sizeof options,
+                                           .is_threaded = setting_is_threaded,
+                                           .run         = run },
                         argc, argv);
 }
