@@ -197,6 +197,7 @@ steps_of() {
 }
 
 # Steps as a graph, with all checks; and some whose operations are timed, which has none.
+# Graphs are recorded in the second step and the third, one for either batch's place.
 # Should the graph fail, the benchmark is run without it; should checks take too long, its
 # steps are there.
 bench() {
@@ -204,12 +205,13 @@ bench() {
 
     shift
     set -- "$bin/vitbench" --device=cuda --dtype=bf16 "$@"
-    part "$run" 60 "$@" --steps=10 --json="$logs/$run.json" \
+    part "$run" 60 "$@" --warmup=3 --steps=10 --json="$logs/$run.json" \
         --jsonl="$logs/$run.jsonl" || status=$?
     case $status in
     0) grep -E '^(peak| case )' "$logs/$run.log" | tee -a "$report" ;;
     124 | 137) steps_of "$run" ;;
     *)
+        table "$run" '^!step'
         run=no-graph-$name
         part "$run" 60 "$@" --steps=10 --no-graph --json="$logs/$run.json"
         ;;
@@ -238,8 +240,8 @@ compare() {
     shift
     [ -f "$script" ] || script=$here/../bench/compare/compare.py
     part "compare-$name" 120 env LD_LIBRARY_PATH="$plain_path" "$python" "$script" \
-        --vitbench="$logs/vitbench" --dtype=bf16 --device=cuda --rounds=3 --steps=10 \
-        --seconds=80 --threads=8 "$@"
+        --vitbench="$logs/vitbench" --dtype=bf16 --device=cuda --rounds=3 --warmup=3 \
+        --steps=10 --seconds=80 --threads=8 "$@"
     grep -E '^(vitbench|peer|memory|round|ratio)' "$logs/compare-$name.log" 2>/dev/null |
         tee -a "$report"
 }
