@@ -77,7 +77,8 @@ weight() {
     compare) echo 9 ;;
     bench) echo 6 ;;
     sanitizer) echo 4 ;;
-    tests | mesh | modes) echo 2 ;;
+    tests) echo 3 ;;
+    mesh | modes) echo 2 ;;
     *) echo 0 ;;
     esac
 }
