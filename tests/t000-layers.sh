@@ -6,8 +6,8 @@
 #        < {bench, train, eval, exchange, fit, jobs}
 #
 # A file includes its own layer or a lower one; siblings do not include each other.
-# Also: vendor headers stay in their place, files stay short, and every source is listed
-# for the build.
+# Also: vendor headers stay in their place, files stay short, every source is listed for
+# the build, and every mutant of tests/mutants.sh still changes its file.
 cd "${srcdir:-.}" || exit 99
 
 count=0
@@ -73,6 +73,11 @@ unlisted() {
     done
 }
 
+mutant() {
+    sed "$3" "$2" | cmp -s - "$2"
+    [ $? -eq 1 ] || echo "$2: $1"
+}
+
 check "no file includes a higher layer or a sibling" "$(crossings)"
 vendor 'mpi\.h' '^(mesh|src/(io|vit|data|optim|step|train|eval|exchange)|ckpt|bench)/'
 vendor 'blis\.h' '^src/dev/(cpu_)?blis'
@@ -86,6 +91,7 @@ check "every C file includes config.h" \
 check "no file has 600 lines" "$(wc -l $sources $tests |
     ${AWK:-awk} '$2 != "total" && $1 >= 600 { print $2 " has " $1 " lines" }')"
 check "every file is listed for the build" "$(unlisted)"
+check "every mutant is an edit" "$(. tests/mutants.sh)"
 
 echo "1..$count"
 exit $status
