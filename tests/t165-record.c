@@ -99,10 +99,7 @@ static void refused(const char *text, const char *says)
     struct record *back;
 
     put("w", text);
-    ok(read_all(&back) == ERR_DATA && back == NULL &&
-           strstr(err_sentence(), says) != NULL,
-       "refused: %s", says);
-    err_forget();
+    ok(tap_says(read_all(&back), ERR_DATA, says) && back == NULL, "refused: %s", says);
 }
 
 /* What a killed writer left does not harm the next one's line. */

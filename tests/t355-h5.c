@@ -19,17 +19,6 @@ enum { ROWS = 7, COLUMNS = 5 };
 
 static int rank, size;
 
-static bool says(int rc, int wanted, const char *part)
-{
-    const bool is_ok =
-        rc == wanted && err_sentence() != NULL && strstr(err_sentence(), part) != NULL;
-
-    if (!is_ok)
-        tap_note("%s: %s", err_name(rc), err_sentence());
-    err_forget();
-    return is_ok;
-}
-
 static void test_bad(const char *path)
 {
     struct h5 *file       = NULL;
@@ -37,24 +26,26 @@ static void test_bad(const char *path)
     int64_t value;
     char text[4];
 
-    ok(says(h5_open(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO, "x.h5: ") &&
+    ok(tap_says(h5_open(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO,
+                "x.h5: ") &&
            file == NULL,
        "a file that is not there is an error with HDF5's sentence");
-    ok(says(h5_create(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO, "x.h5: "),
+    ok(tap_says(h5_create(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO,
+                "x.h5: "),
        "so is a folder that is not there");
     ok(h5_close(&file) == 0, "nothing can be closed");
     ok(h5_open(&file, MPI_COMM_WORLD, path) == 0, "a file opens");
-    ok(says(h5_shape(&shape, file, "/a/none"), ERR_DATA, "no dataset '/a/none'"),
+    ok(tap_says(h5_shape(&shape, file, "/a/none"), ERR_DATA, "no dataset '/a/none'"),
        "a dataset that is not there is named");
-    ok(says(h5_get_int(&value, file, "/", "none"), ERR_DATA, "no attribute 'none'"),
+    ok(tap_says(h5_get_int(&value, file, "/", "none"), ERR_DATA, "no attribute 'none'"),
        "so is an attribute");
-    ok(says(h5_get_int(&value, file, "/a/x", "about"), ERR_DATA, "not a number"),
+    ok(tap_says(h5_get_int(&value, file, "/a/x", "about"), ERR_DATA, "not a number"),
        "a text is not a number");
-    ok(says(h5_get_text(text, sizeof text, file, "/a/x", "about"), ERR_DATA,
-            "not a text of 4 bytes"),
+    ok(tap_says(h5_get_text(text, sizeof text, file, "/a/x", "about"), ERR_DATA,
+                "not a text of 4 bytes"),
        "a text must fit");
-    ok(says(h5_dataset(file, "/b", &(struct h5_shape){ H5_TYPE_F32, 1, { 3 } }), ERR_IO,
-            "no write intent"),
+    ok(tap_says(h5_dataset(file, "/b", &(struct h5_shape){ H5_TYPE_F32, 1, { 3 } }),
+                ERR_IO, "no write intent"),
        "a file that was opened to read is not written");
     ok(h5_close(&file) == 0, "and closes");
 }

@@ -24,17 +24,6 @@ enum { COUNT = 40, CLASSES = 7, SIDE = 4, PIXELS = 3 * SIDE * SIDE };
 
 static char folder[] = "/tmp/vitbench-set-XXXXXX", path[64];
 
-static bool says(int rc, int wanted, const char *part)
-{
-    const bool is_ok =
-        rc == wanted && err_sentence() != NULL && strstr(err_sentence(), part) != NULL;
-
-    if (!is_ok)
-        tap_note("%s: %s", err_name(rc), err_sentence());
-    err_forget();
-    return is_ok;
-}
-
 static struct h5set_shape shape_of(enum h5set_kind kind, bool has_many)
 {
     return (struct h5set_shape){ .kind     = kind,
@@ -166,7 +155,7 @@ static void test_damage(void)
     int opened = 0, named = 0;
     int64_t at;
 
-    ok(says(h5set_open(&set, "/nonexistent/x.h5"), ERR_DATA, "/nonexistent/x.h5"),
+    ok(tap_says(h5set_open(&set, "/nonexistent/x.h5"), ERR_DATA, "/nonexistent/x.h5"),
        "a file that is not there is named");
     for (int part = 1; part < 16; part++) {
         write_set(H5SET_ENCODED, false);
@@ -182,18 +171,19 @@ static void test_damage(void)
     at = place_of("/bytes");
     put_byte(at + 100, 4);
     ok(h5set_open(&set, path) == 0 &&
-           says(h5set_verify(set), ERR_DATA, "is damaged: its digest"),
+           tap_says(h5set_verify(set), ERR_DATA, "is damaged: its digest"),
        "a bit flipped in an item is seen by the digest");
     h5set_close(&set);
 
     write_set(H5SET_ENCODED, false);
     at = place_of("/offset");
     put_byte(at + 8 * 20, 0x80);
-    ok(says(h5set_open(&set, path), ERR_DATA, "offset 2"), "a wrong offset is refused");
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "offset 2"),
+       "a wrong offset is refused");
     write_set(H5SET_ENCODED, false);
     at = place_of("/labels");
     put_byte(at + 4 * 20 + 3, 0x80);
-    ok(says(h5set_open(&set, path), ERR_DATA, "label of item 20"),
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "label of item 20"),
        "so is a wrong label");
 }
 
@@ -218,16 +208,17 @@ static void test_foreign(void)
 
     fputs("not HDF5", file);
     fclose(file);
-    ok(says(h5set_open(&set, path), ERR_DATA, "no HDF5 file"), "a text is refused");
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "no HDF5 file"), "a text is refused");
     foreign("/pixels", H5_TYPE_U8, 3, 3);
-    ok(says(h5set_open(&set, path), ERR_DATA, "is no set"), "so is another HDF5 file");
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "is no set"),
+       "so is another HDF5 file");
     foreign("/images", H5_TYPE_F32, 3, 3);
-    ok(says(h5set_open(&set, path), ERR_DATA, "another type"),
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "another type"),
        "and one of other numbers");
     foreign("/images", H5_TYPE_U8, 3, 0);
-    ok(says(h5set_open(&set, path), ERR_DATA, "labels"), "and one without labels");
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "labels"), "and one without labels");
     foreign("/images", H5_TYPE_U8, 3, 2);
-    ok(says(h5set_open(&set, path), ERR_DATA, "not as many labels"),
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "not as many labels"),
        "and one with too few of them");
     foreign("/images", H5_TYPE_U8, 3, 3);
     ok(h5set_open(&set, path) == 0 && h5set_shape(set)->classes == 1 &&
@@ -249,10 +240,10 @@ static void test_unfinished(void)
        "a set has another name until it is finished");
     h5set_drop(&set);
     ok(access(part, F_OK) != 0 && access(path, F_OK) != 0, "dropped, nothing is left");
-    ok(says(h5set_create(&set, "/nonexistent/x.h5", &shape, ""), ERR_IO,
-            "x.h5 cannot be written: No such file"),
+    ok(tap_says(h5set_create(&set, "/nonexistent/x.h5", &shape, ""), ERR_IO,
+                "x.h5 cannot be written: No such file"),
        "a folder that is not there is named");
-    ok(says(h5set_check("/dev/null"), ERR_IO, "/dev/null cannot be written"),
+    ok(tap_says(h5set_check("/dev/null"), ERR_IO, "/dev/null cannot be written"),
        "a device does not become a file");
     ok(h5set_check(path) == 0 && access(part, F_OK) != 0, "to ask leaves nothing");
 }
@@ -332,10 +323,10 @@ static void test_holdout(void)
     data_close(&held);
     data_close(&again);
     o.holdout = 0;
-    ok(says(data_open_file(&held, path, &o), ERR_USAGE, "nothing is in it"),
+    ok(tap_says(data_open_file(&held, path, &o), ERR_USAGE, "nothing is in it"),
        "an empty part is refused");
     o = (struct data_options){ .image = SIDE, .holdout = 1 };
-    ok(says(data_open_file(&held, path, &o), ERR_USAGE, "nothing is left"),
+    ok(tap_says(data_open_file(&held, path, &o), ERR_USAGE, "nothing is left"),
        "and so is holding out all");
 }
 
@@ -346,7 +337,7 @@ static void test_source_errors(void)
     float image[PIXELS];
     bool is_grey = true;
 
-    ok(says(data_open_file(&data, path, &o), ERR_DATA, "more than 6"),
+    ok(tap_says(data_open_file(&data, path, &o), ERR_DATA, "more than 6"),
        "a model with too few classes is refused");
     o.classes = CLASSES + 1;
     ok(data_open_file(&data, path, &o) == 0 && data->classes == CLASSES + 1,
@@ -354,7 +345,7 @@ static void test_source_errors(void)
     data_close(&data);
 
     write_set(H5SET_FEATURES, false);
-    ok(says(data_open_file(&data, path, &o), ERR_DATA, "not images"),
+    ok(tap_says(data_open_file(&data, path, &o), ERR_DATA, "not images"),
        "features are no images");
 
     write_set(H5SET_ENCODED, false); /* of files that are no pictures */
@@ -366,7 +357,7 @@ static void test_source_errors(void)
     if (truncate(path, 1000) != 0)
         abort();
     data->ops->get(data, image, NULL, (struct range){ 0, 0 }, 0);
-    ok(says(data_failure(data), ERR_IO, "has become shorter"),
+    ok(tap_says(data_failure(data), ERR_IO, "has become shorter"),
        "a file that cannot be read any more is a failure");
     data_close(&data);
 }

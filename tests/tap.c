@@ -6,12 +6,14 @@
 
 #include "tests/tap.h"
 
+#include "src/base/err.h"
 #include "src/base/log.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool (*tap_reduce)(bool is_ok);
 bool tap_is_quiet;
@@ -98,6 +100,18 @@ void tap_skip_all(const char *why)
         printf("1..0 # SKIP %s\n", why);
     fflush(stdout);
     exit(77);
+}
+
+bool tap_says(int rc, int code, const char *words)
+{
+    const char *sentence = err_sentence();
+    const bool is_ok =
+        rc == code && sentence != NULL && strstr(sentence, words) != NULL;
+
+    if (!is_ok)
+        tap_note("%s: %s", err_name(rc), sentence != NULL ? sentence : "no sentence");
+    err_forget();
+    return is_ok;
 }
 
 bool tap_is_long(void)

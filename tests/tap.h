@@ -31,6 +31,11 @@ void tap_skip(const char *what, const char *why);
 /* Skip the whole program: print the reason and leave with 77. */
 _Noreturn void tap_skip_all(const char *why);
 
+/* True if the call that gave 'rc' failed with 'code', in a sentence that holds 'words';
+ * prints both when not.  Forgets the error.
+ */
+bool tap_says(int rc, int code, const char *words);
+
 /* True in 'make check-long': a test may repeat more. */
 bool tap_is_long(void);
 
