@@ -54,6 +54,9 @@ static void by_hand(void)
              "one that was not measured counts as the forward product");
     close_to(cost_gemm(&c, COST_GEMM, 256, 256, 256), 2 * pow(256, 3) / 4e10, 1e-9,
              "halfway between two shapes the rate is their geometric mean");
+    close_to(cost_gemm(&c, COST_GEMM, 512, 512, 512),
+             2 * pow(512, 3) / 8e10 * exp2(2 / 82.0), 1e-9,
+             "one that is three times as near counts 81 times");
     close_to(cost_gemm(&c, COST_GEMM, 1, 1 << 14, 1 << 14), 4 * pow(2, 28) / 1e10, 1e-3,
              "one row waits for the weights to pass memory");
     close_to(cost_move(&c, "norm_apply", 1e9), 0.1, 1e-12,

@@ -82,6 +82,19 @@ static void cut(const char *what, const char *text, int rows)
     table_close(&t);
 }
 
+/* Rows that have no id are no row's successors. */
+static void nameless(void)
+{
+    struct table *t = NULL;
+
+    put("id,loss\n,1\na,2\n,3\na,4\n");
+    ok(table_read(&t, path) == 0 && t->rows == 4, "rows may lack an id");
+    table_keep_last(t, "id");
+    ok(t->rows == 3 && number(t, 0, "loss") == 1 && number(t, 1, "loss") == 3,
+       "and all of these are kept");
+    table_close(&t);
+}
+
 /* Many rows, and a column that comes late: nothing is lost when the table grows. */
 static void large(void)
 {
@@ -131,6 +144,7 @@ int main(void)
     refused("{\"loss\":1,\"loss\":2}\n{}\n", "line 1, column");
     cut("JSONL", "{\"loss\":1}\n{\"loss\":2}\n{\"loss\":", 2);
     cut("CSV", "a,loss\n1,2\n3", 1);
+    nameless();
     large();
     unlink(path);
     return tap_done();

@@ -115,6 +115,11 @@ static void mend(void)
            strcmp(back[1].id, "next") == 0,
        "and removed by the next writer");
     mem_free(back);
+    put("w", "{\"id\":\"b\", \"wid");
+    ok(record_append(path, &r) == 0 && read_all(&back) == 1 &&
+           strcmp(back[0].id, "next") == 0,
+       "even where it was the only one");
+    mem_free(back);
     put("w", "{\"id\":\"a\"}");
     ok(record_append(path, &r) == 0 && read_all(&back) == 2 &&
            strcmp(back[0].id, "a") == 0,

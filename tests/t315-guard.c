@@ -9,6 +9,7 @@
 #include "src/base/clock.h"
 #include "tests/tap.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -70,6 +71,25 @@ static int lives(void)
     return 11;
 }
 
+/* Stop, until another process lets it go on after more than the guard's seconds. */
+static int paused(void)
+{
+    const pid_t self = getpid();
+
+    if (guard_start(NULL, 1) != 0)
+        return 9;
+    if (fork() == 0) {
+        nap(1.4);
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    raise(SIGSTOP);
+    nap(0.15);
+    guard_stop(NULL);
+    wait(NULL);
+    return 14;
+}
+
 static int stopped(void)
 {
     if (guard_start(NULL, 0.2) != 0 || guard_start(NULL, 0.3) != 0)
@@ -103,6 +123,8 @@ int main(void)
        "it says in which phase");
     ok(run(text, sizeof text, lives) == 11 && text[0] == '\0',
        "signs of life keep it going");
+    ok(run(text, sizeof text, paused) == 14 && text[0] == '\0',
+       "the time that a process was stopped does not count");
     ok(run(text, sizeof text, stopped) == 12 && text[0] == '\0',
        "a guard that was stopped, twice even, is quiet");
     ok(run(text, sizeof text, switched_off) == 13 && text[0] == '\0',

@@ -265,10 +265,10 @@ static void test_many(bool is_early)
     }
 }
 
-/* What is sent is yet to be written when the message is started, and what it is received
- * over yet to be read; the device is asked, not waited for.
+/* What is sent is yet to be written when the message is started ('is_early': it is under
+ * way), and what it is received over yet to be read; the device is asked, not waited for.
  */
-static void test_after(int64_t n)
+static void test_after(int64_t n, bool is_early)
 {
     struct field out, in, kept;
     struct wire s, r;
@@ -282,11 +282,16 @@ static void test_after(int64_t n)
     dev_sync(compute);
     MPI_Barrier(MPI_COMM_WORLD);
     dev_add(compute, out.a, out.a);
+    if (is_early) {
+        dev_sync(compute);
+        send(&s, &out, NULL);
+    }
     dev_copy(compute, kept.a, in.a);
     dev_event_record(after, compute);
     syncs = seen.syncs;
     recv(&r, &in, after);
-    send(&s, &out, after);
+    if (!is_early)
+        send(&s, &out, after);
     wire_wait(&r);
     wire_wait(&s);
     ok(field_is(&in, down, 1, 2) && field_is(&kept, mesh->rank, 2, 1),
@@ -361,8 +366,10 @@ static void test_all(const char *how)
     test_two(PIECE + 3, 2 * PIECE);
     test_many(false);
     test_many(true);
-    test_after(50);
-    test_after(PIECE + PIECE / 3);
+    for (int is_early = 0; is_early < 2; is_early++) {
+        test_after(50, is_early);
+        test_after(PIECE + PIECE / 3, is_early);
+    }
 }
 
 static bool open_device(void)

@@ -7,6 +7,7 @@
 
 #include "bench/overlap.h"
 #include "bench/setup.h"
+#include "src/dev/dev_impl.h"
 #include "src/plan/count.h"
 #include "src/plan/machine.h"
 #include "src/plan/predict.h"
@@ -274,7 +275,22 @@ static void check_memory(struct bed *bed)
     bed->bench.node_memory = 0;
 }
 
-/* A signal to the last rank ends the case on all. */
+/* How often the images of a step are still to be cut before this process gets a signal,
+ * and what cuts them.
+ */
+static int patches_left;
+static void (*cut_patches)(struct dev_stream *, struct mat, struct mat, int, int,
+                           int64_t);
+
+static void cut_and_tell(struct dev_stream *s, struct mat rows, struct mat images,
+                         int image, int patch, int64_t N)
+{
+    if (--patches_left == 0)
+        kill(getpid(), SIGTERM);
+    cut_patches(s, rows, images, image, patch, N);
+}
+
+/* A signal to the last rank, some steps after those of warm-up, ends the case on all. */
 static void check_signal(struct bed *bed)
 {
     const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);
@@ -290,12 +306,9 @@ static void check_signal(struct bed *bed)
     agenda.entry[1]       = agenda.entry[0];
     bed->options.steps    = 1000000;
     if (bed->bench.mesh->rank == size - 1) {
-        signal(SIGALRM, SIG_DFL);
-        if (fork() == 0) {
-            usleep(700000);
-            kill(getppid(), SIGTERM);
-            _exit(0);
-        }
+        cut_patches                 = bed->bench.dev->ops.patches;
+        bed->bench.dev->ops.patches = cut_and_tell;
+        patches_left                = 10;
     }
     if (bed->bench.result != NULL)
         count = bed->bench.result->count;
@@ -349,12 +362,37 @@ static void check_share(void)
        "never out of 0 to 1");
 }
 
+/* Messages that take 2 s alone, of which a step shows 'exposed' +- 0.5, beside 3 s. */
+static struct comm decided(double exposed, double step_s, bool is_by_cores)
+{
+    struct comm c = { .alone_s    = 2,
+                      .exposed_s  = exposed,
+                      .exposed_lo = exposed - 0.5,
+                      .exposed_hi = exposed + 0.5 };
+
+    overlap_decide(&c, 3, step_s, is_by_cores);
+    return c;
+}
+
+static void check_decision(void)
+{
+    const struct comm c = decided(1, 4, false);
+
+    ok(c.kind == HIDDEN_VALUE && c.hidden == 0.5 && c.hidden_lo == 0.25 &&
+           c.hidden_hi == 0.75,
+       "the more is exposed, the less is hidden");
+    ok(decided(1, 4, true).kind == HIDDEN_CORES &&
+           decided(1, 2.1 / RESULT_SMALLEST, false).kind == HIDDEN_SMALL,
+       "what cores move is not hidden, and what is small not told");
+}
+
 int main(int argc, char **argv)
 {
     struct bed bed;
 
     size = ranks_open(&argc, &argv, "t655-cases");
     check_share();
+    check_decision();
     for (int M = 1; M <= size; M++) {
         if (size % M != 0)
             continue;

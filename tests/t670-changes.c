@@ -86,6 +86,9 @@ static void sentences(void)
     prints(&c, "no change beyond the spread", "the same run has not changed");
     c.steps.median = 1.003;
     prints(&c, "no change beyond the spread", "nor one within the spread");
+    c.steps.median = 1.02;
+    c.stage_s[STAGE_UPDATE] += 0.02;
+    prints(&c, "slower by 0.02 s", "but one beyond it, of so many steps");
 
     c                       = earlier();
     c.steps.median          = 1.3;

@@ -189,7 +189,8 @@ for name in flops_per_image examples compute examples_with_forks; do
     planned $name >"$folder/$name"
 done
 (cd "$folder" && paste flops_per_image examples compute examples_with_forks) |
-    awk '{ d = $1 * $2 / $3 - 1; if (d * d > 1e-20) exit 1; all += $1 * $4 }
+    awk '{ d = $1 * $2 / $3 - 1; if (d * d > 1e-20) exit 1; all += $1 * $4
+            if ($4 - $2 != 2 * 50000 * 128) exit 1 } # two forks that cool down
         END { printf "cost: %.4g FLOP forward,", all }' >"$folder/cost"
 grep -q -f "$folder/cost" "$folder/out"
 ok 'compute is of the examples; with forks they come to the cost'
@@ -233,9 +234,13 @@ run plan --out="$folder/sweep" --probe-args=--shots=10
 [ $status -eq 0 ] && grep -q ' 0 done, 18 runs to do' "$folder/out" &&
     grep -q 'launch vitprobe' "$folder/sweep/array.sbatch" && sh -n "$folder/sweep/array.sbatch"
 ok 'nor one that is still to be probed'
-run plan --width=700,800,900 --heads=10 --seeds=2
-[ $status -eq 0 ] && grep -q '6 runs give 18 points' "$folder/out"
-ok 'every shape with as many seeds as are asked for'
+run plan --width=700,800,900 --heads=10 --seeds=2 --out="$folder/seeds"
+[ $status -eq 0 ] && grep -q '6 runs give 18 points' "$folder/out" &&
+    [ "$(sed 's/.*"id": "\([^"]*\)".*/\1/' "$folder/seeds/plan.jsonl" | sort -u | wc -l)" -eq 6 ]
+ok 'every shape with as many seeds as are asked for, each a run of its own'
+run plan --width=608,800,1968
+[ $status -eq 0 ] && grep -q '2 runs give 6 points' "$folder/out"
+ok 'but not the centre, which is held out'
 run plan --grid
 [ $status -eq 0 ] && grep -q '64 runs give 64 points' "$folder/out"
 ok 'the default grid: 64 runs'
