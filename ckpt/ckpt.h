@@ -120,8 +120,8 @@ const char *ckpt_path(const struct ckpt *c);
 /* ---- loading ----------------------------------------------------------------------- */
 
 /* The newest complete file of 'dir' into 'path' (CKPT_PATH bytes), or "" if there is
- * none; files that cannot be read are left out with a warning.  Rank 0 looks.  Returns 0
- * or ERR_IO, said, the same on all ranks.
+ * none; files that are damaged are left out with a warning.  Rank 0 looks.  Returns 0, or
+ * a code, said, the same on all ranks: ERR_IO; ERR_ENV for a file of another format.
  * Collective over 'comm'.
  */
 int ckpt_newest(char *path, const char *dir, MPI_Comm comm);

@@ -128,11 +128,18 @@ static int read_all(struct ckpt_file *f, const struct h5 *h5)
     struct reading reading = { .file = f };
     struct h5_shape shape  = { 0 };
     int32_t complete       = 0;
+    int64_t format;
     int rc;
 
     TRY(size_of(&reading.disk_bytes, f->path));
     if (!h5_has(h5, own_name[FILE_COMPLETE]))
         return ERR(ERR_DATA, "%s is an HDF5 file, but not a checkpoint", f->path);
+    TRY(h5_get_int(&format, h5, "meta", "format"));
+    if (format != FORMAT)
+        return ERR(ERR_ENV,
+                   "%s is a checkpoint of format %lld, which another vitbench writes; "
+                   "this one knows format %d",
+                   f->path, (long long)format, FORMAT);
     TRY(h5_shape(&shape, h5, own_name[FILE_COMPLETE]));
     if (shape.dims == 1 && shape.size[0] == 1)
         TRY(h5_read(&complete, H5_TYPE_I32, h5, own_name[FILE_COMPLETE], &start, &one));

@@ -27,26 +27,32 @@
 
 /* ---- which file -------------------------------------------------------------------- */
 
+/* What is damaged is left out, but not what cannot be read here, or now: a run would go on
+ * from before it, and over it.
+ */
 static int find_newest(char *path, const char *dir)
 {
     int64_t *steps         = NULL;
     const int n            = folder_steps(&steps, dir);
     struct ckpt_file *file = NULL;
+    int rc                 = 0;
 
     if (n < 0)
         return n;
-    for (int i = 0; i < n && file == NULL; i++) {
+    for (int i = 0; i < n && file == NULL && rc == 0; i++) {
         folder_path(path, dir, steps[i]);
-        if (file_open(&file, path) != 0) {
+        rc = file_open(&file, path);
+        if (rc == ERR_DATA) {
             WARN("%s; it is left out", err_sentence());
             err_forget();
+            rc = 0;
         }
     }
     if (file == NULL)
         path[0] = '\0';
     file_close(&file);
     mem_free(steps);
-    return 0;
+    return rc;
 }
 
 int ckpt_newest(char *path, const char *dir, MPI_Comm comm)

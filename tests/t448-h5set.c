@@ -201,6 +201,16 @@ static void foreign(const char *name, enum h5_type type, int64_t n, int64_t labe
     h5_close(&file);
 }
 
+static void name_format(const char *format)
+{
+    struct h5 *file = NULL;
+
+    if (h5_change(&file, MPI_COMM_NULL, path) != 0 ||
+        h5_set_text(file, "/", "format", format) != 0)
+        die("%s", err_sentence());
+    h5_close(&file);
+}
+
 static void test_foreign(void)
 {
     struct h5set *set = NULL;
@@ -224,6 +234,13 @@ static void test_foreign(void)
     ok(h5set_open(&set, path) == 0 && h5set_shape(set)->classes == 1 &&
            h5set_shape(set)->digest == 0,
        "what has the right datasets is a set, whoever made it");
+    h5set_close(&set);
+    name_format("vitbench set 2");
+    ok(tap_says(h5set_open(&set, path), ERR_DATA,
+                "is a 'vitbench set 2', which another"),
+       "but not if it says that it is another kind of set of ours");
+    name_format("of somebody else");
+    ok(h5set_open(&set, path) == 0, "what others call theirs says nothing");
     h5set_close(&set);
 }
 

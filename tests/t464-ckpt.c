@@ -290,6 +290,18 @@ static bool is_newest(const char *dir, const char *name)
                                     : found != NULL && strcmp(found + 1, name) == 0);
 }
 
+static void set_format(const char *path, int64_t format)
+{
+    struct h5 *h5 = NULL;
+
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank == 0 && (h5_change(&h5, MPI_COMM_NULL, path) != 0 ||
+                      h5_set_int(h5, "meta", "format", format) != 0))
+        die("%s cannot be changed", path);
+    h5_close(&h5);
+    MPI_Barrier(MPI_COMM_WORLD);
+}
+
 static void test_keep(struct mesh *mesh, struct tensors *t)
 {
     char dir[128], path[CKPT_PATH];
@@ -318,6 +330,12 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
         die("no file to cut");
     MPI_Barrier(MPI_COMM_WORLD);
     ok(is_newest(dir, "ckpt-00000011.h5"), "a file that is cut off is left out");
+    folder_path(path, dir, 11);
+    set_format(path, 2);
+    ok(ckpt_newest(path, dir, MPI_COMM_WORLD) == ERR_ENV,
+       "one that another vitbench has written is not");
+    folder_path(path, dir, 11);
+    set_format(path, 1);
     snprintf(path, sizeof path, "%s/ckpt-00000020.h5.part", dir);
     if (rank == 0)
         close(creat(path, 0666));

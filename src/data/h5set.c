@@ -106,6 +106,23 @@ static int find(struct h5_shape *shape, int64_t *at, const struct h5 *file,
     return 0;
 }
 
+/* Sets that others make say nothing of it. */
+static int check_format(const struct h5set *set, const struct h5 *file)
+{
+    char format[64];
+
+    if (h5_get_text(format, sizeof format, file, "/", "format") != 0) {
+        err_forget();
+        return 0;
+    }
+    if (strncmp(format, H5SET_FORMAT, strcspn(H5SET_FORMAT, "0123456789")) == 0 &&
+        strcmp(format, H5SET_FORMAT) != 0)
+        return ERR(ERR_DATA,
+                   "%s is a '%s', which another vitbench writes; this one knows '%s'",
+                   set->path, format, H5SET_FORMAT);
+    return 0;
+}
+
 static int find_items(struct h5set *set, const struct h5 *file, int64_t length)
 {
     struct h5set_shape *s = &set->shape;
@@ -231,7 +248,9 @@ static int open_set(struct h5set *set)
     rc = h5_open(&file, MPI_COMM_NULL, set->path);
     if (rc != 0)
         return ERR(ERR_DATA, "%s is no HDF5 file, or a damaged one", set->path);
-    rc = find_items(set, file, about.st_size);
+    rc = check_format(set, file);
+    if (rc == 0)
+        rc = find_items(set, file, about.st_size);
     if (rc == 0)
         rc = find_labels(set, file, about.st_size);
     h5_close(&file);
