@@ -223,6 +223,10 @@ static int run_entry(struct bench *b, const struct agenda_entry *e, FILE *out)
         tune(b, c, e);
         rc = bench_cases[e->id].run(b, c, e->has_spec ? &e->spec : NULL, e->batch);
     }
+    if (rc != 0 && c->status == STATUS_PASS) {
+        c->status = STATUS_INCOMPLETE;
+        snprintf(c->reason, sizeof c->reason, "broken off by an error");
+    }
     if (b->result != NULL)
         report_case(out, b->result, c);
     if (b->result != NULL && b->old != NULL && e->id == CASE_STEP)

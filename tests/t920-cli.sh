@@ -112,6 +112,14 @@ run 2 --shape=mu --mesh=1x2 --steps=2 --seconds=0.1 --require-overlap=1 \
 ok 'a bar of overlap that cannot be told ends with 1'
 grep -q '"name":"rank 1 (0, 1)' "$folder/t.json"
 ok 'and a trace is written'
+if [ -c /dev/full ]; then
+    run 1 --shape=mu --steps=1 --trace=/dev/full --json="$folder/r.json"
+    [ "$(cat "$folder/status")" = '3 ' ] && grep -q '0 passed, 1 failed' "$folder/out" &&
+        grep -q '^      "status": "fail"' "$folder/r.json"
+    ok 'a case that an error breaks off has not passed'
+else
+    skip 'a case that an error breaks off has not passed' 'there is no /dev/full'
+fi
 run 2 --shape=mu --mesh=1x2 --steps=2 --seconds=0.1 --overlap=bidir --progress=thread \
     --no-tune
 [ "$(cat "$folder/status")" = '0 0 ' ] && grep -q 'overlap bidir, progress thread' "$folder/out"
