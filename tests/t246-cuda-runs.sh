@@ -48,10 +48,14 @@ grep -q '"cuda": "CUDA .*, cuBLASLt [1-9][0-9]*\.[0-9]*\.[0-9]*"' "$folder/f32.j
 ok 'which library does products is said'
 grep -q '"gpu": "emulated GPU"' "$folder/f32.json" &&
     ! grep -q '"cpu": "emulated GPU"' "$folder/f32.json" &&
-    "$program" --case=step --device=cuda --dtype=f32 --shape=16/1/32/2 --image=8 \
-        --patch=4 --batch=1 --steps=1 --warmup=0 --seconds=0.1 --no-check 2>&1 |
-    grep -q '^GPU  *emulated GPU'
+    EMU_NVML_14=1 "$program" --case=step --device=cuda --dtype=f32 --shape=16/1/32/2 --image=8 \
+        --patch=4 --batch=1 --steps=1 --warmup=0 --seconds=0.1 --no-check \
+        >"$folder/out" 2>&1 &&
+    grep -q '^GPU  *emulated GPU' "$folder/out"
 ok 'as is the name of the GPU, apart from the processor'
+grep -q '^  clocks *1755 of 1980 MHz, .* 65 C, 690 W, held back by' \
+    "$folder/out"
+ok 'a driver of CUDA 14 has clocks, too'
 seconds=$(json_after "$folder/f32.json" '"steps"' median)
 attention=$(json_after "$folder/f32.json" '"name": "attn_backward"' seconds)
 blocks=$(json_after "$folder/f32.json" '"stages"' blocks)
