@@ -47,9 +47,10 @@ ok "a set is made"
     --records="$folder/records.jsonl" >"$folder/out" 2>"$folder/err"
 ok "and a model is trained on it"
 few="--shots=1,5 --seeds=0,1 --l2=1024,1 --threads=1"
-ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
+set="--checkpoint=$folder/run --data=$folder/set.h5 --threads=1"
+ask="$set $few"
 
-# $ask and $few are words.
+# $ask, $set and $few are words.
 # shellcheck disable=SC2086
 {
     run 1 $ask --records="$folder/records.jsonl"
@@ -91,6 +92,9 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
     run 4 $ask --mesh=2x2
     table | cmp -s - "$folder/one"
     ok "a 2x2 mesh has the same errors"
+    run 1 $ask --seeds=0,1,2,3,4,5,123456789012
+    [ "$(table | wc -l)" -eq 15 ] && [ "$(wc -L <"$folder/out")" -le 80 ]
+    ok "a table of many seeds goes on below"
     run 2 $ask --solver=lapack --features-out="$folder/f.h5" --logits-out="$folder/l.h5"
     table | cmp -s - "$folder/one"
     ok "two ranks with LAPACK have"
@@ -103,17 +107,17 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
     run 1 $ask --feature=block:0
     [ $status -eq 0 ] && grep -q 'block:0 of 120' "$folder/out"
     ok "a block's features can be taken"
-    run 2 $ask --method=lbfgs
+    run 2 $set --method=lbfgs
     [ $status -eq 0 ] && grep -q 'chosen$' "$folder/out"
     ok "logistic regression chooses a penalty"
-    run 2 $ask --method=sgd --epochs=2 --learn-batch=16
+    run 2 $set --method=sgd --epochs=2 --learn-batch=16
     [ $status -eq 0 ] && grep -q '14 steps of 16' "$folder/out"
     ok "gradient descent has its steps"
-    run 2 $ask --method=head --image=16 --patch=4
+    run 2 $set --method=head --image=16 --patch=4
     [ $status -eq 0 ] && grep -q 'patches resized from 2 to 4' "$folder/out" &&
         grep -q '12 images: loss' "$folder/out"
     ok "the classifier is tested on larger patches"
-    run 1 $ask --method=head --image=12 --no-interpolate
+    run 1 $set --method=head --image=12 --no-interpolate
     [ $status -eq 0 ] && grep -q 'positions as initialised' "$folder/out"
     ok "and without positions"
     "$build/vittrain" --shape=24/2/32/4 --image=12 --patch=3 --classes=3 --steps=1 \
@@ -141,8 +145,16 @@ ask="--checkpoint=$folder/run --data=$folder/set.h5 $few"
     [ ! -s "$folder/out" ]
     ok "before anything is computed"
     refuses 3 'it is not a file' $ask --logits-out=/dev/null
+    refuses 2 'lr is for --method=sgd' $ask --lr=0.1
+    refuses 2 'select is for --method=lbfgs' $ask --select=0.2
+    refuses 2 'solver is for --method=ridge' $set --method=head --solver=lapack
+    refuses 2 'shots is for --method=ridge' $set --method=lbfgs --shots=3
+    refuses 2 'l2 is for --method=ridge and' $set --method=sgd --l2=1
+    refuses 2 'test-examples is for fractals' $ask --test-examples=9
+    refuses 2 'feature is for a model' --features="$folder/f.h5" --feature=block:0
+    refuses 2 'id is for --records' $ask --id=name
     refuses 2 'are both' $ask --features-out="$folder/x.h5" --logits-out="$folder/x.h5"
-    refuses 2 'no errors for --records' $ask --method=none --features-out="$folder/x.h5" \
+    refuses 2 'no errors for --records' $set --method=none --features-out="$folder/x.h5" \
         --records="$folder/r.jsonl"
 }
 finish

@@ -348,23 +348,6 @@ int opts_is_given(const struct opts *o, const char *name)
     return row != NULL && o->source[row - o->table] != FROM_DEFAULT;
 }
 
-int opts_check_command(const struct opts *o, const char *command)
-{
-    const char *title = "";
-
-    for (int i = 0; i < o->count; i++) {
-        const struct opt *row = &o->table[i];
-
-        if (row->type == OPT_TITLE)
-            title = row->name;
-        else if (o->source[i] == FROM_COMMAND_LINE && strstr(title, command) == NULL &&
-                 strstr(title, "every") == NULL)
-            return ERR(ERR_USAGE, "--%s is not for '%s'; --help says what is",
-                       row->name, command);
-    }
-    return 0;
-}
-
 /* --- Where values come from ------------------------------------------------ */
 
 /* One option of the command line: its row, and its value, which may be the next

@@ -92,6 +92,15 @@ int opts_is_given(const struct opts *o, const char *name);
  */
 int opts_check_command(const struct opts *o, const char *command);
 
+/* The same for rows that nothing hears as things are: ERR_USAGE and the sentence. */
+struct opt_idle {
+    const char *name;
+    bool is_idle;
+    const char *sentence; /* after the name */
+};
+
+int opts_check_idle(const struct opts *o, const struct opt_idle *idle, int count);
+
 /* The help: 'usage' lines, then the table in 80 columns. */
 void opts_help(const struct opts *o, FILE *out, const char *usage, const char *about);
 

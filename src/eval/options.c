@@ -116,6 +116,41 @@ enum { ROWS = sizeof table / sizeof table[0] };
 static const char *const stored[] = { "shape", "layers", "wiring", "qk-norm",
                                       "gelu",  "pool",   "loss",   "features" };
 
+/* Options that the model, the images or the method have no use for. */
+static int check_idle(const struct opts *opts, const struct probe_options *o)
+{
+    static const char model[] = "is for a model, and --features has none";
+    static const char ends[]  = "is for fractals; a file is taken whole";
+    static const char ridge[] = "is for --method=ridge", sgd[] = "is for --method=sgd";
+    const bool is_read  = o->features[0] != '\0';
+    const bool is_whole = is_read || probe_is_file(o->data);
+    const bool is_ridge = o->method == METHOD_RIDGE, is_sgd = o->method == METHOD_SGD;
+    const struct opt_idle idle[] = {
+        { "data", is_read, model },
+        { "layers", is_read, model },
+        { "image", is_read, model },
+        { "patch", is_read, model },
+        { "interpolate", is_read, model },
+        { "batch", is_read, model },
+        { "feature", is_read, model },
+        { "examples", is_whole, ends },
+        { "test-examples", is_whole, ends },
+        { "shots", !is_ridge && (is_whole || o->examples > 0), ridge },
+        { "seeds", !is_ridge, ridge },
+        { "solver", !is_ridge, ridge },
+        { "l2", !is_ridge && o->method != METHOD_LBFGS,
+          "is for --method=ridge and --method=lbfgs" },
+        { "select", o->method != METHOD_LBFGS, "is for --method=lbfgs" },
+        { "lr", !is_sgd, sgd },
+        { "epochs", !is_sgd, sgd },
+        { "learn-batch", !is_sgd, sgd },
+        { "weight-decay", !is_sgd, sgd },
+        { "id", o->records[0] == '\0', "is for --records" },
+    };
+
+    return opts_check_idle(opts, idle, sizeof idle / sizeof idle[0]);
+}
+
 int probe_options_read(struct opts *opts, void *values, int argc, char **argv)
 {
     struct probe_options *o = values;
@@ -131,7 +166,7 @@ int probe_options_read(struct opts *opts, void *values, int argc, char **argv)
         if (opts_is_given(opts, stored[i]))
             strcpy(o->given, stored[i]);
     }
-    return 0;
+    return check_idle(opts, o);
 }
 
 /* ---- what they mean ---------------------------------------------------------------- */

@@ -79,16 +79,33 @@ static void say_images(const struct probe *p)
            (long long)p->features.classes, (long long)p->features.width);
 }
 
+/* Columns before those of the seeds, and of a line. */
+enum { SEEDS_FROM = 41, LINE = 80 };
+
+/* A line is full before column 's', of which it has 'most': go on below. */
+static void next_column(int s, int most)
+{
+    if (s > 0 && s % most == 0)
+        printf("\n%*s", SEEDS_FROM, "");
+}
+
 /* Errors in percent: a row of the shots and an l2, a column of each seed. */
 static void say_few(const struct probe *p)
 {
     const struct fewshot *f        = &p->plan.few;
     const struct fewshot_result *r = &p->few;
+    int width                      = 6, most;
 
-    printf("  ridge       %s, %.3f s\n\n", r->about, r->seconds);
-    printf("  shots images         l2  error%%    seed");
     for (int s = 0; s < f->seeds; s++)
-        printf(" %6lld", (long long)f->seed[s]);
+        while (width < snprintf(NULL, 0, "%lld", (long long)f->seed[s]))
+            width++;
+    most = (LINE - SEEDS_FROM) / (width + 1);
+    printf("  ridge       %s, %.3f s\n\n", r->about, r->seconds);
+    printf("  shots   images          l2  error%% seed");
+    for (int s = 0; s < f->seeds; s++) {
+        next_column(s, most);
+        printf(" %*lld", width, (long long)f->seed[s]);
+    }
     printf("\n");
     for (int i = 0; i < f->shot_count; i++) {
         for (int j = 0; j < f->l2s; j++) {
@@ -96,10 +113,12 @@ static void say_few(const struct probe *p)
 
             for (int s = 0; s < f->seeds; s++)
                 sum += r->error[i][s][j];
-            printf("  %5lld %6lld %10g  %6.2f        ", (long long)f->shots[i],
+            printf("  %5lld %8lld %11g  %6.2f     ", (long long)f->shots[i],
                    (long long)r->rows[i], f->l2[j], 100 * sum / f->seeds);
-            for (int s = 0; s < f->seeds; s++)
-                printf(" %6.2f", 100 * r->error[i][s][j]);
+            for (int s = 0; s < f->seeds; s++) {
+                next_column(s, most);
+                printf(" %*.2f", width, 100 * r->error[i][s][j]);
+            }
             printf("\n");
         }
     }

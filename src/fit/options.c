@@ -200,69 +200,46 @@ bool options_is_huber(const struct options *o)
            (o->objective == OBJECTIVE_CHOICE_AUTO && o->law == LAW_CHINCHILLA);
 }
 
-/* What 'row' needs besides, where that is missing: a sentence, else NULL. */
-static const char *lacks(const struct opt *row, const struct options *o,
-                         const char *command)
-{
-#define ROW(field) offsetof(struct options, field)
-    static const char shape[] = "is for plans that --out is to write";
-    static const char star[]  = "is for --star";
-    const bool is_fit         = strcmp(command, "fit") == 0;
-    const bool is_alone       = strcmp(command, "shape") == 0 && o->out[0] == '\0';
-    const bool is_grid        = strcmp(command, "plan") == 0 && o->grid;
-    const bool is_chinchilla  = o->law == LAW_CHINCHILLA;
-    const struct {
-        size_t offset;
-        bool is_idle;
-        const char *sentence;
-    } need[] = {
-        { ROW(y), is_alone, shape },
-        { ROW(seed), is_alone, shape },
-        { ROW(seeds), is_alone, shape },
-        { ROW(batch), is_alone, shape },
-        { ROW(warmup_steps), is_alone, shape },
-        { ROW(cooldown_steps), is_alone, shape },
-        { ROW(train_args), is_alone, shape },
-        { ROW(probe_args), is_alone, shape },
-        { ROW(beside), o->out[0] == '\0', shape },
-        { ROW(centre), is_grid, star },
-        { ROW(level), is_grid, star },
-        { ROW(noise), is_grid, star },
-        { ROW(budget), strcmp(command, "plan") == 0 && o->design != DESIGN_OPTIMAL,
-          "is for plans with --design=optimal; others cost what their runs cost" },
-        { ROW(compute), is_fit && is_chinchilla,
-          "is for other laws; chinchilla's is 6 x params x tokens" },
-        { ROW(params), is_fit && !is_chinchilla, "is for --law=chinchilla" },
-        { ROW(tokens), is_fit && !is_chinchilla, "is for --law=chinchilla" },
-        { ROW(flops), is_fit && !is_chinchilla, "is for --law=chinchilla" },
-        { ROW(dims), is_fit && o->law != LAW_SOVIT, "is for --law=sovit" },
-        { ROW(centre), is_fit && o->law != LAW_SOVIT, "is for --law=sovit" },
-        { ROW(shared_c), o->law != LAW_SOVIT, "is for --law=sovit" },
-        { ROW(shared_c), o->joint, "goes without saying: --joint is a law of one c" },
-        { ROW(joint), o->law != LAW_SOVIT, "is for --law=sovit" },
-        { ROW(terms), o->law != LAW_ADDITIVE, "is for --law=additive" },
-        { ROW(delta), !options_is_huber(o), "is for --objective=huber" },
-    };
-#undef ROW
-
-    for (size_t i = 0; i < sizeof need / sizeof need[0]; i++) {
-        if (row->offset == need[i].offset && need[i].is_idle)
-            return need[i].sentence;
-    }
-    return NULL;
-}
-
 int options_check(const struct opts *opts, const char *command)
 {
-    TRY(opts_check_command(opts, command));
-    for (int i = 0; i < opts->count; i++) {
-        const struct opt *row = &opts->table[i];
-        const char *sentence  = lacks(row, opts->values, command);
+    const struct options *o      = opts->values;
+    static const char shape[]    = "is for plans that --out is to write";
+    static const char star[]     = "is for --star";
+    const bool is_fit            = strcmp(command, "fit") == 0;
+    const bool is_alone          = strcmp(command, "shape") == 0 && o->out[0] == '\0';
+    const bool is_grid           = strcmp(command, "plan") == 0 && o->grid;
+    const bool is_chinchilla     = o->law == LAW_CHINCHILLA;
+    const struct opt_idle idle[] = {
+        { "y", is_alone, shape },
+        { "seed", is_alone, shape },
+        { "seeds", is_alone, shape },
+        { "batch", is_alone, shape },
+        { "warmup-steps", is_alone, shape },
+        { "cooldown-steps", is_alone, shape },
+        { "train-args", is_alone, shape },
+        { "probe-args", is_alone, shape },
+        { "beside", o->out[0] == '\0', shape },
+        { "centre", is_grid, star },
+        { "level", is_grid, star },
+        { "noise", is_grid, star },
+        { "budget", strcmp(command, "plan") == 0 && o->design != DESIGN_OPTIMAL,
+          "is for plans with --design=optimal; others cost what their runs cost" },
+        { "compute", is_fit && is_chinchilla,
+          "is for other laws; chinchilla's is 6 x params x tokens" },
+        { "params", is_fit && !is_chinchilla, "is for --law=chinchilla" },
+        { "tokens", is_fit && !is_chinchilla, "is for --law=chinchilla" },
+        { "flops", is_fit && !is_chinchilla, "is for --law=chinchilla" },
+        { "dims", is_fit && o->law != LAW_SOVIT, "is for --law=sovit" },
+        { "centre", is_fit && o->law != LAW_SOVIT, "is for --law=sovit" },
+        { "shared-c", o->law != LAW_SOVIT, "is for --law=sovit" },
+        { "shared-c", o->joint, "goes without saying: --joint is a law of one c" },
+        { "joint", o->law != LAW_SOVIT, "is for --law=sovit" },
+        { "terms", o->law != LAW_ADDITIVE, "is for --law=additive" },
+        { "delta", !options_is_huber(o), "is for --objective=huber" },
+    };
 
-        if (opts->source[i] == FROM_COMMAND_LINE && sentence != NULL)
-            return ERR(ERR_USAGE, "--%s %s", row->name, sentence);
-    }
-    return 0;
+    TRY(opts_check_command(opts, command));
+    return opts_check_idle(opts, idle, sizeof idle / sizeof idle[0]);
 }
 
 static double suffix_of(char letter)
