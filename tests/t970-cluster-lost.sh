@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Hosts that are lost in the middle of a run across a network: no cable, no power, no
-# answer.  The job ends by itself, in time, with a bad status, and one line of ours at most
+# Hosts that are lost in the middle of a run across a network, the launcher's too: no
+# cable, no power, no answer.  The job ends by itself, in time, with a bad status, and one line of ours at most
 # says what was waited for.
 hosts=2
 rate=1gbit
@@ -61,5 +61,34 @@ ends 20
     grep '^vitbench: rank 0 on host0: ' "$folder/out" |
     grep -Eq ' waiting for [a-z_]+ (from|to) rank 1$'
 ok 'a rank that is stopped is named by the other one'
+recover
+
+# The launcher's own host: nobody is left to end the ranks elsewhere but themselves.
+gone() {
+    while [ -n "$(rank_on host1)" ] && [ $(($(date +%s) - began)) -le "$1" ]; do
+        sleep 0.5
+    done
+    seconds=$(($(date +%s) - began))
+    [ -z "$(rank_on host1)" ]
+    ok "the rank on host1 has ended after $seconds of at most $1 seconds"
+}
+
+start --mesh=1x2 --stall-timeout=300
+ip -n switch link set port0 down
+began=$(date +%s)
+gone $((2 * tcp + 20))
+ends $((2 * tcp + 20 + tcp))
+ip -n switch link set port0 up
+recover
+
+start --mesh=2x1 --stall-timeout=300
+ip -n switch link set port0 down
+for pid in $(ps -o pid= --ppid "$job") $(rank_on host0) "$job"; do
+    kill -KILL "$pid" 2>/dev/null
+done
+wait "$job" 2>/dev/null
+began=$(date +%s)
+gone $((2 * tcp + 20))
+ip -n switch link set port0 up
 recover
 finish
