@@ -5,10 +5,10 @@
 #include "bench/dry_mesh.h"
 
 #include "src/base/err.h"
+#include "src/base/json.h"
 #include "src/base/mem.h"
 #include "src/plan/predict.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { BEST = 10, STEP = 8 }; /* lines of the table, letters of its seconds */
@@ -114,24 +114,19 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
 
 /* ---- JSON ------------------------------------------------------------------------ */
 
-static json_t *real(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *choice_json(const struct choice *c)
 {
     const struct forecast *f = &c->forecast;
     json_t *waits            = json_object();
 
     for (int k = 0; k < TRAFFIC_KINDS; k++)
-        json_object_set_new(waits, traffic_name[k], json_real(f->comm[k].exposed_s));
+        json_object_set_new(waits, traffic_name[k], json_finite(f->comm[k].exposed_s));
     return json_pack("{si si sI ss so so so so sI sb so}", "D", c->job.D, "M", c->job.M,
                      "batch", (json_int_t)c->job.B, "overlap",
-                     cmm_form_name[c->job.form], "step_s", real(f->step_s), "mfu",
-                     real(f->mfu), "exposed_s", real(f->exposed_s), "tokens_per_s",
-                     real(f->tokens_per_s), "bytes_per_rank", (json_int_t)c->bytes,
-                     "fits", c->fits, "exposed", waits);
+                     cmm_form_name[c->job.form], "step_s", json_finite(f->step_s),
+                     "mfu", json_finite(f->mfu), "exposed_s", json_finite(f->exposed_s),
+                     "tokens_per_s", json_finite(f->tokens_per_s), "bytes_per_rank",
+                     (json_int_t)c->bytes, "fits", c->fits, "exposed", waits);
 }
 
 void dry_mesh_json(json_t *plan, const struct dry_mesh *d)
@@ -142,9 +137,9 @@ void dry_mesh_json(json_t *plan, const struct dry_mesh *d)
     for (int i = 0; i < d->count; i++)
         json_array_append_new(all, choice_json(&d->list[i]));
     json_object_set_new(plan, "machine", json_string(d->machine->name));
-    json_object_set_new(plan, "step_s", real(f->step_s));
-    json_object_set_new(plan, "mfu", real(f->mfu));
-    json_object_set_new(plan, "exposed_s", real(f->exposed_s));
-    json_object_set_new(plan, "tokens_per_s", real(f->tokens_per_s));
+    json_object_set_new(plan, "step_s", json_finite(f->step_s));
+    json_object_set_new(plan, "mfu", json_finite(f->mfu));
+    json_object_set_new(plan, "exposed_s", json_finite(f->exposed_s));
+    json_object_set_new(plan, "tokens_per_s", json_finite(f->tokens_per_s));
     json_object_set_new(plan, "meshes", all);
 }

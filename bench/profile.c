@@ -4,6 +4,7 @@
 
 #include "bench/profile.h"
 
+#include "src/base/json.h"
 #include "src/base/mem.h"
 
 #include <math.h>
@@ -107,11 +108,6 @@ void profile_text(FILE *out, const struct case_result *c)
             c->bandwidth * 1e-9);
 }
 
-static json_t *real_or_null(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 json_t *profile_json(const struct case_result *c)
 {
     json_t *all = json_array();
@@ -123,9 +119,9 @@ json_t *profile_json(const struct case_result *c)
             all,
             json_pack("{ss sf sf sf so so so so}", "name", k->name, "calls", k->calls,
                       "seconds", k->seconds, "share", k->share, "flops_per_s",
-                      real_or_null(k->flops_per_s), "of_peak", real_or_null(k->of_peak),
-                      "bytes_per_s", real_or_null(k->bytes_per_s), "of_bandwidth",
-                      real_or_null(k->of_bandwidth)));
+                      json_finite(k->flops_per_s), "of_peak", json_finite(k->of_peak),
+                      "bytes_per_s", json_finite(k->bytes_per_s), "of_bandwidth",
+                      json_finite(k->of_bandwidth)));
     }
     return all;
 }

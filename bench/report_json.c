@@ -9,6 +9,7 @@
 #include "bench/profile.h"
 #include "src/base/draft.h"
 #include "src/base/err.h"
+#include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/base/version.h"
@@ -23,15 +24,9 @@ enum { SCHEMA_VERSION = 1 };
 
 /* ---- values ------------------------------------------------------------------------ */
 
-/* NaN and infinity have no JSON. */
-static json_t *real(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *positive(double x)
 {
-    return x > 0 ? real(x) : json_null();
+    return x > 0 ? json_finite(x) : json_null();
 }
 
 /* Text of any origin: bytes that are not UTF-8 become question marks. */
@@ -77,16 +72,17 @@ static json_t *steps_json(const struct stat *s)
     if (s->n < 1)
         return json_null();
     return json_pack("{si si so so so so so so}", "n", s->n, "warmup", s->warmup,
-                     "median", real(s->median), "p5", real(s->p5), "p95", real(s->p95),
-                     "min", real(s->min), "max", real(s->max), "cv", real(s->cv));
+                     "median", json_finite(s->median), "p5", json_finite(s->p5), "p95",
+                     json_finite(s->p95), "min", json_finite(s->min), "max",
+                     json_finite(s->max), "cv", json_finite(s->cv));
 }
 
 static json_t *extrapolated_json(const struct case_result *c)
 {
     if (c->spec.L == c->spec.L_full || isnan(c->full_step_s))
         return json_null();
-    return json_pack("{so so}", "step_s", real(c->full_step_s), "tokens_per_s",
-                     real(c->full_tokens_per_s));
+    return json_pack("{so so}", "step_s", json_finite(c->full_step_s), "tokens_per_s",
+                     json_finite(c->full_tokens_per_s));
 }
 
 static json_t *comm_json(const struct case_result *c)
@@ -101,9 +97,9 @@ static json_t *comm_json(const struct case_result *c)
             all, traffic_name[k],
             json_pack("{sI sI so so so}", "bytes", (json_int_t)t->bytes, "messages",
                       (json_int_t)t->messages, "alone_s",
-                      is_timed ? real(t->alone_s) : json_null(), "exposed_s",
-                      is_timed ? real(t->exposed_s) : json_null(), "hidden",
-                      t->kind == HIDDEN_VALUE ? real(t->hidden) : json_null()));
+                      is_timed ? json_finite(t->alone_s) : json_null(), "exposed_s",
+                      is_timed ? json_finite(t->exposed_s) : json_null(), "hidden",
+                      t->kind == HIDDEN_VALUE ? json_finite(t->hidden) : json_null()));
     }
     return all;
 }
@@ -115,8 +111,8 @@ static json_t *checks_json(const struct case_result *c)
     for (int i = 0; i < c->checks; i++)
         json_array_append_new(all,
                               json_pack("{so so so so}", "name", text(c->check[i].name),
-                                        "residual", real(c->check[i].residual),
-                                        "threshold", real(c->check[i].threshold),
+                                        "residual", json_finite(c->check[i].residual),
+                                        "threshold", json_finite(c->check[i].threshold),
                                         "status", status_json(c->check[i].status)));
     return all;
 }
@@ -133,18 +129,18 @@ static json_t *ranks_json(const struct case_result *c)
         json_array_append_new(slowest,
                               json_pack("{si so so}", "rank", c->slowest[i].rank,
                                         "host", text(c->slowest[i].host), "seconds",
-                                        real(c->slowest[i].seconds)));
-    return json_pack("{so so so so}", "min", real(c->compute_min), "median",
-                     real(c->compute_median), "max", real(c->compute_max), "slowest",
-                     slowest);
+                                        json_finite(c->slowest[i].seconds)));
+    return json_pack("{so so so so}", "min", json_finite(c->compute_min), "median",
+                     json_finite(c->compute_median), "max", json_finite(c->compute_max),
+                     "slowest", slowest);
 }
 
 static json_t *clocks_json(const struct dev_clocks *c)
 {
-    return json_pack("{so so so so so so}", "mhz", real(c->mhz), "most_mhz",
-                     real(c->most_mhz), "memory_mhz", real(c->memory_mhz), "celsius",
-                     real(c->celsius), "watts", real(c->watts), "held_by",
-                     text(c->held_by));
+    return json_pack("{so so so so so so}", "mhz", json_finite(c->mhz), "most_mhz",
+                     json_finite(c->most_mhz), "memory_mhz", json_finite(c->memory_mhz),
+                     "celsius", json_finite(c->celsius), "watts", json_finite(c->watts),
+                     "held_by", text(c->held_by));
 }
 
 static json_t *rows_json(const struct case_result *c)
@@ -155,14 +151,15 @@ static json_t *rows_json(const struct case_result *c)
         const struct row *w = &c->row[i];
 
         json_array_append_new(
-            all, json_pack("{so sI s[III] so so so so so so so so so}", "name",
-                           text(w->name), "size", (json_int_t)w->size, "shape",
-                           (json_int_t)w->shape[0], (json_int_t)w->shape[1],
-                           (json_int_t)w->shape[2], "seconds", real(w->seconds), "rate",
-                           positive(w->rate), "algbw", positive(w->algbw), "busbw",
-                           positive(w->busbw), "blocked_s", real(w->blocked), "hidden",
-                           real(w->hidden), "error", real(w->error), "threshold",
-                           real(w->threshold), "status", status_json(w->status)));
+            all, json_pack(
+                     "{so sI s[III] so so so so so so so so so}", "name", text(w->name),
+                     "size", (json_int_t)w->size, "shape", (json_int_t)w->shape[0],
+                     (json_int_t)w->shape[1], (json_int_t)w->shape[2], "seconds",
+                     json_finite(w->seconds), "rate", positive(w->rate), "algbw",
+                     positive(w->algbw), "busbw", positive(w->busbw), "blocked_s",
+                     json_finite(w->blocked), "hidden", json_finite(w->hidden), "error",
+                     json_finite(w->error), "threshold", json_finite(w->threshold),
+                     "status", status_json(w->status)));
     }
     return all;
 }
@@ -188,7 +185,7 @@ static json_t *stages_json(const struct case_result *c)
     json_t *all = json_object();
 
     for (int i = 0; i < STAGES; i++)
-        json_object_set_new(all, stage_name[i], real(c->stage_s[i]));
+        json_object_set_new(all, stage_name[i], json_finite(c->stage_s[i]));
     return all;
 }
 
@@ -197,7 +194,7 @@ static json_t *spent_json(const struct case_result *c)
     json_t *all = json_object();
 
     for (int i = 0; i < SPENT_PARTS; i++)
-        json_object_set_new(all, spent_name[i], real(c->spent_s[i]));
+        json_object_set_new(all, spent_name[i], json_finite(c->spent_s[i]));
     return all;
 }
 
@@ -205,8 +202,9 @@ static json_t *predicted_json(const struct case_result *c)
 {
     if (isnan(c->predicted_step_s))
         return json_null();
-    return json_pack("{so so so}", "step_s", real(c->predicted_step_s), "mfu",
-                     real(c->predicted_mfu), "exposed_s", real(c->predicted_exposed_s));
+    return json_pack("{so so so}", "step_s", json_finite(c->predicted_step_s), "mfu",
+                     json_finite(c->predicted_mfu), "exposed_s",
+                     json_finite(c->predicted_exposed_s));
 }
 
 static json_t *case_json(const struct result *r, const struct case_result *c)
@@ -224,12 +222,13 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
         c->reason[0] != '\0' ? text(c->reason) : json_null());
     json_t *figures = json_pack(
         "{so so so so so so so so}", "steps", steps_json(&c->steps), "tokens_per_s",
-        has_steps ? real(c->tokens_per_s) : json_null(), "tokens_per_s_rank",
-        has_steps && r->ranks > 0 ? real(c->tokens_per_s / r->ranks) : json_null(),
+        has_steps ? json_finite(c->tokens_per_s) : json_null(), "tokens_per_s_rank",
+        has_steps && r->ranks > 0 ? json_finite(c->tokens_per_s / r->ranks)
+                                  : json_null(),
         "flops_per_step", positive(c->flops_per_step), "mfu_spec",
-        has_steps ? real(c->mfu_spec) : json_null(), "mfu_measured",
-        has_steps ? real(c->mfu_measured) : json_null(), "mfu_palm",
-        has_steps ? real(c->mfu_palm) : json_null(), "extrapolated",
+        has_steps ? json_finite(c->mfu_spec) : json_null(), "mfu_measured",
+        has_steps ? json_finite(c->mfu_measured) : json_null(), "mfu_palm",
+        has_steps ? json_finite(c->mfu_palm) : json_null(), "extrapolated",
         has_steps && has_shape ? extrapolated_json(c) : json_null());
     json_t *rest = json_pack(
         "{so so so so so so so so so so}", "comm",
@@ -242,7 +241,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
                   c->memory_peak > 0 ? json_integer(c->memory_peak) : json_null())
             : json_null(),
         "ranks", ranks_json(c), "tuned", choices_json(r, c), "hfu",
-        has_steps ? real(c->hfu) : json_null(), "predicted", predicted_json(c),
+        has_steps ? json_finite(c->hfu) : json_null(), "predicted", predicted_json(c),
         "stages", has_steps ? stages_json(c) : json_null(), "profile", profile_json(c),
         "rows", rows_json(c));
 
@@ -251,11 +250,11 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
     if (c->tapes > 0)
         json_object_set_new(all, "graphs", json_integer(c->tapes));
     if (c->plain.step_s > 0)
-        json_object_set_new(all, "against_plain",
-                            json_pack("{so so so so}", "step_s", real(c->plain.step_s),
-                                      "speed", real(c->plain.speed), "lo",
-                                      real(c->plain.speed_lo), "hi",
-                                      real(c->plain.speed_hi)));
+        json_object_set_new(
+            all, "against_plain",
+            json_pack("{so so so so}", "step_s", json_finite(c->plain.step_s), "speed",
+                      json_finite(c->plain.speed), "lo", json_finite(c->plain.speed_lo),
+                      "hi", json_finite(c->plain.speed_hi)));
     if (has_steps && c->peak > 0)
         json_object_set_new(all, "peak_measured", json_real(c->peak));
     if (c->spent_s[SPENT_STEPS] > 0)
@@ -277,11 +276,11 @@ static json_t *rating_json(const struct result *r)
         snprintf(name, sizeof name, "%s %s", c->name, c->spec.name);
     return json_pack(
         "{so so so so sb}", "case", c != NULL ? text(name) : json_null(), "flops_per_s",
-        has_run ? real(c->flops_per_s) : json_null(), "tokens_per_s",
-        has_run ? real(c->tokens_per_s) : json_null(), "tokens_per_s_full",
-        has_run
-            ? real(isnan(c->full_tokens_per_s) ? c->tokens_per_s : c->full_tokens_per_s)
-            : json_null(),
+        has_run ? json_finite(c->flops_per_s) : json_null(), "tokens_per_s",
+        has_run ? json_finite(c->tokens_per_s) : json_null(), "tokens_per_s_full",
+        has_run ? json_finite(isnan(c->full_tokens_per_s) ? c->tokens_per_s
+                                                          : c->full_tokens_per_s)
+                : json_null(),
         "valid", result_is_valid(r));
 }
 
@@ -424,9 +423,10 @@ void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double s
         return;
     to   = j->again.file != NULL ? j->again.file : j->file;
     line = json_pack("{so sI so so so so so}", "case", text(name), "step",
-                     (json_int_t)step, "seconds", real(seconds), "loss", real(loss),
-                     "grad_norm", real(grad_norm), "tokens_per_s", real(tokens_per_s),
-                     "mfu_measured", real(mfu_measured));
+                     (json_int_t)step, "seconds", json_finite(seconds), "loss",
+                     json_finite(loss), "grad_norm", json_finite(grad_norm),
+                     "tokens_per_s", json_finite(tokens_per_s), "mfu_measured",
+                     json_finite(mfu_measured));
     json_dumpf(line, to, JSON_COMPACT | JSON_REAL_PRECISION(17));
     fputc('\n', to);
     fflush(to);

@@ -4,6 +4,7 @@
 
 #include "src/base/err.h"
 #include "src/base/field.h"
+#include "src/base/json.h"
 #include "src/fit/command.h"
 #include "src/fit/design.h"
 #include "src/fit/fit.h"
@@ -338,11 +339,6 @@ static void print_edges(FILE *out, const struct plan *p)
     }
 }
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *make_json(const struct plan *p)
 {
     const double z = fit_student(p->o->level, 1 << 30);
@@ -354,12 +350,12 @@ static json_t *make_json(const struct plan *p)
         const struct expected *e = &p->expected[k];
 
         if (p->sweep.is_star && p->law.has[k])
-            json_object_set_new(expected, dim_name[k],
-                                json_pack("{so so so so}", "value", number(e->s),
-                                          "error", number(e->error), "lo",
-                                          number(e->s * exp(-z * e->error / e->s)),
-                                          "hi",
-                                          number(e->s * exp(z * e->error / e->s))));
+            json_object_set_new(
+                expected, dim_name[k],
+                json_pack("{so so so so}", "value", json_finite(e->s), "error",
+                          json_finite(e->error), "lo",
+                          json_finite(e->s * exp(-z * e->error / e->s)), "hi",
+                          json_finite(e->s * exp(z * e->error / e->s))));
     }
     return json_pack("{ss sf so so}", "sweep", p->sweep.is_star ? "star" : "grid",
                      "noise", p->noise, "expected", expected, "runs", runs);

@@ -6,6 +6,7 @@
 
 #include "src/base/err.h"
 #include "src/base/field.h"
+#include "src/base/json.h"
 #include "src/fit/command.h"
 #include "src/fit/cost.h"
 #include "src/fit/fitfile.h"
@@ -388,11 +389,6 @@ static void print(FILE *out, const struct answer *a)
     print_expected(out, a);
 }
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *make_json(const struct answer *a)
 {
     const struct cost *c  = &a->cost[READING_SHARED];
@@ -408,8 +404,8 @@ static json_t *make_json(const struct answer *a)
         (json_int_t)s->C, (json_int_t)s->L, (json_int_t)s->F, "params",
         (json_int_t)c->params, "flops_per_image", c->forward, "examples", examples,
         "rounding_cost", c->forward / cost_forward(x[0], x[1], x[2], s) - 1,
-        "predicted", number(expect(a, whole, a->t)), "device_seconds",
-        number(examples * c->seconds), "bytes_per_rank",
+        "predicted", json_finite(expect(a, whole, a->t)), "device_seconds",
+        json_finite(examples * c->seconds), "bytes_per_rank",
         a->machine != NULL ? json_integer((json_int_t)c->bytes) : json_null(), "mesh",
         a->machine != NULL ? json_pack("{si si}", "D", c->D, "M", c->M) : json_null(),
         "fits", (int)c->fits);

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "src/base/err.h"
+#include "src/base/json.h"
 #include "src/fit/command.h"
 #include "src/fit/trial.h"
 
@@ -82,11 +83,6 @@ static void print(FILE *out, const struct trial *t, const char *y)
             first->x[0], first->x[1], first->x[2]);
 }
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *make_json(const struct trial *t, const char *y)
 {
     json_t *list = json_array();
@@ -97,8 +93,8 @@ static json_t *make_json(const struct trial *t, const char *y)
         json_array_append_new(
             list, json_pack("{s[fff] si sf sf so so}", "shape", one->x[0], one->x[1],
                             one->x[2], "runs", one->runs, "compute", one->compute,
-                            "mean", one->mean, "error", number(one->error), "expected",
-                            number(one->expected)));
+                            "mean", one->mean, "error", json_finite(one->error),
+                            "expected", json_finite(one->expected)));
     }
     return json_pack("{ss so}", "y", y, "shapes", list);
 }

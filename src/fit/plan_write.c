@@ -8,9 +8,9 @@
 
 #include "src/base/draft.h"
 #include "src/base/err.h"
+#include "src/base/json.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +49,9 @@ json_t *plan_json(const struct sweep *s, const struct run *r)
         "warmup_steps", (json_int_t)t->warmup, "cooldown_steps",
         (json_int_t)t->cooldown, "cooldown_at", forks, "records", records,
         "flops_per_image", r->cost.forward, "examples", examples, "examples_with_forks",
-        images, "device_seconds",
-        isfinite(r->cost.seconds) ? json_real(r->cost.seconds * images) : json_null(),
-        "compute", r->cost.forward * examples, "done",
-        json_boolean(r->done == r->steps), "seed", (json_int_t)r->seed);
+        images, "device_seconds", json_finite(r->cost.seconds * images), "compute",
+        r->cost.forward * examples, "done", json_boolean(r->done == r->steps), "seed",
+        (json_int_t)r->seed);
 }
 
 /* ---- files ----------------------------------------------------------------------- */

@@ -2,21 +2,18 @@
 /* The fit as one JSON object: what 'shape', 'plan' and 'plot' read with --fit. */
 #include "config.h"
 
+#include "src/base/json.h"
 #include "src/fit/study.h"
 
 #include <math.h>
 #include <string.h>
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *estimate_json(const struct estimate *e, bool has_verdict)
 {
-    json_t *o = json_pack("{so so so so so}", "value", number(e->value), "lo",
-                          number(e->lo), "hi", number(e->hi), "profile_lo",
-                          number(e->profile_lo), "profile_hi", number(e->profile_hi));
+    json_t *o =
+        json_pack("{so so so so so}", "value", json_finite(e->value), "lo",
+                  json_finite(e->lo), "hi", json_finite(e->hi), "profile_lo",
+                  json_finite(e->profile_lo), "profile_hi", json_finite(e->profile_hi));
 
     if (has_verdict)
         json_object_set_new(o, "identified",

@@ -10,6 +10,7 @@
 #include "src/plan/record.h"
 
 #include "src/base/err.h"
+#include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/plan/count.h"
@@ -141,9 +142,7 @@ static json_t *member_json(const struct record *r, const struct member *m)
                    ? json_integer(*(const int64_t *)at(r, m))
                    : json_null();
     case MEMBER_REAL:
-        return isfinite(*(const double *)at(r, m))
-                   ? json_real(*(const double *)at(r, m))
-                   : json_null();
+        return json_finite(*(const double *)at(r, m));
     }
     die("member kind %d", (int)m->kind);
 }

@@ -8,11 +8,11 @@
 #include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/field.h"
+#include "src/base/json.h"
 #include "src/base/log.h"
 #include "src/plan/count.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,12 +94,6 @@ void journal_close(struct journal *j)
     j->jsonl = NULL;
 }
 
-/* null for what is not finite */
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static void write_line(struct journal *j, json_t *line, int64_t fork)
 {
     if (fork >= 0)
@@ -167,10 +161,10 @@ void journal_step(struct journal *j, int64_t step, int64_t fork, double schedule
         write_line(j,
                    json_pack("{sI sI sf so sf so so sf so}", "step", (json_int_t)step,
                              "examples", (json_int_t)(step * j->B), "seconds",
-                             now - j->start, "loss", number(r->loss), "lr",
-                             j->lr * schedule, "grad_norm", number(r->grad_norm),
-                             "peak_logit", number(r->peak_logit), "tokens_per_s", rate,
-                             "mfu_measured", number(mfu)),
+                             now - j->start, "loss", json_finite(r->loss), "lr",
+                             j->lr * schedule, "grad_norm", json_finite(r->grad_norm),
+                             "peak_logit", json_finite(r->peak_logit), "tokens_per_s",
+                             rate, "mfu_measured", json_finite(mfu)),
                    fork);
 }
 
@@ -190,8 +184,8 @@ void journal_metric(struct journal *j, int64_t step, int64_t fork,
         write_line(j,
                    json_pack("{sI sI sf so so so sI}", "step", (json_int_t)step,
                              "examples", (json_int_t)(step * j->B), "seconds",
-                             clock_now() - j->start, "eval_loss", number(m->loss),
-                             "top1", number(m->top1), "ece", number(m->ece),
+                             clock_now() - j->start, "eval_loss", json_finite(m->loss),
+                             "top1", json_finite(m->top1), "ece", json_finite(m->ece),
                              "eval_examples", (json_int_t)m->examples),
                    fork);
 }

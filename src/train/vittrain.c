@@ -8,9 +8,9 @@
 #include "src/base/clock.h"
 #include "src/base/draft.h"
 #include "src/base/err.h"
+#include "src/base/json.h"
 #include "src/base/version.h"
 
-#include <math.h>
 #include <string.h>
 
 #define USAGE "mpirun -n RANKS vittrain [--name=value ..]"
@@ -108,11 +108,6 @@ static void banner(struct trainer *t)
 
 /* ---- the end ----------------------------------------------------------------------- */
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 /* How it ended, with status 'status', as JSON on rank 0. */
 static int write_end(const struct trainer *t, int status)
 {
@@ -123,14 +118,15 @@ static int write_end(const struct trainer *t, int status)
 
     trainer_id(id, t, -1);
     clock_date(date);
-    all = json_pack(
-        "{ss ss ss ss so sI sI s{si si} sf so so so si}", "tool", "vittrain", "version",
-        version_text(), "id", id, "end", date, "options",
-        train_options_json(t->opts, false), "step", (json_int_t)step_count(t->step),
-        "steps", (json_int_t)t->plan.sched.steps, "mesh", "D", mesh->D, "M", mesh->M,
-        "seconds", trainer_spent(t).seconds, "loss", number(t->last.loss), "top1",
-        number(t->last.top1), "ece", number(t->last.ece), "exit_status", status);
-    rc = draft_json(all, JSON_INDENT(2), t->options->json);
+    all = json_pack("{ss ss ss ss so sI sI s{si si} sf so so so si}", "tool",
+                    "vittrain", "version", version_text(), "id", id, "end", date,
+                    "options", train_options_json(t->opts, false), "step",
+                    (json_int_t)step_count(t->step), "steps",
+                    (json_int_t)t->plan.sched.steps, "mesh", "D", mesh->D, "M", mesh->M,
+                    "seconds", trainer_spent(t).seconds, "loss",
+                    json_finite(t->last.loss), "top1", json_finite(t->last.top1), "ece",
+                    json_finite(t->last.ece), "exit_status", status);
+    rc  = draft_json(all, JSON_INDENT(2), t->options->json);
     json_decref(all);
     return rc;
 }
