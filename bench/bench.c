@@ -81,16 +81,9 @@ static int probe_outputs(const struct options *o)
     enum { FILES = 4, RESULT_MOST = 1 << 18 /* bytes: a full disk opens files, too */ };
     const char *const path[FILES] = { o->json, o->jsonl, o->machine_out, o->trace };
 
-    for (int i = 0; i < FILES; i++) {
-        if (path[i][0] == '\0')
-            continue;
-        for (int k = 0; k < i; k++) {
-            if (strcmp(path[k], path[i]) == 0)
-                return ERR(ERR_USAGE, "two outputs would write the same file %s",
-                           path[i]);
-        }
-        TRY(draft_probe(path[i], RESULT_MOST));
-    }
+    TRY(draft_apart(path, FILES));
+    for (int i = 0; i < FILES; i++)
+        TRY(path[i][0] != '\0' ? draft_probe(path[i], RESULT_MOST) : 0);
     return 0;
 }
 

@@ -55,6 +55,19 @@ static int name(struct draft *d, const char *path)
     return 0;
 }
 
+int draft_apart(const char *const *path, int count)
+{
+    for (int i = 0; i < count; i++) {
+        for (int k = 0; k < i; k++) {
+            if (path[i][0] != '\0' && strcmp(path[k], path[i]) == 0 &&
+                !is_special(path[i]))
+                return ERR(ERR_USAGE, "two outputs would write the same file %s",
+                           path[i]);
+        }
+    }
+    return 0;
+}
+
 int draft_open(struct draft *d, const char *path)
 {
     TRY(name(d, path));

@@ -27,6 +27,11 @@ struct draft {
  */
 int draft_probe(const char *path, size_t room);
 
+/* ERR_USAGE if two of 'count' outputs of one program have one name; "" is none, and devices
+ * and pipes take more than one.
+ */
+int draft_apart(const char *const *path, int count);
+
 /* Begin to write 'path'.  Returns 0 or ERR_IO. */
 int draft_open(struct draft *d, const char *path);
 

@@ -4,6 +4,7 @@
 
 #include "src/eval/options.h"
 
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/opts_table.h"
 
@@ -282,6 +283,9 @@ static int plan_linear(struct probe_plan *p, const struct probe_options *o)
 
 static int plan_methods(const struct probe_plan *p, const struct probe_options *o)
 {
+    enum { FILES = 3 };
+    const char *const out[FILES] = { o->features_out, o->logits_out, o->records };
+
     if (!p->has_model && (o->method == METHOD_HEAD || o->logits_out[0] != '\0'))
         return ERR(ERR_USAGE, "features have no classifier: %s needs a model",
                    o->method == METHOD_HEAD ? "--method=head" : "--logits-out");
@@ -290,10 +294,7 @@ static int plan_methods(const struct probe_plan *p, const struct probe_options *
         return ERR(ERR_USAGE, "--method=none needs --features-out or --logits-out");
     if (o->method == METHOD_NONE && o->records[0] != '\0')
         return ERR(ERR_USAGE, "--method=none has no errors for --records");
-    if (o->features_out[0] != '\0' && strcmp(o->features_out, o->logits_out) == 0)
-        return ERR(ERR_USAGE, "--features-out and --logits-out are both %s",
-                   o->logits_out);
-    return 0;
+    return draft_apart(out, FILES);
 }
 
 int probe_plan(struct probe_plan *p, const struct probe_options *o)

@@ -90,6 +90,10 @@ static int make_folders(const char *path)
 
 static int probe_outputs(const struct train_options *o)
 {
+    enum { FILES = 4 };
+    const char *const path[FILES] = { o->json, o->jsonl, o->trace, o->records };
+
+    TRY(draft_apart(path, FILES));
     TRY(make_folders(o->out));
     TRY(probe(o->json));
     TRY(probe(o->jsonl));
