@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -237,6 +238,13 @@ static int lines_of(const char *path)
     return lines;
 }
 
+static int64_t bytes_of(const char *path)
+{
+    struct stat state;
+
+    return stat(path, &state) == 0 ? (int64_t)state.st_size : -1;
+}
+
 static void lines(void)
 {
     const struct step_result r = { .loss = 1.5, .grad_norm = NAN, .peak_logit = 2 };
@@ -252,20 +260,27 @@ static void lines(void)
         journal_step(&j, step, -1, 1, &r);
     journal_metric(&j, 5, -1,
                    &(struct metric){ .examples = 3, .loss = 1, .top1 = 0.5 });
-    journal_close(&j);
     ok(lines_of(path) == 6, "a line for every step and every look");
+    getrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGXFSZ, SIG_IGN);
+    limit.rlim_cur = (rlim_t)bytes_of(path) + 20;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    journal_step(&j, 6, -1, 1, &r);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    journal_step(&j, 7, -1, 1, &r);
+    journal_close(&j);
+    ok(lines_of(path) == 7, "but for one that had no room, of which nothing stays");
     file = fopen(path, "a");
     fputs("{\"step\": 6, \"los", file); /* of a run that was killed */
     fclose(file);
-    getrlimit(RLIMIT_FSIZE, &limit);
     limit.rlim_cur = 100;
-    signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &limit);
     ok(journal_open(&j, path, 4) == ERR_IO,
        "a run cannot go on where the disk is full");
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_FSIZE, &limit);
-    ok(lines_of(path) == 6, "and leaves all lines where they are");
+    ok(lines_of(path) == 7, "and leaves all lines where they are");
     ok(journal_open(&j, path, 4) == 0, "opened by a run that goes on from step 4");
     journal_close(&j);
     ok(lines_of(path) == 4, "it holds the lines up to there");

@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { HEAD_EVERY = 20 /* rows */ };
 
@@ -94,16 +95,37 @@ void journal_close(struct journal *j)
     j->jsonl = NULL;
 }
 
+/* A line that cannot be written leaves nothing of itself: a disk that is full for a while
+ * costs the lines of that while.
+ */
+static void append(struct journal *j, const json_t *line)
+{
+    const int file    = fileno(j->jsonl);
+    const off_t end   = lseek(file, 0, SEEK_END); /* -1: a pipe */
+    char *text        = json_dumps(line, JSON_COMPACT);
+    const size_t size = text != NULL ? strlen(text) + 1 : 0;
+    ssize_t put;
+
+    if (text == NULL)
+        die("a line of JSON cannot be made");
+    text[size - 1] = '\n'; /* for the zero */
+    put            = write(file, text, size);
+    if (put != (ssize_t)size) {
+        if (!j->is_mute)
+            WARN("lines of JSON cannot be written for now: %s",
+                 strerror(put < 0 ? errno : ENOSPC));
+        if (put > 0 && end >= 0 && ftruncate(file, end) != 0)
+            WARN("a part of a line of JSON was left");
+    }
+    j->is_mute = put != (ssize_t)size;
+    free(text);
+}
+
 static void write_line(struct journal *j, json_t *line, int64_t fork)
 {
     if (fork >= 0)
         json_object_set_new(line, "fork", json_integer(fork));
-    if (json_dumpf(line, j->jsonl, JSON_COMPACT) != 0 || fputc('\n', j->jsonl) == EOF ||
-        fflush(j->jsonl) != 0) {
-        WARN("a line of JSON cannot be written: %s", strerror(errno));
-        fclose(j->jsonl);
-        j->jsonl = NULL;
-    }
+    append(j, line);
     json_decref(line);
 }
 

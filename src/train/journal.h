@@ -20,6 +20,7 @@
 
 struct journal {
     FILE *out, *jsonl;   /* NULL: not written */
+    bool is_mute;        /* the last line of JSON could not be written */
     double report_every; /* seconds between reports; 0: none */
     double reported_at;  /* on clock_now(), as are the next two */
     double start; /* of the run, as if it had gone on without a break or a fork */

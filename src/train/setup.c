@@ -70,7 +70,9 @@ static int check_memory(const struct trainer *t, const struct node *node)
 /* Files of the output options, on rank 0. */
 static int probe(const char *path)
 {
-    return path[0] != '\0' ? draft_probe(path, 0) : 0;
+    enum { ROOM = 1 << 14 }; /* bytes: a full disk opens files, too */
+
+    return path[0] != '\0' ? draft_probe(path, ROOM) : 0;
 }
 
 /* The folder 'path' and those above it. */
