@@ -143,8 +143,7 @@ mutant 'the batch before given again' src/data/feed.c \
 mutant 'offsets that go back' src/data/h5set.c \
     's/offset\[j\] < last ||/0 ||/' t448-h5set
 mutant 'held-out images in both parts' src/data/order.c \
-    's/lo   = is_held_out ? 0 : held/lo   = 0/; s/lo = is_held_out ? 0 : held/lo = 0/' \
-    t448-h5set
+    's/return i + lo;/return i;/' t448-h5set
 mutant 'a digest without labels' src/data/h5set_write.c \
     '/set->digest += h5set_hash(row/d' t448-h5set
 mutant 'the colours of a patch of timm turned round' src/exchange/map.c \

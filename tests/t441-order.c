@@ -5,6 +5,7 @@
 #include "src/data/order.h"
 
 #include "src/base/mem.h"
+#include "src/base/rng.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -87,8 +88,47 @@ static void test_even(void)
              "every number comes to every place as often");
 }
 
+/* Both parts of a set of 'n', upwards, are what the start of a shuffle says. */
+static bool is_parted(int64_t n, double share)
+{
+    bool *is_held = mem_new((size_t)n, sizeof *is_held), is_ok = true;
+    int64_t place[2] = { 0, 0 };
+    struct order_part part[2];
+
+    for (int k = 0; k < 2; k++)
+        order_part_open(&part[k], n, share, k == 1);
+    for (int64_t i = 0; i < part[1].count; i++)
+        is_held[order_shuffled(n, 0, RNG_HOLDOUT, 0, i)] = true;
+    for (int64_t i = 0; i < n && is_ok; i++) {
+        const int k = is_held[i];
+
+        is_ok = place[k] < part[k].count && order_part_item(&part[k], place[k]) == i;
+        place[k]++;
+    }
+    is_ok = is_ok && place[0] == part[0].count && place[1] == part[1].count &&
+            part[1].count == (int64_t)(share * (double)n + 0.5);
+    for (int k = 0; k < 2; k++)
+        order_part_close(&part[k]);
+    mem_free(is_held);
+    return is_ok;
+}
+
+static void test_parts(void)
+{
+    const double share[] = { 0, 0.01, 0.1, 0.5, 0.9, 1 };
+    bool is_ok           = true;
+
+    for (int64_t n = 1; n <= 300; n++) {
+        for (size_t i = 0; i < sizeof share / sizeof share[0]; i++)
+            is_ok = is_ok && is_parted(n, share[i]);
+    }
+    ok(is_ok, "the parts of sets of 1 to 300 have every item once, in its order");
+    ok(is_parted(1000003, 0.1), "so have those of a large one");
+}
+
 int main(void)
 {
+    test_parts();
     test_permutations();
     test_differ();
     test_even();

@@ -33,7 +33,7 @@ struct file {
     struct h5set *set;
     enum augment augment;
     enum order order;
-    int64_t *kept; /* [base.count] items of this part in their order; NULL: all */
+    struct order_part part;
 
     pthread_mutex_t *lock; /* of what follows: get() may change these */
     struct state {
@@ -53,7 +53,7 @@ static int64_t item_of(const struct file *f, int64_t index)
 
     if (f->order == ORDER_SHUFFLE)
         place = order_shuffled(n, f->base.seed, RNG_ORDER, (uint64_t)pass, place);
-    return f->kept != NULL ? f->kept[place] : place;
+    return order_part_item(&f->part, place);
 }
 
 /* ---- one image --------------------------------------------------------------------- */
@@ -199,7 +199,7 @@ static void file_close(struct data *data)
         pthread_mutex_destroy(f->lock);
     mem_free(f->lock);
     mem_free(f->state);
-    mem_free(f->kept);
+    order_part_close(&f->part);
     h5set_close(&f->set);
     mem_free(f);
 }
@@ -219,7 +219,8 @@ static int choose_items(struct file *f, const struct data_options *o)
     const bool is_any = o->holdout >= 0 && o->holdout <= 1;
 
     if (is_any)
-        f->base.count = order_part(&f->kept, n, o->holdout, o->is_held_out);
+        order_part_open(&f->part, n, o->holdout, o->is_held_out);
+    f->base.count = f->part.count;
     if (f->base.count == 0)
         return ERR(ERR_USAGE, "of %lld images a share of %g is held out: nothing is %s",
                    (long long)n, o->holdout, o->is_held_out ? "in it" : "left");

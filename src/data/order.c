@@ -45,17 +45,42 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-int64_t order_part(int64_t **items, int64_t n, double share, bool is_held_out)
+void order_part_open(struct order_part *p, int64_t n, double share, bool is_held_out)
 {
     const int64_t held = (int64_t)(share * (double)n + 0.5);
-    const int64_t lo = is_held_out ? 0 : held, hi = is_held_out ? held : n;
 
-    *items = NULL;
-    if (held == 0 || held == n)
-        return hi - lo;
-    *items = mem_new((size_t)(hi - lo), sizeof **items);
-    for (int64_t i = lo; i < hi; i++)
-        (*items)[i - lo] = order_shuffled(n, 0, RNG_HOLDOUT, 0, i);
-    qsort(*items, (size_t)(hi - lo), sizeof **items, compare);
-    return hi - lo;
+    *p = (struct order_part){ .count       = is_held_out ? held : n - held,
+                              .most        = held,
+                              .is_held_out = is_held_out };
+    if (p->count == 0 || p->count == n)
+        return;
+    p->held = mem_new((size_t)held, sizeof *p->held);
+    for (int64_t i = 0; i < held; i++)
+        p->held[i] = order_shuffled(n, 0, RNG_HOLDOUT, 0, i);
+    qsort(p->held, (size_t)held, sizeof *p->held, compare);
+}
+
+int64_t order_part_item(const struct order_part *p, int64_t i)
+{
+    int64_t lo = 0, hi = p->most; /* of those held out, 'lo' to 'hi' stand before it */
+
+    if (p->held == NULL)
+        return i;
+    if (p->is_held_out)
+        return p->held[i];
+    while (lo < hi) {
+        const int64_t middle = lo + (hi - lo) / 2;
+
+        if (p->held[middle] - middle <= i)
+            lo = middle + 1;
+        else
+            hi = middle;
+    }
+    return i + lo;
+}
+
+void order_part_close(struct order_part *p)
+{
+    mem_free(p->held);
+    *p = (struct order_part){ 0 };
 }

@@ -16,11 +16,23 @@ enum order { ORDER_SHUFFLE, ORDER_FILE };
 int64_t order_shuffled(int64_t n, uint64_t seed, uint64_t stream, uint64_t round,
                        int64_t i);
 
-/* The items of a set of 'n' of which 'share' (0 .. 1) are held out, in their order: the
- * held-out ones or the others.  The first ones of a shuffle that is the same in every
- * run are, so that both parts have all classes.  '*items' is for mem_free(), or NULL
- * where all items are meant.  Returns how many.
+/* One part of a set of which a share is held out: those items or the others.  The first
+ * ones of a shuffle that is the same in every run are held out, so that both parts have
+ * all classes.
  */
-int64_t order_part(int64_t **items, int64_t n, double share, bool is_held_out);
+struct order_part {
+    int64_t count;
+    int64_t *held; /* [most] those held out, in their order; NULL: all or none are */
+    int64_t most;
+    bool is_held_out;
+};
+
+/* The part of 'n' items of which 'share' (0 .. 1) are held out. */
+void order_part_open(struct order_part *p, int64_t n, double share, bool is_held_out);
+
+/* Which item stands at place 'i' (< count) of the part: they are in their order. */
+int64_t order_part_item(const struct order_part *p, int64_t i);
+
+void order_part_close(struct order_part *p);
 
 #endif

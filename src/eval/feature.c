@@ -357,16 +357,16 @@ void part_all(struct part *p, const struct features *of)
 
 int part_split(struct part *p, const struct part *from, double share, bool is_held_out)
 {
-    int64_t *items;
-    const int64_t n = order_part(&items, from->rows, share, is_held_out);
+    struct order_part part;
 
-    *p = (struct part){ .of = from->of, .rows = n };
-    if (n == 0)
+    order_part_open(&part, from->rows, share, is_held_out);
+    *p = (struct part){ .of = from->of, .rows = part.count };
+    if (part.count == 0)
         return ERR(ERR_USAGE, "of %lld images a share of %g is held out: nothing is %s",
                    (long long)from->rows, share, is_held_out ? "in it" : "left");
-    p->row = mem_new((size_t)n, sizeof *p->row);
-    for (int64_t i = 0; i < n; i++)
-        p->row[i] = from->row[items != NULL ? items[i] : i];
-    mem_free(items);
+    p->row = mem_new((size_t)part.count, sizeof *p->row);
+    for (int64_t i = 0; i < part.count; i++)
+        p->row[i] = from->row[order_part_item(&part, i)];
+    order_part_close(&part);
     return 0;
 }
