@@ -225,3 +225,26 @@ mutant 'a save that failed is published' ckpt/ckpt.c \
     '/^static int next_phase/,/^}/s/if (rc != 0)/if (false)/' t464-ckpt
 mutant 'layers in one place' ckpt/file.c 's/int64_t size = t->layer;/int64_t size = 0 * t->layer;/' \
     t464-ckpt
+mutant 'the end of a direct write elsewhere' ckpt/direct.c \
+    's/tail, offset + head + body)/tail, offset + head)/' t463-direct
+
+mutant 'the seconds that a process is stopped count' mesh/guard.c \
+    's/passed < 2 \* interval ? passed : 2 \* interval/passed/' t315-guard
+mutant 'waits not added up' mesh/progress.c \
+    '/^void wire_wait(/,/^}/s/\[w->kind\] += progress_waited/[w->kind] = progress_waited/' \
+    t310-wire
+mutant 'a cut line alone in a file stays' src/plan/record.c \
+    's/newline != NULL || start == 0/newline != NULL/' t165-record
+mutant 'rows without an id are one' src/plan/table.c \
+    's/is_last || keyed\[i\].cell->kind == CELL_NONE/is_last/' t160-table
+mutant 'shapes that were measured weigh by half the power' src/plan/cost.c \
+    's|/ (far \* far)|/ far|' t135-cost
+mutant 'of equal logits the last rank has the largest' src/step/metric.c \
+    's/a.largest >= b.largest/a.largest > b.largest/' t510-metric
+mutant 'minutes of the batch system as hours' src/train/stop.c \
+    's/60 \* seconds + (double)number/3600 * seconds + (double)number/' t700-train
+mutant 'the slowest mesh' bench/agenda.c 's/rate > fastest/rate < fastest/' t620-agenda
+mutant 'a change within ten times the spread is none' bench/changes.c \
+    's/noise  = 2 \* (/noise  = 20 * (/' t670-changes
+mutant 'the chance of one rank to be slow, not of any' bench/straggler.c \
+    's/return n \* at_least(/return at_least(/' t635-straggler

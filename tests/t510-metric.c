@@ -86,27 +86,47 @@ static void check_by_hand(struct model_options o)
     model_close(&m);
 }
 
-static struct metric run(struct model_options o, MPI_Comm comm, int64_t n)
+/* All logits alike. */
+static void level(struct model *m)
+{
+    const struct layout *l = vit_layout(m->vit);
+
+    for (int i = 0; i < l->params.count; i++) {
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+
+        for (int k = 0; k < pieces && strstr(l->params.param[i].name, "head/"); k++)
+            dev_fill(dev_stream(m->dev, LANE_COMPUTE),
+                     model_piece(m, &l->item[i], &piece[k], MODEL_PARAM), 0);
+    }
+    vit_changed(m->vit);
+}
+
+static struct metric run(struct model_options o, MPI_Comm comm, int64_t n,
+                         bool is_level)
 {
     struct metric metric;
     struct model m;
 
     model_open(&m, &o, comm);
     model_stir(&m);
+    if (is_level)
+        level(&m);
     metric_run(&metric, m.step, m.data, n, NULL, NULL);
     model_close(&m);
     return metric;
 }
 
-static void check_mesh(struct model_options o, int D, int M)
+static void check_mesh(struct model_options o, int D, int M, bool is_level)
 {
-    const struct metric alone = run(o, MPI_COMM_SELF, 17);
+    const struct metric alone = run(o, MPI_COMM_SELF, 17, is_level);
     struct metric metric;
 
     o.D    = D;
     o.M    = M;
-    metric = run(o, MPI_COMM_WORLD, 17);
-    ok(is_close(&metric, &alone), "17 images on %dx%d are as on one rank", D, M);
+    metric = run(o, MPI_COMM_WORLD, 17, is_level);
+    ok(is_close(&metric, &alone), "17 images on %dx%d are as on one rank%s", D, M,
+       is_level ? ", with logits that are all alike" : "");
 }
 
 static bool ask_once(void *asked)
@@ -170,8 +190,9 @@ int main(int argc, char **argv)
         check_by_hand(q);
     }
     for (int M = 1; M <= ranks; M *= 2) {
-        check_mesh(o, ranks / M, M);
-        check_mesh(q, ranks / M, M);
+        check_mesh(o, ranks / M, M, false);
+        check_mesh(q, ranks / M, M, false);
+        check_mesh(q, ranks / M, M, true);
         check_stop(q, ranks / M, M);
         check_finite(q, ranks / M, M);
     }

@@ -154,6 +154,13 @@ ok 'a traced step leaves the run as it was, and a time line'
 grep -q '^vittrain: steps, 7 of 30 steps done' "$folder/all" &&
     grep -q '^vittrain: evaluation, 30 of 30 steps done' "$folder/all"
 ok 'it says how far it is'
+run 2 $model --steps=12 --log-every=1 --jsonl="$folder/plain.jsonl" --mesh=1x2
+run 2 $model --steps=12 --log-every=1 --mesh=1x2 --cooldown-at=10 --out="$folder/whole"
+curve "$folder/plain.jsonl" >"$folder/a"
+grep -v '"fork"' "$folder/whole/log.jsonl" >"$folder/trunk.jsonl"
+curve "$folder/trunk.jsonl" >"$folder/b"
+status_is '0 0 ' && [ "$(wc -l <"$folder/a")" -eq 12 ] && cmp -s "$folder/a" "$folder/b"
+ok 'a fork leaves weights that stay packed as they were, too'
 run 1 $model --steps=30 --lr=1e-3 --out="$folder/trunk"
 status_is '2 ' && said 'is 0.001, but 0.003'
 ok 'a run does not go on with another learning rate'
@@ -178,6 +185,13 @@ ok 'the JSON of it ends its last line'
 run 2 $model --steps=32 --cooldown-at=10,20,25 --out="$folder/trunk"
 status_is '0 0 ' && said '--cooldown-at=25: there is no such fork, .* from step 31;'
 ok 'a fork that should have left before is named'
+# A step of no length leaves what training has learnt.
+for how in '--augment=none' '--augment=crop+flip --mixup=0.5 --label-smoothing=0.1'; do
+    run 1 $model --steps=1 --lr=1e-30 --init="$folder/whole" $how
+    grep 'held out: ' "$folder/out"
+done >"$folder/held"
+status_is '0 ' && [ "$(wc -l <"$folder/held")" -eq 2 ] && [ "$(uniq "$folder/held" | wc -l)" -eq 1 ]
+ok 'whatever is done to images, not to those held out'
 
 # signalled WORDS RANKS ARGUMENT..: wait for the first line of a run, then do WORDS.
 signalled() {
