@@ -51,6 +51,18 @@ gives 0 '10 datasets are the same' diff "$a" "$a"
 gives 1 'differ in 10 datasets' diff "$a" "$b"
 gives 1 'opt/f64: [0-9]* of 480 differ, by [0-9]* at most' diff "$a" "$b"
 
+# One number that is none, in the share of one of some ranks.
+cp "$a" "$folder/nan.h5"
+printf '\377\377\377\377' |
+    dd of="$folder/nan.h5" bs=1 seek=$((($(wc -c <"$a") - 3000) / 4 * 4)) conv=notrunc \
+        2>/dev/null
+for ranks in 1 2 3; do
+    "${MPIEXEC:-mpiexec}" -n $ranks "$vitckpt" diff "$a" "$folder/nan.h5" \
+        >"$folder/out" 2>"$folder/err" </dev/null
+    grep -q '^opt/f64: 1 of 480 differ, by nan at most, nan of norm' "$folder/out"
+    ok "$ranks ranks say nan where a number is none"
+done
+
 cp "$a" "$folder/flipped.h5"
 damage "$folder/flipped.h5" $(($(wc -c <"$a") - 3000))
 gives 2 '1 of 10 datasets are damaged' verify "$folder/flipped.h5"

@@ -199,7 +199,7 @@ static void compare(struct difference *d, const float *a, const float *b, int64_
             continue;
         d->sum[DIFFERENT]++;
         d->sum[SQUARES] += apart * apart;
-        d->largest = apart > d->largest || isnan(apart) ? apart : d->largest;
+        d->largest = apart > d->largest ? apart : d->largest;
     }
 }
 
@@ -222,6 +222,16 @@ static void add_up(struct difference *d, MPI_Comm comm)
 {
     TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, d->sum, 3, MPI_DOUBLE, MPI_SUM, comm));
     TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &d->largest, 1, MPI_DOUBLE, MPI_MAX, comm));
+    if (isnan(d->sum[SQUARES])) /* a sum keeps a NaN, which the most of some may not */
+        d->largest = NAN;
+}
+
+/* The norm of the difference in that of what was there: 0 between 0 and -0, and nan, not
+ * -nan, where a number is none.
+ */
+static double of_norm(const struct difference *d)
+{
+    return d->sum[SQUARES] == 0 ? 0 : fabs(sqrt(d->sum[SQUARES] / d->sum[SQUARES_A]));
 }
 
 /* Print how the dataset differs; '*differs' if it does. */
@@ -244,8 +254,7 @@ static int diff_entry(FILE *out, bool *differs, struct source *a,
     *differs = d.sum[DIFFERENT] > 0;
     if (*differs && a->rank == 0)
         fprintf(out, "%s: %.0f of %" PRId64 " differ, by %.3g at most, %.3g of norm\n",
-                ea->name, d.sum[DIFFERENT], ea->elements, d.largest,
-                fabs(sqrt(d.sum[SQUARES] / d.sum[SQUARES_A])));
+                ea->name, d.sum[DIFFERENT], ea->elements, d.largest, of_norm(&d));
     return 0;
 }
 
