@@ -2,8 +2,11 @@
 /* From pixels to what the model sees: crop, flip, resize, and the range -1 .. 1.
  *
  * Resizing is bilinear with pixel centres at half numbers, as TensorFlow's and JAX's.
- * The inception crop is TensorFlow's sample_distorted_bounding_box as the papers use it:
- * 5 to 100 % of the area, aspect 3/4 to 4/3, then resized without antialiasing.
+ * The inception crop is drawn as by TensorFlow's sample_distorted_bounding_box as the
+ * papers use it: 5 to 100 % of the area, an aspect even between 3/4 and 4/3, a hundred
+ * tries; then resized without antialiasing.  Theirs differs by a pixel at times: the
+ * aspect ends at 1.33, the height half a pixel later, and only a crop that fills a side
+ * touches the last row or column.
  * Without a crop, an image of another size is resized with antialiasing to a square
  * 8/7 as large as wanted (256 for 224), of which the middle is taken; an image of the
  * right size is taken as it is.
