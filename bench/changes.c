@@ -7,6 +7,7 @@
 #include "bench/changes.h"
 
 #include "src/base/err.h"
+#include "src/base/json_file.h"
 #include "src/step/step.h"
 
 #include <math.h>
@@ -16,17 +17,9 @@
 
 int changes_open(json_t **old, const char *path)
 {
-    json_error_t error;
-    FILE *file = fopen(path, "r");
     json_t *root;
 
-    if (file == NULL)
-        return err_unread(path);
-    root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
-    fclose(file);
-    if (root == NULL)
-        return ERR(ERR_DATA, "--compare: %s: line %d: %s", path, error.line,
-                   error.text);
+    TRY(json_file_load(&root, path));
     if (!json_is_array(json_object_get(root, "cases")) ||
         json_integer_value(json_object_get(root, "schema_version")) != 1) {
         json_decref(root);

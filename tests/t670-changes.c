@@ -122,6 +122,8 @@ static void refusals(void)
     FILE *file  = fopen(path, "w");
 
     ok(changes_open(&old, "/nowhere/x.json") == ERR_DATA, "a file that is not there");
+    ok(tap_says(changes_open(&old, "/"), ERR_IO, "/ cannot be read: Is a directory"),
+       "a folder is named as one");
     fputs("{ \"cases\": 5 }", file);
     fclose(file);
     ok(changes_open(&old, path) == ERR_DATA &&

@@ -5,6 +5,7 @@
 #include "src/fit/fitfile.h"
 
 #include "src/base/err.h"
+#include "src/base/json_file.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -183,20 +184,12 @@ static int read_all(struct fitfile *f, const json_t *root)
 
 int fitfile_read(struct fitfile *f, const char *path)
 {
-    FILE *file = fopen(path, "r");
-    json_error_t error;
     json_t *root;
     int rc;
 
     *f = (struct fitfile){ 0 };
     snprintf(f->path, sizeof f->path, "%s", path);
-    if (file == NULL)
-        return err_unread(path);
-    root = json_loadf(file, 0, &error);
-    fclose(file);
-    if (root == NULL)
-        return ERR(ERR_DATA, "%s: line %d, column %d: %s", path, error.line,
-                   error.column, error.text);
+    TRY(json_file_load(&root, path));
     rc = read_all(f, root);
     json_decref(root);
     return rc;

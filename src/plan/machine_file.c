@@ -10,6 +10,7 @@
 
 #include "src/base/draft.h"
 #include "src/base/err.h"
+#include "src/base/json_file.h"
 
 #include <dirent.h>
 #include <jansson.h>
@@ -344,20 +345,11 @@ static int read_machine(struct machine *m, const json_t *o, const char *path)
 int machine_load(struct machine *m, const char *path)
 {
     struct machine made = { 0 };
-    FILE *file          = fopen(path, "r");
-    json_error_t error;
+    json_t *root;
+    int rc;
 
-    if (file == NULL)
-        return err_unread(path);
-
-    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
-
-    fclose(file);
-    if (root == NULL)
-        return ERR(ERR_DATA, "%s: line %d: %s", path, error.line, error.text);
-
-    const int rc = read_machine(&made, root, path);
-
+    TRY(json_file_load(&root, path));
+    rc = read_machine(&made, root, path);
     json_decref(root);
     if (rc == 0)
         *m = made;
