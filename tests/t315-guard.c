@@ -76,10 +76,11 @@ static int paused(void)
 {
     const pid_t self = getpid();
 
-    if (guard_start(NULL, 1) != 0)
+    if (guard_start(NULL, 1.2) != 0)
         return 9;
+    nap(0.1); /* the guard is on its way */
     if (fork() == 0) {
-        nap(1.4);
+        nap(1.5);
         kill(self, SIGCONT);
         _exit(0);
     }
