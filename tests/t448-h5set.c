@@ -51,13 +51,13 @@ static size_t item_of(uint8_t item[PIXELS], enum h5set_kind kind, int i)
                                     : PIXELS;
 }
 
-static int write_set(enum h5set_kind kind, bool has_many)
+static int write_named(enum h5set_kind kind, bool has_many, const char *names)
 {
     const struct h5set_shape shape = shape_of(kind, has_many);
     struct h5set *set              = NULL;
     uint8_t item[PIXELS];
 
-    TRY(h5set_create(&set, path, &shape, "a\nb"));
+    TRY(h5set_create(&set, path, &shape, names));
     for (int i = 0; i < COUNT; i++) {
         const int32_t label[] = { i % CLASSES, (i + 2) % CLASSES };
         const size_t size     = item_of(item, kind, i);
@@ -67,6 +67,11 @@ static int write_set(enum h5set_kind kind, bool has_many)
     return h5set_finish(&set);
 }
 
+static int write_set(enum h5set_kind kind, bool has_many)
+{
+    return write_named(kind, has_many, "a\nb");
+}
+
 /* ---- what is written is read ------------------------------------------------------- */
 
 static void test_kind(enum h5set_kind kind, bool has_many, const char *what)
@@ -74,7 +79,7 @@ static void test_kind(enum h5set_kind kind, bool has_many, const char *what)
     struct h5set *set       = NULL;
     struct decode_room room = { 0 };
     uint8_t item[PIXELS];
-    char names[16];
+    char *names;
     int items = 0, targets = 0;
 
     ok(write_set(kind, has_many) == 0, "a set of %s is written", what);
@@ -109,10 +114,26 @@ static void test_kind(enum h5set_kind kind, bool has_many, const char *what)
     ok(items == COUNT, "%s: its items come back", what);
     ok(targets == 2 * COUNT, "%s: and its labels, all or a part", what);
     ok(h5set_verify(set) == 0, "%s: its digest is right", what);
-    ok(h5set_names(names, sizeof names, path) == 0 && strcmp(names, "a\nb") == 0,
+    ok(h5set_names(&names, path) == 0 && strcmp(names, "a\nb") == 0,
        "%s: its classes have names", what);
+    mem_free(names);
     decode_free(&room);
     h5set_close(&set);
+}
+
+/* As those of WordNet are, with all their synonyms: more than a megabyte. */
+static void test_long_names(void)
+{
+    enum { LENGTH = 3 << 20 };
+    char *names = mem_new(LENGTH + 1, 1), *read;
+
+    memset(names, 'x', LENGTH);
+    names[LENGTH / 2] = '\n';
+    ok(write_named(H5SET_IMAGES, false, names) == 0 && h5set_names(&read, path) == 0 &&
+           strcmp(read, names) == 0,
+       "long names of classes come back");
+    mem_free(read);
+    mem_free(names);
 }
 
 /* ---- what is wrong ----------------------------------------------------------------- */
@@ -388,6 +409,7 @@ int main(void)
     test_kind(H5SET_ENCODED, true, "files with several labels");
     test_kind(H5SET_IMAGES, false, "images");
     test_kind(H5SET_FEATURES, true, "features");
+    test_long_names();
     test_damage();
     test_foreign();
     test_unfinished();

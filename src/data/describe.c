@@ -97,9 +97,9 @@ static int print_classes(FILE *out, const struct h5set *set)
 /* The first few names. */
 static int print_names(FILE *out, const char *path)
 {
-    enum { ROOM = 1 << 20, LENGTH = 60 };
-    char *names  = mem_new(ROOM, 1);
-    const int rc = h5set_names(names, ROOM, path);
+    enum { LENGTH = 60 };
+    char *names;
+    const int rc = h5set_names(&names, path);
     size_t n;
 
     for (n = 0; names[n] != '\0' && n < LENGTH; n++)

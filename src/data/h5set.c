@@ -297,29 +297,31 @@ const struct h5set_shape *h5set_shape(const struct h5set *set)
     return &set->shape;
 }
 
-int h5set_names(char *names, size_t size, const char *path)
+int h5set_names(char **names, const char *path)
 {
+    enum { ROOM = 1 << 24 };
     struct h5 *file = NULL;
 
-    names[0] = '\0';
+    *names = mem_new(ROOM, 1);
     TRY(h5_open(&file, MPI_COMM_NULL, path));
-    if (h5_get_text(names, size, file, "/", "names") != 0) {
+    if (h5_get_text(*names, ROOM, file, "/", "names") != 0) {
         err_forget();
-        names[0] = '\0';
+        (*names)[0] = '\0';
     }
     return h5_close(&file);
 }
 
 int h5set_same_classes(const char *a, const char *b)
 {
-    enum { ROOM = 1 << 20 };
-    char *names[2] = { mem_new(ROOM, 1), mem_new(ROOM, 1) };
-    const char *x = names[0], *y = names[1];
+    char *names[2] = { NULL };
+    const char *x, *y;
     int64_t class = 0;
-    int rc        = h5set_names(names[0], ROOM, a);
+    int rc        = h5set_names(&names[0], a);
 
     if (rc == 0)
-        rc = h5set_names(names[1], ROOM, b);
+        rc = h5set_names(&names[1], b);
+    x = names[0];
+    y = names[1];
     for (; rc == 0 && *x != '\0' && *y != '\0'; class ++) {
         const int n = (int)strcspn(x, "\n"), m = (int)strcspn(y, "\n");
 

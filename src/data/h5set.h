@@ -43,8 +43,8 @@ void h5set_close(struct h5set **set);
 /* Borrowed, valid until the set is closed. */
 const struct h5set_shape *h5set_shape(const struct h5set *set);
 
-/* The names of the classes, a line each, or "": a copy of at most 'size' bytes. */
-int h5set_names(char *names, size_t size, const char *path);
+/* The names of the classes, a line each, or "", for mem_free() also where it fails. */
+int h5set_names(char **names, const char *path);
 
 /* 0 if no class has one name in the set 'a' and another in 'b': numbers are what labels
  * are compared by.  ERR_DATA with both names else.
