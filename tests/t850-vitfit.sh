@@ -124,6 +124,10 @@ refused 2 'cannot be divided into 16 heads' plan --width=600,601
 refused 2 'one at a time' plan --star --grid
 refused 2 'expected a name in' plot isoflop "$folder/star.csv" --out=x.pdf
 refused 2 'expected isoflop' plot circles --out=x.svg
+refused 2 'shape is for other pictures' plot pareto x.csv --shape=1/1/1 --out=x.svg
+refused 2 'fit is for other pictures' plot curves x.csv --fit=x.json --out=x.svg
+refused 2 'y is for other pictures' plot exponents --y=loss --out=x.svg
+refused 2 'dims is for other pictures' plot isoflop x.csv --dims=width --out=x.svg
 refused 2 'from vitfit fit --json' plot exponents --out="$folder/x.svg"
 refused 2 "no line has both 'epoch' and 'loss'" plot curves "$data" --compute=epoch \
     --out="$folder/x.gp"

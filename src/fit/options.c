@@ -200,11 +200,19 @@ bool options_is_huber(const struct options *o)
            (o->objective == OBJECTIVE_CHOICE_AUTO && o->law == LAW_CHINCHILLA);
 }
 
-int options_check(const struct opts *opts, const char *command)
+/* True if 'kind' is a picture, but none of 'kinds'. */
+static bool is_other(const char *kind, const char *kinds)
+{
+    return kind[0] != '\0' && strstr(kinds, kind) == NULL;
+}
+
+int options_check(const struct opts *opts, const char *command, const char *kind)
 {
     const struct options *o      = opts->values;
     static const char shape[]    = "is for plans that --out is to write";
     static const char star[]     = "is for --star";
+    static const char other[]    = "is for other pictures";
+    static const char runs[]     = "isoflop frontier pareto curves trial";
     const bool is_fit            = strcmp(command, "fit") == 0;
     const bool is_alone          = strcmp(command, "shape") == 0 && o->out[0] == '\0';
     const bool is_grid           = strcmp(command, "plan") == 0 && o->grid;
@@ -236,6 +244,13 @@ int options_check(const struct opts *opts, const char *command)
         { "joint", o->law != LAW_SOVIT, "is for --law=sovit" },
         { "terms", o->law != LAW_ADDITIVE, "is for --law=additive" },
         { "delta", !options_is_huber(o), "is for --objective=huber" },
+        { "y", is_other(kind, runs), other },
+        { "compute", is_other(kind, runs), other },
+        { "skip-missing", is_other(kind, runs), other },
+        { "dims", is_other(kind, "pareto curves"), other },
+        { "flops", is_other(kind, "isoflop frontier"), other },
+        { "shape", is_other(kind, "trial"), other },
+        { "fit", is_other(kind, "isoflop exponents frontier trial"), other },
     };
 
     TRY(opts_check_command(opts, command));
