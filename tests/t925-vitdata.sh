@@ -163,6 +163,30 @@ wait $first 2>/dev/null
     [ ! -e "$folder/long.h5.part" ] && [ ! -e "$folder/long.h5.lock" ]
 ok 'and can be made anew when that was killed'
 
+# a process that this one cannot see is one of another host
+cat >"$folder/away" <<'END'
+"$1" synth "$2/far.h5" --n=9 --classes=3 --image=32 >"$2/out" 2>"$2/err"
+END
+if unshare --user --map-root-user --pid --fork true 2>/dev/null; then
+    "$vitdata" synth "$folder/far.h5" --n=1000000 --classes=3 --image=64 \
+        >/dev/null 2>&1 &
+    first=$!
+    tries=0
+    while [ ! -s "$folder/far.h5.part" ] && [ $tries -lt 100 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    unshare --user --map-root-user --pid --fork sh "$folder/away" "$vitdata" "$folder" &
+    second=$!
+    sleep 1.5
+    kill -KILL $first
+    wait $second && says 'far.h5 is locked from elsewhere; waiting up to 120 s' err &&
+        [ -s "$folder/far.h5" ] && [ ! -e "$folder/far.h5.lock" ]
+    ok 'a lock from elsewhere is waited for'
+else
+    skip 'a lock from elsewhere is waited for' 'namespaces are not allowed here'
+fi
+
 # a full disk, here a limit on the size of files
 (
     trap '' XFSZ

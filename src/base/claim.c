@@ -5,9 +5,11 @@
 #include "src/base/claim.h"
 
 #include "src/base/err.h"
+#include "src/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,23 +21,49 @@ static int failed(const char *path)
     return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
 }
 
+/* Seconds after which a server has let go of the locks of a host that is lost. */
+enum { LEASE = 120 };
+
+/* The process of this host that has the file locked; 0: one elsewhere, or none. */
+static long holder(int fd)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    const bool is_held = fcntl(fd, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK &&
+                         whole.l_pid > 0 &&
+                         (kill(whole.l_pid, 0) == 0 || errno == EPERM);
+
+    return is_held ? (long)whole.l_pid : 0;
+}
+
+/* Try for as long as a lock may be that of a lost host. */
+static int wait_for(int fd, const char *path)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    for (int second = 0; second <= LEASE; second++) {
+        long process;
+
+        if (fcntl(fd, F_SETLK, &whole) == 0 || (errno != EAGAIN && errno != EACCES))
+            return 0;
+        process = holder(fd);
+        if (process > 0)
+            return ERR(ERR_IO, "%s is being written by another program, process %ld",
+                       path, process);
+        if (second == 0)
+            WARN("%s is locked from elsewhere; waiting up to %d s", path, LEASE);
+        sleep(1);
+    }
+    return ERR(ERR_IO, "%s is being written by another program", path);
+}
+
 /* Lock the open file.  '*is_gone' if it has lost its name since it was opened: who had it
  * has dropped it meanwhile.
  */
 static int lock(bool *is_gone, int fd, const char *path)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     struct stat state;
 
-    if (fcntl(fd, F_SETLK, &whole) != 0 && (errno == EAGAIN || errno == EACCES)) {
-        whole.l_pid = 0;
-        if (fcntl(fd, F_GETLK, &whole) != 0 || whole.l_type == F_UNLCK)
-            whole.l_pid = 0;
-        return whole.l_pid > 0
-                   ? ERR(ERR_IO, "%s is being written by another program, process %ld",
-                         path, (long)whole.l_pid)
-                   : ERR(ERR_IO, "%s is being written by another program", path);
-    }
+    TRY(wait_for(fd, path));
     if (fstat(fd, &state) != 0)
         return failed(path);
     *is_gone = state.st_nlink == 0;

@@ -3,7 +3,9 @@
  *
  * An empty file FILE.lock, or FOLDER/.lock, is there and locked as long.  The lock goes
  * with the process, however that ends; a file that a killed one has left claims nothing.
- * File systems without locks let everybody write.
+ * A process of another host is waited for, for two minutes: a server of files may hold the
+ * lock of a lost host for so long, while its run begins again elsewhere.  File systems
+ * without locks let everybody write.
  */
 #ifndef BASE_CLAIM_H
 #define BASE_CLAIM_H
