@@ -110,6 +110,23 @@ static void curves(void)
     pareto_close(&f);
 }
 
+/* Three seeds of a shape, with runs of another one between them. */
+static void seeds(void)
+{
+    double y[] = { 1, 7, 2, 9, 6 }, x[5 * LAW_VARS] = { 0 };
+    int arm[5]      = { 0 };
+    struct points p = { .rows = 5, .vars = 2, .y = y, .x = x, .arm = arm };
+
+    for (int i = 0; i < p.rows; i++) {
+        x[i * LAW_VARS]     = 32;
+        x[i * LAW_VARS + 1] = i % 2 == 0 ? 2 : 4;
+    }
+    points_average(&p);
+    ok(p.rows == 2 && x[1] == 2 && x[LAW_VARS + 1] == 4, "seeds of a shape are one row");
+    close_to(y[0], 3, 1e-12, "with the mean of three");
+    close_to(y[1], 8, 1e-12, "and of two");
+}
+
 /* The rule from x0, and rounding. */
 static void rule(void)
 {
@@ -138,6 +155,7 @@ int main(void)
 {
     frontier();
     curves();
+    seeds();
     rule();
     return tap_done();
 }
