@@ -23,8 +23,8 @@ struct journal {
     bool is_mute;        /* the last line of JSON could not be written */
     double report_every; /* seconds between reports; 0: none */
     double reported_at;  /* on clock_now(), as are the next two */
-    double start; /* of the run, as if it had gone on without a break or a fork */
-    double last_time;    /* of the last line's step */
+    double start;     /* of the run, as if it had gone on without a break or a fork */
+    double last_time; /* of the last line's step */
     int64_t last_step;
     int rows; /* of the table since its head */
     int64_t B, T, steps;
@@ -33,7 +33,8 @@ struct journal {
 };
 
 /* Open 'path' (empty: none) for lines of JSON; a run that goes on from 'first' keeps the
- * lines up to there, and all until they are written anew.  The other members are set by the caller.  Returns 0 or ERR_IO.
+ * lines up to there, and all until they are written anew.  The other members are set by
+ * the caller.  Returns 0 or ERR_IO.
  */
 int journal_open(struct journal *j, const char *path, int64_t first);
 void journal_close(struct journal *j);

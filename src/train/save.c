@@ -14,10 +14,10 @@
 struct save {
     struct ckpt *ckpt; /* NULL: nothing is saved */
     struct ckpt_list list;
-    const struct opts *opts; /* borrowed */
+    const struct opts *opts;  /* borrowed */
     const struct data *train; /* borrowed */
-    json_t *tuned;           /* what timing chose, an object */
-    int64_t step, started;   /* of the last save that was finished, that was begun */
+    json_t *tuned;            /* what timing chose, an object */
+    int64_t step, started;    /* of the last save that was finished, that was begun */
 };
 
 /* ---- going on ---------------------------------------------------------------------- */

@@ -29,8 +29,8 @@ struct saved {
 };
 
 /* Find the checkpoint to go on from, as --resume says, and see that the options are
- * those it was made with, and the images of 'train' the same.  Returns 0 or a code, the same on all ranks; saved_free() in
- * either case.  Collective over 'mesh'.
+ * those it was made with, and the images of 'train' the same.  Returns 0 or a code, the
+ * same on all ranks; saved_free() in either case.  Collective over 'mesh'.
  */
 int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
                const struct opts *opts, const struct train_options *o);
