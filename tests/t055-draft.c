@@ -159,7 +159,66 @@ static void links(void)
     ok(symlink("file", link_to_it) == 0 && write_all(link_to_it, 'l', 5) == 0 &&
            is_all('l', 5) && lstat(link_to_it, &state) == 0 && S_ISLNK(state.st_mode),
        "a link stays one");
+    unlink(file);
+    ok(write_all(link_to_it, 'n', 5) == 0 && is_all('n', 5) &&
+           lstat(link_to_it, &state) == 0 && S_ISLNK(state.st_mode),
+       "also one that leads to no file yet");
     unlink(link_to_it);
+}
+
+static void modes(void)
+{
+    struct stat state;
+
+    write_all(file, 'a', 5);
+    chmod(file, 0640);
+    ok(write_all(file, 'b', 5) == 0 && stat(file, &state) == 0 &&
+           (state.st_mode & 0777) == 0640,
+       "permissions stay");
+}
+
+/* True if somebody who may write the file, but in a folder of 'mode' not replace it, has
+ * written 'letter' into it, and nothing is left beside it.
+ */
+static bool is_written_over(char letter, mode_t mode)
+{
+    enum { NOBODY = 65534 };
+    const bool is_root = geteuid() == 0;
+    const int files    = count_files();
+    int status;
+
+    write_all(file, 'a', 10);
+    chmod(file, 0666);
+    chmod(folder, mode);
+    if (fork() == 0) {
+        struct draft d;
+        bool is_good;
+
+        unsetenv("TMPDIR");
+        is_good = (!is_root || setuid(NOBODY) == 0) && draft_probe(file, 10) == 0 &&
+                  is_all('a', 10) && draft_open(&d, file) == 0;
+        for (int i = 0; is_good && i < 5; i++)
+            putc(letter, d.file);
+        is_good = is_good && draft_publish(&d) == 0 && is_all(letter, 5);
+        if (is_good) {
+            putc(letter, d.file);
+            fclose(d.file);
+        }
+        _exit(is_good ? 0 : 1);
+    }
+    wait(&status);
+    chmod(folder, 0755);
+    return status == 0 && is_all(letter, 6) && count_files() == files;
+}
+
+static void stays_in_place(void)
+{
+    ok(is_written_over('p', 0555),
+       "where nothing can be made beside it, it is written");
+    if (geteuid() == 0)
+        ok(is_written_over('q', 01777), "and where it is somebody else's");
+    else
+        tap_skip("and where it is somebody else's", "takes root to make one");
 }
 
 /* What is written after it has its name is in it. */
@@ -201,6 +260,8 @@ int main(void)
     killed();
     at_once();
     links();
+    modes();
+    stays_in_place();
     goes_on();
     json();
     snprintf(command, sizeof command, "rm -r %s", folder);

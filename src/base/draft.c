@@ -36,18 +36,31 @@ static bool is_special(const char *path)
 /* The names.  A link stays one: the file it leads to is replaced. */
 static int name(struct draft *d, const char *path)
 {
-    char *whole;
+    enum { LINKS = 40 };
+    char to[DRAFT_PATH];
+    size_t n, at = 0;
+    const char *base;
 
-    *d           = (struct draft){ 0 };
-    d->is_beside = !is_special(path);
-    whole        = d->is_beside ? realpath(path, NULL) : NULL;
-    if (strlen(whole != NULL ? whole : path) >= sizeof d->path) {
-        free(whole);
+    *d = (struct draft){ 0 };
+    n  = strlen(path);
+    memcpy(to, path, n < sizeof to ? n : 0);
+    for (int i = 0; i < LINKS && at + n < sizeof d->path; i++) {
+        ssize_t length;
+
+        memcpy(d->path + at, to, n);
+        d->path[at + n] = '\0';
+        d->is_beside    = !is_special(d->path);
+        length          = d->is_beside ? readlink(d->path, to, sizeof to) : -1;
+        base            = strrchr(d->path, '/');
+        if (length < 0)
+            break;
+        n  = (size_t)length;
+        at = base != NULL && to[0] != '/' ? (size_t)(base + 1 - d->path) : 0;
+    }
+    if (at + n >= sizeof d->path) {
         errno = ENAMETOOLONG;
         return failed(path);
     }
-    strcpy(d->path, whole != NULL ? whole : path);
-    free(whole);
     if (d->is_beside)
         snprintf(d->part, sizeof d->part, "%s.%ld.part", d->path, (long)getpid());
     else
@@ -68,13 +81,40 @@ int draft_apart(const char *const *path, int count)
     return 0;
 }
 
+/* Open the part, among temporary files where 'path' is there, but nothing can be made
+ * beside it.
+ */
+static FILE *open_part(struct draft *d)
+{
+    FILE *file      = fopen(d->part, d->is_beside ? "w" : "a");
+    const int error = errno;
+    const char *folder;
+    int fd;
+
+    if (file != NULL || !d->is_beside || access(d->path, W_OK) != 0) {
+        errno = error;
+        return file;
+    }
+    folder = getenv("TMPDIR");
+    snprintf(d->part, sizeof d->part, "%.*s/vitbench-XXXXXX", DRAFT_PATH,
+             folder != NULL && folder[0] != '\0' ? folder : "/tmp");
+    fd = mkstemp(d->part);
+    return fd >= 0 ? fdopen(fd, "w") : NULL;
+}
+
 int draft_open(struct draft *d, const char *path)
 {
+    struct stat there;
+
     TRY(name(d, path));
     if (access(d->path, W_OK) != 0 && errno != ENOENT)
         return failed(path);
-    d->file = fopen(d->part, d->is_beside ? "w" : "a");
-    return d->file != NULL ? 0 : failed(path);
+    d->file = open_part(d);
+    if (d->file == NULL)
+        return failed(path);
+    if (d->is_beside && stat(d->path, &there) == 0)
+        fchmod(fileno(d->file), there.st_mode & 0777);
+    return 0;
 }
 
 /* Some file systems sync no folders. */
@@ -92,6 +132,47 @@ static int sync_folder(const char *path)
     return rc;
 }
 
+/* Write the part over the file: one that may be written, but not replaced, as in a folder
+ * of somebody else, or where something is mounted.
+ */
+static int write_over(struct draft *d)
+{
+    FILE *from   = fopen(d->part, "r");
+    const int fd = from != NULL ? open(d->path, O_WRONLY | O_TRUNC | O_CLOEXEC) : -1;
+    FILE *to     = fd >= 0 ? fdopen(fd, "w") : NULL;
+    bool is_bad  = from == NULL || to == NULL;
+    int letter;
+
+    while (!is_bad && (letter = getc(from)) != EOF)
+        is_bad = putc(letter, to) == EOF;
+    is_bad = is_bad || ferror(from) != 0 || fflush(to) != 0 ||
+             (fsync(fd) != 0 && errno != EINVAL);
+    if (from != NULL)
+        fclose(from);
+    if (is_bad && to != NULL)
+        fclose(to);
+    if (is_bad)
+        return -1;
+    unlink(d->part);
+    fclose(d->file);
+    d->file = to;
+    return 0;
+}
+
+/* Give the part its name. */
+static int replace(struct draft *d)
+{
+    int error;
+
+    if (rename(d->part, d->path) == 0)
+        return sync_folder(d->path);
+    error = errno;
+    if (access(d->path, W_OK) == 0)
+        return write_over(d);
+    errno = error;
+    return -1;
+}
+
 int draft_publish(struct draft *d)
 {
     int rc = ferror(d->file) != 0 ? -1 : 0;
@@ -100,9 +181,7 @@ int draft_publish(struct draft *d)
     if (rc == 0 && d->is_beside && fsync(fileno(d->file)) != 0 && errno != EINVAL)
         rc = -1;
     if (rc == 0 && d->is_beside)
-        rc = rename(d->part, d->path);
-    if (rc == 0 && d->is_beside)
-        rc = sync_folder(d->path);
+        rc = replace(d);
     if (rc == 0)
         return 0;
     rc = failed(d->path);
