@@ -8,6 +8,8 @@
 #include "tests/tap.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +168,21 @@ static void links(void)
     unlink(link_to_it);
 }
 
+/* Who reads a pipe would take it for done when it is closed. */
+static void pipes(void)
+{
+    struct pollfd reader = { .events = POLLIN };
+
+    unlink(file);
+    ok(mkfifo(file, 0600) == 0, "a pipe");
+    reader.fd = open(file, O_RDONLY | O_NONBLOCK);
+    ok(draft_probe(file, 10) == 0 && poll(&reader, 1, 0) == 0,
+       "can be written, and has not been opened yet");
+    ok(write_all(file, 'a', 10) == 0 && poll(&reader, 1, 0) == 1, "is written");
+    close(reader.fd);
+    unlink(file);
+}
+
 static void modes(void)
 {
     struct stat state;
@@ -260,6 +277,7 @@ int main(void)
     killed();
     at_once();
     links();
+    pipes();
     modes();
     stays_in_place();
     goes_on();

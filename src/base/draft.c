@@ -211,9 +211,13 @@ void draft_drop(struct draft *d)
 int draft_probe(const char *path, size_t room)
 {
     struct draft d;
+    struct stat state;
     bool is_bad = false;
     int rc;
 
+    /* who reads a pipe takes it for done when it is closed */
+    if (stat(path, &state) == 0 && S_ISFIFO(state.st_mode))
+        return access(path, W_OK) == 0 ? 0 : failed(path);
     TRY(draft_open(&d, path));
     for (size_t i = 0; i < room && d.is_beside; i++)
         is_bad |= fputc('\n', d.file) == EOF;
