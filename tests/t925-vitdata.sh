@@ -163,6 +163,11 @@ wait $first 2>/dev/null
     [ ! -e "$folder/long.h5.part" ] && [ ! -e "$folder/long.h5.lock" ]
 ok 'and can be made anew when that was killed'
 
+mkdir "$folder/odd.h5.lock"
+refused 3 "odd.h5.lock cannot be written: Is a directory" \
+    synth "$folder/odd.h5" --n=9 --classes=3 --image=32
+rmdir "$folder/odd.h5.lock"
+
 # a process that this one cannot see is one of another host
 cat >"$folder/away" <<'END'
 "$1" synth "$2/far.h5" --n=9 --classes=3 --image=32 >"$2/out" 2>"$2/err"

@@ -86,8 +86,8 @@ int claim_take(struct claim *c, const char *path)
         const int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         int rc;
 
-        if (fd < 0)
-            return failed(path);
+        if (fd < 0) /* perhaps another user has left it */
+            return failed(access(c->path, F_OK) == 0 ? c->path : path);
         rc = lock(&is_gone, fd, path);
         if (rc != 0 || is_gone)
             close(fd);
