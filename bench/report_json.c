@@ -375,9 +375,10 @@ static int copy_lines(FILE *to, const struct jsonl *j)
         if (letter != EOF)
             putc(letter, to);
     }
-    if (from == NULL || letter == EOF)
+    if (from == NULL)
         return ERR(ERR_IO, "%s cannot be read: %s", j->path, strerror(errno));
-    return fclose(from);
+    fclose(from);
+    return letter != EOF ? 0 : ERR(ERR_IO, "%s has become shorter", j->path);
 }
 
 /* The lines are as they were; why not otherwise is said. */
