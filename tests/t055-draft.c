@@ -194,12 +194,24 @@ static void modes(void)
        "permissions stay");
 }
 
+enum { NOBODY = 65534 };
+
+/* Permissions bind root once it is somebody else, which some containers do not allow. */
+static bool is_bound(void)
+{
+    int status;
+
+    if (fork() == 0)
+        _exit(geteuid() == 0 && setuid(NOBODY) != 0);
+    wait(&status);
+    return status == 0;
+}
+
 /* True if somebody who may write the file, but in a folder of 'mode' not replace it, has
  * written 'letter' into it, and nothing is left beside it.
  */
 static bool is_written_over(char letter, mode_t mode)
 {
-    enum { NOBODY = 65534 };
     const bool is_root = geteuid() == 0;
     const int files    = count_files();
     int status;
@@ -230,9 +242,13 @@ static bool is_written_over(char letter, mode_t mode)
 
 static void stays_in_place(void)
 {
-    ok(is_written_over('p', 0555),
-       "where nothing can be made beside it, it is written");
-    if (geteuid() == 0)
+    if (is_bound())
+        ok(is_written_over('p', 0555),
+           "where nothing can be made beside it, it is written");
+    else
+        tap_skip("where nothing can be made beside it, it is written",
+                 "root may do all");
+    if (geteuid() == 0 && is_bound())
         ok(is_written_over('q', 01777), "and where it is somebody else's");
     else
         tap_skip("and where it is somebody else's", "takes root to make one");

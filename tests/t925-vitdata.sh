@@ -183,7 +183,11 @@ if unshare --user --map-root-user --pid --fork true 2>/dev/null; then
     done
     unshare --user --map-root-user --pid --fork sh "$folder/away" "$vitdata" "$folder" &
     second=$!
-    sleep 1.5
+    tries=0
+    while ! says 'waiting up to' err && [ $tries -lt 100 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
     kill -KILL $first
     wait $second && says 'far.h5 is locked from elsewhere; waiting up to 120 s' err &&
         [ -s "$folder/far.h5" ] && [ ! -e "$folder/far.h5.lock" ]
