@@ -167,6 +167,15 @@ mkdir "$folder/odd.h5.lock"
 refused 3 "odd.h5.lock cannot be written: Is a directory" \
     synth "$folder/odd.h5" --n=9 --classes=3 --image=32
 rmdir "$folder/odd.h5.lock"
+if [ -d /sys ] && ! run synth /sys/odd.h5 --n=9 --classes=3 --image=32; then
+    says 'sys/odd.h5 cannot be written: [PRO]' err
+    ok 'where nothing can be made, the sentence is why'
+else
+    skip 'where nothing can be made, the sentence is why' 'no /sys'
+fi
+"$vitdata" synth "$folder/odd.h5" --n=9 --classes=3 --image=32 <&- >/dev/null &&
+    [ ! -e "$folder/odd.h5.lock" ]
+ok 'no lock stays, also of a program whose input is closed'
 
 # a process that this one cannot see is one of another host
 cat >"$folder/away" <<'END'

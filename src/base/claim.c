@@ -70,6 +70,16 @@ static int lock(bool *is_gone, int fd, const char *path)
     return 0;
 }
 
+/* Another user may have left the lock's file; else nothing can be made here. */
+static int not_opened(const char *lock_path, const char *path)
+{
+    const int error    = errno;
+    const bool is_left = access(lock_path, F_OK) == 0;
+
+    errno = error;
+    return failed(is_left ? lock_path : path);
+}
+
 int claim_take(struct claim *c, const char *path)
 {
     struct stat state;
@@ -86,23 +96,23 @@ int claim_take(struct claim *c, const char *path)
         const int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         int rc;
 
-        if (fd < 0) /* perhaps another user has left it */
-            return failed(access(c->path, F_OK) == 0 ? c->path : path);
+        if (fd < 0)
+            return not_opened(c->path, path);
         rc = lock(&is_gone, fd, path);
         if (rc != 0 || is_gone)
             close(fd);
-        else
-            c->fd = fd;
         TRY(rc);
+        c->fd = fd;
     }
+    c->is_held = true;
     return 0;
 }
 
 void claim_drop(struct claim *c)
 {
-    if (c->fd <= 0)
+    if (!c->is_held)
         return;
     unlink(c->path);
     close(c->fd);
-    c->fd = 0;
+    c->is_held = false;
 }

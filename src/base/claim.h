@@ -10,10 +10,13 @@
 #ifndef BASE_CLAIM_H
 #define BASE_CLAIM_H
 
+#include <stdbool.h>
+
 enum { CLAIM_PATH = 4096 };
 
 struct claim {
-    int fd; /* 0: nothing is claimed, as in a struct of zeros */
+    bool is_held; /* false in a struct of zeros */
+    int fd;
     char path[CLAIM_PATH];
 };
 

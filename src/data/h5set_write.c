@@ -257,7 +257,7 @@ void h5set_drop(struct h5set **set)
 {
     if (*set == NULL)
         return;
-    if ((*set)->claim.fd > 0) /* else it is another's */
+    if ((*set)->claim.is_held) /* else it is another's */
         unlink((*set)->part);
     h5set_close(set);
 }
