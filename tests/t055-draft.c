@@ -240,6 +240,40 @@ static bool is_written_over(char letter, mode_t mode)
     return status == 0 && is_all(letter, 6) && count_files() == files;
 }
 
+/* The disk of such a file fills up: where its new text is stands in the sentence. */
+static bool is_part_kept(void)
+{
+    enum { MANY = 20000 };
+    int status;
+
+    write_all(file, 'a', 10);
+    chmod(file, 0666);
+    chmod(folder, 0555);
+    if (fork() == 0) {
+        struct draft d;
+        const char *part;
+        bool is_good;
+
+        unsetenv("TMPDIR");
+        is_good = (geteuid() != 0 || setuid(NOBODY) == 0) && draft_open(&d, file) == 0;
+        for (int i = 0; is_good && i < MANY; i++)
+            putc('b', d.file);
+        is_good = is_good && fflush(d.file) == 0;
+        have_room(4096);
+        is_good = is_good && draft_publish(&d) == ERR_IO;
+        part    = is_good ? strstr(err_sentence(), "all of it is in /") : NULL;
+        if (part == NULL)
+            _exit(1);
+        snprintf(file, sizeof file, "%s", strchr(part, '/'));
+        is_good = is_all('b', MANY);
+        unlink(file);
+        _exit(is_good ? 0 : 1);
+    }
+    wait(&status);
+    chmod(folder, 0755);
+    return status == 0;
+}
+
 static void stays_in_place(void)
 {
     if (is_bound())
@@ -248,6 +282,10 @@ static void stays_in_place(void)
     else
         tap_skip("where nothing can be made beside it, it is written",
                  "root may do all");
+    if (is_bound())
+        ok(is_part_kept(), "or, on a full disk, is kept elsewhere");
+    else
+        tap_skip("or, on a full disk, is kept elsewhere", "root may do all");
     if (geteuid() == 0 && is_bound())
         ok(is_written_over('q', 01777), "and where it is somebody else's");
     else

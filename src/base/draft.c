@@ -133,7 +133,8 @@ static int sync_folder(const char *path)
 }
 
 /* Write the part over the file: one that may be written, but not replaced, as in a folder
- * of somebody else, or where something is mounted.
+ * of somebody else, or where something is mounted.  The part stays if that fails, for the
+ * file may be spoilt then.
  */
 static int write_over(struct draft *d)
 {
@@ -145,14 +146,19 @@ static int write_over(struct draft *d)
 
     while (!is_bad && (letter = getc(from)) != EOF)
         is_bad = putc(letter, to) == EOF;
-    is_bad = is_bad || ferror(from) != 0 || fflush(to) != 0 ||
-             (fsync(fd) != 0 && errno != EINVAL);
-    if (from != NULL)
-        fclose(from);
-    if (is_bad && to != NULL)
-        fclose(to);
-    if (is_bad)
-        return -1;
+    if (is_bad || ferror(from) != 0 || fflush(to) != 0 ||
+        (fsync(fd) != 0 && errno != EINVAL)) {
+        const int error = errno;
+
+        if (from != NULL)
+            fclose(from);
+        if (to != NULL)
+            fclose(to);
+        d->is_beside = false;
+        return ERR(ERR_IO, "%s cannot be written: %s; all of it is in %s", d->path,
+                   strerror(error), d->part);
+    }
+    fclose(from);
     unlink(d->part);
     fclose(d->file);
     d->file = to;
@@ -165,27 +171,27 @@ static int replace(struct draft *d)
     int error;
 
     if (rename(d->part, d->path) == 0)
-        return sync_folder(d->path);
+        return sync_folder(d->path) == 0 ? 0 : failed(d->path);
     error = errno;
     if (access(d->path, W_OK) == 0)
         return write_over(d);
     errno = error;
-    return -1;
+    return failed(d->path);
 }
 
 int draft_publish(struct draft *d)
 {
-    int rc = ferror(d->file) != 0 ? -1 : 0;
+    const bool is_bad =
+        ferror(d->file) != 0 || fflush(d->file) != 0 ||
+        (d->is_beside && fsync(fileno(d->file)) != 0 && errno != EINVAL);
+    int rc = 0;
 
-    rc |= fflush(d->file);
-    if (rc == 0 && d->is_beside && fsync(fileno(d->file)) != 0 && errno != EINVAL)
-        rc = -1;
-    if (rc == 0 && d->is_beside)
+    if (is_bad)
+        rc = failed(d->path);
+    else if (d->is_beside)
         rc = replace(d);
-    if (rc == 0)
-        return 0;
-    rc = failed(d->path);
-    draft_drop(d);
+    if (rc != 0)
+        draft_drop(d);
     return rc;
 }
 

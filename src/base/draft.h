@@ -38,7 +38,8 @@ int draft_apart(const char *const *path, int count);
 int draft_open(struct draft *d, const char *path);
 
 /* It is whole: give it its name.  It stays open; what is written from here on is in it.
- * Returns 0, or ERR_IO, and then nothing is left of the draft.
+ * Returns 0, or ERR_IO, and then nothing is left of the draft, unless it was written over
+ * the file: the temporary one stays, and the sentence names it.
  */
 int draft_publish(struct draft *d);
 
