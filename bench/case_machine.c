@@ -261,10 +261,10 @@ static void describe(struct machine *m, const struct bench *b)
 int case_machine(struct bench *b, struct case_result *c, const struct spec *spec,
                  int64_t batch)
 {
-    const char *path  = b->options->machine_out;
+    const char *path   = b->options->machine_out;
     struct measured *g = mem_new(1, sizeof *g);
     struct machine *m  = &g->m;
-    struct row *row   = case_add_row(c);
+    struct row *row    = case_add_row(c);
     int rc;
 
     (void)spec;

@@ -122,7 +122,8 @@ static void seeds(void)
         x[i * LAW_VARS + 1] = i % 2 == 0 ? 2 : 4;
     }
     points_average(&p);
-    ok(p.rows == 2 && x[1] == 2 && x[LAW_VARS + 1] == 4, "seeds of a shape are one row");
+    ok(p.rows == 2 && x[1] == 2 && x[LAW_VARS + 1] == 4,
+       "seeds of a shape are one row");
     close_to(y[0], 3, 1e-12, "with the mean of three");
     close_to(y[1], 8, 1e-12, "and of two");
 }

@@ -42,7 +42,7 @@ struct data {
     int image;
     int64_t classes;
     uint64_t seed;
-    int64_t count; /* images of a pass; 0: there is no end */
+    int64_t count;     /* images of a pass; 0: there is no end */
     uint64_t identity; /* of a set: the digest of its items in their order; 0: none */
     /* these two may be set until the first batch */
     double mixup;     /* 0: none, else the p of the share a ~ Beta(p, p) of a step */

@@ -487,7 +487,7 @@ void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
         k.bias_type = DTYPE_F32;
         o.bias      = is_direct ? mat_ptr(db) : cuda_work(s, bytes);
         align(&k, &o);
-        plan        = find_plan(cuda_of(s->dev)->products, &k, &o);
+        plan = find_plan(cuda_of(s->dev)->products, &k, &o);
         if (plan->is_possible && cuda_is_within(s, plan, &o, dw, db, x, dy)) {
             o.bias    = is_direct ? mat_ptr(db) : cuda_work(s, bytes); /* it may move */
             *has_sums = run(s, plan, &o);
