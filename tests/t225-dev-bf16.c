@@ -320,6 +320,20 @@ static void epilogues(void)
     clear();
 }
 
+/* What it moves to tell a change. */
+static double bytes_of_change(struct dev_stream *s, struct dev_weight *w)
+{
+    const struct dev_cost *cost;
+    int count;
+
+    dev_costs_start(dev[0]);
+    dev_weight_changed(s, w);
+    cost = dev_costs(dev[0], &count);
+    while (strcmp(cost->name, "weight_changed") != 0)
+        cost++;
+    return cost->bytes;
+}
+
 /* Weights are packed: a change must be told, and is then seen. */
 static void changes(void)
 {
@@ -328,12 +342,17 @@ static void changes(void)
     struct dev_stream *s   = dev_stream(dev[0], LANE_COMPUTE);
     const struct range all = { 0, 32 };
     struct dev_weight *w;
+    double bytes;
 
     if (dev_weight_open(&w, dev[0], b.m[0]) != 0)
         die("%s", err_sentence());
+    ok(bytes_of_change(s, w) == 0, "a weight that nobody has used is not packed");
     dev_gemm(s, y.m[0], x.m[0], w, all, all, false, NULL);
     dev_fill(s, b.m[0], 0.0);
-    dev_weight_changed(s, w);
+    bytes = bytes_of_change(s, w);
+    ok(dev_packs(dev_name(dev[0]), DTYPE_BF16) > 0 ? bytes >= 2 * 32 * 32 * 2
+                                                   : bytes == 0,
+       "one that was is read and written, by who packs");
     dev_gemm(s, y.m[0], x.m[0], w, all, all, false, NULL);
     ok(get(y.m[0], 3, 31) == 0 && get(y.m[0], 0, 0) == 0, "changed weights are packed");
     dev_weight_close(&w);

@@ -252,6 +252,7 @@ const struct dev_ops dev_cpu_onednn = {
     .choices        = choices_of,
     .weight_open    = weight_open,
     .weight_close   = onednn_weight_close,
+    .packed         = onednn_packed,
     .weight_changed = weight_changed,
     .gemm           = onednn_gemm,
     .gemm_t         = onednn_gemm_t,

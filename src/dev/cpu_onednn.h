@@ -40,7 +40,8 @@ void onednn_multiply_plain(struct onednn *d, struct mat y, struct operand a,
 double onednn_pack_seconds(const struct dev_weight *weight, bool is_turned,
                            struct range i, struct range j);
 
-/* Pack again what copies are in use; and free all. */
+/* The bytes of what copies are in use; pack these again; and free all. */
+int64_t onednn_packed(const struct dev_weight *weight);
 void onednn_weight_changed(struct dev_weight *weight);
 void onednn_weight_close(struct dev_weight *weight);
 

@@ -365,6 +365,15 @@ static void close_pack(struct pack *k)
     mem_free(k);
 }
 
+int64_t onednn_packed(const struct dev_weight *weight)
+{
+    int64_t bytes = 0;
+
+    for (struct pack *const *at = weight->state; *at != NULL; at = &(*at)->next)
+        bytes += (*at)->is_used ? (int64_t)(*at)->packer.bytes : 0;
+    return bytes;
+}
+
 /* What nobody has used since the last change, nobody will: another form of products was
  * tried out.
  */

@@ -53,6 +53,9 @@ struct dev_ops {
     double (*bandwidth)(struct dev *dev, double seconds);
     bool (*clocks)(struct dev_clocks *c, struct dev *dev); /* NULL: it has none */
     void (*tune)(struct dev *dev, bool is_on);
+
+    /* The bytes of a weight's copies that are in use; NULL: 'packs' of them, as large. */
+    int64_t (*packed)(const struct dev_weight *weight);
     struct dev_choice *(*choices)(struct dev *dev, int *count);
 
     /* Tapes; NULL: there are none. */

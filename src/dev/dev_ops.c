@@ -137,7 +137,12 @@ void dev_max(struct dev_stream *s, struct mat y, struct mat x)
 
 void dev_weight_changed(struct dev_stream *s, struct dev_weight *weight)
 {
-    MOVE(s, 2 * mat_bytes(weight->w) * s->dev->ops.packs, weight_changed(s, weight));
+    const struct dev_ops *ops = &s->dev->ops;
+    const int64_t packed      = ops->packed != NULL
+                                    ? ops->packed(weight)
+                                    : (int64_t)mat_bytes(weight->w) * ops->packs;
+
+    MOVE(s, 2 * packed, weight_changed(s, weight));
 }
 
 void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
