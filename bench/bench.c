@@ -78,12 +78,12 @@ static void note_choices(struct opts *opts, const struct bench *b)
  */
 static int probe_outputs(const struct options *o)
 {
-    enum { FILES = 4, RESULT_MOST = 1 << 18 /* bytes: a full disk opens files, too */ };
+    enum { FILES = 4, RESULT_MOST = 1 << 18 };
     const char *const path[FILES] = { o->json, o->jsonl, o->machine_out, o->trace };
 
     TRY(draft_apart(path, FILES));
     for (int i = 0; i < FILES; i++)
-        TRY(path[i][0] != '\0' ? draft_probe(path[i], RESULT_MOST) : 0);
+        TRY(draft_probe(path[i], RESULT_MOST));
     return 0;
 }
 
@@ -118,8 +118,8 @@ static int status_of(const struct result *r, int rc)
     return err_exit_status(ERR_ENV);
 }
 
-/* The closing lines, the files of JSON, and the exit status that all ranks share; 'rc' is how
- * the cases ended.
+/* The closing lines, the files of JSON, and the exit status that all ranks share; 'rc' is
+ * how the cases ended.
  */
 static int conclude(struct bench *b, int rc)
 {

@@ -16,9 +16,7 @@
 #include "src/step/step.h"
 #include "src/step/tuned.h"
 
-#include <errno.h>
 #include <math.h>
-#include <string.h>
 
 enum { SCHEMA_VERSION = 1 };
 
@@ -351,7 +349,7 @@ int report_jsonl_open(struct jsonl **j, const char *path)
         return 0;
     file = fopen(path, "w");
     if (file == NULL)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return err_unwritten(path);
     *j         = mem_new(1, sizeof **j);
     (*j)->file = file;
     snprintf((*j)->path, sizeof(*j)->path, "%s", path);
@@ -376,7 +374,7 @@ static int copy_lines(FILE *to, const struct jsonl *j)
             putc(letter, to);
     }
     if (from == NULL)
-        return ERR(ERR_IO, "%s cannot be read: %s", j->path, strerror(errno));
+        return err_unread(j->path);
     fclose(from);
     return letter != EOF ? 0 : ERR(ERR_IO, "%s has become shorter", j->path);
 }

@@ -50,12 +50,12 @@ int simulate_write_words(const char *path, int argc, char **argv)
     bool is_bad;
 
     if (file == NULL)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return err_unwritten(path);
     for (int i = 0; i < argc; i++)
         fwrite(argv[i], 1, strlen(argv[i]) + 1, file);
     is_bad = ferror(file) != 0;
     if ((fclose(file) != 0) | is_bad)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return err_unwritten(path);
     return 0;
 }
 

@@ -382,7 +382,7 @@ static int write_all(int fd, const char *path, const void *data, int64_t bytes,
 static int close_written(int fd, const char *path, int rc)
 {
     if (close(fd) != 0 && rc == 0)
-        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        rc = err_unwritten(path);
     return rc;
 }
 
@@ -448,7 +448,7 @@ int file_complete(const struct ckpt_file *file, const char *path)
     if (rc == 0)
         rc = write_all(fd, path, &one, sizeof one, file->own_offset[FILE_COMPLETE]);
     if (rc == 0 && fsync(fd) != 0)
-        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        rc = err_unwritten(path);
     mem_free(digest);
     return fd >= 0 ? close_written(fd, path, rc) : rc;
 }

@@ -12,14 +12,8 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static int failed(const char *path)
-{
-    return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-}
 
 /* Seconds after which a server has let go of the locks of a host that is lost. */
 enum { LEASE = 120 };
@@ -65,7 +59,7 @@ static int lock(bool *is_gone, int fd, const char *path)
 
     TRY(wait_for(fd, path));
     if (fstat(fd, &state) != 0)
-        return failed(path);
+        return err_unwritten(path);
     *is_gone = state.st_nlink == 0;
     return 0;
 }
@@ -77,7 +71,7 @@ static int not_opened(const char *lock_path, const char *path)
     const bool is_left = access(lock_path, F_OK) == 0;
 
     errno = error;
-    return failed(is_left ? lock_path : path);
+    return err_unwritten(is_left ? lock_path : path);
 }
 
 int claim_take(struct claim *c, const char *path)
@@ -90,7 +84,7 @@ int claim_take(struct claim *c, const char *path)
     if (snprintf(c->path, sizeof c->path, "%s%s", path,
                  is_folder ? "/.lock" : ".lock") >= (int)sizeof c->path) {
         errno = ENAMETOOLONG;
-        return failed(path);
+        return err_unwritten(path);
     }
     while (is_gone) {
         const int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);

@@ -16,11 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int failed(const char *path)
-{
-    return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
-}
-
 /* True for what cannot be replaced by a file beside it: devices, pipes, and what this
  * process has open, for example as /dev/stdout.
  */
@@ -59,7 +54,7 @@ static int name(struct draft *d, const char *path)
     }
     if (at + n >= sizeof d->path) {
         errno = ENAMETOOLONG;
-        return failed(path);
+        return err_unwritten(path);
     }
     if (d->is_beside)
         snprintf(d->part, sizeof d->part, "%s.%ld.part", d->path, (long)getpid());
@@ -108,10 +103,10 @@ int draft_open(struct draft *d, const char *path)
 
     TRY(name(d, path));
     if (access(d->path, W_OK) != 0 && errno != ENOENT)
-        return failed(path);
+        return err_unwritten(path);
     d->file = open_part(d);
     if (d->file == NULL)
-        return failed(path);
+        return err_unwritten(path);
     if (d->is_beside && stat(d->path, &there) == 0)
         fchmod(fileno(d->file), there.st_mode & 0777);
     return 0;
@@ -171,12 +166,12 @@ static int replace(struct draft *d)
     int error;
 
     if (rename(d->part, d->path) == 0)
-        return sync_folder(d->path) == 0 ? 0 : failed(d->path);
+        return sync_folder(d->path) == 0 ? 0 : err_unwritten(d->path);
     error = errno;
     if (access(d->path, W_OK) == 0)
         return write_over(d);
     errno = error;
-    return failed(d->path);
+    return err_unwritten(d->path);
 }
 
 int draft_publish(struct draft *d)
@@ -187,7 +182,7 @@ int draft_publish(struct draft *d)
     int rc = 0;
 
     if (is_bad)
-        rc = failed(d->path);
+        rc = err_unwritten(d->path);
     else if (d->is_beside)
         rc = replace(d);
     if (rc != 0)
@@ -202,7 +197,7 @@ int draft_finish(struct draft *d)
     TRY(draft_publish(d));
     file    = d->file;
     d->file = NULL;
-    return fclose(file) == 0 ? 0 : failed(d->path);
+    return fclose(file) == 0 ? 0 : err_unwritten(d->path);
 }
 
 void draft_drop(struct draft *d)
@@ -221,14 +216,16 @@ int draft_probe(const char *path, size_t room)
     bool is_bad = false;
     int rc;
 
+    if (path[0] == '\0')
+        return 0;
     /* who reads a pipe takes it for done when it is closed */
     if (stat(path, &state) == 0 && S_ISFIFO(state.st_mode))
-        return access(path, W_OK) == 0 ? 0 : failed(path);
+        return access(path, W_OK) == 0 ? 0 : err_unwritten(path);
     TRY(draft_open(&d, path));
     for (size_t i = 0; i < room && d.is_beside; i++)
         is_bad |= fputc('\n', d.file) == EOF;
     is_bad |= fflush(d.file) != 0;
-    rc = is_bad ? failed(path) : 0;
+    rc = is_bad ? err_unwritten(path) : 0;
     draft_drop(&d);
     return rc;
 }

@@ -24,8 +24,9 @@ struct draft {
     char path[DRAFT_PATH], part[DRAFT_PATH + 32]; /* the same where not beside */
 };
 
-/* Make sure, before the work, that 'path' can be written, as far as that can be told: up
- * to 'room' bytes.  Nothing stays of it.  Returns 0 or ERR_IO.
+/* Make sure, before the work, that 'path' (empty: none) can be written, as far as that
+ * can be told: up to 'room' bytes, for a full disk opens files, too.  Nothing stays of it.
+ * Returns 0 or ERR_IO.
  */
 int draft_probe(const char *path, size_t room);
 

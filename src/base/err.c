@@ -66,6 +66,11 @@ int err_unread(const char *path)
                strerror(why));
 }
 
+int err_unwritten(const char *path)
+{
+    return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+}
+
 void err_die(const char *file, int line, const char *fmt, ...)
 {
     char text[sizeof of_thread.text];

@@ -59,6 +59,9 @@ _Noreturn void err_die(const char *file, int line, const char *fmt, ...)
  */
 int err_unread(const char *path);
 
+/* Keep that 'path' cannot be written, with the reason in errno.  Returns ERR_IO. */
+int err_unwritten(const char *path);
+
 /* Print the kept sentence on stderr, as "vitbench: rank 0 on HOST: sentence", and
  * forget it.  Prints the code's meaning when 'rc' is not 0 and nothing was kept;
  * nothing when 'rc' is 0.

@@ -22,7 +22,7 @@
 
 static int failed(const struct h5set *set)
 {
-    return ERR(ERR_IO, "%s cannot be written: %s", set->path, strerror(errno));
+    return err_unwritten(set->path);
 }
 
 static int write_at(const struct h5set *set, const void *from, int64_t bytes,

@@ -284,27 +284,9 @@ static void stream_sync(struct dev_stream *s)
     TRY_CUDA(cudaStreamSynchronize(cuda_on(s)));
 }
 
-/* ---- Weights, which are multiplied as they lie --------------------------------------- */
-
-static int weight_open(struct dev_weight *weight)
-{
-    weight->state = NULL;
-    return 0;
-}
-
-static void weight_close(struct dev_weight *weight)
-{
-    (void)weight;
-}
-
-static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
-{
-    (void)s;
-    (void)weight;
-}
-
 const struct dev_ops dev_cuda = {
     .name                  = "cuda",
+    .fallback              = &dev_at_once, /* for weights, which lie as they are */
     .adds_rest             = true,
     .has_copies            = true,
     .has_tf32              = true,
@@ -345,9 +327,6 @@ const struct dev_ops dev_cuda = {
     .copy                  = cuda_copy,
     .add                   = cuda_add,
     .max                   = cuda_max,
-    .weight_open           = weight_open,
-    .weight_close          = weight_close,
-    .weight_changed        = weight_changed,
     .gemm                  = cuda_gemm,
     .gemm_t                = cuda_gemm_t,
     .gemm_dw               = cuda_gemm_dw,

@@ -32,6 +32,8 @@ struct dev_ops {
     bool is_by_name; /* 'auto' does not take it */
     int packs;       /* copies of each weight that it keeps packed */
     bool (*spares_packs)(enum dtype dtype); /* tuning may drop them; NULL: no */
+    /* The bytes of those of a weight that are in use; NULL: each is as large as it. */
+    int64_t (*packed)(const struct dev_weight *weight);
     bool adds_rest;  /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
     bool has_copies; /* of parameters, which updates leave */
     bool has_tf32;   /* its products of f32 heed 'is_tf32' */
@@ -53,9 +55,6 @@ struct dev_ops {
     double (*bandwidth)(struct dev *dev, double seconds);
     bool (*clocks)(struct dev_clocks *c, struct dev *dev); /* NULL: it has none */
     void (*tune)(struct dev *dev, bool is_on);
-
-    /* The bytes of a weight's copies that are in use; NULL: 'packs' of them, as large. */
-    int64_t (*packed)(const struct dev_weight *weight);
     struct dev_choice *(*choices)(struct dev *dev, int *count);
 
     /* Tapes; NULL: there are none. */

@@ -12,7 +12,6 @@
 #include "src/base/mem.h"
 #include "src/exchange/guess.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -323,7 +322,7 @@ static int write_file(struct import *im)
     TRY(file_create(im->to, path));
     im->fd = open(path, O_WRONLY);
     if (im->fd < 0)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return err_unwritten(path);
     TRY(move_all(im));
     return file_complete(im->to, path);
 }

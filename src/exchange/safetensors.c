@@ -247,7 +247,7 @@ static char *make_header(const struct supply *s)
 static int put(FILE *out, const char *path, const void *data, size_t bytes)
 {
     if (fwrite(data, 1, bytes, out) != bytes)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return err_unwritten(path);
     return 0;
 }
 
@@ -286,7 +286,7 @@ static int write_safetensors(const char *path, const struct supply *s)
     rc     = put_all(out, path, s, header);
     mem_free(header);
     if (fclose(out) != 0 && rc == 0)
-        rc = ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        rc = err_unwritten(path);
     return rc;
 }
 

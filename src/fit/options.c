@@ -183,13 +183,7 @@ const struct opt vitfit_options[] = {
       TEXT(json) },
 
     TITLE("every command"),
-    { "print-config", OPT_ACTION, NULL, NULL,
-      "print all options as a file that --config reads, as comments what is not given",
-      AT(print_config) },
-    { "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
-      TEXT(config) },
-    { "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
-    { "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
+#include "src/base/opts_help.h"
 };
 
 const int vitfit_options_count = sizeof vitfit_options / sizeof vitfit_options[0];

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 enum { PATH_MOST = 1024 };
@@ -55,11 +54,6 @@ json_t *plan_json(const struct sweep *s, const struct run *r)
 }
 
 /* ---- files ----------------------------------------------------------------------- */
-
-static int failed(const char *path)
-{
-    return ERR(ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
-}
 
 /* A job that starts meanwhile reads a whole file. */
 static int write_file(const char *path,
@@ -225,10 +219,10 @@ int plan_write(const struct sweep *s, const char *folder, const char *probe)
     int rc;
 
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return failed(folder);
+        return err_unwritten(folder);
     whole = realpath(folder, NULL);
     if (whole == NULL)
-        return failed(folder);
+        return err_unwritten(folder);
     snprintf(path, sizeof path, "%s/plan.jsonl", folder);
     rc = write_file(path, print_plan, s, whole, probe);
     snprintf(path, sizeof path, "%s/array.sbatch", folder);

@@ -255,7 +255,7 @@ static int run(struct plot *p)
     snprintf(name, sizeof name, "%s.gp", p->path);
     TRY(draft_open(&script, name));
     if (fputs(p->text, script.file) == EOF || fflush(script.file) != 0) {
-        rc = ERR(ERR_IO, "%s cannot be written: %s", p->path, strerror(errno));
+        rc = err_unwritten(p->path);
         draft_drop(&script);
         return rc;
     }

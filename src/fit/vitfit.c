@@ -69,7 +69,7 @@ static int run(FILE *out, const struct opts *opts, const struct options *o,
                    word[0]);
     TRY(options_check(opts, word[0],
                       words > 1 && strcmp(word[0], "plot") == 0 ? word[1] : ""));
-    TRY(o->json[0] != '\0' ? draft_probe(o->json, 0) : 0);
+    TRY(draft_probe(o->json, 0));
     return commands[i].run(out, o, word + 1, words - 1);
 }
 

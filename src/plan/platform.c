@@ -9,11 +9,9 @@
 
 #include "src/base/err.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 /* Of a link that never is the narrow place, bytes/s. */
 #define WIDE 1e15
@@ -198,7 +196,7 @@ static int close_file(FILE *file, const char *path)
     const bool is_bad = ferror(file) != 0;
 
     if ((fclose(file) != 0) | is_bad)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return err_unwritten(path);
     return 0;
 }
 
@@ -207,7 +205,7 @@ static FILE *open_file(const char *path)
     FILE *file = fopen(path, "w");
 
     if (file == NULL)
-        err_keep(__FILE__, __LINE__, "%s cannot be written: %s", path, strerror(errno));
+        err_unwritten(path);
     return file;
 }
 

@@ -245,7 +245,7 @@ int record_probe(const char *path)
     const int file = path[0] != '\0' ? open_to_append(path) : -1;
 
     if (path[0] != '\0' && file < 0)
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+        return err_unwritten(path);
     if (file >= 0)
         close(file);
     return 0;

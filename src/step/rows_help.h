@@ -3,11 +3,4 @@
 /* clang-format off */
 TITLE("Help; these run nothing and need no mpirun"),
 { "list-shapes", OPT_ACTION, NULL, NULL, "print the named shapes", AT(list_shapes) },
-{ "print-config", OPT_ACTION, NULL, NULL,
-  "print all options as a file that --config reads, as comments what is not given",
-  AT(print_config) },
-{ "config", OPT_TEXT, NULL, "FILE", "read options from FILE, lines of name = value",
-  TEXT(config) },
-{ "help", OPT_ACTION, NULL, NULL, "print this", AT(help) },
-{ "version", OPT_ACTION, NULL, NULL, "print the version", AT(version) },
-    /* clang-format on */
+#include "src/base/opts_help.h"

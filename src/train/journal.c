@@ -44,20 +44,18 @@ static int copy_lines(FILE *to, const char *path, int64_t first)
     FILE *from  = fopen(path, "r");
     char *line  = NULL;
     size_t size = 0;
-    bool is_bad;
+    int rc;
 
     if (from == NULL)
-        return errno == ENOENT
-                   ? 0
-                   : ERR(ERR_IO, "%s cannot be read: %s", path, strerror(errno));
+        return errno == ENOENT ? 0 : err_unread(path);
     while (getline(&line, &size, from) >= 0) {
         if (is_before(line, first))
             fputs(line, to);
     }
-    is_bad = ferror(from) != 0;
+    rc = ferror(from) != 0 ? err_unread(path) : 0;
     free(line);
     fclose(from);
-    return is_bad ? ERR(ERR_IO, "%s cannot be read", path) : 0;
+    return rc;
 }
 
 /* The lines that stay take the place of all at once. */
@@ -83,9 +81,7 @@ int journal_open(struct journal *j, const char *path, int64_t first)
     if (first > 0)
         return go_on(j, path, first);
     j->jsonl = fopen(path, "w");
-    return j->jsonl != NULL
-               ? 0
-               : ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    return j->jsonl != NULL ? 0 : err_unwritten(path);
 }
 
 void journal_close(struct journal *j)

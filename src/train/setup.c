@@ -67,14 +67,6 @@ static int check_memory(const struct trainer *t, const struct node *node)
         most * 1e-9, (double)node->bytes * 1e-9, node->ranks_most);
 }
 
-/* Files of the output options, on rank 0. */
-static int probe(const char *path)
-{
-    enum { ROOM = 1 << 14 }; /* bytes: a full disk opens files, too */
-
-    return path[0] != '\0' ? draft_probe(path, ROOM) : 0;
-}
-
 /* The folder 'path' and those above it. */
 static int make_folders(const char *path)
 {
@@ -90,16 +82,16 @@ static int make_folders(const char *path)
     return 0;
 }
 
+/* Files of the output options, on rank 0; records are appended to. */
 static int probe_outputs(const struct train_options *o)
 {
-    enum { FILES = 4 };
+    enum { FILES = 4, ROOM = 1 << 14 };
     const char *const path[FILES] = { o->json, o->jsonl, o->trace, o->records };
 
     TRY(draft_apart(path, FILES));
     TRY(make_folders(o->out));
-    TRY(probe(o->json));
-    TRY(probe(o->jsonl));
-    TRY(probe(o->trace));
+    for (int i = 0; i < FILES - 1; i++)
+        TRY(draft_probe(path[i], ROOM));
     return record_probe(o->records);
 }
 
