@@ -55,6 +55,7 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int fill         = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
     int64_t bytes    = mem_machine(), unit;
+    int64_t B = p->job.B > 0 ? p->job.B : (int64_t)BATCH_PER_DATA_RANK * p->ranks;
     int units, rc;
 
     if (c->D > 0 && o->ranks > 0 && (int64_t)c->D * c->M != o->ranks)
@@ -63,6 +64,8 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
     p->job.D     = c->D;
     p->job.M     = c->M;
     p->is_chosen = c->D == 0;
+    /* too large for as many data ranks as there are is too large for any mesh */
+    TRY(spec_check_mesh(&p->spec, B > p->ranks ? B : p->ranks, p->ranks, 1));
     if (machine != NULL)
         return choose_on(p, machine);
     if (c->D > 0)
@@ -174,11 +177,11 @@ static void print_terms(FILE *out, const struct plan *p)
     for (int i = 0; i < p->terms; i++) {
         const struct count_term *t = &p->term[i];
 
-        fprintf(out, "%-16s%20s%17.3f%18.3f%8.2f%%\n", t->name,
+        fprintf(out, "%-16s %19s %16.3f %17.3f%8.2f%%\n", t->name,
                 grouped(params, t->params), 2e-9 * t->macs, 1e-9 * t->train_flops,
                 100 * t->train_flops / all);
     }
-    fprintf(out, "%-16s%20s%17.3f%18.3f%8.2f%%\n", "all",
+    fprintf(out, "%-16s %19s %16.3f %17.3f%8.2f%%\n", "all",
             grouped(params, count_params(&p->spec)),
             1e-9 * count_flops_forward(&p->spec), 1e-9 * all, 100.0);
     fprintf(out, "%-16s%20s\n\n", "block kernels",
@@ -202,7 +205,7 @@ static void print_memory(FILE *out, const struct plan *p)
     fprintf(out, "%-16s%20s%17s\n", "memory", "bytes", "GB");
     rule(out, '-');
     for (size_t i = 0; i < sizeof family / sizeof family[0]; i++)
-        fprintf(out, "%-16s%20s%17.3f\n", family[i].name,
+        fprintf(out, "%-16s %19s %16.3f\n", family[i].name,
                 grouped(bytes, family[i].bytes), 1e-9 * (double)family[i].bytes);
     if (p->least < m->total)
         fprintf(out,
@@ -219,7 +222,7 @@ static void print_traffic(FILE *out, const struct plan *p)
     fprintf(out, "%-16s%20s%17s\n", "sent in a step", "bytes", "messages");
     rule(out, '-');
     for (int k = 0; k < TRAFFIC_KINDS; k++)
-        fprintf(out, "%-16s%20s%17s\n", traffic_name[k],
+        fprintf(out, "%-16s %19s %16s\n", traffic_name[k],
                 grouped(bytes, p->sent[k].bytes),
                 grouped(messages, p->sent[k].messages));
     fprintf(out, "\nMemory and messages are those of the rank that has most.\n");

@@ -77,7 +77,15 @@ static void test_refused(void)
        "so are more ranks than heads");
     ok(dry("--shape=mu", "--mesh=8x1", "--batch=4", NULL) == ERR_SHAPE,
        "and fewer images than data ranks");
+    ok(dry("--shape=22B", "--batch=10000000", "--image=1000", "--patch=1", NULL) ==
+               ERR_SHAPE &&
+           strstr(err_sentence(), "too large to be counted") != NULL,
+       "so are more bytes than can be counted");
     ok(json == NULL && text[0] == '\0', "nothing is printed");
+    ok(dry("--shape=1000/3/1000/1", "--batch=10000", "--image=10000", "--patch=1",
+           "--dtype=f64", NULL) == 0 &&
+           number("bytes_per_rank") > 2e17 && number("bytes_per_rank") < 4e17,
+       "nearly as many are");
 }
 
 static void test_22B(void)

@@ -85,7 +85,7 @@ static void find_mesh(struct cost *c, const struct spec *s, const struct machine
         c->M     = M;
         c->batch = job.B;
         c->bytes = bytes;
-        c->fits  = bytes * on_node < m->memory_bytes;
+        c->fits  = (double)bytes * on_node < (double)m->memory_bytes;
     }
 }
 

@@ -11,6 +11,8 @@
 #include "src/plan/cut.h"
 #include "src/plan/factor.h"
 
+#include <math.h>
+
 enum { BF16_BYTES = 2 };
 
 /* ---- one rank -------------------------------------------------------------------- */
@@ -222,7 +224,7 @@ int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
                  int64_t B_per_data_rank, const struct traffic_job *like,
                  int ranks_per_node, int64_t node_bytes)
 {
-    int64_t least = INT64_MAX;
+    double least = INFINITY;
 
     for (int m = 1; m <= ranks && m <= s->H && m <= s->F; m++) {
         struct traffic_job job = *like;
@@ -233,14 +235,16 @@ int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
         job.M = m;
         job.B = B_per_data_rank * job.D;
 
-        const int64_t bytes = predict_most(s, &job) * ranks_per_node;
+        TRY(spec_check_mesh(s, job.B, job.D, job.M));
+
+        const double bytes = (double)predict_most(s, &job) * ranks_per_node;
 
         if (bytes < least) {
             least = bytes;
             *D    = ranks / m;
             *M    = m;
         }
-        if (bytes < node_bytes) {
+        if (bytes < (double)node_bytes) {
             *D = ranks / m;
             *M = m;
             return 0;
@@ -250,7 +254,7 @@ int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
         ERR_MEMORY,
         "%s with %lld blocks does not fit: of all meshes of %d ranks, %dx%d needs "
         "the least, %.1f GB on a node of %.1f GB",
-        s->name, (long long)s->L, ranks, *D, *M, (double)least * 1e-9,
+        s->name, (long long)s->L, ranks, *D, *M, least * 1e-9,
         (double)node_bytes * 1e-9);
 }
 
@@ -260,7 +264,7 @@ static bool fits(const struct spec *s, int64_t layers, const struct traffic_job 
     struct spec slice = *s;
 
     slice.L = layers;
-    return predict_most(&slice, job) * ranks_per_node < node_bytes;
+    return (double)predict_most(&slice, job) * ranks_per_node < (double)node_bytes;
 }
 
 int64_t predict_layers(const struct spec *s, const struct traffic_job *job,

@@ -18,6 +18,7 @@
 
 /* Bounds that keep every count of parameters below 2^63. */
 enum { SIZE_MOST = 1000000, LAYERS_MOST = 10000, IMAGE_MOST = 10000 };
+#define NUMBERS_MOST 0x1p53 /* of numbers_of_step() */
 
 /* ---- named shapes ---------------------------------------------------------------- */
 
@@ -279,6 +280,17 @@ int spec_check_micros(int64_t B, int D, int micros)
     return 0;
 }
 
+/* The order of what a rank with 'B_l' images holds and sends in a step, in numbers: its
+ * activations, and its parameters once for every image, which are more than for every
+ * micro-batch.  Bytes, some hundred times as many, are counted in 64 bits.
+ */
+static double numbers_of_step(const struct spec *s, int64_t B_l)
+{
+    const double a_column = (double)s->L * (double)(s->N + s->C) + (double)(s->P + s->K);
+
+    return (double)B_l * (double)(s->C + s->F) * a_column;
+}
+
 int spec_check_mesh(const struct spec *s, int64_t B, int D, int M)
 {
     if (D < 1 || M < 1)
@@ -293,5 +305,10 @@ int spec_check_mesh(const struct spec *s, int64_t B, int D, int M)
         return ERR(ERR_SHAPE,
                    "%d model ranks are too many for the MLP width %lld of %s", M,
                    (long long)s->F, s->name);
+    if (numbers_of_step(s, split_most(B, D)) > NUMBERS_MOST)
+        return ERR(ERR_SHAPE,
+                   "%s is too large to be counted with %lld image%s on a data rank",
+                   s->name, (long long)split_most(B, D),
+                   split_most(B, D) == 1 ? "" : "s");
     return 0;
 }

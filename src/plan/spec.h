@@ -90,7 +90,7 @@ void spec_local(struct local *l, const struct spec *s, int64_t B, int D, int M, 
 void spec_micro(struct local *l, const struct spec *s, int micros, int k);
 
 /* 0 if a batch of B images can be run on D x M ranks, else ERR_SHAPE with a sentence:
- * B < D, M > H (heads are whole), M > F.
+ * B < D, M > H (heads are whole), M > F, or more bytes than can be counted.
  */
 int spec_check_mesh(const struct spec *s, int64_t B, int D, int M);
 
