@@ -154,6 +154,11 @@ ok 'a traced step leaves the run as it was, and a time line'
 grep -q '^vittrain: steps, 7 of 30 steps done' "$folder/all" &&
     grep -q '^vittrain: evaluation, 30 of 30 steps done' "$folder/all"
 ok 'it says how far it is'
+forked="$model --steps=6 --cooldown-at=3 --cooldown-steps=1 --save-every=2 --out=$folder/forked"
+run 1 $forked --id=F --records=/dev/full
+said 'the record cannot be written' && run 1 $forked --id=F --records="$folder/forks"
+status_is '0 ' && grep -q '"id": "F.3"' "$folder/forks" && grep -q '"id": "F"' "$folder/forks"
+ok 'a fork whose record cannot be written is made again'
 run 2 $model --steps=12 --log-every=1 --jsonl="$folder/plain.jsonl" --mesh=1x2
 run 2 $model --steps=12 --log-every=1 --mesh=1x2 --cooldown-at=10 --out="$folder/whole"
 curve "$folder/plain.jsonl" >"$folder/a"

@@ -240,15 +240,26 @@ static int open_to_append(const char *path)
     return open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 }
 
+/* Room behind the end is taken, and stays for the lines to come; not all file systems can
+ * do that.
+ */
 int record_probe(const char *path)
 {
+    enum { ROOM = 4096 };
     const int file = path[0] != '\0' ? open_to_append(path) : -1;
+    bool is_full;
 
-    if (path[0] != '\0' && file < 0)
+    if (path[0] == '\0')
+        return 0;
+    if (file < 0)
         return err_unwritten(path);
-    if (file >= 0)
-        close(file);
-    return 0;
+    is_full =
+        fallocate(file, FALLOC_FL_KEEP_SIZE, lseek(file, 0, SEEK_END), ROOM) != 0 &&
+        (errno == ENOSPC || errno == EDQUOT);
+    if (is_full)
+        err_unwritten(path);
+    close(file);
+    return is_full ? ERR_IO : 0;
 }
 
 int record_append(const char *path, const struct record *r)

@@ -229,7 +229,9 @@ static void fork_folder(char *path, size_t size, const struct trainer *t, int64_
         path[0] = '\0';
 }
 
-/* The cool-down itself, its checkpoint and its record. */
+/* The cool-down itself, its record and its checkpoint, by which a run that goes on knows
+ * that nothing is left to do here.
+ */
 static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char *folder,
                            bool *is_stopped)
 {
@@ -242,12 +244,11 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
     TRY(evaluate(t, leg->sched.steps, leg, is_stopped));
     if (*is_stopped)
         return 0;
+    TRY(trainer_record(t, leg->sched.steps, leg->fork, true));
     TRY(save_open(&save, folder, 1, t->vit, t->optim, t->source.train, t->opts,
                   t->options->tune ? &t->tuned : NULL));
     rc = save_now(t, save, leg, leg->sched.steps);
     save_close(&save);
-    if (rc == 0)
-        rc = trainer_record(t, leg->sched.steps, leg->fork, true);
     return rc;
 }
 
