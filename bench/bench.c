@@ -81,7 +81,7 @@ static int probe_outputs(const struct options *o)
     enum { FILES = 4, RESULT_MOST = 1 << 18 };
     const char *const path[FILES] = { o->json, o->jsonl, o->machine_out, o->trace };
 
-    TRY(draft_apart(path, FILES));
+    TRY(draft_apart(path, FILES, 0));
     for (int i = 0; i < FILES; i++)
         TRY(draft_probe(path[i], RESULT_MOST));
     return 0;

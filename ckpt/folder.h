@@ -11,7 +11,10 @@
 /* DIR/ckpt-00001000.h5 */
 void folder_path(char path[CKPT_PATH], const char *dir, int64_t step);
 
-/* Make 'dir' and the folders on the way, claim it, and remove what was not finished there.
+/* Make 'dir' and the folders on the way, where they are not there: 0, ERR_USAGE, ERR_IO. */
+int folder_make(const char *dir);
+
+/* Make 'dir' likewise, claim it, and remove what was not finished there.
  */
 int folder_open(struct claim *claim, const char *dir);
 

@@ -305,6 +305,39 @@ static void goes_on(void)
     ok(is_all('m', 5), "and written on");
 }
 
+/* True if two outputs, or an output and an input, are refused as one file. */
+static bool is_refused(const char *a, const char *b)
+{
+    const char *const path[] = { a, b };
+    const int out = draft_apart(path, 2, 0), in = draft_apart(path, 1, 1);
+
+    err_forget();
+    return out == ERR_USAGE && in == ERR_USAGE;
+}
+
+static void apart(void)
+{
+    const char *const three[] = { "a", "b", "b" };
+    char other[96], way_round[96];
+
+    unlink(file);
+    snprintf(other, sizeof other, "%s/other", folder);
+    snprintf(way_round, sizeof way_round, "%s/../%s/./file", folder,
+             strrchr(folder, '/') + 1);
+    ok(is_refused(file, file) && is_refused(file, way_round) &&
+           is_refused("/nowhere/a", "/nowhere/a") && is_refused("a", "./a"),
+       "a file of two names is one, though it is not there yet");
+    ok(symlink("file", link_to_it) == 0 && is_refused(link_to_it, file),
+       "so is one that a link leads to");
+    unlink(link_to_it);
+    ok(!is_refused(file, other) && !is_refused("", "") &&
+           !is_refused("/dev/null", "/dev/null"),
+       "other files, none, and devices are apart");
+    ok(draft_apart(three, 3, 0) == ERR_USAGE && draft_apart(three, 1, 2) == 0,
+       "two inputs may be one");
+    err_forget();
+}
+
 static void json(void)
 {
     json_t *o = json_pack("{s:i}", "n", 3);
@@ -336,6 +369,7 @@ int main(void)
     stays_in_place();
     goes_on();
     json();
+    apart();
     snprintf(command, sizeof command, "rm -r %s", folder);
     if (system(command) != 0)
         tap_note("%s stays", folder);

@@ -59,6 +59,8 @@ star joint >"$folder/joint.csv"
 bad() {
     sed "$1" "$folder/star.csv" >"$folder/bad.csv"
 }
+refused 2 'is read, and would be written over' fit "$folder/joint.csv" "$folder/star.csv" \
+    --json="$folder/./star.csv"
 bad '5s/[0-9.]*$/nan/'
 refused 2 'bad.csv: line 5, column err_10shot: .nan. is not a number' fit "$folder/bad.csv"
 bad '6s/,[0-9]*,/,wide,/'

@@ -45,6 +45,7 @@ refused 'is for 4 ranks' --shape=mu --mesh=2x2
 refused 'is no HDF5 file' --shape=mu --data="$0"
 refused 'none.h5 cannot be opened' --shape=mu --data="$folder/none.h5"
 refused 'same file' --shape=mu --jsonl="$folder/one" --records="$folder/one"
+refused 'same file' --shape=mu --out="$folder" --json="$folder/log.jsonl"
 refused 'measures no machine' --shape=mu --machine-out="$folder/machine.json"
 [ "$($train --help | awk 'length > 80' | wc -l)" -eq 0 ]
 ok 'the help is 80 columns wide'

@@ -43,7 +43,7 @@ refused 2 'is for f32 on a GPU' --shape=mu --tf32
 refused 2 'is for 6 ranks' --shape=mu --mesh=3x2
 refused 3 'cannot be written' --shape=mu --steps=1 --json=/nowhere/at/all.json
 refused 3 'cannot be written' --shape=mu --steps=1 --jsonl=/
-refused 2 'same file' --shape=mu --steps=1 --json=one.json --jsonl=one.json
+refused 2 'same file' --shape=mu --steps=1 --json=one.json --jsonl=./one.json
 refused 3 'cannot be written' --shape=mu --steps=1 --trace=/nowhere/at/all.json
 refused 3 'not enough memory' --shape=983040/100/983040/3840 --classes=10
 

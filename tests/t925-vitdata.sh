@@ -76,6 +76,10 @@ ok 'or a set of pixels'
 run sheet "$folder/a.png" --data="$folder/a.h5" --rows=3 --columns=2 --image=16 \
     --augment=crop+flip && [ "$(head -c 4 "$folder/a.png" | tail -c 3)" = PNG ]
 ok 'a sheet of it is drawn'
+refused 2 'is a name of a set' sheet "$folder/a.h5"
+ln -s a.h5 "$folder/link"
+refused 2 'is read, and would be written over' sheet "$folder/link" --data="$folder/a.h5"
+refused 2 'is read, and would be written over' pack "$folder/in/README" --from="$folder/in/README"
 mkdir "$folder/none"
 refused 2 'no folders' pack "$folder/x.h5" --from="$folder/none"
 mkdir "$folder/none/class"

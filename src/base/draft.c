@@ -63,16 +63,38 @@ static int name(struct draft *d, const char *path)
     return 0;
 }
 
-int draft_apart(const char *const *path, int count)
+/* True if both are one file, be it there or not: one name in one folder. */
+static bool is_one(const char *a, const char *b)
 {
-    for (int i = 0; i < count; i++) {
-        for (int k = 0; k < i; k++) {
-            if (path[i][0] != '\0' && strcmp(path[k], path[i]) == 0 &&
-                !is_special(path[i]))
-                return ERR(ERR_USAGE, "two outputs would write the same file %s",
+    const char *const path[2] = { a, b };
+    struct stat folder[2];
+    struct draft d[2];
+    char *base[2];
+
+    for (int i = 0; i < 2; i++) {
+        if (path[i][0] == '\0' || name(&d[i], path[i]) != 0 || !d[i].is_beside)
+            return false;
+        strcpy(d[i].part, d[i].path);
+        base[i] = basename(d[i].path);
+        if (stat(dirname(d[i].part), &folder[i]) != 0)
+            return strcmp(a, b) == 0; /* a folder that is still to be made */
+    }
+    return strcmp(base[0], base[1]) == 0 && folder[0].st_dev == folder[1].st_dev &&
+           folder[0].st_ino == folder[1].st_ino;
+}
+
+int draft_apart(const char *const *path, int outputs, int inputs)
+{
+    for (int i = 0; i < outputs + inputs; i++) {
+        for (int k = 0; k < i && k < outputs; k++) {
+            if (is_one(path[k], path[i]))
+                return ERR(ERR_USAGE,
+                           i < outputs ? "two outputs would write the same file %s"
+                                       : "%s is read, and would be written over",
                            path[i]);
         }
     }
+    err_forget(); /* a name that is too long, which whoever opens it says */
     return 0;
 }
 

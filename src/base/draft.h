@@ -30,10 +30,11 @@ struct draft {
  */
 int draft_probe(const char *path, size_t room);
 
-/* ERR_USAGE if two of 'count' outputs of one program have one name; "" is none, and devices
- * and pipes take more than one.
+/* ERR_USAGE if two 'outputs' of a program, or one of them and one of the 'inputs' that
+ * follow in 'path', are one file, by whatever names; "" is none, and devices and pipes take
+ * more than one.
  */
-int draft_apart(const char *const *path, int count);
+int draft_apart(const char *const *path, int outputs, int inputs);
 
 /* Begin to write 'path'.  Returns 0 or ERR_IO. */
 int draft_open(struct draft *d, const char *path);

@@ -2,6 +2,7 @@
 /* vitdata: make, describe and show sets of images.  No MPI. */
 #include "config.h"
 
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
@@ -102,6 +103,7 @@ static int pack(const char *out, const struct options *o)
                    o->from);
     if (ending != NULL && strcmp(ending, ".csv") == 0 && o->decode > 0)
         return ERR(ERR_USAGE, "--decode is for image files: a table has its pixels");
+    TRY(draft_apart((const char *[]){ out, o->from }, 1, 1));
     if (ending != NULL && strcmp(ending, ".csv") == 0)
         TRY(pack_csv(&result, out, o->from, o->csv_max));
     else
@@ -146,9 +148,13 @@ static int open_data(struct data **data, const struct options *o)
 
 static int sheet(const char *out, const struct options *o)
 {
-    struct data *data = NULL;
+    const char *ending = strrchr(out, '.');
+    struct data *data  = NULL;
     int rc;
 
+    if (ending != NULL && strcmp(ending, ".h5") == 0)
+        return ERR(ERR_USAGE, "%s is a name of a set, and a sheet is a PNG file", out);
+    TRY(draft_apart((const char *[]){ out, o->data }, 1, 1));
     TRY(open_data(&data, o));
     rc = sheet_write(out, data, (int)o->rows, (int)o->columns);
     data_close(&data);

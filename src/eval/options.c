@@ -4,7 +4,6 @@
 
 #include "src/eval/options.h"
 
-#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/opts_table.h"
 
@@ -283,9 +282,6 @@ static int plan_linear(struct probe_plan *p, const struct probe_options *o)
 
 static int plan_methods(const struct probe_plan *p, const struct probe_options *o)
 {
-    enum { FILES = 3 };
-    const char *const out[FILES] = { o->features_out, o->logits_out, o->records };
-
     if (!p->has_model && (o->method == METHOD_HEAD || o->logits_out[0] != '\0'))
         return ERR(ERR_USAGE, "features have no classifier: %s needs a model",
                    o->method == METHOD_HEAD ? "--method=head" : "--logits-out");
@@ -294,7 +290,7 @@ static int plan_methods(const struct probe_plan *p, const struct probe_options *
         return ERR(ERR_USAGE, "--method=none needs --features-out or --logits-out");
     if (o->method == METHOD_NONE && o->records[0] != '\0')
         return ERR(ERR_USAGE, "--method=none has no errors for --records");
-    return draft_apart(out, FILES);
+    return 0;
 }
 
 int probe_plan(struct probe_plan *p, const struct probe_options *o)

@@ -6,6 +6,7 @@
 
 #include "mesh/guard.h"
 #include "mesh/node.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/data/h5set.h"
@@ -123,6 +124,11 @@ static int check_memory(const struct probe *p, const struct node *node)
 /* Can the files of the output options be written?  On rank 0, before the work. */
 static int check_outputs(const struct probe_options *o)
 {
+    const char *const file[] = { o->features_out, o->logits_out, o->records,
+                                 o->checkpoint,   o->data,       o->test,
+                                 o->features };
+
+    TRY(draft_apart(file, 3, 4));
     TRY(record_probe(o->records));
     if (o->features_out[0] != '\0')
         TRY(h5set_check(o->features_out));

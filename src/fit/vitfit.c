@@ -41,6 +41,15 @@ static const struct {
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
+/* Where the result goes; it must not take the place of what is read. */
+static int check_json(const struct options *o, char *const *word, int words)
+{
+    for (int i = 0; i < words; i++)
+        TRY(draft_apart((const char *[]){ o->json, word[i] }, 1, 1));
+    TRY(draft_apart((const char *[]){ o->json, o->fit, o->from }, 1, 2));
+    return draft_probe(o->json, 0);
+}
+
 static int run(FILE *out, const struct opts *opts, const struct options *o,
                char *const *word, int words)
 {
@@ -69,7 +78,7 @@ static int run(FILE *out, const struct opts *opts, const struct options *o,
                    word[0]);
     TRY(options_check(opts, word[0],
                       words > 1 && strcmp(word[0], "plot") == 0 ? word[1] : ""));
-    TRY(draft_probe(o->json, 0));
+    TRY(check_json(o, word + 1, words - 1));
     return commands[i].run(out, o, word + 1, words - 1);
 }
 

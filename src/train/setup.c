@@ -4,6 +4,7 @@
 
 #include "src/train/train.h"
 
+#include "ckpt/folder.h"
 #include "mesh/guard.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
@@ -18,12 +19,10 @@
 #include "src/plan/record.h"
 #include "src/step/tune.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- where it runs ----------------------------------------------------------------- */
 
@@ -67,29 +66,28 @@ static int check_memory(const struct trainer *t, const struct node *node)
         most * 1e-9, (double)node->bytes * 1e-9, node->ranks_most);
 }
 
-/* The folder 'path' and those above it. */
-static int make_folders(const char *path)
+/* Where the lines of JSON go; "": nowhere. */
+static void log_path(char path[TRAIN_PATH + 16], const struct train_options *o)
 {
-    char part[TRAIN_PATH];
+    const bool is_named = o->jsonl[0] != '\0' || o->out[0] == '\0';
 
-    for (size_t i = 1; i <= strlen(path); i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        snprintf(part, sizeof part, "%.*s", (int)i, path);
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return ERR(ERR_IO, "--out=%s cannot be made: %s", path, strerror(errno));
-    }
-    return 0;
+    snprintf(path, TRAIN_PATH + 16, "%s%s", is_named ? o->jsonl : o->out,
+             is_named ? "" : "/log.jsonl");
 }
 
 /* Files of the output options, on rank 0; records are appended to. */
 static int probe_outputs(const struct train_options *o)
 {
-    enum { FILES = 4, ROOM = 1 << 14 };
-    const char *const path[FILES] = { o->json, o->jsonl, o->trace, o->records };
+    enum { FILES = 4, INPUTS = 3, ROOM = 1 << 14 };
+    char lines[TRAIN_PATH + 16];
+    const char *const path[FILES + INPUTS] = { o->json,    lines,   o->trace,
+                                               o->records, o->data, o->holdout,
+                                               o->init };
 
-    TRY(draft_apart(path, FILES));
-    TRY(make_folders(o->out));
+    log_path(lines, o);
+    TRY(draft_apart(path, FILES, INPUTS));
+    if (o->out[0] != '\0')
+        TRY(folder_make(o->out));
     for (int i = 0; i < FILES - 1; i++)
         TRY(draft_probe(path[i], ROOM));
     return record_probe(o->records);
@@ -246,8 +244,7 @@ static int open_journal(struct trainer *t)
     if (t->mesh->rank != 0)
         return 0;
     j->out = stdout;
-    snprintf(path, sizeof path, "%s%s", o->jsonl[0] != '\0' ? o->jsonl : o->out,
-             o->jsonl[0] != '\0' || o->out[0] == '\0' ? "" : "/log.jsonl");
+    log_path(path, o);
     return journal_open(j, path, t->saved.step);
 }
 
