@@ -102,11 +102,13 @@ static void check(const char *shape, enum wiring wiring, enum pool pool)
     ok(uneven == 0, "and is at most a row larger than that");
 }
 
-/* More data ranks than rows: some own nothing, the last cut is the end. */
-static void many(void)
+/* Very many data ranks: where there are more than rows, some own nothing, and the last cut
+ * is the end.
+ */
+static void many(const char *shape)
 {
-    const struct spec_options o = { .shape = "mu", .wiring = -1, .qk_norm = -1 };
-    const int D                 = 1 << 20;
+    const struct spec_options o = { .shape = shape, .wiring = -1, .qk_norm = -1 };
+    const int D                 = 1 << 22;
     struct params p;
     struct cut cut;
     struct spec s;
@@ -123,7 +125,7 @@ static void many(void)
         back += part < 0;
     }
     ok(sum == cut.size && back == 0 && cut_at(&cut, D, 0) == 0,
-       "a million parts are all of it, in order");
+       "four million parts are all of %s, in order", shape);
     params_free(&p);
 }
 
@@ -136,6 +138,7 @@ int main(void)
             check("40/1/3/5", wiring, pool); /* some ranks have nothing of the MLP */
         }
     }
-    many();
+    many("mu");
+    many("1000000/1/1000000/1");
     return tap_done();
 }

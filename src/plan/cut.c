@@ -81,7 +81,7 @@ void cut_make(struct cut *c, const struct params *p, int group, int M, int m)
 
 int64_t cut_at(const struct cut *c, int D, int d)
 {
-    const int64_t aim = c->size * d / D;
+    const int64_t aim = c->size / D * d + c->size % D * d / D; /* the share's start */
     int i             = c->slots - 1;
 
     if (aim == 0 || d == D)
