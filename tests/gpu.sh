@@ -27,7 +27,7 @@ archive=${report%.txt}-logs.tar.gz
 limit=${GPU_SECONDS:-570}
 failed=0
 
-if ! timeout 20 nvidia-smi -L 2>/dev/null | grep -q GPU; then
+if ! timeout -k 5 20 nvidia-smi -L 2>/dev/null | grep -q GPU; then
     echo "gpu.sh: SKIP: nvidia-smi shows no GPU here" >&2
     exit 77
 fi
@@ -43,7 +43,7 @@ fi
 # itself runs without these folders, with its own.
 python=${GPU_PYTHON:-python3}
 plain_path=${LD_LIBRARY_PATH-}
-packages=$(timeout 20 "$python" -c '
+packages=$(timeout -k 5 20 "$python" -c '
 import nvidia
 for path in nvidia.__path__: print(path + "/cu13/lib", path + "/cublas/lib")' 2>/dev/null)
 for folder in $packages /usr/local/nvidia/lib64 /usr/local/cuda/lib64; do
@@ -186,6 +186,12 @@ table() {
         grep -v -E '^(=|  (act|param|grad)_|  reduce)' | tee -a "$report"
 }
 
+# What a benchmark does in the way that it timed to be the fastest, but for algorithms.
+ways() {
+    sed -n -E 's/^ *"(.*, where|attention .*)": "(.*)",?$/way  \1: \2/p' "$logs/$1.json" \
+        2>/dev/null | tee -a "$report"
+}
+
 # What a benchmark has measured whose checks were cut off: steps are written as they end.
 steps_of() {
     sed -n 's/.*"seconds":\([-+.0-9e]*\).*/\1/p' "$logs/$1.jsonl" 2>/dev/null | sort -g |
@@ -218,6 +224,7 @@ bench() {
         ;;
     esac
     table "$run" '^!step'
+    ways "$run"
     part "profile-$name" 40 "$@" --steps=5 --profile --no-check \
         --json="$logs/profile-$name.json"
     table "profile-$name" '^  operation'
@@ -242,7 +249,7 @@ compare() {
     [ -f "$script" ] || script=$here/../bench/compare/compare.py
     part "compare-$name" 120 env LD_LIBRARY_PATH="$plain_path" "$python" "$script" \
         --vitbench="$logs/vitbench" --dtype=bf16 --device=cuda --rounds=3 --warmup=3 \
-        --steps=10 --seconds=80 --threads=8 "$@"
+        --steps=10 --seconds=80 "$@"
     grep -E '^(vitbench|peer|memory|round|ratio)' "$logs/compare-$name.log" 2>/dev/null |
         tee -a "$report"
 }
@@ -252,7 +259,7 @@ compare_all() {
         say "SKIP  compare: too small"
         return
     fi
-    if ! LD_LIBRARY_PATH=$plain_path timeout 20 "$python" -c \
+    if ! LD_LIBRARY_PATH=$plain_path timeout -k 5 20 "$python" -c \
         'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)'; then
         say "SKIP  compare: $python has no PyTorch"
         return
@@ -263,9 +270,9 @@ LD_LIBRARY_PATH='$LD_LIBRARY_PATH' exec '$bin/vitbench' "\$@"
 EOF
     chmod +x "$logs/vitbench"
     compare So400m --shape=So400m --batch=128
-    compare 22B --shape=22B --layers=4 --batch=64
+    compare 22B-32 --shape=22B --layers=4 --batch=32
     compare g --shape=g --batch=64
-    compare 22B-32 --shape=22B --layers=4 --batch=32 --rounds=2
+    compare 22B --shape=22B --layers=4 --batch=64 --rounds=2
     compare So400m-cudnn --shape=So400m --batch=128 --attention=cudnn --rounds=1
 }
 
@@ -316,7 +323,7 @@ sanitize_all() {
 
 : >"$report"
 say "vitbench on a GPU, $(date -u +%Y-%m-%dT%H:%MZ)"
-nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem \
+timeout -k 5 20 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem \
     --format=csv,noheader 2>/dev/null | tee -a "$report"
 set -- ${GPU_PARTS-tests mesh bench compare modes sanitizer}
 while [ $# -gt 0 ]; do

@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- Products ------------------------------------------------------------------------ */
 
@@ -263,6 +264,64 @@ static void losses(struct twins *two)
     twins_clear(two);
 }
 
+/* Set way number 'way' of all that has so many, whose names end in 'end'; how many. */
+static int set_ways(struct twins *two, int way, const char *end)
+{
+    int count, found = 0;
+    struct dev_choice *choice = dev_choices(two->got, &count);
+
+    for (int i = 0; i < count; i++)
+        if (strstr(choice[i].name, end) != NULL && way < choice[i].ways) {
+            choice[i].way = way;
+            found++;
+        }
+    return found;
+}
+
+/* Gradients of queries by tiles of either size are the same bits. */
+static void tiles(struct twins *two)
+{
+    const struct attn a = { 1, 2, 128, 140, 150 };
+    const int64_t A     = a.H * a.E;
+    struct twin q = twin_random(two, 140, A, 1.0), k = twin_random(two, 150, A, 1.0);
+    struct twin v = twin_random(two, 150, A, 1.0), o = twin_blank(two, 140, A);
+    struct twin d_o = twin_random(two, 140, A, 1.0), peak = twin_blank_acc(two, 1, 1);
+    struct twin dk = twin_blank(two, 150, A), dv = twin_blank(two, 150, A);
+    struct twin dq[] = { twin_blank(two, 140, A), twin_blank(two, 140, A) };
+    struct twin kept = twin_blank_acc(two, 1, dev_attn_kept(two->got, &a));
+    const int w      = 1;
+    bool is_same     = true;
+    int ways         = 0;
+
+    dev_attn(ON, V(o), V(kept), V(peak), V(q), V(k), V(v), &a);
+    for (int way = 0; way < 2; way++) {
+        ways += set_ways(two, way, "attention dq 2x140x128 x150");
+        dev_attn_backward(ON, V(dq[way]), V(dk), V(dv), V(d_o), V(o), V(kept), V(q),
+                          V(k), V(v), &a);
+    }
+    for (int64_t i = 0; i < 140 * A; i++)
+        is_same &= twin_got(dq[0], i / A, i % A) == twin_got(dq[1], i / A, i % A);
+    ok(is_same && ways == 2, "attention's tiles of either size leave the same bits");
+    twins_clear(two);
+}
+
+/* What can be done in several ways is timed, and right in each. */
+static void ways(struct twins *two)
+{
+    dev_tune(two->got, true);
+    products(two);
+    attention(two, (struct attn){ 1, 2, 128, 140, 150 });
+    dev_tune(two->got, false);
+    ok(set_ways(two, 1, " gelu, where") > 0 && set_ways(two, 1, " gelu', where") > 0,
+       "GELU and its slope are timed within products and apart");
+    for (int way = 0; way < 2; way++) {
+        set_ways(two, way, "");
+        products(two);
+        attention(two, (struct attn){ 1, 2, 128, 140, 150 });
+    }
+    tiles(two);
+}
+
 int main(void)
 {
     struct twins pair, *two = &pair;
@@ -296,6 +355,7 @@ int main(void)
     attention(two, (struct attn){ 1, 2, 100, 70, 60 });
     attention(two, (struct attn){ 1, 1, 256, 20, 33 });
     losses(two);
+    ways(two);
     twins_close(two);
     return tap_done();
 }

@@ -83,8 +83,8 @@ run cpu 1 --dtype=f32 --device=cpu:ref --no-check
 program=$emulated
 same f32 cpu 1e-5 && grep -q '"device": "cpu:ref"' "$folder/cpu.json"
 ok 'its losses are those of the cores, which draw the same images'
-run plain 1 --dtype=f32 --no-graph --no-check --steps=3
-run graph 1 --dtype=f32 --no-check --steps=3
+run plain 1 --dtype=f32 --no-graph --no-check --tune=off --steps=3
+run graph 1 --dtype=f32 --no-check --tune=off --steps=3
 same plain graph 0 && grep -q '"graph": true' "$folder/graph.json" &&
     grep -q '"graph": false' "$folder/plain.json"
 ok 'steps are played from a graph, with the same losses'
@@ -116,7 +116,9 @@ ok 'and with partial sums sent in f32, gradients in bf16'
 
 run parallel 1 --dtype=bf16 --wiring=parallel --qk-norm --shape=32/2/48/2
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" &&
-    [ "$(json_after "$folder/parallel.json" '"cases"' graphs)" -eq 1 ]
+    [ "$(json_after "$folder/parallel.json" '"cases"' graphs)" -eq 1 ] &&
+    grep -q "gelu', where\": \"[a-z]* (.* s, [a-z]* .* s)\"" "$folder/parallel.json" &&
+    ! grep -q ', where' "$folder/bf16.json"
 ok 'parallel blocks with QK-norm pass their checks in bf16'
 run parallel-1x2 2 --dtype=bf16 --wiring=parallel --qk-norm --shape=32/2/48/2 --mesh=1x2
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" && same parallel parallel-1x2 1e-2

@@ -85,6 +85,31 @@ GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-fails' GPU_SECONDS=24 bash "$
     grep -q '^SKIP  t999-fails: no time left' "$folder/report.txt" &&
     grep -q '^PASS  bench-small' "$folder/report.txt"
 ok 'what hangs takes no time of other kinds of parts'
+cat >"$folder/python" <<'EOF'
+#!/bin/sh
+case $* in
+*'import nvidia'*) exit 1 ;;
+*find_spec*) exit 0 ;;
+*--layers=4*--batch=64*) echo garbage && exec sleep 100 ;;
+*--batch=32*) ;;
+*) exit 1 ;;
+esac
+echo 'vitbench  cuda, 1 threads, bf16, 0.2000 s'
+echo 'round 1   vitbench 0.2000 s, peer 0.2200 s, ratio 1.100'
+exec sleep 100
+EOF
+chmod +x "$folder/python"
+small=$GPU_SMALL
+unset GPU_SMALL
+GPU_PARTS=compare GPU_SECONDS=8 GPU_PYTHON=$folder/python bash "$script" "$folder" \
+    "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -A2 '^FAIL  compare-22B-32: status 124' "$folder/report.txt" |
+    grep -q '^round 1 .* ratio 1.100' &&
+    [ "$(grep -c '^[FS][AK][I][LP]  compare-' "$folder/report.txt")" -eq 5 ] &&
+    tar -tzf "$folder/report-logs.tar.gz" | grep -q compare-22B-32.log
+ok 'of a comparison that hangs the rounds are there, and the others are said'
+GPU_SMALL=$small
+export GPU_SMALL
 GPU_SECONDS=1 bash "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
 grep -q '^SKIP  1x1-f32: no time left' "$folder/report.txt"
 ok 'what there is no time for is said'

@@ -9,9 +9,10 @@
 emulated vitbench
 
 run() {
-    "$program" --device=cuda "$@" --classes=10 --dtype=bf16 --steps=3 --warmup=1 \
+    "$program" --device=cuda "$@" --classes=10 --dtype=bf16 --steps=$steps --warmup=1 \
         --seconds=0.1 --threads=1 </dev/null >"$folder/out" 2>&1
 }
+steps=3
 tiny='--shape=16/1/32/2 --image=8 --patch=4 --batch=4'
 
 run --shape=24/3/40/3 --image=16 --patch=8 --batch=2 && grep -q 'is VALID' "$folder/out"
@@ -23,6 +24,20 @@ for refused in plans products first; do
     run $tiny && grep -q 'is VALID' "$folder/out"
     ok "a run passes its checks where the library refuses $refused"
 done
+# In turn: a bias, GELU, its slope, sums for a bias's gradient; by cublasLtEpilogue_t, and as
+# the JSON names products that have them.
+unset EMU_REFUSE
+steps=1
+run $tiny --json="$folder/all.json"
+for epilogue in '4 bias' '164 gelu' "192 gelu'" '256 sums'; do
+    name=" ${epilogue#* }[ ,\"]"
+    EMU_REFUSE="plans ${epilogue% *}" run $tiny --json="$folder/one.json" &&
+        grep -q 'is VALID' "$folder/out" && grep -q "$name" "$folder/all.json" &&
+        ! grep -q "$name" "$folder/one.json" &&
+        EMU_REFUSE="products ${epilogue% *}" run $tiny && grep -q 'is VALID' "$folder/out"
+    ok "${epilogue#* } can be refused alone, when it is planned and when it is done"
+done
+export EMU_REFUSE
 EMU_REFUSE=all
 run $tiny
 [ $? -ne 0 ] && grep -q 'cuBLASLt has no product of bf16 to .*: an emulated error' \

@@ -113,6 +113,7 @@ static void cuda_close(struct dev *dev)
     for (int i = 0; i < LANES; i++)
         cuda_lane_close(&state->lane[i]);
     cuda_lists_close(state);
+    mem_free(state->choices.list);
     mem_free(state);
     dev->state = NULL;
 }

@@ -5,7 +5,9 @@
  *   cuda_move.c       copies to and from the host through pinned pieces; the workspace
  *   cuda_tape.c       graphs of what was put on a stream
  *   cuda_load.c       cuBLASLt, opened when it is needed
- *   cuda_gemm.c       products by cuBLASLt; cuda_algo.c: which of its algorithms
+ *   cuda_gemm.c       products by cuBLASLt; cuda_plan.c: its descriptors; cuda_algo.c:
+ *                     which of its algorithms
+ *   cuda_choice.c     what is done in the way that was timed to be the fastest
  *   cuda_peak.c       measured peaks
  *   cuda_clocks.c     clocks, and why they are not higher, by NVML
  *   cuda_*.cu         kernels, each with the slots of dev_impl.h that launch them
@@ -52,12 +54,20 @@ struct cuda_list {
     void *host, *there;
 };
 
+/* Ways of doing something, cuda_choice.c. */
+struct cuda_choices {
+    struct dev_choice *list;
+    int count, room;
+    bool is_tuning;
+};
+
 struct cuda_state {
     int index; /* of the GPU in this machine */
     struct cuda_lane lane[LANES];
-    struct cuda_products *products; /* cuda_gemm.c */
+    struct cuda_products *products; /* cuda_plan.c */
     struct cuda_list *lists;        /* the newest first */
-    int64_t moves;                  /* times that memory of operations was given back */
+    struct cuda_choices choices;
+    int64_t moves; /* times that memory of operations was given back */
 };
 
 static inline struct cuda_state *cuda_of(const struct dev *dev)
@@ -96,6 +106,32 @@ void *cuda_work(struct dev_stream *s, size_t bytes);
 /* Seconds of one of 'calls' calls of 'work', by events; waits for them. */
 typedef void (*cuda_work_fn)(struct dev_stream *s, void *ctx);
 double cuda_time(struct dev_stream *s, cuda_work_fn work, void *ctx, int calls);
+
+/* ---- Ways ---------------------------------------------------------------------------- */
+
+/* Do something in the way with this number; false if it was refused.  All ways leave the
+ * same, and each overwrites what it leaves, so that one can follow another.
+ */
+typedef bool (*cuda_way_fn)(struct dev_stream *s, void *ctx, int way);
+
+/* 'seconds' of each of 'count' ways, infinite where they are refused.  They are timed by
+ * turns, and the least of a way's times counts, for a GPU's clock falls while it gets warm.
+ */
+void cuda_time_ways(struct dev_stream *s, double *seconds, int count, cuda_way_fn work,
+                    void *ctx);
+
+/* Whether what was not timed shall be. */
+bool cuda_may_time(const struct dev *dev);
+
+/* Of 'what', its name and its ways, the way to take: the first one, until it is timed, now
+ * if anything is.
+ */
+int cuda_choose(struct dev_stream *s, const struct dev_choice *what, cuda_way_fn work,
+                void *ctx);
+
+/* The number of one more choice; by its number. */
+int cuda_add_choice(struct dev *dev, const struct dev_choice *made);
+struct dev_choice *cuda_choice(const struct dev *dev, int number);
 
 /* ---- Slots, by file ------------------------------------------------------------------ */
 
@@ -241,9 +277,11 @@ void cuda_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
 void cuda_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                     const struct adafactor *a);
 
-/* cuda_gemm.c */
+/* cuda_plan.c */
 int cuda_products_open(struct dev *dev);
 void cuda_products_close(struct dev *dev);
+
+/* cuda_gemm.c */
 void cuda_gemm(struct dev_stream *s, struct mat y, struct mat x,
                const struct dev_weight *weight, struct range i, struct range j,
                bool is_added, const struct epilogue *e);
@@ -254,6 +292,8 @@ void cuda_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat 
                   bool is_added);
 void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
                          struct mat x, struct mat dy, bool is_added, bool *has_sums);
+
+/* cuda_choice.c */
 void cuda_tune(struct dev *dev, bool is_on);
 struct dev_choice *cuda_choices(struct dev *dev, int *count);
 

@@ -18,6 +18,7 @@
 #include "src/dev/cuda_attn_tile.cuh"
 
 #include <math.h>
+#include <stdio.h>
 
 namespace {
 
@@ -462,7 +463,8 @@ void launch_keys(struct dev_stream *s, const attention &a)
  *   backward  135    132    154   counted as 10 B H Nq Nk E, of 14 that are done
  *
  * but for queries of heads of 128, where 64 and 1 were measured.  With 32 and 2 a warp reads
- * 5/7 as much of shared memory, which is what those kernels are short of.
+ * 5/7 as much of shared memory, which is what those kernels are short of; a device that
+ * times what can be done in several ways takes the faster one.  Both leave the same bits.
  */
 template <int EP> void forward_of(struct dev_stream *s, const attention &a)
 {
@@ -474,6 +476,30 @@ template <int EP> void forward_of(struct dev_stream *s, const attention &a)
         launch_forward<EP, 32, 1, 4, 1, rows_in_memory>(s, a);
 }
 
+/* By tiles of 32 keys (way 0) or of 64. */
+template <int EP> bool queries_in_way(struct dev_stream *s, void *ctx, int way)
+{
+    const attention &a = *(const attention *)ctx;
+
+    if (way == 0)
+        launch_queries<EP, 32, 2, 4, 2>(s, a);
+    else
+        launch_queries<EP, 64, 1, 4, 2>(s, a);
+    return true;
+}
+
+template <int EP> void choose_queries(struct dev_stream *s, attention a)
+{
+    struct dev_choice what = {};
+
+    what.ways        = 2;
+    what.way_name[0] = "32 keys";
+    what.way_name[1] = "64 keys";
+    snprintf(what.name, sizeof what.name, "attention dq %lldx%lldx%lld x%lld",
+             (long long)(a.B * a.H), (long long)a.Nq, (long long)a.E, (long long)a.Nk);
+    queries_in_way<EP>(s, &a, cuda_choose(s, &what, queries_in_way<EP>, &a));
+}
+
 template <int EP> void backward_of(struct dev_stream *s, const attention &a)
 {
     if constexpr (EP <= 64) {
@@ -483,7 +509,7 @@ template <int EP> void backward_of(struct dev_stream *s, const attention &a)
         launch_queries<EP, 32, 2, 2, 4>(s, a);
         launch_keys<EP, 64, 1, 4, 3, OF_KEYS | OF_VALUES>(s, a);
     } else if constexpr (EP <= 128) {
-        launch_queries<EP, 32, 2, 4, 2>(s, a);
+        choose_queries<EP>(s, a);
         launch_keys<EP, 64, 1, 4, 2, OF_KEYS | OF_VALUES>(s, a);
     } else {
         launch_queries<EP, 32, 1, 4, 1>(s, a);

@@ -26,7 +26,8 @@ struct finish_op {
             for (int k = 0; k < V; k++)
                 v[k] += other[k];
         }
-        store(y, r, c, v);
+        if (kind != EPI_GELU || bias.at != NULL)
+            store(y, r, c, v);
         if (kind == EPI_GELU) {
 #pragma unroll
             for (int k = 0; k < V; k++)

@@ -7,260 +7,15 @@
  *   dw [i, j] = x [n, i]^T dy [n, j]  m = j, n = i, k = n, b turned
  *
  * Bias, GELU and its derivative ride in the product where cuBLASLt has them (its GELU is
- * the tanh form); else cuda_finish() does them after it.  What cuBLASLt leaves out it
- * says when a plan is made.
+ * the tanh form); else cuda_finish() does them after it, as where that was timed to take
+ * less.  What cuBLASLt leaves out it says when a plan is made.
  */
 #include "config.h"
 
 #include "src/dev/cuda_gemm.h"
 
-#include "src/base/mem.h"
-
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
-
-void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status, const char *call,
-                  const char *file, int line)
-{
-    err_die(file, line, "cuBLASLt: %s: %s", call, lt->GetStatusString(status));
-}
-
-/* ---- Open and close ------------------------------------------------------------------ */
-
-/* Which library was found decides which algorithms there are. */
-static void note_version(struct dev *dev, const struct cuda_lt *lt)
-{
-    const size_t version = lt->GetVersion(), length = strlen(dev->about);
-
-    snprintf(dev->about + length, sizeof dev->about - length, ", cuBLASLt %zu.%zu.%zu",
-             version / 10000, version / 100 % 100, version % 100);
-}
-
-int cuda_products_open(struct dev *dev)
-{
-    struct cuda_products *p = mem_new(1, sizeof *p);
-    cublasStatus_t status;
-    const int rc = cuda_lt_open(&p->lt);
-
-    if (rc != 0) {
-        mem_free(p);
-        return rc;
-    }
-    status = p->lt.Create(&p->handle);
-    if (status != CUBLAS_STATUS_SUCCESS) {
-        const char *why = p->lt.GetStatusString(status);
-        const int code  = ERR(ERR_DEVICE, "cuBLASLt does not start: %s", why);
-
-        cuda_lt_close(&p->lt);
-        mem_free(p);
-        return code;
-    }
-    note_version(dev, &p->lt);
-    cuda_of(dev)->products = p;
-    return 0;
-}
-
-static void plan_close(struct cuda_products *p, struct cuda_plan *plan)
-{
-    if (plan->d != NULL)
-        p->lt.MatrixLayoutDestroy(plan->d);
-    if (plan->c != NULL)
-        p->lt.MatrixLayoutDestroy(plan->c);
-    if (plan->b != NULL)
-        p->lt.MatrixLayoutDestroy(plan->b);
-    if (plan->a != NULL)
-        p->lt.MatrixLayoutDestroy(plan->a);
-    if (plan->desc != NULL)
-        p->lt.MatmulDescDestroy(plan->desc);
-    mem_free(plan);
-}
-
-void cuda_products_close(struct dev *dev)
-{
-    struct cuda_products *p = cuda_of(dev)->products;
-
-    if (p == NULL)
-        return;
-    while (p->plans != NULL) {
-        struct cuda_plan *next = p->plans->next;
-
-        plan_close(p, p->plans);
-        p->plans = next;
-    }
-    p->lt.Destroy(p->handle);
-    cuda_lt_close(&p->lt);
-    mem_free(p->choice);
-    mem_free(p);
-    cuda_of(dev)->products = NULL;
-}
-
-/* ---- Plans --------------------------------------------------------------------------- */
-
-static cudaDataType_t type_of(int dtype)
-{
-    return dtype == DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-}
-
-static void set(const struct cuda_lt *lt, cublasLtMatmulDesc_t desc,
-                cublasLtMatmulDescAttributes_t what, const void *value, size_t size)
-{
-    TRY_LT(lt, MatmulDescSetAttribute(desc, what, value, size));
-}
-
-static void prefer(const struct cuda_lt *lt, cublasLtMatmulPreference_t preference,
-                   cublasLtMatmulPreferenceAttributes_t what, const void *value,
-                   size_t size)
-{
-    TRY_LT(lt, MatmulPreferenceSetAttribute(preference, what, value, size));
-}
-
-/* What the addresses of a plan are at least multiples of. */
-static int alignment_of(const void *at)
-{
-    int align = 256;
-
-    while ((uintptr_t)at % (uintptr_t)align != 0)
-        align /= 2;
-    return align;
-}
-
-/* What a plan's descriptor holds that is not in the key. */
-static void set_pointers(const struct cuda_lt *lt, const struct cuda_plan *plan,
-                         const struct cuda_operands *o)
-{
-    if (o->bias != NULL)
-        set(lt, plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &o->bias,
-            sizeof o->bias);
-    if (o->aux != NULL)
-        set(lt, plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &o->aux,
-            sizeof o->aux);
-}
-
-static void drop_algo(struct cuda_plan *plan, int i)
-{
-    plan->algos--;
-    memmove(&plan->algo[i], &plan->algo[i + 1],
-            (size_t)(plan->algos - i) * sizeof plan->algo[0]);
-}
-
-/* The library's algorithms for the plan, best guess first; none: it cannot be done. */
-static void find_algos(struct cuda_products *p, struct cuda_plan *plan)
-{
-    const struct cuda_key *k = &plan->key;
-    const size_t work        = CUDA_LT_WORK;
-    const uint32_t align_a = (uint32_t)k->align_a, align_b = (uint32_t)k->align_b;
-    const uint32_t align_c = (uint32_t)k->align_c, align_d = (uint32_t)k->align_d;
-    /* All but sums of parts by atomic additions. */
-    const uint32_t in_order =
-        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
-    cublasLtMatmulPreference_t preference;
-    cublasStatus_t status;
-
-    TRY_LT(&p->lt, MatmulPreferenceCreate(&preference));
-    prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &work,
-           sizeof work);
-    prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &align_a,
-           sizeof align_a);
-    prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &align_b,
-           sizeof align_b);
-    prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &align_c,
-           sizeof align_c);
-    prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align_d,
-           sizeof align_d);
-    if (k->is_deterministic)
-        prefer(&p->lt, preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-               &in_order, sizeof in_order);
-    status = p->lt.MatmulAlgoGetHeuristic(
-        p->handle, plan->desc, plan->a, plan->b, plan->c != NULL ? plan->c : plan->d,
-        plan->d, preference, CUDA_ALGOS, plan->algo, &plan->algos);
-    TRY_LT(&p->lt, MatmulPreferenceDestroy(preference));
-    if (status != CUBLAS_STATUS_SUCCESS) {
-        p->refusal  = status;
-        plan->algos = 0;
-    }
-    for (int i = plan->algos - 1; i >= 0; i--)
-        if (plan->algo[i].state != CUBLAS_STATUS_SUCCESS ||
-            plan->algo[i].workspaceSize > CUDA_LT_WORK)
-            drop_algo(plan, i);
-    plan->is_possible = plan->algos > 0;
-}
-
-static struct cuda_plan *make_plan(struct cuda_products *p, const struct cuda_key *k,
-                                   const struct cuda_operands *o)
-{
-    struct cuda_plan *plan = mem_new(1, sizeof *plan);
-    const cublasComputeType_t compute =
-        k->is_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    const cublasOperation_t turned    = CUBLAS_OP_T;
-    const cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)k->epilogue;
-    const cudaDataType_t bias_type    = type_of(k->bias_type);
-
-    plan->key    = *k;
-    plan->choice = -1;
-    TRY_LT(&p->lt, MatmulDescCreate(&plan->desc, compute, CUDA_R_32F));
-    if (k->a_is_turned)
-        set(&p->lt, plan->desc, CUBLASLT_MATMUL_DESC_TRANSA, &turned, sizeof turned);
-    if (k->b_is_turned)
-        set(&p->lt, plan->desc, CUBLASLT_MATMUL_DESC_TRANSB, &turned, sizeof turned);
-    set(&p->lt, plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
-    if (o->bias != NULL)
-        set(&p->lt, plan->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &bias_type,
-            sizeof bias_type);
-    if (o->aux != NULL)
-        set(&p->lt, plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &k->ld_aux,
-            sizeof k->ld_aux);
-    set_pointers(&p->lt, plan, o);
-    TRY_LT(&p->lt,
-           MatrixLayoutCreate(&plan->a, type_of(k->type),
-                              (uint64_t)(k->a_is_turned ? k->k : k->m),
-                              (uint64_t)(k->a_is_turned ? k->m : k->k), k->lda));
-    TRY_LT(&p->lt,
-           MatrixLayoutCreate(&plan->b, type_of(k->type),
-                              (uint64_t)(k->b_is_turned ? k->n : k->k),
-                              (uint64_t)(k->b_is_turned ? k->k : k->n), k->ldb));
-    TRY_LT(&p->lt, MatrixLayoutCreate(&plan->d, type_of(k->out_type), (uint64_t)k->m,
-                                      (uint64_t)k->n, k->ldd));
-    if (k->ldc > 0)
-        TRY_LT(&p->lt, MatrixLayoutCreate(&plan->c, type_of(k->out_type),
-                                          (uint64_t)k->m, (uint64_t)k->n, k->ldc));
-    find_algos(p, plan);
-    plan->next = p->plans;
-    p->plans   = plan;
-    return plan;
-}
-
-static struct cuda_plan *find_plan(struct cuda_products *p, const struct cuda_key *k,
-                                   const struct cuda_operands *o)
-{
-    for (struct cuda_plan *plan = p->plans; plan != NULL; plan = plan->next)
-        if (memcmp(&plan->key, k, sizeof *k) == 0)
-            return plan;
-    return make_plan(p, k, o);
-}
-
-bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
-                   const struct cuda_operands *o, int algo)
-{
-    struct cuda_products *all = cuda_of(s->dev)->products;
-    struct cuda_lane *lane    = cuda_lane_of(s);
-    const bool has_c          = p->c != NULL;
-    const float one = 1.0F, old = p->key.is_added || has_c ? 1.0F : 0.0F;
-    cublasStatus_t status;
-
-    if (lane->product == NULL) {
-        TRY_CUDA(cudaMalloc(&lane->product, CUDA_LT_WORK));
-        dev_count(s->dev, (int64_t)CUDA_LT_WORK);
-    }
-    set_pointers(&all->lt, p, o);
-    status =
-        all->lt.Matmul(all->handle, p->desc, &one, o->a, p->a, o->b, p->b, &old,
-                       has_c ? o->c : o->d, has_c ? p->c : p->d, o->d, p->d,
-                       &p->algo[algo].algo, lane->product, CUDA_LT_WORK, lane->stream);
-    if (status != CUBLAS_STATUS_SUCCESS)
-        all->refusal = status;
-    return status == CUBLAS_STATUS_SUCCESS;
-}
 
 /* ---- Epilogues ----------------------------------------------------------------------- */
 
@@ -340,6 +95,16 @@ struct operand {
     bool is_turned;
 };
 
+/* What the addresses of a plan are at least multiples of. */
+static int alignment_of(const void *at)
+{
+    int align = 256;
+
+    while ((uintptr_t)at % (uintptr_t)align != 0)
+        align /= 2;
+    return align;
+}
+
 /* Also of what has no preference: the library looks at the addresses that a plan has when
  * it offers algorithms for it.
  */
@@ -351,22 +116,6 @@ static void align(struct cuda_key *k, const struct cuda_operands *o)
     k->align_d    = alignment_of(o->d);
     k->align_bias = alignment_of(o->bias);
     k->align_aux  = alignment_of(o->aux);
-}
-
-/* Do 'plan', by another algorithm where one is refused; false if all are. */
-static bool run(struct dev_stream *s, struct cuda_plan *plan,
-                const struct cuda_operands *o)
-{
-    while (plan->algos > 0) {
-        const int algo = cuda_algo_of(s, plan, o);
-
-        if (cuda_multiply(s, plan, o, algo))
-            return true;
-        drop_algo(plan, algo);
-        plan->best = 0;
-    }
-    plan->is_possible = false;
-    return false;
 }
 
 static void describe(struct cuda_key *k, const struct dev *dev, struct mat y,
@@ -389,57 +138,120 @@ static void describe(struct cuda_key *k, const struct dev *dev, struct mat y,
     k->epilogue         = CUBLASLT_EPILOGUE_DEFAULT;
 }
 
-/* What follows a product that was made without its epilogue. */
-static void finish(struct dev_stream *s, struct mat y, const struct epilogue *e)
-{
-    cuda_finish(s, y, e);
-    if (e != NULL && !mat_is_none(e->rest))
-        cuda_add(s, y, e->rest);
-}
+/* y = or += b a, with an epilogue; and what of it rides in the product, if it can. */
+struct product {
+    struct mat y;
+    struct operand b, a;
+    int64_t depth;
+    bool is_added;
+    const struct epilogue *e;
+    struct cuda_plan *plan;
+    struct cuda_operands fused;
+};
 
 static bool is_plain(const struct epilogue *e)
 {
     return e == NULL || (e->kind == EPI_NONE && mat_is_none(e->rest));
 }
 
-/* y = or += b a, with the epilogue. */
+static void multiply(struct dev_stream *s, struct mat y, struct operand b,
+                     struct operand a, int64_t depth, bool is_added,
+                     const struct epilogue *e);
+
+/* The product without its epilogue. */
+static void multiply_plainly(struct dev_stream *s, const struct product *p)
+{
+    struct cuda_products *all = cuda_of(s->dev)->products;
+    struct cuda_operands o    = { .a = mat_ptr(p->a.m),
+                                  .b = mat_ptr(p->b.m),
+                                  .d = mat_ptr(p->y) };
+    struct cuda_plan *plan;
+    struct cuda_key k;
+
+    if (p->depth == 0) {
+        if (!p->is_added)
+            cuda_fill(s, p->y, 0.0);
+        return;
+    }
+    describe(&k, s->dev, p->y, p->b, p->a, p->depth, p->is_added);
+    align(&k, &o);
+    plan = cuda_find_plan(all, &k, &o);
+    if (!plan->is_possible || !cuda_run(s, plan, &o))
+        die("cuBLASLt has no product of %s to %s of %lld x %lld x %lld (rows, columns, "
+            "depth) with rows %lld, %lld and %lld apart: %s",
+            dtype_name(p->a.m.dtype), dtype_name(p->y.dtype), (long long)k.n,
+            (long long)k.m, (long long)k.k, (long long)k.ldb, (long long)k.lda,
+            (long long)k.ldd, all->lt.GetStatusString(all->refusal));
+}
+
+/* The product, and after it its epilogue; but before GELU a bias rides in the product. */
+static void multiply_apart(struct dev_stream *s, const struct product *p)
+{
+    struct epilogue after = { .kind = EPI_NONE }, within = after;
+
+    if (p->e != NULL)
+        after = *p->e;
+    if (after.kind == EPI_GELU && !mat_is_none(after.bias) && is_fit(p->y) &&
+        is_fit(after.bias)) {
+        within     = (struct epilogue){ .kind = EPI_BIAS, .bias = after.bias };
+        after.bias = mat_none();
+        multiply(s, p->y, p->b, p->a, p->depth, p->is_added, &within);
+    } else {
+        multiply_plainly(s, p);
+    }
+    cuda_finish(s, p->y, &after);
+    if (!mat_is_none(after.rest))
+        cuda_add(s, p->y, after.rest);
+}
+
+enum { WITHIN = 0, APART = 1 };
+
+static bool multiply_in_way(struct dev_stream *s, void *ctx, int way)
+{
+    struct product *p = ctx;
+
+    if (way == WITHIN)
+        return cuda_run(s, p->plan, &p->fused);
+    multiply_apart(s, p);
+    return true;
+}
+
+/* With the epilogue in the product, if it can be there; GELU and its slope, which may cost
+ * a product more than a pass of their own, also took less time there.
+ */
+static bool multiply_within(struct dev_stream *s, struct product *p)
+{
+    struct dev_choice what = { .ways = 2, .way_name = { "within", "apart" } };
+    struct cuda_key k;
+
+    p->fused = (struct cuda_operands){ .a = mat_ptr(p->a.m),
+                                       .b = mat_ptr(p->b.m),
+                                       .d = mat_ptr(p->y) };
+    describe(&k, s->dev, p->y, p->b, p->a, p->depth, p->is_added);
+    if (!fuse(&k, &p->fused, p->y, p->e))
+        return false;
+    align(&k, &p->fused);
+    p->plan = cuda_find_plan(cuda_of(s->dev)->products, &k, &p->fused);
+    if (!p->plan->is_possible)
+        return false;
+    cuda_name(what.name, sizeof what.name, &k, ", where");
+    return (p->e->kind < EPI_GELU ||
+            cuda_choose(s, &what, multiply_in_way, p) == WITHIN) &&
+           cuda_run(s, p->plan, &p->fused);
+}
+
 static void multiply(struct dev_stream *s, struct mat y, struct operand b,
                      struct operand a, int64_t depth, bool is_added,
                      const struct epilogue *e)
 {
-    struct cuda_products *p = cuda_of(s->dev)->products;
-    struct cuda_operands o  = { .a = mat_ptr(a.m), .b = mat_ptr(b.m), .d = mat_ptr(y) };
-    struct cuda_operands fused = o;
-    struct cuda_key k, fused_k;
-    struct cuda_plan *plan;
+    struct product p = { y, b, a, depth, is_added, e, NULL, { 0 } };
 
     if (mat_size(y) == 0)
         return;
-    if (depth == 0) {
-        if (!is_added)
-            cuda_fill(s, y, 0.0);
-        finish(s, y, e);
-        return;
-    }
     if (a.m.dtype != b.m.dtype)
         die("a product of %s and %s", dtype_name(b.m.dtype), dtype_name(a.m.dtype));
-    describe(&k, s->dev, y, b, a, depth, is_added);
-    memcpy(&fused_k, &k, sizeof k);
-    if (!is_plain(e) && fuse(&fused_k, &fused, y, e)) {
-        align(&fused_k, &fused);
-        plan = find_plan(p, &fused_k, &fused);
-        if (plan->is_possible && run(s, plan, &fused))
-            return;
-    }
-    align(&k, &o);
-    plan = find_plan(p, &k, &o);
-    if (!plan->is_possible || !run(s, plan, &o))
-        die("cuBLASLt has no product of %s to %s of %lld x %lld x %lld (rows, columns, "
-            "depth) with rows %lld, %lld and %lld apart: %s",
-            dtype_name(a.m.dtype), dtype_name(y.dtype), (long long)k.n, (long long)k.m,
-            (long long)k.k, (long long)k.ldb, (long long)k.lda, (long long)k.ldd,
-            p->lt.GetStatusString(p->refusal));
-    finish(s, y, e);
+    if (is_plain(e) || depth == 0 || !multiply_within(s, &p))
+        multiply_apart(s, &p);
 }
 
 void cuda_gemm(struct dev_stream *s, struct mat y, struct mat x,
@@ -467,36 +279,75 @@ void cuda_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat 
              is_added, NULL);
 }
 
-/* With the sums, which are of the first factor over the depth: cuBLASLt forms them from
- * factors that are not turned, leaves numbers like those of the result, and does not add.
+/* Gradients of a weight and of its bias, db = the sums of dy's last columns. */
+struct gradients {
+    struct mat dw, db, x, dy;
+    bool is_direct; /* the product can leave its sums, of all columns, in db */
+    struct cuda_plan *plan;
+    struct cuda_operands o;
+};
+
+/* Where the product leaves them; it may move from one operation to the next. */
+static float *place_of_sums(struct dev_stream *s, const struct gradients *g)
+{
+    return g->is_direct ? mat_ptr(g->db)
+                        : cuda_work(s, (size_t)g->dy.cols * sizeof(float));
+}
+
+static bool sum_within(struct dev_stream *s, struct gradients *g)
+{
+    const int64_t other = g->dy.cols - g->db.cols;
+    float *sums         = place_of_sums(s, g);
+
+    g->o.bias = sums;
+    if (!cuda_run(s, g->plan, &g->o))
+        return false;
+    if (!g->is_direct)
+        cuda_sum_strips(s, g->db, mat_none(), sums + other, 1, g->dy.cols, false);
+    return true;
+}
+
+enum { SUMS_APART = 0, SUMS_WITHIN = 1 };
+
+static bool sum_in_way(struct dev_stream *s, void *ctx, int way)
+{
+    struct gradients *g = ctx;
+
+    if (way == SUMS_WITHIN)
+        return sum_within(s, g);
+    cuda_gemm_dw(s, g->dw, g->x, g->dy, false);
+    cuda_column_sums(s, g->db, mat_cols(g->dy, g->dy.cols - g->db.cols, g->dy.cols),
+                     false);
+    return true;
+}
+
+/* With the sums, which are of the first factor over the depth, where that was timed to
+ * take less: cuBLASLt forms them from factors that are not turned, leaves numbers like
+ * those of the result, and does not add.
  */
 void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
                          struct mat x, struct mat dy, bool is_added, bool *has_sums)
 {
     const struct operand b = { x, true }, a = { dy, false };
-    const size_t bytes     = (size_t)dy.cols * sizeof(float);
-    const bool is_direct   = db.cols == dy.cols && is_fit(db);
-    struct cuda_operands o = { .a = mat_ptr(dy), .b = mat_ptr(x), .d = mat_ptr(dw) };
-    struct cuda_plan *plan;
+    struct gradients g     = { .dw = dw, .db = db, .x = x, .dy = dy };
+    struct dev_choice what = { .ways = 2, .way_name = { "apart", "within" } };
     struct cuda_key k;
 
+    g.is_direct = db.cols == dy.cols && is_fit(db);
+    g.o = (struct cuda_operands){ .a = mat_ptr(dy), .b = mat_ptr(x), .d = mat_ptr(dw) };
     if (!is_added && mat_size(dw) > 0 && x.rows > 0 && dw.dtype == DTYPE_F32 &&
         db.dtype == DTYPE_F32 && is_fit(dw) && is_fit(dy)) {
         describe(&k, s->dev, dw, b, a, x.rows, false);
         k.epilogue  = CUBLASLT_EPILOGUE_BGRADA;
         k.bias_type = DTYPE_F32;
-        o.bias      = is_direct ? mat_ptr(db) : cuda_work(s, bytes);
-        align(&k, &o);
-        plan = find_plan(cuda_of(s->dev)->products, &k, &o);
-        if (plan->is_possible && cuda_is_within(s, plan, &o, dw, db, x, dy)) {
-            o.bias    = is_direct ? mat_ptr(db) : cuda_work(s, bytes); /* it may move */
-            *has_sums = run(s, plan, &o);
-        }
-        if (*has_sums && !is_direct)
-            cuda_sum_strips(s, db, mat_none(), (float *)o.bias + (dy.cols - db.cols), 1,
-                            dy.cols, false);
-        if (*has_sums)
-            return;
+        g.o.bias    = place_of_sums(s, &g);
+        align(&k, &g.o);
+        g.plan = cuda_find_plan(cuda_of(s->dev)->products, &k, &g.o);
+        cuda_name(what.name, sizeof what.name, &k, ", where");
+        *has_sums = g.plan->is_possible &&
+                    cuda_choose(s, &what, sum_in_way, &g) == SUMS_WITHIN &&
+                    sum_within(s, &g);
     }
-    cuda_gemm_dw(s, dw, x, dy, is_added);
+    if (!*has_sums)
+        cuda_gemm_dw(s, dw, x, dy, is_added);
 }

@@ -47,14 +47,19 @@ struct cuda_products {
     struct cuda_lt lt;
     cublasLtHandle_t handle;
     struct cuda_plan *plans;
-    bool is_tuning;
-    struct dev_choice *choice;
-    int choices, room;
     cublasStatus_t refusal; /* why a product was refused last */
 };
 
 /* Bytes of cuBLASLt's workspace, for each stream. */
 #define CUDA_LT_WORK ((size_t)32 << 20)
+
+/* The plan for this key, which lies at 'o' or at addresses that are as aligned. */
+struct cuda_plan *cuda_find_plan(struct cuda_products *p, const struct cuda_key *k,
+                                 const struct cuda_operands *o);
+
+/* Do it, by another algorithm where one is refused; false if all are. */
+bool cuda_run(struct dev_stream *s, struct cuda_plan *plan,
+              const struct cuda_operands *o);
 
 /* Do 'p' by algorithm number 'algo'; false if cuBLASLt refuses it after all, for whatever
  * reason: another algorithm, or the product without its epilogue, may go.
@@ -66,12 +71,8 @@ bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
 int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
                  const struct cuda_operands *o);
 
-/* Whether the sums of dy's columns are formed within the product x^T dy, 'p': where it has
- * been timed, now or before, and takes less time than the product and the sums apart.
- */
-bool cuda_is_within(struct dev_stream *s, struct cuda_plan *p,
-                    const struct cuda_operands *o, struct mat dw, struct mat db,
-                    struct mat x, struct mat dy);
+/* Enough of a key to tell choices of one run apart, and 'more' words. */
+void cuda_name(char *text, size_t size, const struct cuda_key *k, const char *more);
 
 _Noreturn void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status,
                             const char *call, const char *file, int line);

@@ -108,14 +108,15 @@ struct dev_clocks {
 };
 bool dev_clocks(struct dev_clocks *c, struct dev *dev);
 
-/* Products that a device can do in several ways.  Between dev_tune(true) and (false) each
- * new one is timed in all, and done in the fastest from then on.  dev_choices() are all
- * that were timed, in the order of their first use; whoever changes 'way' decides.
+/* Products, and on GPUs attention, that a device can do in several ways.  Between
+ * dev_tune(true) and (false) each new one is timed in all, and done in the fastest from
+ * then on.  dev_choices() are all that were timed, in the order of their first use;
+ * whoever changes 'way' decides.
  */
 enum { DEV_WAYS = 5 };
 struct dev_choice {
     char name[64];
-    int ways; /* of this product */
+    int ways; /* of this one */
     const char *way_name[DEV_WAYS];
     double seconds[DEV_WAYS];
     int way;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* cuBLASLt, as far as src/dev/cuda_gemm.c calls it: plain loops over matrices that are
+/* cuBLASLt, as far as src/dev/cuda_plan.c calls it: plain loops over matrices that are
  * stored column by column, with the epilogues as NVIDIA documents them.  Offers two
  * algorithms, and none for what the library's manual refuses.  A product that is larger
  * than any test's is left undone: it measures a peak.
  *
  * A real library may refuse more.  EMU_REFUSE in the environment says what this one does:
  * "plans" of products with an epilogue, the "products" of such plans when they are done,
- * the "first" algorithm of every plan then, or "all" products.
+ * the "first" algorithm of every plan then, or "all" products.  A number behind it, of
+ * cublasLtEpilogue_t, means products with that epilogue alone.
  */
 #include "config.h"
 
@@ -16,6 +17,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,11 +60,15 @@ static size_t version(void)
     return CUBLAS_VERSION;
 }
 
-static bool is_refusing(const char *what)
+/* Products as 'of'. */
+static bool is_refusing(const char *what, const struct desc *of)
 {
     const char *asked = getenv("EMU_REFUSE");
+    char word[16];
+    int epilogue = 0;
 
-    return asked != NULL && strcmp(asked, what) == 0;
+    return asked != NULL && sscanf(asked, "%15s %d", word, &epilogue) > 0 &&
+           strcmp(word, what) == 0 && (epilogue == 0 || epilogue == (int)of->epilogue);
 }
 
 /* ---- Descriptors --------------------------------------------------------------------- */
@@ -197,7 +203,7 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
     if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA &&
         (of->a == CUBLAS_OP_T || of->bias == NULL))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (of->epilogue != CUBLASLT_EPILOGUE_DEFAULT && is_refusing("plans"))
+    if (of->epilogue != CUBLASLT_EPILOGUE_DEFAULT && is_refusing("plans", of))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     memset(result, 0, 2 * sizeof *result);
     result[0].algo.data[0] = 1; /* the first */
@@ -343,9 +349,9 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
     if ((uintptr_t)of->bias % algo->data[1] != 0 ||
         (uintptr_t)of->aux % algo->data[2] != 0)
         abort(); /* which one is offered depends on it */
-    if (is_refusing("all") || (is_refusing("first") && algo->data[0] == 1))
+    if (is_refusing("all", of) || (is_refusing("first", of) && algo->data[0] == 1))
         return CUBLAS_STATUS_INTERNAL_ERROR;
-    if (is_refusing("products") && of->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+    if (is_refusing("products", of) && of->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     emu_put_call(stream, do_job,
                  &(struct job){ *of, *x, *y, *w, *z, a, b, c, d, one, old },
