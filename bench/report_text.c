@@ -378,9 +378,9 @@ static void residual_line(FILE *out, const struct check *k)
 }
 
 /* Columns without a value have a dash. */
-static const char *cell(char text[NUMBER], double x, int digits)
+static const char *cell(char text[NUMBER], double x, int digits, size_t width)
 {
-    return isnan(x) || x == 0 ? "-" : number(text, x, digits);
+    return isnan(x) || x == 0 ? "-" : fitting(text, x, digits, width);
 }
 
 static const char *whole(char text[NUMBER], double x)
@@ -424,10 +424,10 @@ static void case_rows(FILE *out, const struct result *r, const struct case_resul
             strcpy(shape, "-");
         room = NAMES - 1 - (int)strlen(shape);
         fprintf(out, "  %-*.*s %s%10s%9s%9s%9s%5s\n", room, room, w->name, shape,
-                cell(ms, 1e3 * w->seconds, 4),
-                is_data ? whole(rate, value) : cell(rate, 1e-9 * value, 4),
-                is_coll            ? cell(hidden, 1e-9 * w->busbw, 4)
-                : is_bytes         ? cell(hidden, 100 * w->blocked / w->seconds, 3)
+                cell(ms, 1e3 * w->seconds, 4, 10),
+                is_data ? whole(rate, value) : cell(rate, 1e-9 * value, 4, 9),
+                is_coll            ? cell(hidden, 1e-9 * w->busbw, 4, 9)
+                : is_bytes         ? cell(hidden, 100 * w->blocked / w->seconds, 3, 9)
                 : isnan(w->hidden) ? "-"
                                    : number(hidden, 100 * w->hidden, 3),
                 isnan(w->error) ? "-" : number(error, w->error, 3),

@@ -101,6 +101,22 @@ static void test_text(void)
     result_close(&r);
 }
 
+/* What is slow has small numbers, and long ones. */
+static void test_slow(void)
+{
+    struct result *r = sample_result();
+    struct row *row  = r->cases[2].row;
+    char *text;
+
+    row->seconds = 23.99e-3;
+    row->algbw = row->busbw = 5336.4;
+    text                    = print(r);
+    has(text, "all-reduce                   1048576     23.99 5.34e-06 5.34e-06        "
+              "0   ok\n");
+    free(text);
+    result_close(&r);
+}
+
 /* Eight images for each of 16384 data ranks. */
 static void test_many(void)
 {
@@ -303,6 +319,7 @@ int main(void)
     if (mkdtemp(folder) == NULL)
         tap_skip_all("no folder for temporary files");
     test_text();
+    test_slow();
     test_many();
     test_hidden();
     test_verdicts();
