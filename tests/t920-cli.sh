@@ -69,10 +69,24 @@ for option in --help --version --list-shapes --print-config --schema '--dry-run 
     [ "$(cat "$folder/status")" = '0 0 ' ] && cmp -s "$folder/out" "$folder/alone"
     ok "$option prints once on two ranks"
 done
-for program in vitbench vittrain vitckpt vitdata vitfit; do
-    [ ! -x "${top_builddir:-.}/$program" ] || "${top_builddir:-.}/$program" --help
-done | awk 'length > 80 { exit 1 }'
+# All that is installed: programs that are not built are passed over.
+everything() {
+    for program in vitbench vittrain vitprobe vitckpt vitdata vitfit vitbench-sim; do
+        program=${top_builddir:-.}/$program
+        [ ! -x "$program" ] || "$program" "$1" || echo "$program failed"
+    done
+    for script in bench/vitbench-growth bench/vitbench-scaling src/train/vittrain-plot; do
+        PATH=${top_builddir:-.}:$PATH sh "${srcdir:-.}/$script" "$1" || echo "$script failed"
+    done
+}
+
+everything --help 2>&1 >"$folder/out" </dev/null | awk '{ exit 1 }' &&
+    awk 'length > 80 || / failed$/ { exit 1 }' "$folder/out"
 ok 'the help of every program is 80 columns wide'
+everything --version >"$folder/out" 2>&1 </dev/null
+[ "$(wc -l <"$folder/out")" -ge 5 ] && ! grep -qv '^vit[a-z-]* [0-9.]* (git ' "$folder/out"
+ok 'and each says its version in a line'
+refused 2 '--help lists them' -h
 
 run 2 --shape=mu --steps=2 --no-check --json="$folder/r.json" --jsonl="$folder/r.jsonl"
 [ "$(cat "$folder/status")" = '0 0 ' ] && [ "$(wc -l <"$folder/r.jsonl")" -eq 2 ]

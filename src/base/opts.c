@@ -364,7 +364,9 @@ static int next_argument(const struct opt **row, const char **text,
     bool is_flag;
 
     if (strncmp(arg, "--", 2) != 0 || arg[2] == '\0' || arg[2] == '=')
-        return ERR(ERR_USAGE, "'%s' is not an option: options begin with two dashes%s",
+        return ERR(ERR_USAGE,
+                   "'%s' is not an option: options begin with two dashes%s; --help "
+                   "lists them",
                    arg, arg[0] == '-' ? "" : ", and there are no other arguments");
     arg += 2;
     length = equals != NULL ? (size_t)(equals - arg) : strlen(arg);
