@@ -104,7 +104,9 @@ void profile_text(FILE *out, const struct case_result *c)
         print_rate(out, k->bytes_per_s, k->of_bandwidth);
         fprintf(out, "\n");
     }
-    fprintf(out, "  of rank 0, a step; memory moves %.1f GB/s at best\n",
+    fprintf(out,
+            "  of rank 0, a step; memory moves %.1f GB/s at best\n"
+            "  other: messages, waiting, the host's own work\n",
             c->bandwidth * 1e-9);
 }
 

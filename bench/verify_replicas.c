@@ -162,7 +162,8 @@ int verify_replicas(struct check *c, struct bench *b, struct vit *vit,
     if (which >= 0)
         snprintf(c->note, sizeof c->note, "%s differs", l->params.param[which].name);
     else
-        snprintf(c->note, sizeof c->note, "%d tensors, loss and gradient norm", held);
+        snprintf(c->note, sizeof c->note, "%d %s, loss and gradient norm", held,
+                 held == 1 ? "tensor" : "tensors");
     verify_decide(c, "replicas", total, 0);
     mem_free(value);
     mem_free(all);

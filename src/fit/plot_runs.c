@@ -378,7 +378,7 @@ int plot_design(struct plot *plot, char *const *file, int files)
     if (e.t.hi == 0)
         return ERR(ERR_DATA, "%s: is no plan of a star", file[0]);
     fprintf(plot->script,
-            "set multiplot layout 1,3 margins 0.07,0.98,0.3,0.88 spacing 0.05 title "
+            "set multiplot layout 1,3 margins 0.09,0.98,0.3,0.88 spacing 0.06 title "
             "'Planned points: size of the dimension that an arm varies, and compute' "
             "font ',14'\n"
             "set logscale xy\n"
