@@ -84,7 +84,8 @@ AC_PATH_PROGS([MPIEXEC], [$vit_launchers], [], [$vit_mpi_path])
 
 # VIT_LIB(NAME, OPTION, TITLE, DEBIAN, MODULES, USUAL, PROLOGUE, BODY, OPTIONAL)
 # Look for a library with pkg-config as one of MODULES, then with the flags of USUAL, of
-# which each candidate joins its flags with colons; --with-OPTION=DIR looks in DIR alone.
+# which each candidate joins its flags with colons; --with-OPTION=DIR takes of these the
+# names alone, and a library that lies in DIR.
 # Sets NAME_CFLAGS, NAME_LIBS, have_OPTION and the conditional and macro HAVE_NAME.
 # A program that would hold two MPIs is no success.  With OPTIONAL = optional a library
 # that is missing is left out, unless it was asked for.
@@ -103,9 +104,14 @@ AS_CASE([$with_$2],
          done])
      vit_tries="$vit_tries $6"],
     [AS_IF([test ! -d "$with_$2"], [AC_MSG_ERROR([--with-$2=$with_$2 is no directory])])
-     for vit_flags in $6; do
-         vit_dir=-I$with_$2/include:-L$with_$2/lib:-Wl,-rpath,$with_$2/lib
-         vit_tries="$vit_tries $vit_dir:$vit_flags"
+     vit_inc=-I$with_$2/include:-I$with_$2/include/$2
+     for vit_dir in $with_$2/lib $with_$2/lib64 $with_$2/lib/$multiarch; do
+         for vit_flags in $6; do
+             vit_flags=`echo ":$vit_flags" | sed 's/:-@<:@IL@:>@@<:@^:@:>@*//g'`
+             vit_name=`echo "$vit_flags" | sed 's/^:-l//; s/:.*//'`
+             AS_IF([ls "$vit_dir/lib$vit_name".* >/dev/null 2>&1],
+                 [vit_tries="$vit_tries $vit_inc:-L$vit_dir:-Wl,-rpath,$vit_dir$vit_flags"])
+         done
      done])
 have_$2=no
 AS_IF([test "x$with_$2" != xno],
@@ -134,7 +140,8 @@ AS_IF([test "x$with_$2" != xno],
      AS_IF([test $have_$2 = yes],
          [AC_DEFINE([HAVE_$1], [1], [Define to 1 if $3 is used.])],
          [test "x$with_$2" != xcheck],
-         [AC_MSG_ERROR([$3 is missing: install it (Debian: $4), name its place with --with-$2=DIR, or leave it out with --without-$2])])])
+         [AS_CASE([$with_$2], [yes], [vit_where=], [vit_where=" in $with_$2"])
+          AC_MSG_ERROR([$3 is missing$vit_where: install it (Debian: $4), name its place with --with-$2=DIR, or leave it out with --without-$2])])])
 AS_IF([test $have_$2 = no],
     [$1_CFLAGS=
      $1_LIBS=])
