@@ -18,10 +18,10 @@
 
 #define USAGE                                                                          \
     "vitckpt list FILE\n"                                                              \
-    "       vitckpt verify FILE\n"                                                     \
-    "       vitckpt diff FILE FILE\n"                                                  \
-    "       vitckpt export FILE OUT.npz|OUT.safetensors [--scan] [--no-head]\n"        \
-    "       vitckpt import IN OUT.h5 --shape=NAME [--name=value ..]"
+    "   or: vitckpt verify FILE\n"                                                     \
+    "   or: vitckpt diff FILE FILE\n"                                                  \
+    "   or: vitckpt export FILE OUT.npz|OUT.safetensors [--scan] [--no-head]\n"        \
+    "   or: vitckpt import IN OUT.h5 --shape=NAME [--name=value ..]"
 #define ABOUT                                                                          \
     "Looks at checkpoints of vittrain: 'list' prints step, options, and every "        \
     "dataset with its digest and shape; 'verify' computes the digests anew; 'diff' "   \

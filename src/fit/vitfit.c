@@ -16,11 +16,11 @@
 
 #define USAGE                                                                          \
     "vitfit plan [--star|--grid] --out=DIR [..]    write a sweep and its job\n"        \
-    "       vitfit fit FILE.. [--law=..] [..]             fit a law to runs\n"         \
-    "       vitfit pareto FILE.. [..]                     the best shapes of a grid\n" \
-    "       vitfit shape --budget=B [..]                  the shape for a budget\n"    \
-    "       vitfit trial FILE.. [..]                      how it did beside others\n"  \
-    "       vitfit plot KIND FILE.. --out=F.svg|F.png     draw"
+    "   or: vitfit fit FILE.. [--law=..] [..]             fit a law to runs\n"         \
+    "   or: vitfit pareto FILE.. [..]                     the best shapes of a grid\n" \
+    "   or: vitfit shape --budget=B [..]                  the shape for a budget\n"    \
+    "   or: vitfit trial FILE.. [..]                      how it did beside others\n"  \
+    "   or: vitfit plot KIND FILE.. --out=F.svg|F.png     draw"
 #define ABOUT                                                                          \
     "Plans sweeps of Vision Transformer shapes, fits scaling laws to the runs, and "   \
     "gives the compute-optimal shape for a budget.  KIND is one of isoflop, "          \
