@@ -163,6 +163,16 @@ refused 2 "none of --terms is 'compute'" fit "$folder/star.csv" --law=additive -
 run fit "$folder/joint.csv" --law=additive --terms=depth,compute --bootstrap=0 --hold-out=4
 [ $status -eq 0 ] && grep -q 'held out  *4 runs' "$folder/out"
 ok 'of an additive law, too, if compute is among its terms'
+# The first run of the star once more, looked at anew, and another that has its id.
+awk -F, 'NR == 2 { $7 *= 1.1 } NR <= 2' OFS=, "$folder/star.csv" >"$folder/again.csv"
+sed 's/,608,/,700,/' "$folder/again.csv" >"$folder/other.csv"
+run fit "$folder/star.csv" "$folder/again.csv" --bootstrap=0 --no-profile
+[ $status -eq 0 ] && grep -q '54 runs' "$folder/out" &&
+    grep -q '^left out  *1 in two files$' "$folder/out" && grep -q '^width .*noise 0*[1-9]' "$folder/out"
+ok 'of a run in two files the last line counts'
+run fit "$folder/star.csv" "$folder/other.csv" --bootstrap=0 --no-profile
+[ $status -eq 0 ] && grep -q '55 runs' "$folder/out" && ! grep -q '^left out' "$folder/out"
+ok 'another run with its id is another run'
 sed '8s/[0-9.]*$//' "$folder/star.csv" >"$folder/missing.csv"
 run fit "$folder/missing.csv" --bootstrap=0 --skip-missing
 [ $status -eq 0 ] && grep -q '1 without err_10shot' "$folder/out"
@@ -358,9 +368,11 @@ ok 'runs of several seeds are one'
 desk=${srcdir:-.}/jobs/desk
 run fit --config="$desk/sweep.conf" --joint "$desk/sweep.csv" "$desk/grid.csv" --bootstrap=0 \
     --json="$folder/desk.json"
-[ $status -eq 0 ] && grep -q '^s_width  *0.19025 .* yes$' "$folder/out" &&
+[ $status -eq 0 ] && grep -q '^s_width  *0.18755 .* yes$' "$folder/out" &&
     [ "$(grep -c '^s_.* not identified$' "$folder/out")" -eq 2 ]
 ok "the desk's runs identify how the width grows, and no more"
+grep -q '240 runs' "$folder/out" && grep -q '^left out  *9 in two files$' "$folder/out"
+ok 'runs of the star that are of the grid, too, count once'
 run pareto --config="$desk/grid.conf" "$desk/grid.csv"
 [ $status -eq 0 ] && grep -q '^x0 is 32/2/32' "$folder/out" && ! grep -n '.\{81\}' "$folder/out"
 ok 'their grid has an x0'

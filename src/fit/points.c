@@ -14,6 +14,22 @@
 /* Exponents are looked for here; one that ends at an edge is not identified. */
 static const double exp_least = 0.003, exp_most = 9;
 
+static bool is_same(double a, double b)
+{
+    return fabs(a - b) <= 1e-9 * fabs(b);
+}
+
+/* True if all variables of rows i and j are the same. */
+static bool is_alike(const struct points *p, int i, int j)
+{
+    int v = 0;
+
+    while (v < p->vars && is_same(p->x[(size_t)i * LAW_VARS + (size_t)v],
+                                  p->x[(size_t)j * LAW_VARS + (size_t)v]))
+        v++;
+    return v == p->vars;
+}
+
 /* ---- reading --------------------------------------------------------------------- */
 
 static void points_open(struct points *p, int rows, int vars)
@@ -90,24 +106,51 @@ static bool is_done(const struct table *t, int i)
     return c->kind != CELL_TEXT || strcmp(c->text, "done") == 0;
 }
 
+/* The last row of 'p', with 'id', takes the place of its run from an earlier file: the
+ * row of the first 'before' whose id and variables are its.  Unlike runs keep theirs,
+ * whatever they are called: numbers of lines make ids that mean nothing elsewhere.
+ */
+static void take_place(struct points *p, const struct cell **id, int before)
+{
+    const int last = p->rows - 1;
+
+    for (int i = 0; i < before && id[last]->kind != CELL_NONE; i++) {
+        if (table_compare(id[i], id[last]) != 0 || !is_alike(p, i, last))
+            continue;
+        p->y[i] = p->y[last];
+        p->rows--;
+        p->again++;
+        return;
+    }
+}
+
 static int read_tables(struct points *p, struct table **t, int tables,
                        const struct columns *c)
 {
     int rows = 0, rc = 0;
+    const struct cell **id;
 
     for (int f = 0; f < tables; f++)
         rows += t[f]->rows;
     points_open(p, rows, c->vars);
+    id = mem_new((size_t)rows, sizeof(struct cell *));
     for (int f = 0; f < tables && rc == 0; f++) {
+        const int before = p->rows;
+
         for (int i = 0; i < t[f]->rows && rc == 0; i++) {
-            if (!is_done(t[f], i))
+            if (!is_done(t[f], i)) {
                 p->failed++;
-            else if (c->skip_missing && is_missing(t[f], i, c->y))
+            } else if (c->skip_missing && is_missing(t[f], i, c->y)) {
                 p->missing++;
-            else
-                rc = read_row(p, t[f], i, c);
+            } else {
+                id[p->rows] = table_cell(t[f], i, table_column(t[f], "id"));
+                rc          = read_row(p, t[f], i, c);
+                if (rc == 0)
+                    take_place(p, id, before);
+            }
         }
     }
+    mem_free(id);
     if (rc == 0 && p->rows == 0)
         rc = ERR(ERR_DATA, "%s: there are no finished runs in it", t[0]->path);
     if (rc != 0)
@@ -134,11 +177,6 @@ int points_read(struct points *p, char *const *file, int files, const struct col
 }
 
 /* ---- arms ------------------------------------------------------------------------ */
-
-static bool is_same(double a, double b)
-{
-    return fabs(a - b) <= 1e-9 * fabs(b);
-}
 
 void points_arms(struct points *p, const double *centre, int dims)
 {
@@ -210,6 +248,7 @@ void points_copy(struct points *copy, const struct points *p)
     points_open(copy, p->rows, p->vars);
     copy->failed  = p->failed;
     copy->missing = p->missing;
+    copy->again   = p->again;
     for (int i = 0; i < p->rows; i++)
         copy_row(copy, p, i);
 }
@@ -261,17 +300,10 @@ void points_take_largest(struct points *to, struct points *from, int count, int 
 /* The row of 'p' before 'end' with the variables of row i, or 'end'. */
 static int find_alike(const struct points *p, int i, int end)
 {
-    const double *x = p->x + (size_t)i * LAW_VARS;
-    int j           = 0;
+    int j = 0;
 
-    for (; j < end; j++) {
-        bool is_alike = true;
-
-        for (int v = 0; v < p->vars; v++)
-            is_alike &= is_same(p->x[(size_t)j * LAW_VARS + (size_t)v], x[v]);
-        if (is_alike)
-            break;
-    }
+    while (j < end && !is_alike(p, j, i))
+        j++;
     return j;
 }
 

@@ -18,6 +18,7 @@ struct points {
     int *arm;    /* [rows] */
     int failed;  /* rows left out because their status is not "done" */
     int missing; /* because they have no metric */
+    int again;   /* because a later file has them, too */
 };
 
 /* What to read: with 'flops' not NULL the second variable is that column / (6 x the
@@ -32,8 +33,9 @@ struct columns {
     const char *options; /* that name columns, for who looks for one in vain */
 };
 
-/* Read all 'files'; of each id the last row of its file counts.  Returns 0 or a code with
- * a sentence that names file, line and column.
+/* Read all 'files'; of each id the last row of its file counts, and of a run that is in
+ * several files, with the same id and variables, the last.  Returns 0 or a code with a
+ * sentence that names file, line and column.
  */
 int points_read(struct points *p, char *const *file, int files,
                 const struct columns *c);

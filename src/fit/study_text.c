@@ -64,6 +64,7 @@ static void print_head(FILE *out, const struct study *s)
     add_part(left, sizeof left, s->points.failed, "failed");
     snprintf(without, sizeof without, "without %s", s->y);
     add_part(left, sizeof left, s->points.missing, without);
+    add_part(left, sizeof left, s->points.again, "in two files");
     if (left[0] != '\0')
         field_print(out, LABEL, "left out", "%s", left);
     if (s->options->law == LAW_SOVIT) {

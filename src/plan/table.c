@@ -405,7 +405,7 @@ struct keyed {
     int row;
 };
 
-static int compare_cells(const struct cell *a, const struct cell *b)
+int table_compare(const struct cell *a, const struct cell *b)
 {
     if (a->kind != b->kind)
         return (int)a->kind - (int)b->kind;
@@ -417,7 +417,7 @@ static int compare_cells(const struct cell *a, const struct cell *b)
 static int compare_keyed(const void *a, const void *b)
 {
     const struct keyed *x = a, *y = b;
-    const int order = compare_cells(x->cell, y->cell);
+    const int order = table_compare(x->cell, y->cell);
 
     return order != 0 ? order : x->row - y->row;
 }
@@ -453,7 +453,7 @@ void table_keep_last(struct table *t, const char *name)
     qsort(keyed, (size_t)t->rows, sizeof *keyed, compare_keyed);
     for (int i = 0; i < t->rows; i++) {
         const bool is_last =
-            i + 1 == t->rows || compare_cells(keyed[i].cell, keyed[i + 1].cell) != 0;
+            i + 1 == t->rows || table_compare(keyed[i].cell, keyed[i + 1].cell) != 0;
 
         is_kept[keyed[i].row] = is_last || keyed[i].cell->kind == CELL_NONE;
     }

@@ -45,6 +45,9 @@ int table_column(const struct table *t, const char *name);
 /* The cell of row i; the missing cell for column -1. */
 const struct cell *table_cell(const struct table *t, int i, int column);
 
+/* Below, equal to or above 0 as 'a' is before, like or after 'b', in some order. */
+int table_compare(const struct cell *a, const struct cell *b);
+
 /* The number in row i of the column 'name'.  Returns 0, or ERR_DATA: the column or the
  * value is missing, is no number, or is below 'least'.
  */
