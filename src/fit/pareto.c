@@ -108,6 +108,22 @@ static double *make_samples(int *count, const struct pareto *f)
     return t;
 }
 
+/* Where the curve of 'to' comes below that of 'from', between lo and hi. */
+static double crossing(const struct pareto *f, int from, int to, double lo, double hi)
+{
+    enum { HALVINGS = 50 };
+
+    for (int i = 0; i < HALVINGS; i++) {
+        const double t = sqrt(lo) * sqrt(hi);
+
+        if (pareto_curve(f, to, t) < pareto_curve(f, from, t))
+            hi = t;
+        else
+            lo = t;
+    }
+    return hi;
+}
+
 static void find_envelope(struct pareto *f)
 {
     int samples, owner = -1;
@@ -127,10 +143,12 @@ static void find_envelope(struct pareto *f)
             }
         }
         if (best != owner) {
+            const double lo = i > 0 ? crossing(f, owner, best, t[i - 1], t[i]) : t[i];
+
             if (f->count > 0)
-                f->stretch[f->count - 1].hi = t[i];
+                f->stretch[f->count - 1].hi = lo;
             f->stretch[f->count++] = (struct stretch){
-                .shape = best, .lo = t[i], .hi = INFINITY, .y = least
+                .shape = best, .lo = lo, .hi = INFINITY, .y = pareto_curve(f, best, lo)
             };
             owner = best;
         }
