@@ -178,6 +178,40 @@ static void test_logistic(const struct part *learn, const struct part *test)
     scale_close(&scale);
 }
 
+/* Images that planes part: their weights grow until a small penalty holds them, on a floor
+ * so flat that a gradient may be small far from the minimum, by up to |g|^2 / 2 l2 above.
+ */
+static void test_parted(void)
+{
+    const struct logistic o = { .l2 = { 1e-6 }, .l2s = 1, .share = 0.2 };
+    double w[K * D] = { 0 }, g[K * D], squares = 0, value;
+    struct logistic_result r;
+    struct clouds clouds;
+    struct scale scale;
+    struct part learn;
+    struct linear l = { .part = &learn, .scale = &scale, .K = K, .loss = LOSS_SOFTMAX };
+
+    clouds_open(&clouds, mesh, COUNT, WIDTH, K, 3, 21);
+    part_all(&learn, &clouds.f);
+    scale_open(&scale, WIDTH, &learn, 1);
+    ok(logistic_run(w, &r, &l, &o) == 0 && r.is_converged && r.error[0] < 0.05,
+       "images that planes part: %d steps", r.last_steps);
+    value = linear_look(g, &l, w).loss;
+    for (int i = 0; i < K * D; i++) {
+        if (i % D != D - 1) {
+            value += o.l2[0] / 2 * w[i] * w[i];
+            g[i] += o.l2[0] * w[i];
+        }
+        squares += g[i] * g[i];
+    }
+    ok(squares < 0.02 * o.l2[0] * value,
+       "a small penalty is within a hundredth of its minimum (%.1e of it)",
+       squares / (2 * o.l2[0]) / value);
+    scale_close(&scale);
+    part_free(&learn);
+    clouds_close(&clouds);
+}
+
 int main(int argc, char **argv)
 {
     const int ranks = ranks_open(&argc, &argv, "t715-linear");
@@ -204,6 +238,7 @@ int main(int argc, char **argv)
     test_gradient(l, "softmax");
     test_descent(&learn_clouds, &learn);
     test_logistic(&learn, &test);
+    test_parted();
 
     scale_close(&scale);
     part_free(&learn);

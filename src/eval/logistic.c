@@ -30,10 +30,11 @@ static double value(void *ctx, double *g, const double *w, int64_t n)
     return sum;
 }
 
+/* With a gradient of 1e-6 small penalties end far from their minimum. */
 static struct lbfgs fit(double *w, const struct linear *l, double l2)
 {
     struct penalised p = { .of = *l, .l2 = l2 };
-    struct lbfgs how   = { .tolerance = 1e-6, .steps_most = 1000 };
+    struct lbfgs how   = { .tolerance = 1e-7, .steps_most = 1000 };
 
     p.of.loss = LOSS_SOFTMAX;
     lbfgs_run(w, &how, l->K * (l->scale->width + 1), value, &p);
