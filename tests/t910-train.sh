@@ -247,9 +247,10 @@ sed -n 's/^{"step":\([0-9]*\),.*"seconds":\([^,]*\),.*/\1 \2/p' "$folder/stop/lo
 ok 'the seconds of its lines have gone on through all of that'
 
 run 2 $model --steps=20 --lr=1e6 --weight-decay=1e6 --clip=0 --warmup-steps=0 \
-    --out="$folder/nan" --save-every=1 --records="$folder/failed"
-status_is '1 1 ' && said 'step [0-9]*: the loss .* not finite; the first tensor .*/'
-ok 'a loss that is not finite: 1, with the step and a tensor'
+    --out="$folder/nan" --save-every=1 --log-every=1 --records="$folder/failed"
+lines=$(wc -l <"$folder/nan/log.jsonl")
+status_is '1 1 ' && said "step $((lines + 1)): the loss .* not finite; the first tensor .*/"
+ok 'a loss that is not finite: 1, with the step after the last line and a tensor'
 grep -q '"status": "failed".*"loss": null' "$folder/failed"
 ok 'and a record of the failure'
 run 2 $model --steps=2 --lr=1e6 --clip=0 --warmup-steps=0 --cooldown-steps=0 \

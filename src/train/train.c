@@ -50,7 +50,7 @@ static bool must_stop(void *ctx)
     return stop_is_due(&t->stop);
 }
 
-/* The end of a run of which 'what' is not finite. */
+/* The end of a run of which 'what' is not finite, with step 'step' of its lines. */
 static int not_finite(struct trainer *t, const struct leg *leg, int64_t step,
                       const char *what)
 {
@@ -200,7 +200,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
     guard_alive();
     t->step_seconds = fmax(t->step_seconds, clock_now() - before);
     if (!r.is_finite)
-        return not_finite(t, leg, step, "the loss or the gradient's norm");
+        return not_finite(t, leg, done, "the loss or the gradient's norm");
     if (is_due(done, t->options->log_every) || done == leg->sched.steps)
         journal_step(&t->journal, done, leg->fork, factor, &r);
     journal_report(&t->journal, done, "steps");
