@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Records of evaluated runs: what vittrain, vitprobe and vitbench leave, and vitfit
- * reads.  A file holds one flat JSON object a line; the last one of an id counts.
+/* Records of evaluated runs: what vittrain and vitprobe leave, and vitfit reads.  A file
+ * holds one flat JSON object a line; the last one of an id counts.
  */
 #ifndef PLAN_RECORD_H
 #define PLAN_RECORD_H
