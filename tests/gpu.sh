@@ -315,10 +315,11 @@ sanitize_all() {
         return
     fi
     [ ! -x "$tests/.libs/t232-cuda-bf16" ] || program=$tests/.libs/t232-cuda-bf16
-    sanitize memcheck memcheck "$program"
-    sanitize racecheck racecheck "$program"
+    sanitize memcheck memcheck "$program" untimed
+    sanitize racecheck racecheck "$program" untimed
     sanitize step memcheck "$bin/vitbench" --device=cuda --dtype=bf16 \
-        ${GPU_TINY:-$tiny} --classes=10 --steps=3 --warmup=1 --seconds=0.1 --no-check
+        ${GPU_TINY:-$tiny} --classes=10 --steps=3 --warmup=1 --seconds=0.1 --no-check \
+        --tune=off
 }
 
 : >"$report"
