@@ -1,0 +1,38 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# configure --with-NAME=DIR takes a library that lies in DIR, in lib64 too, and none that
+# lies elsewhere.
+# shellcheck disable=SC2154,SC2015
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+source=$(cd "${srcdir:-.}" && pwd)
+makefile=${top_builddir:-.}/Makefile
+cc=$(sed -n 's/^CC = //p' "$makefile")
+[ -x "$source/configure" ] || skip_all 'there is no configure'
+[ ! -f "$source/config.status" ] || skip_all 'the source was configured where it lies'
+
+# A prefix with nothing but Jansson, which is looked for first.
+mkdir -p "$folder/there/include/jansson" "$folder/there/lib64" "$folder/empty" "$folder/build"
+for name in jansson.h jansson_config.h; do
+    # The compiler and the flags are words.
+    # shellcheck disable=SC2046
+    file=$(echo "#include <$name>" |
+        $cc $(sed -n 's/^JANSSON_CFLAGS = //p' "$makefile") -E - 2>/dev/null |
+        sed -n "s|^# 1 \"\(.*/$name\)\".*|\1|p" | head -n 1)
+    [ ! -f "$file" ] || ln -s "$file" "$folder/there/include/jansson/"
+done
+file=$($cc -print-file-name=libjansson.so)
+[ ! -f "$file" ] || ln -s "$file" "$folder/there/lib64/"
+[ -f "$folder/there/include/jansson/jansson.h" ] && [ -f "$folder/there/lib64/libjansson.so" ] ||
+    skip_all 'Jansson is not in a usual place'
+
+cd "$folder/build" || exit 99
+"$source/configure" CC="$cc" --with-jansson="$folder/there" --with-blis="$folder/empty" \
+    >"$folder/out" 2>&1
+grep -q '^checking for Jansson... yes' "$folder/out" &&
+    grep -q "^JANSSON_LIBS='.*-L$folder/there/lib64 " config.log &&
+    grep -q "^JANSSON_CFLAGS='.*-I$folder/there/include/jansson" config.log
+ok 'a library is taken from lib64, its header from a folder of its own'
+tail -n 1 "$folder/out" | grep -q "^configure: error: BLIS is missing in $folder/empty: install"
+ok 'one that is not there is missing, whatever the system has'
+finish
