@@ -21,9 +21,6 @@ enum case_id {
     CASES
 };
 
-/* What a case works with; the same on all ranks but for 'result' and 'jsonl' (rank 0
- * alone) and the numbers of this rank.
- */
 struct jsonl;
 struct bench_files;
 struct bench;
@@ -35,6 +32,9 @@ struct bench;
 typedef int case_fn(struct bench *b, struct case_result *c, const struct spec *spec,
                     int64_t batch);
 
+/* What a case works with; the same on all ranks but for 'result' and 'jsonl' (rank 0
+ * alone) and the numbers of this rank.
+ */
 struct bench {
     const struct options *options;
     const struct choices *choices;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The main case: whole training steps, end to end.
  *
- *   self-test  warm-up  barrier  steps ..  peak  products, overlap, replicas  trace
- *   proof
+ *   self-test  tuning  warm-up  barrier  steps ..  peak  replicas, products, overlap
+ *   trace  proof
  *
  * Between the barrier and the last step nothing happens but steps.  A step's time is
  * the difference of its ends, the largest over all ranks; rates follow from the median.
@@ -452,7 +452,8 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
                      .c     = c,
                      .spec  = spec,
                      .batch = batch,
-                     .job   = options_job(b->choices, batch, b->mesh->D, b->mesh->M),
+                     .job   = setting_job(&b->choices->way, false, batch, b->mesh->D,
+                                          b->mesh->M),
                      .is_finite = true,
                      .start     = clock_now() };
     int rc;

@@ -8,10 +8,8 @@
 
 #include <math.h>
 
-static bool is_everywhere(const struct mesh *mesh_, int count)
+static bool is_everywhere(struct mesh *mesh, int count)
 {
-    struct mesh *mesh = (struct mesh *)mesh_; /* a collective counts in it */
-
     return coll_largest(mesh, AXIS_ALL, count) == coll_smallest(mesh, AXIS_ALL, count);
 }
 
