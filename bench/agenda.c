@@ -22,8 +22,6 @@
 #define RATED_BY_DEFAULT "So400m"
 #define SAVED_BY_DEFAULT "So150m" /* 1.8 GB with AdamW: others take long to write */
 
-enum { BATCH_PER_DATA_RANK = 8 };
-
 /* Shares of a node's memory. */
 #define SHARE_SLICE    0.5           /* of a slice that has several blocks */
 #define SHARE_MOST     PREDICT_SHARE /* of one block, or of a shape that was named */
@@ -49,21 +47,33 @@ struct planner {
     double node_bytes, peak;
 };
 
+/* With the mesh that was asked for, 0 x 0 where none was. */
+static struct planner planner_of(const struct options *o, const struct choices *c,
+                                 int ranks_per_node, int64_t node_bytes)
+{
+    return (struct planner){ .options        = o,
+                             .choices        = c,
+                             .D              = c->way.D,
+                             .M              = c->way.M,
+                             .ranks_per_node = ranks_per_node,
+                             .node_bytes     = (double)node_bytes };
+}
+
 static struct traffic_job job_of(const struct planner *p, int64_t B)
 {
-    return options_job(p->choices, B, p->D, p->M);
+    return setting_job(&p->choices->way, false, B, p->D, p->M);
 }
 
 /* An image for every data rank and micro-batch. */
 static int64_t least_batch(const struct planner *p)
 {
-    return (int64_t)p->D * p->choices->micros;
+    return (int64_t)p->D * p->choices->way.micros;
 }
 
 static int check_batch(const struct planner *p, const struct spec *s, int64_t B)
 {
     TRY(spec_check_mesh(s, B, p->D, p->M));
-    return spec_check_micros(B, p->D, p->choices->micros);
+    return spec_check_micros(B, p->D, p->choices->way.micros);
 }
 
 /* The deepest slice of 's' in 'share' of the memory, 0 if not even one block fits. */
@@ -100,8 +110,8 @@ static int64_t depth(const struct planner *p, const struct spec *s, int64_t B)
 static double seconds_of_case(const struct planner *p, const struct spec *s, int64_t B)
 {
     const int ranks    = p->D * p->M;
-    const bool is_slow = strcmp(p->choices->device, "cpu:ref") == 0 ||
-                         strcmp(p->choices->device, "cpu:emulate") == 0;
+    const bool is_slow = strcmp(p->choices->way.device, "cpu:ref") == 0 ||
+                         strcmp(p->choices->way.device, "cpu:emulate") == 0;
     const double rate = p->peak * (is_slow ? SHARE_OF_PEAK_SLOW : SHARE_OF_PEAK);
     const struct traffic_job job = job_of(p, B);
     struct predict_memory memory;
@@ -120,7 +130,7 @@ static double seconds_of_case(const struct planner *p, const struct spec *s, int
 static int64_t choose_batch(struct spec *s, const struct planner *p)
 {
     const int64_t least = least_batch(p) / p->D;
-    const int64_t most  = least > BATCH_PER_DATA_RANK ? least : BATCH_PER_DATA_RANK;
+    const int64_t most  = least > AGENDA_IMAGES ? least : AGENDA_IMAGES;
 
     for (int64_t b = most; b >= least; b--) {
         struct spec slice = *s;
@@ -187,7 +197,7 @@ static double predicted(const struct planner *p)
             continue;
         s.L = depth(p, &s, B);
         job = job_of(p, B);
-        if (s.L == 0 || cost_make_on(&cost, c->machine, c->dtype, p->D * p->M,
+        if (s.L == 0 || cost_make_on(&cost, c->machine, c->way.dtype, p->D * p->M,
                                      p->ranks_per_node, 0) != 0)
             continue;
         choice_make(&choice, &s, &job, &cost);
@@ -229,17 +239,13 @@ static int choose_mesh(struct planner *p, int ranks)
 int agenda_mesh(int *D, int *M, const struct options *o, const struct choices *c,
                 int ranks, int ranks_per_node, int64_t node_bytes)
 {
-    struct planner p = { .options        = o,
-                         .choices        = c,
-                         .D              = c->D,
-                         .M              = c->M,
-                         .ranks_per_node = ranks_per_node,
-                         .node_bytes     = (double)node_bytes };
+    struct planner p = planner_of(o, c, ranks_per_node, node_bytes);
 
-    if (c->D > 0 && (int64_t)c->D * c->M != ranks)
-        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, there %s %d", c->D, c->M,
-                   (long long)c->D * c->M, ranks == 1 ? "is" : "are", ranks);
-    if (c->D == 0)
+    if (c->way.D > 0 && (int64_t)c->way.D * c->way.M != ranks)
+        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, there %s %d", c->way.D,
+                   c->way.M, (long long)c->way.D * c->way.M, ranks == 1 ? "is" : "are",
+                   ranks);
+    if (c->way.D == 0)
         choose_mesh(&p, ranks);
     *D = p.D;
     *M = p.M;
@@ -250,14 +256,9 @@ int agenda_mesh(int *D, int *M, const struct options *o, const struct choices *c
 static int shapes_run(const struct options *o, const struct choices *c, int ranks,
                       int ranks_per_node, int64_t node_bytes)
 {
-    struct planner p = { .options        = o,
-                         .choices        = c,
-                         .D              = c->D,
-                         .M              = c->M,
-                         .ranks_per_node = ranks_per_node,
-                         .node_bytes     = (double)node_bytes };
+    struct planner p = planner_of(o, c, ranks_per_node, node_bytes);
 
-    return c->D > 0 ? runnable(&p) : choose_mesh(&p, ranks);
+    return c->way.D > 0 ? runnable(&p) : choose_mesh(&p, ranks);
 }
 
 void agenda_device(struct choices *c, const struct options *o, int ranks,
@@ -266,10 +267,10 @@ void agenda_device(struct choices *c, const struct options *o, int ranks,
     const bool has_shapes = (c->cases & ~(1U << CASE_MACHINE)) != 0;
     struct choices lean   = *c;
 
-    lean.device = "cpu:blis";
-    lean.packs  = dev_packs(lean.device, lean.dtype);
-    if (strcmp(c->device, "auto") == 0 && c->dtype == DTYPE_F32 && has_shapes &&
-        lean.packs < c->packs &&
+    lean.way.device = "cpu:blis";
+    lean.way.packs  = dev_packs(lean.way.device, lean.way.dtype);
+    if (strcmp(c->way.device, "auto") == 0 && c->way.dtype == DTYPE_F32 && has_shapes &&
+        lean.way.packs < c->way.packs &&
         shapes_run(o, &lean, ranks, ranks_per_node, node_bytes) >
             shapes_run(o, c, ranks, ranks_per_node, node_bytes))
         *c = lean;
@@ -298,7 +299,7 @@ static void fit_entry(struct agenda_entry *e, const struct planner *p, int64_t B
     int64_t layers;
 
     if (e->id == CASE_GEMM || e->id == CASE_CMM) { /* need a few matrices alone */
-        e->batch = B > 0 ? B : (int64_t)BATCH_PER_DATA_RANK * p->D;
+        e->batch = B > 0 ? B : (int64_t)AGENDA_IMAGES * p->D;
         return;
     }
     if (e->id == CASE_BLOCK)
@@ -370,14 +371,11 @@ static int add_shape(struct agenda *a, const struct planner *p, enum case_id id,
 int agenda_make(struct agenda *a, const struct options *o, const struct choices *c,
                 int D, int M, int ranks_per_node, int64_t node_bytes, double peak)
 {
-    const struct planner p = { .options        = o,
-                               .choices        = c,
-                               .D              = D,
-                               .M              = M,
-                               .ranks_per_node = ranks_per_node,
-                               .node_bytes     = (double)node_bytes,
-                               .peak           = peak };
+    struct planner p = planner_of(o, c, ranks_per_node, node_bytes);
 
+    p.D      = D;
+    p.M      = M;
+    p.peak   = peak;
     a->count = 0;
     for (int id = 0; id < CASES; id++) {
         const bool has_spec = id != CASE_COLL && id != CASE_DATA && id != CASE_MACHINE;

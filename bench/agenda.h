@@ -8,6 +8,9 @@
 
 #include "bench/case.h"
 
+/* Images of a data rank where no batch is asked for, at most. */
+enum { AGENDA_IMAGES = 8 };
+
 /* Seconds that a case of the default run may take, all in all. */
 #define AGENDA_BUDGET 45.0
 

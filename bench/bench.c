@@ -59,7 +59,7 @@ static void note_choices(struct opts *opts, const struct bench *b)
 
     snprintf(mesh, sizeof mesh, "%dx%d", b->mesh->D, b->mesh->M);
     snprintf(threads, sizeof threads, "%d", dev_threads(b->dev));
-    if (b->choices->D == 0)
+    if (b->choices->way.D == 0)
         opts_set(opts, "mesh", mesh, FROM_PROGRAM);
     if (o->threads == 0)
         opts_set(opts, "threads", threads, FROM_PROGRAM);
@@ -70,7 +70,7 @@ static void note_choices(struct opts *opts, const struct bench *b)
     if (o->progress == PROGRESS_CHOICE_AUTO)
         opts_set(opts, "progress", progress_name[b->progress], FROM_PROGRAM);
     if (o->overlap == 0 && !o->tune) /* auto is the first choice */
-        opts_set(opts, "overlap", cmm_form_name[b->choices->form], FROM_PROGRAM);
+        opts_set(opts, "overlap", cmm_form_name[b->choices->way.form], FROM_PROGRAM);
 }
 
 /* The files of the output options are apart and can be written; found out before the
@@ -185,8 +185,9 @@ static int read_machine(struct choices *choices, struct machine *m,
     TRY_MPI(MPI_Bcast(m, sizeof *m, MPI_BYTE, 0, MPI_COMM_WORLD));
     choices->machine = m;
     if (o->is_simulated)
-        choices->packs = m->packs;
-    return mesh_agree_comm(MPI_COMM_WORLD, cost_make(&cost, m, choices->dtype, ranks));
+        choices->way.packs = m->packs;
+    return mesh_agree_comm(MPI_COMM_WORLD,
+                           cost_make(&cost, m, choices->way.dtype, ranks));
 }
 
 /* Take that machine for this one. */
@@ -195,7 +196,7 @@ static int simulate_machine(struct bench *b, struct simulated *s, struct node *n
 {
     const struct machine *m = &s->machine;
 
-    TRY(cost_make(&s->rank, m, b->choices->dtype, ranks));
+    TRY(cost_make(&s->rank, m, b->choices->way.dtype, ranks));
     s->messages.seconds = message_seconds;
     s->messages.ctx     = &s->rank;
     b->model            = &s->rank;
@@ -226,14 +227,12 @@ static int open_model(struct bench *b, void *block)
 /* Open the device, of which some may be chosen by what fits. */
 static int open_device(struct bench *b, const struct node *node, void *block)
 {
-    const struct options *o = b->options;
+    const int threads = (int)b->options->threads;
 
     if (b->model != NULL)
         return open_model(b, block);
-    TRY(dev_open(&b->dev, b->choices->device, b->choices->dtype,
-                 o->threads > 0 ? (int)o->threads : node_threads(node)));
-    return dev_manner(b->dev, b->choices->is_tf32, b->choices->is_deterministic,
-                      b->choices->has_graph);
+    return setting_open(&b->dev, &b->choices->way,
+                        threads > 0 ? threads : node_threads(node));
 }
 
 /* D and M for all, as rank 0 finds them if 'rc' is 0 on all ranks: thousands of simulated
@@ -275,14 +274,14 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
         node_find(node, MPI_COMM_WORLD);
         b->memory_base = mem_high_water();
         TRY(mesh_agree_comm(MPI_COMM_WORLD, bench_catch_signals()));
-        TRY(node_use(node, MPI_COMM_WORLD, choices->device, choices->dtype));
+        TRY(node_use(node, MPI_COMM_WORLD, choices->way.device, choices->way.dtype));
         agenda_device(choices, o, ranks, node->ranks_most, node->bytes);
     }
     b->node_memory = node->bytes;
     b->on_node     = node->ranks_most;
     TRY(choose_grid(grid, rc, b, choices, node, ranks));
     TRY(mesh_open(&b->mesh, MPI_COMM_WORLD, grid[0], grid[1]));
-    mesh_wires(b->mesh, choices->has_wide_sums, choices->has_narrow_grads);
+    mesh_wires(b->mesh, choices->way.has_wide_sums, choices->way.has_narrow_grads);
     if (b->model != NULL) {
         clock_set(program->clock);
         b->mesh->model = &s->messages;

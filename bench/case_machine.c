@@ -164,7 +164,8 @@ static void add_operation(struct machine *m, struct case_result *c,
 
 static bool has_room(struct bench *b, const struct spec *s, int64_t B)
 {
-    const struct traffic_job job = options_job(b->choices, B, b->mesh->D, b->mesh->M);
+    const struct traffic_job job =
+        setting_job(&b->choices->way, false, B, b->mesh->D, b->mesh->M);
     const double on_a_node       = coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
 
     return b->node_memory == 0 ||
@@ -243,7 +244,7 @@ static void describe(struct machine *m, const struct bench *b)
     m->cores                   = dev_threads(b->dev) * mesh->node_size;
     m->gpus                    = dev_is_host(b->dev) ? 0 : mesh->node_size;
     m->memory_bytes            = m->gpus > 0 ? b->node_memory : mem_machine();
-    m->packs                   = b->choices->packs;
+    m->packs                   = b->choices->way.packs;
     m->peak[dev_dtype(b->dev)] = b->peak;
     m->nodes                   = mesh->nodes;
     m->ranks_per_node          = mesh->node_size;

@@ -138,23 +138,6 @@ static int refuse(const struct options *o)
 
 /* ---- all together ------------------------------------------------------------------ */
 
-struct traffic_job options_job(const struct choices *c, int64_t B, int D, int M)
-{
-    return (struct traffic_job){ .B                = B,
-                                 .D                = D,
-                                 .M                = M,
-                                 .dtype            = c->dtype,
-                                 .form             = c->form,
-                                 .optimizer        = c->optimizer,
-                                 .is_apart         = c->is_apart,
-                                 .packs            = c->packs,
-                                 .shard            = c->shard,
-                                 .remat            = c->remat,
-                                 .micros           = c->micros,
-                                 .has_wide_sums    = c->has_wide_sums,
-                                 .has_narrow_grads = c->has_narrow_grads };
-}
-
 int options_make_spec(struct spec *s, const struct options *o, const struct choices *c,
                       const char *shape)
 {
@@ -223,29 +206,11 @@ static int refuse_simulated(const struct choices *c, const struct options *o)
 int options_resolve(struct choices *c, const struct options *o)
 {
     struct choices made = { 0 };
-    struct way way;
 
-    TRY(setting_resolve(&way, &o->setting));
-    made.D         = way.D;
-    made.M         = way.M;
-    made.dtype     = way.dtype;
-    made.device    = way.device;
-    made.form      = way.form;
-    made.optimizer = way.optimizer;
-    made.shard     = way.shard;
-    made.remat     = way.remat;
-    made.micros    = way.micros;
-
-    made.has_wide_sums    = way.has_wide_sums;
-    made.has_narrow_grads = way.has_narrow_grads;
-    made.wires            = setting_wires(&way);
+    TRY(setting_resolve(&made.way, &o->setting));
+    if (o->is_simulated)
+        made.way.is_apart = false;
     TRY(refuse(o));
-    made.is_tf32          = way.is_tf32;
-    made.is_deterministic = way.is_deterministic;
-    made.has_graph        = way.has_graph;
-    made.packs            = dev_packs(made.device, made.dtype);
-    made.is_apart =
-        !o->is_simulated && dev_is_apart(NULL, NULL, made.device, made.dtype, false);
     TRY(parse_cases(&made, o));
     TRY(parse_batches(&made, o));
     TRY(parse_sizes(&made, o));

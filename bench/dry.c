@@ -5,6 +5,7 @@
 
 #include "bench/dry.h"
 
+#include "bench/agenda.h"
 #include "bench/dry_mesh.h"
 #include "bench/report.h"
 #include "src/base/err.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COLUMNS = 80, BATCH_PER_DATA_RANK = 8 };
+enum { COLUMNS = 80 };
 
 struct plan {
     struct spec spec;
@@ -39,8 +40,7 @@ struct plan {
 /* The mesh on a machine: as asked for, or the one with most tokens a second. */
 static int choose_on(struct plan *p, const struct machine *machine)
 {
-    TRY(dry_mesh_open(&p->meshes, &p->spec, &p->job, machine, p->ranks,
-                      BATCH_PER_DATA_RANK));
+    TRY(dry_mesh_open(&p->meshes, &p->spec, &p->job, machine, p->ranks, AGENDA_IMAGES));
     p->job.D    = p->meshes.own.job.D;
     p->job.M    = p->meshes.own.job.M;
     p->is_tight = !p->meshes.own.fits;
@@ -55,27 +55,27 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int fill         = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
     int64_t bytes    = mem_machine(), unit;
-    int64_t B = p->job.B > 0 ? p->job.B : (int64_t)BATCH_PER_DATA_RANK * p->ranks;
+    int64_t B        = p->job.B > 0 ? p->job.B : (int64_t)AGENDA_IMAGES * p->ranks;
     int units, rc;
 
-    if (c->D > 0 && o->ranks > 0 && (int64_t)c->D * c->M != o->ranks)
-        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %lld", c->D, c->M,
-                   (long long)c->D * c->M, (long long)o->ranks);
-    p->job.D     = c->D;
-    p->job.M     = c->M;
-    p->is_chosen = c->D == 0;
+    if (c->way.D > 0 && o->ranks > 0 && (int64_t)c->way.D * c->way.M != o->ranks)
+        return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %lld", c->way.D,
+                   c->way.M, (long long)c->way.D * c->way.M, (long long)o->ranks);
+    p->job.D     = c->way.D;
+    p->job.M     = c->way.M;
+    p->is_chosen = c->way.D == 0;
     /* too large for as many data ranks as there are is too large for any mesh */
     TRY(spec_check_mesh(&p->spec, B > p->ranks ? B : p->ranks, p->ranks, 1));
     if (machine != NULL)
         return choose_on(p, machine);
-    if (c->D > 0)
+    if (c->way.D > 0)
         return 0;
-    if (dev_is_apart(&units, &unit, c->device, c->dtype, false) && units > 0) {
+    if (dev_is_apart(&units, &unit, c->way.device, c->way.dtype, false) && units > 0) {
         fill  = units < p->ranks ? units : p->ranks; /* a rank for each */
         bytes = unit * fill;
     }
-    rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, BATCH_PER_DATA_RANK,
-                      &p->job, fill, bytes);
+    rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, AGENDA_IMAGES, &p->job,
+                      fill, bytes);
     if (rc != 0 && rc != ERR_MEMORY)
         return rc;
     p->is_tight = rc == ERR_MEMORY;
@@ -87,8 +87,9 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
                      const char *shape, int64_t B, const struct machine *machine)
 {
-    *p       = (struct plan){ .job = options_job(c, 0, 0, 0), .wires = c->wires };
-    p->ranks = o->ranks > 0 ? (int)o->ranks : c->D > 0 ? c->D * c->M : 1;
+    *p       = (struct plan){ .job   = setting_job(&c->way, false, 0, 0, 0),
+                              .wires = setting_wires(&c->way) };
+    p->ranks = o->ranks > 0 ? (int)o->ranks : c->way.D > 0 ? c->way.D * c->way.M : 1;
     TRY(options_make_spec(&p->spec, o, c, shape));
     if (machine != NULL && machine->gpus > 0 && o->dtype == DTYPE_CHOICE_AUTO)
         p->job.dtype = DTYPE_BF16;
@@ -99,13 +100,13 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     p->job.B = B;
     TRY(choose_mesh(p, o, c, machine));
     if (p->job.B == 0)
-        p->job.B = (int64_t)BATCH_PER_DATA_RANK * p->job.D;
+        p->job.B = (int64_t)AGENDA_IMAGES * p->job.D;
     TRY(spec_check_mesh(&p->spec, p->job.B, p->job.D, p->job.M));
     TRY(spec_check_micros(p->job.B, p->job.D, p->job.micros));
     p->terms = count_terms(p->term, &p->spec);
     predict_largest(&p->memory, &p->spec, &p->job);
     p->least = p->memory.total;
-    if (o->tune && dev_spares_packs(c->device, p->job.dtype))
+    if (o->tune && dev_spares_packs(c->way.device, p->job.dtype))
         p->least -= p->memory.packed;
     traffic_most(p->sent, &p->spec, &p->job);
     return 0;

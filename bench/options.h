@@ -62,21 +62,9 @@ struct choices {
     bool is_default_run; /* no shape was named */
     int batches;         /* 0: the default rule */
     int64_t batch[OPTIONS_BATCHES];
-    int D, M; /* 0: auto */
-    enum dtype dtype;
-    int packs;          /* dev_packs() of them */
-    bool is_apart;      /* dev_is_apart() */
-    const char *device; /* for dev_open() */
-    enum cmm_form form; /* auto without --tune: ring */
-    enum optimizer optimizer;
-    enum param_shard shard;
-    enum remat remat;
-    int micros; /* micro-batches */
-    bool is_tf32, is_deterministic, has_graph;
-    bool has_wide_sums, has_narrow_grads; /* on the wire, as plan/traffic.h has it */
-    const char *wires;                    /* the same in words */
-    unsigned cases;                       /* a bit for every enum case_id */
-    double require_mfu;                   /* per cent, 0: none */
+    struct way way;
+    unsigned cases;     /* a bit for every enum case_id */
+    double require_mfu; /* per cent, 0: none */
     bool require_mfu_spec;
     double require_overlap;        /* per cent, 0: none */
     int64_t size_first, size_last; /* --sizes, bytes; 0: the case's own */
@@ -85,9 +73,6 @@ struct choices {
         *machine; /* borrowed: predicts, and chooses the mesh; or NULL */
 };
 int options_resolve(struct choices *c, const struct options *o);
-
-/* What src/plan is asked about: a batch of B on a D x M mesh, as 'c' says. */
-struct traffic_job options_job(const struct choices *c, int64_t B, int D, int M);
 
 /* The model of one shape, where --layers of a default run is the most, for the shapes
  * that have so many.

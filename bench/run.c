@@ -173,9 +173,9 @@ static void describe(struct case_result *c, struct bench *b,
         .mfu_palm          = NAN,
         .hfu               = NAN,
         .predicted_step_s  = NAN,
-        .remat             = b->choices->remat,
-        .micros            = b->choices->micros,
-        .wires             = b->choices->wires,
+        .remat             = b->choices->way.remat,
+        .micros            = b->choices->way.micros,
+        .wires             = setting_wires(&b->choices->way),
         .loss              = NAN,
         .grad_norm         = NAN,
         .peak_logit        = NAN,
@@ -189,21 +189,21 @@ static void describe(struct case_result *c, struct bench *b,
     stat_of(&c->steps, NULL, 0, 0);
     snprintf(c->name, sizeof c->name, "%s", bench_cases[e->id].name);
     snprintf(c->device, sizeof c->device, "%s", dev_name(b->dev));
-    snprintf(c->overlap, sizeof c->overlap, "%s", cmm_form_name[b->choices->form]);
+    snprintf(c->overlap, sizeof c->overlap, "%s", cmm_form_name[b->choices->way.form]);
     snprintf(c->progress, sizeof c->progress, "%s", progress_name[b->progress]);
     snprintf(c->param_shard, sizeof c->param_shard, "%s",
-             param_shard_name(b->choices->shard, b->mesh->D));
+             param_shard_name(b->choices->way.shard, b->mesh->D));
 }
 
 /* Choose the forms of a case that has sharded products, where they are to be chosen. */
 static void tune(struct bench *b, struct case_result *c, const struct agenda_entry *e)
 {
     b->tuned = NULL;
-    if (b->choices->form != CMM_AUTO || b->mesh->M == 1 ||
+    if (b->choices->way.form != CMM_AUTO || b->mesh->M == 1 ||
         (e->id != CASE_STEP && e->id != CASE_BLOCK))
         return;
-    tune_products(&c->tuned, b->mesh, b->dev, &e->spec, e->batch, b->choices->micros,
-                  b->peak, b->node_memory);
+    tune_products(&c->tuned, b->mesh, b->dev, &e->spec, e->batch,
+                  b->choices->way.micros, b->peak, b->node_memory);
     c->tuned_products = e->spec.wiring == WIRING_PARALLEL ? 1U << CMM_IN | 1U << CMM_OUT
                                                           : (1U << CMM_PRODUCTS) - 1;
     b->tuned          = &c->tuned;

@@ -10,20 +10,20 @@ static int open_all(struct setup *setup, struct bench *b, const struct spec *spe
                     int64_t B, uint64_t seed)
 {
     const int64_t most = B / b->mesh->D; /* images of a rank */
-    const int micros   = b->choices->micros;
+    const int micros   = b->choices->way.micros;
 
     const struct vit_options option = { .B      = B,
                                         .micros = micros < most ? micros : (int)most,
-                                        .form   = b->choices->form,
+                                        .form   = b->choices->way.form,
                                         .tuned  = b->tuned,
-                                        .shard  = b->choices->shard,
-                                        .remat  = b->choices->remat,
+                                        .shard  = b->choices->way.shard,
+                                        .remat  = b->choices->way.remat,
                                         .seed   = seed,
                                         .head   = HEAD_INIT_NORMAL };
     struct optim_options update     = optim_defaults();
 
     update.lr     = 1e-6;
-    update.method = b->choices->optimizer;
+    update.method = b->choices->way.optimizer;
     TRY(vit_open(&setup->vit, spec, b->mesh, b->dev, &option));
     TRY(mesh_agree(b->mesh, optim_open(&setup->optim, vit_shard(setup->vit), &update)));
     TRY(mesh_agree(b->mesh,

@@ -135,7 +135,7 @@ static int fill_folder(const struct folder *f, const struct options *o,
     struct cost_rank rank;
 
     TRY(machine_find(&machine, o->machine));
-    TRY(cost_make(&rank, &machine, c->dtype, o->ranks));
+    TRY(cost_make(&rank, &machine, c->way.dtype, o->ranks));
     TRY(platform_write(&rank, f->platform, f->hosts));
     return simulate_write_words(f->words, argc, argv);
 }

@@ -120,10 +120,11 @@ static void test_defaults(void)
     ok(c.is_default_run && c.shapes == 4 && strcmp(c.shape[0], "22B") == 0 &&
            strcmp(c.shape[3], "608/10/928/16") == 0,
        "and is the default run of four shapes");
-    ok(c.D == 0 && c.M == 0 && c.batches == 0, "mesh and batch are open");
-    ok(c.shard == SHARD_FULL && c.remat == REMAT_NONE && c.micros == 1,
+    ok(c.way.D == 0 && c.way.M == 0 && c.batches == 0, "mesh and batch are open");
+    ok(c.way.shard == SHARD_FULL && c.way.remat == REMAT_NONE && c.way.micros == 1,
        "parameters are sharded, blocks kept, one batch");
-    ok(c.dtype == DTYPE_F32 && c.form == CMM_AUTO && strcmp(c.device, "auto") == 0,
+    ok(c.way.dtype == DTYPE_F32 && c.way.form == CMM_AUTO &&
+           strcmp(c.way.device, "auto") == 0,
        "f32, forms by timing, the best device");
     ok(c.cases == 1U << CASE_STEP && o.check && o.tune && o.seconds == 10,
        "steps for ten seconds, checked");
@@ -147,7 +148,7 @@ static void test_meaning(void)
                "--overlap=plain", "--dtype=f64", "--device=cpu:ref", NULL) == 0,
        "lists are taken apart");
     ok(c.shapes == 2 && strcmp(c.shape[1], "64/2/128/8") == 0, "shapes");
-    ok(c.D == 3 && c.M == 2, "a mesh");
+    ok(c.way.D == 3 && c.way.M == 2, "a mesh");
     ok(c.batches == 2 && c.batch[0] == 8 && c.batch[1] == 2000, "batches, with K");
     ok(c.cases == (1U << CASE_BLOCK | 1U << CASE_COLL), "cases");
     ok(c.size_first == 1024 && c.size_last == 4 << 20 && c.size_factor == 2, "sizes");
@@ -161,21 +162,22 @@ static void test_meaning(void)
            strstr(err_sentence(), "is for --case=step or block") != NULL,
        "a bar that no case would be held to is refused: %s", err_sentence());
     ok(resolve("--require-overlap=70.5", "--no-tune", NULL) == 0 &&
-           c.require_overlap == 70.5 && c.form == CMM_RING,
+           c.require_overlap == 70.5 && c.way.form == CMM_RING,
        "another bar; without timing auto is the ring");
     ok(resolve("--overlap=bidir", "--progress=thread", "--trace=t.json", NULL) == 0 &&
-           c.form == CMM_BIDIR,
+           c.way.form == CMM_BIDIR,
        "both ways, a thread, a trace");
     ok(resolve("--overlap=plain", "--dtype=f64", "--device=cpu:ref", NULL) == 0,
        "plain again");
-    ok(c.form == CMM_PLAIN && c.dtype == DTYPE_F64 && strcmp(c.device, "cpu:ref") == 0,
+    ok(c.way.form == CMM_PLAIN && c.way.dtype == DTYPE_F64 &&
+           strcmp(c.way.device, "cpu:ref") == 0,
        "and the rest");
 
-    ok(resolve("--shape=mu", "--dtype=bf16", NULL) == 0 && c.dtype == DTYPE_BF16 &&
-           strcmp(c.device, "auto") == 0,
+    ok(resolve("--shape=mu", "--dtype=bf16", NULL) == 0 && c.way.dtype == DTYPE_BF16 &&
+           strcmp(c.way.device, "auto") == 0,
        "bf16 on the best device");
     ok(resolve("--shape=mu", "--dtype=bf16:emulate", NULL) == 0 &&
-           c.dtype == DTYPE_BF16 && strcmp(c.device, "cpu:emulate") == 0,
+           c.way.dtype == DTYPE_BF16 && strcmp(c.way.device, "cpu:emulate") == 0,
        "or on one that emulates it");
     ok(resolve("--dtype=bf16:emulate", "--device=cpu:blis", NULL) == ERR_USAGE,
        "which is a device of its own");

@@ -43,7 +43,7 @@ static int plan(int ranks, int64_t bytes, double peak, ...)
 /* The share of the node's memory that an entry takes. */
 static double share(const struct agenda_entry *e, int ranks, int64_t bytes)
 {
-    const struct traffic_job job = options_job(&c, e->batch, D, M);
+    const struct traffic_job job = setting_job(&c.way, false, e->batch, D, M);
 
     return (double)predict_most(&e->spec, &job) * ranks / (double)bytes;
 }
@@ -168,14 +168,14 @@ static void test_device(void)
 
     if (options_read(&opts, &o, 2, argv) != 0 || options_resolve(&c, &o) != 0)
         exit(99);
-    if (c.packs == 0) {
+    if (c.way.packs == 0) {
         tap_skip("the device by memory", "no device here keeps packed copies");
         return;
     }
     agenda_device(&c, &o, 2, 2, 240 * GB);
-    ok(strcmp(c.device, "auto") == 0, "much memory leaves the device as it is");
+    ok(strcmp(c.way.device, "auto") == 0, "much memory leaves the device as it is");
     agenda_device(&c, &o, 2, 2, 24 * GB);
-    ok(strcmp(c.device, "cpu:blis") == 0 && c.packs == 0,
+    ok(strcmp(c.way.device, "cpu:blis") == 0 && c.way.packs == 0,
        "little takes one without packed copies, if more shapes fit then");
 }
 

@@ -61,7 +61,7 @@ static bool check_once(struct check worst[4], struct bed *bed, const struct spec
     mesh_count_reset(bed->bench.mesh);
     verify_products(&check[1], &check[2], &bed->bench, setup.step, setup.vit);
     verify_replicas(&check[3], &bed->bench, setup.vit, &last);
-    is_clean = cmm_form_of(vit_cmm(setup.vit)) == bed->choices.form &&
+    is_clean = cmm_form_of(vit_cmm(setup.vit)) == bed->choices.way.form &&
                (bed->bench.mesh->rings > 0) == (bed->bench.mesh->M > 1);
     setup_close(&setup);
     for (int i = 0; i < 4; i++) {
@@ -95,9 +95,9 @@ static void test_no_false_alarm(int times)
 
         spec.loss          = r >> 16 & 1;
         at->options.seed   = i;
-        at->choices.shard  = r >> 24 & 1;
-        at->choices.remat  = r >> 25 & 1;
-        at->choices.micros = 1 + (int)((r >> 26) % 3);
+        at->choices.way.shard  = r >> 24 & 1;
+        at->choices.way.remat  = r >> 25 & 1;
+        at->choices.way.micros = 1 + (int)((r >> 26) % 3);
         bad +=
             !check_once(worst, at, &spec, at->bench.mesh->D + (int64_t)(r >> 20) % 5);
     }

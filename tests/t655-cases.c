@@ -51,8 +51,8 @@ static void check_comm(const struct case_result *c, struct bed *bed,
                        const struct spec *spec)
 {
     const struct mesh *mesh = bed->bench.mesh;
-    const struct traffic_job job =
-        options_job(&bed->choices, c != NULL ? c->batch : 1, mesh->D, mesh->M);
+    const struct traffic_job job = setting_job(
+        &bed->choices.way, false, c != NULL ? c->batch : 1, mesh->D, mesh->M);
     struct traffic_count most[TRAFFIC_KINDS];
     bool is_planned = true, is_timed = true, is_none = true;
 

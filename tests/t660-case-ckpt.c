@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     for (int M = 1; M <= size; M *= 2) {
         for (int shard = SHARD_NONE; shard <= (M < size ? SHARD_FULL : 0); shard++) {
             bed_open_auto(&bed, size / M, M, DTYPE_F32, CMM_RING);
-            bed.choices.shard = (enum param_shard)shard;
+            bed.choices.way.shard = (enum param_shard)shard;
             check_case(&bed, &s);
             bed_close(&bed);
         }

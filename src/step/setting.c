@@ -140,27 +140,28 @@ int setting_resolve(struct way *way, const struct setting *o)
                               "--device away");
     TRY(check_wires(o, made.dtype));
     TRY(parse_mesh(&made, o));
-    *way = made;
+    made.packs    = dev_packs(made.device, made.dtype);
+    made.is_apart = dev_is_apart(NULL, NULL, made.device, made.dtype, false);
+    *way          = made;
     return 0;
 }
 
 struct traffic_job setting_job(const struct way *way, bool has_pictures, int64_t B,
                                int D, int M)
 {
-    return (struct traffic_job){ .B             = B,
-                                 .D             = D,
-                                 .M             = M,
-                                 .dtype         = way->dtype,
-                                 .form          = way->form,
-                                 .optimizer     = way->optimizer,
-                                 .is_apart      = dev_is_apart(NULL, NULL, way->device,
-                                                               way->dtype, false),
-                                 .has_pictures  = has_pictures,
-                                 .packs         = dev_packs(way->device, way->dtype),
-                                 .shard         = way->shard,
-                                 .remat         = way->remat,
-                                 .micros        = way->micros,
-                                 .has_wide_sums = way->has_wide_sums,
+    return (struct traffic_job){ .B                = B,
+                                 .D                = D,
+                                 .M                = M,
+                                 .dtype            = way->dtype,
+                                 .form             = way->form,
+                                 .optimizer        = way->optimizer,
+                                 .is_apart         = way->is_apart,
+                                 .has_pictures     = has_pictures,
+                                 .packs            = way->packs,
+                                 .shard            = way->shard,
+                                 .remat            = way->remat,
+                                 .micros           = way->micros,
+                                 .has_wide_sums    = way->has_wide_sums,
                                  .has_narrow_grads = way->has_narrow_grads };
 }
 

@@ -62,6 +62,8 @@ struct way {
     int D, M; /* 0: auto */
     enum dtype dtype;
     const char *device; /* for dev_open() */
+    int packs;          /* dev_packs() of them */
+    bool is_apart;      /* dev_is_apart() */
     enum cmm_form form; /* auto without --tune: ring */
     enum optimizer optimizer;
     enum param_shard shard;
