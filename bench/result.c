@@ -54,15 +54,10 @@ void result_close(struct result **result)
 
 struct case_result *result_add(struct result *r)
 {
-    if (r->count % CASES_GROW == 0) {
-        struct case_result *more =
-            mem_new((size_t)r->count + CASES_GROW, sizeof *r->cases);
+    const size_t n = (size_t)r->count;
 
-        if (r->count > 0)
-            memcpy(more, r->cases, (size_t)r->count * sizeof *more);
-        mem_free(r->cases);
-        r->cases = more;
-    }
+    if (n % CASES_GROW == 0)
+        r->cases = mem_grow(r->cases, n, n + CASES_GROW, sizeof *r->cases);
     return &r->cases[r->count++];
 }
 

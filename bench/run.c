@@ -15,7 +15,6 @@
 
 #include <math.h>
 #include <signal.h>
-#include <string.h>
 
 /* Checkpoints need HDF5, and the rest does not. */
 static int ckpt_or_skip(struct bench *b, struct case_result *c, const struct spec *spec,
@@ -141,15 +140,10 @@ void run_peak(struct bench *b)
 struct row *case_add_row(struct case_result *c)
 {
     enum { GROW = 32 };
+    const size_t n = (size_t)c->rows;
 
-    if (c->rows % GROW == 0) {
-        struct row *more = mem_new((size_t)c->rows + GROW, sizeof *more);
-
-        if (c->rows > 0)
-            memcpy(more, c->row, (size_t)c->rows * sizeof *more);
-        mem_free(c->row);
-        c->row = more;
-    }
+    if (n % GROW == 0)
+        c->row = mem_grow(c->row, n, n + GROW, sizeof *c->row);
     c->row[c->rows] =
         (struct row){ .hidden = NAN, .error = NAN, .threshold = NAN, .blocked = NAN };
     return &c->row[c->rows++];

@@ -7,16 +7,9 @@
 #include "src/base/mem.h"
 #include "src/base/split.h"
 
-#include <string.h>
-
 static void grow(double **list, int n, int room)
 {
-    double *more = mem_new((size_t)room, sizeof *more);
-
-    if (n > 0)
-        memcpy(more, *list, (size_t)n * sizeof *more);
-    mem_free(*list);
-    *list = more;
+    *list = mem_grow(*list, (size_t)n, (size_t)room, sizeof **list);
 }
 
 void series_add(struct series *s, double seconds, const double stage[STAGES],

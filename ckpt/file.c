@@ -58,13 +58,9 @@ static struct entry *add_entry(struct reading *r)
     struct ckpt_file *f = r->file;
 
     if (f->entries == r->room) {
-        struct entry *more = mem_new(2 * (size_t)r->room + 64, sizeof *more);
-
-        if (f->entries > 0)
-            memcpy(more, f->entry, (size_t)f->entries * sizeof *more);
-        mem_free(f->entry);
-        f->entry = more;
         r->room  = 2 * r->room + 64;
+        f->entry =
+            mem_grow(f->entry, (size_t)f->entries, (size_t)r->room, sizeof *f->entry);
     }
     return &f->entry[f->entries];
 }

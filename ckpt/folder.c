@@ -124,12 +124,8 @@ int folder_steps(int64_t **steps, const char *dir)
         if (step < 0)
             continue;
         if (count == room) {
-            int64_t *more = mem_new(2 * (size_t)room, sizeof *more);
-
-            memcpy(more, found, (size_t)count * sizeof *more);
-            mem_free(found);
-            found = more;
             room *= 2;
+            found = mem_grow(found, (size_t)count, (size_t)room, sizeof *found);
         }
         found[count++] = step;
     }

@@ -49,6 +49,13 @@ static void test_counts(void)
     zeroed = mem_new(10, 7);
     ok(zeroed[0] == 0 && zeroed[69] == 0 && mem_now() == now + 70,
        "small things come zeroed");
+    zeroed[69] = 1;
+    zeroed     = mem_grow(zeroed, 10, 11, 7);
+    ok(zeroed[69] == 1 && zeroed[70] == 0 && zeroed[76] == 0 && mem_now() == now + 77,
+       "a list grows, zeroed where it is new");
+    mem_free(zeroed);
+    zeroed = mem_grow(NULL, 0, 2, 3);
+    ok(zeroed[0] == 0 && zeroed[5] == 0 && mem_now() == now + 6, "from nothing, too");
     mem_free(zeroed);
     ok(mem_round(0) == 0 && mem_round(1) == 64 && mem_round(64) == 64 &&
            mem_round(65) == 128,

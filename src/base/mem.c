@@ -139,6 +139,16 @@ void *mem_new(size_t count, size_t size)
     return block;
 }
 
+void *mem_grow(void *old, size_t used, size_t count, size_t size)
+{
+    void *block = mem_new(count, size);
+
+    if (used > 0)
+        memcpy(block, old, used * size);
+    mem_free(old);
+    return block;
+}
+
 int64_t mem_now(void)
 {
     return atomic_load(&live_bytes);

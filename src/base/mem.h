@@ -18,6 +18,11 @@ void mem_free(void *block);
 /* The same for small things that cannot reasonably fail: zeroed, dies when it does. */
 void *mem_new(size_t count, size_t size);
 
+/* A list that grows: 'count' things, the first 'used' of them those of 'old' (NULL where
+ * there are none yet), which is freed.
+ */
+void *mem_grow(void *old, size_t used, size_t count, size_t size);
+
 /* Fresh pages for large arrays that are filled at once or that a disk reads and writes,
  * which is several times faster where the system has large pages for them; zeroed, from a
  * multiple of MEM_PAGE on.  'bytes' are told again when they are given back; NULL may be.

@@ -33,14 +33,8 @@ static void add(struct gather *g, const char *path, const int32_t *label, int la
     struct gather_file *f;
 
     if (g->count == g->room) {
-        const int64_t room       = 2 * g->room + 64;
-        struct gather_file *more = mem_new((size_t)room, sizeof *more);
-
-        if (g->count > 0)
-            memcpy(more, g->file, (size_t)g->count * sizeof *more);
-        mem_free(g->file);
-        g->file = more;
-        g->room = room;
+        g->room = 2 * g->room + 64;
+        g->file = mem_grow(g->file, (size_t)g->count, (size_t)g->room, sizeof *g->file);
     }
     f         = &g->file[g->count++];
     f->path   = copy_text(path);

@@ -76,14 +76,9 @@ int cuda_add_choice(struct dev *dev, const struct dev_choice *made)
     struct cuda_choices *all = &cuda_of(dev)->choices;
 
     if (all->count == all->room) {
-        const int room          = 2 * all->room + 32;
-        struct dev_choice *list = mem_new((size_t)room, sizeof *list);
-
-        if (all->count > 0)
-            memcpy(list, all->list, (size_t)all->count * sizeof *list);
-        mem_free(all->list);
-        all->list = list;
-        all->room = room;
+        all->room = 2 * all->room + 32;
+        all->list = mem_grow(all->list, (size_t)all->count, (size_t)all->room,
+                             sizeof *all->list);
     }
     all->list[all->count] = *made;
     return all->count++;

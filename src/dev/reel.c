@@ -8,8 +8,6 @@
 #include "src/base/mem.h"
 #include "src/dev/dev_impl.h"
 
-#include <string.h>
-
 enum { PATIENCE = 4096 /* questions after an operation */, FIRST_ROOM = 64 };
 
 /* So many operations, whose names and sizes make 'sum'. */
@@ -64,16 +62,10 @@ static bool is_good(const struct dev_reel *r)
 /* 'old' or, if all of its '*room' elements are 'used', a copy that is twice as long. */
 static void *with_room(void *old, int used, int *room, size_t size)
 {
-    void *more;
-
     if (used < *room)
         return old;
     *room = *room > 0 ? 2 * *room : FIRST_ROOM;
-    more  = mem_new((size_t)*room, size);
-    if (used > 0)
-        memcpy(more, old, (size_t)used * size);
-    mem_free(old);
-    return more;
+    return mem_grow(old, (size_t)used, (size_t)*room, size);
 }
 
 static void add(struct dev_reel *r, struct part p)

@@ -56,14 +56,9 @@ int foreign_add(struct array **array, struct foreign *f, const char *name)
         return ERR(ERR_DATA, "%s: the name of array %d is too long or no text", f->path,
                    f->arrays + 1);
     if (f->arrays == f->room) {
-        const int room = 2 * f->room + 256;
-
-        a = mem_new((size_t)room, sizeof *a);
-        if (f->arrays > 0)
-            memcpy(a, f->array, (size_t)f->arrays * sizeof *a);
-        mem_free(f->array);
-        f->array = a;
-        f->room  = room;
+        f->room = 2 * f->room + 256;
+        f->array =
+            mem_grow(f->array, (size_t)f->arrays, (size_t)f->room, sizeof *f->array);
     }
     a = &f->array[f->arrays++];
     snprintf(a->name, sizeof a->name, "%s", name);

@@ -137,14 +137,9 @@ static void information(double I[P * P], const struct design *d, int arm)
 static void add_point(struct design *d, const struct point *p)
 {
     if (d->points == d->room) {
-        const int room     = 2 * d->room + 64;
-        struct point *more = mem_new((size_t)room, sizeof *more);
-
-        if (d->points > 0)
-            memcpy(more, d->point, (size_t)d->points * sizeof *more);
-        mem_free(d->point);
-        d->point = more;
-        d->room  = room;
+        d->room = 2 * d->room + 64;
+        d->point =
+            mem_grow(d->point, (size_t)d->points, (size_t)d->room, sizeof *d->point);
     }
     d->point[d->points++] = *p;
 }

@@ -17,14 +17,13 @@
 
 static void drop(struct sweep *s, const int64_t x[LAW_DIMS], const char *why)
 {
-    struct dropped *more = mem_new((size_t)s->drops + 1, sizeof *more);
+    const size_t n = (size_t)s->drops++;
+    struct dropped *d;
 
-    if (s->drops > 0)
-        memcpy(more, s->dropped, (size_t)s->drops * sizeof *more);
-    mem_free(s->dropped);
-    s->dropped = more;
-    memcpy(more[s->drops].x, x, sizeof more[s->drops].x);
-    snprintf(more[s->drops++].why, sizeof more[0].why, "%s", why);
+    s->dropped = mem_grow(s->dropped, n, n + 1, sizeof *s->dropped);
+    d          = &s->dropped[n];
+    memcpy(d->x, x, sizeof d->x);
+    snprintf(d->why, sizeof d->why, "%s", why);
 }
 
 static struct run *find_run(const struct sweep *s, const int64_t x[LAW_DIMS],
@@ -42,7 +41,8 @@ static struct run *add_run(struct sweep *s, const int64_t x[LAW_DIMS], int64_t s
                            int arm, const struct machine *m)
 {
     const struct training *t = &s->training;
-    struct run run           = { .arm = arm, .seed = seed }, *more;
+    const size_t n           = (size_t)s->runs;
+    struct run run           = { .arm = arm, .seed = seed };
 
     for (int i = 0; i < s->drops; i++) {
         if (memcmp(s->dropped[i].x, x, sizeof s->dropped[i].x) == 0)
@@ -60,13 +60,10 @@ static struct run *add_run(struct sweep *s, const int64_t x[LAW_DIMS], int64_t s
         drop(s, x, "does not fit into the machine's memory");
         return NULL;
     }
-    more = mem_new((size_t)s->runs + 1, sizeof *more);
-    if (s->runs > 0)
-        memcpy(more, s->run, (size_t)s->runs * sizeof *more);
-    mem_free(s->run);
-    s->run        = more;
-    more[s->runs] = run;
-    return &more[s->runs++];
+    s->run    = mem_grow(s->run, n, n + 1, sizeof *s->run);
+    s->run[n] = run;
+    s->runs++;
+    return &s->run[n];
 }
 
 /* Put 'step' among the numbers of steps of 'r', which rise. */

@@ -35,17 +35,6 @@ static char *copy_text(const char *text)
     return strcpy(copy, text);
 }
 
-/* 'block' of 'used' bytes in a new one of 'bytes'. */
-static void *grow(void *block, size_t used, size_t bytes)
-{
-    void *larger = mem_new(bytes, 1);
-
-    if (used > 0)
-        memcpy(larger, block, used);
-    mem_free(block);
-    return larger;
-}
-
 static int add_column(struct reading *r, const char *name)
 {
     struct table *t   = r->t;
@@ -56,7 +45,7 @@ static int add_column(struct reading *r, const char *name)
         memcpy(cell + i * (n + 1), t->cell + i * n, n * sizeof *cell);
     mem_free(t->cell);
     t->cell    = cell;
-    t->name    = grow(t->name, n * sizeof *t->name, (n + 1) * sizeof *t->name);
+    t->name    = mem_grow(t->name, n, n + 1, sizeof *t->name);
     t->name[n] = copy_text(name);
     t->columns++;
     return (int)n;
@@ -71,10 +60,8 @@ static struct cell *add_row(struct reading *r)
 
     if (t->rows == r->room) {
         r->room = 2 * r->room + 16;
-        t->line =
-            grow(t->line, used * sizeof *t->line, (size_t)r->room * sizeof *t->line);
-        t->cell = grow(t->cell, used * n * sizeof *t->cell,
-                       (size_t)r->room * n * sizeof *t->cell);
+        t->line = mem_grow(t->line, used, (size_t)r->room, sizeof *t->line);
+        t->cell = mem_grow(t->cell, used * n, (size_t)r->room * n, sizeof *t->cell);
     }
     t->line[t->rows++] = r->line;
     return t->cell + used * n;
@@ -306,7 +293,7 @@ static int load(char **text, const char *path)
     for (size_t got; (got = fread(*text + bytes, 1, room - bytes - 1, file)) > 0;) {
         bytes += got;
         if (bytes + 1 == room) {
-            *text = grow(*text, bytes, 2 * room);
+            *text = mem_grow(*text, bytes, 2 * room, 1);
             room *= 2;
         }
     }
