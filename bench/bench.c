@@ -51,7 +51,9 @@ static int show(FILE *out, bool is_heard, void *values)
 
 /* ---- a run ------------------------------------------------------------------------- */
 
-/* Tell rank 0's record of the options what "auto" became. */
+/* Tell rank 0's record of the options what "auto" became, and how many threads there are,
+ * which may be fewer than were asked for.
+ */
 static void note_choices(struct opts *opts, const struct bench *b)
 {
     const struct options *o = b->options;
@@ -61,7 +63,7 @@ static void note_choices(struct opts *opts, const struct bench *b)
     snprintf(threads, sizeof threads, "%d", dev_threads(b->dev));
     if (b->choices->way.D == 0)
         opts_set(opts, "mesh", mesh, FROM_PROGRAM);
-    if (o->threads == 0)
+    if (o->threads != dev_threads(b->dev))
         opts_set(opts, "threads", threads, FROM_PROGRAM);
     if (o->device == DEVICE_AUTO)
         opts_set(opts, "device", dev_name(b->dev), FROM_PROGRAM);

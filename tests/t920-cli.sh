@@ -138,6 +138,14 @@ run 2 --shape=mu --mesh=1x2 --steps=2 --seconds=0.1 --overlap=bidir --progress=t
     --no-tune
 [ "$(cat "$folder/status")" = '0 0 ' ] && grep -q 'overlap bidir, progress thread' "$folder/out"
 ok 'rings both ways, pushed by a thread'
+for limit in OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true OMP_MAX_ACTIVE_LEVELS=0; do
+    env $limit "$vitbench" --shape=mu --image=64 --steps=1 --no-tune --threads=4 \
+        >"$folder/out" 2>"$folder/err" </dev/null
+    ok "with $limit a run of four threads passes its checks"
+    said=$(awk '$1 == "threads" { print $2 }' "$folder/out")
+    [ "$limit" = OMP_DYNAMIC=true ] || [ "$said" = 1 ]
+    ok "and says how many there are: $said"
+done
 run 1 --shape=mu --steps=2 --require-mfu=100
 [ "$(cat "$folder/status")" = '1 ' ] && grep -q 'result is INVALID' "$folder/out"
 ok 'a bar that is not reached ends with 1'

@@ -11,16 +11,36 @@
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 #include "src/dev/cpu_info.h"
+#include "src/dev/cpu_team.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* ---- State ------------------------------------------------------------------------- */
 
+/* How many threads OpenMP gives where so many are asked for: its own variables may limit
+ * them (OMP_THREAD_LIMIT), or leave it to each region (OMP_DYNAMIC), which ends here.
+ * oneDNN makes wrong products where it gets fewer than it was told.
+ */
+static int threads_given(int asked)
+{
+    int given = 1;
+
+    (void)asked; /* there is one without OpenMP */
+#ifdef _OPENMP
+    omp_set_dynamic(0);
+#pragma omp parallel num_threads(asked)
+#pragma omp single
+    given = team();
+#endif
+    return given;
+}
+
 int cpu_open(struct dev *dev)
 {
     struct cpu_state *state;
 
+    dev->threads = threads_given(dev->threads);
     state        = mem_new(1, sizeof *state);
     state->block = mem_new((size_t)dev->threads, sizeof *state->block);
     dev->state   = state;

@@ -32,8 +32,9 @@ struct dev_weight;
 
 /* Open the device 'name': "auto", or as this build has them "cuda", "cpu:onednn",
  * "cpu:blis", "cpu:ref", and "cpu:emulate", which is for bf16 on processors without it.
- * 'threads' 0 means one for every core that this process may run on.  'auto' takes the
- * best backend for 'dtype'.  Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
+ * 'threads' 0 means one for every core that this process may run on; a CPU has fewer where
+ * OpenMP does not give so many: dev_threads().  'auto' takes the best backend for 'dtype'.
+ * Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
  */
 int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);

@@ -38,8 +38,8 @@ static void say_model(const struct probe *p)
     if (p->file == NULL)
         printf("  trained     not at all, seed %lld\n", (long long)p->options->seed);
     printf("  runs on     mesh %dx%d, %s on %s, %d %s a rank\n", p->mesh->D, p->mesh->M,
-           dtype_name(dev_dtype(p->dev)), dev_name(p->dev), p->threads,
-           p->threads == 1 ? "thread" : "threads");
+           dtype_name(dev_dtype(p->dev)), dev_name(p->dev), dev_threads(p->dev),
+           dev_threads(p->dev) == 1 ? "thread" : "threads");
 }
 
 void probe_banner(const struct probe *p)
