@@ -136,8 +136,11 @@ static int conclude(struct bench *b, int rc)
         status = status_of(r, rc);
         if (status == 0)
             status = err_exit_status(lines);
+        rc = report_end(stdout, r);
+        err_say(rc);
+        if (status == 0)
+            status = err_exit_status(rc);
         r->exit_status = status;
-        report_end(stdout, r);
         rc = b->options->json[0] != '\0' ? report_write(r, b->options->json) : 0;
         err_say(rc);
         if (status == 0)
@@ -352,10 +355,10 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
                          node.bytes, b.peak);
         if (rc == 0 && b.mesh->rank == 0)
             rc = report_jsonl_open(&b.jsonl, o->jsonl);
+        if (rc == 0 && b.result != NULL)
+            rc = report_banner(stdout, b.result, opts);
         rc     = mesh_agree(b.mesh, rc);
         status = err_exit_status(rc);
-        if (rc == 0 && b.result != NULL)
-            report_banner(stdout, b.result, opts);
         if (rc == 0)
             status = conclude(&b, run_agenda(&b, agenda, stdout));
         report_jsonl_close(&b.jsonl);

@@ -9,11 +9,12 @@
 #include <stdio.h>
 
 /* Text, in pieces, as the run goes: banner with the reproduction header and the
- * resolved options; each case when it is done; the closing lines.  80 columns.
+ * resolved options; each case when it is done; the closing lines.  80 columns.  The first
+ * and the last return 0, or ERR_IO where something did not arrive.
  */
-void report_banner(FILE *out, const struct result *r, const struct opts *o);
+int report_banner(FILE *out, const struct result *r, const struct opts *o);
 void report_case(FILE *out, const struct result *r, const struct case_result *c);
-void report_end(FILE *out, const struct result *r);
+int report_end(FILE *out, const struct result *r);
 
 /* The whole result as one JSON object (schema.json); the caller owns the reference. */
 json_t *report_json(const struct result *r);

@@ -8,6 +8,7 @@
 #include "bench/report.h"
 
 #include "bench/profile.h"
+#include "src/base/err.h"
 #include "src/base/field.h"
 #include "src/base/version.h"
 #include "src/step/step.h"
@@ -102,7 +103,7 @@ static void list_of(char *text, size_t size, json_t *values)
 
 /* ---- banner ------------------------------------------------------------------------ */
 
-void report_banner(FILE *out, const struct result *r, const struct opts *o)
+int report_banner(FILE *out, const struct result *r, const struct opts *o)
 {
     char spec[NUMBER], hosts[4096], libraries[4096];
     const double giga = 1e-9;
@@ -142,7 +143,7 @@ void report_banner(FILE *out, const struct result *r, const struct opts *o)
     for (int i = 0; i < r->warnings; i++)
         field(out, "WARNING", "%s", r->warning[i]);
     fprintf(out, "\n");
-    fflush(out);
+    return err_unheard(out);
 }
 
 /* ---- a case ------------------------------------------------------------------------ */
@@ -498,7 +499,7 @@ static void final_summary(FILE *out, const struct result *r)
         fprintf(out, " with no rating: no case of this run is rated\n");
 }
 
-void report_end(FILE *out, const struct result *r)
+int report_end(FILE *out, const struct result *r)
 {
     const struct case_result *c = result_rated(r);
 
@@ -514,5 +515,5 @@ void report_end(FILE *out, const struct result *r)
             result_count(r, STATUS_FAIL) + result_count(r, STATUS_INCOMPLETE),
             result_count(r, STATUS_SKIP));
     final_summary(out, r);
-    fflush(out);
+    return err_unheard(out);
 }

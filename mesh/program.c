@@ -65,9 +65,7 @@ static int show(const struct program *p, const struct opts *opts, FILE *out,
     } else {
         TRY(p->show(out, is_heard, p->values));
     }
-    if (fflush(out) != 0 || ferror(out))
-        return ERR(ERR_IO, "the output cannot be written");
-    return 0;
+    return err_unheard(out);
 }
 
 /* The exit status; 'rc' is how reading the options ended. */

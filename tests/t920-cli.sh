@@ -131,8 +131,12 @@ if [ -c /dev/full ]; then
     [ "$(cat "$folder/status")" = '3 ' ] && grep -q '0 passed, 1 failed' "$folder/out" &&
         grep -q '^      "status": "fail"' "$folder/r.json"
     ok 'a case that an error breaks off has not passed'
+    "$vitbench" --shape=mu --seconds=1000 >/dev/full 2>"$folder/err" </dev/null
+    [ $? -eq 3 ] && grep -q 'output cannot be written' "$folder/err"
+    ok 'a run that nobody can hear ends before its steps, with 3'
 else
     skip 'a case that an error breaks off has not passed' 'there is no /dev/full'
+    skip 'a run that nobody can hear ends before its steps, with 3' 'nor here'
 fi
 run 2 --shape=mu --mesh=1x2 --steps=2 --seconds=0.1 --overlap=bidir --progress=thread \
     --no-tune

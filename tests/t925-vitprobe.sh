@@ -104,6 +104,9 @@ ask="$set $few"
     "$build/vitdata" info "$folder/l.h5" >"$folder/out" 2>"$folder/err" &&
         grep -q 'features   4$' "$folder/out"
     ok "logits are as many as classes"
+    [ -c /dev/full ] && "$vitprobe" $ask >/dev/full 2>"$folder/err" </dev/null
+    [ $? -eq 3 ] || [ ! -c /dev/full ]
+    ok "what nobody can hear ends with 3"
     run 1 $ask --feature=block:0
     [ $status -eq 0 ] && grep -q 'block:0 of 120' "$folder/out"
     ok "a block's features can be taken"

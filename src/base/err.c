@@ -71,6 +71,13 @@ int err_unwritten(const char *path)
     return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(errno));
 }
 
+int err_unheard(FILE *out)
+{
+    if (fflush(out) != 0 || ferror(out))
+        return ERR(ERR_IO, "the output cannot be written");
+    return 0;
+}
+
 void err_die(const char *file, int line, const char *fmt, ...)
 {
     char text[sizeof of_thread.text];

@@ -11,6 +11,7 @@
 #define BASE_ERR_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* name, exit status of the program, meaning */
 #define ERR_LIST(X)                                                                    \
@@ -61,6 +62,9 @@ int err_unread(const char *path);
 
 /* Keep that 'path' cannot be written, with the reason in errno.  Returns ERR_IO. */
 int err_unwritten(const char *path);
+
+/* Flush 'out'; ERR_IO if anything that was printed there did not arrive, else 0. */
+int err_unheard(FILE *out);
 
 /* Print the kept sentence on stderr, as "vitbench: rank 0 on HOST: sentence", and
  * forget it.  Prints the code's meaning when 'rc' is not 0 and nothing was kept;

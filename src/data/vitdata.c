@@ -220,8 +220,8 @@ int main(int argc, char **argv)
 
     log_open("vitdata", -1);
     rc = run(argc, argv);
-    if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        rc = ERR(ERR_IO, "the output cannot be written");
+    if (rc == 0)
+        rc = err_unheard(stdout);
     err_say(rc);
     return err_exit_status(rc);
 }

@@ -35,6 +35,8 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
         probe_report(&p);
         rc = probe_record(&p);
     }
+    if (rc == 0)
+        rc = mesh_agree(p.mesh, p.mesh->rank == 0 ? err_unheard(stdout) : 0);
     probe_close(&p);
     return err_exit_status(rc);
 }

@@ -199,8 +199,8 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     (void)argv;
     if (rc != 0)
         return err_exit_status(rc);
-    if (is_first_rank() && (fflush(stdout) != 0 || ferror(stdout)))
-        rc = ERR(ERR_IO, "the output cannot be written");
+    if (is_first_rank())
+        rc = err_unheard(stdout);
     return err_exit_status(mesh_agree_comm(MPI_COMM_WORLD, rc));
 }
 

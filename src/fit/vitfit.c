@@ -94,8 +94,8 @@ int main(int argc, char **argv)
     rc = opts_parse(&opts, vitfit_options, vitfit_options_count, &options, argc, argv);
     if (rc == 0)
         rc = run(stdout, &opts, &options, word, words);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        rc = rc != 0 ? rc : ERR(ERR_IO, "the output cannot be written");
+    if (rc == 0)
+        rc = err_unheard(stdout);
     err_say(rc);
     mem_free(word);
     return err_exit_status(rc);
