@@ -299,8 +299,10 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     if (rc == 0)
         rc = guard_start(b->mesh, o->stall_timeout);
     TRY(mesh_agree(b->mesh, rc));
+    b->units = b->mesh->size;
     if (b->model != NULL)
         return 0;
+    b->units = node_units(MPI_COMM_WORLD, dev_unit(b->dev));
     return node_same_device(MPI_COMM_WORLD, dev_name(b->dev), dev_dtype(b->dev));
 }
 

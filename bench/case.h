@@ -43,6 +43,7 @@ struct bench {
     struct result *result; /* NULL on other ranks */
     double peak;           /* FLOP/s of the slowest rank, measured before */
     double peak_spec;      /* FLOP/s of a rank by the data sheet, 0: unknown */
+    int units;             /* GPUs, which ranks may share, or all ranks */
     int64_t node_memory;   /* bytes that the ranks of a node may use together */
     double budget_s;       /* seconds a case should take, all in; 0: no limit */
     bool is_quick;         /* default run: lower the batch to stay in budget */

@@ -103,7 +103,10 @@ double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx)
 
 /* ---- the peak -------------------------------------------------------------------- */
 
-/* It takes a quarter of a second, or of what steps are timed for if that is shorter. */
+/* It takes a quarter of a second, or of what steps are timed for if that is shorter.  All
+ * ranks measure at once, so that those of one GPU find their parts of it; of its data
+ * sheet's peak they have theirs, too.
+ */
 void run_peak(struct bench *b)
 {
     const double seconds = fmin(0.25, b->options->seconds / 4);
@@ -114,8 +117,10 @@ void run_peak(struct bench *b)
     coll_barrier(b->mesh);
     b->peak_own  = fmax(b->peak_own, dev_peak(b->dev, seconds));
     b->peak      = coll_smallest(b->mesh, AXIS_ALL, b->peak_own);
-    b->peak_spec = machine_spec_peak(dev_hardware(b->dev), dev_dtype(b->dev),
-                                     dev_threads(b->dev), &source);
+    b->peak_spec =
+        machine_spec_peak(dev_hardware(b->dev), dev_dtype(b->dev),
+                          b->choices->way.is_tf32, dev_threads(b->dev), &source) *
+        b->units / b->mesh->size;
     if (r == NULL)
         return;
     r->peak_measured = b->peak;

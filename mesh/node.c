@@ -102,6 +102,26 @@ int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype)
     return 0;
 }
 
+int node_units(MPI_Comm comm, const char *unit)
+{
+    char own[DEV_UNIT] = "", (*all)[DEV_UNIT];
+    int ranks, rank, is_first = 1, units;
+    MPI_Comm peers;
+
+    snprintf(own, sizeof own, "%s", unit);
+    TRY_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &peers));
+    TRY_MPI(MPI_Comm_size(peers, &ranks));
+    TRY_MPI(MPI_Comm_rank(peers, &rank));
+    all = mem_new((size_t)ranks, sizeof *all);
+    TRY_MPI(MPI_Allgather(own, DEV_UNIT, MPI_CHAR, all, DEV_UNIT, MPI_CHAR, peers));
+    for (int i = 0; i < rank && own[0] != '\0'; i++)
+        is_first &= strcmp(all[i], own) != 0;
+    mem_free(all);
+    TRY_MPI(MPI_Comm_free(&peers));
+    TRY_MPI(MPI_Allreduce(&is_first, &units, 1, MPI_INT, MPI_SUM, comm));
+    return units;
+}
+
 int node_threads(const struct node *n)
 {
     const int share = n->cores / n->sharers;

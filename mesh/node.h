@@ -37,6 +37,11 @@ int node_same_device(MPI_Comm comm, const char *name, enum dtype dtype);
  */
 int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype);
 
+/* How many units the ranks of 'comm' compute on, where 'unit' is this rank's as dev_unit()
+ * has it: GPUs, of which one may have several ranks, or all ranks.  Collective over 'comm'.
+ */
+int node_units(MPI_Comm comm, const char *unit);
+
 /* Threads that this rank gets: its share of the cores that it may run on, at least 1.
  */
 int node_threads(const struct node *n);

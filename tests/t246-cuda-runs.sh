@@ -131,6 +131,17 @@ ok 'images made of bytes are those that the cores make'
 run tf32 1 --dtype=f32 --tf32 --steps=1 --warmup=0
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
 ok 'TF32 passes its checks'
+EMU_NAME='NVIDIA H200'
+export EMU_NAME
+run sheet 1 --dtype=f32 --tf32 --steps=1 --warmup=0 --no-check
+for ranks in 1 2; do
+    run sheet-$ranks $ranks --dtype=f32 --steps=1 --warmup=0 --no-check --tune=off
+    holds "$(json_after "$folder/sheet-$ranks.json" '"peak"' spec) * $ranks == 67e12"
+    ok "$ranks of its ranks have the peak of an H200's data sheet"
+done
+unset EMU_NAME
+holds "$(json_after "$folder/sheet.json" '"peak"' spec) == 494.75e12"
+ok 'which is that of TF32 where products are in it'
 "$program" --device=cpu:ref --dtype=f32 --tf32 --shape=16/1/32/2 >"$folder/out" 2>&1
 [ $? -eq 2 ] && grep -q -- '--tf32 is for f32 on a GPU' "$folder/out"
 ok 'which no CPU has'

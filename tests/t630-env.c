@@ -59,6 +59,16 @@ static void test_node(void)
     sched_setaffinity(0, sizeof all, &all);
 }
 
+static void test_units(void)
+{
+    char unit[16];
+
+    snprintf(unit, sizeof unit, "gpu%d", rank / 2);
+    ok(node_units(MPI_COMM_WORLD, unit) == (size + 1) / 2, "two ranks share a GPU");
+    ok(node_units(MPI_COMM_WORLD, "gpu0") == 1, "or all do");
+    ok(node_units(MPI_COMM_WORLD, "") == size, "and none the cores");
+}
+
 static void test_threads(void)
 {
     const struct node alone  = { .cores = 8, .sharers = 1 };
@@ -131,6 +141,7 @@ int main(int argc, char **argv)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     log_set_level(LOG_ERROR);
     test_node();
+    test_units();
     test_threads();
     if (mesh_open(&mesh, MPI_COMM_WORLD, 1, size) == 0 &&
         dev_open(&dev, "auto", DTYPE_F32, 2) == 0) {

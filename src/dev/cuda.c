@@ -87,6 +87,8 @@ static int take_gpu(struct dev *dev, struct cuda_state *state)
     if (rc == cudaSuccess)
         rc = cudaGetDeviceProperties(&prop, state->index);
     if (rc == cudaSuccess)
+        rc = cudaDeviceGetPCIBusId(dev->unit, sizeof dev->unit, state->index);
+    if (rc == cudaSuccess)
         rc = cudaRuntimeGetVersion(&version);
     if (rc != cudaSuccess)
         return refuse(rc);

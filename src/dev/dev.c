@@ -201,6 +201,11 @@ const char *dev_hardware(const struct dev *dev)
     return dev->hardware;
 }
 
+const char *dev_unit(const struct dev *dev)
+{
+    return dev->unit;
+}
+
 enum dtype dev_dtype(const struct dev *dev)
 {
     return dev->dtype;

@@ -64,6 +64,12 @@ const char *
 dev_about(const struct dev *dev); /* "BLIS 0.9.0, skx kernels (chosen by ..)" */
 const char *
 dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
+
+/* The name of the GPU within its machine, the same in all processes that share it; empty
+ * where cores compute.
+ */
+enum { DEV_UNIT = 32 };
+const char *dev_unit(const struct dev *dev);
 enum dtype dev_dtype(const struct dev *dev);
 enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
 

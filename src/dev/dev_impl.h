@@ -216,7 +216,7 @@ struct dev {
     struct dev_ops ops; /* complete: own slots and the fallbacks' */
     enum dtype dtype;
     int threads;
-    char about[128], hardware[64];
+    char about[128], hardware[64], unit[DEV_UNIT];
     bool is_muted;
     bool is_tf32, is_deterministic, has_tapes;
     int64_t bytes, bytes_most;   /* in use, and at most */

@@ -27,7 +27,8 @@ struct sheet {
 #define B200 "NVIDIA HGX B200 data sheet, dense"
 
 /* f64 is the tensor cores' figure because that is what products run on; f32 is that of
- * the ordinary units, since TF32 is not f32.
+ * the ordinary units, since TF32 is not f32: all of these sheets state half of bf16's for
+ * it.
  */
 static const struct sheet sheets[] = {
     { "NVIDIA A100-SXM4-40GB", 0, { 19.5e12, 19.5e12, 312e12 }, A100 },
@@ -40,16 +41,17 @@ static const struct sheet sheets[] = {
     { "NVIDIA B200", 0, { 0, 0, 2250e12 }, B200 },
 };
 
-double machine_spec_peak(const char *device, enum dtype dtype, int cores,
+double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32, int cores,
                          const char **source)
 {
     for (size_t i = 0; i < sizeof sheets / sizeof sheets[0]; i++) {
         const struct sheet *t = &sheets[i];
+        const double peak     = is_tf32 ? t->peak[DTYPE_BF16] / 2 : t->peak[dtype];
 
-        if (strcmp(device, t->device) != 0 || t->peak[dtype] == 0)
+        if (strcmp(device, t->device) != 0 || peak == 0)
             continue;
         *source = t->source;
-        return t->cores > 0 ? t->peak[dtype] / t->cores * cores : t->peak[dtype];
+        return t->cores > 0 ? peak / t->cores * cores : peak;
     }
     return 0;
 }

@@ -7,11 +7,14 @@
 
 #include "src/base/dtype.h"
 
+#include <stdbool.h>
+
 /* The data sheet's peak of 'device' (a CPU or GPU model name as the system gives it) in
- * FLOP/s, for a CPU of 'cores' cores in use, and where the figure is from (borrowed).
- * Returns 0 when the device is not in the table: never a guess.
+ * FLOP/s, for a CPU of 'cores' cores in use, and where the figure is from (borrowed); with
+ * 'is_tf32' that of f32's products in TF32.  Returns 0 when the device is not in the table:
+ * never a guess.
  */
-double machine_spec_peak(const char *device, enum dtype dtype, int cores,
+double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32, int cores,
                          const char **source);
 
 /* How far apart two ranks are, near to far: on one processor package (or a GPU's own

@@ -8,6 +8,7 @@
 #include "tests/emu/emu_stream.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -70,8 +71,10 @@ cudaError_t cudaSetDevice(int device)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
+    const char *name = getenv("EMU_NAME");
+
     memset(prop, 0, sizeof *prop);
-    strcpy(prop->name, "emulated GPU");
+    snprintf(prop->name, sizeof prop->name, "%s", name != NULL ? name : "emulated GPU");
     prop->major               = 9;
     prop->multiProcessorCount = 1;
     prop->totalGlobalMem      = MEMORY;
