@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "bench/case.h"
+#include "bench/run.h"
 #include "bench/setup.h"
 #include "bench/watch.h"
 
@@ -51,10 +52,11 @@ static void time_both(struct case_result *c, struct bench *b, struct setup *setu
     const double fitting = fmax(3, b->options->seconds / 2 / expected);
     const double wanted  = b->options->steps > 0 ? (double)b->options->steps : fitting;
     const int n          = (int)fmin(wanted, 1 << 20);
+    const int warmup     = (int)b->options->warmup;
     double *seconds      = mem_new((size_t)n, sizeof *seconds);
 
-    bench_time(seconds, n, 0, b->mesh, both, setup);
-    stat_of(&c->steps, seconds, n, 1);
+    bench_time(seconds, n, warmup, b->mesh, both, setup);
+    stat_of(&c->steps, seconds, n, warmup);
     mem_free(seconds);
 }
 
@@ -92,6 +94,7 @@ static void measure(struct case_result *c, struct bench *b, struct setup *setup)
     seconds = time_row(c, b, setup, "forward", forward, flops / 3);
     seconds += time_row(c, b, setup, "backward", backward, flops * 2 / 3);
     time_both(c, b, setup, seconds);
+    run_peak(b);
     c->flops_per_step = flops;
     c->flops_per_s    = flops / c->steps.median;
     c->tokens_per_s   = (double)(c->batch * spec->T) / c->steps.median;

@@ -226,7 +226,8 @@ static void print_traffic(FILE *out, const struct plan *p)
         fprintf(out, "%-16s %19s %16s\n", traffic_name[k],
                 grouped(bytes, p->sent[k].bytes),
                 grouped(messages, p->sent[k].messages));
-    fprintf(out, "\nMemory and messages are those of the rank that has most.\n");
+    fprintf(out,
+            "\nMemory and messages are those of the rank that has most of each.\n");
     if (p->job.form == CMM_AUTO && p->job.M > 1)
         fprintf(out,
                 "A run chooses forms by timing; messages are counted as of rings.\n");
@@ -251,8 +252,9 @@ static json_t *terms_json(const struct plan *p)
     return all;
 }
 
-/* Parameters and FLOPs are of the whole job, the rest of the rank that has most; a
- * term's FLOPs are those of a training step, its bytes those of its parameters.
+/* Parameters and FLOPs are of the whole job, the rest of the rank that has most; of messages
+ * each kind has its own.  A term's FLOPs are those of a training step, its bytes those of
+ * its parameters.
  */
 static json_t *plan_json(const struct plan *p)
 {

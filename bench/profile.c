@@ -105,7 +105,7 @@ void profile_text(FILE *out, const struct case_result *c)
         fprintf(out, "\n");
     }
     fprintf(out,
-            "  of rank 0, a step; memory moves %.1f GB/s at best\n"
+            "  of rank 0, a mean step; memory moves %.1f GB/s at best\n"
             "  other: messages, waiting, the host's own work\n",
             c->bandwidth * 1e-9);
 }

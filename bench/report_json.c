@@ -17,6 +17,7 @@
 #include "src/step/tuned.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { SCHEMA_VERSION = 1 };
 
@@ -209,6 +210,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
 {
     const bool has_run   = c->status != STATUS_SKIP;
     const bool has_steps = has_run && c->steps.n > 0;
+    const bool is_whole  = has_steps && strcmp(c->name, "step") == 0; /* no block */
     const bool has_shape = c->spec.C > 0;
     json_t *all          = json_pack(
                  "{so so sI sI sI ss so so so so sb so so}", "case", text(c->name), "shape",
@@ -230,8 +232,8 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
         has_steps && has_shape ? extrapolated_json(c) : json_null());
     json_t *rest = json_pack(
         "{so so so so so so so so so so}", "comm",
-        has_steps ? comm_json(c) : json_null(), "check", checks_json(c), "memory",
-        has_steps
+        is_whole ? comm_json(c) : json_null(), "check", checks_json(c), "memory",
+        is_whole
             ? json_pack(
                   "{sI so so}", "predicted", (json_int_t)c->memory_predicted, "tuned",
                   c->memory_tuned > 0 ? json_integer(c->memory_tuned) : json_null(),
@@ -240,7 +242,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
             : json_null(),
         "ranks", ranks_json(c), "tuned", choices_json(r, c), "hfu",
         has_steps ? json_finite(c->hfu) : json_null(), "predicted", predicted_json(c),
-        "stages", has_steps ? stages_json(c) : json_null(), "profile", profile_json(c),
+        "stages", is_whole ? stages_json(c) : json_null(), "profile", profile_json(c),
         "rows", rows_json(c));
 
     json_object_update_new(all, figures);

@@ -356,7 +356,8 @@ static void case_where(FILE *out, const struct case_result *c)
                                  c->slowest[i].host, c->slowest[i].seconds);
     if (c->slow_ranks > 0)
         field(out, "  ranks",
-              "compute min %.3g, median %.3g, max %.3g s; slowest: %s s",
+              "mean compute of a step: min %.3g, median %.3g, max %.3g s; slowest: %s "
+              "s",
               c->compute_min, c->compute_median, c->compute_max, text);
     if (c->straggler[0] != '\0')
         field(out, "  STRAGGLER", "%s", c->straggler);

@@ -88,7 +88,7 @@ static void test_text(void)
     has(text, "  grad_scatter            0        0        -         - none\n");
     has(text, "  self-test   residual       0.25, threshold 32 .....");
     has(text, ".. PASSED\n");
-    has(text, "slowest: 1 on node002 2, 0 on\n               node001 1 s\n");
+    has(text, "max 2 s; slowest: 1 on\n               node002 2, 0 on node001 1 s\n");
     has(text, "  STRAGGLER    rank 1 on node002 takes 2 times as long as the others");
     has(text, "  SKIPPED      not enough memory\n");
     has(text, "all-reduce                   1048576         1        1        1        "
@@ -157,6 +157,27 @@ static void test_hidden(void)
     text        = print(r);
     ok(strstr(text, "of one rank") == NULL, "which one rank need not say");
     free(text);
+    result_close(&r);
+}
+
+/* Traffic, memory and stages are those of whole steps. */
+static void test_block(void)
+{
+    static const char *const of_steps[] = { "comm", "memory", "stages" };
+    struct result *r                    = sample_result();
+
+    for (int is_block = 0; is_block < 2; is_block++) {
+        json_t *all, *first;
+
+        strcpy(r->cases[0].name, is_block ? "block" : "step");
+        all   = report_json(r);
+        first = json_array_get(json_object_get(all, "cases"), 0);
+        for (int i = 0; i < 3; i++)
+            ok(json_is_null(json_object_get(first, of_steps[i])) == is_block,
+               "a %s has %s %s", r->cases[0].name, is_block ? "no" : "its",
+               of_steps[i]);
+        json_decref(all);
+    }
     result_close(&r);
 }
 
@@ -322,6 +343,7 @@ int main(void)
     test_slow();
     test_many();
     test_hidden();
+    test_block();
     test_verdicts();
     test_files();
     test_jsonl();

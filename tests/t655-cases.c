@@ -187,11 +187,13 @@ static void check_block_and_gemm(struct bed *bed)
     struct spec spec = bed_spec("48/1/96/4", WIRING_SEQUENTIAL, POOL_MAP);
     const struct case_result *c;
 
-    c = run_case(bed, CASE_BLOCK, &spec, 4);
+    bed->options.warmup = 3;
+    c                   = run_case(bed, CASE_BLOCK, &spec, 4);
+    bed->options.warmup = 1;
     says(c,
-         rows_pass(c) && c->rows == 2 && c->steps.n == 2 &&
+         rows_pass(c) && c->rows == 2 && c->steps.n == 2 && c->steps.warmup == 3 &&
              c->flops_per_step == 4 * count_flops_block(&spec),
-         "a block goes forward and backward");
+         "a block goes forward and backward, after the warm-up that was asked for");
     says(c,
          fabs(c->row[0].rate * c->row[0].seconds * size * 3 / c->flops_per_step - 1) <
                  1e-12 &&
