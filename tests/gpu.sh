@@ -100,7 +100,7 @@ part() {
     shift 2
     if [ $left -lt 5 ]; then
         say "SKIP  $name: no time left"
-        return 1
+        return 77
     fi
     [ "$limit" -le 570 ] || most=$((most * limit / 570)) # a slow machine
     [ "$most" -lt $left ] || most=$left
@@ -203,29 +203,44 @@ steps_of() {
             }' | tee -a "$report"
 }
 
+# Ways of running vitbench, each for where the one before failed; what a shape's benchmark
+# ended with is what its comparisons take.
+declare -A manner_of
+next_manner() {
+    case $1 in
+    '') echo --no-graph ;;
+    --no-graph) echo '--no-graph --tune=off' ;;
+    esac
+}
+
 # Steps as a graph, with all checks; and some whose operations are timed, which has none.
 # Graphs are recorded in the second step and the third, one for either batch's place.
-# Should the graph fail, the benchmark is run without it; should checks take too long, its
-# steps are there.
+# Should they fail, other ways are tried, one if no step ended; should checks take too long,
+# the steps are there.
 bench() {
-    local name=$1 run=bench-$1 status=0
+    local name=$1 run=bench-$1 manner='' status=1
 
     shift
     set -- "$bin/vitbench" --device=cuda --dtype=bf16 "$@"
-    part "$run" 60 "$@" --warmup=3 --steps=10 --json="$logs/$run.json" \
-        --jsonl="$logs/$run.jsonl" || status=$?
-    case $status in
-    0) grep -E '^(peak| case )' "$logs/$run.log" | tee -a "$report" ;;
-    124 | 137) steps_of "$run" ;;
-    *)
+    while :; do
+        part "$run" 60 "$@" --warmup=3 --steps=10 $manner --json="$logs/$run.json" \
+            --jsonl="$logs/$run.jsonl" && status=0 || status=$?
+        case $status in
+        0) grep -E '^(peak| case )' "$logs/$run.log" | tee -a "$report" ;;
+        124 | 137) steps_of "$run" ;;
+        esac
         table "$run" '^!step'
-        run=no-graph-$name
-        part "$run" 60 "$@" --steps=10 --no-graph --json="$logs/$run.json"
-        ;;
-    esac
-    table "$run" '^!step'
+        case $status in
+        0 | 77) break ;;
+        124 | 137) [ -s "$logs/$run.jsonl" ] || [ -n "$manner" ] && break ;;
+        esac
+        manner=$(next_manner "$manner")
+        run=bench-$name$(printf %s "$manner" | tr -d ' ')
+        [ -n "$manner" ] || break
+    done
+    manner_of[$name]=$manner
     ways "$run"
-    part "profile-$name" 40 "$@" --steps=5 --profile --no-check \
+    part "profile-$name" 40 "$@" --steps=5 --profile --no-check $manner \
         --json="$logs/profile-$name.json"
     table "profile-$name" '^  operation'
 }
@@ -240,7 +255,7 @@ bench_all() {
     bench g --shape=g --batch=64
 }
 
-# compare NAME OPTION..: both beside each other on the same steps, by turns.  The first
+# compare SHAPE[-WORD] OPTION..: both beside each other on the same steps, by turns.  The first
 # round has what PyTorch takes to start and to compile, half a minute and more.
 compare() {
     local name=$1 script=$here/compare.py
@@ -249,7 +264,7 @@ compare() {
     [ -f "$script" ] || script=$here/../bench/compare/compare.py
     part "compare-$name" 120 env LD_LIBRARY_PATH="$plain_path" "$python" "$script" \
         --vitbench="$logs/vitbench" --dtype=bf16 --device=cuda --rounds=3 --warmup=3 \
-        --steps=10 --seconds=80 "$@"
+        --steps=10 --seconds=80 ${manner_of[${name%-*}]-} "$@"
     grep -E '^(vitbench|peer|memory|round|ratio)' "$logs/compare-$name.log" 2>/dev/null |
         tee -a "$report"
 }

@@ -25,6 +25,7 @@ GPU_SECONDS=4000 bash "$script" "$build/tests/emu" "$folder/report.txt" \
 ok 'all parts pass'
 grep -q '^PASS  2x1-bf16-equals-1x1-bf16' "$folder/report.txt" &&
     grep -q '^  attn_backward' "$folder/report.txt" &&
+    grep -q "^way  .* gelu', where: [a-z]* (" "$folder/report.txt" &&
     grep -q '^0 failed' "$folder/report.txt"
 ok 'the report has verdicts and a profile'
 tar -tzf "$folder/report-logs.tar.gz" >"$folder/out" &&
@@ -108,6 +109,30 @@ GPU_PARTS=compare GPU_SECONDS=8 GPU_PYTHON=$folder/python bash "$script" "$folde
     [ "$(grep -c '^[FS][AK][I][LP]  compare-' "$folder/report.txt")" -eq 5 ] &&
     tar -tzf "$folder/report-logs.tar.gz" | grep -q compare-22B-32.log
 ok 'of a comparison that hangs the rounds are there, and the others are said'
+cat >"$folder/vitbench" <<'EOF'
+#!/bin/sh
+case $* in
+*--shape=22B*--no-graph*--tune=off* | *--shape=22B*--tune=off*--no-graph*) exit 0 ;;
+*--shape=22B*) exit 3 ;;
+*--no-graph* | *--profile*) exit 0 ;;
+esac
+exit 3
+EOF
+cat >"$folder/python" <<'EOF'
+#!/bin/sh
+case $* in
+*'import nvidia'*) exit 1 ;;
+*.py*) echo "round 1   $*" ;;
+esac
+EOF
+GPU_PARTS='bench compare' GPU_PYTHON=$folder/python bash "$script" "$folder" \
+    "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -q '^PASS  bench-So400m--no-graph' "$folder/report.txt" &&
+    ! grep -q '^[A-Z]*  bench-So400m--no-graph--' "$folder/report.txt" &&
+    grep -q '^PASS  bench-22B--no-graph--tune=off' "$folder/report.txt" &&
+    [ "$(grep -c '^round 1 .* --no-graph --tune=off --shape=22B' "$folder/report.txt")" -eq 2 ] &&
+    [ "$(grep -c '^round 1 .* --no-graph --shape=' "$folder/report.txt")" -eq 3 ]
+ok 'a benchmark that fails is tried in other ways, which comparisons take'
 GPU_SMALL=$small
 export GPU_SMALL
 GPU_SECONDS=1 bash "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
