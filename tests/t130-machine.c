@@ -61,6 +61,18 @@ static const struct machine cluster = {
                     { "gemm", "f64", { 512, 6144, 24576 }, 1.1e11 } },
 };
 
+static void over_peak(void)
+{
+    struct machine m = cluster;
+
+    close_to(machine_over_peak(&m), 1.1 / 15, 1e-15, "products far below the peak");
+    m.kernel[1].rate = 2.25e12;
+    close_to(machine_over_peak(&m), 1.5, 1e-15, "one that is above it, of its format");
+    strcpy(m.kernel[1].dtype, "bf16");
+    strcpy(m.kernel[0].op, "attn");
+    ok(machine_over_peak(&m) == 0, "a format without a peak, and what is no product");
+}
+
 static void round_trip(const char *path)
 {
     struct machine m;
@@ -162,6 +174,7 @@ int main(void)
         tap_skip_all("no temporary file");
     close(fd);
     peaks();
+    over_peak();
     round_trip(path);
     bad_files(path);
     unlink(path);

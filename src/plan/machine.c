@@ -10,6 +10,7 @@
 
 #include "src/plan/machine.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- data sheets ----------------------------------------------------------------- */
@@ -93,6 +94,23 @@ const struct machine_link *machine_link_at(const struct machine *m,
     for (int l = level + 1; l < MACHINE_LEVELS && found == NULL; l++)
         found = link_named(m, machine_level_name[l]);
     return found;
+}
+
+double machine_over_peak(const struct machine *m)
+{
+    double most = 0;
+
+    for (int i = 0; i < m->kernels; i++) {
+        const struct machine_kernel *k = &m->kernel[i];
+
+        if (strncmp(k->op, "gemm", 4) != 0)
+            continue;
+        for (int t = DTYPE_F64; t <= DTYPE_BF16; t++) {
+            if (strcmp(k->dtype, dtype_name((enum dtype)t)) == 0 && m->peak[t] > 0)
+                most = fmax(most, k->rate / m->peak[t]);
+        }
+    }
+    return most;
 }
 
 int machine_package(const struct machine *m, int on_node)

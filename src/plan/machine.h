@@ -103,6 +103,11 @@ double machine_parameter(const struct machine *m, const char *name, double missi
 const struct machine_link *machine_link_at(const struct machine *m,
                                            enum machine_level level);
 
+/* The fastest product's rate over the peak of its format, where that is known: above 1 the
+ * peak is not one.  0 without such products.
+ */
+double machine_over_peak(const struct machine *m);
+
 /* Ranks of a package when a node has 'on_node' of them; 0: packages are not told apart. */
 int machine_package(const struct machine *m, int on_node);
 
