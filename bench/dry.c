@@ -9,16 +9,14 @@
 #include "bench/dry_mesh.h"
 #include "bench/report.h"
 #include "src/base/err.h"
+#include "src/base/field.h"
 #include "src/base/mem.h"
 #include "src/dev/dev.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 #include "src/plan/traffic.h"
 
-#include <string.h>
 #include <unistd.h>
-
-enum { COLUMNS = 80 };
 
 struct plan {
     struct spec spec;
@@ -114,13 +112,6 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
 
 /* ---- print ------------------------------------------------------------------------- */
 
-static void rule(FILE *out, char c)
-{
-    for (int i = 0; i < COLUMNS; i++)
-        fputc(c, out);
-    fputc('\n', out);
-}
-
 /* 'n' with commas between its thousands. */
 static const char *grouped(char text[32], int64_t n)
 {
@@ -141,7 +132,7 @@ static void print_head(FILE *out, const struct plan *p)
 {
     const struct spec *s = &p->spec;
 
-    rule(out, '=');
+    field_rule(out, '=');
     fprintf(out, "%s: width %lld, %lld of %lld blocks, MLP %lld, %lld heads, %s%s\n",
             s->name, (long long)s->C, (long long)s->L, (long long)s->L_full,
             (long long)s->F, (long long)s->H, wiring_name(s->wiring),
@@ -163,7 +154,7 @@ static void print_head(FILE *out, const struct plan *p)
                 ? "It does not fit into the memory of a node.\n"
                 : "No mesh of so many ranks fits into nodes like this one; this one "
                   "needs least.\n");
-    rule(out, '=');
+    field_rule(out, '=');
 }
 
 static void print_terms(FILE *out, const struct plan *p)
@@ -174,7 +165,7 @@ static void print_terms(FILE *out, const struct plan *p)
     fprintf(out, "%-16s%20s%17s%18s%9s\n", "term", "parameters", "forward GFLOP",
             "training GFLOP", "share");
     fprintf(out, "%-16s%20s%17s%18s%9s\n", "", "", "an image", "an image", "");
-    rule(out, '-');
+    field_rule(out, '-');
     for (int i = 0; i < p->terms; i++) {
         const struct count_term *t = &p->term[i];
 
@@ -204,7 +195,7 @@ static void print_memory(FILE *out, const struct plan *p)
     char bytes[32];
 
     fprintf(out, "%-16s%20s%17s\n", "memory", "bytes", "GB");
-    rule(out, '-');
+    field_rule(out, '-');
     for (size_t i = 0; i < sizeof family / sizeof family[0]; i++)
         fprintf(out, "%-16s %19s %16.3f\n", family[i].name,
                 grouped(bytes, family[i].bytes), 1e-9 * (double)family[i].bytes);
@@ -221,7 +212,7 @@ static void print_traffic(FILE *out, const struct plan *p)
     char bytes[32], messages[32];
 
     fprintf(out, "%-16s%20s%17s\n", "sent in a step", "bytes", "messages");
-    rule(out, '-');
+    field_rule(out, '-');
     for (int k = 0; k < TRAFFIC_KINDS; k++)
         fprintf(out, "%-16s %19s %16s\n", traffic_name[k],
                 grouped(bytes, p->sent[k].bytes),

@@ -5,11 +5,10 @@
 #include "bench/dry_mesh.h"
 
 #include "src/base/err.h"
+#include "src/base/field.h"
 #include "src/base/json.h"
 #include "src/base/mem.h"
 #include "src/plan/predict.h"
-
-#include <string.h>
 
 enum { BEST = 10, STEP = 8 }; /* lines of the table, letters of its seconds */
 
@@ -96,9 +95,7 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
     fprintf(out, "%-3s%-9s%-6s%7s%9s%9s%6s%7s%6s%6s%6s%6s\n", "", "mesh", "form",
             "batch", "step s", "tokens/s", "MFU%", "act", "param", "grad", "sums",
             "GB");
-    for (int i = 0; i < 80; i++)
-        fputc('-', out);
-    fputc('\n', out);
+    field_rule(out, '-');
     for (int i = 0; i < lines; i++) {
         print_line(out, i + 1, &d->list[i]);
         is_all &= d->list[i].fits;

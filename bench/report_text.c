@@ -22,15 +22,6 @@ enum { COLUMNS = FIELD_COLUMNS, LABEL = 15, NUMBER = 24 };
 
 /* ---- pieces ------------------------------------------------------------------------ */
 
-static void rule(FILE *out, char c)
-{
-    char line[COLUMNS + 1];
-
-    memset(line, c, COLUMNS);
-    line[COLUMNS] = '\0';
-    fprintf(out, "%s\n", line);
-}
-
 static void field(FILE *out, const char *label, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -111,10 +102,10 @@ int report_banner(FILE *out, const struct result *r, const struct opts *o)
     list_of(hosts, sizeof hosts, json_object_get(r->system, "hosts"));
     list_of(libraries, sizeof libraries, json_object_get(r->system, "libraries"));
 
-    rule(out, '=');
+    field_rule(out, '=');
     fprintf(out, "vitbench %s (git %s): %straining steps of Vision Transformers\n",
             version_text(), version_git(), r->is_simulated ? "SIMULATED " : "");
-    rule(out, '=');
+    field_rule(out, '=');
     fprintf(out, "%-*s", LABEL, "command");
     for (int i = 0; i < r->argc; i++)
         fprintf(out, "%s%s", i > 0 ? " " : "", r->argv[i]);
@@ -174,10 +165,10 @@ static void case_row(FILE *out, const struct result *r, const struct case_result
                  (long long)c->spec.L_full);
         snprintf(batch, sizeof batch, "%lld", (long long)c->batch);
     }
-    rule(out, '-');
+    field_rule(out, '-');
     fprintf(out, "%-9s%-13s%6s%7s%8s%8s%9s%6s%6s%8s\n", " case", "shape", "layers",
             "batch", "mesh", "s/step", "tokens/s", "spec%", "meas%", "GFLOP/s");
-    rule(out, '-');
+    field_rule(out, '-');
     fprintf(out, "%-9.9s%-13.13s%6s%7s%8s", name, has_shape ? c->spec.name : "-",
             layers, batch, mesh);
     if (c->status == STATUS_SKIP || c->steps.n < 1)
@@ -504,7 +495,7 @@ int report_end(FILE *out, const struct result *r)
 {
     const struct case_result *c = result_rated(r);
 
-    rule(out, '=');
+    field_rule(out, '=');
     field(out, "end", "%s", r->end);
     if (c != NULL && c->status != STATUS_SKIP && !isnan(c->full_tokens_per_s))
         field(out, "full model", "%.6g tokens/s of all %lld blocks of %s, extrapolated",

@@ -37,3 +37,10 @@ void field_print(FILE *out, int width, const char *label, const char *fmt, ...)
     field_vprint(out, width, label, fmt, args);
     va_end(args);
 }
+
+void field_rule(FILE *out, char c)
+{
+    for (int i = 0; i < FIELD_COLUMNS; i++)
+        fputc(c, out);
+    fputc('\n', out);
+}

@@ -16,4 +16,7 @@ void field_print(FILE *out, int width, const char *label, const char *fmt, ...)
 void field_vprint(FILE *out, int width, const char *label, const char *fmt,
                   va_list args);
 
+/* A line of nothing but 'c'. */
+void field_rule(FILE *out, char c);
+
 #endif

@@ -11,14 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { COLUMNS = FIELD_COLUMNS, LABEL = 11, NAME = 13, BOOT = 20, PROFILE = 17 };
-
-static void rule(FILE *out, char c)
-{
-    for (int i = 0; i < COLUMNS; i++)
-        fputc(c, out);
-    fputc('\n', out);
-}
+enum { LABEL = 11, NAME = 13, BOOT = 20, PROFILE = 17 };
 
 /* ---- what was done --------------------------------------------------------------- */
 
@@ -48,7 +41,7 @@ static void print_head(FILE *out, const struct study *s)
 {
     char left[256] = "", without[OPTIONS_WORD + 16];
 
-    rule(out, '=');
+    field_rule(out, '=');
     field_print(out, LABEL, "law", "%s", law_text(s));
     field_print(out, LABEL, "metric", "%s of %d runs in %s%s", s->y, s->points.rows,
                 s->file[0], s->files > 1 ? " and other files" : "");
@@ -73,7 +66,7 @@ static void print_head(FILE *out, const struct study *s)
             fprintf(out, " %s %g", s->dim[k], s->centre[k]);
         fprintf(out, "\n");
     }
-    rule(out, '=');
+    field_rule(out, '=');
 }
 
 /* ---- estimates ------------------------------------------------------------------- */
@@ -120,7 +113,7 @@ static void print_columns(FILE *out, const struct study *s, const char *what)
     snprintf(profile, sizeof profile, "%g%% profile", 100 * s->options->level);
     fprintf(out, "%-13.13s%11s  %-20s  %-18s%s\n", what, "value", boot, profile,
             "identified");
-    rule(out, '-');
+    field_rule(out, '-');
 }
 
 /* How optima grow with compute: what a sweep is made for. */
@@ -236,7 +229,7 @@ static void print_exps(FILE *out, const struct fit *f, const double *theta)
 static void print_starts(FILE *out, const struct fit *f)
 {
     fprintf(out, "\n%-9s%13s%13s  %s\n", "start", "value there", "end", "exponents");
-    rule(out, '-');
+    field_rule(out, '-');
     for (int i = 0; i < f->starts; i++) {
         const struct start *s = &f->start[i];
 
