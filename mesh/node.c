@@ -22,6 +22,18 @@ static bool is_overlapping(const struct cpu_set *a, const struct cpu_set *b)
     return false;
 }
 
+/* Whether any two of 'n' sets do. */
+static bool are_overlapping(const struct cpu_set *set, int n)
+{
+    for (int i = 0; i < n; i++) {
+        for (int k = 0; k < i; k++) {
+            if (is_overlapping(&set[i], &set[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
 static void add(struct cpu_set *to, const struct cpu_set *set)
 {
     for (int i = 0; i < CPU_CORES_MOST / 64; i++)
@@ -51,17 +63,20 @@ static void compare(struct node *n, const struct cpu_set *all, int ranks, int ra
 void node_find(struct node *n, MPI_Comm comm)
 {
     int64_t bytes = mem_available();
-    struct cpu_set own, *all;
+    struct cpu_set own[2], *all;
     MPI_Comm peers;
     int rank;
 
     TRY_MPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &peers));
     TRY_MPI(MPI_Comm_size(peers, &n->ranks));
     TRY_MPI(MPI_Comm_rank(peers, &rank));
-    cpu_own_cores(&own);
+    cpu_team_cores(&own[0]);
+    cpu_own_cores(&own[1]);
     all = mem_new((size_t)n->ranks, sizeof *all);
-    TRY_MPI(
-        MPI_Allgather(&own, sizeof own, MPI_BYTE, all, sizeof own, MPI_BYTE, peers));
+    /* Where teams share cores, OpenMP has bound their first threads to the same one. */
+    for (int i = 0; i < 2 && (i == 0 || are_overlapping(all, n->ranks)); i++)
+        TRY_MPI(MPI_Allgather(&own[i], sizeof own[i], MPI_BYTE, all, sizeof own[i],
+                              MPI_BYTE, peers));
     compare(n, all, n->ranks, rank);
     mem_free(all);
     TRY_MPI(MPI_Comm_free(&peers));

@@ -150,6 +150,12 @@ for limit in OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true OMP_MAX_ACTIVE_LEVELS=0; do
     [ "$limit" = OMP_DYNAMIC=true ] || [ "$said" = 1 ]
     ok "and says how many there are: $said"
 done
+for bind in false close; do
+    OMP_PROC_BIND=$bind OMP_PLACES=cores "$vitbench" --shape=mu --steps=1 --no-check --no-tune \
+        2>"$folder/err" </dev/null | awk '$1 == "threads" { print $2 }' >"$folder/$bind"
+done
+[ -s "$folder/close" ] && cmp -s "$folder/false" "$folder/close"
+ok "a rank whose threads OpenMP binds has as many: $(cat "$folder/close")"
 run 1 --shape=mu --steps=2 --require-mfu=100
 [ "$(cat "$folder/status")" = '1 ' ] && grep -q 'result is INVALID' "$folder/out"
 ok 'a bar that is not reached ends with 1'

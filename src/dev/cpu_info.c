@@ -4,6 +4,11 @@
 
 #include "src/dev/cpu_info.h"
 
+#include "src/base/mem.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -189,6 +194,22 @@ void cpu_own_cores(struct cpu_set *cores)
         set_core(cores, 0);
 }
 
+void cpu_team_cores(struct cpu_set *cores)
+{
+    cpu_own_cores(cores);
+#ifdef _OPENMP
+    for (int place = 0; place < omp_get_num_places(); place++) {
+        const int count = omp_get_place_num_procs(place);
+        int *cpu        = mem_new((size_t)count + 1, sizeof *cpu);
+
+        omp_get_place_proc_ids(place, cpu);
+        for (int i = 0; i < count; i++)
+            set_core(cores, first_sibling(cpu[i]));
+        mem_free(cpu);
+    }
+#endif
+}
+
 int cpu_count(const struct cpu_set *cores)
 {
     int count = 0;
@@ -202,6 +223,6 @@ int cpu_cores(void)
 {
     struct cpu_set cores;
 
-    cpu_own_cores(&cores);
+    cpu_team_cores(&cores);
     return cpu_count(&cores);
 }
