@@ -155,6 +155,16 @@ ask="$set $few"
     refuses 2 'l2 is for --method=ridge and' $set --method=sgd --l2=1
     refuses 2 'test-examples is for fractals' $ask --test-examples=9
     refuses 2 'feature is for a model' --features="$folder/f.h5" --feature=block:0
+    refuses 2 'examples is for images to learn' --checkpoint="$folder/run" --method=head \
+        --data=fractal --examples=9
+    refuses 2 'feature is for features' $set --method=head --feature=block:0
+    refuses 2 'interpolate is for a --checkpoint' --shape=mu --data="$folder/set.h5" --interpolate
+    "$build/vitdata" synth "$folder/five.h5" --n=20 --classes=5 --image=8 >"$folder/out"
+    refuses 2 'five.h5 has 5 classes, more than 4' $ask --test="$folder/five.h5"
+    run 1 --shape=24/2/32/4 --image=8 --patch=2 --data="$folder/five.h5" --method=none \
+        --features-out="$folder/f5.h5"
+    refuses 2 'f5.h5 has 5 classes, more than 4' --features="$folder/f.h5" \
+        --test="$folder/f5.h5" $few
     refuses 2 'id is for --records' $ask --id=name
     refuses 2 'same file' $ask --features-out="$folder/x.h5" --logits-out="$folder/x.h5"
     refuses 2 'would be written over' $ask --features-out="$folder/set.h5"

@@ -125,15 +125,23 @@ static int check_idle(const struct opts *opts, const struct probe_options *o)
     const bool is_read  = o->features[0] != '\0';
     const bool is_whole = is_read || probe_is_file(o->data);
     const bool is_ridge = o->method == METHOD_RIDGE, is_sgd = o->method == METHOD_SGD;
+    const bool is_featureless =
+        (o->method == METHOD_HEAD || o->method == METHOD_NONE) &&
+        o->features_out[0] == '\0';
     const struct opt_idle idle[] = {
         { "data", is_read, model },
         { "layers", is_read, model },
         { "image", is_read, model },
         { "patch", is_read, model },
         { "interpolate", is_read, model },
+        { "interpolate", o->checkpoint[0] == '\0', "is for a --checkpoint" },
         { "batch", is_read, model },
         { "feature", is_read, model },
+        { "feature", is_featureless, "is for features, which nothing here needs" },
         { "examples", is_whole, ends },
+        { "examples",
+          o->method == METHOD_HEAD && is_featureless && o->logits_out[0] == '\0',
+          "is for images to learn from: --method=head only tests" },
         { "test-examples", is_whole, ends },
         { "shots", !is_ridge && (is_whole || o->examples > 0), ridge },
         { "seeds", !is_ridge, ridge },

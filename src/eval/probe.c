@@ -87,13 +87,12 @@ static int choose_parts(struct probe *p)
 /* A linear classifier on all images to learn from: w is made and tested. */
 static int run_linear(struct probe *p)
 {
-    const bool is_sgd   = p->options->method == METHOD_SGD;
-    const int64_t learn = p->learn.of->classes, test = p->test.of->classes;
+    const bool is_sgd  = p->options->method == METHOD_SGD;
     const double start = clock_now();
     struct scale scale;
     struct linear l = { .part  = &p->learn,
                         .scale = &scale,
-                        .K     = learn > test ? learn : test,
+                        .K     = p->learn.of->classes,
                         .loss  = is_sgd ? LOSS_SIGMOID : LOSS_SOFTMAX };
     double *w;
     int rc = 0;
@@ -113,16 +112,20 @@ static int run_linear(struct probe *p)
     return rc;
 }
 
-/* Parts that features of one kind were made of. */
-static int check_widths(const struct probe *p)
+/* Parts that features of one kind were made of, and that have classes in common. */
+static int check_parts(const struct probe *p)
 {
-    const int64_t learn = p->learn.of->width, test = p->test.of->width;
+    const struct features *learn = p->learn.of, *test = p->test.of;
 
-    if (learn == test)
-        return 0;
-    return ERR(ERR_DATA,
-               "features of %lld numbers to learn from, and of %lld to test on",
-               (long long)learn, (long long)test);
+    if (learn->width != test->width)
+        return ERR(ERR_DATA,
+                   "features of %lld numbers to learn from, and of %lld to test on",
+                   (long long)learn->width, (long long)test->width);
+    if (learn->classes < test->classes)
+        return ERR(ERR_DATA, "%s has %lld classes, more than %lld to learn from",
+                   p->options->test, (long long)test->classes,
+                   (long long)learn->classes);
+    return 0;
 }
 
 int probe_run(struct probe *p)
@@ -139,7 +142,7 @@ int probe_run(struct probe *p)
     guard_stop(p->mesh); /* from here on the model moves nothing */
     rc = choose_parts(p);
     if (rc == 0)
-        rc = check_widths(p);
+        rc = check_parts(p);
     TRY(mesh_agree(p->mesh, rc));
     return p->options->method == METHOD_RIDGE
                ? fewshot_run(&p->few, &p->learn, &p->test, &p->plan.few)

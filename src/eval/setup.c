@@ -202,29 +202,28 @@ static int open_fractals(struct probe *p, struct data_options *with)
     return data_open_fractal(&p->learn_data, with);
 }
 
-/* A set, of which a part is tested on, or another one is. */
+/* A set, of which a part is tested on, or another one is: of classes that it has. */
 static int open_sets(struct probe *p, struct data_options *with)
 {
     const struct probe_options *o = p->options;
-    const bool is_head            = o->method == METHOD_HEAD;
+    const bool has_learning       = needs_learning(o);
 
+    if (has_learning) {
+        TRY(data_open_file(&p->learn_data, o->data, with));
+        p->learn_count = p->learn_data->count;
+    }
     if (isnan(p->plan.share)) {
+        with->classes = has_learning ? p->learn_data->classes : 0;
         TRY(data_open_file(&p->test_data, o->test, with));
-    } else if (is_head) {
+        if (has_learning)
+            TRY(h5set_same_classes(o->data, o->test));
+    } else if (o->method == METHOD_HEAD) {
         with->holdout     = p->plan.share;
         with->is_held_out = true;
         TRY(data_open_file(&p->test_data, o->data, with));
-        with->holdout     = 0;
-        with->is_held_out = false;
     }
     if (p->test_data != NULL)
         p->test_count = p->test_data->count;
-    if (!needs_learning(o))
-        return 0;
-    TRY(data_open_file(&p->learn_data, o->data, with));
-    if (isnan(p->plan.share))
-        TRY(h5set_same_classes(o->data, o->test));
-    p->learn_count = p->learn_data->count;
     return 0;
 }
 
