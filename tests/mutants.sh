@@ -186,7 +186,7 @@ mutant 'numbers of 32 bits scaled, not masked' src/eval/permute.c \
 mutant 'eigenvalues on some ranks alone' src/eval/ridge_scalapack.c \
     '/TRY_MPI(MPI_Bcast(value/d' t710-ridge
 mutant 'columns dealt to the next rank' src/eval/tiles.c \
-    's/t->at + tiles_local(j, g->Q) \* t->rows_l/t->at/' t710-ridge
+    's/t->at + local_of(j, g->Q) \* t->rows_l/t->at/' t710-ridge
 mutant 'l2 left out' src/eval/ridge_lapack.c 's/(r->value\[i\] + l2)/r->value[i]/' t710-ridge
 mutant 'the deviation of a sample' src/eval/scale.c \
     's/(x\[c\] - s->mean\[c\]) \/ n;/(x[c] - s->mean[c]) \/ (n - 1);/' t720-fewshot

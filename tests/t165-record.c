@@ -187,7 +187,7 @@ static void full(void)
 }
 
 /* On a disk of its own, in a process of its own: 0 if a probe says whether there is room,
- * 77 if this user may mount no disk.
+ * 77 if it cannot, or this user may mount no disk.
  */
 static int probe_disk(const char *folder)
 {
@@ -196,6 +196,9 @@ static int probe_disk(const char *folder)
     bool is_right;
     int fd;
 
+#ifndef HAVE_FALLOCATE
+    return 77;
+#endif
     if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) != 0 ||
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("none", folder, "tmpfs", 0, "size=64k") != 0)
@@ -226,7 +229,7 @@ static void disk(void)
     wait(&status);
     rmdir(folder);
     if (status >> 8 == 77)
-        tap_skip(says, "this user may mount no disk");
+        tap_skip(says, "no room can be taken here, or no disk mounted");
     else
         ok(status == 0, "%s", says);
 }

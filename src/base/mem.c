@@ -265,8 +265,3 @@ int64_t mem_high_water(void)
 {
     return kilobytes("/proc/self/status", "VmHWM:");
 }
-
-int64_t mem_resident(void)
-{
-    return kilobytes("/proc/self/status", "VmRSS:");
-}

@@ -40,13 +40,12 @@ int64_t mem_now(void);
 int64_t mem_peak(void);
 
 /* Bytes the system could give this process now: the least of MemAvailable and what
- * the control groups above it leave; the machine's memory; this process's VmHWM and
- * VmRSS.  0 where the system does not say.
+ * the control groups above it leave; the machine's memory; this process's VmHWM.  0
+ * where the system does not say.
  */
 int64_t mem_available(void);
 int64_t mem_machine(void);
 int64_t mem_high_water(void);
-int64_t mem_resident(void);
 
 /* 'bytes' rounded up to a multiple of MEM_ALIGN. */
 static inline size_t mem_round(size_t bytes)

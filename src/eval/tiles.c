@@ -44,12 +44,13 @@ void grid_close(struct grid *g)
 
 /* ---- blocks ------------------------------------------------------------------------ */
 
-int tiles_owner(int64_t i, int ranks)
+/* Which row or column of the grid has number 'i', and as which of its own. */
+static int owner_of(int64_t i, int ranks)
 {
     return (int)(i / TILES_BLOCK % ranks);
 }
 
-int64_t tiles_local(int64_t i, int ranks)
+static int64_t local_of(int64_t i, int ranks)
 {
     return i / TILES_BLOCK / ranks * TILES_BLOCK + i % TILES_BLOCK;
 }
@@ -137,7 +138,7 @@ static bool count(struct deal *d, const struct tiles *t, const int32_t *owner)
     int64_t *sends = mem_new(2 * (size_t)ranks, sizeof *sends), *gets = sends + ranks;
 
     for (int64_t j = 0; j < t->cols; j++) {
-        const int q = tiles_owner(j, g->Q);
+        const int q = owner_of(j, g->Q);
 
         for (int p = 0; p < g->P && owner[j] == rank; p++)
             sends[p * g->Q + q] += part(t, p);
@@ -164,12 +165,12 @@ static void pack(struct deal *d, const struct tiles *t, const int32_t *owner,
     int64_t *next        = mem_new((size_t)(g->P * g->Q), sizeof *next);
 
     for (int64_t j = 0; j < t->cols; j++) {
-        const int q = tiles_owner(j, g->Q);
+        const int q = owner_of(j, g->Q);
 
         if (owner[j] != g->mesh->rank)
             continue;
         for (int64_t i = 0; i < t->rows; i++) {
-            const int to = tiles_owner(i, g->P) * g->Q + q;
+            const int to = owner_of(i, g->P) * g->Q + q;
 
             d->out[d->send_at[to] + next[to]++] = *own++;
         }
@@ -183,9 +184,9 @@ static void unpack(struct tiles *t, const struct deal *d, const int32_t *owner)
     int64_t *next        = mem_new((size_t)(g->P * g->Q), sizeof *next);
 
     for (int64_t j = 0; j < t->cols; j++) {
-        if (tiles_owner(j, g->Q) != g->q)
+        if (owner_of(j, g->Q) != g->q)
             continue;
-        memcpy(t->at + tiles_local(j, g->Q) * t->rows_l,
+        memcpy(t->at + local_of(j, g->Q) * t->rows_l,
                d->in + d->get_at[owner[j]] + next[owner[j]],
                (size_t)t->rows_l * sizeof *t->at);
         next[owner[j]] += t->rows_l;

@@ -39,13 +39,9 @@ void grid_close(struct grid *g);
 int tiles_open(struct tiles *t, const struct grid *g, int64_t rows, int64_t cols);
 void tiles_close(struct tiles *t);
 
-/* The number in the matrix of this rank's row or column 'i'; which row or column of the
- * grid has number 'i', and as which of its own.
- */
+/* The number in the matrix of this rank's row or column 'i'. */
 int64_t tiles_row(const struct tiles *t, int64_t i);
 int64_t tiles_col(const struct tiles *t, int64_t i);
-int tiles_owner(int64_t i, int ranks);
-int64_t tiles_local(int64_t i, int ranks);
 
 /* Fill 't' with columns that lie whole on their owners: owner[j] has column j of 'rows'
  * numbers; 'own' are this rank's, in their order.  Every number travels once.  Returns 0,

@@ -102,12 +102,9 @@ int h5_offset(int64_t *bytes, const struct h5 *file, const char *name);
  */
 int h5_set_text(struct h5 *file, const char *where, const char *name, const char *text);
 int h5_set_int(struct h5 *file, const char *where, const char *name, int64_t value);
-int h5_set_real(struct h5 *file, const char *where, const char *name, double value);
 int h5_get_text(char *text, size_t size, const struct h5 *file, const char *where,
                 const char *name);
 int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
                const char *name);
-int h5_get_real(double *value, const struct h5 *file, const char *where,
-                const char *name);
 
 #endif

@@ -63,11 +63,6 @@ int h5_set_int(struct h5 *file, const char *where, const char *name, int64_t val
     return set_attribute(file, where, name, H5T_STD_I64LE, H5T_NATIVE_INT64, &value);
 }
 
-int h5_set_real(struct h5 *file, const char *where, const char *name, double value)
-{
-    return set_attribute(file, where, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value);
-}
-
 static int open_attribute(hid_t *attribute, const struct h5 *file, const char *where,
                           const char *name)
 {
@@ -79,8 +74,8 @@ static int open_attribute(hid_t *attribute, const struct h5 *file, const char *w
     return 0;
 }
 
-static int get_number(void *value, hid_t type, const struct h5 *file, const char *where,
-                      const char *name)
+int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
+               const char *name)
 {
     hid_t attribute, stored;
     int rc = 0;
@@ -90,24 +85,12 @@ static int get_number(void *value, hid_t type, const struct h5 *file, const char
     if (H5Tget_class(stored) != H5T_INTEGER && H5Tget_class(stored) != H5T_FLOAT)
         rc = ERR(ERR_DATA, "%s: attribute '%s' of '%s' is not a number", file->path,
                  name, where);
-    else if (H5Aread(attribute, type, value) < 0)
+    else if (H5Aread(attribute, H5T_NATIVE_INT64, value) < 0)
         rc = h5_failed(file->path, __FILE__, __LINE__);
     H5Tclose(stored);
 close_attribute:
     H5Aclose(attribute);
     return rc;
-}
-
-int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
-               const char *name)
-{
-    return get_number(value, H5T_NATIVE_INT64, file, where, name);
-}
-
-int h5_get_real(double *value, const struct h5 *file, const char *where,
-                const char *name)
-{
-    return get_number(value, H5T_NATIVE_DOUBLE, file, where, name);
 }
 
 int h5_get_text(char *text, size_t size, const struct h5 *file, const char *where,

@@ -240,26 +240,35 @@ static int open_to_append(const char *path)
     return open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 }
 
-/* Room behind the end is taken, and stays for the lines to come; not all file systems can
- * do that.
+/* Take room for lines behind the end, and leave the file as it is otherwise: a full disk
+ * shows here.  Some file systems cannot.
  */
+static bool has_room(int file)
+{
+#ifdef HAVE_FALLOCATE
+    enum { ROOM = 4096 };
+
+    return fallocate(file, FALLOC_FL_KEEP_SIZE, lseek(file, 0, SEEK_END), ROOM) == 0 ||
+           (errno != ENOSPC && errno != EDQUOT);
+#else
+    (void)file;
+    return true;
+#endif
+}
+
 int record_probe(const char *path)
 {
-    enum { ROOM = 4096 };
     const int file = path[0] != '\0' ? open_to_append(path) : -1;
-    bool is_full;
+    int rc         = 0;
 
     if (path[0] == '\0')
         return 0;
     if (file < 0)
         return err_unwritten(path);
-    is_full =
-        fallocate(file, FALLOC_FL_KEEP_SIZE, lseek(file, 0, SEEK_END), ROOM) != 0 &&
-        (errno == ENOSPC || errno == EDQUOT);
-    if (is_full)
-        err_unwritten(path);
+    if (!has_room(file))
+        rc = err_unwritten(path);
     close(file);
-    return is_full ? ERR_IO : 0;
+    return rc;
 }
 
 int record_append(const char *path, const struct record *r)
