@@ -84,7 +84,7 @@ refused 3 'cannot be read: Is a directory' fit "$folder"
 refused 2 'line 1, column err_10shot: there is no such column; --y, .* or --law, name' fit "$data"
 refused 2 'needs a file' fit
 refused 2 'which of plan' --y=loss
-refused 2 "'fitt' is none of" fitt
+refused 2 "'fitt' is none of .*--help" fitt
 refused 2 'did you mean --law' fit "$folder/star.csv" --lw=sovit
 refused 2 "not for 'fit'" fit "$folder/star.csv" --budget=1e20
 refused 2 'no dimension can be fitted; mlp: 0 rows are too few' fit "$folder/star.csv" --dims=mlp \

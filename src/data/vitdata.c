@@ -194,7 +194,7 @@ static int run(int argc, char **argv)
     if (has_command && c == NULL)
         return ERR(ERR_USAGE,
                    "there is no command '%s': expected pack, info, synth or "
-                   "sheet",
+                   "sheet; --help tells",
                    argv[1]);
     TRY(opts_parse(&opts, table, ROWS, &o, argc - skipped, argv + skipped));
     if (o.help) {
@@ -207,7 +207,8 @@ static int run(int argc, char **argv)
         return 0;
     }
     if (c == NULL)
-        return ERR(ERR_USAGE, "which command? expected pack, info, synth or sheet");
+        return ERR(ERR_USAGE,
+                   "which command? expected pack, info, synth or sheet; --help tells");
     if (!has_file)
         return ERR(ERR_USAGE, "%s needs the name of a file", c->name);
     TRY(opts_check_command(&opts, c->name));

@@ -163,7 +163,8 @@ static int check_words(const struct opts *opts, const struct exchange_options *o
         return ERR(ERR_USAGE,
                    "expected list, verify, diff, export or import; --help explains");
     if (c == NULL)
-        return ERR(ERR_USAGE, "'%s' is none of list, verify, diff, export, import",
+        return ERR(ERR_USAGE,
+                   "'%s' is none of list, verify, diff, export, import; --help tells",
                    o->word[0]);
     if (o->words - 1 != c->files)
         return ERR(ERR_USAGE, "%s takes %s, not %d", c->name,

@@ -74,8 +74,10 @@ static int run(FILE *out, const struct opts *opts, const struct options *o,
         return ERR(ERR_USAGE,
                    "which of plan, fit, pareto, shape, trial, plot?  --help tells");
     if (i == COMMANDS)
-        return ERR(ERR_USAGE, "'%s' is none of plan, fit, pareto, shape, trial, plot",
-                   word[0]);
+        return ERR(
+            ERR_USAGE,
+            "'%s' is none of plan, fit, pareto, shape, trial, plot; --help tells",
+            word[0]);
     TRY(options_check(opts, word[0],
                       words > 1 && strcmp(word[0], "plot") == 0 ? word[1] : ""));
     TRY(check_json(o, word + 1, words - 1));
