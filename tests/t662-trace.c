@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "bench/setup.h"
+#include "mesh/coll.h"
 #include "mesh/trace.h"
 #include "src/base/err.h"
 #include "src/step/timeline.h"
@@ -196,15 +197,22 @@ static void test_step(enum cmm_form form)
     bed_close(&bed);
 }
 
-/* Clocks that are the same differ by less than a message takes. */
+/* Clocks that are the same differ by less than a message takes, once ranks that share cores
+ * run while they are asked.
+ */
 static void test_clock(void)
 {
     struct bed bed;
-    double offset;
+    struct mesh *mesh;
+    double offset, are_near = 0;
 
     bed_open(&bed, 1, size, "cpu:ref", DTYPE_F32, CMM_RING);
-    offset = timeline_clock_offset(bed.bench.mesh);
-    ok(fabs(offset) < 1e-6 * NEAR && (bed.bench.mesh->rank > 0 || offset == 0),
+    mesh = bed.bench.mesh;
+    for (int i = 0; i < 20 && are_near == 0; i++) {
+        offset   = timeline_clock_offset(mesh);
+        are_near = coll_smallest(mesh, AXIS_ALL, fabs(offset) < 1e-6 * NEAR);
+    }
+    ok(are_near > 0 && (mesh->rank > 0 || offset == 0),
        "on one host clocks agree: off by %g s", offset);
     bed_close(&bed);
 }
