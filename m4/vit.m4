@@ -151,8 +151,9 @@ AM_CONDITIONAL([HAVE_$1], [test $have_$2 = yes])
 ])
 
 # VIT_CUDA: NVIDIA's compiler and the headers of its libraries, for the device 'cuda'.
-# --with-cuda=DIR looks in DIR alone.  The run-time library is linked statically and all
-# else is opened when the device is, so that programs start where there is no driver.
+# --with-cuda=DIR looks in DIR alone; who names capabilities asks for CUDA.  The run-time
+# library is linked statically and all else is opened when the device is, so that programs
+# start where there is no driver.
 # Sets NVCC, NVCC_ARCH, CUDA_CPPFLAGS, CUDA_LIBS, have_cuda and HAVE_CUDA.
 AC_DEFUN([VIT_CUDA], [
 AC_ARG_WITH([cuda],
@@ -162,7 +163,7 @@ AC_ARG_WITH([cuda],
 AC_ARG_WITH([cuda-arch],
     [AS_HELP_STRING([--with-cuda-arch=90,100],
         [the compute capabilities to build for, without the point])],
-    [], [with_cuda_arch=90,100])
+    [AS_IF([test "x$with_cuda" = xcheck], [with_cuda=yes])], [with_cuda_arch=90,100])
 AC_ARG_VAR([NVCC], [the CUDA compiler])
 AC_ARG_VAR([NVCCFLAGS], [more flags for it])
 have_cuda=no
