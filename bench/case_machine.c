@@ -181,7 +181,7 @@ static bool has_room(struct bench *b, const struct spec *s, int64_t B)
 {
     const struct traffic_job job =
         setting_job(&b->choices->way, false, B, b->mesh->D, b->mesh->M);
-    const double on_a_node       = coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
+    const double on_a_node = coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
 
     return b->node_memory == 0 ||
            (double)predict_most(s, &job) * on_a_node <= (double)b->node_memory;

@@ -115,8 +115,8 @@ void run_peak(struct bench *b)
 
     guard_phase("measuring the peak");
     coll_barrier(b->mesh);
-    b->peak_own  = fmax(b->peak_own, dev_peak(b->dev, seconds));
-    b->peak      = coll_smallest(b->mesh, AXIS_ALL, b->peak_own);
+    b->peak_own = fmax(b->peak_own, dev_peak(b->dev, seconds));
+    b->peak     = coll_smallest(b->mesh, AXIS_ALL, b->peak_own);
     b->peak_spec =
         machine_spec_peak(dev_hardware(b->dev), dev_dtype(b->dev),
                           b->choices->way.is_tf32, dev_threads(b->dev), &source) *

@@ -58,7 +58,7 @@ static struct entry *add_entry(struct reading *r)
     struct ckpt_file *f = r->file;
 
     if (f->entries == r->room) {
-        r->room  = 2 * r->room + 64;
+        r->room = 2 * r->room + 64;
         f->entry =
             mem_grow(f->entry, (size_t)f->entries, (size_t)r->room, sizeof *f->entry);
     }

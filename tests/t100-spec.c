@@ -182,7 +182,8 @@ static void meshes(void)
     ok(spec_check_mesh(&s, 8, 1, 4) == ERR_SHAPE, "more model ranks than MLP columns");
     ok(spec_check_mesh(&s, 8, 0, 4) == ERR_SHAPE, "a mesh without ranks");
     ok(spec_check_mesh(&s, -1, 1, 1) == ERR_SHAPE, "a negative batch");
-    spec_make(&s, &(struct spec_options){ .shape = "22B", .wiring = -1, .qk_norm = -1 });
+    spec_make(&s,
+              &(struct spec_options){ .shape = "22B", .wiring = -1, .qk_norm = -1 });
     ok(spec_check_mesh(&s, 65536, 1, 8) == 0 &&
            spec_check_mesh(&s, 10000000, 1, 8) == ERR_SHAPE &&
            strstr(err_sentence(), "too large to be counted") != NULL,

@@ -93,8 +93,8 @@ static void test_no_false_alarm(int times)
         struct spec spec =
             bed_spec(shape[r % 4], r >> 8 & 1, (enum pool)((r >> 9) % 3));
 
-        spec.loss          = r >> 16 & 1;
-        at->options.seed   = i;
+        spec.loss              = r >> 16 & 1;
+        at->options.seed       = i;
         at->choices.way.shard  = r >> 24 & 1;
         at->choices.way.remat  = r >> 25 & 1;
         at->choices.way.micros = 1 + (int)((r >> 26) % 3);

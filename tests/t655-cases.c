@@ -50,7 +50,7 @@ static const struct case_result *run_case(struct bed *bed, enum case_id id,
 static void check_comm(const struct case_result *c, struct bed *bed,
                        const struct spec *spec)
 {
-    const struct mesh *mesh = bed->bench.mesh;
+    const struct mesh *mesh      = bed->bench.mesh;
     const struct traffic_job job = setting_job(
         &bed->choices.way, false, c != NULL ? c->batch : 1, mesh->D, mesh->M);
     struct traffic_count most[TRAFFIC_KINDS];

@@ -286,7 +286,8 @@ int spec_check_micros(int64_t B, int D, int micros)
  */
 static double numbers_of_step(const struct spec *s, int64_t B_l)
 {
-    const double a_column = (double)s->L * (double)(s->N + s->C) + (double)(s->P + s->K);
+    const double a_column =
+        (double)s->L * (double)(s->N + s->C) + (double)(s->P + s->K);
 
     return (double)B_l * (double)(s->C + s->F) * a_column;
 }
@@ -306,9 +307,8 @@ int spec_check_mesh(const struct spec *s, int64_t B, int D, int M)
                    "%d model ranks are too many for the MLP width %lld of %s", M,
                    (long long)s->F, s->name);
     if (numbers_of_step(s, split_most(B, D)) > NUMBERS_MOST)
-        return ERR(ERR_SHAPE,
-                   "%s is too large to be counted with %lld image%s on a data rank",
-                   s->name, (long long)split_most(B, D),
-                   split_most(B, D) == 1 ? "" : "s");
+        return ERR(
+            ERR_SHAPE, "%s is too large to be counted with %lld image%s on a data rank",
+            s->name, (long long)split_most(B, D), split_most(B, D) == 1 ? "" : "s");
     return 0;
 }
