@@ -123,8 +123,12 @@ void cuda_time_ways(struct dev_stream *s, double *seconds, int count, cuda_way_f
 /* Whether what was not timed shall be. */
 bool cuda_may_time(const struct dev *dev);
 
-/* Of 'what', its name and its ways, the way to take: the first one, until it is timed, now
- * if anything is.
+/* Time 'what', a name and ways, for the fastest one: the number of this choice. */
+int cuda_time_choice(struct dev_stream *s, const struct dev_choice *what,
+                     cuda_way_fn work, void *ctx);
+
+/* The way to take of 'what', for whom nobody keeps a number: the first one, until it is
+ * timed, now if anything is.
  */
 int cuda_choose(struct dev_stream *s, const struct dev_choice *what, cuda_way_fn work,
                 void *ctx);

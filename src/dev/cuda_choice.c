@@ -84,22 +84,28 @@ int cuda_add_choice(struct dev *dev, const struct dev_choice *made)
     return all->count++;
 }
 
+int cuda_time_choice(struct dev_stream *s, const struct dev_choice *what,
+                     cuda_way_fn work, void *ctx)
+{
+    struct dev_choice made = *what;
+
+    cuda_time_ways(s, made.seconds, made.ways, work, ctx);
+    made.way = dev_fastest(&made);
+    return cuda_add_choice(s->dev, &made); /* after those made meanwhile */
+}
+
 int cuda_choose(struct dev_stream *s, const struct dev_choice *what, cuda_way_fn work,
                 void *ctx)
 {
     const struct cuda_choices *all = &cuda_of(s->dev)->choices;
-    struct dev_choice made         = *what;
     int number                     = 0;
 
     while (number < all->count && strcmp(all->list[number].name, what->name) != 0)
         number++;
     if (number == all->count && !cuda_may_time(s->dev))
         return 0;
-    if (number == all->count) {
-        cuda_time_ways(s, made.seconds, made.ways, work, ctx);
-        made.way = dev_fastest(&made);
-        number   = cuda_add_choice(s->dev, &made); /* after those made meanwhile */
-    }
+    if (number == all->count)
+        number = cuda_time_choice(s, what, work, ctx);
     return cuda_choice(s->dev, number)->way;
 }
 

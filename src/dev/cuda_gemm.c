@@ -204,6 +204,17 @@ static void multiply_apart(struct dev_stream *s, const struct product *p)
         cuda_add(s, p->y, after.rest);
 }
 
+/* Where to do what may ride in the product of a plan, in the first way until it is timed. */
+static int where(struct dev_stream *s, struct cuda_plan *p, struct dev_choice what,
+                 cuda_way_fn work, void *ctx)
+{
+    if (p->where < 0 && cuda_may_time(s->dev)) {
+        cuda_name(what.name, sizeof what.name, &p->key, ", where");
+        p->where = cuda_time_choice(s, &what, work, ctx);
+    }
+    return p->where >= 0 ? cuda_choice(s->dev, p->where)->way : 0;
+}
+
 enum { WITHIN = 0, APART = 1 };
 
 static bool multiply_in_way(struct dev_stream *s, void *ctx, int way)
@@ -221,7 +232,7 @@ static bool multiply_in_way(struct dev_stream *s, void *ctx, int way)
  */
 static bool multiply_within(struct dev_stream *s, struct product *p)
 {
-    struct dev_choice what = { .ways = 2, .way_name = { "within", "apart" } };
+    const struct dev_choice what = { .ways = 2, .way_name = { "within", "apart" } };
     struct cuda_key k;
 
     p->fused = (struct cuda_operands){ .a = mat_ptr(p->a.m),
@@ -234,9 +245,8 @@ static bool multiply_within(struct dev_stream *s, struct product *p)
     p->plan = cuda_find_plan(cuda_of(s->dev)->products, &k, &p->fused);
     if (!p->plan->is_possible)
         return false;
-    cuda_name(what.name, sizeof what.name, &k, ", where");
     return (p->e->kind < EPI_GELU ||
-            cuda_choose(s, &what, multiply_in_way, p) == WITHIN) &&
+            where(s, p->plan, what, multiply_in_way, p) == WITHIN) &&
            cuda_run(s, p->plan, &p->fused);
 }
 
@@ -329,8 +339,8 @@ void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
                          struct mat x, struct mat dy, bool is_added, bool *has_sums)
 {
     const struct operand b = { x, true }, a = { dy, false };
-    struct gradients g     = { .dw = dw, .db = db, .x = x, .dy = dy };
-    struct dev_choice what = { .ways = 2, .way_name = { "apart", "within" } };
+    struct gradients g           = { .dw = dw, .db = db, .x = x, .dy = dy };
+    const struct dev_choice what = { .ways = 2, .way_name = { "apart", "within" } };
     struct cuda_key k;
 
     g.is_direct = db.cols == dy.cols && is_fit(db);
@@ -342,10 +352,9 @@ void cuda_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
         k.bias_type = DTYPE_F32;
         g.o.bias    = place_of_sums(s, &g);
         align(&k, &g.o);
-        g.plan = cuda_find_plan(cuda_of(s->dev)->products, &k, &g.o);
-        cuda_name(what.name, sizeof what.name, &k, ", where");
+        g.plan    = cuda_find_plan(cuda_of(s->dev)->products, &k, &g.o);
         *has_sums = g.plan->is_possible &&
-                    cuda_choose(s, &what, sum_in_way, &g) == SUMS_WITHIN &&
+                    where(s, g.plan, what, sum_in_way, &g) == SUMS_WITHIN &&
                     sum_within(s, &g);
     }
     if (!*has_sums)

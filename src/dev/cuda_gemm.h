@@ -39,7 +39,8 @@ struct cuda_plan {
     cublasLtMatmulHeuristicResult_t
         algo[CUDA_ALGOS]; /* the library's favourite first */
     int algos;
-    int choice; /* its number among the device's choices, or -1 */
+    int choice; /* of the algorithm: its number among the device's, or -1 */
+    int where;  /* likewise of where the epilogue is done */
     int best;   /* of the algorithms, the one that was fastest */
 };
 

@@ -178,6 +178,7 @@ static struct cuda_plan *make_plan(struct cuda_products *p, const struct cuda_ke
 
     plan->key    = *k;
     plan->choice = -1;
+    plan->where  = -1;
     TRY_LT(&p->lt, MatmulDescCreate(&plan->desc, compute, CUDA_R_32F));
     if (k->a_is_turned)
         set(&p->lt, plan->desc, CUBLASLT_MATMUL_DESC_TRANSA, &turned, sizeof turned);
