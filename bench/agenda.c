@@ -156,7 +156,7 @@ static int64_t fill_memory(const struct planner *p, const struct spec *s, int64_
     return B;
 }
 
-/* ---- the mesh ---------------------------------------------------------------------- */
+/* ---- the mesh -------------------------------------------------------------------- */
 
 /* How many shapes of the run can be run on the mesh of 'p'; with small batches, where
  * no batch was asked for.
@@ -178,8 +178,8 @@ static int runnable(const struct planner *p)
     return n;
 }
 
-/* Tokens a second that the machine is predicted to reach with the first shape that runs,
- * 0 without a machine.
+/* Tokens a second that the machine is predicted to reach with the first shape that
+ * runs, 0 without a machine.
  */
 static double predicted(const struct planner *p)
 {
@@ -276,7 +276,7 @@ void agenda_device(struct choices *c, const struct options *o, int ranks,
         *c = lean;
 }
 
-/* ---- the list ---------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------- */
 
 static void no_memory(struct agenda_entry *e, const struct planner *p, int64_t B)
 {

@@ -32,7 +32,7 @@
     "\n3 memory, device, files, or stopped by a signal.\n"                             \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
-/* ---- without MPI ------------------------------------------------------------------- */
+/* ---- without MPI ----------------------------------------------------------------- */
 
 static int show(FILE *out, bool is_heard, void *values)
 {
@@ -49,10 +49,10 @@ static int show(FILE *out, bool is_heard, void *values)
     return dry_run(out, o, &choices);
 }
 
-/* ---- a run ------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------- */
 
-/* Tell rank 0's record of the options what "auto" became, and how many threads there are,
- * which may be fewer than were asked for.
+/* Tell rank 0's record of the options what "auto" became, and how many threads there
+ * are, which may be fewer than were asked for.
  */
 static void note_choices(struct opts *opts, const struct bench *b)
 {
@@ -120,8 +120,8 @@ static int status_of(const struct result *r, int rc)
     return err_exit_status(ERR_ENV);
 }
 
-/* The closing lines, the files of JSON, and the exit status that all ranks share; 'rc' is
- * how the cases ended.
+/* The closing lines, the files of JSON, and the exit status that all ranks share; 'rc'
+ * is how the cases ended.
  */
 static int conclude(struct bench *b, int rc)
 {
@@ -214,8 +214,8 @@ static int simulate_machine(struct bench *b, struct simulated *s, struct node *n
     return 0;
 }
 
-/* VITBENCH_FAULT=values:SEED: ranks read any numbers from a device that computes nothing,
- * each its own.
+/* VITBENCH_FAULT=values:SEED: ranks read any numbers from a device that computes
+ * nothing, each its own.
  */
 static int open_model(struct bench *b, void *block)
 {
@@ -240,8 +240,8 @@ static int open_device(struct bench *b, const struct node *node, void *block)
                         threads > 0 ? threads : node_threads(node));
 }
 
-/* D and M for all, as rank 0 finds them if 'rc' is 0 on all ranks: thousands of simulated
- * ranks share one core.
+/* D and M for all, as rank 0 finds them if 'rc' is 0 on all ranks: thousands of
+ * simulated ranks share one core.
  */
 static int choose_grid(int grid[2], int rc, const struct bench *b,
                        const struct choices *choices, const struct node *node,
@@ -375,7 +375,7 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     return status;
 }
 
-/* ---- the program ------------------------------------------------------------------- */
+/* ---- the program ----------------------------------------------------------------- */
 
 static int read_values(struct opts *opts, void *values, int argc, char **argv)
 {

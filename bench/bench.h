@@ -18,9 +18,9 @@ struct bench_program {
     case_fn *ckpt;                   /* likewise */
 
     /* Ranks are simulated: time is that of the machine of --machine, read from 'clock',
-     * and 'block' gives all of them the same DEV_MODEL_BLOCK addresses that messages are
-     * never copied to or from, and 'model' its sign and places (collective over 'comm').
-     * NULL: the machine at hand.
+     * and 'block' gives all of them the same DEV_MODEL_BLOCK addresses that messages
+     * are never copied to or from, and 'model' its sign and places (collective over
+     * 'comm').  NULL: the machine at hand.
      */
     void *(*block)(struct mesh_model *model, MPI_Comm comm);
     double (*clock)(void);

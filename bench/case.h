@@ -25,9 +25,9 @@ struct jsonl;
 struct bench_files;
 struct bench;
 
-/* Run a case for 'spec' (NULL where the case has none) and fill 'c' (a scratch record on
- * ranks other than 0).  Returns 0 also when checks failed (the status says so); codes are
- * for what ends the run.  Collective over the mesh.
+/* Run a case for 'spec' (NULL where the case has none) and fill 'c' (a scratch record
+ * on ranks other than 0).  Returns 0 also when checks failed (the status says so);
+ * codes are for what ends the run.  Collective over the mesh.
  */
 typedef int case_fn(struct bench *b, struct case_result *c, const struct spec *spec,
                     int64_t batch);

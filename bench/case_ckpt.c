@@ -47,10 +47,10 @@ struct job {
     int64_t wrong;
 };
 
-/* ---- the state --------------------------------------------------------------------- */
+/* ---- the state ------------------------------------------------------------------- */
 
-/* A random number in every element, so that no disk or file system makes it smaller; the
- * same in all replicas.
+/* A random number in every element, so that no disk or file system makes it smaller;
+ * the same in all replicas.
  */
 static void draw(float *x, const struct ckpt_tensor *t, int64_t number,
                  const struct ckpt_piece *p)
@@ -125,7 +125,7 @@ static int64_t count_wrong(struct job *j)
     return wrong;
 }
 
-/* ---- turns ------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------- */
 
 static int save(struct job *j, int64_t turn)
 {
@@ -219,7 +219,7 @@ static void report(struct case_result *c, struct job *j)
     }
 }
 
-/* ---- the case ---------------------------------------------------------------------- */
+/* ---- the case -------------------------------------------------------------------- */
 
 /* The tensors' elements, in f32. */
 static int64_t count_bytes(const struct ckpt_list *list)

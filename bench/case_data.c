@@ -11,8 +11,8 @@
  *   noise     what the benchmark of steps feeds
  *
  * Without a set the files are JPEG pictures of 500 x 375, made here.  Each row is run
- * once more on the images of its first call: the error is the number that differ; that of
- * 'view' is the largest difference from 'augment', in units of 2^-23.
+ * once more on the images of its first call: the error is the number that differ; that
+ * of 'view' is the largest difference from 'augment', in units of 2^-23.
  */
 #include "config.h"
 
@@ -58,7 +58,7 @@ static size_t numbers(const struct job *j)
     return 3 * (size_t)j->size * (size_t)j->size;
 }
 
-/* ---- what is timed ----------------------------------------------------------------- */
+/* ---- what is timed --------------------------------------------------------------- */
 
 static int64_t sample_index(const struct job *j, int64_t i)
 {
@@ -145,9 +145,11 @@ static void run_get(void *ctx)
                           (struct range){ 0, 0 }, j->next);
 }
 
-/* ---- rows -------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------ */
 
-/* Sums of what a call leaves: files, pixels, images, and what is cut out for a device. */
+/* Sums of what a call leaves: files, pixels, images, and what is cut
+ * out for a device.
+ */
 static void sum_up(uint64_t sum[FILES], const struct job *j)
 {
     for (int i = 0; i < FILES; i++) {
@@ -272,7 +274,7 @@ static int measure_source(struct case_result *c, struct job *j, int rc)
     return mesh_agree(j->bench->mesh, rc);
 }
 
-/* ---- the case ---------------------------------------------------------------------- */
+/* ---- the case -------------------------------------------------------------------- */
 
 /* Pictures of our own, encoded: the middle of fractals. */
 static int make_files(struct job *j)

@@ -33,7 +33,9 @@ static const struct product products[] = {
 
 enum { PRODUCTS = sizeof products / sizeof products[0] };
 
-/* The product among the kernels, or a new one of rate 0; NULL where there is no room. */
+/* The product among the kernels, or a new one of rate 0; NULL where
+ * there is no room.
+ */
 static struct machine_kernel *kernel_of(struct machine *m, const char *op,
                                         const int64_t shape[3], enum dtype dtype)
 {
@@ -59,8 +61,8 @@ struct measured {
     struct gauge gauge[MACHINE_KERNELS];
 };
 
-/* Measure a product and its gradients once more; '*doubtful' is how many of the three are
- * not confirmed.
+/* Measure a product and its gradients once more; '*doubtful' is how many of the three
+ * are not confirmed.
  */
 static int measure_product(int *doubtful, struct measured *g, struct bench *b,
                            struct case_result *c, const struct product *p)

@@ -137,7 +137,9 @@ static void write_line(const struct run *r, int i)
                       count_mfu(r->c->flops_per_step, seconds, b->mesh->size, b->peak));
 }
 
-/* The lines with the figures of the result: times of the slowest rank, the last peak. */
+/* The lines with the figures of the result: times of the slowest rank,
+ * the last peak.
+ */
 static void settle_lines(const struct run *r)
 {
     if (!report_jsonl_again(r->bench->jsonl))
@@ -224,8 +226,8 @@ static int count_traffic(struct run *r)
     return is_wrong;
 }
 
-/* Who is slow, and what the others need for a rank's share of the work.  Simulated ranks
- * run on nodes of the model, whatever the host is.
+/* Who is slow, and what the others need for a rank's share of the work.  Simulated
+ * ranks run on nodes of the model, whatever the host is.
  */
 static void find_stragglers(struct run *r)
 {
@@ -365,8 +367,8 @@ static bool fits(struct run *r)
 
 /* ---- checks ---------------------------------------------------------------------- */
 
-/* What follows the timed steps, the proof of overlap last: it ruins the model.  Returns 0
- * or the code of a trace that cannot be written.
+/* What follows the timed steps, the proof of overlap last: it ruins the model.  Returns
+ * 0 or the code of a trace that cannot be written.
  */
 static int check_and_prove(struct run *r)
 {

@@ -15,7 +15,7 @@
 
 static const char *const default_run[] = { "22B", "So400m", "So150m", "608/10/928/16" };
 
-/* ---- lists ------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------- */
 
 static int parse_shapes(struct choices *c, const struct options *o)
 {
@@ -114,7 +114,7 @@ static int parse_bars(struct choices *c, const struct options *o)
     return opts_number(&c->require_mfu, text, "require-mfu", OPT_REAL, least, most);
 }
 
-/* ---- what is not done -------------------------------------------------------------- */
+/* ---- what is not done ------------------------------------------------------------ */
 
 static int refuse(const struct options *o)
 {
@@ -136,7 +136,7 @@ static int refuse(const struct options *o)
     return 0;
 }
 
-/* ---- all together ------------------------------------------------------------------ */
+/* ---- all together ---------------------------------------------------------------- */
 
 int options_make_spec(struct spec *s, const struct options *o, const struct choices *c,
                       const char *shape)

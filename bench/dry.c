@@ -33,7 +33,7 @@ struct plan {
     struct dry_mesh meshes; /* with --machine; its machine is NULL without */
 };
 
-/* ---- make -------------------------------------------------------------------------- */
+/* ---- make ------------------------------------------------------------------------ */
 
 /* The mesh on a machine: as asked for, or the one with most tokens a second. */
 static int choose_on(struct plan *p, const struct machine *machine)
@@ -110,7 +110,7 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     return 0;
 }
 
-/* ---- print ------------------------------------------------------------------------- */
+/* ---- print ----------------------------------------------------------------------- */
 
 /* 'n' with commas between its thousands. */
 static const char *grouped(char text[32], int64_t n)
@@ -225,7 +225,7 @@ static void print_traffic(FILE *out, const struct plan *p)
     fprintf(out, "\n");
 }
 
-/* ---- JSON -------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------ */
 
 static json_t *terms_json(const struct plan *p)
 {
@@ -243,9 +243,9 @@ static json_t *terms_json(const struct plan *p)
     return all;
 }
 
-/* Parameters and FLOPs are of the whole job, the rest of the rank that has most; of messages
- * each kind has its own.  A term's FLOPs are those of a training step, its bytes those of
- * its parameters.
+/* Parameters and FLOPs are of the whole job, the rest of the rank that has most; of
+ * messages each kind has its own.  A term's FLOPs are those of a training step, its
+ * bytes those of its parameters.
  */
 static json_t *plan_json(const struct plan *p)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What --dry-run says of time on a machine: the step as predicted, and the best meshes. */
+/* What --dry-run says of time on a machine: the step as predicted, and
+ * the best meshes.
+ */
 #ifndef BENCH_DRY_MESH_H
 #define BENCH_DRY_MESH_H
 

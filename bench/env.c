@@ -30,7 +30,7 @@ enum { IS_DEBUG = 1 };
 
 extern char **environ;
 
-/* ---- describe ---------------------------------------------------------------------- */
+/* ---- describe -------------------------------------------------------------------- */
 
 static void set_text(json_t *object, const char *name, const char *text)
 {
@@ -211,7 +211,7 @@ void env_describe_model(struct result *r, struct mesh *mesh, struct dev *dev,
                     m->name, m->nodes, m->ranks_per_node, model->nodes, model->on_node);
 }
 
-/* ---- warn -------------------------------------------------------------------------- */
+/* ---- warn ------------------------------------------------------------------------ */
 
 /* What a warning says of the first rank that it is true of. */
 struct culprit {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sets of images for vitbench, which itself links without HDF5: the program fills in the
- * functions where the build has it.
+/* Sets of images for vitbench, which itself links without HDF5: the program fills in
+ * the functions where the build has it.
  */
 #ifndef BENCH_FILES_H
 #define BENCH_FILES_H

@@ -8,9 +8,9 @@
  *            host does
  *   alone    for each kind, the same with these messages; the difference is their time
  *
- * Where steps are played from graphs so are these, but for the empty ones and those with
- * messages alone, which put nothing on the device: two rounds go before, in which each kind
- * of step is done and recorded (step/replay.h).
+ * Where steps are played from graphs so are these, but for the empty ones and those
+ * with messages alone, which put nothing on the device: two rounds go before, in which
+ * each kind of step is done and recorded (step/replay.h).
  *
  * Differences are taken within a round, so that a drift of the clock cancels; a median
  * and its interval over the rounds are reported.

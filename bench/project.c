@@ -27,8 +27,8 @@ const char *const project_kind[CMM_KINDS] = {
 /* Groups of rows that are projected side by side: the weights are read once for all. */
 enum { SIDE = 16 };
 
-/* Projections under way, of 'n' groups of 'step' rows of the result, 'apart' rows apart:
- * vectors over the result's columns, and numbers.
+/* Projections under way, of 'n' groups of 'step' rows of the result, 'apart' rows
+ * apart: vectors over the result's columns, and numbers.
  */
 struct work {
     struct reader *reader;
@@ -211,8 +211,8 @@ struct projection project_worse(struct projection a, struct projection b)
                                 .sees     = fmax(a.sees, b.sees) };
 }
 
-/* |P|^2 of the partial sums of group 'g', to be scaled by a column's |W_j|^2: they are as
- * long as sums are where these do not cancel, so all columns together tell.
+/* |P|^2 of the partial sums of group 'g', to be scaled by a column's |W_j|^2: they are
+ * as long as sums are where these do not cancel, so all columns together tell.
  */
 static double partial_of(const struct work *k, int g)
 {
@@ -288,9 +288,9 @@ static struct projection project_groups(struct work k, const struct cmm_seen *se
     return p;
 }
 
-/* How many groups of rows there are for one that is looked at.  The host multiplies with
- * all of the weights for every group: where they are on another device, whose products
- * have many more rows, so few groups that it multiplies about so many numbers.
+/* How many groups of rows there are for one that is looked at.  The host multiplies
+ * with all of the weights for every group: where they are on another device, whose
+ * products have many more rows, so few groups that it multiplies about so many numbers.
  */
 static int64_t groups_apart(const struct reader *r, const struct cmm_seen *seen,
                             int64_t groups)

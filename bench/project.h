@@ -13,13 +13,13 @@
  *
  * is about 1, and above PROJECT_THRESHOLD something is wrong.  eps_acc is 2^-23 (f64:
  * 2^-46); eps_out is 2^-8 where the result is rounded to bf16, else 0.  Results in bf16
- * are taken in groups of 16 rows, or 16 / M, so that the rounding of the others does not
- * hide an error.
+ * are taken in groups of 16 rows, or 16 / M, so that the rounding of the others does
+ * not hide an error.
  *
- * P are the sums over a part of the depth, which M > 1 ranks round on the way to Y.  They
- * may be long where Y is short: rows of a gradient are nearly parallel, and where one
- * column of W is across them, so is the column for all rows, and its parts cancel.  Other
- * columns do not, so |P_j| is taken as sqrt(M - 1) |Y|_F |W_j| / |W|_F.
+ * P are the sums over a part of the depth, which M > 1 ranks round on the way to Y.
+ * They may be long where Y is short: rows of a gradient are nearly parallel, and where
+ * one column of W is across them, so is the column for all rows, and its parts cancel.
+ * Other columns do not, so |P_j| is taken as sqrt(M - 1) |Y|_F |W_j| / |W|_F.
  *
  * The operands are sharded.  r'X is formed by the ranks that own the slices of X, never
  * from copies that have travelled; only vectors are exchanged.

@@ -56,8 +56,8 @@ int64_t reader_rows(const struct reader *r, struct mat a)
     return rows > 0 ? rows : 1;
 }
 
-/* The elements lo .. hi - 1 of 'in'.  The loops are apart by format, so that each of them
- * vectorises.
+/* The elements lo .. hi - 1 of 'in'.  The loops are apart by format, so that each of
+ * them vectorises.
  */
 static void widen(double *out, const void *in, enum dtype t, int64_t lo, int64_t hi)
 {
@@ -98,7 +98,7 @@ static int64_t chunk_end(const struct reader *r, struct mat a, int64_t lo)
     return hi < a.rows ? hi : a.rows;
 }
 
-/* ---- sums ------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------ */
 
 /* Several sums side by side, since one alone waits for every addition. */
 static double sum_products(const double *x, const double *y, int64_t n)

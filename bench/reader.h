@@ -23,8 +23,8 @@ int64_t reader_rows(const struct reader *r, struct mat a);
 /* Rows lo .. hi - 1 of 'a', packed; borrowed, valid until the next call. */
 const double *reader_get(struct reader *r, struct mat a, int64_t lo, int64_t hi);
 
-/* What the checks compute from a matrix, each in one reading of it, by all threads of the
- * device's ranks; sums are taken in an order that depends on their number alone:
+/* What the checks compute from a matrix, each in one reading of it, by all threads of
+ * the device's ranks; sums are taken in an order that depends on their number alone:
  *   reader_combine()  for each of 'n' weights, sum [n, a.cols] += sum over rows of
  *                     weight[.., row] * a[row, :], rows of 'weight' a.rows apart; by_col
  *                     [a.cols]: sums of squares; NULL: not wanted
@@ -38,8 +38,8 @@ void reader_apply(struct reader *r, double *dot, double *by_row, int n, struct m
                   const double *weight);
 double reader_norm(struct reader *r, struct mat a);
 
-/* The sum over rows of 'row' (its place in the matrix, its numbers), by all threads; and
- * the sum of squares of all in 'square'.
+/* The sum over rows of 'row' (its place in the matrix, its numbers), by all threads;
+ * and the sum of squares of all in 'square'.
  */
 typedef double (*reader_fn)(const void *ctx, int64_t row, const double *value);
 double reader_sum(struct reader *r, double *square, struct mat a, reader_fn row,

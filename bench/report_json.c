@@ -21,7 +21,7 @@
 
 enum { SCHEMA_VERSION = 1 };
 
-/* ---- values ------------------------------------------------------------------------ */
+/* ---- values ---------------------------------------------------------------------- */
 
 static json_t *positive(double x)
 {
@@ -52,7 +52,7 @@ static json_t *status_json(enum status s)
     return json_string(name[s]);
 }
 
-/* ---- a case ------------------------------------------------------------------------ */
+/* ---- a case ---------------------------------------------------------------------- */
 
 static json_t *shape_json(const struct spec *s)
 {
@@ -264,7 +264,7 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
     return all;
 }
 
-/* ---- the whole --------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------- */
 
 static json_t *rating_json(const struct result *r)
 {
@@ -314,7 +314,7 @@ json_t *report_json(const struct result *r)
         r->is_simulated, "warnings", warnings, "exit_status", r->exit_status);
 }
 
-/* ---- files ------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------- */
 
 int report_save(const json_t *json, const char *path)
 {
@@ -333,7 +333,7 @@ int report_write(const struct result *r, const char *path)
     return rc;
 }
 
-/* ---- one line a step --------------------------------------------------------------- */
+/* ---- one line a step ------------------------------------------------------------- */
 
 struct jsonl {
     FILE *file;

@@ -20,7 +20,7 @@
 
 enum { COLUMNS = FIELD_COLUMNS, LABEL = 15, NUMBER = 24 };
 
-/* ---- pieces ------------------------------------------------------------------------ */
+/* ---- pieces ---------------------------------------------------------------------- */
 
 static void field(FILE *out, const char *label, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -92,7 +92,7 @@ static void list_of(char *text, size_t size, json_t *values)
     }
 }
 
-/* ---- banner ------------------------------------------------------------------------ */
+/* ---- banner ---------------------------------------------------------------------- */
 
 int report_banner(FILE *out, const struct result *r, const struct opts *o)
 {
@@ -137,7 +137,7 @@ int report_banner(FILE *out, const struct result *r, const struct opts *o)
     return err_unheard(out);
 }
 
-/* ---- a case ------------------------------------------------------------------------ */
+/* ---- a case ---------------------------------------------------------------------- */
 
 static const char *status_word(enum status s)
 {
@@ -198,8 +198,8 @@ static void case_tuned(FILE *out, const struct case_result *c)
         field(out, "  tuned", "%s", all);
 }
 
-/* How the steps were played: on several ranks there are graphs between messages, else one
- * for each micro-batch.
+/* How the steps were played: on several ranks there are graphs between messages, else
+ * one for each micro-batch.
  */
 static void name_graphs(char *text, size_t size, const struct case_result *c)
 {
@@ -462,7 +462,7 @@ void report_case(FILE *out, const struct result *r, const struct case_result *c)
     fflush(out);
 }
 
-/* ---- the end ----------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------- */
 
 static const char *verdict(const struct result *r)
 {

@@ -77,7 +77,7 @@ void result_warn(struct result *r, const char *fmt, ...)
     memcpy(r->warning[r->warnings - 1], text, sizeof text);
 }
 
-/* ---- statistics -------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------ */
 
 static int compare(const void *a, const void *b)
 {
@@ -119,7 +119,7 @@ void stat_of(struct stat *s, double *seconds, int n, int warmup)
     }
 }
 
-/* ---- verdicts ---------------------------------------------------------------------- */
+/* ---- verdicts -------------------------------------------------------------------- */
 
 static void say_reason(struct case_result *c, enum status status, const char *fmt,
                        va_list args)

@@ -77,8 +77,8 @@ struct cost { /* of a kind of operation, a step, on rank 0 */
 enum spent { SPENT_OPENING, SPENT_TUNING, SPENT_STEPS, SPENT_CHECKS, SPENT_PARTS };
 extern const char *const spent_name[SPENT_PARTS];
 
-/* A step with plain collectives, by turns with the step as it is: how many times as fast
- * the latter is, and the interval of that; step_s 0: not compared.
+/* A step with plain collectives, by turns with the step as it is: how many times as
+ * fast the latter is, and the interval of that; step_s 0: not compared.
  */
 struct against_plain {
     double step_s, speed, speed_lo, speed_hi;
@@ -170,8 +170,8 @@ void case_skip(struct case_result *c, const char *fmt, ...)
 void result_judge(struct case_result *c, double require_mfu, bool is_spec);
 
 /* Fail a case whose messages are not hidden by 'percent' (0: no bar): every kind that
- * takes 5 % of a step alone, or more, must be, and there must be such a kind; what cannot
- * be told fails in the words of the report.
+ * takes 5 % of a step alone, or more, must be, and there must be such a kind; what
+ * cannot be told fails in the words of the report.
  */
 void result_judge_overlap(struct case_result *c, double percent);
 
@@ -187,8 +187,8 @@ int result_count(const struct result *r, enum status status);
 /* True if at least one case ran, none failed, and the run was not cut short. */
 bool result_has_passed(const struct result *r);
 
-/* True if, besides, something was checked in each case that ran: with --no-check nothing is
- * of steps and checkpoints.
+/* True if, besides, something was checked in each case that ran: with --no-check
+ * nothing is of steps and checkpoints.
  */
 bool result_is_valid(const struct result *r);
 

@@ -103,9 +103,9 @@ double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx)
 
 /* ---- the peak -------------------------------------------------------------------- */
 
-/* It takes a quarter of a second, or of what steps are timed for if that is shorter.  All
- * ranks measure at once, so that those of one GPU find their parts of it; of its data
- * sheet's peak they have theirs, too.
+/* It takes a quarter of a second, or of what steps are timed for if that is shorter.
+ * All ranks measure at once, so that those of one GPU find their parts of it; of its
+ * data sheet's peak they have theirs, too.
  */
 void run_peak(struct bench *b)
 {

@@ -25,8 +25,8 @@ void series_slowest(struct series *s, struct mesh *mesh);
 enum { SERIES_PARTS = 16 };
 int series_parts(double busy[SERIES_PARTS], const struct series *s);
 
-/* Statistics of the steps after series_slowest(), and the medians of the stages, each on
- * its slowest rank.  Times are not in order afterwards.  Collective over 'mesh'.
+/* Statistics of the steps after series_slowest(), and the medians of the stages, each
+ * on its slowest rank.  Times are not in order afterwards.  Collective over 'mesh'.
  */
 void series_finish(struct stat *steps, double stage[STAGES], struct series *s,
                    int warmup, struct mesh *mesh);

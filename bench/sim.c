@@ -28,7 +28,7 @@ struct folder {
     char platform[PATH_MAX + 16], hosts[PATH_MAX + 16], words[PATH_MAX + 16];
 };
 
-/* ---- what is started --------------------------------------------------------------- */
+/* ---- what is started ------------------------------------------------------------- */
 
 static int find_ranks(char path[PATH_MAX])
 {
@@ -60,9 +60,9 @@ enum { RANKS_MOST = 1 << 15 };
     "glibc.malloc.top_pad=67108864"
 
 /* Replace this process by smpirun.  Costs are the machine's, so the simulator's own are
- * taken out: factors on bandwidths and latencies, windows of TCP, the time of a call, and
- * of this machine's computing.  Short messages leave at once, others when they are asked
- * for.  SMPI's choosers of collectives are slow on many ranks.
+ * taken out: factors on bandwidths and latencies, windows of TCP, the time of a call,
+ * and of this machine's computing.  Short messages leave at once, others when they are
+ * asked for.  SMPI's choosers of collectives are slow on many ranks.
  */
 _Noreturn static void start(const struct folder *f, const char *ranks,
                             const char *count)
@@ -103,7 +103,7 @@ _Noreturn static void start(const struct folder *f, const char *ranks,
     _exit(err_exit_status(ERR_ENV));
 }
 
-/* ---- its folder -------------------------------------------------------------------- */
+/* ---- its folder ------------------------------------------------------------------ */
 
 static int make_folder(struct folder *f)
 {
@@ -140,7 +140,7 @@ static int fill_folder(const struct folder *f, const struct options *o,
     return simulate_write_words(f->words, argc, argv);
 }
 
-/* ---- the run ----------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------- */
 
 static pid_t the_child; /* whom signals are for */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A simulated rank: vitbench on the model device, its clock driven by SimGrid.  All ranks
- * are one process and share this program's variables: a copy of the program for each
- * would be cold whenever its turn comes, which costs more than what it does.  What a rank
- * must have of its own is in base/own.h.
+/* A simulated rank: vitbench on the model device, its clock driven by SimGrid.  All
+ * ranks are one process and share this program's variables: a copy of the program for
+ * each would be cold whenever its turn comes, which costs more than what it does.  What
+ * a rank must have of its own is in base/own.h.
  */
 #include "config.h"
 
@@ -24,9 +24,9 @@
 /* No other device is linked. */
 const struct dev_ops *const dev_backends[] = { NULL };
 
-/* Memory of which SMPI copies only the first byte of each of 'count' steps: what is shared
- * between them it does not look at, however much is sent from there.  The end is not
- * shared: else all of it would be.
+/* Memory of which SMPI copies only the first byte of each of 'count' steps: what is
+ * shared between them it does not look at, however much is sent from there.  The end is
+ * not shared: else all of it would be.
  */
 static char *bytes_apart(int count)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Options of a simulation, and how they reach its ranks: words with a zero after each. */
+/* Options of a simulation, and how they reach its ranks: words with a
+ * zero after each.
+ */
 #include "config.h"
 
 #include "bench/simulate.h"
@@ -13,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- options ----------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------- */
 
 int simulate_read(struct opts *opts, struct options *o, int argc, char **argv)
 {
@@ -42,7 +44,7 @@ int simulate_read(struct opts *opts, struct options *o, int argc, char **argv)
     return rc;
 }
 
-/* ---- words ------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------- */
 
 int simulate_write_words(const char *path, int argc, char **argv)
 {

@@ -13,14 +13,14 @@
     "messages through SimGrid's SMPI, and each operation of the device costing the "   \
     "time that the file of a machine says.  Options are those of vitbench."
 
-/* options_read() with the defaults of a simulation: one step, no warm-up, nothing checked
- * or tuned, bf16 on GPUs, on the machine SIMULATE_MACHINE.
+/* options_read() with the defaults of a simulation: one step, no warm-up, nothing
+ * checked or tuned, bf16 on GPUs, on the machine SIMULATE_MACHINE.
  */
 #define SIMULATE_MACHINE "cpu-cluster"
 int simulate_read(struct opts *opts, struct options *o, int argc, char **argv);
 
-/* Write the words argv[0 .. argc) to 'path' / read them: a list that ends in NULL, never
- * freed.  Return 0 or ERR_IO.
+/* Write the words argv[0 .. argc) to 'path' / read them: a list that ends in NULL,
+ * never freed.  Return 0 or ERR_IO.
  */
 int simulate_write_words(const char *path, int argc, char **argv);
 int simulate_read_words(int *argc, char ***argv, const char *path);

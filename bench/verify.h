@@ -15,9 +15,9 @@
  * against the unsharded model in f64 on cpu:ref, which the first rank of each data row
  * runs on its own images.  residual = the largest over tensors of
  * |g - g_ref|_F / (eps |g_ref|_F), key biases scaled by their kernel's norm, and of the
- * loss; threshold 32.  A gradient that a nudge of the parameters by eps moves by more than
- * 2 eps of itself is measured by half that move.  Returns 0, or a code where the models
- * could not be opened.
+ * loss; threshold 32.  A gradient that a nudge of the parameters by eps moves by more
+ * than 2 eps of itself is measured by half that move.  Returns 0, or a code where the
+ * models could not be opened.
  */
 int verify_self_test(struct check *c, struct bench *b, const struct spec *spec);
 

@@ -93,8 +93,8 @@ static double walk_of(const struct layout *l)
     return sqrt(2 * (double)l->blocks);
 }
 
-/* The largest residual of loss, gradient norm and tensors, and whose it is; the error of
- * tensor i is measured by yardstick[i].
+/* The largest residual of loss, gradient norm and tensors, and whose it is; the error
+ * of tensor i is measured by yardstick[i].
  */
 static double compare(char *note, size_t size, const struct layout *l, double eps,
                       const struct pass *plain, const struct pass *run,
@@ -124,9 +124,9 @@ static double compare(char *note, size_t size, const struct layout *l, double ep
     return residual;
 }
 
-/* The second look: let every yardstick be as long as a nudge moves its gradient.  'last'
- * is the plain pass before the nudges.  One projection may by chance see little of a
- * move, so there are several, each from where the one before it ended.
+/* The second look: let every yardstick be as long as a nudge moves its gradient.
+ * 'last' is the plain pass before the nudges.  One projection may by chance see little
+ * of a move, so there are several, each from where the one before it ended.
  */
 static void measure_moves(double *yardstick, struct bench *b, struct step *step,
                           struct vit *vit, struct reader *reader,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vitbench on the machine at hand: all cases, those that need HDF5 where it is there. */
+/* vitbench on the machine at hand: all cases, those that need HDF5
+ * where it is there.
+ */
 #include "config.h"
 
 #include "bench/bench.h"

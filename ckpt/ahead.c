@@ -21,7 +21,7 @@ struct ahead {
     bool is_over; /* nothing is begun any more */
 };
 
-/* ---- the threads ------------------------------------------------------------------- */
+/* ---- the threads ----------------------------------------------------------------- */
 
 /* The next thing to fetch, when there is a room for it; -1: none. */
 static int begin(struct ahead *a)
@@ -58,7 +58,7 @@ static int fetch_all(void *ahead)
     return rc;
 }
 
-/* ---- the main thread --------------------------------------------------------------- */
+/* ---- the main thread ------------------------------------------------------------- */
 
 int ahead_open(struct ahead **ahead, int count, ahead_fetch_fn fetch, void *ctx)
 {

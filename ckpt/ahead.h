@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A crew fetches things number 0, 1, .. into rooms, a few ahead of the main thread, which
- * takes them in order:
+/* A crew fetches things number 0, 1, .. into rooms, a few ahead of the main thread,
+ * which takes them in order:
  *
  *      room 0     1        2        3
  *        thing 4  thing 5  thing 2  thing 3
@@ -15,8 +15,8 @@ enum { AHEAD_ROOMS = 4 };
 
 struct ahead;
 
-/* Fetch thing number 'i' into room 'room': 0, or a code with its sentence.  Two threads do
- * this at once, never with the same room.
+/* Fetch thing number 'i' into room 'room': 0, or a code with its sentence.  Two threads
+ * do this at once, never with the same room.
  */
 typedef int (*ahead_fetch_fn)(void *ctx, int i, int room);
 

@@ -22,7 +22,7 @@ static int64_t row_size(const struct ckpt_tensor *t)
     return size;
 }
 
-/* ---- who holds what ---------------------------------------------------------------- */
+/* ---- who holds what -------------------------------------------------------------- */
 
 enum { WORDS = 2 * CKPT_DIMS + 1 }; /* of a box in a message */
 
@@ -138,7 +138,7 @@ static void share_boxes(struct boxes *b, bool is_first_only)
     mem_free(own);
 }
 
-/* ---- slabs and shares -------------------------------------------------------------- */
+/* ---- slabs and shares ------------------------------------------------------------ */
 
 struct range boxes_share(const struct boxes *b, const struct slab *s, int rank)
 {
@@ -308,7 +308,7 @@ static void make_slabs(struct boxes *b)
         find_extents(b, &b->slab[i]);
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 static int64_t larger(int64_t a, int64_t b)
 {

@@ -40,15 +40,15 @@ struct slab {
 
 struct boxes;
 
-/* Elements of a rank's share of a slab, about: it stays in the cache from one thing that
- * is done with it to the next.  Fewer ranks share a small slab: less than a PARTS-th of
- * that is not worth a write.
+/* Elements of a rank's share of a slab, about: it stays in the cache from one thing
+ * that is done with it to the next.  Fewer ranks share a small slab: less than a
+ * PARTS-th of that is not worth a write.
  */
 enum { BOXES_SHARE = 1 << 20, BOXES_PARTS = 64 };
 
 /* For saving ('is_first_only') the boxes are first pieces; for loading all of them, of
- * which several may ask for the same element.  'list' is borrowed; 'share' is BOXES_SHARE
- * but in tests.  Returns 0 or ERR_MEMORY, the same on all ranks.
+ * which several may ask for the same element.  'list' is borrowed; 'share' is
+ * BOXES_SHARE but in tests.  Returns 0 or ERR_MEMORY, the same on all ranks.
  * Collective over the mesh.
  */
 int boxes_open(struct boxes **b, struct mesh *mesh, struct dev *dev,

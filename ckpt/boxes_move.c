@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The exchange of one slab: from the device to packed boxes, from there to the shares of
- * the ranks of the group, and back.
+/* The exchange of one slab: from the device to packed boxes, from there to the shares
+ * of the ranks of the group, and back.
  */
 #include "config.h"
 
@@ -13,7 +13,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* ---- between device and host ------------------------------------------------------- */
+/* ---- between device and host ----------------------------------------------------- */
 
 /* Rows of a piece that are elements p .. q of its box. */
 static struct mat rows_of(const struct boxes *b, const struct held *h, struct part part)
@@ -60,7 +60,7 @@ static void store(struct boxes *b, const struct held *h, struct part part,
     dev_put(stream, to, b->raw);
 }
 
-/* ---- between box and share --------------------------------------------------------- */
+/* ---- between box and share ------------------------------------------------------- */
 
 /* Where element 'x' of the tensor lies in the share: in the last extent that does not
  * start after it.
@@ -128,7 +128,7 @@ uint64_t boxes_digest(const struct boxes *b, int i, const float *share, int64_t 
     return sum;
 }
 
-/* ---- messages ---------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------- */
 
 /* Start to send (or receive) a part of a box; 'tag' is the box's number on its rank. */
 static void post(struct boxes *b, bool is_sent, float *at, struct part part, int peer,
@@ -197,7 +197,7 @@ static int list_theirs(struct boxes *b, const struct slab *s)
     return n;
 }
 
-/* ---- whole slabs ------------------------------------------------------------------- */
+/* ---- whole slabs ----------------------------------------------------------------- */
 
 /* With one rank in the group and one run there is nothing to sort: the part's place in
  * the share, else -1.

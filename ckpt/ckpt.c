@@ -71,7 +71,7 @@ int64_t ckpt_index(const struct ckpt_tensor *t, const struct ckpt_piece *p, int6
     return index;
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 /* The datasets of the list: each begins where the name changes. */
 static void list_datasets(struct ckpt *c)
@@ -171,10 +171,10 @@ void ckpt_close(struct ckpt **ckpt)
     *ckpt = NULL;
 }
 
-/* ---- the snapshot ------------------------------------------------------------------ */
+/* ---- the snapshot ---------------------------------------------------------------- */
 
-/* Numbers left free before a share that is worth it, at most, so that its memory lies in
- * blocks as its place in the file does (direct.h).
+/* Numbers left free before a share that is worth it, at most, so that its memory lies
+ * in blocks as its place in the file does (direct.h).
  */
 static int64_t spare_of(const struct slab *s)
 {
@@ -262,8 +262,9 @@ static int64_t part_offset(const struct entry *e, const struct ckpt_tensor *t,
     return e->offset + (file_index(t) + extent->start) * (int64_t)sizeof(float);
 }
 
-/* Take a pass from the device and let the threads write it.  They begin when all is taken:
- * training stands still until then, and would for longer if they shared its cores.
+/* Take a pass from the device and let the threads write it.  They begin when all is
+ * taken: training stands still until then, and would for longer if they shared its
+ * cores.
  */
 static void take(struct ckpt *c, int pass)
 {
@@ -311,7 +312,7 @@ static int await(struct ckpt *c)
     return mesh_agree(c->mesh, crew_result(c->crew));
 }
 
-/* ---- a save ------------------------------------------------------------------------ */
+/* ---- a save ---------------------------------------------------------------------- */
 
 /* Nothing is left of the save that failed with 'rc', which is returned. */
 static int give_up(struct ckpt *c, int rc)

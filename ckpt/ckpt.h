@@ -55,7 +55,7 @@ struct ckpt_list {
 /* Element 'i' of a piece, in its order, as an element of the tensor. */
 int64_t ckpt_index(const struct ckpt_tensor *t, const struct ckpt_piece *p, int64_t i);
 
-/* ---- saving ------------------------------------------------------------------------ */
+/* ---- saving ---------------------------------------------------------------------- */
 
 struct ckpt;
 
@@ -68,17 +68,18 @@ struct ckpt_cost {
 };
 
 /* Prepare to save the tensors of 'list' (borrowed, with all that it points to) in the
- * folder 'dir', which is made if it is not there; of the complete files there the 'keep'
- * newest stay (0: all).  What killed runs left half-written in 'dir' is removed.  Starts
- * a thread.  Returns 0, ERR_IO or ERR_MEMORY, said, the same on all ranks.
+ * folder 'dir', which is made if it is not there; of the complete files there the
+ * 'keep' newest stay (0: all).  What killed runs left half-written in 'dir' is removed.
+ * Starts a thread.  Returns 0, ERR_IO or ERR_MEMORY, said, the same on all ranks.
  * Collective over 'mesh'.
  */
 int ckpt_open(struct ckpt **c, struct mesh *mesh, struct dev *dev,
               const struct ckpt_list *list, const char *dir, int keep);
 
 /* Take at most 'bytes' of this rank's memory for its copy of the tensors, and what does
- * not fit in further passes, of which all but the last are waited for.  Without this: half
- * of what is free at the first save.  To be called before it.  Local; need not agree.
+ * not fit in further passes, of which all but the last are waited for.  Without this:
+ * half of what is free at the first save.  To be called before it.  Local; need not
+ * agree.
  */
 void ckpt_set_memory(struct ckpt *c, int64_t bytes);
 
@@ -87,10 +88,10 @@ void ckpt_set_memory(struct ckpt *c, int64_t bytes);
  */
 void ckpt_close(struct ckpt **c);
 
-/* Start to save as step 'meta->step'.  When it returns the tensors may change.  Finishes
- * a save that is still under way before.  Returns 0, ERR_IO (no room on the disk, ..) or
- * ERR_MEMORY, said by one rank, the same on all; then nothing is under way.
- * Collective over the mesh.
+/* Start to save as step 'meta->step'.  When it returns the tensors may change.
+ * Finishes a save that is still under way before.  Returns 0, ERR_IO (no room on the
+ * disk, ..) or ERR_MEMORY, said by one rank, the same on all; then nothing is under
+ * way.  Collective over the mesh.
  */
 int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta);
 
@@ -117,17 +118,17 @@ int ckpt_finish(struct ckpt *c);
 struct ckpt_cost ckpt_cost(const struct ckpt *c);
 const char *ckpt_path(const struct ckpt *c);
 
-/* ---- loading ----------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------- */
 
 /* The newest complete file of 'dir' into 'path' (CKPT_PATH bytes), or "" if there is
- * none; files that are damaged are left out with a warning.  Rank 0 looks.  Returns 0, or
- * a code, said, the same on all ranks: ERR_IO; ERR_ENV for a file of another format.
+ * none; files that are damaged are left out with a warning.  Rank 0 looks.  Returns 0,
+ * or a code, said, the same on all ranks: ERR_IO; ERR_ENV for a file of another format.
  * Collective over 'comm'.
  */
 int ckpt_newest(char *path, const char *dir, MPI_Comm comm);
 
-/* The checkpoint that a user has 'given' by its file or its folder: the file, or the newest
- * complete one in the folder.  Likewise; ERR_DATA for a folder that has none.
+/* The checkpoint that a user has 'given' by its file or its folder: the file, or the
+ * newest complete one in the folder.  Likewise; ERR_DATA for a folder that has none.
  */
 int ckpt_find(char *path, const char *given, MPI_Comm comm);
 

@@ -31,7 +31,7 @@ struct crew {
     void *ctx;
 };
 
-/* ---- the threads ------------------------------------------------------------------- */
+/* ---- the threads ----------------------------------------------------------------- */
 
 /* Of the threads' results the first that is not 0 stays. */
 static void keep_result(struct crew *c, int rc)
@@ -67,7 +67,7 @@ static void *serve(void *crew)
     return NULL;
 }
 
-/* ---- the main thread --------------------------------------------------------------- */
+/* ---- the main thread ------------------------------------------------------------- */
 
 /* The end of all threads, which finish their jobs before. */
 static void join(struct crew *c)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Two threads that wait for the disk while the main thread does something else: while one
- * sums digests, what the other has is on its way.  They call neither HDF5 nor MPI.
+/* Two threads that wait for the disk while the main thread does something else: while
+ * one sums digests, what the other has is on its way.  They call neither HDF5 nor MPI.
  */
 #ifndef CKPT_CREW_H
 #define CKPT_CREW_H
@@ -18,7 +18,9 @@ typedef int (*crew_job_fn)(void *ctx);
 int crew_open(struct crew **c);
 void crew_close(struct crew **c);
 
-/* Let 'threads' of them, at most CREW, do 'job' with 'ctx'.  Nothing may be under way. */
+/* Let 'threads' of them, at most CREW, do 'job' with 'ctx'.  Nothing
+ * may be under way.
+ */
 void crew_do(struct crew *c, crew_job_fn job, void *ctx, int threads);
 
 /* Wait at most this long; true if nothing is under way any more. */

@@ -3,8 +3,8 @@
  * file system can do that: nobody would read a checkpoint's pages again, and nothing is
  * left to be moved by the fsync.
  *
- * To write, only whole blocks can go that way, from memory whose address lies in a block
- * as the place in the file does:
+ * To write, only whole blocks can go that way, from memory whose address lies in a
+ * block as the place in the file does:
  *
  *      |  .. ends | whole blocks: straight | begins .. |
  *
@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-/* ---- writing ----------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
 /* Any disk's blocks divide it, and any system's pages: none is half in the cache.  Less
  * than DIRECT_LEAST bytes are not worth it.
@@ -30,14 +30,15 @@ struct direct {
 int direct_open(struct direct *d, const char *path);
 int direct_write(struct direct *d, const void *data, int64_t bytes, int64_t offset);
 
-/* Wait until all that was written is on the disk, and close; '*d' may be closed already.
+/* Wait until all that was written is on the disk, and close; '*d' may be closed
+ * already.
  */
 int direct_close(struct direct *d);
 
 /* Write all of it, however many calls it takes. */
 int direct_pwrite(int fd, const void *data, int64_t bytes, int64_t offset);
 
-/* ---- reading ----------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------- */
 
 /* Reading may take more than is wanted: whole sectors. */
 enum { DIRECT_SECTOR = 4096 };

@@ -29,7 +29,7 @@ static const char *const own_name[FILE_OWN] = {
     [FILE_COMPLETE] = "meta/complete",
 };
 
-/* ---- reading ----------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------- */
 
 /* The size of the file on the disk. */
 static int size_of(int64_t *bytes, const char *path)
@@ -184,7 +184,9 @@ int file_open(struct ckpt_file **file, const char *path)
     h5_close(&h5);
     if (rc != 0) {
         file_close(&f);
-        /* The file is there and can be read: what HDF5 cannot do with it, is its fault. */
+        /* The file is there and can be read: what HDF5 cannot do with it,
+         * is its fault.
+         */
         return rc == ERR_IO && access(path, R_OK) == 0 ? ERR_DATA : rc;
     }
     *file = f;
@@ -318,7 +320,7 @@ int file_read(float *x, int fd, const struct ckpt_file *file, const struct entry
     return 0;
 }
 
-/* ---- writing ----------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
 static int create_own(struct h5 *h5, struct ckpt_file *file, int which,
                       enum h5_type type, int64_t size)
@@ -383,7 +385,8 @@ static int close_written(int fd, const char *path, int rc)
 }
 
 /* Take all the room at once: pieces that come from several writers then lie together on
- * the disk, and a full disk shows here.  Some file systems cannot; there it shows later.
+ * the disk, and a full disk shows here.  Some file systems cannot; there it shows
+ * later.
  */
 static int take_room(int fd, int64_t bytes)
 {

@@ -39,8 +39,8 @@ struct ckpt_file {
  */
 int file_open(struct ckpt_file **file, const char *path);
 
-/* The same for all ranks of 'comm', of which rank 0 reads it; said, and the same code on
- * all.
+/* The same for all ranks of 'comm', of which rank 0 reads it; said, and the same code
+ * on all.
  */
 int file_open_all(struct ckpt_file **file, const char *path, MPI_Comm comm);
 void file_close(struct ckpt_file **file);
@@ -58,8 +58,8 @@ int64_t file_index(const struct ckpt_tensor *t);
 enum { FILE_SHAPE = 128 };
 const char *file_shape(char text[FILE_SHAPE], const int64_t *size, int dims);
 
-/* Read 'n' elements of 'entry', from element 'index' on, of the open file 'fd'.  Returns
- * 0, or ERR_DATA (the file ends before) or ERR_IO.
+/* Read 'n' elements of 'entry', from element 'index' on, of the open file 'fd'.
+ * Returns 0, or ERR_DATA (the file ends before) or ERR_IO.
  */
 int file_read(float *x, int fd, const struct ckpt_file *file, const struct entry *entry,
               int64_t index, int64_t n);
@@ -71,7 +71,7 @@ int file_read(float *x, int fd, const struct ckpt_file *file, const struct entry
 int file_read_all(float **x, const struct ckpt_file *file, const struct entry *entry,
                   struct mesh *mesh);
 
-/* ---- writing, by one process alone ------------------------------------------------- */
+/* ---- writing, by one process alone ----------------------------------------------- */
 
 /* Make 'path' with the datasets of 'file' (names and sizes) and its 'meta', and set
  * their offsets: room for the numbers, which are not written.  Returns 0 or ERR_IO.

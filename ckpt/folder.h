@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The folder of a run's checkpoints: their names, which there are, which go, and whether
- * there is room for another.  One process does this.
+/* The folder of a run's checkpoints: their names, which there are, which go, and
+ * whether there is room for another.  One process does this.
  */
 #ifndef CKPT_FOLDER_H
 #define CKPT_FOLDER_H
@@ -11,7 +11,9 @@
 /* DIR/ckpt-00001000.h5 */
 void folder_path(char path[CKPT_PATH], const char *dir, int64_t step);
 
-/* Make 'dir' and the folders on the way, where they are not there: 0, ERR_USAGE, ERR_IO. */
+/* Make 'dir' and the folders on the way, where they are not there: 0,
+ * ERR_USAGE, ERR_IO.
+ */
 int folder_make(const char *dir);
 
 /* Make 'dir' likewise, claim it, and remove what was not finished there.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Loading: rank 0 reads what the file holds and tells all; each rank reads its share of
- * whole rows, sums their digests, and passes on to its group what lies in others' boxes,
- * while threads read the next.
+ * whole rows, sums their digests, and passes on to its group what lies in others'
+ * boxes, while threads read the next.
  */
 #include "config.h"
 
@@ -25,10 +25,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- which file -------------------------------------------------------------------- */
+/* ---- which file ------------------------------------------------------------------ */
 
-/* What is damaged is left out, but not what cannot be read here, or now: a run would go on
- * from before it, and over it.
+/* What is damaged is left out, but not what cannot be read here, or now: a run would go
+ * on from before it, and over it.
  */
 static int find_newest(char *path, const char *dir)
 {
@@ -99,7 +99,7 @@ int ckpt_meta(struct ckpt_meta *meta, const char *path, MPI_Comm comm)
     return 0;
 }
 
-/* ---- what is in it ----------------------------------------------------------------- */
+/* ---- what is in it --------------------------------------------------------------- */
 
 /* The dataset of tensor 't', which must have its shape. */
 static int match(const struct entry **entry, const struct ckpt_file *file,
@@ -129,7 +129,7 @@ static int match_all(const struct entry **entry, const struct ckpt_file *file,
     return 0;
 }
 
-/* ---- the numbers ------------------------------------------------------------------- */
+/* ---- the numbers ----------------------------------------------------------------- */
 
 /* Where a share is read to. */
 struct room {

@@ -22,7 +22,7 @@ struct writer {
     uint64_t *digest;
 };
 
-/* ---- the threads ------------------------------------------------------------------- */
+/* ---- the threads ----------------------------------------------------------------- */
 
 /* The next part for one of the threads; NULL at the end. */
 static const struct writer_part *next_part(struct writer *w)
@@ -65,7 +65,7 @@ static int write_parts(void *ctx)
                open_error != 0 ? "opened" : "written", strerror(error));
 }
 
-/* ---- the main thread --------------------------------------------------------------- */
+/* ---- the main thread ------------------------------------------------------------- */
 
 struct writer *writer_open(struct crew *crew)
 {

@@ -20,9 +20,9 @@ struct arena {
 };
 
 /* Allocate the rooms for groups of 'size[g]' elements, 'groups' of them.  With
- * 'is_poisoned' (always in builds without optimisation) a room is full of NaN whenever it
- * has no owner, so that whoever reads what was given back is found out; else it starts
- * as zeros.  Returns 0 or ERR_MEMORY.
+ * 'is_poisoned' (always in builds without optimisation) a room is full of NaN whenever
+ * it has no owner, so that whoever reads what was given back is found out; else it
+ * starts as zeros.  Returns 0 or ERR_MEMORY.
  */
 int arena_open(struct arena *a, struct dev *dev, enum dtype dtype, const int64_t *size,
                int groups, bool is_poisoned);

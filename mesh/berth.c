@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Berths, in the order in which they were taken.  A piece passes three stations, and what
- * has passed each is counted:
+/* Berths, in the order in which they were taken.  A piece passes three stations, and
+ * what has passed each is counted:
  *
  *   sent       copied to a place of the dock   posted                  gone
  *   received   posted                          come, copied from it    there

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Berths: where messages lie that cannot simply be posted, because their matrices are on a
- * device that runs behind the host, or in memory that MPI cannot reach.  Whoever pushes
- * messages pushes them: nobody waits for the device.
+/* Berths: where messages lie that cannot simply be posted, because their matrices are
+ * on a device that runs behind the host, or in memory that MPI cannot reach.  Whoever
+ * pushes messages pushes them: nobody waits for the device.
  *
- * A message is posted when an event of the device is past: what it sends is then written,
- * or what it is received over read.  Where MPI does not reach the device it passes in
- * pieces through a dock (src/dev/dock.h):
+ * A message is posted when an event of the device is past: what it sends is then
+ * written, or what it is received over read.  Where MPI does not reach the device it
+ * passes in pieces through a dock (src/dev/dock.h):
  *
  *   to be sent    | copied to the host | sent      |         while a piece is sent the
  *                      | copied        | sent      |         next ones are copied; so
  *                                                            they are when they come
  *
  * With t the time of the message on the link or between host and device, whichever is
- * longer, and p pieces it takes about t (1 + 2 / p), not three times t, and no more memory
- * of the host than the places of a dock.  Pieces of BERTH_PIECE bytes take 20 to 80
- * microseconds at 12 to 50 GB/s, a few times what it costs to start them; both ends must
- * cut alike.
+ * longer, and p pieces it takes about t (1 + 2 / p), not three times t, and no more
+ * memory of the host than the places of a dock.  Pieces of BERTH_PIECE bytes take 20 to
+ * 80 microseconds at 12 to 50 GB/s, a few times what it costs to start them; both ends
+ * must cut alike.
  */
 #ifndef MESH_BERTH_H
 #define MESH_BERTH_H
@@ -39,8 +39,8 @@ struct berth *berth_take(struct mesh *mesh, const struct letter *l,
 /* Where it goes, and how long it is. */
 struct letter berth_letter(const struct berth *b);
 
-/* Move on what can be; true when all of it is there (gone).  Messages of the same kind to
- * (from) the same rank are posted in the order in which they took their berths.
+/* Move on what can be; true when all of it is there (gone).  Messages of the same kind
+ * to (from) the same rank are posted in the order in which they took their berths.
  */
 bool berth_push(struct berth *b);
 

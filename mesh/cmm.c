@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collective matmul: open and close, and handing a call to the form in use, with a look at
- * the result where somebody watches.
+/* Collective matmul: open and close, and handing a call to the form in use, with a look
+ * at the result where somebody watches.
  *
  * One rank alone has nothing to gather: the ring of one turn, uncut, is the product.
  */

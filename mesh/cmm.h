@@ -10,10 +10,11 @@
  *
  * The backward of the one is the other: d(gather) scatters, d(scatter) gathers.
  *
- * Forms, same answer: plain (collective, then product: the oracle), ring, and bidir (two
- * half rings, one each way).  In a ring products are cut along output columns into
- * 'panels', and messages are pushed between panels.  With M = 1 there is one product and
- * no message.  The four products are collective over the model axis, all else is local.
+ * Forms, same answer: plain (collective, then product: the oracle), ring, and bidir
+ * (two half rings, one each way).  In a ring products are cut along output columns into
+ * 'panels', and messages are pushed between panels.  With M = 1 there is one product
+ * and no message.  The four products are collective over the model axis, all else is
+ * local.
  */
 #ifndef MESH_CMM_H
 #define MESH_CMM_H
@@ -55,7 +56,9 @@ int64_t cmm_bytes(const struct mesh *mesh, int64_t rows, int64_t width,
  */
 enum cmm_form cmm_form_of(const struct cmm *c);
 
-/* How often its rooms were made: who holds on to where they lie sees that they moved. */
+/* How often its rooms were made: who holds on to where they lie sees
+ * that they moved.
+ */
 int cmm_moves(const struct cmm *c);
 void cmm_set_form(struct cmm *c, enum cmm_form form);
 void cmm_set_panels(struct cmm *c, int panels);
@@ -105,23 +108,24 @@ void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, struct mat
                          bool is_added, struct mat dy, struct mat x,
                          const struct dev_weight *w);
 
-/* What the next cmm_gather() gathers is left for a cmm_gather_backward() of the same x, if
- * this is the call after it: where cmm_keeps() says so it does not travel again.  Must
- * agree on all ranks of the model axis.
+/* What the next cmm_gather() gathers is left for a cmm_gather_backward() of the same x,
+ * if this is the call after it: where cmm_keeps() says so it does not travel again.
+ * Must agree on all ranks of the model axis.
  */
 void cmm_keep(struct cmm *c);
 
-/* From now on cmm_gather_backward() may put a part of its dw aside, in rings: what nobody
- * waits for is made while this call and later ones wait for messages, and the rest of it
- * in cmm_finish().  Until then dw, dy and x of that call must stay as they are.  (A device
- * that runs behind the host makes it at once: it is under way while the host waits.)  Local.
+/* From now on cmm_gather_backward() may put a part of its dw aside, in rings: what
+ * nobody waits for is made while this call and later ones wait for messages, and the
+ * rest of it in cmm_finish().  Until then dw, dy and x of that call must stay as they
+ * are.  (A device that runs behind the host makes it at once: it is under way while the
+ * host waits.)  Local.
  */
 void cmm_put_aside(struct cmm *c);
 void cmm_finish(struct cmm *c);
 
 /* The rows of the x of the next cmm_scatter() are made by 'make' when they are needed:
- * the first 'rows' of them, of which it knows how many it has made.  What others wait for
- * sets out while later rows are not there yet.
+ * the first 'rows' of them, of which it knows how many it has made.  What others wait
+ * for sets out while later rows are not there yet.
  */
 struct cmm_source {
     void (*make)(void *ctx, int64_t rows); /* NULL: they are there */
@@ -129,15 +133,15 @@ struct cmm_source {
 };
 void cmm_from(struct cmm *c, struct cmm_source source);
 
-/* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] + rest [n, C_l] (each may be
- * none).
+/* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] + rest [n, C_l] (each may
+ * be none).
  */
 void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
                  struct mat bias, struct mat rest);
 
 /* Its backward: dx [n, K_l] = gather(dy) W^T, section by section; dw [K_l, C] = or +=
- * x^T gather(dy), db [1, C_l] the sums of the columns of dy.  In both backwards dw and db
- * may be none; db without dw is.
+ * x^T gather(dy), db [1, C_l] the sums of the columns of dy.  In both backwards dw and
+ * db may be none; db without dw is.
  */
 void cmm_scatter_backward(struct cmm *c, struct mat dx,
                           const struct cmm_section *section, int sections,

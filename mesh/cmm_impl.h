@@ -68,14 +68,14 @@ struct cmm {
 struct range cmm_slice(const struct cmm *c, int j);
 
 /* The rows of W that 'part' of the gathered slice of number 'j' is multiplied by in
- * cmm_gather(): these of the slice, unless a fault is planted on this rank, which spoils
- * the slice that comes from the farthest rank.
+ * cmm_gather(): these of the slice, unless a fault is planted on this rank, which
+ * spoils the slice that comes from the farthest rank.
  */
 struct range cmm_rows_for(struct cmm *c, struct mat slice, int j, struct range part);
 
-/* Of the 'rows' of y: y = or += x W[depth, out], and y = or += x W[out, depth]^T, where x
- * has these rows alone, panel by panel of y's columns with a poll after each, section by
- * section; 'section' NULL: no epilogue.
+/* Of the 'rows' of y: y = or += x W[depth, out], and y = or += x W[out, depth]^T, where
+ * x has these rows alone, panel by panel of y's columns with a poll after each, section
+ * by section; 'section' NULL: no epilogue.
  */
 void cmm_multiply(struct cmm *c, struct mat y, struct range rows, struct mat x,
                   const struct dev_weight *w, struct range depth, struct range out,
@@ -87,7 +87,9 @@ void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x
 /* See to it that the first 'rows' of the x of a scatter are there. */
 void cmm_need(struct cmm *c, int64_t rows);
 
-/* dw = or += x^T dy, likewise; and c->db, if there is one, from the last columns of dy. */
+/* dw = or += x^T dy, likewise; and c->db, if there is one, from the
+ * last columns of dy.
+ */
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                      bool is_added);
 
@@ -95,7 +97,9 @@ void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
 void cmm_leave_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                   bool is_added);
 
-/* Make a panel of what was put aside ('ctx' is the object); false if nothing is left. */
+/* Make a panel of what was put aside ('ctx' is the object); false if
+ * nothing is left.
+ */
 bool cmm_make_aside(void *ctx);
 
 /* The section of a scattered result: all of it, with a bias if there is one. */

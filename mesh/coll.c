@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collectives from wires.  Messages leave and come in when an event is past that marks what
- * the stream held before them: a send, because the data must be written, and a receive,
- * because what is overwritten must be read.  The host waits for messages alone.
+/* Collectives from wires.  Messages leave and come in when an event is past that marks
+ * what the stream held before them: a send, because the data must be written, and a
+ * receive, because what is overwritten must be read.  The host waits for messages
+ * alone.
  */
 #include "config.h"
 
@@ -225,8 +226,8 @@ static struct mat part_of(struct mat x, int ranks, int j)
     return mat_cols(x, part.lo, part.hi);
 }
 
-/* Sums go down, beginning with the part that is farthest from home; a rank's own part is
- * complete in the last turn.  Then the sums go up.
+/* Sums go down, beginning with the part that is farthest from home; a rank's own part
+ * is complete in the last turn.  Then the sums go up.
  */
 static void ring_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
                            struct dev_stream *s, struct mat x, struct mat work)

@@ -11,10 +11,10 @@
 #include "mesh/progress.h"
 #include "src/dev/dev.h"
 
-/* Start to send or receive a packed matrix; the end is wire_wait().  When 'after' is past
- * (NULL: at once) what is sent must be written, and what is received over read; the event
- * is borrowed until the end of the message.  The one place that knows where a matrix lies:
- * memory that MPI cannot reach is staged (mesh/berth.h).
+/* Start to send or receive a packed matrix; the end is wire_wait().  When 'after' is
+ * past (NULL: at once) what is sent must be written, and what is received over read;
+ * the event is borrowed until the end of the message.  The one place that knows where a
+ * matrix lies: memory that MPI cannot reach is staged (mesh/berth.h).
  */
 void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                int peer, int tag, struct mat a, struct dev_event *after);
@@ -42,8 +42,8 @@ void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
                     struct dev_stream *s, struct mat all, struct mat own, int64_t rows,
                     const int64_t *cols);
 
-/* own [rows, cols[i]] = the sum over ranks, in rank order, of their slice i of 'all'; it
- * may have another format than 'all' and 'work', in which the sum is made.
+/* own [rows, cols[i]] = the sum over ranks, in rank order, of their slice i of 'all';
+ * it may have another format than 'all' and 'work', in which the sum is made.
  * 'work' has room for all other ranks' parts: (ranks - 1) * rows * cols[i] elements.
  * Many ranks halve: sums are added in another fixed order.  'all' is spoilt then, and
  * 'work' has room for ranks / 2 of the largest slices, rounded up.
@@ -52,9 +52,9 @@ void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
                          struct dev_stream *s, struct mat own, struct mat all,
                          struct mat work, int64_t rows, const int64_t *cols);
 
-/* x [1, n] = the sum over ranks, the same bits on all: scatter then gather, round a ring,
- * or by halving and doubling where there are many ranks or few bytes.  'work' has room
- * for traffic_allreduce_room() elements.
+/* x [1, n] = the sum over ranks, the same bits on all: scatter then gather, round a
+ * ring, or by halving and doubling where there are many ranks or few bytes.  'work' has
+ * room for traffic_allreduce_room() elements.
  */
 void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
                     struct dev_stream *s, struct mat x, struct mat work);

@@ -7,8 +7,8 @@
  *   scatter   the same backwards: sums of slices i + d .. go to rank i + d, which adds
  *             them to its own
  *
- * Slices are counted round the circle, so that what a round sends lies in one stretch of
- * memory or in two.
+ * Slices are counted round the circle, so that what a round sends lies in one stretch
+ * of memory or in two.
  */
 #ifndef MESH_DOUBLING_H
 #define MESH_DOUBLING_H
@@ -25,15 +25,15 @@ struct slices {
     const int64_t *cols;
 };
 
-/* Complete 'x', of which this rank's slice is there.  Collective over the axis, as is the
- * next.
+/* Complete 'x', of which this rank's slice is there.  Collective over the axis, as is
+ * the next.
  */
 void doubling_gather(struct mesh *mesh, enum axis axis, enum traffic kind, int tag,
                      struct dev_stream *s, const struct slices *x);
 
 /* Make of this rank's slice the sum over ranks; the others are spoilt.  'work' has room
- * for the slices of the largest round, traffic_round().  Sums are added in an order that
- * depends on the number of ranks alone.
+ * for the slices of the largest round, traffic_round().  Sums are added in an order
+ * that depends on the number of ranks alone.
  */
 void halving_scatter(struct mesh *mesh, enum axis axis, enum traffic kind, int tag,
                      struct dev_stream *s, const struct slices *x, struct mat work);

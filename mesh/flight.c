@@ -11,7 +11,9 @@ static struct mat parts_of(const struct flight *f, struct parts p)
     return mat_cols(f->plan.x, f->plan.cut[p.lo], f->plan.cut[p.hi]);
 }
 
-/* Whether what travels is rounded: parameters that are gathered have the right format. */
+/* Whether what travels is rounded: parameters that are gathered have
+ * the right format.
+ */
 static bool is_rounded(const struct flight *f)
 {
     return f->hops.form != HOPS_GATHER && f->plan.work.dtype != f->plan.x.dtype;

@@ -11,7 +11,8 @@
  *   HOPS_SUM       all parts become the sums, everywhere
  *
  * Sums may travel in a shorter format than x has: each is rounded before it is sent, in
- * every hop, and added in the format of x; what all get is the same, rounded, everywhere.
+ * every hop, and added in the format of x; what all get is the same, rounded,
+ * everywhere.
  */
 #ifndef MESH_FLIGHT_H
 #define MESH_FLIGHT_H
@@ -25,8 +26,8 @@ struct flight_plan {
     enum axis axis;
     enum traffic kind;
     struct dev_stream *stream; /* of the additions, and of who wrote x */
-    /* Borrowed: a hop's messages are posted when the stream has come so far; NULL: the host
-     * waits for it.
+    /* Borrowed: a hop's messages are posted when the stream has come so far; NULL: the
+     * host waits for it.
      */
     struct dev_event *ready;
     struct mat x;       /* [1, n] */

@@ -4,10 +4,10 @@
  * more than twice its interval: a process that was stopped and continued was not
  * hanging.  With each look goes one at the connections to other hosts (lost.h).
  *
- * A host that is lost is missed by several ranks within moments, but one line is enough.
- * So each has a turn by the clock of the day, which hosts have in common.  The first to
- * speak ends, which its kernel tells those that it was connected with, and the launcher,
- * seconds later, tells all: who knows that others have ended says nothing.
+ * A host that is lost is missed by several ranks within moments, but one line is
+ * enough.  So each has a turn by the clock of the day, which hosts have in common.  The
+ * first to speak ends, which its kernel tells those that it was connected with, and the
+ * launcher, seconds later, tells all: who knows that others have ended says nothing.
  */
 #include "config.h"
 
@@ -57,7 +57,9 @@ static double now(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
-/* In how many seconds all ranks, or so many that few have a turn in common, have theirs. */
+/* In how many seconds all ranks, or so many that few have a turn in
+ * common, have theirs.
+ */
 static double all_turns(void)
 {
     const int size = the_guard.mesh != NULL ? the_guard.mesh->size : 1;
@@ -124,8 +126,8 @@ _Noreturn static void give_up_host(const char *host, double seconds)
     _exit(STATUS_HANG);
 }
 
-/* Wait for this rank's turn, until which there may be others that end: then this one does
- * the same, and says nothing.  False if the guard is to stop.
+/* Wait for this rank's turn, until which there may be others that end: then this one
+ * does the same, and says nothing.  False if the guard is to stop.
  */
 static bool await_turn(struct lost *lost)
 {

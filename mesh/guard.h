@@ -12,11 +12,11 @@ struct mesh;
 
 /* Watch this process: after 'seconds' without a sign of life the thread writes host,
  * phase and the awaited peer on stderr, waits two seconds, so that other ranks can
- * speak too, and calls _exit(3); there is no MPI in it.  A host that is lost it names in
- * the same way, when it is this rank's turn and nobody else has ended the job by then: all
- * ranks have theirs within 16 seconds.  0 seconds: no guard.  'mesh' is borrowed, and may be
- * NULL.  There is one guard in a process: a second start replaces the first.  Stopped by
- * guard_stop() or mesh_close() of the same mesh.
+ * speak too, and calls _exit(3); there is no MPI in it.  A host that is lost it names
+ * in the same way, when it is this rank's turn and nobody else has ended the job by
+ * then: all ranks have theirs within 16 seconds.  0 seconds: no guard.  'mesh' is
+ * borrowed, and may be NULL.  There is one guard in a process: a second start replaces
+ * the first.  Stopped by guard_stop() or mesh_close() of the same mesh.
  * Returns 0 or ERR_ENV.  Local.
  */
 int guard_start(struct mesh *mesh, double seconds);

@@ -67,11 +67,11 @@ int64_t layout_own_size(const struct layout *l, int group, int d);
 int64_t item_index(const struct item *it, int64_t r, int64_t c);
 
 /* The boxes of the logical tensor that rank (d, m) owns: 'lo' and 'hi' by dimension,
- * where its first element lies in what the rank owns of the group, and whether this rank
- * is the first of the replicas.  The boxes are rows 'row' .. of the item, in order.
- * Optimizer and sharding use all pieces; norms, digests, writes and counting only the
- * first ones, which tile every tensor exactly once.  Returns how many: one if the group
- * is not sharded; of a range of rows that are two dimensions at most three.
+ * where its first element lies in what the rank owns of the group, and whether this
+ * rank is the first of the replicas.  The boxes are rows 'row' .. of the item, in
+ * order.  Optimizer and sharding use all pieces; norms, digests, writes and counting
+ * only the first ones, which tile every tensor exactly once.  Returns how many: one if
+ * the group is not sharded; of a range of rows that are two dimensions at most three.
  */
 struct piece {
     int64_t lo[PARAM_DIMS], hi[PARAM_DIMS];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Connections, as the kernel sees them (TCP_INFO).  One does not answer while the kernel
- * repeats what it has sent, or asks in vain whether anybody is there; both counts are zero
- * again as soon as anything comes back.  It is lost when that lasts for as long as TCP is
- * set to wait, but at most a minute; or when it is given up meanwhile, by the kernel or by
- * MPI: what is closed in order was answered just before.
+/* Connections, as the kernel sees them (TCP_INFO).  One does not answer while the
+ * kernel repeats what it has sent, or asks in vain whether anybody is there; both
+ * counts are zero again as soon as anything comes back.  It is lost when that lasts for
+ * as long as TCP is set to wait, but at most a minute; or when it is given up
+ * meanwhile, by the kernel or by MPI: what is closed in order was answered just before.
  */
 #include "config.h"
 
@@ -49,9 +49,9 @@ struct lost {
     double ended;  /* when a process that answered did */
 };
 
-/* 'early' seconds before TCP gives up what nobody acknowledges, or half of that time: it
- * does so after so many repetitions, each after twice the time of the one before, the first
- * after 0.2 s.
+/* 'early' seconds before TCP gives up what nobody acknowledges, or half of that time:
+ * it does so after so many repetitions, each after twice the time of the one before,
+ * the first after 0.2 s.
  */
 static double patience(double early)
 {
@@ -82,8 +82,8 @@ void lost_close(struct lost **lost)
     *lost = NULL;
 }
 
-/* The known connection that is file 'fd', or a new one if it is one that is established;
- * NULL: it is none.
+/* The known connection that is file 'fd', or a new one if it is one that is
+ * established; NULL: it is none.
  */
 static struct connection *find(struct lost *lost, int fd, const struct tcp_info *info)
 {
@@ -102,8 +102,8 @@ static struct connection *find(struct lost *lost, int fd, const struct tcp_info 
     return c;
 }
 
-/* Learn who is at the other end, and let the kernel ask there where nothing is sent, more
- * often than anybody's patience lasts.
+/* Learn who is at the other end, and let the kernel ask there where nothing is sent,
+ * more often than anybody's patience lasts.
  */
 static void get_to_know(struct connection *c)
 {

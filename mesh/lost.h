@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Hosts that are lost: no power, no cable, no kernel that answers.
  *
- * MPI cannot be relied on to notice.  One that waits for a message, and has none to send,
- * waits for ever when TCP gives the connection up; and launchers ask their other daemons
- * whether they live every five minutes.  But kernels know: what a rank has sent comes
- * back acknowledged, by the kernel there, whatever the rank there does, and where nothing
- * was sent a kernel can be made to ask.  So this looks at the connections of this process,
- * which are MPI's, and at what its kernel has found out about each.
+ * MPI cannot be relied on to notice.  One that waits for a message, and has none to
+ * send, waits for ever when TCP gives the connection up; and launchers ask their other
+ * daemons whether they live every five minutes.  But kernels know: what a rank has sent
+ * comes back acknowledged, by the kernel there, whatever the rank there does, and where
+ * nothing was sent a kernel can be made to ask.  So this looks at the connections of
+ * this process, which are MPI's, and at what its kernel has found out about each.
  *
  * A rank that is stopped, slow, or busy elsewhere for minutes is not lost: its kernel
  * answers.  Nor is a process that ended: its kernel says so, and the launcher knows.
@@ -17,8 +17,8 @@
 
 #include <stdbool.h>
 
-/* Start with no connection known; those of the process are found by lost_look().  A host
- * is lost 'early' seconds before TCP gives it up, so that there is time to say so.
+/* Start with no connection known; those of the process are found by lost_look().  A
+ * host is lost 'early' seconds before TCP gives it up, so that there is time to say so.
  */
 struct lost;
 void lost_open(struct lost **lost, double early);

@@ -34,15 +34,15 @@ enum fault {
 };
 
 /* What a simulation knows of messages beforehand, and where they lie: they hold nothing
- * but their first byte, which is sent from 'sign' and not 0.  What is received into one of
- * the 'places' of this rank has come when its first byte is not 0 any more; without them
- * MPI has to be asked.
+ * but their first byte, which is sent from 'sign' and not 0.  What is received into one
+ * of the 'places' of this rank has come when its first byte is not 0 any more; without
+ * them MPI has to be asked.
  */
 enum { MESH_PLACES = 32, MESH_PLACE_STEP = 64 /* bytes */ };
 struct mesh;
 struct mesh_model {
-    /* Seconds that a message of so many bytes needs from rank 'peer' (in AXIS_ALL) if it
-     * is alone, and the share of them that keeps this rank from computing.
+    /* Seconds that a message of so many bytes needs from rank 'peer' (in AXIS_ALL) if
+     * it is alone, and the share of them that keeps this rank from computing.
      */
     double (*seconds)(double *busy, const struct mesh *mesh, int peer, int64_t bytes);
     const void *ctx;
@@ -105,8 +105,8 @@ int mesh_axis_rank(const struct mesh *mesh, enum axis axis);
  */
 void mesh_mute(struct mesh *mesh, enum traffic kind, bool is_muted);
 
-/* How partial sums of activations and gradients travel from now on, as plan/traffic.h has
- * it; what uses them is opened afterwards.  Must agree on all ranks.
+/* How partial sums of activations and gradients travel from now on, as plan/traffic.h
+ * has it; what uses them is opened afterwards.  Must agree on all ranks.
  */
 void mesh_wires(struct mesh *mesh, bool has_wide_sums, bool has_narrow_grads);
 

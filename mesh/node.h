@@ -26,19 +26,20 @@ struct node {
 void node_find(struct node *n, MPI_Comm comm);
 
 /* All ranks must compute on the same kind of device in the same format: what they do is
- * planned, and messages are cut, by it.  Returns 0, or ERR_DEVICE on all, with the sentence of
- * the first that differs from rank 0.  Collective over 'comm', as above.
+ * planned, and messages are cut, by it.  Returns 0, or ERR_DEVICE on all, with the
+ * sentence of the first that differs from rank 0.  Collective over 'comm', as above.
  */
 int node_same_device(MPI_Comm comm, const char *name, enum dtype dtype);
 
 /* Let 'bytes' be of the device 'name', which dev_open() will be asked for, where it has
- * memory of its own: what the fullest node's ranks have of their GPUs' together.  Returns
- * what node_same_device() does.  Collective over 'comm', as above.
+ * memory of its own: what the fullest node's ranks have of their GPUs' together.
+ * Returns what node_same_device() does.  Collective over 'comm', as above.
  */
 int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype);
 
-/* How many units the ranks of 'comm' compute on, where 'unit' is this rank's as dev_unit()
- * has it: GPUs, of which one may have several ranks, or all ranks.  Collective over 'comm'.
+/* How many units the ranks of 'comm' compute on, where 'unit' is this rank's as
+ * dev_unit() has it: GPUs, of which one may have several ranks, or all ranks.
+ * Collective over 'comm'.
  */
 int node_units(MPI_Comm comm, const char *unit);
 

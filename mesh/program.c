@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- without MPI ------------------------------------------------------------------- */
+/* ---- without MPI ----------------------------------------------------------------- */
 
 /* The rank as the launcher says it before MPI_Init, 0 where there is none. */
 static int launcher_rank(void)
@@ -82,11 +82,11 @@ static int without_mpi(const struct program *p, const struct opts *opts, int rc)
     return err_exit_status(rc);
 }
 
-/* ---- with MPI ---------------------------------------------------------------------- */
+/* ---- with MPI -------------------------------------------------------------------- */
 
-/* Over TCP, Open MPI sends a message above its eager limit of 64 KB in fragments, and the
- * next one only when both ranks are inside a call of MPI: behind a product it stands still.
- * What is eager the kernel sends on alone.  The user's own limits win.
+/* Over TCP, Open MPI sends a message above its eager limit of 64 KB in fragments, and
+ * the next one only when both ranks are inside a call of MPI: behind a product it
+ * stands still.  What is eager the kernel sends on alone.  The user's own limits win.
  */
 static void let_tcp_run_ahead(void)
 {

@@ -25,13 +25,14 @@ struct program {
     size_t size;
 
     /* Do an action of the table (OPT_ACTION) that is none of "help", "version",
-     * "print-config" and "list-shapes": 0 or a code.  'is_heard' is false on ranks other
-     * than 0, whose 'out' goes nowhere and who must write no file.  NULL: there is none.
+     * "print-config" and "list-shapes": 0 or a code.  'is_heard' is false on ranks
+     * other than 0, whose 'out' goes nowhere and who must write no file.  NULL: there
+     * is none.
      */
     int (*show)(FILE *out, bool is_heard, void *values);
 
-    /* True if several threads will call MPI; NULL: never.  Whether this MPI allows it is
-     * for MPI_Query_thread().
+    /* True if several threads will call MPI; NULL: never.  Whether this MPI allows it
+     * is for MPI_Query_thread().
      */
     bool (*is_threaded)(const void *values);
 
@@ -39,7 +40,9 @@ struct program {
     int (*run)(struct opts *opts, void *values, int argc, char **argv);
 };
 
-/* The exit status.  Calls MPI_Init_thread: FUNNELED, or MULTIPLE if it is_threaded(). */
+/* The exit status.  Calls MPI_Init_thread: FUNNELED, or MULTIPLE if it
+ * is_threaded().
+ */
 int program_main(const struct program *p, int argc, char **argv);
 
 /* True if an action was asked for, which ends the program before MPI. */

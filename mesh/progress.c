@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Wires, and the list of those under way that is walked to push them, by the thread that
- * computes or by one beside it.  The list and the requests in it belong to whoever has
- * the lock; a wire that is waited for is taken out of the list first, so that no request
- * is in two hands.
+/* Wires, and the list of those under way that is walked to push them, by the thread
+ * that computes or by one beside it.  The list and the requests in it belong to whoever
+ * has the lock; a wire that is waited for is taken out of the list first, so that no
+ * request is in two hands.
  */
 #include "config.h"
 
@@ -301,8 +301,8 @@ static MPI_Request *next_chunk(struct wire *w)
     return k < w->requests ? &w->request[k] : NULL;
 }
 
-/* True of what a task sends while it waits for what it receives: it goes on when both are
- * over, and sending seldom is the later one.
+/* True of what a task sends while it waits for what it receives: it goes on when both
+ * are over, and sending seldom is the later one.
  */
 static bool is_beside(const struct progress *p, const struct wire *w)
 {
@@ -314,8 +314,8 @@ static bool is_beside(const struct progress *p, const struct wire *w)
 }
 
 /* Sleep in MPI until 'awaited' (NULL: none) moves on, or a message that tasks wait for;
- * then let the tasks go on.  'is_all': look at what tasks send, too, if that is over; it
- * stands before what they receive beside it.
+ * then let the tasks go on.  'is_all': look at what tasks send, too, if that is over;
+ * it stands before what they receive beside it.
  */
 static void push_asleep(struct progress *p, const struct wire *awaited, bool is_all)
 {
@@ -362,9 +362,9 @@ static struct wire *next_due(const struct progress *p)
 }
 
 /* In a simulation, after operations that took some seconds: what comes meanwhile lets
- * tasks go on at once, for devices compute and links move without this thread.  It sleeps
- * in MPI only when there is nothing to sleep for: what that finds is out of SimGrid's
- * lists, as it is not when MPI_Test finds it.
+ * tasks go on at once, for devices compute and links move without this thread.  It
+ * sleeps in MPI only when there is nothing to sleep for: what that finds is out of
+ * SimGrid's lists, as it is not when MPI_Test finds it.
  */
 static void push_simulated(struct progress *p)
 {
@@ -417,8 +417,8 @@ static bool has_berths(const struct progress *p)
     return w != NULL;
 }
 
-/* Push while tasks are to go on, and 'awaited' perhaps.  What is under way belongs to the
- * thread, if there is one.
+/* Push while tasks are to go on, and 'awaited' perhaps.  What is under way belongs to
+ * the thread, if there is one.
  */
 static void push_on(struct progress *p, const struct wire *awaited)
 {

@@ -33,9 +33,9 @@ struct wire {
     atomic_bool is_active; /* until it is known to be there (gone) */
 };
 
-/* PROGRESS_THREAD: a thread of this process, asleep while nothing is under way.  It needs
- * MPI_THREAD_MULTIPLE; without that, or without a thread, the form becomes PROGRESS_POLL.
- * Returns the form in use.  No message may be under way.  Local.
+/* PROGRESS_THREAD: a thread of this process, asleep while nothing is under way.  It
+ * needs MPI_THREAD_MULTIPLE; without that, or without a thread, the form becomes
+ * PROGRESS_POLL.  Returns the form in use.  No message may be under way.  Local.
  */
 enum progress_form { PROGRESS_POLL, PROGRESS_THREAD, PROGRESS_NONE, PROGRESS_FORMS };
 extern const char *const progress_name[PROGRESS_FORMS]; /* "poll", .. */
@@ -70,8 +70,8 @@ void wire_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum ax
 void wire_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct stretch part[2]);
 
-/* The same of what 'berth' posts by and by, which belongs to the wire from now on; the kind
- * is not muted, and there is something to send.
+/* The same of what 'berth' posts by and by, which belongs to the wire from now on; the
+ * kind is not muted, and there is something to send.
  */
 void wire_board(struct wire *w, struct mesh *mesh, enum traffic kind,
                 struct berth *berth);
@@ -105,7 +105,8 @@ struct progress_task {
 void progress_add(struct mesh *mesh, struct progress_task *task); /* borrowed */
 void progress_remove(struct mesh *mesh, struct progress_task *task);
 
-/* Push until '*is_busy' is false, in any form of progress; what is waited for is 'kind'.
+/* Push until '*is_busy' is false, in any form of progress; what is waited for is
+ * 'kind'.
  */
 void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The lanes of rings.  A gather needs min(2, M - 1) rooms and a scatter as many (two if its
- * own sum is made there, too), and one for what arrives (room[2]); in turn t a room is used
- * again that was free since the end of turn t - 1.  Of two lanes each needs two rooms for a
- * gather always: half of the own slice is not packed, and is copied to the room that the
- * first turn leaves free.
+/* The lanes of rings.  A gather needs min(2, M - 1) rooms and a scatter as many (two if
+ * its own sum is made there, too), and one for what arrives (room[2]); in turn t a room
+ * is used again that was free since the end of turn t - 1.  Of two lanes each needs two
+ * rooms for a gather always: half of the own slice is not packed, and is copied to the
+ * room that the first turn leaves free.
  *
- * Messages leave and come in when the compute stream has come so far: whatever was put there
- * has then written what is sent, and read what is received over.  The host waits for
- * messages alone, and meanwhile the stream holds what was put there after them.
+ * Messages leave and come in when the compute stream has come so far: whatever was put
+ * there has then written what is sent, and read what is received over.  The host waits
+ * for messages alone, and meanwhile the stream holds what was put there after them.
  */
 #include "config.h"
 
@@ -100,8 +100,8 @@ static struct mat piece_of(const struct ring *r, struct mat slice, int k)
     return mat_rows(slice, rows.lo, rows.hi);
 }
 
-/* When all that was put on the compute stream until the turn in hand is done; messages of
- * the turn before may still wait for theirs.
+/* When all that was put on the compute stream until the turn in hand is done; messages
+ * of the turn before may still wait for theirs.
  */
 static struct dev_event *is_read(const struct ring *r)
 {
@@ -120,8 +120,8 @@ static void wait_sent(struct ring *r)
         wire_wait_busy(&r->send[k], &r->work);
 }
 
-/* On to the next turn; a pass over several ranks that moved something counts, both lanes
- * of it as one.
+/* On to the next turn; a pass over several ranks that moved something counts, both
+ * lanes of it as one.
  */
 static void next_turn(struct ring *r)
 {
@@ -165,8 +165,8 @@ struct mat gather_slice(const struct ring *r)
     return r->turn == 0 ? r->own : room_mat(r, (r->turn - 1) % 2, gather_owner(r));
 }
 
-/* Send piece 'k' of the slice in hand, ask for that of the next one.  What has arrived is
- * there; the own slice may be in the making.
+/* Send piece 'k' of the slice in hand, ask for that of the next one.  What has arrived
+ * is there; the own slice may be in the making.
  */
 static void pass_on(struct ring *r, int k)
 {

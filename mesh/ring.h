@@ -12,8 +12,8 @@
  * A struct ring is one lane.
  *
  * What a lane carries travels in pieces of some rows, a message each, as many as
- * cmm_pieces() says: a piece is used, or sent, while those behind it are still on the way,
- * or in the making.
+ * cmm_pieces() says: a piece is used, or sent, while those behind it are still on the
+ * way, or in the making.
  */
 #ifndef MESH_RING_H
 #define MESH_RING_H
@@ -24,8 +24,9 @@
 
 enum { RING_LANES = 2, GATHER_ROOMS = 2, SCATTER_ROOMS = 3 };
 
-/* Of a lane, on its device: 'read' is past when what is to be received over was read, in
- * this turn and the one before, 'made[k]' when piece k of what is to be sent was written.
+/* Of a lane, on its device: 'read' is past when what is to be received over was read,
+ * in this turn and the one before, 'made[k]' when piece k of what is to be sent was
+ * written.
  */
 struct ring_events {
     struct dev_event *read[2], *made[CMM_PIECES];
@@ -62,10 +63,10 @@ struct range ring_part(const struct ring *r, int j);
 int gather_owner(const struct ring *r);
 int scatter_owner(const struct ring *r);
 
-/* A gather: open, start (the own slice sets out); then each turn: take the first 'pieces'
- * of the slice in hand, which arrive and are passed on, [use them], next.  'own' is this
- * rank's whole slice; with one lane it must be packed.  'is_kept' may be set after open:
- * then the slices of the gather before are used, and nothing travels.
+/* A gather: open, start (the own slice sets out); then each turn: take the first
+ * 'pieces' of the slice in hand, which arrive and are passed on, [use them], next.
+ * 'own' is this rank's whole slice; with one lane it must be packed.  'is_kept' may be
+ * set after open: then the slices of the gather before are used, and nothing travels.
  */
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                  int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
@@ -75,11 +76,11 @@ void gather_start(struct ring *r);
 void gather_take(struct ring *r, int pieces);
 void gather_next(struct ring *r); /* on to the next turn, all pieces taken */
 
-/* A scatter of sums in format 'dtype': each turn: start (the arriving sum is asked for),
- * fill scatter_partial() with the own contribution to the lane's part of slice
- * scatter_owner(), next.  In all turns but the last each piece of it goes on as soon as it
- * is filled, the arrived sum added; in the last one scatter_next() adds what arrives, and
- * leaves the sum in 'own', rounded now if its format is another one.
+/* A scatter of sums in format 'dtype': each turn: start (the arriving sum is asked
+ * for), fill scatter_partial() with the own contribution to the lane's part of slice
+ * scatter_owner(), next.  In all turns but the last each piece of it goes on as soon as
+ * it is filled, the arrived sum added; in the last one scatter_next() adds what
+ * arrives, and leaves the sum in 'own', rounded now if its format is another one.
  */
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                   int lane, int lanes, struct mat own, enum dtype dtype, int64_t rows,

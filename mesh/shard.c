@@ -19,8 +19,8 @@ static int64_t larger_room(int64_t most, int64_t size, size_t bytes, int ranks)
     return room > most ? room : most;
 }
 
-/* The most elements that a sum over the data axis, or of the replicated group over both,
- * receives at a time; if they are narrow, what is sent finds room beside them.
+/* The most elements that a sum over the data axis, or of the replicated group over
+ * both, receives at a time; if they are narrow, what is sent finds room beside them.
  */
 static int64_t work_size(const struct shard *sh)
 {
@@ -94,8 +94,8 @@ static int alloc_all(struct shard *sh, bool is_poisoned)
 }
 
 /* The initial values of a piece, a few rows at a time through 'values' for 'size'
- * numbers, and through 'room' if masters are not in f32.  All threads draw; what a number
- * is depends on its place alone.
+ * numbers, and through 'room' if masters are not in f32.  All threads draw; what a
+ * number is depends on its place alone.
  */
 static void init_piece(const struct shard *sh, const struct item *it,
                        const struct piece *p, uint64_t seed, float *values, void *room,

@@ -26,8 +26,8 @@
 #include "mesh/layout.h"
 
 /* Flights of one kind have a stream of their own, so that their copies and additions do
- * not wait behind products; the compute stream is followed when one sets out, and follows
- * when it has come home.
+ * not wait behind products; the compute stream is followed when one sets out, and
+ * follows when it has come home.
  */
 struct shard_lane {
     struct dev_stream *stream;
@@ -66,8 +66,8 @@ struct mat shard_grad(const struct shard *sh, int group, enum slot slot, int blo
 struct mat shard_item_param(const struct shard *sh, const struct item *it);
 struct mat shard_item_grad(const struct shard *sh, const struct item *it);
 
-/* What this rank owns and updates of a group: how many elements, and one piece of it as a
- * view of the parameters and of the gradients once they are summed.  Moments have the
+/* What this rank owns and updates of a group: how many elements, and one piece of it as
+ * a view of the parameters and of the gradients once they are summed.  Moments have the
  * same size and places.  In bf16 the parameters of a piece are the f32 masters.
  */
 int64_t shard_own_size(const struct shard *sh, int group);
@@ -104,8 +104,9 @@ void shard_micro(struct shard *sh, int micro, int micros);
 bool shard_write(struct shard *sh, int group);
 
 /* Sum the gradients of 'group' over the data axis, likewise; of sharded groups after
- * every micro-batch, into what is owned; of others after the last one.  One sum is under
- * way at a time.  The replicated group is summed over the model axis too, all in finish.
+ * every micro-batch, into what is owned; of others after the last one.  One sum is
+ * under way at a time.  The replicated group is summed over the model axis too, all in
+ * finish.
  */
 void shard_scatter_start(struct shard *sh, int group);
 void shard_scatter_finish(struct shard *sh, int group);

@@ -33,8 +33,8 @@ struct trace {
     struct trace_span span[];
 };
 
-/* Record from now on, up to 'room' spans / stop, and leave the record to the caller, who
- * frees it with mem_free().  Local.
+/* Record from now on, up to 'room' spans / stop, and leave the record to the caller,
+ * who frees it with mem_free().  Local.
  */
 void trace_start(struct mesh *mesh, int room);
 struct trace *trace_stop(struct mesh *mesh);

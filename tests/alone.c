@@ -53,8 +53,8 @@ void alone_free(struct alone *a)
     mem_free(a->param);
 }
 
-/* The largest error of a gradient, relative to its tensor; of a key bias without QK-norm,
- * whose gradient is zero, relative to the gradient of everything.
+/* The largest error of a gradient, relative to its tensor; of a key bias without
+ * QK-norm, whose gradient is zero, relative to the gradient of everything.
  */
 static double worst_gradient(struct model *m, const struct alone *a)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Features for tests of probes: clouds of points, one a class, whose rows lie anywhere on
- * the ranks; and all of them on every rank, for oracles.
+/* Features for tests of probes: clouds of points, one a class, whose rows lie anywhere
+ * on the ranks; and all of them on every rank, for oracles.
  */
 #ifndef TESTS_CLOUDS_H
 #define TESTS_CLOUDS_H
@@ -18,7 +18,9 @@ struct clouds {
     float *all; /* [count, width] */
 };
 
-/* 'apart' is the distance of the classes' middles in units of the clouds' deviations. */
+/* 'apart' is the distance of the classes' middles in units of the
+ * clouds' deviations.
+ */
 static inline void clouds_open(struct clouds *c, struct mesh *mesh, int64_t count,
                                int64_t width, int64_t classes, double apart,
                                uint64_t seed)

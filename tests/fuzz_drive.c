@@ -57,7 +57,7 @@ static void load(const char *path)
     fuzz.samples++;
 }
 
-/* ---- changes ----------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------- */
 
 /* A number that programs get wrong, of 1, 2, 4 or 8 bytes, either end first. */
 static void put_number(size_t at)
@@ -170,7 +170,7 @@ static void make(uint64_t number)
         change();
 }
 
-/* ---- the run ----------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------- */
 
 /* Where the number of the file at hand is kept, so that it outlives a crash. */
 static uint64_t *open_mark(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a format checks first, made right again after changes, so that these reach what
- * lies behind: the sums of a zip file's entries; the length of a safetensors header, and
- * of the file.
+ * lies behind: the sums of a zip file's entries; the length of a safetensors header,
+ * and of the file.
  */
 #include "config.h"
 
@@ -26,7 +26,7 @@ static void put(uint8_t *at, int bytes, uint64_t x)
         at[i] = (uint8_t)(x >> 8 * i);
 }
 
-/* ---- zip --------------------------------------------------------------------------- */
+/* ---- zip ------------------------------------------------------------------------- */
 
 enum {
     CENTRAL      = 46, /* bytes of an entry of the central directory before its name */
@@ -82,7 +82,7 @@ static void mend_zip(uint8_t *data, size_t size)
     }
 }
 
-/* ---- safetensors ------------------------------------------------------------------- */
+/* ---- safetensors ----------------------------------------------------------------- */
 
 enum { LENGTH = 8 };
 

@@ -92,7 +92,9 @@ static inline void lazy_add_op(struct dev_stream *s, struct lazy_op op)
         the_lazy.most = the_lazy.count;
 }
 
-/* An event is the number of the operation before it, kept where a backend keeps its own. */
+/* An event is the number of the operation before it, kept where a
+ * backend keeps its own.
+ */
 static inline void lazy_event_record(struct dev_event *e, struct dev_stream *s)
 {
     (void)s;

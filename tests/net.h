@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collectives, played: a 'net' is a model or data group in which every rank really holds
- * slices, passes them on as the collective does, and is found to hold the right thing at
- * the end.  What it posts on the way is what the formulas must say.
+/* Collectives, played: a 'net' is a model or data group in which every rank really
+ * holds slices, passes them on as the collective does, and is found to hold the right
+ * thing at the end.  What it posts on the way is what the formulas must say.
  */
 #ifndef TESTS_NET_H
 #define TESTS_NET_H

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- matrices of numbers on the tape ----------------------------------------------- */
+/* ---- matrices of numbers on the tape --------------------------------------------- */
 
 struct grid {
     int rows, cols;
@@ -169,7 +169,7 @@ static struct grid attend(struct oracle *o, struct grid q, struct grid k, struct
     return y;
 }
 
-/* ---- the model --------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------- */
 
 #define MHA "MultiHeadDotProductAttention_0/"
 
@@ -342,7 +342,7 @@ double oracle_gradients(struct oracle *o, int B, const double *images,
     return tape_value(t, loss);
 }
 
-/* ---- the optimizer ----------------------------------------------------------------- */
+/* ---- the optimizer --------------------------------------------------------------- */
 
 double oracle_norm(const struct oracle *o)
 {
@@ -367,7 +367,7 @@ void oracle_update(struct oracle *o, enum optimizer method, double step, double 
         update_tensor(&o->tensor[i], &with);
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 struct oracle *oracle_open(const struct spec *s, enum head_init head, uint64_t seed)
 {

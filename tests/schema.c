@@ -47,7 +47,7 @@ static size_t enter(struct check *c, const char *name, size_t i)
     return before;
 }
 
-/* ---- the schema itself ------------------------------------------------------------- */
+/* ---- the schema itself ----------------------------------------------------------- */
 
 static bool is_known(struct check *c, const json_t *schema, int depth);
 
@@ -109,7 +109,7 @@ bool schema_is_known(const json_t *schema, char *why, size_t size)
     return is_known(&c, schema, 0);
 }
 
-/* ---- a document -------------------------------------------------------------------- */
+/* ---- a document ------------------------------------------------------------------ */
 
 static bool allows(struct check *c, const json_t *schema, const json_t *value);
 

@@ -196,7 +196,9 @@ static void modes(void)
 
 enum { NOBODY = 65534 };
 
-/* Permissions bind root once it is somebody else, which some containers do not allow. */
+/* Permissions bind root once it is somebody else, which some containers
+ * do not allow.
+ */
 static bool is_bound(void)
 {
     int status;
@@ -207,8 +209,8 @@ static bool is_bound(void)
     return status == 0;
 }
 
-/* True if somebody who may write the file, but in a folder of 'mode' not replace it, has
- * written 'letter' into it, and nothing is left beside it.
+/* True if somebody who may write the file, but in a folder of 'mode' not replace it,
+ * has written 'letter' into it, and nothing is left beside it.
  */
 static bool is_written_over(char letter, mode_t mode)
 {

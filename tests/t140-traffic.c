@@ -199,9 +199,10 @@ static void charge_column(struct job *j, const struct net *net, int m, enum traf
     }
 }
 
-/* A group over the data axis.  Sharded: in every micro-batch it is gathered for forward,
- * and for backward unless it is the embedding (not needed) or one of the last two (still
- * there), and scattered.  Else its gradients are scattered and gathered, once.
+/* A group over the data axis.  Sharded: in every micro-batch it is gathered for
+ * forward, and for backward unless it is the embedding (not needed) or one of the last
+ * two (still there), and scattered.  Else its gradients are scattered and gathered,
+ * once.
  */
 static void play_group(struct job *j, const struct params *p, int g, int m, size_t size)
 {
@@ -355,7 +356,9 @@ static void random_jobs(void)
     ok(wrong_most == 0, "and the busiest rank is found without trying all");
 }
 
-/* Too many ranks to play; all of them by the formulas against the few that are tried. */
+/* Too many ranks to play; all of them by the formulas against the few
+ * that are tried.
+ */
 static void many_ranks(void)
 {
     static const int D[] = { 65, 100, 128, 257 }, M[] = { 1, 3, 17, 66 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A predicted step: messages equal to the counts, a step added up by hand, and what must
- * never happen, on random machines.
+/* A predicted step: messages equal to the counts, a step added up by hand, and what
+ * must never happen, on random machines.
  */
 #include "config.h"
 

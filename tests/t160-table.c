@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tables: JSONL and CSV give the same cells, and what is wrong is named by its place. */
+/* Tables: JSONL and CSV give the same cells, and what is wrong is named
+ * by its place.
+ */
 #include "config.h"
 
 #include "src/plan/table.h"

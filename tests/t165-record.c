@@ -186,8 +186,8 @@ static void full(void)
     mem_free(back);
 }
 
-/* On a disk of its own, in a process of its own: 0 if a probe says whether there is room,
- * 77 if it cannot, or this user may mount no disk.
+/* On a disk of its own, in a process of its own: 0 if a probe says whether there is
+ * room, 77 if it cannot, or this user may mount no disk.
  */
 static int probe_disk(const char *folder)
 {

@@ -298,8 +298,8 @@ static int take_all(struct buf *block, int most, struct dev *dev)
     return count;
 }
 
-/* A sum is timed apart from where it is; without room for that it is not, and is right.  On
- * a real GPU so little memory would not let kernels be loaded.
+/* A sum is timed apart from where it is; without room for that it is not, and is right.
+ * On a real GPU so little memory would not let kernels be loaded.
  */
 static void without_room(const char *name, enum dtype dtype)
 {

@@ -19,7 +19,7 @@
 
 static const char *const norm_names[] = { "rms", "layer" };
 
-/* ---- Copies and sums --------------------------------------------------------------- */
+/* ---- Copies and sums ------------------------------------------------------------- */
 
 static const int64_t shapes[][2] = { { 7, 50 },    { 9, 70 },   { 1, 33 }, { 10, 5 },
                                      { 140, 150 }, { 2, 9001 }, { 0, 50 }, { 7, 0 } };
@@ -52,7 +52,9 @@ static void copies(struct twins *two)
     ok(is_right, "fill, copy, add, max");
 }
 
-/* The same bits on every device, as its format has them, from even and odd numbers on. */
+/* The same bits on every device, as its format has them, from even and
+ * odd numbers on.
+ */
 static void normals(struct twins *two)
 {
     bool is_right = true, is_drawn = true;
@@ -148,8 +150,8 @@ static void patches(struct twins *two)
     ok(is_right, "patches");
 }
 
-/* To the host and back: matrices of more than one of the pieces that pass through pinned
- * memory, whole rows at a time and less than a row, with gaps between rows.
+/* To the host and back: matrices of more than one of the pieces that pass through
+ * pinned memory, whole rows at a time and less than a row, with gaps between rows.
  */
 static void moves(struct twins *two)
 {
@@ -171,7 +173,7 @@ static void moves(struct twins *two)
     ok(is_right, "matrices to the host and back");
 }
 
-/* ---- Norms ------------------------------------------------------------------------- */
+/* ---- Norms ----------------------------------------------------------------------- */
 
 static bool norm_is_right(struct twins *two, enum norm_kind k, int64_t n, int M,
                           const int64_t *widths, bool is_added)
@@ -252,8 +254,8 @@ static void norms(struct twins *two)
     }
 }
 
-/* Whole rows against the steps: widths that teams of one to eight warps hold, that leave
- * threads without columns, and that no team can hold.
+/* Whole rows against the steps: widths that teams of one to eight warps hold, that
+ * leave threads without columns, and that no team can hold.
  */
 static bool whole_is_right(struct twins *two, enum norm_kind k, int64_t n, int64_t C,
                            bool is_added)
@@ -342,7 +344,7 @@ static void head_norms(struct twins *two)
     }
 }
 
-/* ---- Attention --------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------- */
 
 /* Logits are sums of E products; an error d of one makes its weight wrong by a factor
  * 1 + d; the weights sum to one, so that outputs, averages of v, are off by 2 d max
@@ -465,7 +467,7 @@ static void attention_memory(const char *name)
 }
 #endif
 
-/* ---- Losses and optimizer ---------------------------------------------------------- */
+/* ---- Losses and optimizer -------------------------------------------------------- */
 
 static void losses(struct twins *two)
 {

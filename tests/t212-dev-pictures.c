@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Pictures of random bytes and many sizes, seen by every kind of device, against sums over
- * all of their pixels in double.
+/* Pictures of random bytes and many sizes, seen by every kind of device, against sums
+ * over all of their pixels in double.
  *
  * Tolerance, in f32: a view is a sum of n terms down and m across, each a pixel (exact)
  * times two weights (whole numbers, or rounded once).  Its relative error is at most
- * (n + m + 1) 2^-24 for products and sums, 3 2^-24 for the sum of weights, 3 2^-24 for the
- * division and the range, of numbers up to 2, from which 1 is taken.
+ * (n + m + 1) 2^-24 for products and sums, 3 2^-24 for the sum of weights, 3 2^-24 for
+ * the division and the range, of numbers up to 2, from which 1 is taken.
  */
 #include "config.h"
 
@@ -106,7 +106,7 @@ static struct dev_picture draw(int image)
     return p;
 }
 
-/* ---- the oracle -------------------------------------------------------------------- */
+/* ---- the oracle ------------------------------------------------------------------ */
 
 static double weight(int i, int j, int from, int to, bool is_smooth)
 {
@@ -144,7 +144,7 @@ static double seen(const struct batch *b, int i, int y, int x, int c, int *terms
     return sum / weights / 127.5 - 1;
 }
 
-/* ---- on a device ------------------------------------------------------------------- */
+/* ---- on a device ----------------------------------------------------------------- */
 
 /* The largest error of the batch in units of its tolerance, on outputs that were NaN;
  * infinite if one is not a number, or if something beside the outputs is one.
@@ -248,7 +248,7 @@ static void one_device(const char *name, enum dtype dtype)
 }
 
 #ifndef CUDA_ON_HOST
-/* ---- what cannot be ---------------------------------------------------------------- */
+/* ---- what cannot be -------------------------------------------------------------- */
 
 /* True if the program dies of picture 'p' in a batch of an image of 4 pixels a side. */
 static bool dies_of(struct dev_picture p)

@@ -70,7 +70,7 @@ static bool agrees(value_fn *value, const void *of, struct mat x, struct mat dx,
     return true;
 }
 
-/* ---- Norms ------------------------------------------------------------------------- */
+/* ---- Norms ----------------------------------------------------------------------- */
 
 enum { RANKS = 2, ROWS = 3 };
 
@@ -169,7 +169,7 @@ static void head_norms(enum norm_kind k)
     twins_clear(two);
 }
 
-/* ---- Attention --------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------- */
 
 struct attention {
     struct attn a;
@@ -218,7 +218,7 @@ static void attention(int64_t Nq, int64_t Nk)
     twins_clear(two);
 }
 
-/* ---- Products and tables ----------------------------------------------------------- */
+/* ---- Products and tables --------------------------------------------------------- */
 
 struct layer {
     struct mat x, w, bias, y, act, dact;
@@ -334,7 +334,7 @@ static void embedding(void)
     twins_clear(two);
 }
 
-/* ---- Losses ------------------------------------------------------------------------ */
+/* ---- Losses ---------------------------------------------------------------------- */
 
 /* Classes split over two ranks. */
 struct loss {

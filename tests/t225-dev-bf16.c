@@ -115,7 +115,7 @@ static bool agrees(struct pair a, const char *what)
     return true;
 }
 
-/* ---- Everything but products -------------------------------------------------------- */
+/* ---- Everything but products ----------------------------------------------------- */
 
 static void sums(int64_t n, int64_t C)
 {
@@ -203,7 +203,7 @@ static void images_and_losses(void)
     clear();
 }
 
-/* ---- Products ----------------------------------------------------------------------- */
+/* ---- Products -------------------------------------------------------------------- */
 
 enum form { FORWARD, BACKWARD, WEIGHTS };
 

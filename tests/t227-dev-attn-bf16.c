@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Attention in bf16 against cpu:ref in f64 on the same numbers, with what rounding may do
- * worked out for each element: with u = 2^-8 the rounding of bf16,
+/* Attention in bf16 against cpu:ref in f64 on the same numbers, with what rounding may
+ * do worked out for each element: with u = 2^-8 the rounding of bf16,
  *
  *   o    weights are rounded, and o:                u sum p |v| + u |o|
  *   dv   likewise:                                  u sum p |d_o| + u |dv|
  *   ds   = p (d_o v - d_o o) / sqrt(E) is rounded:  u |ds|
  *   dq   from it:                                   sum of ds's |k| + u |dq|; dk likewise
  *
- * and what f32 adds, whose sums of n terms are off by n roundings of the terms' sum, and
- * weights by twice as much as their logits.
+ * and what f32 adds, whose sums of n terms are off by n roundings of the terms' sum,
+ * and weights by twice as much as their logits.
  */
 #include "config.h"
 
@@ -67,7 +67,7 @@ static void backward(struct twins *two, struct scene *s)
                            V(s->kept), V(s->q), V(s->k), V(s->v), &s->a);
 }
 
-/* ---- What may be ------------------------------------------------------------------- */
+/* ---- What may be ----------------------------------------------------------------- */
 
 /* Of one image's head: the sums of magnitudes above, [Nq or Nk, E]. */
 struct bounds {
@@ -194,7 +194,7 @@ static double error_of_o(const struct scene *s)
     return worst;
 }
 
-/* ---- Tests ------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------- */
 
 /* True if all is within its bounds, and nothing beside the results was written. */
 static bool is_right(struct twins *two, struct attn a)

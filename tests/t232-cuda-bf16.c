@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device cuda in bf16 against cpu:ref in f64 on the same numbers.  A result in bf16
- * may be off by its own rounding, 2^-8 of it; sums are f32.  Attention rounds its weights
- * to bf16 before they meet the values, as every fused attention does.
+ * may be off by its own rounding, 2^-8 of it; sums are f32.  Attention rounds its
+ * weights to bf16 before they meet the values, as every fused attention does.
  */
 #include "config.h"
 
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Products ------------------------------------------------------------------------ */
+/* ---- Products -------------------------------------------------------------------- */
 
 static const char *const form_names[] = { "x W", "x W^T", "x^T dy" };
 enum form { FORWARD, BACKWARD, WEIGHTS };
@@ -118,7 +118,7 @@ static void products(struct twins *two)
     }
 }
 
-/* ---- Everything else ----------------------------------------------------------------- */
+/* ---- Everything else ------------------------------------------------------------- */
 
 static void sums(struct twins *two, int64_t n, int64_t C)
 {

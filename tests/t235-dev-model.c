@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The model device: operations take the time of the machine's description on a clock that
- * nobody waits for; buffers are addresses and nothing more.
+/* The model device: operations take the time of the machine's description on a clock
+ * that nobody waits for; buffers are addresses and nothing more.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A host is lost when nothing comes back from it, and at no other time.  No MPI: two ends
- * of a connection in a network of this process alone, which is then switched off.
+/* A host is lost when nothing comes back from it, and at no other time.  No MPI: two
+ * ends of a connection in a network of this process alone, which is then switched off.
  */
 #define _GNU_SOURCE /* for unshare() */
 #include "config.h"

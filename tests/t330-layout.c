@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Layouts: the first pieces of all ranks tile every tensor exactly once, sharded over
- * the data axis or not, slots hold their tensors in the order of the products, sizes are
- * those of the plan.
+ * the data axis or not, slots hold their tensors in the order of the products, sizes
+ * are those of the plan.
  */
 #include "config.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3,4,6 */
-/* Collectives that go on by themselves: right on any parts, several at once, beside other
- * messages, also where the ranks wait for each other; moved on by polling alone; with
- * the messages of the plan.  The arena that they fill: two groups, and no third.
+/* Collectives that go on by themselves: right on any parts, several at once, beside
+ * other messages, also where the ranks wait for each other; moved on by polling alone;
+ * with the messages of the plan.  The arena that they fill: two groups, and no third.
  */
 #include "config.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=2,3 */
-/* Messages of a device that runs behind the host: whole, in their own places and nowhere
- * else, whatever their length and however many are under way; not before what they send
- * is written, nor over what is still to be read; in pieces of which one is copied while
- * another travels, without the host waiting for the device.
+/* Messages of a device that runs behind the host: whole, in their own places and
+ * nowhere else, whatever their length and however many are under way; not before what
+ * they send is written, nor over what is still to be read; in pieces of which one is
+ * copied while another travels, without the host waiting for the device.
  */
 #include "config.h"
 
@@ -265,8 +265,9 @@ static void test_many(bool is_early)
     }
 }
 
-/* What is sent is yet to be written when the message is started ('is_early': it is under
- * way), and what it is received over yet to be read; the device is asked, not waited for.
+/* What is sent is yet to be written when the message is started ('is_early': it is
+ * under way), and what it is received over yet to be read; the device is asked, not
+ * waited for.
  */
 static void test_after(int64_t n, bool is_early)
 {

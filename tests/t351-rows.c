@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3 */
-/* Rows that are there already, and rows that are not there yet: what a gather leaves for
- * its backward, and what a scatter asks for when it needs it.
+/* Rows that are there already, and rows that are not there yet: what a gather leaves
+ * for its backward, and what a scatter asks for when it needs it.
  */
 #include "config.h"
 
@@ -72,7 +72,7 @@ static void pair_close(struct pair *p)
     dev_close(&p->dev);
 }
 
-/* ---- kept -------------------------------------------------------------------------- */
+/* ---- kept ------------------------------------------------------------------------ */
 
 static void gather(struct pair *p)
 {
@@ -128,7 +128,7 @@ static void test_kept(struct pair *p, enum cmm_form form)
        "and until another call");
 }
 
-/* ---- asked for --------------------------------------------------------------------- */
+/* ---- asked for ------------------------------------------------------------------- */
 
 struct maker {
     struct pair *p;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=2,3 */
-/* Collective matmul of a width of one column a rank: both ways round, half of a column is
- * nothing, and the other half does all.
+/* Collective matmul of a width of one column a rank: both ways round, half of a column
+ * is nothing, and the other half does all.
  */
 #include "config.h"
 

@@ -2,13 +2,13 @@
 /* RUN np=2,3,4,6 */
 /* What travels in another format than it is calculated in, in bf16.
  *
- * Partial sums that are wide, in f32, are rounded once, in the end: every element is within
- * a unit 2^-8 of itself, and K + M units 2^-24 of the sum of magnitudes that it was added up
- * from.  Those in bf16 are rounded on each rank, by units of what is there, which may be
- * many times the end result: then the same bound must be broken.
+ * Partial sums that are wide, in f32, are rounded once, in the end: every element is
+ * within a unit 2^-8 of itself, and K + M units 2^-24 of the sum of magnitudes that it
+ * was added up from.  Those in bf16 are rounded on each rank, by units of what is
+ * there, which may be many times the end result: then the same bound must be broken.
  *
- * Gradients that are narrow are rounded in every hop and added in f32, in an order that is
- * known on a ring: bit for bit.
+ * Gradients that are narrow are rounded in every hop and added in f32, in an order that
+ * is known on a ring: bit for bit.
  */
 #include "config.h"
 
@@ -34,7 +34,7 @@ static float rounded(double x)
     return dtype_from_bf16(dtype_to_bf16((float)x));
 }
 
-/* ---- products ------------------------------------------------------------------------ */
+/* ---- products -------------------------------------------------------------------- */
 
 /* A matrix on the device, and the same in double. */
 struct own {
@@ -66,7 +66,9 @@ static void own_close(struct own *o)
     mem_free(o->value);
 }
 
-/* What is added up for the whole [ROWS, C] over all ranks: sums and their magnitudes. */
+/* What is added up for the whole [ROWS, C] over all ranks: sums and
+ * their magnitudes.
+ */
 struct exact {
     double sum[ROWS * C], size[ROWS * C];
 };
@@ -175,7 +177,7 @@ static void test_products(struct mesh *mesh)
     }
 }
 
-/* ---- flights ------------------------------------------------------------------------- */
+/* ---- flights --------------------------------------------------------------------- */
 
 /* Element k of the buffer of a rank; all but integers are rounded on the way. */
 static float brought(int rank, int64_t k, bool is_integer)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3 */
-/* Gradients that are put aside: what is not made while messages are awaited is left until
- * cmm_finish(), and the result is the same to the last bit.
+/* Gradients that are put aside: what is not made while messages are awaited is left
+ * until cmm_finish(), and the result is the same to the last bit.
  */
 #include "config.h"
 

@@ -2,14 +2,14 @@
 /* RUN np=1,2,3,4,6 */
 /* Loss and gradients of a step in f32 on a mesh, against the same model in f64 on one
  * rank with plain loops; and in bf16 with whatever travels in either format, parameters
- * sharded or not.  Both start from the same parameters, which the format can hold, and see
- * the same images.
+ * sharded or not.  Both start from the same parameters, which the format can hold, and
+ * see the same images.
  *
- * The bar is that of the self-test: 32 units of 2^-23, or of 2^-8 in bf16, relative to the
- * norm of a tensor's gradient.  Rounding to nearest is off by half a unit; a gradient has
- * passed some tens of roundings, which add up like a random walk, and sums of some tens of
- * terms, so that a handful of units is usual, and an error of the mesh is thousands in f32
- * and the gradient itself, 256, in bf16.
+ * The bar is that of the self-test: 32 units of 2^-23, or of 2^-8 in bf16, relative to
+ * the norm of a tensor's gradient.  Rounding to nearest is off by half a unit; a
+ * gradient has passed some tens of roundings, which add up like a random walk, and sums
+ * of some tens of terms, so that a handful of units is usual, and an error of the mesh
+ * is thousands in f32 and the gradient itself, 256, in bf16.
  */
 #include "config.h"
 

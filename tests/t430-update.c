@@ -44,7 +44,9 @@ static void check_steps(struct model_options o, const char *what)
     for (int i = 0; i < l->params.count; i++) {
         const struct item *it = &l->item[i];
 
-        /* a gradient of zero, and noise of rounding is all that Adafactor makes large */
+        /* a gradient of zero, and noise of rounding is all that Adafactor
+         * makes large
+         */
         if (it->param->is_key_bias && o.optim.method == OPTIMIZER_ADAFACTOR)
             continue;
         of_param = model_worse(

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,4,6 */
-/* Optimizers on shapes whose tensors Adafactor factors in every way, on every mesh, with
- * given gradients: parameters and all state against whole tensors in double precision;
- * the state tiles its tensors; messages and memory are those that were planned.
+/* Optimizers on shapes whose tensors Adafactor factors in every way, on every mesh,
+ * with given gradients: parameters and all state against whole tensors in double
+ * precision; the state tiles its tensors; messages and memory are those that were
+ * planned.
  */
 #include "config.h"
 
@@ -70,7 +71,7 @@ static void bench_close(struct bench *b)
     mesh_close(&b->mesh);
 }
 
-/* ---- boxes ------------------------------------------------------------------------- */
+/* ---- boxes ----------------------------------------------------------------------- */
 
 /* The logical index of the element 'k' of a box, both row-major. */
 static int64_t index_in(int dims, const int64_t *dim, const int64_t *lo,
@@ -116,7 +117,7 @@ static double worst_of_box(const struct bench *b, struct mat at, int dims,
     return worst;
 }
 
-/* ---- steps ------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------- */
 
 /* An update of which the device alone knows whether it is to be, and by how much. */
 static void update_ahead(struct bench *b, double loss)
@@ -208,10 +209,10 @@ static double worst_parameter(const struct bench *b)
     return worst / b->options.lr;
 }
 
-/* ---- state ------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------- */
 
-/* What the state 's' must be as a whole tensor: an average is held by every element that
- * has it, so any of them will do.
+/* What the state 's' must be as a whole tensor: an average is held by every element
+ * that has it, so any of them will do.
  */
 static const double *expected(const struct bench *b, const struct optim_state *s,
                               double **room)
@@ -283,7 +284,9 @@ static void check_state(const struct bench *b, double tolerance)
     mem_free(list);
 }
 
-/* Products read copies of what is not sharded, which updates leave: the masters, rounded. */
+/* Products read copies of what is not sharded, which updates leave: the
+ * masters, rounded.
+ */
 static void check_copies(const struct bench *b, enum param_shard shard)
 {
     const struct layout *l = &b->layout;
@@ -316,7 +319,7 @@ static void check_copies(const struct bench *b, enum param_shard shard)
         tap_note("%lld numbers of %lld are not", (long long)other, (long long)seen);
 }
 
-/* ---- checks ------------------------------------------------------------------------ */
+/* ---- checks ---------------------------------------------------------------------- */
 
 static void check(struct spec_options shape, enum optimizer method, const char *device,
                   enum dtype dtype, enum param_shard shard, int D, int M, bool is_ahead,

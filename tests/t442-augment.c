@@ -21,7 +21,7 @@ static void fill(int height, int width)
         rgb[i] = (uint8_t)rng_bits(1, RNG_TEST, (uint64_t)i);
 }
 
-/* ---- resizing ---------------------------------------------------------------------- */
+/* ---- resizing -------------------------------------------------------------------- */
 
 /* The value at output place (y, x) of colour c: a sum over all pixels of the box, each
  * weighed by how near it is, as TensorFlow defines it.
@@ -143,7 +143,7 @@ static void test_rows(void)
     ok(is_same, "rows outside of a crop are not looked at");
 }
 
-/* ---- views ------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------- */
 
 static void test_evaluation(void)
 {

@@ -45,7 +45,7 @@ static int largest_difference(struct pixels p, int first)
     return most;
 }
 
-/* ---- one format -------------------------------------------------------------------- */
+/* ---- one format ------------------------------------------------------------------ */
 
 struct format {
     const char *name, *damaged;
@@ -160,7 +160,7 @@ static void test_format(const struct format *f)
     decode_free(&file);
 }
 
-/* ---- files ------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------- */
 
 /* Read tests/data/NAME and decode it; false, with the sentence kept, if it cannot be.
  * 'rows' tells whether some of its rows alone are those of the whole.
@@ -256,7 +256,7 @@ static void test_samples(void)
     }
 }
 
-/* ---- others ------------------------------------------------------------------------ */
+/* ---- others ---------------------------------------------------------------------- */
 
 static void test_foreign(void)
 {

@@ -72,7 +72,7 @@ static int write_set(enum h5set_kind kind, bool has_many)
     return write_named(kind, has_many, "a\nb");
 }
 
-/* ---- what is written is read ------------------------------------------------------- */
+/* ---- what is written is read ----------------------------------------------------- */
 
 static void test_kind(enum h5set_kind kind, bool has_many, const char *what)
 {
@@ -136,7 +136,7 @@ static void test_long_names(void)
     mem_free(names);
 }
 
-/* ---- what is wrong ----------------------------------------------------------------- */
+/* ---- what is wrong --------------------------------------------------------------- */
 
 static void put_byte(off_t at, int flip)
 {
@@ -286,7 +286,7 @@ static void test_unfinished(void)
     ok(h5set_check(path) == 0 && access(part, F_OK) != 0, "to ask leaves nothing");
 }
 
-/* ---- the source -------------------------------------------------------------------- */
+/* ---- the source ------------------------------------------------------------------ */
 
 static struct data *open_data(const struct data_options *o)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,4 */
 /* The feed: on every mesh, with any number of threads, made ahead or not, a batch has
- * the bits that data_batch() gives, and data rows see different images.  Pictures become
- * the same images on the device, up to rounding: views of the host and of the device are
- * off by (rows + columns seen + 7) 2^-23 each, and see two of both here; shares of two
- * add 4 2^-23.
+ * the bits that data_batch() gives, and data rows see different images.  Pictures
+ * become the same images on the device, up to rounding: views of the host and of the
+ * device are off by (rows + columns seen + 7) 2^-23 each, and see two of both here;
+ * shares of two add 4 2^-23.
  */
 #include "config.h"
 

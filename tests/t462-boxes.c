@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3,4,6 */
-/* The exchange between boxes on ranks and rows in a file: shares tile every tensor, hold
- * its elements, and go back where they came from.
+/* The exchange between boxes on ranks and rows in a file: shares tile every tensor,
+ * hold its elements, and go back where they came from.
  */
 #include "config.h"
 

@@ -22,8 +22,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* LARGE: shares that go past the cache of pages (ckpt/direct.h), from places in the file
- * that are no multiples of a sector.
+/* LARGE: shares that go past the cache of pages (ckpt/direct.h), from places in the
+ * file that are no multiples of a sector.
  */
 enum { SCALE = 3, LARGE = 240 };
 
@@ -64,7 +64,7 @@ static int save(struct ckpt *c, struct tensors *t, int64_t seed, int64_t step)
     return ckpt_finish(c);
 }
 
-/* ---- from mesh to mesh ------------------------------------------------------------- */
+/* ---- from mesh to mesh ----------------------------------------------------------- */
 
 /* True if the first D * M ranks load 'path' as they should. */
 static bool loads_scaled(const char *path, int D, int M, enum tensors_way way,
@@ -245,7 +245,7 @@ static void test_large(struct mesh *mesh)
        "so does the mesh that saved them");
 }
 
-/* ---- what is said about itself ----------------------------------------------------- */
+/* ---- what is said about itself --------------------------------------------------- */
 
 static void test_meta(struct mesh *mesh, struct tensors *t)
 {
@@ -278,7 +278,7 @@ static void test_meta(struct mesh *mesh, struct tensors *t)
     ckpt_close(&c);
 }
 
-/* ---- which there are --------------------------------------------------------------- */
+/* ---- which there are ------------------------------------------------------------- */
 
 static bool is_newest(const char *dir, const char *name)
 {
@@ -347,7 +347,7 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
     ckpt_close(&c);
 }
 
-/* ---- what goes wrong --------------------------------------------------------------- */
+/* ---- what goes wrong ------------------------------------------------------------- */
 
 /* No trace of step 'step' in 'dir', and the save before is still the newest. */
 static bool is_untouched(const char *dir, int64_t step)
@@ -473,7 +473,7 @@ static void test_refusals(struct mesh *mesh, struct tensors *t)
        "one byte that is not as it was written is seen");
 }
 
-/* ---- all --------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
 {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- a batch that is always the same ----------------------------------------------- */
+/* ---- a batch that is always the same --------------------------------------------- */
 
 struct fixed {
     struct data data;
@@ -89,7 +89,7 @@ static struct traffic_job job_of(const struct model_options *o)
                                  .has_narrow_grads = o->has_narrow_grads };
 }
 
-/* ---- cost -------------------------------------------------------------------------- */
+/* ---- cost ------------------------------------------------------------------------ */
 
 static void check_traffic(struct model_options o, const char *what)
 {
@@ -159,7 +159,7 @@ static void check_memory(struct model_options o)
     model_close(&m);
 }
 
-/* ---- verdicts ---------------------------------------------------------------------- */
+/* ---- verdicts -------------------------------------------------------------------- */
 
 static void check_verdicts(struct model_options o)
 {
@@ -195,7 +195,7 @@ static void check_verdicts(struct model_options o)
     model_close(&m);
 }
 
-/* ---- planted faults ---------------------------------------------------------------- */
+/* ---- planted faults -------------------------------------------------------------- */
 
 static double loss_with_fault(struct model_options o, const char *fault, double *param)
 {
@@ -237,7 +237,9 @@ static double busy_step(struct model *m)
     return dev_busy(vit_dev(m->vit)) - before;
 }
 
-/* Whatever else the machine does: in some pair of steps the slow one takes its double. */
+/* Whatever else the machine does: in some pair of steps the slow one
+ * takes its double.
+ */
 static void check_slow(struct model_options o)
 {
     bool is_slow = false;

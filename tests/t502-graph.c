@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,4 */
-/* Steps on one GPU: played from graphs they leave the same bits as steps that are put on
- * the stream one operation after the other, whatever changes between them, in micro-batches
- * and on several ranks too, and a tiny model that trains there follows the curve of cpu:ref.
+/* Steps on one GPU: played from graphs they leave the same bits as steps that are put
+ * on the stream one operation after the other, whatever changes between them, in
+ * micro-batches and on several ranks too, and a tiny model that trains there follows
+ * the curve of cpu:ref.
  *
- * The band of the curve.  On equal parameters losses differ by roundings, 2^-8 of what is
- * rounded in bf16; the parameters of two runs part by about a step's length where small
- * gradients have another sign, which moves the loss by as much as roundings do: 1e-4 of it
- * in f32 and 2 % in bf16 are asked of eight steps.
+ * The band of the curve.  On equal parameters losses differ by roundings, 2^-8 of what
+ * is rounded in bf16; the parameters of two runs part by about a step's length where
+ * small gradients have another sign, which moves the loss by as much as roundings do:
+ * 1e-4 of it in f32 and 2 % in bf16 are asked of eight steps.
  */
 #include "config.h"
 
@@ -47,7 +48,7 @@ static struct model_options tiny(const char *device, enum dtype dtype,
     return o;
 }
 
-/* ---- played steps -------------------------------------------------------------------- */
+/* ---- played steps ---------------------------------------------------------------- */
 
 /* What a run leaves: results of its steps, and all parameters after them. */
 struct run {
@@ -73,7 +74,9 @@ static void grow(struct model *m, int64_t n)
     dev_free(&b);
 }
 
-/* A parameter that is no number: the loss of the step is none, and nothing may change. */
+/* A parameter that is no number: the loss of the step is none, and
+ * nothing may change.
+ */
 static void spoil(struct model *m, struct step_result *r, double schedule)
 {
     const struct item *it = vit_layout(m->vit)->item;
@@ -122,8 +125,8 @@ static void get_all(struct run *run, struct model *m)
     }
 }
 
-/* A step, and from then on the gradients of biases come with those of weights, as far as
- * they can, which timing may choose.
+/* A step, and from then on the gradients of biases come with those of weights, as far
+ * as they can, which timing may choose.
  */
 static void bring_together(struct model *m)
 {
@@ -229,7 +232,7 @@ static void compare_with(enum optimizer method, int D, int M, int micros,
 #endif
 }
 
-/* ---- the curve ----------------------------------------------------------------------- */
+/* ---- the curve ------------------------------------------------------------------- */
 
 static void train(double loss[CURVE], double norm[CURVE], const char *device,
                   enum dtype dtype)
@@ -268,7 +271,7 @@ static void curve(enum dtype dtype, double band)
         tap_note("%g, not %g", got_norm[0], norm[0]);
 }
 
-/* ---- the host goes on ---------------------------------------------------------------- */
+/* ---- the host goes on ------------------------------------------------------------ */
 
 struct sum {
     struct dev_stream *s;
@@ -287,8 +290,9 @@ static void put_sums(void *ctx, int which)
     laps_take(w->watch[0], 0);
 }
 
-/* How often an event must be asked for until it is past: the emulated GPU does one piece of
- * work for each question, so that a work that was waited for needs no more than one.
+/* How often an event must be asked for until it is past: the emulated GPU does one
+ * piece of work for each question, so that a work that was waited for needs no more
+ * than one.
  */
 static int questions(struct dev_event *e)
 {
@@ -299,8 +303,8 @@ static int questions(struct dev_event *e)
     return asked;
 }
 
-/* Work is put on the stream and left alone, whether or not anybody asks how long it took
- * the last time.
+/* Work is put on the stream and left alone, whether or not anybody asks how long it
+ * took the last time.
  */
 static void no_waiting(void)
 {

@@ -150,7 +150,7 @@ static void check_stop(struct model_options o, int D, int M)
     model_close(&m);
 }
 
-/* ---- what is not finite ------------------------------------------------------------ */
+/* ---- what is not finite ---------------------------------------------------------- */
 
 static void check_finite(struct model_options o, int D, int M)
 {

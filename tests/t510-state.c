@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=4 */
-/* A model and its optimizer through a checkpoint: what was trained on 2x2 is the same on
- * 1x1, 1x3 and 4x1, bit for bit, with parameters cut over the data axis and without,
+/* A model and its optimizer through a checkpoint: what was trained on 2x2 is the same
+ * on 1x1, 1x3 and 4x1, bit for bit, with parameters cut over the data axis and without,
  * under the names and shapes of the reference.
  */
 #include "config.h"
@@ -23,7 +23,7 @@
 static int rank;
 static char base[64];
 
-/* ---- pieces against the file ------------------------------------------------------- */
+/* ---- pieces against the file ----------------------------------------------------- */
 
 static int64_t index_of(const struct ckpt_tensor *t, const struct ckpt_piece *p,
                         int64_t i)
@@ -86,7 +86,7 @@ static bool is_as_saved(struct model *m, const char *path)
     return wrong == 0;
 }
 
-/* ---- from mesh to mesh ------------------------------------------------------------- */
+/* ---- from mesh to mesh ----------------------------------------------------------- */
 
 /* Options as a user gives them; the number of classes is for the file to tell. */
 static json_t *options_of(const struct spec *s)
@@ -219,7 +219,7 @@ static void test_model(struct model_options o, const char *what)
     ok(passes_through(o, path, 4, 1), "%s: 4x1 that cuts nothing has", what);
 }
 
-/* ---- names and shapes -------------------------------------------------------------- */
+/* ---- names and shapes ------------------------------------------------------------ */
 
 static void test_names(struct model_options o, const char *const *wanted,
                        const char *what)
@@ -307,7 +307,7 @@ static const char *const sequential[] = {
     NULL,
 };
 
-/* ---- all --------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
 {

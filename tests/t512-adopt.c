@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,4 */
-/* A model that starts from one of another resolution: with patches twice as large, images
- * whose patches are twice as large have the same logits; on a finer grid the positions
- * are those that resize_grid() makes of the file's; with other classes everything but
- * the classifier is the file's.  On 2x2 parameters are cut over both axes.
+/* A model that starts from one of another resolution: with patches twice as large,
+ * images whose patches are twice as large have the same logits; on a finer grid the
+ * positions are those that resize_grid() makes of the file's; with other classes
+ * everything but the classifier is the file's.  On 2x2 parameters are cut over both
+ * axes.
  */
 #include "config.h"
 
@@ -36,7 +37,7 @@ static struct model_options options(int image, int patch, int64_t classes, int r
     return o;
 }
 
-/* ---- the file ---------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------- */
 
 /* Save a model that was stirred, and give it the numbers of the file, which are f32. */
 static int save(struct model *m, const char *dir, char path[CKPT_PATH])
@@ -60,7 +61,7 @@ static int save(struct model *m, const char *dir, char path[CKPT_PATH])
     return rc == 0 ? state_load(m->vit, NULL, path) : rc;
 }
 
-/* ---- logits ------------------------------------------------------------------------ */
+/* ---- logits ---------------------------------------------------------------------- */
 
 /* Pixel (r, c) of image 'i', of which every patch was enlarged by 'factor'. */
 static double pixel(int64_t i, int r, int c, int colour, int factor)
@@ -133,7 +134,7 @@ static void test_patches(struct model *m, const char *path, int factor, int rank
     mem_free(after);
 }
 
-/* ---- tensors ----------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------- */
 
 static const struct item *item_of(struct model *m, const char *name)
 {

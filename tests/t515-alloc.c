@@ -2,10 +2,10 @@
 /* RUN np=1 */
 /* No allocation in a step, once the first ones have been taken: the program's own
  * functions of the heap stand before those of the C library and count, on all threads.
- * Libraries that take and give back memory in every call, and cannot be told not to, are
- * counted apart and told: GNU's OpenMP takes some for a team of one thread, oneDNN (in
- * C++) six blocks for a map of its arguments, whoever owns its scratchpad, and in its
- * plain product of f32, which has no scratchpad, the parts that it packs.
+ * Libraries that take and give back memory in every call, and cannot be told not to,
+ * are counted apart and told: GNU's OpenMP takes some for a team of one thread, oneDNN
+ * (in C++) six blocks for a map of its arguments, whoever owns its scratchpad, and in
+ * its plain product of f32, which has no scratchpad, the parts that it packs.
  */
 #include "config.h"
 

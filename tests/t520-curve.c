@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=2,4 */
 /* The loss over many steps, on every mesh and on one rank.  In f64 it is the same up to
- * the order of sums.  In f32 rounding grows from step to step, so that only the curve can
- * be compared: it stays within four times the spread of runs on one rank whose batches
- * hold the same images in another order.
+ * the order of sums.  In f32 rounding grows from step to step, so that only the curve
+ * can be compared: it stays within four times the spread of runs on one rank whose
+ * batches hold the same images in another order.
  */
 #include "config.h"
 
@@ -61,7 +61,7 @@ static void run(double *loss, struct model_options o, MPI_Comm comm, int64_t tur
     model_close(&m);
 }
 
-/* ---- on one rank ------------------------------------------------------------------- */
+/* ---- on one rank ----------------------------------------------------------------- */
 
 /* What runs on one rank say, which is the same for all meshes. */
 struct alone {
@@ -92,7 +92,7 @@ static void run_alone(struct alone *a, struct model_options o, int rank, int ran
     }
 }
 
-/* ---- on a mesh --------------------------------------------------------------------- */
+/* ---- on a mesh ------------------------------------------------------------------- */
 
 static void check_f64(const double *alone, struct model_options o)
 {

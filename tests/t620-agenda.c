@@ -179,7 +179,9 @@ static void test_device(void)
        "little takes one without packed copies, if more shapes fit then");
 }
 
-/* Mesh for 4 ranks of 22B's block with 4 images, on a machine whose links take 'beta'. */
+/* Mesh for 4 ranks of 22B's block with 4 images, on a machine whose
+ * links take 'beta'.
+ */
 static int mesh_on(double beta)
 {
     static struct machine m;

@@ -109,8 +109,8 @@ static void test_no_false_alarm(int times)
         bed_close(&bed[i]);
 }
 
-/* Tokens of an image have nearly the same gradient here, so that some columns of products
- * nearly cancel in all of a group's rows.
+/* Tokens of an image have nearly the same gradient here, so that some columns of
+ * products nearly cancel in all of a group's rows.
  */
 static void test_bf16(int D, int M)
 {

@@ -292,7 +292,9 @@ static void cut_and_tell(struct dev_stream *s, struct mat rows, struct mat image
     cut_patches(s, rows, images, image, patch, N);
 }
 
-/* A signal to the last rank, some steps after those of warm-up, ends the case on all. */
+/* A signal to the last rank, some steps after those of warm-up, ends
+ * the case on all.
+ */
 static void check_signal(struct bed *bed)
 {
     const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);

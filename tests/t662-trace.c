@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3 */
-/* A trace that is read back: a process for every rank, computation whose spans lie side by
- * side or within each other, messages whose two ends are both there, in order.
+/* A trace that is read back: a process for every rank, computation whose spans lie side
+ * by side or within each other, messages whose two ends are both there, in order.
  */
 #include "config.h"
 
@@ -197,8 +197,8 @@ static void test_step(enum cmm_form form)
     bed_close(&bed);
 }
 
-/* Clocks that are the same differ by less than a message takes, once ranks that share cores
- * run while they are asked.
+/* Clocks that are the same differ by less than a message takes, once ranks that share
+ * cores run while they are asked.
  */
 static void test_clock(void)
 {

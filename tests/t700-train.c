@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The parts of the trainer that need no run: options and what follows from them, when to
- * stop, and the lines of a run that goes on.
+/* The parts of the trainer that need no run: options and what follows from them, when
+ * to stop, and the lines of a run that goes on.
  */
 #include "config.h"
 
@@ -180,7 +180,7 @@ static void going_on(void)
     json_decref(stored);
 }
 
-/* ---- when to stop ------------------------------------------------------------------ */
+/* ---- when to stop ---------------------------------------------------------------- */
 
 static void times_left(void)
 {
@@ -224,7 +224,7 @@ static void stopping(void)
     ok(stop_is_due(&s) && strcmp(stop_reason(&s), "a signal") == 0, "a signal");
 }
 
-/* ---- lines ------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------- */
 
 static int lines_of(const char *path)
 {

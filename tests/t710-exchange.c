@@ -81,7 +81,7 @@ static double *expected(const char *name, int64_t *size)
     return all;
 }
 
-/* ---- logits ------------------------------------------------------------------------ */
+/* ---- logits ---------------------------------------------------------------------- */
 
 /* The largest difference between the model's logits and those expected. */
 static double difference(struct model *m, struct buf *memory, const char *name)
@@ -147,7 +147,7 @@ static void test_gelu(const struct family *f, const char *from)
        "%s: with the other GELU they are not", f->name);
 }
 
-/* ---- there and back ---------------------------------------------------------------- */
+/* ---- there and back -------------------------------------------------------------- */
 
 /* The same tensors, bit for bit, and the same model. */
 static bool are_same(const char *a, const char *b)
@@ -248,7 +248,7 @@ static void test_family(const struct family *f)
 }
 
 #ifdef HAVE_LIBZIP
-/* ---- the classifier ---------------------------------------------------------------- */
+/* ---- the classifier -------------------------------------------------------------- */
 
 static void test_head(void)
 {
@@ -270,7 +270,7 @@ static void test_head(void)
     file_close(&f);
 }
 
-/* ---- the names of 2021 ------------------------------------------------------------- */
+/* ---- the names of 2021 ----------------------------------------------------------- */
 
 /* Arrays of the file as they were named and joined once. */
 struct old {

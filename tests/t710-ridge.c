@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3,4 */
-/* Ridge regression: LAPACK against the closed form, solved here by elimination, with more
- * and with fewer rows than columns; ScaLAPACK on grids of 1x1, 2x1, 3x1 and 2x2 against
- * LAPACK.  Rows lie anywhere, some ranks have none.
+/* Ridge regression: LAPACK against the closed form, solved here by elimination, with
+ * more and with fewer rows than columns; ScaLAPACK on grids of 1x1, 2x1, 3x1 and 2x2
+ * against LAPACK.  Rows lie anywhere, some ranks have none.
  */
 #include "config.h"
 
@@ -18,7 +18,7 @@
 
 static struct mesh *mesh;
 
-/* ---- a problem --------------------------------------------------------------------- */
+/* ---- a problem ------------------------------------------------------------------- */
 
 struct problem {
     struct ridge_rows rows;
@@ -66,7 +66,7 @@ static void problem_close(struct problem *p)
     mem_free(p->label);
 }
 
-/* ---- tests ------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------- */
 
 /* |a - b| / |a| */
 static double distance(const double *a, const double *b, int64_t n)

@@ -49,7 +49,7 @@ static bool is_refused(const char *words)
     return is;
 }
 
-/* ---- safetensors ------------------------------------------------------------------- */
+/* ---- safetensors ----------------------------------------------------------------- */
 
 /* A header of these letters with 'bytes' bytes behind it. */
 static void make_safetensors(const char *header, size_t bytes)
@@ -182,7 +182,7 @@ static void test_types(void)
     }
 }
 
-/* ---- npz --------------------------------------------------------------------------- */
+/* ---- npz ------------------------------------------------------------------------- */
 
 #ifdef HAVE_LIBZIP
 #include <zip.h>
@@ -343,7 +343,7 @@ static void test_npz(void)
 }
 #endif
 
-/* ---- whole files ------------------------------------------------------------------- */
+/* ---- whole files ----------------------------------------------------------------- */
 
 static char *load(const char *name, size_t *size)
 {

@@ -2,8 +2,8 @@
 /* RUN np=1,3 */
 /* Linear classifiers on rows that lie anywhere: gradients against finite differences,
  * gradient descent against a few steps by plain loops, L-BFGS on functions whose minima
- * are known, and logistic regression, which must find the class of nearly every image of
- * clouds that are far apart, with a gradient of zero.
+ * are known, and logistic regression, which must find the class of nearly every image
+ * of clouds that are far apart, with a gradient of zero.
  */
 #include "config.h"
 
@@ -22,7 +22,7 @@ enum { COUNT = 300, WIDTH = 6, K = 4, D = WIDTH + 1 };
 
 static struct mesh *mesh;
 
-/* ---- L-BFGS ------------------------------------------------------------------------ */
+/* ---- L-BFGS ---------------------------------------------------------------------- */
 
 static double bowl(void *ctx, double *g, const double *x, int64_t n)
 {
@@ -64,7 +64,7 @@ static void test_minima(void)
        "Rosenbrock's valley: %d steps", l.steps);
 }
 
-/* ---- gradients --------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------- */
 
 static void random_weights(double *w, double size)
 {
@@ -93,7 +93,7 @@ static void test_gradient(struct linear l, const char *what)
     close_to(worst, 0, 1e-8, "%s: the gradient is that of finite differences", what);
 }
 
-/* ---- gradient descent -------------------------------------------------------------- */
+/* ---- gradient descent ------------------------------------------------------------ */
 
 static void plain_descent(double *w, const struct clouds *c, const struct descend *d)
 {
@@ -153,7 +153,7 @@ static void test_descent(const struct clouds *c, const struct part *part)
     scale_close(&none);
 }
 
-/* ---- logistic regression ----------------------------------------------------------- */
+/* ---- logistic regression --------------------------------------------------------- */
 
 static void test_logistic(const struct part *learn, const struct part *test)
 {
@@ -178,8 +178,9 @@ static void test_logistic(const struct part *learn, const struct part *test)
     scale_close(&scale);
 }
 
-/* Images that planes part: their weights grow until a small penalty holds them, on a floor
- * so flat that a gradient may be small far from the minimum, by up to |g|^2 / 2 l2 above.
+/* Images that planes part: their weights grow until a small penalty holds them, on a
+ * floor so flat that a gradient may be small far from the minimum, by up to |g|^2 / 2
+ * l2 above.
  */
 static void test_parted(void)
 {

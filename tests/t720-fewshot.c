@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,4 */
 /* The few-shot protocol against plain loops: the images that are drawn, mean and
- * deviation of these, the constant, the regression by its closed form, hits.  Errors are
- * shares of images, so they are the same numbers.
+ * deviation of these, the constant, the regression by its closed form, hits.  Errors
+ * are shares of images, so they are the same numbers.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The laws' formulas: the optimum of a dimension and the frontier along it against a
- * numerical minimisation, the growth of the optimum, and what one law says of a dimension
- * while the others stand still.
+ * numerical minimisation, the growth of the optimum, and what one law says of a
+ * dimension while the others stand still.
  */
 #include "config.h"
 

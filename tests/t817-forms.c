@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN long
- * Intervals of the other forms mean what they say, too: of 1000 data sets with 0.3 % noise
- * about 80 % have the truth within their 80 % bootstrap interval.  What is judged is what
- * a fit is made for: growth exponents, and exponents where a law has no optimum.
+ * Intervals of the other forms mean what they say, too: of 1000 data sets with 0.3 %
+ * noise about 80 % have the truth within their 80 % bootstrap interval.  What is judged
+ * is what a fit is made for: growth exponents, and exponents where a law has no
+ * optimum.
  *
- * A share of 1000 data sets is off by 1.3 % by chance alone (of 200 by 2.8 %, which is too
- * much for thirteen shares); each may be off by 6 %.
+ * A share of 1000 data sets is off by 1.3 % by chance alone (of 200 by 2.8 %, which is
+ * too much for thirteen shares); each may be off by 6 %.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The published Chinchilla runs: the sum of Huber losses ends below that of the published
- * refit (E 1.8172, A 482.01, B 2085.43, alpha 0.3478, beta 0.3658; arXiv 2404.10102) on
- * the same rows, from starts that know nothing of it.
+/* The published Chinchilla runs: the sum of Huber losses ends below that of the
+ * published refit (E 1.8172, A 482.01, B 2085.43, alpha 0.3478, beta 0.3658; arXiv
+ * 2404.10102) on the same rows, from starts that know nothing of it.
  */
 #include "config.h"
 

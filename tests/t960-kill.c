@@ -28,7 +28,7 @@ enum { FEW = 20, MANY = 200, SCALE = 100, WAIT_MS = 30000 };
 static char dir[64], maker[CKPT_PATH];
 static struct make_state *state;
 
-/* ---- the program that is killed ---------------------------------------------------- */
+/* ---- the program that is killed -------------------------------------------------- */
 
 static void open_state(void)
 {
@@ -102,7 +102,7 @@ static int kill_once(int number, int64_t first, int ranks)
     return was_inside;
 }
 
-/* ---- what is left ------------------------------------------------------------------ */
+/* ---- what is left ---------------------------------------------------------------- */
 
 static bool is_right(const struct ckpt_file *f, int64_t seed)
 {

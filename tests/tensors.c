@@ -53,7 +53,7 @@ float tensors_value(const char *dataset, int64_t seed, int64_t i)
     return value;
 }
 
-/* ---- the list ---------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------- */
 
 static int64_t volume(const struct ckpt_tensor *t, int lo, int hi)
 {
@@ -183,7 +183,7 @@ void tensors_close(struct tensors *all)
     mem_free(all->list.piece);
 }
 
-/* ---- their elements ---------------------------------------------------------------- */
+/* ---- their elements -------------------------------------------------------------- */
 
 /* The number in its dataset of element 'i' of a piece. */
 static int64_t index_of(const struct ckpt_tensor *t, const struct ckpt_piece *p,

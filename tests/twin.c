@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Matrices on two devices.  Where a device's memory is not the host's, the host has a copy
- * of each buffer, which is brought up to date when it is looked at.
+/* Matrices on two devices.  Where a device's memory is not the host's, the host has a
+ * copy of each buffer, which is brought up to date when it is looked at.
  */
 #include "config.h"
 
@@ -13,8 +13,8 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Elements around a matrix and between its rows: of columns in multiples of WIDE so that
- * vectors of them are aligned, else so that none is.
+/* Elements around a matrix and between its rows: of columns in multiples of WIDE so
+ * that vectors of them are aligned, else so that none is.
  */
 enum { BEFORE = 5, BETWEEN = 3, BEHIND = 7, WIDE = 8 };
 

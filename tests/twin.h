@@ -11,7 +11,9 @@
 
 enum { TWINS = 64 };
 
-/* A buffer, and what the host last saw of it: the same memory where it is the host's. */
+/* A buffer, and what the host last saw of it: the same memory where it
+ * is the host's.
+ */
 struct twin_buf {
     struct buf buf;
     char *host;
@@ -65,8 +67,8 @@ double twin_largest(struct twin a);
 /* No matrix. */
 struct twin twin_none(void);
 
-/* The stream for one operation on the first device (0) or the second (1): what was set on
- * the host goes to the device before, and is looked at anew after it.
+/* The stream for one operation on the first device (0) or the second (1): what was set
+ * on the host goes to the device before, and is looked at anew after it.
  */
 struct dev_stream *twin_stream(struct twins *two, int which);
 

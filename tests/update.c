@@ -33,7 +33,7 @@ static double adamw(struct updated *u, const struct update *with, int64_t k)
            (sqrt(u->nu[k] / (1 - pow(b2, (double)with->t))) + 1e-8);
 }
 
-/* ---- Adafactor --------------------------------------------------------------------- */
+/* ---- Adafactor ------------------------------------------------------------------- */
 
 /* The axes in growing order, equal ones as they stand. */
 static void order_axes(int order[PARAM_DIMS], const struct param *p)
@@ -107,7 +107,7 @@ static void adafactor(struct updated *u, const struct update *with)
     free(square);
 }
 
-/* ---- a step ------------------------------------------------------------------------ */
+/* ---- a step ---------------------------------------------------------------------- */
 
 void update_tensor(struct updated *u, const struct update *with)
 {

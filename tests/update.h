@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Optimizers once more, to compare with: whole tensors, double precision, averages found
- * by looking at every element that shares them.
+/* Optimizers once more, to compare with: whole tensors, double precision, averages
+ * found by looking at every element that shares them.
  */
 #ifndef TESTS_UPDATE_H
 #define TESTS_UPDATE_H

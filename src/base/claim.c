@@ -50,8 +50,8 @@ static int wait_for(int fd, const char *path)
     return ERR(ERR_IO, "%s is being written by another program", path);
 }
 
-/* Lock the open file.  '*is_gone' if it has lost its name since it was opened: who had it
- * has dropped it meanwhile.
+/* Lock the open file.  '*is_gone' if it has lost its name since it was opened: who had
+ * it has dropped it meanwhile.
  */
 static int lock(bool *is_gone, int fd, const char *path)
 {

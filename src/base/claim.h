@@ -2,10 +2,10 @@
 /* One program at a time writes a file, or into a folder, that takes it long to write.
  *
  * An empty file FILE.lock, or FOLDER/.lock, is there and locked as long.  The lock goes
- * with the process, however that ends; a file that a killed one has left claims nothing.
- * A process of another host is waited for, for two minutes: a server of files may hold the
- * lock of a lost host for so long, while its run begins again elsewhere.  File systems
- * without locks let everybody write.
+ * with the process, however that ends; a file that a killed one has left claims
+ * nothing.  A process of another host is waited for, for two minutes: a server of files
+ * may hold the lock of a lost host for so long, while its run begins again elsewhere.
+ * File systems without locks let everybody write.
  */
 #ifndef BASE_CLAIM_H
 #define BASE_CLAIM_H
@@ -20,9 +20,9 @@ struct claim {
     char path[CLAIM_PATH];
 };
 
-/* Claim 'path', a file to be or a folder that is there, until claim_drop().  Returns 0, or
- * ERR_IO: another process has it, or the lock's file cannot be made.  Local; a process
- * must not claim one path twice.
+/* Claim 'path', a file to be or a folder that is there, until claim_drop().  Returns 0,
+ * or ERR_IO: another process has it, or the lock's file cannot be made.  Local; a
+ * process must not claim one path twice.
  */
 int claim_take(struct claim *c, const char *path);
 void claim_drop(struct claim *c);

@@ -9,14 +9,16 @@
 double clock_now(void);
 void clock_set(double (*now)(void));
 
-/* Take back what was spent and has not passed yet: it is as if it had not been spent. */
+/* Take back what was spent and has not passed yet: it is as if it had
+ * not been spent.
+ */
 double clock_take_back(void);
 
 /* Let 'seconds' pass on this process's clock that it did not take: clock_now() is ahead
  * of its source by them.  A device that only knows what its operations would cost does
- * this.  Whoever is about to do what other processes see settles first: 'pass' makes the
- * seconds pass there (a simulator's sleep), and the source catches up.  Without 'pass',
- * NULL at the start, the clock stays ahead.
+ * this.  Whoever is about to do what other processes see settles first: 'pass' makes
+ * the seconds pass there (a simulator's sleep), and the source catches up.  Without
+ * 'pass', NULL at the start, the clock stays ahead.
  */
 void clock_spend(double seconds);
 void clock_settle(void);

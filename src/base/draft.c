@@ -149,9 +149,9 @@ static int sync_folder(const char *path)
     return rc;
 }
 
-/* Write the part over the file: one that may be written, but not replaced, as in a folder
- * of somebody else, or where something is mounted.  The part stays if that fails, for the
- * file may be spoilt then.
+/* Write the part over the file: one that may be written, but not replaced, as in a
+ * folder of somebody else, or where something is mounted.  The part stays if that
+ * fails, for the file may be spoilt then.
  */
 static int write_over(struct draft *d)
 {

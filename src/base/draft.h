@@ -3,12 +3,13 @@
  *
  *   FILE.PID.part  -- written, flushed, synced -->  FILE
  *
- * Until then the file that was there stays as it is: a full disk or a kill costs nothing
- * that was saved before, and of two programs that write one name at once each writes a
- * whole file.  Devices and pipes have nothing to lose, and are written as they are.  The
- * new file has the old one's permissions.  A file that may be written, but not replaced, is
- * written over at the end, from a temporary one.  A writer that is killed leaves its part,
- * and nobody removes it: who has that number here may live on another host.
+ * Until then the file that was there stays as it is: a full disk or a kill costs
+ * nothing that was saved before, and of two programs that write one name at once each
+ * writes a whole file.  Devices and pipes have nothing to lose, and are written as they
+ * are.  The new file has the old one's permissions.  A file that may be written, but
+ * not replaced, is written over at the end, from a temporary one.  A writer that is
+ * killed leaves its part, and nobody removes it: who has that number here may live on
+ * another host.
  */
 #ifndef BASE_DRAFT_H
 #define BASE_DRAFT_H
@@ -26,14 +27,14 @@ struct draft {
 };
 
 /* Make sure, before the work, that 'path' (empty: none) can be written, as far as that
- * can be told: up to 'room' bytes, for a full disk opens files, too.  Nothing stays of it.
- * Returns 0 or ERR_IO.
+ * can be told: up to 'room' bytes, for a full disk opens files, too.  Nothing stays of
+ * it.  Returns 0 or ERR_IO.
  */
 int draft_probe(const char *path, size_t room);
 
 /* ERR_USAGE if two 'outputs' of a program, or one of them and one of the 'inputs' that
- * follow in 'path', are one file, by whatever names; "" is none, and devices and pipes take
- * more than one.
+ * follow in 'path', are one file, by whatever names; "" is none, and devices and pipes
+ * take more than one.
  */
 int draft_apart(const char *const *path, int outputs, int inputs);
 
@@ -41,8 +42,8 @@ int draft_apart(const char *const *path, int outputs, int inputs);
 int draft_open(struct draft *d, const char *path);
 
 /* It is whole: give it its name.  It stays open; what is written from here on is in it.
- * Returns 0, or ERR_IO, and then nothing is left of the draft, unless it was written over
- * the file: the temporary one stays, and the sentence names it.
+ * Returns 0, or ERR_IO, and then nothing is left of the draft, unless it was written
+ * over the file: the temporary one stays, and the sentence names it.
  */
 int draft_publish(struct draft *d);
 
@@ -52,8 +53,8 @@ int draft_finish(struct draft *d);
 /* Nothing is left of it. */
 void draft_drop(struct draft *d);
 
-/* Write 'json' and a newline to 'path'; 'form' are Jansson's flags.  Returns 0, ERR_IO, or
- * ERR_DATA for a text that is not UTF-8.
+/* Write 'json' and a newline to 'path'; 'form' are Jansson's flags.  Returns 0, ERR_IO,
+ * or ERR_DATA for a text that is not UTF-8.
  */
 int draft_json(const json_t *json, size_t form, const char *path);
 

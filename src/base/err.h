@@ -55,8 +55,8 @@ void err_keep(const char *file, int line, const char *fmt, ...)
 _Noreturn void err_die(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Keep that 'path' cannot be read, with the reason in errno.  Returns ERR_DATA where there
- * is no such file, which its user can mend, else ERR_IO.
+/* Keep that 'path' cannot be read, with the reason in errno.  Returns ERR_DATA where
+ * there is no such file, which its user can mend, else ERR_IO.
  */
 int err_unread(const char *path);
 

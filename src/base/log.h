@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A levelled log on stderr that knows the program's name, the rank and the host.  stdout
- * belongs to results.
+/* A levelled log on stderr that knows the program's name, the rank and the host.
+ * stdout belongs to results.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

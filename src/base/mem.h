@@ -18,20 +18,22 @@ void mem_free(void *block);
 /* The same for small things that cannot reasonably fail: zeroed, dies when it does. */
 void *mem_new(size_t count, size_t size);
 
-/* A list that grows: 'count' things, the first 'used' of them those of 'old' (NULL where
- * there are none yet), which is freed.
+/* A list that grows: 'count' things, the first 'used' of them those of 'old' (NULL
+ * where there are none yet), which is freed.
  */
 void *mem_grow(void *old, size_t used, size_t count, size_t size);
 
 /* Fresh pages for large arrays that are filled at once or that a disk reads and writes,
- * which is several times faster where the system has large pages for them; zeroed, from a
- * multiple of MEM_PAGE on.  'bytes' are told again when they are given back; NULL may be.
+ * which is several times faster where the system has large pages for them; zeroed, from
+ * a multiple of MEM_PAGE on.  'bytes' are told again when they are given back; NULL may
+ * be.
  */
 enum { MEM_PAGE = 2 << 20 };
 int mem_map(void **pages, size_t bytes);
 void mem_unmap(void *pages, size_t bytes);
 
-/* Give back to the system what was freed but is kept for later, and so counts as in use.
+/* Give back to the system what was freed but is kept for later, and so counts as in
+ * use.
  */
 void mem_trim(void);
 

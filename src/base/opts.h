@@ -73,9 +73,9 @@ int opts_take_words(char **word, int *argc, char **argv, const struct opt *table
 int opts_set(struct opts *o, const char *name, const char *text,
              enum opt_source source);
 
-/* Values that are lists: the next of the words that 'separator' parts, at '*rest', which
- * moves past it; false at the end ('*rest' NULL).  Words that do not fit into 'word' are
- * cut, and are then unknown.
+/* Values that are lists: the next of the words that 'separator' parts, at '*rest',
+ * which moves past it; false at the end ('*rest' NULL).  Words that do not fit into
+ * 'word' are cut, and are then unknown.
  */
 bool opts_word(char *word, size_t size, const char **rest, char separator);
 

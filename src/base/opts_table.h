@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For tables of options: a heading, and where a value lies in the program's struct, which
- * the table's file calls OPTS_VALUES.
+/* For tables of options: a heading, and where a value lies in the program's struct,
+ * which the table's file calls OPTS_VALUES.
  */
 #ifndef BASE_OPTS_TABLE_H
 #define BASE_OPTS_TABLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What clock.c, err.c and log.c keep for a rank between calls.  A rank is a process, so that they
- * have it in variables; but all ranks of a simulation are one process, and there a hook
- * says whose turn it is.
+/* What clock.c, err.c and log.c keep for a rank between calls.  A rank is a process, so
+ * that they have it in variables; but all ranks of a simulation are one process, and
+ * there a hook says whose turn it is.
  */
 #ifndef BASE_OWN_H
 #define BASE_OWN_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The arithmetic of rng.c, for the host's compiler and for that of GPUs: there the numbers
- * have the same bits, as long as neither fuses what is written apart.
+/* The arithmetic of rng.c, for the host's compiler and for that of GPUs: there the
+ * numbers have the same bits, as long as neither fuses what is written apart.
  */
 #ifndef BASE_RNG_DRAW_H
 #define BASE_RNG_DRAW_H

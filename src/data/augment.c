@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- which part -------------------------------------------------------------------- */
+/* ---- which part ------------------------------------------------------------------ */
 
 enum draw { DRAW_FLIP, DRAW_ASPECT, DRAW_HEIGHT, DRAW_Y, DRAW_X };
 
@@ -104,7 +104,7 @@ struct view augment_middle(int height, int width, int size)
     return v;
 }
 
-/* ---- resizing ---------------------------------------------------------------------- */
+/* ---- resizing -------------------------------------------------------------------- */
 
 /* Which input places make an output place: 'count' from 'first' on. */
 struct taps {

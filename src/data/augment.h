@@ -48,8 +48,8 @@ struct view {
 struct view augment_view(int height, int width, int size, enum augment how,
                          uint64_t seed, int64_t index);
 
-/* The view of a picture that keeps its sides' ratio: the smaller one becomes 'size', and
- * the middle square is taken.
+/* The view of a picture that keeps its sides' ratio: the smaller one becomes 'size',
+ * and the middle square is taken.
  */
 struct view augment_middle(int height, int width, int size);
 
@@ -59,9 +59,10 @@ struct view augment_middle(int height, int width, int size);
  */
 void augment_apply(float *image, struct pixels p, int first_row, const struct view *v);
 
-/* The same for a device to make: 'picture' is what dev_view_pictures() wants to know of what
- * is left in 'room', 'first' aside.  These are the box's bytes or, if the image's numbers are
- * fewer, the image.  'room' is that of the image, which is square, and PICTURE_ALIGN bytes.
+/* The same for a device to make: 'picture' is what dev_view_pictures() wants to know of
+ * what is left in 'room', 'first' aside.  These are the box's bytes or, if the image's
+ * numbers are fewer, the image.  'room' is that of the image, which is square, and
+ * PICTURE_ALIGN bytes.
  */
 void augment_cut(struct dev_picture *picture, void *room, struct pixels p,
                  int first_row, const struct view *v);

@@ -24,14 +24,16 @@ int data_failure(const struct data *data)
     return data->ops->failure != NULL ? data->ops->failure(data) : 0;
 }
 
-/* ---- mixup ------------------------------------------------------------------------- */
+/* ---- mixup ----------------------------------------------------------------------- */
 
 /* Random numbers of one step's share. */
 struct draws {
     uint64_t key, next;
 };
 
-/* Gamma-distributed of shape 'p' (Marsaglia and Tsang, 2000): below 1 by way of p + 1. */
+/* Gamma-distributed of shape 'p' (Marsaglia and Tsang, 2000): below 1
+ * by way of p + 1.
+ */
 static double draw_gamma(struct draws *d, double p)
 {
     const double shape = p < 1 ? p + 1 : p;
@@ -79,7 +81,7 @@ int64_t data_before(int64_t B, int64_t step, struct range b)
     return step * B + (b.lo > 0 ? b.lo : B) - 1;
 }
 
-/* ---- batches ----------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------- */
 
 static void smooth(const struct data *data, float *targets, int64_t n)
 {

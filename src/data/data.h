@@ -21,9 +21,9 @@ struct data_ops {
      */
     void (*get)(const struct data *data, float *image, float *target, struct range k,
                 int64_t index);
-    /* The same image for a device to make: 'picture', its 'first' aside, and what belongs to
-     * it in 'room', which is that of 'image' and PICTURE_ALIGN bytes (src/dev/picture.h).
-     * NULL: there are no pictures.
+    /* The same image for a device to make: 'picture', its 'first' aside, and what
+     * belongs to it in 'room', which is that of 'image' and PICTURE_ALIGN bytes
+     * (src/dev/picture.h).  NULL: there are no pictures.
      */
     void (*picture)(const struct data *data, struct dev_picture *picture, void *room,
                     int64_t index);
@@ -64,7 +64,9 @@ struct data_options {
 /* Normal-distributed images and one random class each: for benchmarks. */
 int data_open_noise(struct data **data, int image, int64_t classes, uint64_t seed);
 
-/* Nothing at all: images and targets stay as they are.  For devices that hold nothing. */
+/* Nothing at all: images and targets stay as they are.  For devices
+ * that hold nothing.
+ */
 int data_open_nothing(struct data **data, int image, int64_t classes);
 
 /* Pictures of iterated function systems (fractal.h), without end.  Those held out share
@@ -73,8 +75,8 @@ int data_open_nothing(struct data **data, int image, int64_t classes);
 int data_open_fractal(struct data **data, const struct data_options *o);
 
 /* The set 'path' (h5set.h); in libvith5.  Which images are held out depends on their
- * number and the share alone.  Returns 0; ERR_IO; ERR_DATA for a file that is no set, is
- * damaged, or has labels beyond 'classes'; ERR_USAGE where nothing is left.
+ * number and the share alone.  Returns 0; ERR_IO; ERR_DATA for a file that is no set,
+ * is damaged, or has labels beyond 'classes'; ERR_USAGE where nothing is left.
  */
 int data_open_file(struct data **data, const char *path, const struct data_options *o);
 
@@ -93,8 +95,9 @@ int data_failure(const struct data *data);
 void data_batch(const struct data *data, float *images, float *targets, int64_t B,
                 int64_t step, struct range b, struct range k, int threads);
 
-/* The same in parts: the targets; the index of the image before the first of 'b'; a; and
- * x[j] = a x[j] + (1 - a) x[j-1] for 'n' things of 'size' numbers, 'before' the first.
+/* The same in parts: the targets; the index of the image before the first of 'b'; a;
+ * and x[j] = a x[j] + (1 - a) x[j-1] for 'n' things of 'size' numbers, 'before' the
+ * first.
  */
 void data_targets(const struct data *data, float *targets, int64_t B, int64_t step,
                   struct range b, struct range k);

@@ -44,7 +44,7 @@ struct file {
     } * state;
 };
 
-/* ---- which image ------------------------------------------------------------------- */
+/* ---- which image ----------------------------------------------------------------- */
 
 static int64_t item_of(const struct file *f, int64_t index)
 {
@@ -56,7 +56,7 @@ static int64_t item_of(const struct file *f, int64_t index)
     return order_part_item(&f->part, place);
 }
 
-/* ---- one image --------------------------------------------------------------------- */
+/* ---- one image ------------------------------------------------------------------- */
 
 static struct desk *desk_take(const struct file *f)
 {
@@ -178,7 +178,7 @@ static int file_failure(const struct data *data)
     return rc;
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 static void file_close(struct data *data)
 {

@@ -46,7 +46,7 @@ int data_open_noise(struct data **data, int image, int64_t classes, uint64_t see
     return 0;
 }
 
-/* ---- nothing ----------------------------------------------------------------------- */
+/* ---- nothing --------------------------------------------------------------------- */
 
 static void nothing_get(const struct data *data, float *image, float *target,
                         struct range k, int64_t index)

@@ -37,10 +37,10 @@ enum decode_kind decode_kind(const void *file, size_t size);
 /* The picture's sides, from the head of the file. */
 int decode_size(int *height, int *width, const void *file, size_t size);
 
-/* The rows 'first' .. 'last' - 1 of the picture; others may be left out.  'p' holds only
- * these; its memory is the room's, valid until the next call.  Grey becomes three equal
- * colours, transparent parts lie on white, 16 bits become 8.  A file that ends too early
- * or is damaged in these rows is ERR_DATA.
+/* The rows 'first' .. 'last' - 1 of the picture; others may be left out.  'p' holds
+ * only these; its memory is the room's, valid until the next call.  Grey becomes three
+ * equal colours, transparent parts lie on white, 16 bits become 8.  A file that ends
+ * too early or is damaged in these rows is ERR_DATA.
  */
 int decode_rows(struct pixels *p, struct decode_room *room, const void *file,
                 size_t size, int first, int last);

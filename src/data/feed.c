@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A job is a step's part: images 0 .. n of the buffer, of which the one at 0 is the one
- * before the part, for mixup alone.  Threads take the next image under the lock and make
- * it outside; the last to end says so.
+ * before the part, for mixup alone.  Threads take the next image under the lock and
+ * make it outside; the last to end says so.
  */
 #include "config.h"
 
@@ -42,7 +42,7 @@ struct feed {
     bool is_ending;
 };
 
-/* ---- threads ----------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------- */
 
 /* Image 'i' of the buffer. */
 static void make_image(struct feed *f, int64_t i)
@@ -82,7 +82,9 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Whether the image before the part is wanted: pictures are mixed when the row has all. */
+/* Whether the image before the part is wanted: pictures are mixed when
+ * the row has all.
+ */
 static bool has_before(const struct feed *f)
 {
     return f->data->mixup > 0 && range_size(f->part) > 0 &&
@@ -110,7 +112,7 @@ static void await(struct feed *f)
     pthread_mutex_unlock(&f->lock);
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 static int start_threads(struct feed *f)
 {
@@ -209,7 +211,7 @@ void feed_close(struct feed **feed)
     *feed = NULL;
 }
 
-/* ---- batches ----------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------- */
 
 /* Whether ranks of the row have parts to pass on. */
 static bool is_passed(const struct feed *f)

@@ -3,9 +3,9 @@
  *
  * The ranks of a data row see the same images.  Where an image is dear (it is read,
  * decoded, or drawn), each of them makes a part of the row's and the main threads pass
- * the parts on.  Threads of its own make the next batch; they call no MPI.  Cheap images
- * are made by everyone: when they are wanted, or likewise ahead where the cores have
- * nothing else to do.
+ * the parts on.  Threads of its own make the next batch; they call no MPI.  Cheap
+ * images are made by everyone: when they are wanted, or likewise ahead where the cores
+ * have nothing else to do.
  *
  *   own threads    make part of s+1                     make part of s+2
  *   main thread    mix, pass on s | step s ...          mix, pass on s+1 | step s+1 ..
@@ -21,14 +21,14 @@
 struct feed;
 
 /* What is wanted of a source: images; cheap ones ahead, too, where cores would be idle;
- * pictures, which a device makes images of (src/dev/picture.h), if the source has them; or
- * targets alone.
+ * pictures, which a device makes images of (src/dev/picture.h), if the source has them;
+ * or targets alone.
  */
 enum feed_form { FEED_IMAGES, FEED_IMAGES_AHEAD, FEED_PICTURES, FEED_TARGETS };
 
 /* 'data' and 'mesh' are borrowed.  This rank's row has the images 'b' of every batch of
- * B; this rank wants the classes 'k' of their targets.  'threads' make images.  Returns 0,
- * ERR_MEMORY or ERR_ENV.  Local.
+ * B; this rank wants the classes 'k' of their targets.  'threads' make images.  Returns
+ * 0, ERR_MEMORY or ERR_ENV.  Local.
  */
 int feed_open(struct feed **feed, const struct data *data, const struct mesh *mesh,
               int64_t B, struct range b, struct range k, int threads,
@@ -42,10 +42,11 @@ void feed_close(struct feed **feed);
  */
 void feed_batch(struct feed *feed, float *images, float *targets, int64_t step);
 
-/* The same of a feed of pictures, for dev_send_pictures() and dev_view_pictures(): 'list'
- * [1 + B_l] begins with the picture before the row's first one, which is there with mixup
- * alone; 'bytes' has PICTURE_NUMBERS more of f32 for each than its image.  Returns the share
- * a picture has in its image.  Three library all-gathers, the first and second of them small.
+/* The same of a feed of pictures, for dev_send_pictures() and dev_view_pictures():
+ * 'list' [1 + B_l] begins with the picture before the row's first one, which is there
+ * with mixup alone; 'bytes' has PICTURE_NUMBERS more of f32 for each than its image.
+ * Returns the share a picture has in its image.  Three library all-gathers, the first
+ * and second of them small.
  */
 double feed_pictures(struct feed *feed, struct dev_picture *list, char *bytes,
                      float *targets, int64_t step);

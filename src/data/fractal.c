@@ -14,7 +14,7 @@
 
 #define TURN 6.28318530717958648
 
-/* ---- systems ----------------------------------------------------------------------- */
+/* ---- systems --------------------------------------------------------------------- */
 
 /* Random numbers of one system, one after another. */
 struct draws {
@@ -93,7 +93,7 @@ static void draw_system(struct fractal *f, uint64_t key)
     set_chances(f);
 }
 
-/* ---- points ------------------------------------------------------------------------ */
+/* ---- points ---------------------------------------------------------------------- */
 
 /* A point on its way through the maps; 'tint' tells which it went through of late. */
 struct walk {
@@ -132,7 +132,7 @@ static struct walk walk_from(const struct fractal *f, uint64_t key)
     return w;
 }
 
-/* ---- frames ------------------------------------------------------------------------ */
+/* ---- frames ---------------------------------------------------------------------- */
 
 /* What is in view: turned by (c, s), then x_lo .. x_lo + 1 / x_scale, likewise y. */
 struct frame {
@@ -203,7 +203,7 @@ static inline int pixel_of(const struct frame *f, const struct walk *w, int size
     return (int)y * size + (int)x;
 }
 
-/* ---- classes ----------------------------------------------------------------------- */
+/* ---- classes --------------------------------------------------------------------- */
 
 /* The share of the frame that the figure covers, on a coarse grid. */
 static double coverage(const struct fractal *f, uint64_t key)
@@ -244,7 +244,7 @@ void fractal_make(struct fractal *f, int64_t class)
     }
 }
 
-/* ---- pictures ---------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------- */
 
 enum part {
     PART_WALK,

@@ -55,7 +55,7 @@ void gather_close(struct gather *g)
     *g = (struct gather){ 0 };
 }
 
-/* ---- a folder ---------------------------------------------------------------------- */
+/* ---- a folder -------------------------------------------------------------------- */
 
 static int is_visible(const struct dirent *entry)
 {
@@ -148,7 +148,7 @@ int gather_folder(struct gather *g, const char *from)
     return rc;
 }
 
-/* ---- a list ------------------------------------------------------------------------ */
+/* ---- a list ---------------------------------------------------------------------- */
 
 /* Take the numbers off the end of 'line', which keeps the path; returns how many, or -1
  * for a label that is none.

@@ -22,7 +22,7 @@
 
 enum { CHUNK = 1 << 13 /* numbers of a table at a time */ };
 
-/* ---- sizes and digest -------------------------------------------------------------- */
+/* ---- sizes and digest ------------------------------------------------------------ */
 
 int64_t h5set_item_bytes(const struct h5set_shape *s)
 {
@@ -52,7 +52,7 @@ uint64_t h5set_hash(const void *bytes, size_t size, int64_t i)
     return rng_mix(hash ^ word);
 }
 
-/* ---- bytes ------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------- */
 
 static int read_at(void *to, const struct h5set *set, int64_t bytes, int64_t at)
 {
@@ -74,10 +74,10 @@ static int read_at(void *to, const struct h5set *set, int64_t bytes, int64_t at)
     return 0;
 }
 
-/* ---- what the file says ------------------------------------------------------------ */
+/* ---- what the file says ---------------------------------------------------------- */
 
-/* The place of the dataset 'name' of 'type' and 'dims' dimensions, all of which must lie
- * in the file's 'length' bytes.
+/* The place of the dataset 'name' of 'type' and 'dims' dimensions, all of which must
+ * lie in the file's 'length' bytes.
  */
 static int find(struct h5_shape *shape, int64_t *at, const struct h5 *file,
                 const char *path, const char *name, enum h5_type type, int dims,
@@ -186,7 +186,7 @@ static int find_labels(struct h5set *set, const struct h5 *file, int64_t length)
     return 0;
 }
 
-/* ---- tables ------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------- */
 
 static int check_offsets(const struct h5set *set)
 {
@@ -231,7 +231,7 @@ static int check_labels(struct h5set *set)
     return 0;
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 static int open_set(struct h5set *set)
 {
@@ -336,7 +336,7 @@ int h5set_same_classes(const char *a, const char *b)
     return rc;
 }
 
-/* ---- items ------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------- */
 
 int h5set_read(struct decode_room *room, size_t *size, const struct h5set *set,
                int64_t i)

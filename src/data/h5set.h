@@ -7,8 +7,8 @@
  *   features   features [n, C] f32
  *   all        labels   [n] i32, or [n, K] u8 of 0 and 1 where an image has several
  *
- * Attributes of the file: 'format', 'classes' (K), 'digest' (a 64-bit sum over all items
- * and labels), and 'names', the classes' names, a line each.
+ * Attributes of the file: 'format', 'classes' (K), 'digest' (a 64-bit sum over all
+ * items and labels), and 'names', the classes' names, a line each.
  *
  * HDF5 only finds the places of the datasets; items are read with pread(), by any
  * thread, and written with pwrite().
@@ -64,15 +64,15 @@ int h5set_target(float *target, const struct h5set *set, struct range k, int64_t
 /* Read all items and compare with the digest: ERR_DATA if it differs. */
 int h5set_verify(const struct h5set *set);
 
-/* Can a set be made at 'path'?  0, or ERR_IO with the reason: to be asked before hours of
- * work.  What is there stays, also what another program makes.
+/* Can a set be made at 'path'?  0, or ERR_IO with the reason: to be asked before hours
+ * of work.  What is there stays, also what another program makes.
  */
 int h5set_check(const char *path);
 
-/* A new set of 'shape' at 'path', to be filled in order with 'shape->count' items: 'size'
- * bytes and one label, or 'labels' of them.  The file has the name 'path'.part until
- * h5set_finish(), which makes sure that all of it is on disk and closes the set; it and
- * h5set_drop() leave no half-written file.  'names' may be "".
+/* A new set of 'shape' at 'path', to be filled in order with 'shape->count' items:
+ * 'size' bytes and one label, or 'labels' of them.  The file has the name 'path'.part
+ * until h5set_finish(), which makes sure that all of it is on disk and closes the set;
+ * it and h5set_drop() leave no half-written file.  'names' may be "".
  */
 int h5set_create(struct h5set **set, const char *path, const struct h5set_shape *shape,
                  const char *names);

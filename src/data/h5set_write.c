@@ -44,7 +44,7 @@ static int write_at(const struct h5set *set, const void *from, int64_t bytes,
     return 0;
 }
 
-/* ---- the file ---------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------- */
 
 static const char *items_name(enum h5set_kind kind)
 {
@@ -82,8 +82,8 @@ static int lay_out(struct h5set *set, struct h5 *file, const char *names)
     return names[0] != '\0' ? h5_set_text(file, "/", "names", names) : 0;
 }
 
-/* Nobody else writes it; HDF5 would not say why it cannot; and a device would be replaced
- * by a file.
+/* Nobody else writes it; HDF5 would not say why it cannot; and a device would be
+ * replaced by a file.
  */
 static int check_place(struct h5set *set)
 {
@@ -159,7 +159,7 @@ int h5set_create(struct h5set **set, const char *path, const struct h5set_shape 
     return rc;
 }
 
-/* ---- items ------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------- */
 
 static int write_label(struct h5set *set, const int32_t *label, int labels)
 {
@@ -201,7 +201,7 @@ int h5set_append(struct h5set *set, const void *item, size_t size, const int32_t
     return 0;
 }
 
-/* ---- the end ----------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------- */
 
 static int write_digest(const struct h5set *set)
 {

@@ -30,7 +30,7 @@ static void rooms_free(struct rooms *r)
     decode_free(&r->picture);
 }
 
-/* ---- one file ---------------------------------------------------------------------- */
+/* ---- one file -------------------------------------------------------------------- */
 
 static int read_file(struct rooms *r, size_t *size, const char *path)
 {
@@ -65,7 +65,7 @@ static int open_picture(struct pixels *p, struct rooms *r, size_t *size,
     return decode_rows(p, &r->picture, r->file.bytes, *size, 0, height);
 }
 
-/* ---- the first pass ---------------------------------------------------------------- */
+/* ---- the first pass -------------------------------------------------------------- */
 
 /* True if the file is a picture; else it is named. */
 static bool check(struct gather_file *f, struct rooms *r, struct meter *meter)
@@ -129,7 +129,7 @@ static int64_t keep_pictures(struct gather *g)
     return bytes;
 }
 
-/* ---- the second pass --------------------------------------------------------------- */
+/* ---- the second pass ------------------------------------------------------------- */
 
 static int append(struct h5set *set, const struct gather_file *f, struct rooms *r,
                   int decode, float *image, uint8_t *rgb)
@@ -172,7 +172,7 @@ static int append_all(struct h5set *set, const struct gather *g, int decode)
     return rc;
 }
 
-/* ---- both -------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------ */
 
 static int gather(struct gather *g, const char *from)
 {

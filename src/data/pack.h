@@ -19,9 +19,9 @@ struct pack_result {
  *   a list    a text file, a line an image: its path (from the list's folder), then one
  *             or more labels, whole numbers from 0
  *
- * Files are kept as they are, or, with 'decode' above 0, become pixels: the smaller side
- * is resized to 'decode', and the middle taken.  Returns 0; ERR_IO; ERR_DATA if nothing
- * is left to pack, or a file changed meanwhile.
+ * Files are kept as they are, or, with 'decode' above 0, become pixels: the smaller
+ * side is resized to 'decode', and the middle taken.  Returns 0; ERR_IO; ERR_DATA if
+ * nothing is left to pack, or a file changed meanwhile.
  */
 int pack_files(struct pack_result *result, const char *out, const char *from,
                int decode);

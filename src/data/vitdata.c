@@ -89,7 +89,7 @@ static const struct opt table[] = {
 
 enum { ROWS = sizeof table / sizeof table[0] };
 
-/* ---- commands ---------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------- */
 
 static int pack(const char *out, const struct options *o)
 {
@@ -171,7 +171,7 @@ static const struct command {
     { "sheet", sheet },
 };
 
-/* ---- the command line -------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------ */
 
 static const struct command *find(const char *name)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Attention in bf16, built as in f32 (cpu_attn_real.h): a few queries at a time meet all
- * keys of an image's head, within a thread's block, and no more of the weights is ever
- * written.  Both factors of all products are bf16, and sums f32; logits, softmax and its
- * gradient are f32, and weights and gradients of logits are rounded where a product
- * takes them up.
+/* Attention in bf16, built as in f32 (cpu_attn_real.h): a few queries at a time meet
+ * all keys of an image's head, within a thread's block, and no more of the weights is
+ * ever written.  Both factors of all products are bf16, and sums f32; logits, softmax
+ * and its gradient are f32, and weights and gradients of logits are rounded where a
+ * product takes them up.
  *
  * Products want pairs of numbers along their depth side by side.  Along a head that is
- * how rows lie, and keys are turned a pair at a time; along keys or queries two rows are
- * zipped.
+ * how rows lie, and keys are turned a pair at a time; along keys or queries two rows
+ * are zipped.
  *
  * FLOPs: 4 B H Nq Nk E forward and 10 backward, where logits are made again.
  */
@@ -22,8 +22,8 @@
 #include "src/dev/cpu_rows_real.h"
 #include "src/dev/cpu_attn_room.h"
 
-/* Of weights in hand: sums over queries are read and written once for so many, so that few
- * would cost.
+/* Of weights in hand: sums over queries are read and written once for so many, so that
+ * few would cost.
  */
 enum { MOST_ROWS = 96 };
 
@@ -104,7 +104,7 @@ static void turn(struct dev_stream *s, const struct room *m, uint32_t *y,
                         m->pairs, 1);
 }
 
-/* ---- Forward ----------------------------------------------------------------------- */
+/* ---- Forward --------------------------------------------------------------------- */
 
 static size_t forward_bytes(const struct room *m)
 {
@@ -163,7 +163,7 @@ static void attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat
     at(peak, 0)[0] = largest_kept(at(kept, 0), a->B * a->H * a->Nq);
 }
 
-/* ---- Backward ---------------------------------------------------------------------- */
+/* ---- Backward -------------------------------------------------------------------- */
 
 static size_t backward_bytes(const struct room *m)
 {
@@ -189,8 +189,8 @@ static void deltas(struct dev_stream *s, const struct room *m, float *delta,
 }
 
 /* With p the weights and delta = d_o o of a row: d logit = p (d_o v - delta).  Rows of
- * queries are taken by twos: a last one alone gets one of zeros beside it, whose weights
- * meet zeros.
+ * queries are taken by twos: a last one alone gets one of zeros beside it, whose
+ * weights meet zeros.
  */
 static void attend_back(struct dev_stream *s, const struct room *m, char *block,
                         struct mat dq, struct mat dk, struct mat dv, struct mat d_o,

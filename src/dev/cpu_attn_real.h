@@ -3,10 +3,10 @@
  * each number format (cpu_real.h).
  *
  * Every (image, head) is a job of one thread, all of it in the thread's own block: keys
- * and values are packed once, so that the products of cpu_tile_real.h find whole vectors;
- * then a few queries at a time meet all keys.  Their weights, whole rows, stay in cache
- * from the product that makes logits to the product with the values.  Working memory is
- * linear in the number of keys.
+ * and values are packed once, so that the products of cpu_tile_real.h find whole
+ * vectors; then a few queries at a time meet all keys.  Their weights, whole rows, stay
+ * in cache from the product that makes logits to the product with the values.  Working
+ * memory is linear in the number of keys.
  *
  * FLOPs: 4 B H Nq Nk E forward and 10 backward, where logits are made again.
  */
@@ -50,7 +50,8 @@ static REAL *take(REAL **block, int64_t size)
     return taken;
 }
 
-/* y [rows in whole lines, across] = rows 'first' on of head h of 'a', with zeros around.
+/* y [rows in whole lines, across] = rows 'first' on of head h of 'a', with zeros
+ * around.
  */
 static void pack(struct dev_stream *s, const struct room *m, REAL *y, struct mat a,
                  int64_t first, int64_t rows, int64_t h, int64_t E)
@@ -66,7 +67,7 @@ static void pack(struct dev_stream *s, const struct room *m, REAL *y, struct mat
            (size_t)((whole_lines(rows) - rows) * m->across) * sizeof *y);
 }
 
-/* ---- Forward ----------------------------------------------------------------------- */
+/* ---- Forward --------------------------------------------------------------------- */
 
 static void attend(struct dev_stream *s, const struct room *m, REAL *block,
                    struct mat o, REAL *kept, struct mat q, struct mat k, struct mat v,
@@ -113,7 +114,7 @@ static void attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat
     at(peak, 0)[0] = largest_kept(at(kept, 0), a->B * a->H * a->Nq);
 }
 
-/* ---- Backward ---------------------------------------------------------------------- */
+/* ---- Backward -------------------------------------------------------------------- */
 
 /* With p the weights and delta = d_o o of a row: d logit = p (d_o v - delta). */
 static void attend_back(struct dev_stream *s, const struct room *m, REAL *block,

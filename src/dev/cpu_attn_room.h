@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* How attention lays out a thread's scratch, in f64, f32 and bf16 alike: rows are whole
- * cache lines of elements as wide as REAL (in bf16 two numbers, or a sum).  Who includes
- * this has included cpu_rows_real.h.
+ * cache lines of elements as wide as REAL (in bf16 two numbers, or a sum).  Who
+ * includes this has included cpu_rows_real.h.
  */
 enum { LINE = CPU_LINE / sizeof(REAL), LEAST_ROWS = 12, TILE_ROWS = 6 };
 enum { WEIGHT_BYTES = 256 << 10 /* a quarter to half of usual second level caches */ };
@@ -41,7 +41,9 @@ static void unpack(struct dev_stream *s, int64_t across, struct mat a, const REA
         row_write(loops(s), a, x + r * across, first + r, h * E, E);
 }
 
-/* The largest logit of all rows, of each of which 'kept' has it first; NaN if one is. */
+/* The largest logit of all rows, of each of which 'kept' has it first;
+ * NaN if one is.
+ */
 static REAL largest_kept(const REAL *kept, int64_t rows)
 {
     REAL most = (REAL)-INFINITY;

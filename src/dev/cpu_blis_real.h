@@ -2,11 +2,11 @@
 /* Products through BLIS, once for each number format (cpu_real.h); who
  * includes this defines BLIS_GEMM too, BLIS's product in that format.
  *
- * Products are cut into rectangles of the output, one a thread, each a product of BLIS on
- * that thread alone.  BLIS's own threads are no faster on an idle machine and spin at
- * barriers: where anything else runs, a product took five times as long.  BLIS packs what
- * it multiplies, so that views with any leading dimension are as good as others.  Results
- * depend on sizes and threads alone.
+ * Products are cut into rectangles of the output, one a thread, each a product of BLIS
+ * on that thread alone.  BLIS's own threads are no faster on an idle machine and spin
+ * at barriers: where anything else runs, a product took five times as long.  BLIS packs
+ * what it multiplies, so that views with any leading dimension are as good as others.
+ * Results depend on sizes and threads alone.
  */
 #include "src/dev/cpu_real.h"
 
@@ -36,8 +36,8 @@ static void product(struct strided y, struct strided a, struct strided b, bool i
 
     bli_rntm_init(&runtime);
     bli_rntm_set_num_threads(1, &runtime);
-    /* BLIS 0.9's kernels for small dot products (haswell, zen) read rows beyond the end of
-     * 'a'; its other ones stay within what mem_alloc() spares.
+    /* BLIS 0.9's kernels for small dot products (haswell, zen) read rows beyond the end
+     * of 'a'; its other ones stay within what mem_alloc() spares.
      */
     if (a.col == 1 && b.row == 1)
         bli_rntm_disable_l3_sup(&runtime);
@@ -70,8 +70,8 @@ static struct range tiles(int64_t n, int parts, int i)
 }
 
 /* Into how many rows of rectangles to cut an output of 'rows' for 'threads': into one a
- * thread where that leaves enough rows for each, which is faster than to cut columns (80
- * against 77 % of peak on 2048 rows), else into as many as there are.
+ * thread where that leaves enough rows for each, which is faster than to cut columns
+ * (80 against 77 % of peak on 2048 rows), else into as many as there are.
  */
 static int cuts(int64_t rows, int threads)
 {
@@ -111,7 +111,7 @@ static void multiply(struct dev_stream *s, struct mat y, struct strided a,
     }
 }
 
-/* ---- Products ---------------------------------------------------------------------- */
+/* ---- Products -------------------------------------------------------------------- */
 
 static void blis_gemm(struct dev_stream *s, struct mat y, struct mat x,
                       const struct dev_weight *weight, struct range i, struct range j,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The gradient of a weight in bf16, dw = x^T dy, by the products of pairs that attention
- * has.  Pairs are along the rows of both, the tokens: two rows are zipped, and nothing is
- * turned.
+/* The gradient of a weight in bf16, dw = x^T dy, by the products of pairs that
+ * attention has.  Pairs are along the rows of both, the tokens: two rows are zipped,
+ * and nothing is turned.
  *
- * The narrower factor is zipped once, in stripes as wide as a tile is high, each the words
- * of a tile one after the other.  The wider one is zipped a panel of columns at a time,
- * by the thread that needs it, and stays in the second level cache while all stripes
- * meet it.  A tile is added up over all tokens that this cache holds.  Where the narrower
- * factor is dy, what comes out is turned on its way to dw.
+ * The narrower factor is zipped once, in stripes as wide as a tile is high, each the
+ * words of a tile one after the other.  The wider one is zipped a panel of columns at a
+ * time, by the thread that needs it, and stays in the second level cache while all
+ * stripes meet it.  A tile is added up over all tokens that this cache holds.  Where
+ * the narrower factor is dy, what comes out is turned on its way to dw.
  *
  * FLOPs: 2 rows of x by its columns by those of dy.
  */
@@ -22,8 +22,8 @@
 #define FORMAT f32
 #include "src/dev/cpu_rows_real.h"
 
-/* Rows and columns of a tile; stripes that a thread takes together; and the pairs that it
- * adds at a time: a panel of them is half of a usual second level cache.
+/* Rows and columns of a tile; stripes that a thread takes together; and the pairs that
+ * it adds at a time: a panel of them is half of a usual second level cache.
  */
 enum {
     TILE    = 6,
@@ -78,7 +78,9 @@ static void leave(struct dev_stream *s, const struct gradient *g, float *from,
     }
 }
 
-/* Columns 'i' on of the narrow factor, a chunk, with 'j' on of the wide one, a panel. */
+/* Columns 'i' on of the narrow factor, a chunk, with 'j' on of the wide
+ * one, a panel.
+ */
 static void multiply(struct dev_stream *s, const struct gradient *g, struct room *room,
                      int64_t i, int64_t j)
 {

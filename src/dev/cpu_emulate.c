@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* cpu:emulate: runs in bf16 on any processor, for correctness and not for speed.
- * Operands are bf16, and are made f32 a block at a time; products are added in f32 by the
- * loops of cpu_tile_real.h, and rounded once.  Everything else is what cpu:onednn does
- * too, through the f32 text of cpu_ops; attention rounds where that does (cpu_attn_bf16.c).
+ * Operands are bf16, and are made f32 a block at a time; products are added in f32 by
+ * the loops of cpu_tile_real.h, and rounded once.  Everything else is what cpu:onednn
+ * does too, through the f32 text of cpu_ops; attention rounds where that does
+ * (cpu_attn_bf16.c).
  */
 #include "config.h"
 
@@ -28,7 +29,9 @@ struct operand {
     bool is_turned;
 };
 
-/* Rows 'r' on of 'm' from column c on, 'rows' by 'cols', to x [rows, ld], zeros behind. */
+/* Rows 'r' on of 'm' from column c on, 'rows' by 'cols', to x [rows,
+ * ld], zeros behind.
+ */
 static void read_block(const struct kernels_f32 *f, float *x, int64_t ld, struct mat m,
                        int64_t r, int64_t c, int64_t rows, int64_t cols)
 {
@@ -93,7 +96,7 @@ static void multiply(struct dev_stream *s, struct mat y, struct operand a,
     }
 }
 
-/* ---- Slots ------------------------------------------------------------------------- */
+/* ---- Slots ----------------------------------------------------------------------- */
 
 static void emulate_gemm(struct dev_stream *s, struct mat y, struct mat x,
                          const struct dev_weight *weight, struct range i,

@@ -39,8 +39,8 @@ struct cpu_set {
 /* The cores that this process may run on (its affinity); never empty. */
 void cpu_own_cores(struct cpu_set *cores);
 
-/* Those that its threads may run on: OpenMP may have bound the first of them to one core of
- * these (OMP_PROC_BIND, OMP_PLACES).
+/* Those that its threads may run on: OpenMP may have bound the first of them to one
+ * core of these (OMP_PROC_BIND, OMP_PLACES).
  */
 void cpu_team_cores(struct cpu_set *cores);
 int cpu_count(const struct cpu_set *cores);

@@ -36,7 +36,9 @@ struct adamw_step {
  * which are written too.
  */
 struct kernels_bf16 {
-    /* As that of kernels_f32, of pairs along the depth: 'step' and 'depth' count them. */
+    /* As that of kernels_f32, of pairs along the depth: 'step' and
+     * 'depth' count them.
+     */
     void (*product)(float *y, int64_t ldy, const uint32_t *a, int64_t row, int64_t step,
                     const uint32_t *b, int64_t ldb, int64_t rows, int64_t cols,
                     int64_t depth, bool is_added);

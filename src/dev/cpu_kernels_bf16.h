@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The loops of struct kernels_bf16 (cpu_kernels.h) for one set of instructions: who
  * includes this defines KERNELS and what cpu_tile_real.h asks for, and DOTS where the
- * processor multiplies pairs of bf16 numbers and rounds to them (AVX512-BF16); elsewhere
- * both are done in f32 and integers, with the same roundings of what is stored.
+ * processor multiplies pairs of bf16 numbers and rounds to them (AVX512-BF16);
+ * elsewhere both are done in f32 and integers, with the same roundings of what is
+ * stored.
  *
  * Rows are read and written in whole vectors.
  */
@@ -13,7 +14,7 @@ typedef uint32_t VW __attribute__((vector_size(4 * TILE_WIDTH_f32), may_alias));
 typedef int32_t VI __attribute__((vector_size(4 * TILE_WIDTH_f32), may_alias));
 typedef uint16_t VH __attribute__((vector_size(2 * TILE_WIDTH_f32), may_alias));
 
-/* ---- What processors differ in ------------------------------------------------------ */
+/* ---- What processors differ in --------------------------------------------------- */
 
 #ifdef DOTS
 
@@ -74,7 +75,7 @@ static inline VH halves_of(VF x)
 
 #include "src/dev/cpu_tile_real.h"
 
-/* ---- Pairs of rows ------------------------------------------------------------------ */
+/* ---- Pairs of rows --------------------------------------------------------------- */
 
 /* Rows are far apart, so that no processor foresees which comes next. */
 static void zip(uint32_t *restrict y, int64_t ldy, const uint16_t *restrict x,
@@ -100,15 +101,15 @@ static void zip(uint32_t *restrict y, int64_t ldy, const uint16_t *restrict x,
     }
 }
 
-/* ---- Rows of attention -------------------------------------------------------------- */
+/* ---- Rows of attention ----------------------------------------------------------- */
 
 static inline VF either(VI which, VF a, VF b)
 {
     return (VF)(((VI)a & which) | ((VI)b & ~which));
 }
 
-/* exp(x) to 2e-7 of itself for x <= 0, as exponential_f32() does it, with the polynomial
- * of degree 5 that has the least relative error; NaN stays NaN.
+/* exp(x) to 2e-7 of itself for x <= 0, as exponential_f32() does it, with the
+ * polynomial of degree 5 that has the least relative error; NaN stays NaN.
  */
 static inline VF exponential_bf16(VF x)
 {

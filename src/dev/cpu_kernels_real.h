@@ -59,7 +59,7 @@ static REAL OF(dot)(const REAL *x, const REAL *y, int64_t n)
     return sum;
 }
 
-/* ---- gelu -------------------------------------------------------------------------- */
+/* ---- gelu ------------------------------------------------------------------------ */
 
 /* 'phi' is gelu(x) / x, and 'slope' its derivative times x.  The tanh form by
  * (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)), which keeps its digits where it is small.
@@ -129,7 +129,7 @@ static void OF(dgelu_row)(REAL *restrict y, const REAL *restrict pre, int64_t n,
     }
 }
 
-/* ---- Norms ------------------------------------------------------------------------- */
+/* ---- Norms ----------------------------------------------------------------------- */
 
 static void OF(moments)(REAL *part, const REAL *x, int64_t n, enum norm_kind k)
 {
@@ -208,7 +208,7 @@ static void OF(norm_back)(REAL *restrict dx, bool is_added, REAL *restrict dscal
     }
 }
 
-/* ---- Attention --------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------- */
 
 /* By lanes, because compilers that respect NaN do not reorder a maximum. */
 static REAL OF(largest)(const REAL *x, int64_t n)
@@ -256,7 +256,7 @@ static void OF(softmax_back)(REAL *restrict p, REAL *restrict d, const REAL *par
     }
 }
 
-/* ---- bf16 -------------------------------------------------------------------------- */
+/* ---- bf16 ------------------------------------------------------------------------ */
 
 union OF(word) {
     float f;
@@ -285,7 +285,7 @@ static void OF(narrow)(uint16_t *restrict y, const REAL *restrict x, int64_t n)
     }
 }
 
-/* ---- Optimizer --------------------------------------------------------------------- */
+/* ---- Optimizer ------------------------------------------------------------------- */
 
 static void OF(adamw)(REAL *restrict param, REAL *restrict mu, REAL *restrict nu,
                       const REAL *restrict grad, int64_t n, const struct adamw_step *a)

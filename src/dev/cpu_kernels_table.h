@@ -60,14 +60,14 @@ struct OF(kernels) {
     void (*sgd)(REAL *param, REAL *mu, const REAL *grad, int64_t n, const struct sgd *a,
                 double decay);
 
-    /* row and col += (clip grad)^2.  A step is 0 (all into the first number) or 1; one of
-     * them at least is 1.
+    /* row and col += (clip grad)^2.  A step is 0 (all into the first number) or 1; one
+     * of them at least is 1.
      */
     void (*factor_sums)(REAL *row, int row_step, REAL *col, int col_step,
                         const REAL *grad, REAL clip, int64_t n);
 
-    /* dev_adafactor() with 'mu' in bf16 and either nu [n], or else row and col with steps
-     * as above.
+    /* dev_adafactor() with 'mu' in bf16 and either nu [n], or else row and col with
+     * steps as above.
      */
     void (*adafactor)(REAL *param, uint16_t *mu, REAL *nu, const REAL *row,
                       int row_step, const REAL *col, int col_step, const REAL *grad,

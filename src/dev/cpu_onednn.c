@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* cpu:onednn: products in f32 and bf16 through oneDNN with packed weights, or in f32
- * through BLIS where that was found faster; everything else through the vectorised loops
- * of cpu_ops.
+ * through BLIS where that was found faster; everything else through the vectorised
+ * loops of cpu_ops.
  *
  * oneDNN has two kinds of products.  The one for both formats wants packed factors: a
- * weight is packed after each update, dy and where it pays the turned x for the product;
- * views with rows further apart are copied.  The other, in f32 alone, takes all as it
- * comes and packs parts of it in cache, so that nothing passes through memory twice.
- * Gradients of weights in bf16 have a third, cpu_dw_bf16().
+ * weight is packed after each update, dy and where it pays the turned x for the
+ * product; views with rows further apart are copied.  The other, in f32 alone, takes
+ * all as it comes and packs parts of it in cache, so that nothing passes through memory
+ * twice.  Gradients of weights in bf16 have a third, cpu_dw_bf16().
  */
 #include "config.h"
 
@@ -75,10 +75,10 @@ static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
     onednn_weight_changed(weight);
 }
 
-/* ---- Views ------------------------------------------------------------------------- */
+/* ---- Views ----------------------------------------------------------------------- */
 
-/* Room for a packed matrix in the first thread's block, which must be as large as all of
- * an operation.
+/* Room for a packed matrix in the first thread's block, which must be as large as all
+ * of an operation.
  */
 struct room {
     struct buf buf;
@@ -114,7 +114,7 @@ static struct mat packed_copy(struct dev_stream *s, struct room *room, struct ma
     return copy;
 }
 
-/* ---- Products ---------------------------------------------------------------------- */
+/* ---- Products -------------------------------------------------------------------- */
 
 static void multiply(struct dev_stream *s, struct mat y, struct operand a,
                      struct operand b, const struct dev_weight *weight, struct range i,
@@ -227,7 +227,7 @@ static void onednn_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x,
     do_call(s, &(struct call){ CALL_DW, dw, x, dy, NULL, none, none, is_added });
 }
 
-/* ---- The table ---------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------- */
 
 static void onednn_tune(struct dev *dev, bool is_on)
 {

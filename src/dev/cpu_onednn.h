@@ -17,9 +17,9 @@ void onednn_close(struct onednn **d);
 
 /* y [rows, cols] = or += a b.  'a' and 'b' are views or, if turned, their transposes;
  * 'y' is as good as packed.  Both are multiplied in the layout that the library wishes:
- * weights are packed once a change and so need their owner, 'weight', else NULL ('i' and
- * 'j' tell its parts apart); other right-hand sides are packed here and now, and so is
- * 'a' if 'is_a_packed'.
+ * weights are packed once a change and so need their owner, 'weight', else NULL ('i'
+ * and 'j' tell its parts apart); other right-hand sides are packed here and now, and so
+ * is 'a' if 'is_a_packed'.
  */
 struct operand {
     struct mat m;
@@ -45,7 +45,7 @@ int64_t onednn_packed(const struct dev_weight *weight);
 void onednn_weight_changed(struct dev_weight *weight);
 void onednn_weight_close(struct dev_weight *weight);
 
-/* ---- Ways of doing a product (cpu_onednn_choice.c) ---------------------------------- */
+/* ---- Ways of doing a product (cpu_onednn_choice.c) ------------------------------- */
 
 enum call_kind { CALL_GEMM, CALL_GEMM_T, CALL_DW };
 enum way {

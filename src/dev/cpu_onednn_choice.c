@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Which way of doing a product is fastest: it depends on the shape, above all for the
- * gradient of weights, where nothing can be packed beforehand.  Timed on a part, so that
- * the largest product costs a fraction of a second.  Without timing it is a guess.
+ * gradient of weights, where nothing can be packed beforehand.  Timed on a part, so
+ * that the largest product costs a fraction of a second.  Without timing it is a guess.
  */
 #include "config.h"
 
@@ -62,16 +62,17 @@ static int ways_of(enum way way[WAYS], const struct call *c)
     return n;
 }
 
-/* ---- Timing ------------------------------------------------------------------------ */
+/* ---- Timing ---------------------------------------------------------------------- */
 
 static int64_t at_most(int64_t n, double most)
 {
     return (double)n > most ? (int64_t)most : n;
 }
 
-/* The same product, smaller.  A weight's is cut to a square if it must be: what packs its
- * factors for the product does so for the rows and for the columns of the result, and few
- * of either would make that look dear.  A gradient's is that of fewer images' rows.
+/* The same product, smaller.  A weight's is cut to a square if it must be: what packs
+ * its factors for the product does so for the rows and for the columns of the result,
+ * and few of either would make that look dear.  A gradient's is that of fewer images'
+ * rows.
  */
 static struct call cut_call(const struct call *c, const struct measure *s)
 {
@@ -117,13 +118,13 @@ static double once(struct dev_stream *s, const struct call *c, const struct call
     return clock_now() - start + pack_seconds(c, way);
 }
 
-/* Those within this of the fastest are timed twice more, by turns, and the best counts: a
- * processor whose clock wanders would choose at random.
+/* Those within this of the fastest are timed twice more, by turns, and the best counts:
+ * a processor whose clock wanders would choose at random.
  */
 static const double CLOSE = 1.25;
 
-/* Into the result itself, which is still to come; a sum needs memory of its own, and so do
- * a few columns, which are to lie as close as all.
+/* Into the result itself, which is still to come; a sum needs memory of its own, and so
+ * do a few columns, which are to lie as close as all.
  */
 static void time_ways(struct dev_stream *s, const struct call *c,
                       const struct measure *measure, const enum way way[WAYS],
@@ -160,7 +161,7 @@ static void time_ways(struct dev_stream *s, const struct call *c,
     mem_free(at);
 }
 
-/* ---- The list ---------------------------------------------------------------------- */
+/* ---- The list -------------------------------------------------------------------- */
 
 static void grow(struct library *l)
 {

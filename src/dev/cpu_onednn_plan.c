@@ -135,7 +135,7 @@ static void use_threads(const struct onednn *d)
 #endif
 }
 
-/* ---- Plans ------------------------------------------------------------------------- */
+/* ---- Plans ----------------------------------------------------------------------- */
 
 static dnnl_data_type_t type_of(int64_t dtype)
 {
@@ -159,7 +159,9 @@ static void describe_any(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols,
     CHECK(dnnl_memory_desc_init_by_tag(desc, 2, dims, type, dnnl_format_tag_any));
 }
 
-/* Whether 'to' is what cpu_panels_bf16() makes of rows or columns that lie in one piece. */
+/* Whether 'to' is what cpu_panels_bf16() makes of rows or columns that
+ * lie in one piece.
+ */
 static bool is_panels(const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to)
 {
     const dnnl_blocking_desc_t *b = &to->format_desc.blocking;
@@ -294,7 +296,7 @@ static void set_strides(int64_t strides[2], struct operand a)
     strides[1] = a.is_turned ? a.m.ld : 1;
 }
 
-/* ---- Packed weights ---------------------------------------------------------------- */
+/* ---- Packed weights -------------------------------------------------------------- */
 
 static bool is_same(struct range a, struct range b)
 {
@@ -409,7 +411,7 @@ void onednn_weight_close(struct dev_weight *weight)
     weight->state = NULL;
 }
 
-/* ---- The product ------------------------------------------------------------------- */
+/* ---- The product ----------------------------------------------------------------- */
 
 void onednn_multiply(struct onednn *d, struct mat y, struct operand a, struct operand b,
                      const struct dev_weight *weight, struct range i, struct range j,

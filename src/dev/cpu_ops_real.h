@@ -10,7 +10,9 @@
 
 #include "src/dev/cpu_rows_real.h"
 
-/* Elements that are converted at a time: a few rows of them stay in the nearest cache. */
+/* Elements that are converted at a time: a few rows of them stay in the
+ * nearest cache.
+ */
 enum { CHUNK = 8192 / sizeof(REAL), LINE = CPU_LINE / sizeof(REAL) };
 
 /* The next chunk of columns lo .. hi from 'c' on. */
@@ -19,7 +21,7 @@ static inline int64_t chunk(int64_t c, int64_t hi)
     return hi - c < CHUNK ? hi - c : CHUNK;
 }
 
-/* ---- Copies ------------------------------------------------------------------------ */
+/* ---- Copies ---------------------------------------------------------------------- */
 
 /* Neither format of the text nor bf16: f64 and f32 side by side. */
 static bool is_foreign(struct mat a)
@@ -104,7 +106,7 @@ static void ops_max(struct dev_stream *s, struct mat y, struct mat x)
         loops(s)->max(at(y, r), at(x, r), y.cols);
 }
 
-/* ---- Sums -------------------------------------------------------------------------- */
+/* ---- Sums ------------------------------------------------------------------------ */
 
 /* One chunk of a row of y, which e->act and e->pre are as large as. */
 static void finish_chunk(struct dev_stream *s, struct mat y, const struct epilogue *e,
@@ -143,8 +145,9 @@ void OF(cpu_finish)(struct dev_stream *s, struct mat y, const struct epilogue *e
     }
 }
 
-/* y [c] = or += factor times the sums over rows first, first + step, .. of columns c, in
- * chunks that stay in the nearest cache; each is formed by one thread, from top to bottom.
+/* y [c] = or += factor times the sums over rows first, first + step, .. of columns c,
+ * in chunks that stay in the nearest cache; each is formed by one thread, from top to
+ * bottom.
  */
 static void sum_rows(struct dev_stream *s, struct mat y, int64_t to, struct mat x,
                      int64_t first, int64_t step, struct range c, REAL factor,
@@ -272,7 +275,7 @@ static void ops_patches(struct dev_stream *s, struct mat rows, struct mat images
 
 #include "src/dev/cpu_norm_real.h"
 
-/* ---- Losses, whose gradient may be bf16 --------------------------------------------- */
+/* ---- Losses, whose gradient may be bf16 ------------------------------------------ */
 
 /* A matrix like 'a' in the format of the text: 'a' itself, or one in the first thread's
  * block, to be copied to 'a' by put_back().
@@ -315,7 +318,7 @@ static void ops_softmax_loss(struct dev_stream *s, struct mat loss, struct mat d
     put_back(s, dlogits, d);
 }
 
-/* ---- Optimizer --------------------------------------------------------------------- */
+/* ---- Optimizer ------------------------------------------------------------------- */
 
 /* A packed matrix is one row: so that a vector is shared by all threads too. */
 static struct mat flat(struct mat a, bool is_packed)

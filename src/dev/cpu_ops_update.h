@@ -19,7 +19,7 @@ static void ops_sgd(struct dev_stream *s, const struct dev_segment *segment, int
     }
 }
 
-/* ---- Adafactor --------------------------------------------------------------------- */
+/* ---- Adafactor ------------------------------------------------------------------- */
 
 /* Elements of a row that are neighbours along the last axis, from (r, c) on. */
 struct stretch {

@@ -11,7 +11,7 @@
 #include "src/base/clock.h"
 #include "src/base/mem.h"
 
-/* ---- Multiply-adds ----------------------------------------------------------------- */
+/* ---- Multiply-adds --------------------------------------------------------------- */
 
 /* Twelve sums that do not wait for each other fill two pipes of up to six cycles, and
  * leave registers for the factors even where there are sixteen.
@@ -24,8 +24,8 @@ static double flops_of(size_t bytes, size_t size)
     return 2.0 * SUMS * TURNS * (double)(bytes / size);
 }
 
-/* The factors are not known to the compiler, or it would drop a sum that starts where the
- * update leaves it.
+/* The factors are not known to the compiler, or it would drop a sum that starts where
+ * the update leaves it.
  */
 #define FMA_LOOP(name, real, bytes, target)                                            \
     target static double name(void)                                                    \
@@ -124,7 +124,7 @@ double cpu_peak(struct dev *dev, double seconds)
     return best;
 }
 
-/* ---- Memory ------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------- */
 
 /* Two arrays a thread, each longer than its share of any cache. */
 enum { STREAM_BYTES = 32 << 20, STREAM = STREAM_BYTES / (int)sizeof(float) };

@@ -16,11 +16,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- State ------------------------------------------------------------------------- */
+/* ---- State ----------------------------------------------------------------------- */
 
-/* How many threads OpenMP gives where so many are asked for: its own variables may limit
- * them (OMP_THREAD_LIMIT), or leave it to each region (OMP_DYNAMIC), which ends here.
- * oneDNN makes wrong products where it gets fewer than it was told.
+/* How many threads OpenMP gives where so many are asked for: its own variables may
+ * limit them (OMP_THREAD_LIMIT), or leave it to each region (OMP_DYNAMIC), which ends
+ * here.  oneDNN makes wrong products where it gets fewer than it was told.
  */
 static int threads_given(int asked)
 {
@@ -93,7 +93,7 @@ static int ref_open(struct dev *dev)
     return 0;
 }
 
-/* ---- Memory ------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------- */
 
 static int ref_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {
@@ -109,7 +109,7 @@ static void ref_free(struct buf *b)
     mem_free(b->at);
 }
 
-/* ---- Copies ------------------------------------------------------------------------ */
+/* ---- Copies ---------------------------------------------------------------------- */
 
 static void *row_of(struct mat a, int64_t r)
 {

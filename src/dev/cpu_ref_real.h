@@ -18,7 +18,7 @@ static void leave(REAL *y, double sum, bool is_added)
     *y = (REAL)(is_added ? (double)*y + sum : sum);
 }
 
-/* ---- Products ---------------------------------------------------------------------- */
+/* ---- Products -------------------------------------------------------------------- */
 
 static void finish(struct mat y, const struct epilogue *e)
 {
@@ -108,7 +108,7 @@ static void ref_column_sums(struct dev_stream *s, struct mat db, struct mat dy,
 
 #include "src/dev/cpu_ref_norm.h"
 
-/* ---- Attention --------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------- */
 
 static double dot(const REAL *x, const REAL *y, int64_t n)
 {
@@ -211,7 +211,7 @@ static void ref_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk
     }
 }
 
-/* ---- Embedding and pooling --------------------------------------------------------- */
+/* ---- Embedding and pooling ------------------------------------------------------- */
 
 static void ref_patches(struct dev_stream *s, struct mat rows, struct mat images,
                         int image, int patch, int64_t N)
@@ -281,7 +281,7 @@ static void ref_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy,
             at(dx, r)[c] = (REAL)(factor * at(dy, r / (dx.rows / dy.rows))[c]);
 }
 
-/* ---- Losses ------------------------------------------------------------------------ */
+/* ---- Losses ---------------------------------------------------------------------- */
 
 /* -y log(sigma(z)) - (1 - y) log(1 - sigma(z)) = log(1 + exp(z)) - y z */
 static void ref_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
@@ -352,7 +352,7 @@ static void ref_softmax_loss(struct dev_stream *s, struct mat loss, struct mat d
     at(loss, 0)[0] = (REAL)(scale * all);
 }
 
-/* ---- Optimizer --------------------------------------------------------------------- */
+/* ---- Optimizer ------------------------------------------------------------------- */
 
 static void ref_adamw(struct dev_stream *s, const struct dev_segment *segment,
                       int count, const struct adamw *a)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How the operations of the CPU backends deal out their work to threads: by fixed rules,
- * so that results depend on sizes and threads alone.
+/* How the operations of the CPU backends deal out their work to threads: by fixed
+ * rules, so that results depend on sizes and threads alone.
  */
 #ifndef DEV_CPU_TEAM_H
 #define DEV_CPU_TEAM_H
@@ -43,8 +43,8 @@ static inline struct range my_share(int64_t n)
     return split_range(n, team(), member());
 }
 
-/* Of 'n' columns this thread's, in whole lines of 'line' elements, so that no two threads
- * write one.
+/* Of 'n' columns this thread's, in whole lines of 'line' elements, so that no two
+ * threads write one.
  */
 static inline struct range my_columns(int64_t n, int64_t line)
 {

@@ -4,11 +4,12 @@
  * and _f64, the elements of a vector, and TILE_VECTORS, 2 or 4.  In format bf16 what is
  * multiplied are pairs of numbers along the depth, two in a word, and sums are f32.
  *
- * A tile of the result, TILE_ROWS rows of up to TILE_VECTORS vectors, stays in registers
- * while the products are added: for every step of the depth a row of 'b' is loaded and
- * each element of 'a' meets it.  With 24 (or 12) sums under way the multiply-add units
- * never wait, and loads are fewer than multiply-adds.  All rows of 'b' and 'y' start at
- * whole vectors, and are as long as their leading dimension says: so there are no edges.
+ * A tile of the result, TILE_ROWS rows of up to TILE_VECTORS vectors, stays in
+ * registers while the products are added: for every step of the depth a row of 'b' is
+ * loaded and each element of 'a' meets it.  With 24 (or 12) sums under way the
+ * multiply-add units never wait, and loads are fewer than multiply-adds.  All rows of
+ * 'b' and 'y' start at whole vectors, and are as long as their leading dimension says:
+ * so there are no edges.
  */
 #include "src/dev/cpu_real.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Transposes of matrices that are in cache, a part of cpu_kernels_real.h, which see; after
- * cpu_tile_real.h, whose vectors these are.  A factor of 1 moves bits and no numbers, so
- * that words of another kind can be turned too.
+/* Transposes of matrices that are in cache, a part of cpu_kernels_real.h, which see;
+ * after cpu_tile_real.h, whose vectors these are.  A factor of 1 moves bits and no
+ * numbers, so that words of another kind can be turned too.
  *
 Squares of WIDTH x WIDTH in registers: rows i and i + WIDTH / 2 are merged element by
  * element into rows 2 i and 2 i + 1, and so on log2(WIDTH) times.

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device 'cuda': which GPU, its memory, streams and events, and the table of slots.
  *
- * The run-time library is linked into the program and opens the driver by itself, so that
- * a program starts on a machine without one and says so when the device is asked for.
- * Ranks of a machine take its GPUs in turn, by the number that their launcher gave them
- * among themselves; more ranks than GPUs share.
+ * The run-time library is linked into the program and opens the driver by itself, so
+ * that a program starts on a machine without one and says so when the device is asked
+ * for.  Ranks of a machine take its GPUs in turn, by the number that their launcher
+ * gave them among themselves; more ranks than GPUs share.
  */
 #include "config.h"
 
@@ -26,7 +26,7 @@ void cuda_died(cudaError_t error, const char *call, const char *file, int line)
             is_capture ? ": --no-graph takes steps without graphs" : "");
 }
 
-/* ---- Which GPU ----------------------------------------------------------------------- */
+/* ---- Which GPU ------------------------------------------------------------------- */
 
 /* This process's number among those of its machine, 0 if nobody started it as one. */
 static int local_rank(void)
@@ -105,7 +105,7 @@ static int take_gpu(struct dev *dev, struct cuda_state *state)
                prop.name, prop.major, prop.minor, CUDA_ARCHS, prop.major, prop.minor);
 }
 
-/* ---- Open and close ------------------------------------------------------------------ */
+/* ---- Open and close -------------------------------------------------------------- */
 
 static void cuda_close(struct dev *dev)
 {
@@ -178,7 +178,7 @@ static int cuda_open(struct dev *dev)
     return rc;
 }
 
-/* ---- Memory and events --------------------------------------------------------------- */
+/* ---- Memory and events ----------------------------------------------------------- */
 
 static int cuda_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {

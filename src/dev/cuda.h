@@ -32,8 +32,8 @@ extern "C" {
 
 enum { CUDA_PIECES = 2 };
 
-/* A stream's own memory: pinned pieces through which the host's arrays pass, and room for
- * partial results of the operation at hand, which grows at the first use of a size.
+/* A stream's own memory: pinned pieces through which the host's arrays pass, and room
+ * for partial results of the operation at hand, which grows at the first use of a size.
  */
 struct cuda_lane {
     cudaStream_t stream;
@@ -47,7 +47,9 @@ struct cuda_lane {
     bool is_taping;
 };
 
-/* A list that an operation works from, which stays on the GPU for the next such call. */
+/* A list that an operation works from, which stays on the GPU for the
+ * next such call.
+ */
 struct cuda_list {
     struct cuda_list *next;
     size_t bytes;
@@ -85,9 +87,9 @@ static inline cudaStream_t cuda_on(const struct dev_stream *s)
     return cuda_lane_of(s)->stream;
 }
 
-/* Calls inside operations cannot fail where nothing is broken: die with CUDA's sentence.
- * A kernel's own errors come to light in a later call; CUDA_LAUNCH_BLOCKING=1 in the
- * environment makes that the call that launched it.
+/* Calls inside operations cannot fail where nothing is broken: die with CUDA's
+ * sentence.  A kernel's own errors come to light in a later call;
+ * CUDA_LAUNCH_BLOCKING=1 in the environment makes that the call that launched it.
  */
 _Noreturn void cuda_died(cudaError_t error, const char *call, const char *file,
                          int line);
@@ -107,15 +109,16 @@ void *cuda_work(struct dev_stream *s, size_t bytes);
 typedef void (*cuda_work_fn)(struct dev_stream *s, void *ctx);
 double cuda_time(struct dev_stream *s, cuda_work_fn work, void *ctx, int calls);
 
-/* ---- Ways ---------------------------------------------------------------------------- */
+/* ---- Ways ------------------------------------------------------------------------ */
 
-/* Do something in the way with this number; false if it was refused.  All ways leave the
- * same, and each overwrites what it leaves, so that one can follow another.
+/* Do something in the way with this number; false if it was refused.  All ways leave
+ * the same, and each overwrites what it leaves, so that one can follow another.
  */
 typedef bool (*cuda_way_fn)(struct dev_stream *s, void *ctx, int way);
 
-/* 'seconds' of each of 'count' ways, infinite where they are refused.  They are timed by
- * turns, and the least of a way's times counts, for a GPU's clock falls while it gets warm.
+/* 'seconds' of each of 'count' ways, infinite where they are refused.  They are timed
+ * by turns, and the least of a way's times counts, for a GPU's clock falls while it
+ * gets warm.
  */
 void cuda_time_ways(struct dev_stream *s, double *seconds, int count, cuda_way_fn work,
                     void *ctx);
@@ -137,7 +140,7 @@ int cuda_choose(struct dev_stream *s, const struct dev_choice *what, cuda_way_fn
 int cuda_add_choice(struct dev *dev, const struct dev_choice *made);
 struct dev_choice *cuda_choice(const struct dev *dev, int number);
 
-/* ---- Slots, by file ------------------------------------------------------------------ */
+/* ---- Slots, by file -------------------------------------------------------------- */
 
 /* cuda_move.c */
 void cuda_put(struct dev_stream *s, struct mat dst, const void *src);
@@ -150,8 +153,8 @@ void cuda_carry(struct dev_stream *s, void *to, const void *from, size_t bytes);
 int cuda_lane_open(struct cuda_lane *lane, enum dev_lane which);
 void cuda_lane_close(struct cuda_lane *lane);
 
-/* 'count' descriptions of 'size' bytes each, copied to the GPU's memory, or found there:
- * equal ones have equal bytes, gaps included.
+/* 'count' descriptions of 'size' bytes each, copied to the GPU's memory, or found
+ * there: equal ones have equal bytes, gaps included.
  */
 const void *cuda_describe(struct dev_stream *s, const void *list, size_t size,
                           size_t count);
@@ -233,8 +236,8 @@ void cuda_norm_whole_backward(struct dev_stream *s, struct mat dx, bool is_dx_ad
                               struct mat dy, struct mat x, struct mat stat,
                               struct mat scale, struct mat part, enum norm_kind k);
 
-/* y = norm(x), with 'stat' as it is ('is_known') or found and left there.  False: the rows
- * do not fit, nothing is done.
+/* y = norm(x), with 'stat' as it is ('is_known') or found and left there.  False: the
+ * rows do not fit, nothing is done.
  */
 bool cuda_norm_rows(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
                     struct mat scale, struct mat bias, enum norm_kind k, bool is_known);

@@ -24,8 +24,8 @@ static bool try_algo(struct dev_stream *s, void *ctx, int algo)
     return cuda_multiply(s, t->plan, t->operands, algo);
 }
 
-/* Memory to time a sum in, which must not grow where it is: zeros, or NULL if the GPU has
- * no more.
+/* Memory to time a sum in, which must not grow where it is: zeros, or NULL if the GPU
+ * has no more.
  */
 static void *take_room(struct dev_stream *s, const struct cuda_key *k)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Attention in bf16 on tensor cores (mma.sync m16n8k16: every GPU since A100).
  *
- * A block of WARPS warps has MT times 16 rows of a head a warp, and walks over the other
- * side's rows, NT at a time; the next ones are copied while these are multiplied.  In all
- * three kernels a tile of logits, 16 MT x NT a warp, is made from two tiles in shared
- * memory, and is then the left operand of a product with one such tile:
+ * A block of WARPS warps has MT times 16 rows of a head a warp, and walks over the
+ * other side's rows, NT at a time; the next ones are copied while these are multiplied.
+ * In all three kernels a tile of logits, 16 MT x NT a warp, is made from two tiles in
+ * shared memory, and is then the left operand of a product with one such tile:
  *
  *   forward    own q      logits q k^T                       o  += p v
  *   queries    own q, d_o logits q k^T, d_o v^T              dq += ds k
@@ -39,10 +39,10 @@ __device__ place place_of(const attention &a, int64_t rows, int own)
     return { bh / a.H, bh % a.H, (int)(blockIdx.x % each) * own };
 }
 
-/* ---- Forward ------------------------------------------------------------------------- */
+/* ---- Forward --------------------------------------------------------------------- */
 
-/* Logits of a tile, of which 'left' columns are there, become weights; sums and outputs so
- * far are scaled to the new top, which is a power of two.
+/* Logits of a tile, of which 'left' columns are there, become weights; sums and outputs
+ * so far are scaled to the new top, which is a power of two.
  */
 template <int EP, int NT>
 __device__ __forceinline__ void weigh(float (&p)[NT / 8][4], float (&out)[EP / 8][4],
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) forward(attentio
     }
 }
 
-/* ---- Backward ------------------------------------------------------------------------ */
+/* ---- Backward -------------------------------------------------------------------- */
 
 /* What backward knows of a query's row: the power of two that its weights are multiples
  * of, and delta = d_o o.  Where there is no row, both are zero, as all else of it is.
@@ -211,7 +211,9 @@ __device__ row_known learn(const attention &a, const place &at, const bf16 *d, i
     return row;
 }
 
-/* Columns 'left' on, where there are no keys and weights may be infinite, become zeros. */
+/* Columns 'left' on, where there are no keys and weights may be
+ * infinite, become zeros.
+ */
 template <int NT>
 __device__ __forceinline__ void clear_from(float (&p)[NT / 8][4], int left)
 {
@@ -418,7 +420,7 @@ __global__ void __launch_bounds__(WARPS *LANES_OF_WARP, BLOCKS) back_keys(attent
     }
 }
 
-/* ---- Launches ------------------------------------------------------------------------ */
+/* ---- Launches -------------------------------------------------------------------- */
 
 /* Tiles of ROWS rows in all. */
 template <int EP> size_t bytes_of(int rows)
@@ -462,9 +464,10 @@ void launch_keys(struct dev_stream *s, const attention &a)
  *   forward   186    186    231   TFLOP/s
  *   backward  135    132    154   counted as 10 B H Nq Nk E, of 14 that are done
  *
- * but for queries of heads of 128, where 64 and 1 were measured.  With 32 and 2 a warp reads
- * 5/7 as much of shared memory, which is what those kernels are short of; a device that
- * times what can be done in several ways takes the faster one.  Both leave the same bits.
+ * but for queries of heads of 128, where 64 and 1 were measured.  With 32 and 2 a warp
+ * reads 5/7 as much of shared memory, which is what those kernels are short of; a
+ * device that times what can be done in several ways takes the faster one.  Both leave
+ * the same bits.
  */
 template <int EP> void forward_of(struct dev_stream *s, const attention &a)
 {

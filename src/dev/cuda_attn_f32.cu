@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Attention in f32, for every head size: made to be right, and fast enough beside the
- * products of f32.  A block of eight warps has 32 rows of a head, four a warp, and walks
- * over the other side's rows, one a lane: dot products need no sums over lanes, and what
- * they weigh is passed round the warp.  Heads are filled up with zeros to EI * 32.
+ * products of f32.  A block of eight warps has 32 rows of a head, four a warp, and
+ * walks over the other side's rows, one a lane: dot products need no sums over lanes,
+ * and what they weigh is passed round the warp.  Heads are filled up with zeros to EI *
+ * 32.
  */
 #include "config.h"
 
@@ -55,7 +56,9 @@ __device__ void dots(float (&s)[ROWS], const float *own, const float *other)
     }
 }
 
-/* out [ROWS, columns lane, lane + 32, ..] += p, a number of each lane, times 'other'. */
+/* out [ROWS, columns lane, lane + 32, ..] += p, a number of each lane,
+ * times 'other'.
+ */
 template <int EI>
 __device__ void accumulate(float (&out)[ROWS][EI], const float (&p)[ROWS],
                            const float *other)
@@ -122,7 +125,7 @@ __device__ row_known known_of(const attention &a, const place &at, int64_t row)
     return { a.kept[2 * i], 1.0F / a.kept[2 * i + 1], a.delta[i] };
 }
 
-/* ---- Kernels ------------------------------------------------------------------------- */
+/* ---- Kernels --------------------------------------------------------------------- */
 
 template <int EI> __global__ void __launch_bounds__(THREADS) forward(attention a)
 {
@@ -241,7 +244,7 @@ template <int EI> __global__ void __launch_bounds__(THREADS) back_keys(attention
     store_rows<EI>(a.dk, of_k, by_k, at.b, at.h, at.first, a.Nk, a);
 }
 
-/* ---- Launches ------------------------------------------------------------------------ */
+/* ---- Launches -------------------------------------------------------------------- */
 
 int64_t blocks_of(const attention &a, int64_t rows)
 {

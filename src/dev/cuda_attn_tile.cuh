@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Tiles of attention's matrices in shared memory, and products of them on tensor cores.
  *
- * A tile has rows of a head, filled up with zeros from E to EP columns and more.  Of a product's
- * result, 16 rows a warp, lane l holds columns 8 j + 2 (l % 4) and the next one of rows
- * l / 4 (numbers 0 and 1 of acc[j]) and l / 4 + 8 (2 and 3); that is also how mma wants
- * its left operand.
+ * A tile has rows of a head, filled up with zeros from E to EP columns and more.  Of a
+ * product's result, 16 rows a warp, lane l holds columns 8 j + 2 (l % 4) and the next
+ * one of rows l / 4 (numbers 0 and 1 of acc[j]) and l / 4 + 8 (2 and 3); that is also
+ * how mma wants its left operand.
  */
 #ifndef DEV_CUDA_ATTN_TILE_CUH
 #define DEV_CUDA_ATTN_TILE_CUH
@@ -14,8 +14,9 @@
 
 namespace {
 
-/* A head of up to EP columns, a multiple of 8, in STEPS of 16 and perhaps a half.  Rows of
- * a tile are an odd number of 16 bytes apart: eight of them then lie in different banks.
+/* A head of up to EP columns, a multiple of 8, in STEPS of 16 and perhaps a half.  Rows
+ * of a tile are an odd number of 16 bytes apart: eight of them then lie in different
+ * banks.
  */
 template <int EP> struct head {
     enum { STEPS = EP / 16, HAS_HALF = EP % 16 / 8, WHOLE = STEPS + HAS_HALF };
@@ -29,7 +30,7 @@ template <int EP, int ROWS> struct tile {
     enum { size = ROWS * pitch<EP>::value };
 };
 
-/* ---- In and out ---------------------------------------------------------------------- */
+/* ---- In and out ------------------------------------------------------------------ */
 
 /* Where rows of a head of an image lie, less than 2^31 elements from first to last. */
 struct source {
@@ -79,8 +80,8 @@ __device__ __forceinline__ void load_tile(bf16 *to, const source &from, int firs
     }
 }
 
-/* Rows of out [16, EP], times 'by' (for rows l / 4 and l / 4 + 8), to rows 'first' on, by
- * a warp through its 16 rows of a tile, so that whole rows are written at a time.
+/* Rows of out [16, EP], times 'by' (for rows l / 4 and l / 4 + 8), to rows 'first' on,
+ * by a warp through its 16 rows of a tile, so that whole rows are written at a time.
  */
 template <int EP>
 __device__ void store_rows(const source &to, int first, const float (&out)[EP / 8][4],
@@ -112,7 +113,7 @@ __device__ void store_rows(const source &to, int first, const float (&out)[EP / 
     }
 }
 
-/* ---- Products ------------------------------------------------------------------------ */
+/* ---- Products -------------------------------------------------------------------- */
 
 /* 16 rows as the left operand: fetched at each use, or once for all. */
 template <int EP> struct rows_in_memory {
@@ -150,7 +151,9 @@ template <int EP> struct rows_in_registers {
     }
 };
 
-/* acc [MT][16, NT] = MT times 16 rows of a warp, times NT rows of 'other', transposed. */
+/* acc [MT][16, NT] = MT times 16 rows of a warp, times NT rows of
+ * 'other', transposed.
+ */
 template <int EP, int NT, int MT, class Rows>
 __device__ __forceinline__ void multiply_rows(float (&acc)[MT][NT / 8][4],
                                               const Rows (&own)[MT], const bf16 *other)
@@ -229,7 +232,7 @@ __device__ __forceinline__ void multiply_weights(float (&out)[MT][EP / 8][4],
     }
 }
 
-/* ---- Rows of results ----------------------------------------------------------------- */
+/* ---- Rows of results ------------------------------------------------------------- */
 
 /* Over the four lanes that hold a row. */
 __device__ __forceinline__ float row_max(float x)

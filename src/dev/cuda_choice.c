@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What can be done in several ways and was timed: a list with the times of each way and the
- * one that is taken.  It is the device's own; dev_choices() shows it, and other ranks may
- * overrule what was measured here.
+/* What can be done in several ways and was timed: a list with the times of each way and
+ * the one that is taken.  It is the device's own; dev_choices() shows it, and other
+ * ranks may overrule what was measured here.
  */
 #include "config.h"
 
@@ -59,7 +59,7 @@ void cuda_time_ways(struct dev_stream *s, double *seconds, int count, cuda_way_f
     }
 }
 
-/* ---- The list ------------------------------------------------------------------------ */
+/* ---- The list -------------------------------------------------------------------- */
 
 bool cuda_may_time(const struct dev *dev)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Clocks of the GPU, and why they are not higher, as NVML has them: a part of the driver,
- * opened when it is asked.  The toolkit's header of it is not everywhere, so what is used
- * is declared here, as NVIDIA documents it ("NVML API Reference Guide").  Two of its
- * functions fail in drivers from CUDA 14 on, and have successors that older ones lack.
+/* Clocks of the GPU, and why they are not higher, as NVML has them: a part of the
+ * driver, opened when it is asked.  The toolkit's header of it is not everywhere, so
+ * what is used is declared here, as NVIDIA documents it ("NVML API Reference Guide").
+ * Two of its functions fail in drivers from CUDA 14 on, and have successors that older
+ * ones lack.
  */
 #include "config.h"
 
@@ -75,7 +76,9 @@ static bool ask_reasons(unsigned long long *bits, const struct nvml *n, void *gp
            (n->event_reasons != NULL && n->event_reasons(gpu, bits) == 0);
 }
 
-/* NVML's bits as words.  An idle GPU and clocks that were asked for hold nothing back. */
+/* NVML's bits as words.  An idle GPU and clocks that were asked for
+ * hold nothing back.
+ */
 static void put_words(char *text, size_t size, unsigned long long bits)
 {
     static const struct {

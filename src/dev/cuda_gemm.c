@@ -6,9 +6,9 @@
  *   y [n, i] = x [n, j] W [i, j]^T    m = i, n = n, k = j, a turned
  *   dw [i, j] = x [n, i]^T dy [n, j]  m = j, n = i, k = n, b turned
  *
- * Bias, GELU and its derivative ride in the product where cuBLASLt has them (its GELU is
- * the tanh form); else cuda_finish() does them after it, as where that was timed to take
- * less.  What cuBLASLt leaves out it says when a plan is made.
+ * Bias, GELU and its derivative ride in the product where cuBLASLt has them (its GELU
+ * is the tanh form); else cuda_finish() does them after it, as where that was timed to
+ * take less.  What cuBLASLt leaves out it says when a plan is made.
  */
 #include "config.h"
 
@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* ---- Epilogues ----------------------------------------------------------------------- */
+/* ---- Epilogues ------------------------------------------------------------------- */
 
 /* Whether cuBLASLt may take this matrix beside a result: rows of whole 16 bytes. */
 static bool is_fit(struct mat a)
@@ -87,7 +87,7 @@ static bool fuse(struct cuda_key *k, struct cuda_operands *o, struct mat y,
     return is_fit(e->act) && e->act.dtype == y.dtype;
 }
 
-/* ---- The product --------------------------------------------------------------------- */
+/* ---- The product ----------------------------------------------------------------- */
 
 /* An operand as it lies, or turned. */
 struct operand {
@@ -105,8 +105,8 @@ static int alignment_of(const void *at)
     return align;
 }
 
-/* Also of what has no preference: the library looks at the addresses that a plan has when
- * it offers algorithms for it.
+/* Also of what has no preference: the library looks at the addresses that a plan has
+ * when it offers algorithms for it.
  */
 static void align(struct cuda_key *k, const struct cuda_operands *o)
 {
@@ -184,7 +184,9 @@ static void multiply_plainly(struct dev_stream *s, const struct product *p)
             (long long)k.ldd, all->lt.GetStatusString(all->refusal));
 }
 
-/* The product, and after it its epilogue; but before GELU a bias rides in the product. */
+/* The product, and after it its epilogue; but before GELU a bias rides
+ * in the product.
+ */
 static void multiply_apart(struct dev_stream *s, const struct product *p)
 {
     struct epilogue after = { .kind = EPI_NONE }, within = after;
@@ -204,7 +206,9 @@ static void multiply_apart(struct dev_stream *s, const struct product *p)
         cuda_add(s, p->y, after.rest);
 }
 
-/* Where to do what may ride in the product of a plan, in the first way until it is timed. */
+/* Where to do what may ride in the product of a plan, in the first way
+ * until it is timed.
+ */
 static int where(struct dev_stream *s, struct cuda_plan *p, struct dev_choice what,
                  cuda_way_fn work, void *ctx)
 {
@@ -227,8 +231,8 @@ static bool multiply_in_way(struct dev_stream *s, void *ctx, int way)
     return true;
 }
 
-/* With the epilogue in the product, if it can be there; GELU and its slope, which may cost
- * a product more than a pass of their own, also took less time there.
+/* With the epilogue in the product, if it can be there; GELU and its slope, which may
+ * cost a product more than a pass of their own, also took less time there.
  */
 static bool multiply_within(struct dev_stream *s, struct product *p)
 {

@@ -62,8 +62,8 @@ struct cuda_plan *cuda_find_plan(struct cuda_products *p, const struct cuda_key 
 bool cuda_run(struct dev_stream *s, struct cuda_plan *plan,
               const struct cuda_operands *o);
 
-/* Do 'p' by algorithm number 'algo'; false if cuBLASLt refuses it after all, for whatever
- * reason: another algorithm, or the product without its epilogue, may go.
+/* Do 'p' by algorithm number 'algo'; false if cuBLASLt refuses it after all, for
+ * whatever reason: another algorithm, or the product without its epilogue, may go.
  */
 bool cuda_multiply(struct dev_stream *s, const struct cuda_plan *p,
                    const struct cuda_operands *o, int algo);

@@ -14,7 +14,9 @@
 /* The major version is in the library's name; another one has another interface. */
 #define LT_NAME "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
 
-/* As the system finds it (LD_LIBRARY_PATH, ld.so.conf), else where it was at the build. */
+/* As the system finds it (LD_LIBRARY_PATH, ld.so.conf), else where it
+ * was at the build.
+ */
 static void *open_lt(void)
 {
     static const char *const names[] = { LT_NAME, CUDA_LIBDIR "/" LT_NAME,

@@ -17,7 +17,7 @@
 
 #define MATH_EPS 1e-6F /* of norms */
 
-/* ---- GELU ---------------------------------------------------------------------------- */
+/* ---- GELU ------------------------------------------------------------------------ */
 
 MATH_FN float math_gelu(float x, int is_exact)
 {
@@ -38,7 +38,7 @@ MATH_FN float math_gelu_slope(float x, int is_exact)
            0.5F * x * (1.0F - t * t) * 0.79788456F * (1.0F + 0.134145F * x * x);
 }
 
-/* ---- Losses -------------------------------------------------------------------------- */
+/* ---- Losses ---------------------------------------------------------------------- */
 
 /* log(1 + exp(z)) - y z, without overflow on either side. */
 MATH_FN float math_sigmoid_loss(float z, float y)
@@ -53,7 +53,7 @@ MATH_FN float math_sigmoid_slope(float z, float y)
     return (z >= 0.0F ? 1.0F : less) / (1.0F + less) - y;
 }
 
-/* ---- Norms --------------------------------------------------------------------------- */
+/* ---- Norms ----------------------------------------------------------------------- */
 
 /* The moments (mean, M2) of two sets of 'n' and 'm' numbers make those of both. */
 MATH_FN void math_merge(float *mean, float *m2, float n, float mean_b, float m2_b,
@@ -71,11 +71,11 @@ MATH_FN float math_rstd(float sum, float n)
     return 1.0F / sqrtf((n > 0.0F ? sum / n : 0.0F) + MATH_EPS);
 }
 
-/* ---- Images -------------------------------------------------------------------------- */
+/* ---- Images ---------------------------------------------------------------------- */
 
-/* Where in an image value 'c' of patch 't' lies; an image has 'side' patches a row.  Up to
- * the end of a patch's row, 3 'patch' values, the next ones lie behind it.  In 32 bits,
- * whose divisions are a third of those of 64.
+/* Where in an image value 'c' of patch 't' lies; an image has 'side' patches a row.  Up
+ * to the end of a patch's row, 3 'patch' values, the next ones lie behind it.  In 32
+ * bits, whose divisions are a third of those of 64.
  */
 MATH_FN int math_patch(int t, int c, int image, int patch, int side)
 {
@@ -84,7 +84,7 @@ MATH_FN int math_patch(int t, int c, int image, int patch, int side)
     return (down * image + t % side * patch) * 3 + c % (3 * patch);
 }
 
-/* ---- Updates ------------------------------------------------------------------------- */
+/* ---- Updates --------------------------------------------------------------------- */
 
 /* What all elements of a step share, worked out in double: 1 - 0.999 in f32 is wrong by
  * one part in 20000.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Instructions that C++ has no words for: of tensor cores, copies that run beside them, and
- * a quick power; tests/emu has them for the host, in front of this file.
+/* Instructions that C++ has no words for: of tensor cores, copies that run beside them,
+ * and a quick power; tests/emu has them for the host, in front of this file.
  */
 #ifndef DEV_CUDA_MMA_CUH
 #define DEV_CUDA_MMA_CUH
@@ -55,7 +55,9 @@ static __device__ __forceinline__ void mma_half(float (&acc)[4], const uint32_t 
         : "r"(a[0]), "r"(a[1]), "r"(b0));
 }
 
-/* Start a copy of 8 or 16 bytes into shared memory, or of zeros; 'from' is aligned alike. */
+/* Start a copy of 8 or 16 bytes into shared memory, or of zeros; 'from'
+ * is aligned alike.
+ */
 template <int BYTES>
 static __device__ __forceinline__ void copy_start(void *to, const void *from,
                                                   bool is_in)

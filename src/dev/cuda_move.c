@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Between the host's arrays and the GPU.  The GPU reaches pinned memory alone at full
  * speed, so they pass through pinned pieces of it, two of a stream by turns: while one
- * is copied by the GPU the host fills or empties the other.  Also the room that operations
- * work in.
+ * is copied by the GPU the host fills or empties the other.  Also the room that
+ * operations work in.
  */
 #include "config.h"
 
@@ -12,7 +12,7 @@
 
 static const size_t PIECE = (size_t)4 << 20; /* bytes */
 
-/* ---- Lanes --------------------------------------------------------------------------- */
+/* ---- Lanes ----------------------------------------------------------------------- */
 
 /* What is on the side gets the multiprocessors that the others leave. */
 static int open_lane(struct cuda_lane *lane, enum dev_lane which)
@@ -80,7 +80,7 @@ void *cuda_work(struct dev_stream *s, size_t bytes)
     return lane->work;
 }
 
-/* ---- Docks --------------------------------------------------------------------------- */
+/* ---- Docks ----------------------------------------------------------------------- */
 
 int cuda_pin(void **at, size_t bytes)
 {
@@ -104,7 +104,7 @@ void cuda_carry(struct dev_stream *s, void *to, const void *from, size_t bytes)
     TRY_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_on(s)));
 }
 
-/* ---- Pieces -------------------------------------------------------------------------- */
+/* ---- Pieces ---------------------------------------------------------------------- */
 
 /* The piece whose turn it is, after the GPU has copied what was in it, or to it. */
 static void *take_piece(struct cuda_lane *lane)
@@ -125,8 +125,8 @@ static void give_piece(struct cuda_lane *lane)
     pass_on(lane);
 }
 
-/* A part of a matrix that fits in a piece: 'rows' of 'width' bytes, 'pitch' bytes apart at
- * 'at' on the GPU, packed 'offset' bytes behind the start of the host's array.
+/* A part of a matrix that fits in a piece: 'rows' of 'width' bytes, 'pitch' bytes apart
+ * at 'at' on the GPU, packed 'offset' bytes behind the start of the host's array.
  */
 struct box {
     char *at;
@@ -138,8 +138,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Box number 'k' of a matrix; false if there are no more.  A box is of whole rows, or of a
- * part of a single one.
+/* Box number 'k' of a matrix; false if there are no more.  A box is of whole rows, or
+ * of a part of a single one.
  */
 static bool box_of(struct box *b, struct mat m, size_t k)
 {
@@ -243,7 +243,7 @@ void cuda_get_all(struct dev_stream *s, const struct dev_result *result, int cou
     }
 }
 
-/* ---- Lists --------------------------------------------------------------------------- */
+/* ---- Lists ----------------------------------------------------------------------- */
 
 enum { LISTS = 1024 /* that stay */ };
 

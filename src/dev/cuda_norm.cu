@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Norms over the rows of a matrix, in the steps of dev.h.  A warp has a row where sums
- * over it are formed; the backward pass, whose sums are there already, gives every thread
- * V columns to walk down, so that the sums over rows stay in registers.
+ * over it are formed; the backward pass, whose sums are there already, gives every
+ * thread V columns to walk down, so that the sums over rows stay in registers.
  */
 #include "config.h"
 

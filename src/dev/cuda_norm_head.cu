@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Norms of every head by itself, its numbers in registers: 8, 16 or 32 threads have a head
- * of a row, eight neighbouring columns each, or, where rows lie unevenly, a warp has it, a
- * column at a time.  Sums for the scale's gradient are kept by each thread for its own
- * columns.
+/* Norms of every head by itself, its numbers in registers: 8, 16 or 32 threads have a
+ * head of a row, eight neighbouring columns each, or, where rows lie unevenly, a warp
+ * has it, a column at a time.  Sums for the scale's gradient are kept by each thread
+ * for its own columns.
  */
 #include "config.h"
 
@@ -116,7 +116,7 @@ __global__ void head_back(float *partial, view dx, view dy, view x, view stat,
     }
 }
 
-/* ---- Eight columns a thread ---------------------------------------------------------- */
+/* ---- Eight columns a thread ------------------------------------------------------ */
 
 enum { THREADS = 256, WIDE_BLOCKS = 528 /* four on each of 132 multiprocessors */ };
 
@@ -233,7 +233,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* ---- Launches ------------------------------------------------------------------------ */
+/* ---- Launches -------------------------------------------------------------------- */
 
 /* Whether threads can have eight columns of heads of E, and 32 bits count the heads. */
 bool is_for_eights(view x, view like, view other, view scale, int64_t E)

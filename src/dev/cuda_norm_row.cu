@@ -23,12 +23,16 @@ enum {
     STRIPS      = 264 /* two blocks on each of 132 multiprocessors */
 };
 
-/* Of a row: how many warps hold it, and how many times eight columns each thread has. */
+/* Of a row: how many warps hold it, and how many times eight columns
+ * each thread has.
+ */
 struct team {
     int warps, K;
 };
 
-/* The smallest team that holds 'cols' columns, at most 'most' times eight in a thread. */
+/* The smallest team that holds 'cols' columns, at most 'most' times
+ * eight in a thread.
+ */
 team team_for(int64_t cols, int most)
 {
     const int64_t eights = cols / WIDE;
@@ -96,7 +100,7 @@ __device__ __forceinline__ void fetch_row(eight<IS_BF16> (&e)[K], view a, int64_
     }
 }
 
-/* ---- Forward ------------------------------------------------------------------------- */
+/* ---- Forward --------------------------------------------------------------------- */
 
 struct forth {
     view y, stat, x, scale, bias;
@@ -173,7 +177,7 @@ __global__ void __launch_bounds__(MOST_BLOCK) whole(forth f)
     }
 }
 
-/* ---- Backward ------------------------------------------------------------------------ */
+/* ---- Backward -------------------------------------------------------------------- */
 
 struct back {
     view dx, dy, x, stat, scale;
@@ -182,8 +186,8 @@ struct back {
     int64_t strip; /* rows */
 };
 
-/* What the teams of a block have found for dscale (0) and dbias (1) of their columns, to
- * partial [strips, 2 cols].
+/* What the teams of a block have found for dscale (0) and dbias (1) of their columns,
+ * to partial [strips, 2 cols].
  */
 template <int K>
 __device__ void leave_sums(float *partial, const float (&sum)[2][K][WIDE], int64_t cols)
@@ -282,7 +286,7 @@ __global__ void __launch_bounds__(MOST_BLOCK) whole_back(float *partial, back b)
     leave_sums(partial, sum, b.x.cols);
 }
 
-/* ---- Launches ------------------------------------------------------------------------ */
+/* ---- Launches -------------------------------------------------------------------- */
 
 /* How many times eight columns a thread may have: the registers of 512 threads are 128
  * for each.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Normal numbers, the same bits as the host's: its arithmetic in f64, of which nothing is
- * fused (this file is compiled so).  A thread makes a pair, of which some hundred
- * instructions are the price: of 128 images of 224 pixels, 10 million pairs, about 0.1 ms
- * of an H100, on a stream beside the model's.  Numbers are few bytes beside what travelling
- * from the host would be, and no core is needed.
+/* Normal numbers, the same bits as the host's: its arithmetic in f64, of which nothing
+ * is fused (this file is compiled so).  A thread makes a pair, of which some hundred
+ * instructions are the price: of 128 images of 224 pixels, 10 million pairs, about 0.1
+ * ms of an H100, on a stream beside the model's.  Numbers are few bytes beside what
+ * travelling from the host would be, and no core is needed.
  */
 #include "config.h"
 

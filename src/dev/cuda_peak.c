@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the GPU can do at best, measured: products of a fixed list of shapes, and sums of
- * long arrays.
+/* What the GPU can do at best, measured: products of a fixed list of shapes, and sums
+ * of long arrays.
  */
 #include "config.h"
 

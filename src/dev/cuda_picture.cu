@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Images from the bytes of pictures.
  *
- * A block makes BAND rows of an image, or a part of their columns; a thread has one column
- * and colour of it, and what that sees across does not change from row to row.  What a row
- * sees is found once for the block.  Neighbours read neighbouring bytes, and the few rows of
- * a picture that are read again come from the caches.
+ * A block makes BAND rows of an image, or a part of their columns; a thread has one
+ * column and colour of it, and what that sees across does not change from row to row.
+ * What a row sees is found once for the block.  Neighbours read neighbouring bytes, and
+ * the few rows of a picture that are read again come from the caches.
  *
- * Weights are whole numbers, of which f32 rounds none: 2 n (or, with antialiasing, 2 m) times
- * what picture.h has is 2 n - |(2 j + 1) n - (2 i + 1) m|.  Only the sums are rounded, and
- * are divided by those of the weights in the end.
+ * Weights are whole numbers, of which f32 rounds none: 2 n (or, with antialiasing, 2 m)
+ * times what picture.h has is 2 n - |(2 j + 1) n - (2 i + 1) m|.  Only the sums are
+ * rounded, and are divided by those of the weights in the end.
  */
 #include "config.h"
 
@@ -26,8 +26,8 @@ struct taps {
     float sum;
 };
 
-/* Place 'i' of 'to', from 'from' pixels, of which it sees one at least: the nearest one's
- * centre is half a pixel away at most, or it is at the border.
+/* Place 'i' of 'to', from 'from' pixels, of which it sees one at least: the nearest
+ * one's centre is half a pixel away at most, or it is at the border.
  */
 static __device__ taps taps_of(int i, int from, int to, bool is_smooth)
 {

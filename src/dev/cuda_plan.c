@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Plans: what cuBLASLt has to be told of a product, made at the first use of a size, and the
- * algorithms that it offers for it.
+/* Plans: what cuBLASLt has to be told of a product, made at the first use of a size,
+ * and the algorithms that it offers for it.
  */
 #include "config.h"
 
@@ -17,7 +17,7 @@ void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status, const char *c
     err_die(file, line, "cuBLASLt: %s: %s", call, lt->GetStatusString(status));
 }
 
-/* ---- Open and close ------------------------------------------------------------------ */
+/* ---- Open and close -------------------------------------------------------------- */
 
 /* Which library was found decides which algorithms there are. */
 static void note_version(struct dev *dev, const struct cuda_lt *lt)
@@ -85,7 +85,7 @@ void cuda_products_close(struct dev *dev)
     cuda_of(dev)->products = NULL;
 }
 
-/* ---- Plans --------------------------------------------------------------------------- */
+/* ---- Plans ----------------------------------------------------------------------- */
 
 static cudaDataType_t type_of(int dtype)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sums over rows, and over everything.  Rows are cut into strips by the sizes alone; each
- * strip's sums go to the workspace, and a second kernel adds them in order.
+/* Sums over rows, and over everything.  Rows are cut into strips by the sizes alone;
+ * each strip's sums go to the workspace, and a second kernel adds them in order.
  */
 #include "config.h"
 
@@ -71,8 +71,8 @@ __global__ void sum_wide_rows(float *partial, view x, int64_t strip)
     leave_strip(partial, x, c, sum);
 }
 
-/* A column is added up by TALL threads, each of which has every TALLth strip; of 'other',
- * which lies behind db in the strips, by the second row of blocks.
+/* A column is added up by TALL threads, each of which has every TALLth strip; of
+ * 'other', which lies behind db in the strips, by the second row of blocks.
  */
 __global__ void sum_strips(view db, view other, const float *partial, int64_t strips,
                            int64_t ld, bool is_added)
@@ -188,7 +188,7 @@ void cuda_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double fac
                  to.cols, is_wide(to) && is_wide(from));
 }
 
-/* ---- The sum of squares --------------------------------------------------------------- */
+/* ---- The sum of squares ---------------------------------------------------------- */
 
 namespace {
 

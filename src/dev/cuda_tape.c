@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Tapes are CUDA graphs, captured from what operations put on a stream.
  *
- * Nothing of that is forbidden while a stream is captured: operations launch kernels and
- * copy within the GPU; their lists are there since the first use, as is the workspace, and
- * timed events become nodes that record them anew each time.  What is not ready is seen,
- * for then the capture ends with an error.  The mode is relaxed, since other threads are
- * of no concern here, and libraries may ask what they like.
+ * Nothing of that is forbidden while a stream is captured: operations launch kernels
+ * and copy within the GPU; their lists are there since the first use, as is the
+ * workspace, and timed events become nodes that record them anew each time.  What is
+ * not ready is seen, for then the capture ends with an error.  The mode is relaxed,
+ * since other threads are of no concern here, and libraries may ask what they like.
  */
 #include "config.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Updates of all parameters in one launch: the list of segments is copied to the GPU, and
- * every block finds the segment that its elements belong to.  Adafactor's sums are formed
- * segment by segment, each entry by one thread or warp, so that nothing is added out of
- * order.
+/* Updates of all parameters in one launch: the list of segments is copied to the GPU,
+ * and every block finds the segment that its elements belong to.  Adafactor's sums are
+ * formed segment by segment, each entry by one thread or warp, so that nothing is added
+ * out of order.
  */
 #include "config.h"
 
@@ -55,10 +55,10 @@ __device__ void store_param(const piece &g, int64_t r, int64_t c, const float (&
         store(g.copy, r, c, p);
 }
 
-/* ---- Methods ------------------------------------------------------------------------- */
+/* ---- Methods --------------------------------------------------------------------- */
 
-/* What may come from a pace has the number that the host knows until begin() looks there;
- * it returns false if nothing is to be updated.
+/* What may come from a pace has the number that the host knows until begin() looks
+ * there; it returns false if nothing is to be updated.
  */
 struct adamw_method {
     math_adamw_step a;
@@ -172,7 +172,7 @@ struct adafactor_method {
     }
 };
 
-/* ---- One launch ---------------------------------------------------------------------- */
+/* ---- One launch ------------------------------------------------------------------ */
 
 /* Of a flattened piece, elements 'first' to 'end'. */
 template <bool IS_F32, class Method>
@@ -271,7 +271,7 @@ void update_all(struct dev_stream *s, const struct dev_segment *segment, int cou
            method);
 }
 
-/* ---- Adafactor's sums ---------------------------------------------------------------- */
+/* ---- Adafactor's sums ------------------------------------------------------------ */
 
 /* The entries of one of a segment's two vectors, and where each one's terms lie. */
 struct entries {
@@ -351,7 +351,7 @@ void add_entries(struct dev_stream *s, const entries &e, const adafactor_method 
                (unsigned)blocks_for(e.count, THREADS), THREADS, 0, e, with);
 }
 
-/* ---- Adafactor's averages ------------------------------------------------------------ */
+/* ---- Adafactor's averages -------------------------------------------------------- */
 
 struct averages {
     view row, col, v_row, v_col, mean;
@@ -436,7 +436,7 @@ const averages *describe(struct dev_stream *s, const struct dev_averages *tensor
     return there;
 }
 
-/* ---- The clip ------------------------------------------------------------------------ */
+/* ---- The clip -------------------------------------------------------------------- */
 
 /* One warp, for 'others' is as long as there are micro-batches. */
 __global__ void find_clip(double *clip, view sum, view others, double most)

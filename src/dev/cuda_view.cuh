@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Matrices as kernels see them, read and written V elements at a time.
  *
- * A kernel is compiled for V = 8 (16 bytes of bf16) and V = 1; which of them is launched
- * depends on the views' addresses and sizes (is_wide).  The number format is looked at
- * once for V elements.  R is the type of arithmetic: float, or double where f64 is copied.
+ * A kernel is compiled for V = 8 (16 bytes of bf16) and V = 1; which of them is
+ * launched depends on the views' addresses and sizes (is_wide).  The number format is
+ * looked at once for V elements.  R is the type of arithmetic: float, or double where
+ * f64 is copied.
  */
 #ifndef DEV_CUDA_VIEW_CUH
 #define DEV_CUDA_VIEW_CUH
@@ -40,7 +41,7 @@ static inline bool is_wide(view v)
                             v.cols % WIDE == 0 && (v.rows <= 1 || v.ld % WIDE == 0));
 }
 
-/* ---- Elements ------------------------------------------------------------------------ */
+/* ---- Elements -------------------------------------------------------------------- */
 
 template <class R> static __device__ __forceinline__ R get_one(view a, int64_t i)
 {
@@ -62,8 +63,9 @@ static __device__ __forceinline__ void put_one(view a, int64_t i, R x)
         ((double *)a.at)[i] = (double)x;
 }
 
-/* Eight elements of a format that is known, as they lie: many of them can be under way at
- * a time, where a look at the format between loads would make each wait for the last one.
+/* Eight elements of a format that is known, as they lie: many of them can be under way
+ * at a time, where a look at the format between loads would make each wait for the last
+ * one.
  */
 template <bool IS_BF16> struct eight {
     uint4 raw;
@@ -158,10 +160,10 @@ static __device__ __forceinline__ void store(view a, int64_t r, int64_t c,
             put_one<R>(a, r * a.ld + c + k, v[k]);
 }
 
-/* ---- Launches ------------------------------------------------------------------------ */
+/* ---- Launches -------------------------------------------------------------------- */
 
-/* Put a kernel on a stream; 'shared' bytes of shared memory are in SHARED_ROOM.  The one
- * place where this is done, so that tests can run kernels on the host (tests/emu).
+/* Put a kernel on a stream; 'shared' bytes of shared memory are in SHARED_ROOM.  The
+ * one place where this is done, so that tests can run kernels on the host (tests/emu).
  */
 template <class... Parameters, class... Arguments>
 static void launch(struct dev_stream *s, const char *what,
@@ -189,7 +191,7 @@ static void launch(struct dev_stream *s, const char *what,
 #define SHARED_ROOM(type, name) extern __shared__ __align__(16) type name[]
 #endif
 
-/* ---- Sums over threads --------------------------------------------------------------- */
+/* ---- Sums over threads ----------------------------------------------------------- */
 
 /* In every lane the sum over the warp, always in the same order. */
 static __device__ __forceinline__ float warp_sum(float x)
@@ -242,7 +244,7 @@ static __device__ int piece_of_block(const Piece *list, int count)
     return lo;
 }
 
-/* ---- Every element by itself --------------------------------------------------------- */
+/* ---- Every element by itself ----------------------------------------------------- */
 
 /* Op has a member template at<V>(r, c) for elements c .. c + V - 1 of row r. */
 template <int V, class Op>

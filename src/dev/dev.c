@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Open and close ---------------------------------------------------------------- */
+/* ---- Open and close -------------------------------------------------------------- */
 
 /* clang-format off */
 #define SLOTS(X)                                                                         \
@@ -116,8 +116,8 @@ int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
     return rc;
 }
 
-/* The backend that dev_open() would try first; NULL for a name that it does not know, and
- * for f64, where all are alike.
+/* The backend that dev_open() would try first; NULL for a name that it does not know,
+ * and for f64, where all are alike.
  */
 static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
 {
@@ -331,7 +331,7 @@ void dev_note(struct dev *dev, dev_note_fn note, void *ctx)
     dev->note_ctx = ctx;
 }
 
-/* ---- Memory, streams, events ------------------------------------------------------- */
+/* ---- Memory, streams, events ----------------------------------------------------- */
 
 int dev_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {

@@ -28,13 +28,13 @@ struct dev_stream;
 struct dev_event;
 struct dev_weight;
 
-/* ---- Open and close ---------------------------------------------------------------- */
+/* ---- Open and close -------------------------------------------------------------- */
 
 /* Open the device 'name': "auto", or as this build has them "cuda", "cpu:onednn",
  * "cpu:blis", "cpu:ref", and "cpu:emulate", which is for bf16 on processors without it.
- * 'threads' 0 means one for every core that this process may run on; a CPU has fewer where
- * OpenMP does not give so many: dev_threads().  'auto' takes the best backend for 'dtype'.
- * Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
+ * 'threads' 0 means one for every core that this process may run on; a CPU has fewer
+ * where OpenMP does not give so many: dev_threads().  'auto' takes the best backend for
+ * 'dtype'.  Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
  */
 int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);
@@ -52,9 +52,9 @@ int dev_packs(const char *name, enum dtype dtype);
 /* Whether tuning may find there that none of them is worth its memory. */
 bool dev_spares_packs(const char *name, enum dtype dtype);
 
-/* Whether the device 'name' has memory of its own, apart from the machine's: then in how
- * many units (GPUs) this machine has it, and the bytes of one; 'is_free': that nobody uses
- * now, which takes the device up.  Either pointer may be NULL.
+/* Whether the device 'name' has memory of its own, apart from the machine's: then in
+ * how many units (GPUs) this machine has it, and the bytes of one; 'is_free': that
+ * nobody uses now, which takes the device up.  Either pointer may be NULL.
  */
 bool dev_is_apart(int *units, int64_t *bytes, const char *name, enum dtype dtype,
                   bool is_free);
@@ -65,26 +65,28 @@ dev_about(const struct dev *dev); /* "BLIS 0.9.0, skx kernels (chosen by ..)" */
 const char *
 dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
 
-/* The name of the GPU within its machine, the same in all processes that share it; empty
- * where cores compute.
+/* The name of the GPU within its machine, the same in all processes that share it;
+ * empty where cores compute.
  */
 enum { DEV_UNIT = 32 };
 const char *dev_unit(const struct dev *dev);
 enum dtype dev_dtype(const struct dev *dev);
 enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
 
-/* How work is done from now on: products of f32 with factors rounded to TF32; with the same
- * bits in every run; with tapes (below), where the device has them.  Returns 0, or ERR_USAGE
- * where it has no TF32.
+/* How work is done from now on: products of f32 with factors rounded to TF32; with the
+ * same bits in every run; with tapes (below), where the device has them.  Returns 0, or
+ * ERR_USAGE where it has no TF32.
  */
 int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic, bool has_tapes);
 
-/* Whether updates may find on the device what the host does not know yet: a pace (below).
- * True of devices that return early.
+/* Whether updates may find on the device what the host does not know yet: a pace
+ * (below).  True of devices that return early.
  */
 bool dev_has_pace(const struct dev *dev);
 
-/* Whether updates leave a segment's 'copy', too.  Where they do not, segments have none. */
+/* Whether updates leave a segment's 'copy', too.  Where they do not,
+ * segments have none.
+ */
 bool dev_has_copies(const struct dev *dev);
 
 /* The unit that results are measured in: dtype_eps(), or TF32's 2^-10. */
@@ -140,10 +142,11 @@ void dev_mute(struct dev *dev, bool is_muted);
 /* Seconds spent inside operations so far (0 for devices that return early). */
 double dev_busy(const struct dev *dev);
 
-/* What operations have cost from dev_costs_start() to dev_costs(), 'count' of them in the
- * order of their first calls.  FLOPs are those of products and attention; bytes, of the
- * other ones, are reads of every input and writes of every output.  A device that returns
- * early times each operation by events meanwhile, and is a little slower for it.
+/* What operations have cost from dev_costs_start() to dev_costs(), 'count' of them in
+ * the order of their first calls.  FLOPs are those of products and attention; bytes, of
+ * the other ones, are reads of every input and writes of every output.  A device that
+ * returns early times each operation by events meanwhile, and is a little slower for
+ * it.
  */
 struct dev_cost {
     const char *name; /* "gemm" */
@@ -159,7 +162,7 @@ const struct dev_cost *dev_costs(struct dev *dev, int *count);
 typedef void (*dev_note_fn)(void *ctx, const char *op, double start, double end);
 void dev_note(struct dev *dev, dev_note_fn note, void *ctx);
 
-/* ---- Memory, streams, events ------------------------------------------------------- */
+/* ---- Memory, streams, events ----------------------------------------------------- */
 
 /* Returns 0 or ERR_MEMORY; 'b' is empty after failure or free.  Not zeroed. */
 int dev_alloc(struct buf *b, struct dev *dev, size_t bytes);
@@ -170,14 +173,14 @@ void dev_free(struct buf *b);
  */
 int64_t dev_bytes_most(struct dev *dev, bool is_reset);
 
-/* The same of packed copies alone: of weights, of which products chosen by timing may need
- * fewer than dev_packs() says, and of other factors.
+/* The same of packed copies alone: of weights, of which products chosen by timing may
+ * need fewer than dev_packs() says, and of other factors.
  */
 int64_t dev_packed_most(struct dev *dev, bool is_reset);
 
-/* Streams are opened with the device: products, one for each direction of traffic, one for
- * what is to be done when the others leave something free, and copies to and from the host
- * that nobody waits for (dock.h).
+/* Streams are opened with the device: products, one for each direction of traffic, one
+ * for what is to be done when the others leave something free, and copies to and from
+ * the host that nobody waits for (dock.h).
  */
 enum dev_lane {
     LANE_COMPUTE,
@@ -200,15 +203,16 @@ bool dev_event_is_done(struct dev_event *e);
 void dev_event_sync(struct dev_event *e); /* the host waits */
 void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
 
-/* An event of the stream's own that is past when all is done that 's' holds now; borrowed,
- * until the next call.  NULL where the host and the device are one: all is done then.
+/* An event of the stream's own that is past when all is done that 's' holds now;
+ * borrowed, until the next call.  NULL where the host and the device are one: all is
+ * done then.
  */
 struct dev_event *dev_mark(struct dev_stream *s);
 
-/* What is put on 's' from now on is done after all that 'other' holds now.  On a tape of
- * 's' or 'other' this is a part of it: the stream that joins the one that is recorded is
- * recorded, too, and must be joined by it in the end.  Only where the device has a side,
- * which none has while operations are timed one by one.
+/* What is put on 's' from now on is done after all that 'other' holds now.  On a tape
+ * of 's' or 'other' this is a part of it: the stream that joins the one that is
+ * recorded is recorded, too, and must be joined by it in the end.  Only where the
+ * device has a side, which none has while operations are timed one by one.
  */
 bool dev_has_side(const struct dev *dev);
 void dev_join(struct dev_stream *s, struct dev_stream *other);
@@ -216,12 +220,12 @@ void dev_join(struct dev_stream *s, struct dev_stream *other);
 /* What was put on 's' is to be begun: the host is about to wait for something else. */
 void dev_flush(struct dev_stream *s);
 
-/* What is put on a stream from dev_tape_start() to dev_tape_stop() is not done but recorded,
- * and done by each dev_tape_play(), which is one call for all of it.  Meanwhile nothing is
- * waited for, read or allocated: everything must have been done once before.  A tape that
- * returns false has done nothing and must be made anew, as one must that is not good.  There
- * are none while operations are muted, noted or timed one by one.  What is not the same each
- * time is for reels (reel.h).
+/* What is put on a stream from dev_tape_start() to dev_tape_stop() is not done but
+ * recorded, and done by each dev_tape_play(), which is one call for all of it.
+ * Meanwhile nothing is waited for, read or allocated: everything must have been done
+ * once before.  A tape that returns false has done nothing and must be made anew, as
+ * one must that is not good.  There are none while operations are muted, noted or timed
+ * one by one.  What is not the same each time is for reels (reel.h).
  */
 struct dev_tape;
 bool dev_has_tapes(const struct dev *dev);
@@ -253,8 +257,8 @@ void dev_unpin(void **at, struct dev *dev);
 
 void dev_fill(struct dev_stream *s, struct mat y, double value);
 
-/* y, packed, row after row, = the normal numbers of (seed, stream) from index 'first' on
- * (src/base/rng.h), rounded to f32: the same bits everywhere.
+/* y, packed, row after row, = the normal numbers of (seed, stream) from index 'first'
+ * on (src/base/rng.h), rounded to f32: the same bits everywhere.
  */
 void dev_normals(struct dev_stream *s, struct mat y, uint64_t seed, uint64_t stream,
                  uint64_t first);
@@ -262,7 +266,7 @@ void dev_normals(struct dev_stream *s, struct mat y, uint64_t seed, uint64_t str
 void dev_copy(struct dev_stream *s, struct mat y, struct mat x); /* converts dtypes */
 void dev_add(struct dev_stream *s, struct mat y, struct mat x);  /* y += x */
 
-/* ---- Products ---------------------------------------------------------------------- */
+/* ---- Products -------------------------------------------------------------------- */
 
 /* A weight matrix [rows, cols] to multiply with: the device keeps packed panels, copies
  * in other formats and plans of it here.  'w' is borrowed until closed.
@@ -305,8 +309,9 @@ void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
 void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
                  bool is_added);
 
-/* Both gradients of a layer: dev_gemm_dw(), and dev_column_sums() of the last columns of
- * dy, those of db (none: there is none).  A device may form the sums within the product.
+/* Both gradients of a layer: dev_gemm_dw(), and dev_column_sums() of the last columns
+ * of dy, those of db (none: there is none).  A device may form the sums within the
+ * product.
  */
 void dev_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
                         struct mat x, struct mat dy, bool is_added);
@@ -314,7 +319,7 @@ void dev_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
 /* db [1, j] = or += the sums of the columns of dy [n, j]. */
 void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is_added);
 
-/* ---- Norms ------------------------------------------------------------------------- */
+/* ---- Norms ----------------------------------------------------------------------- */
 
 /* A row's moments are sums over the model axis, so a norm is made of steps, with the
  * messages between them.  R is 1 for NORM_RMS and 2 for NORM_LAYER.  'parts' holds what
@@ -337,7 +342,8 @@ void dev_norm_apply(struct dev_stream *s, struct mat y, struct mat x, struct mat
  * g xhat (layer), where g = dy scale and xhat = (x - mean) rstd; then
  *   dx = or += rstd (g - sum(g) / C [layer only] - xhat sum(g xhat) / C)
  *   dscale [1, C_l] = or += sum over rows of dy xhat, dbias likewise of dy
- * with C the width over all ranks.  'is_dx_added' and 'is_added' (dscale, dbias) choose.
+ * with C the width over all ranks.  'is_dx_added' and 'is_added' (dscale, dbias)
+ * choose.
  */
 void dev_norm_backward_moments(struct dev_stream *s, struct mat part, struct mat dy,
                                struct mat x, struct mat stat, struct mat scale,
@@ -347,8 +353,8 @@ void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
                        struct mat dy, struct mat x, struct mat stat, struct mat scale,
                        struct mat parts, int M, int64_t C, enum norm_kind k);
 
-/* Both ways for a rank that has whole rows (M = 1): the steps at once, which a device may
- * do in one pass.  'part' [n, R] is room.
+/* Both ways for a rank that has whole rows (M = 1): the steps at once, which a device
+ * may do in one pass.  'part' [n, R] is room.
  */
 void dev_norm_whole(struct dev_stream *s, struct mat y, struct mat stat,
                     struct mat part, struct mat x, struct mat scale, struct mat bias,
@@ -367,7 +373,7 @@ void dev_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dsca
                             bool is_added, struct mat dy, struct mat x, struct mat stat,
                             struct mat scale, int64_t E, enum norm_kind k);
 
-/* ---- Attention --------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------- */
 
 /* 'B' images with 'Nq' query and 'Nk' key rows each, 'H' heads of 'E' columns, side by
  * side; logits are q k^T / sqrt(E).
@@ -388,7 +394,7 @@ void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
                        struct mat dv, struct mat d_o, struct mat o, struct mat kept,
                        struct mat q, struct mat k, struct mat v, const struct attn *a);
 
-/* ---- Embedding and pooling --------------------------------------------------------- */
+/* ---- Embedding and pooling ------------------------------------------------------- */
 
 /* rows [B*N, P] from images [B, image*image*3] (rows, columns, colours): patch t of an
  * image, its values by row, column, colour, in row N - T + t; rows before the first
@@ -408,7 +414,7 @@ void dev_sum_tables(struct dev_stream *s, struct mat dtable, struct mat dy,
 void dev_pool_rows(struct dev_stream *s, struct mat y, struct mat x, double factor);
 void dev_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy, double factor);
 
-/* ---- Losses ------------------------------------------------------------------------ */
+/* ---- Losses ---------------------------------------------------------------------- */
 
 /* Targets are [B_l, K_l] in dev_acc() type: labels in 0 .. 1.  loss [1, 1] (dev_acc())
  * is 'scale' times the sum over images and local classes; dlogits its gradient.
@@ -419,9 +425,10 @@ void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
 /* Softmax over classes that are split: largest [B_l, 1] local logit; sum [B_l, 1] of
  * exp(logit - largest) with the largest of all; then the loss
  *   scale * sum of targets * (largest + log(sum) - logit)
- * and its gradient, scale * (total * exp(logit - largest) / sum - target), where 'total'
- * [B_l, 1] is the sum of the image's targets over all classes: dev_softmax_sum() finds
- * that of the local ones, which is summed like 'sum'.  All four are dev_acc().
+ * and its gradient, scale * (total * exp(logit - largest) / sum - target), where
+ * 'total' [B_l, 1] is the sum of the image's targets over all classes:
+ * dev_softmax_sum() finds that of the local ones, which is summed like 'sum'.  All four
+ * are dev_acc().
  */
 void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits);
 void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
@@ -433,13 +440,13 @@ void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
 /* Elementwise maximum: y = max(y, x), to merge 'largest' of several ranks. */
 void dev_max(struct dev_stream *s, struct mat y, struct mat x);
 
-/* ---- Optimizer --------------------------------------------------------------------- */
+/* ---- Optimizer ------------------------------------------------------------------- */
 
 /* Where Adafactor's averages of a tensor's second moments lie, as plan/factor.h has
- * them.  The segment is a box of the tensor, its first 'fold' axes being the rows of its
- * matrices.  Views of [1, ..] begin at the number for the segment's first element; from
- * one index of an axis to the next the place moves by 'step', 0 along the axis that is
- * averaged over.  Numbers have dev_acc() type.
+ * them.  The segment is a box of the tensor, its first 'fold' axes being the rows of
+ * its matrices.  Views of [1, ..] begin at the number for the segment's first element;
+ * from one index of an axis to the next the place moves by 'step', 0 along the axis
+ * that is averaged over.  Numbers have dev_acc() type.
  */
 enum { DEV_AXES = 4 };
 struct dev_factors {
@@ -457,10 +464,10 @@ struct dev_segment {
     const struct dev_factors *factors; /* Adafactor; NULL: the tensor has none */
 };
 
-/* Numbers of an update that change from step to step, [1, PACES] of f64 on the device, for
- * updates that are put on a stream before the host knows the norm of their gradients.  An
- * update with a 'pace' takes from there what is named so, instead of what its own numbers
- * would give, and changes nothing where the clip is not a number.
+/* Numbers of an update that change from step to step, [1, PACES] of f64 on the device,
+ * for updates that are put on a stream before the host knows the norm of their
+ * gradients.  An update with a 'pace' takes from there what is named so, instead of
+ * what its own numbers would give, and changes nothing where the clip is not a number.
  */
 enum {
     PACE_CLIP,
@@ -470,9 +477,9 @@ enum {
     PACES
 };
 
-/* pace [1, 1], the clip: 'most' over the root of 'sum' [1, 1] of f64, but at most 1, and 1
- * if 'most' is 0; not a number unless 'sum' and all 'others' [1, n] are finite.  Only where
- * the device has a pace.
+/* pace [1, 1], the clip: 'most' over the root of 'sum' [1, 1] of f64, but at most 1,
+ * and 1 if 'most' is 0; not a number unless 'sum' and all 'others' [1, n] are finite.
+ * Only where the device has a pace.
  */
 void dev_clip(struct dev_stream *s, struct mat pace, struct mat sum, struct mat others,
               double most);
@@ -505,7 +512,9 @@ struct adafactor {
     struct mat pace;
 };
 
-/* First, 'row' and 'col' of every segment that has them += the sums of (clip grad)^2. */
+/* First, 'row' and 'col' of every segment that has them += the sums of
+ * (clip grad)^2.
+ */
 void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, int count,
                      const struct adafactor *a);
 
@@ -537,7 +546,9 @@ void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
 void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                    const struct adafactor *a);
 
-/* sum [1, 1] of f64 = or += the sum of squares of all elements of the 'count' matrices. */
+/* sum [1, 1] of f64 = or += the sum of squares of all elements of the
+ * 'count' matrices.
+ */
 void dev_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
                      int count, bool is_added);
 

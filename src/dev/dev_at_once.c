@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What devices have in common that are done when their operations return: nothing to wait
- * for, one way of doing each product, weights that need nothing of their own.  The last
- * goes for GPUs, too.
+/* What devices have in common that are done when their operations return: nothing to
+ * wait for, one way of doing each product, weights that need nothing of their own.  The
+ * last goes for GPUs, too.
  */
 #include "config.h"
 

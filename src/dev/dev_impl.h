@@ -11,9 +11,9 @@
 #include "src/dev/dev.h"
 #include "src/dev/picture.h"
 
-/* An operation as its cost knows it: FLOPs of a product or of attention, bytes of another
- * one.  Shapes are the arguments of plan/cost.h in their order: n, cols, depth; or
- * B, H, E, Nq, Nk.
+/* An operation as its cost knows it: FLOPs of a product or of attention, bytes of
+ * another one.  Shapes are the arguments of plan/cost.h in their order: n, cols, depth;
+ * or B, H, E, Nq, Nk.
  */
 struct dev_work {
     const char *op; /* "gemm" */
@@ -80,8 +80,8 @@ struct dev_ops {
     void (*event_sync)(struct dev_event *e);
     void (*sync)(struct dev_stream *s);
 
-    /* Memory of the host that the device reaches by itself, and, for docks (dock.h), a copy
-     * from or to it, which returns early.  NULL: plain memory, a plain copy.
+    /* Memory of the host that the device reaches by itself, and, for docks (dock.h), a
+     * copy from or to it, which returns early.  NULL: plain memory, a plain copy.
      */
     int (*pin)(void **at, size_t bytes);
     void (*unpin)(void *at);

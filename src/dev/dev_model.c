@@ -32,7 +32,7 @@ struct model {
     struct known known[KNOWN];
 };
 
-/* ---- costs ------------------------------------------------------------------------- */
+/* ---- costs ----------------------------------------------------------------------- */
 
 static double cost_of(const struct cost_rank *c, const struct dev_work *w)
 {
@@ -80,7 +80,7 @@ static void model_charge(struct dev *dev, const struct dev_work *work)
     clock_spend(k->seconds);
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 static int model_open(struct dev *dev)
 {
@@ -127,7 +127,7 @@ static double model_bandwidth(struct dev *dev, double seconds)
     return m->rank.machine->mem_bw * m->rank.share;
 }
 
-/* ---- memory ------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------- */
 
 static int model_alloc(struct buf *b, struct dev *dev, size_t bytes)
 {

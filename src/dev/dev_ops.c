@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The operations as callers see them.
  *
- * Each checks that its views go together and is done by way of operate.h.  Backends call
- * each other's slots or functions, never these, so that no second is counted twice.
+ * Each checks that its views go together and is done by way of operate.h.  Backends
+ * call each other's slots or functions, never these, so that no second is counted
+ * twice.
  */
 #include "config.h"
 
@@ -10,7 +11,7 @@
 
 #include "src/base/err.h"
 
-/* ---- Checks ----------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------- */
 
 #define MULTIPLY(s, e, n, cols, depth, call)                                           \
     OPERATE(s, call, .flops = 2 * (double)(n) * (double)(cols) * (double)(depth),      \
@@ -65,7 +66,7 @@ static int64_t moments_of(enum norm_kind k)
     return k == NORM_RMS ? 1 : 2;
 }
 
-/* ---- Copies ------------------------------------------------------------------------ */
+/* ---- Copies ---------------------------------------------------------------------- */
 
 void dev_put(struct dev_stream *s, struct mat dst, const void *src)
 {
@@ -133,7 +134,7 @@ void dev_max(struct dev_stream *s, struct mat y, struct mat x)
     MOVE(s, 2 * mat_bytes(y) + mat_bytes(x), max(s, y, x));
 }
 
-/* ---- Products ---------------------------------------------------------------------- */
+/* ---- Products -------------------------------------------------------------------- */
 
 void dev_weight_changed(struct dev_stream *s, struct dev_weight *weight)
 {
@@ -208,7 +209,7 @@ void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is
     MOVE(s, mat_bytes(dy), column_sums(s, db, dy, is_added));
 }
 
-/* ---- Norms ------------------------------------------------------------------------- */
+/* ---- Norms ----------------------------------------------------------------------- */
 
 void dev_norm_moments(struct dev_stream *s, struct mat part, struct mat x,
                       enum norm_kind k)
@@ -331,7 +332,7 @@ void dev_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dsca
          head_norm_backward(s, dx, dscale, is_added, dy, x, stat, scale, E, k));
 }
 
-/* ---- Attention --------------------------------------------------------------------- */
+/* ---- Attention ------------------------------------------------------------------- */
 
 int64_t dev_attn_kept(const struct dev *dev, const struct attn *a)
 {
@@ -359,7 +360,7 @@ void dev_attn_backward(struct dev_stream *s, struct mat dq, struct mat dk,
     ATTEND(s, 10, a, attn_backward(s, dq, dk, dv, d_o, o, kept, q, k, v, a));
 }
 
-/* ---- Embedding and pooling --------------------------------------------------------- */
+/* ---- Embedding and pooling ------------------------------------------------------- */
 
 void dev_patches(struct dev_stream *s, struct mat rows, struct mat images, int image,
                  int patch, int64_t N)
@@ -404,7 +405,7 @@ void dev_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy, double 
     MOVE(s, mat_bytes(dx), spread_rows(s, dx, dy, factor));
 }
 
-/* ---- Losses ------------------------------------------------------------------------ */
+/* ---- Losses ---------------------------------------------------------------------- */
 
 void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
                       struct mat logits, struct mat targets, double scale)
@@ -445,7 +446,7 @@ void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
          softmax_loss(s, loss, dlogits, logits, targets, largest, sum, total, scale));
 }
 
-/* ---- Optimizer --------------------------------------------------------------------- */
+/* ---- Optimizer ------------------------------------------------------------------- */
 
 /* Parameters and moments are read and written, gradients read, copies written. */
 static int64_t bytes_of_update(const struct dev_segment *segment, int count)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Marks wait in a ring until their events are past.  A mark ends the lap that the one
  * before it has begun; the last mark that is past stays, since a lap may begin with it.
- * Those on a tape are a list, whose events are past anew each time that it is played; they
- * are taken before it is played again.
+ * Those on a tape are a list, whose events are past anew each time that it is played;
+ * they are taken before it is played again.
  */
 #include "config.h"
 
@@ -74,7 +74,7 @@ void laps_close(struct laps **w)
     *w = NULL;
 }
 
-/* ---- marks ------------------------------------------------------------------------- */
+/* ---- marks ----------------------------------------------------------------------- */
 
 static struct mark *mark_at(const struct laps *w, int64_t i)
 {
@@ -136,7 +136,7 @@ static void set_mark(struct laps *w, int part)
     mark(w, mark_at(w, w->end++), part);
 }
 
-/* ---- laps -------------------------------------------------------------------------- */
+/* ---- laps ------------------------------------------------------------------------ */
 
 void laps_start(struct laps *w)
 {

@@ -17,19 +17,21 @@ void laps_close(struct laps **w);
 /* The first lap begins here; what passed since the last one is nobody's. */
 void laps_start(struct laps *w);
 
-/* What the stream was given since the last call belongs to 'part'; the next lap begins. */
+/* What the stream was given since the last call belongs to 'part'; the
+ * next lap begins.
+ */
 void laps_take(struct laps *w, int part);
 
-/* Seconds of each part in the laps that are known so far, without waiting; or of all laps
- * taken, when the stream is done with them.
+/* Seconds of each part in the laps that are known so far, without waiting; or of all
+ * laps taken, when the stream is done with them.
  */
 const double *laps_known(struct laps *w);
 const double *laps_all(struct laps *w);
 
-/* Marks of the calls between these two go on a tape of the stream (dev.h), and are known
- * here by 'number', from 0 on; laps_play() says each time that it will be played next.  It
- * waits for the time before, whose laps nobody may have asked for: after the tape has been
- * put on the stream that would be a wait for this one.
+/* Marks of the calls between these two go on a tape of the stream (dev.h), and are
+ * known here by 'number', from 0 on; laps_play() says each time that it will be played
+ * next.  It waits for the time before, whose laps nobody may have asked for: after the
+ * tape has been put on the stream that would be a wait for this one.
  */
 void laps_tape_start(struct laps *w, int number);
 void laps_tape_stop(struct laps *w);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How an operation is done: it is skipped on a muted device or where a reel plays it, it is
- * charged for on a hollow one, and what it took is added to the device's sums.  For dev*.c
- * and picture.c, which have the operations.
+/* How an operation is done: it is skipped on a muted device or where a reel plays it,
+ * it is charged for on a hollow one, and what it took is added to the device's sums.
+ * For dev*.c and picture.c, which have the operations.
  */
 #ifndef DEV_OPERATE_H
 #define DEV_OPERATE_H

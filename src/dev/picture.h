@@ -8,10 +8,10 @@
  *              dev_view_pictures()
  *           images, numbers of -1 .. 1
  *
- * A box is resized bilinearly, pixel centres at half numbers: place i of n along an axis of
- * m pixels looks at s = (i + 1/2) m / n; pixel j, centred at j + 1/2, weighs
- * max(0, 1 - |j + 1/2 - s| / r), where r is 1, or m / n for antialiased shrinking; weights
- * inside of the box are scaled to add up to 1.
+ * A box is resized bilinearly, pixel centres at half numbers: place i of n along an
+ * axis of m pixels looks at s = (i + 1/2) m / n; pixel j, centred at j + 1/2, weighs
+ * max(0, 1 - |j + 1/2 - s| / r), where r is 1, or m / n for antialiased shrinking;
+ * weights inside of the box are scaled to add up to 1.
  */
 #ifndef DEV_PICTURE_H
 #define DEV_PICTURE_H
@@ -62,17 +62,18 @@ static inline int64_t dev_picture_list(int64_t count)
     return (bytes + PICTURE_ALIGN - 1) / PICTURE_ALIGN * PICTURE_ALIGN;
 }
 
-/* Send the 'count' pictures of 'list', which lie one behind the other: their bytes are at
- * 'bytes' + first.  Both are in memory of dev_pin(), and stay as they are until what was put
- * on 's' is done.  'there' is [any, 3 image^2 + PICTURE_NUMBERS] of f32, packed, with a row
- * for each picture if none has more bytes than its image.
+/* Send the 'count' pictures of 'list', which lie one behind the other: their bytes are
+ * at 'bytes' + first.  Both are in memory of dev_pin(), and stay as they are until what
+ * was put on 's' is done.  'there' is [any, 3 image^2 + PICTURE_NUMBERS] of f32,
+ * packed, with a row for each picture if none has more bytes than its image.
  */
 void dev_send_pictures(struct dev_stream *s, struct mat there,
                        const struct dev_picture *list, int64_t count,
                        const char *bytes);
 
-/* images [n, image * image * 3] of dev_acc() type from what was sent last to 'there': 'list'
- * says so.  Of n + 1 pictures image i is 'share' of the view of picture i + 1 and
+/* images [n, image * image * 3] of dev_acc() type from what was sent last to 'there':
+ * 'list' says so.  Of n + 1 pictures image i is 'share' of the view of picture i + 1
+ * and
  * 1 - 'share' of that of picture i, both rounded to the device's format.
  * A value of a view is off by at most (rows + columns that it sees + 7) 2^-23 in f32.
  */

@@ -28,7 +28,7 @@ struct dev_reel {
     int questions;
 };
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 void dev_reel_close(struct dev_reel **r)
 {
@@ -74,7 +74,7 @@ static void add(struct dev_reel *r, struct part p)
     r->part[r->parts++] = p;
 }
 
-/* ---- recording and playing --------------------------------------------------------- */
+/* ---- recording and playing ------------------------------------------------------- */
 
 void dev_reel_start(struct dev_reel **r, struct dev_stream *s)
 {

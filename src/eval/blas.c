@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads of a BLAS that is only known when the program runs: the functions by which the
- * usual ones are told are looked up by name.
+/* Threads of a BLAS that is only known when the program runs: the functions by which
+ * the usual ones are told are looked up by name.
  */
 #include "config.h"
 

@@ -20,8 +20,8 @@ void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a,
              const int *lda, double *w, double *work, const int *lwork, int *iwork,
              const int *liwork, int *info);
 
-/* Of ScaLAPACK: 'ia', 'ja' are where in the matrix the operand begins (1, 1), 'desc' says
- * how it lies over the ranks (tiles.h).
+/* Of ScaLAPACK: 'ia', 'ja' are where in the matrix the operand begins (1, 1), 'desc'
+ * says how it lies over the ranks (tiles.h).
  */
 void pdgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k,
              const double *alpha, const double *a, const int *ia, const int *ja,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Batches through the model.  What comes out of a batch is cut by columns over the model
- * axis; each rank of a data row keeps some of the row's images whole.
+/* Batches through the model.  What comes out of a batch is cut by columns over the
+ * model axis; each rank of a data row keeps some of the row's images whole.
  */
 #include "config.h"
 
@@ -24,7 +24,7 @@ void features_free(struct features *f)
     *f = (struct features){ 0 };
 }
 
-/* ---- rows and their ranks ---------------------------------------------------------- */
+/* ---- rows and their ranks -------------------------------------------------------- */
 
 /* With 'owner' filled: where rows lie, and room for this rank's. */
 static int place_rows(struct features *f)
@@ -65,7 +65,7 @@ static bool is_own(const struct features *f, int64_t i)
     return f->owner[i] == f->mesh->rank;
 }
 
-/* ---- through the model ------------------------------------------------------------- */
+/* ---- through the model ----------------------------------------------------------- */
 
 /* The rank that keeps image 'i': one of the row that sees it in its batch of B. */
 static int32_t keeper(const struct mesh *mesh, int64_t B, int64_t i)
@@ -224,7 +224,7 @@ int features_run(struct features *f, const int64_t *kind, int kinds, struct step
     return rc;
 }
 
-/* ---- files ------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------- */
 
 static int read_rows(struct features *f, const struct h5set *set)
 {
@@ -338,7 +338,7 @@ int features_write(const struct features *f, const char *path)
     return mesh_agree(f->mesh, rc);
 }
 
-/* ---- parts ------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------- */
 
 void part_free(struct part *p)
 {

@@ -23,9 +23,9 @@ struct features {
 enum { FEATURE_POOLED = -1, FEATURE_LOGITS = -2 };
 
 /* Run the images 0 .. count - 1 of 'data' through the model of 'step' and take 'kinds'
- * things from each: f[i] is of what kind[i] says.  Returns 0; ERR_DATA for an image that
- * has not one label, or numbers that are not finite; ERR_MEMORY; the same on all ranks.
- * features_free() in every case.  Collective over the mesh.
+ * things from each: f[i] is of what kind[i] says.  Returns 0; ERR_DATA for an image
+ * that has not one label, or numbers that are not finite; ERR_MEMORY; the same on all
+ * ranks.  features_free() in every case.  Collective over the mesh.
  */
 int features_run(struct features *f, const int64_t *kind, int kinds, struct step *step,
                  struct data *data, int64_t count);

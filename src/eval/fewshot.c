@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- shots ------------------------------------------------------------------------- */
+/* ---- shots ----------------------------------------------------------------------- */
 
-/* The rows of a part by class: those of class k are row[first[k]] .. row[first[k+1]]. */
+/* The rows of a part by class: those of class k are row[first[k]] ..
+ * row[first[k+1]].
+ */
 struct classes {
     int64_t *row, *first;
     int64_t count;
@@ -69,7 +71,7 @@ static void take(struct part *p, const struct features *of, const struct classes
     }
 }
 
-/* ---- one regression ---------------------------------------------------------------- */
+/* ---- one regression -------------------------------------------------------------- */
 
 /* X and Y of a part; 'x' is owned by the caller. */
 static int make_rows(struct ridge_rows *rows, double **x, const struct part *p,
@@ -144,7 +146,7 @@ static int regress(struct fewshot_result *r, double *error, const struct part *t
     return rc;
 }
 
-/* ---- all of them ------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------- */
 
 int fewshot_run(struct fewshot_result *r, const struct part *learn,
                 const struct part *test, const struct fewshot *f)

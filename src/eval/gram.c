@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Some columns at a time, each summed over the ranks; of a sum every rank keeps what its
- * tiles hold.
+/* Some columns at a time, each summed over the ranks; of a sum every rank keeps what
+ * its tiles hold.
  */
 #include "config.h"
 
@@ -44,8 +44,8 @@ static int64_t count_own(const struct ridge_rows *rows, int rank)
     return own;
 }
 
-/* part [wide, high] = the columns of X^T X that begin at x's first: on the diagonal only
- * their lower half.
+/* part [wide, high] = the columns of X^T X that begin at x's first: on the diagonal
+ * only their lower half.
  */
 static void panel(double *part, const double *x, int D, int own, int high, int wide)
 {
@@ -79,8 +79,8 @@ int gram_square(struct tiles *gram, const struct ridge_rows *rows, int threads)
     return 0;
 }
 
-/* sum [K, D]: of the rows of each class; rest [D]: of all of them.  A target of 1 instead
- * of -1 is twice that of the class.
+/* sum [K, D]: of the rows of each class; rest [D]: of all of them.  A target of 1
+ * instead of -1 is twice that of the class.
  */
 int gram_targets(struct tiles *t, const struct ridge_rows *rows)
 {

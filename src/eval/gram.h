@@ -14,7 +14,9 @@
  */
 int gram_square(struct tiles *gram, const struct ridge_rows *rows, int threads);
 
-/* t [D, K] = X^T Y: targets are 1 and -1, so that it takes additions alone.  Likewise. */
+/* t [D, K] = X^T Y: targets are 1 and -1, so that it takes additions
+ * alone.  Likewise.
+ */
 int gram_targets(struct tiles *t, const struct ridge_rows *rows);
 
 #endif

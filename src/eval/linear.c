@@ -21,7 +21,7 @@ struct chunk {
     int32_t label[CHUNK];
 };
 
-/* ---- one row ----------------------------------------------------------------------- */
+/* ---- one row --------------------------------------------------------------------- */
 
 static struct verdicts sigmoid(double *score, int64_t K, int32_t label)
 {
@@ -66,7 +66,7 @@ static struct verdicts look(double *score, int64_t K, int32_t label,
     return v;
 }
 
-/* ---- a chunk ----------------------------------------------------------------------- */
+/* ---- a chunk --------------------------------------------------------------------- */
 
 /* Add what the rows say, and their gradients to g [K, D]. */
 static void finish_chunk(struct verdicts *sum, double *g, struct chunk *c,

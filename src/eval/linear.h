@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A linear classifier of features, on rows that lie on many ranks: its loss, its hits and
- * its gradient.
+/* A linear classifier of features, on rows that lie on many ranks: its loss, its hits
+ * and its gradient.
  */
 #ifndef EVAL_LINEAR_H
 #define EVAL_LINEAR_H
@@ -26,8 +26,8 @@ struct verdicts {
     double right, loss;
 };
 
-/* Look at the rows; 'g' [K, D], if not NULL, becomes the gradient of the mean loss.  The
- * same bits on all ranks.  2 K D multiplications a row, 4 K D with the gradient.
+/* Look at the rows; 'g' [K, D], if not NULL, becomes the gradient of the mean loss.
+ * The same bits on all ranks.  2 K D multiplications a row, 4 K D with the gradient.
  * Collective over the mesh.
  */
 struct verdicts linear_look(double *g, const struct linear *l, const double *w);

@@ -41,8 +41,8 @@ static struct lbfgs fit(double *w, const struct linear *l, double l2)
     return how;
 }
 
-/* Fit to 'most' with every penalty, and leave in 'w' what does best on 'held': the fewest
- * errors, then the least loss.
+/* Fit to 'most' with every penalty, and leave in 'w' what does best on 'held': the
+ * fewest errors, then the least loss.
  */
 static void choose(double *w, struct logistic_result *r, const struct linear *most,
                    const struct linear *held, const struct logistic *o)

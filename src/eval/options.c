@@ -177,7 +177,7 @@ int probe_options_read(struct opts *opts, void *values, int argc, char **argv)
     return check_idle(opts, o);
 }
 
-/* ---- what they mean ---------------------------------------------------------------- */
+/* ---- what they mean -------------------------------------------------------------- */
 
 bool probe_is_file(const char *name)
 {

@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-/* ---- features ---------------------------------------------------------------------- */
+/* ---- features -------------------------------------------------------------------- */
 
 /* What the model makes of --data: features if they are wanted, logits if they are. */
 static int run_learn(struct probe *p)
@@ -82,7 +82,7 @@ static int choose_parts(struct probe *p)
     return rc;
 }
 
-/* ---- the probe --------------------------------------------------------------------- */
+/* ---- the probe ------------------------------------------------------------------- */
 
 /* A linear classifier on all images to learn from: w is made and tested. */
 static int run_linear(struct probe *p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A probe from its options to its result: a mesh, a frozen model, images, what the model
- * makes of them, and how well a simple learner does with that.
+/* A probe from its options to its result: a mesh, a frozen model, images, what the
+ * model makes of them, and how well a simple learner does with that.
  */
 #ifndef EVAL_PROBE_H
 #define EVAL_PROBE_H

@@ -19,7 +19,7 @@
 
 enum { LABEL = 14 };
 
-/* ---- text -------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------ */
 
 static void say_model(const struct probe *p)
 {
@@ -173,7 +173,7 @@ void probe_report(const struct probe *p)
                p->head.ece);
 }
 
-/* ---- the record -------------------------------------------------------------------- */
+/* ---- the record ------------------------------------------------------------------ */
 
 /* --id; what the checkpoint says; else a number of its options and step. */
 static void make_id(char *id, const struct probe *p)

@@ -18,7 +18,7 @@ struct whole {
     double *scaled;
 };
 
-/* ---- rows -------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------ */
 
 /* all [N, D] on the first rank, from everyone's own rows. */
 static void collect(double *all, const struct ridge *r, const struct ridge_rows *rows)
@@ -41,7 +41,7 @@ static void collect(double *all, const struct ridge *r, const struct ridge_rows 
     }
 }
 
-/* ---- the problem ------------------------------------------------------------------- */
+/* ---- the problem ----------------------------------------------------------------- */
 
 /* c [m, n] = a b, of which 'ta' says how a is read; b is read as it is. */
 static void product(double *c, const char *ta, const double *a, int lda,

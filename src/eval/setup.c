@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the checkpoint ---------------------------------------------------------------- */
+/* ---- the checkpoint -------------------------------------------------------------- */
 
 /* What is stored, for images as they are asked for. */
 static int stored_model(struct probe *p)
@@ -73,7 +73,7 @@ static int open_checkpoint(struct probe *p)
     return 0;
 }
 
-/* ---- where it runs ----------------------------------------------------------------- */
+/* ---- where it runs --------------------------------------------------------------- */
 
 /* The mesh as asked for, or the fewest model ranks with which the model fits; features
  * need none.
@@ -172,7 +172,7 @@ static int open_place(struct probe *p)
     return node_same_device(MPI_COMM_WORLD, dev_name(p->dev), dev_dtype(p->dev));
 }
 
-/* ---- images ------------------------------------------------------------------------ */
+/* ---- images ---------------------------------------------------------------------- */
 
 /* The model's own classifier is only tested. */
 static bool needs_learning(const struct probe_options *o)
@@ -243,7 +243,7 @@ static int open_images(struct probe *p)
     return rc;
 }
 
-/* ---- the model --------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------- */
 
 static int open_model(struct probe *p)
 {

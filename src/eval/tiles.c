@@ -16,7 +16,7 @@ void Cfree_blacs_system_handle(int handle);
 void Cblacs_gridinit(int *context, const char *order, int rows, int cols);
 void Cblacs_gridexit(int context);
 
-/* ---- the grid ---------------------------------------------------------------------- */
+/* ---- the grid -------------------------------------------------------------------- */
 
 void grid_open(struct grid *g, struct mesh *mesh)
 {
@@ -42,7 +42,7 @@ void grid_close(struct grid *g)
     *g = (struct grid){ 0 };
 }
 
-/* ---- blocks ------------------------------------------------------------------------ */
+/* ---- blocks ---------------------------------------------------------------------- */
 
 /* Which row or column of the grid has number 'i', and as which of its own. */
 static int owner_of(int64_t i, int ranks)
@@ -115,7 +115,7 @@ void tiles_close(struct tiles *t)
     *t = (struct tiles){ 0 };
 }
 
-/* ---- dealing ----------------------------------------------------------------------- */
+/* ---- dealing --------------------------------------------------------------------- */
 
 /* Numbers of a column that grid row 'p' has; they are sent together. */
 static int64_t part(const struct tiles *t, int p)

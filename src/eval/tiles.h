@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Matrices of f64 dealt out over a grid of ranks, block by block, as ScaLAPACK has them.
+/* Matrices of f64 dealt out over a grid of ranks, block by block, as ScaLAPACK has
+ * them.
  *
  *        Q = 2                 rank r = p Q + q stands at row p, column q of the grid
  *      0 1 0 1 ..              and has the blocks of rows p, p + P, .. and of columns
@@ -44,16 +45,16 @@ int64_t tiles_row(const struct tiles *t, int64_t i);
 int64_t tiles_col(const struct tiles *t, int64_t i);
 
 /* Fill 't' with columns that lie whole on their owners: owner[j] has column j of 'rows'
- * numbers; 'own' are this rank's, in their order.  Every number travels once.  Returns 0,
- * ERR_MEMORY or ERR_SHAPE, the same on all ranks.  Collective over the mesh.
+ * numbers; 'own' are this rank's, in their order.  Every number travels once.  Returns
+ * 0, ERR_MEMORY or ERR_SHAPE, the same on all ranks.  Collective over the mesh.
  */
 int tiles_deal(struct tiles *t, const int32_t *owner, const double *own);
 
 /* all [cols, rows] = this rank's part of 't', column after column; the rest stays. */
 void tiles_put(double *all, const struct tiles *t);
 
-/* And back: this rank's part of the 'cols' columns from number 'col' on, below row number
- * 'row' or in it.  from [cols, rows - row]; what lies above stays.
+/* And back: this rank's part of the 'cols' columns from number 'col' on, below row
+ * number 'row' or in it.  from [cols, rows - row]; what lies above stays.
  */
 void tiles_take(struct tiles *t, const double *from, int64_t row, int64_t col,
                 int64_t cols);

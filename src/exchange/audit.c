@@ -74,7 +74,7 @@ static int64_t block_size(struct range share, int64_t at)
     return share.hi - at < BLOCK ? share.hi - at : BLOCK;
 }
 
-/* ---- list -------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------ */
 
 /* The options of the run: texts by name, but for those that are empty. */
 static void print_options(FILE *out, const json_t *options)
@@ -125,7 +125,7 @@ int audit_list(FILE *out, const char *path, MPI_Comm comm)
     return 0;
 }
 
-/* ---- verify ------------------------------------------------------------------------ */
+/* ---- verify ---------------------------------------------------------------------- */
 
 /* This rank's part of the digest. */
 static int digest_share(uint64_t *digest, struct source *s, const struct entry *e)
@@ -181,7 +181,7 @@ int audit_verify(FILE *out, const char *path, MPI_Comm comm)
     return rc;
 }
 
-/* ---- diff -------------------------------------------------------------------------- */
+/* ---- diff ------------------------------------------------------------------------ */
 
 struct difference {
     double sum[3]; /* over elements: how many differ; squares */
@@ -226,8 +226,8 @@ static void add_up(struct difference *d, MPI_Comm comm)
         d->largest = NAN;
 }
 
-/* The norm of the difference in that of what was there: 0 between 0 and -0, and nan, not
- * -nan, where a number is none.
+/* The norm of the difference in that of what was there: 0 between 0 and -0, and nan,
+ * not -nan, where a number is none.
  */
 static double of_norm(const struct difference *d)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Checkpoint files looked at from outside: what is in one, whether its numbers are those
- * that were written, how two differ.  All ranks read, rank 0 prints.
+/* Checkpoint files looked at from outside: what is in one, whether its numbers are
+ * those that were written, how two differ.  All ranks read, rank 0 prints.
  *
- * Functions return 0 or a code, said, the same on all ranks: ERR_DATA for a file that is
- * none of ours or damaged, ERR_CHECK for files that differ.
+ * Functions return 0 or a code, said, the same on all ranks: ERR_DATA for a file that
+ * is none of ours or damaged, ERR_CHECK for files that differ.
  * Collective over 'comm'.
  */
 #ifndef EXCHANGE_AUDIT_H

@@ -32,7 +32,8 @@ struct export
     float *piece, *turned;
 };
 
-/* The dataset of a tensor, of the shape that it has in this model; NULL with a sentence.
+/* The dataset of a tensor, of the shape that it has in this model; NULL with a
+ * sentence.
  */
 static const struct entry *dataset_of(const struct export *ex, const struct param *p)
 {
@@ -74,7 +75,7 @@ static int check(const struct export *ex)
     return 0;
 }
 
-/* ---- the supply -------------------------------------------------------------------- */
+/* ---- the supply ------------------------------------------------------------------ */
 
 static int read_param(float *x, struct export *ex, const struct param *p)
 {
@@ -122,7 +123,7 @@ static int compare(void *ctx)
     return 0;
 }
 
-/* ---- the whole --------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------- */
 
 static int alloc_room(struct export *ex)
 {

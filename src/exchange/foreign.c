@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the formats have in common: names, types, conversion, and how a file gets its name.
+/* What the formats have in common: names, types, conversion, and how a file gets its
+ * name.
  */
 #include "config.h"
 
@@ -36,7 +37,7 @@ int64_t foreign_size(enum array_type type)
     return size[type];
 }
 
-/* ---- the list of arrays ------------------------------------------------------------ */
+/* ---- the list of arrays ---------------------------------------------------------- */
 
 /* Names are printed: letters that a terminal would take as something else are none. */
 static bool is_name(const char *name)
@@ -117,9 +118,10 @@ const struct array *foreign_find(const struct foreign *f, const char *name)
                          : NULL;
 }
 
-/* ---- opening ----------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------- */
 
-/* A zip file begins with "PK"; a safetensors file with eight bytes of a length, and "{".
+/* A zip file begins with "PK"; a safetensors file with eight bytes of a length, and
+ * "{".
  */
 static int find_format(struct foreign *f)
 {
@@ -184,7 +186,7 @@ void foreign_close(struct foreign **f)
     *f = NULL;
 }
 
-/* ---- reading ----------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------- */
 
 static float from_f16(uint16_t bits)
 {
@@ -295,7 +297,7 @@ int foreign_read(float *x, struct foreign *f, const struct array *a, int64_t at,
     return 0;
 }
 
-/* ---- writing ----------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
 static bool ends_in(const char *path, const char *ending)
 {

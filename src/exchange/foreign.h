@@ -61,11 +61,11 @@ const struct array *foreign_find(const struct foreign *f, const char *name);
 int foreign_read(float *x, struct foreign *f, const struct array *array, int64_t at,
                  int64_t n);
 
-/* ---- writing ----------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
-/* What is written: 'count' arrays of f32, names and shapes; more() points '*x' to the '*n'
- * elements of array 'i' from element 'at' on, as many as it likes, valid until the next
- * call.  It returns 0 or a code, said, which ends the writing.
+/* What is written: 'count' arrays of f32, names and shapes; more() points '*x' to the
+ * '*n' elements of array 'i' from element 'at' on, as many as it likes, valid until the
+ * next call.  It returns 0 or a code, said, which ends the writing.
  */
 struct supply {
     const struct array *array;
@@ -75,9 +75,9 @@ struct supply {
 };
 
 /* Write the file 'path', in the format that its ending names, beside it first: it has
- * its name when all of it is on the disk.  Calls done(ctx), if there is one, before that:
- * a code other than 0 drops the file.  Returns 0, ERR_USAGE (another ending), ERR_ENV,
- * ERR_IO, or what more() and done() return.  Local.
+ * its name when all of it is on the disk.  Calls done(ctx), if there is one, before
+ * that: a code other than 0 drops the file.  Returns 0, ERR_USAGE (another ending),
+ * ERR_ENV, ERR_IO, or what more() and done() return.  Local.
  */
 int foreign_write(const char *path, const struct supply *supply,
                   int (*done)(void *ctx));

@@ -19,8 +19,8 @@ struct foreign_format {
 
 extern const struct foreign_format foreign_npz, foreign_safetensors;
 
-/* One more array, of that name; the rest is for the caller to fill.  ERR_DATA if the name
- * is too long or odd.
+/* One more array, of that name; the rest is for the caller to fill.  ERR_DATA if the
+ * name is too long or odd.
  */
 int foreign_add(struct array **array, struct foreign *f, const char *name);
 

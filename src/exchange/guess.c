@@ -75,7 +75,7 @@ static int find_style(struct style *style, const struct foreign *f)
                f->path);
 }
 
-/* ---- sizes ------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------- */
 
 /* Side of a patch: [p, p, 3, C], or [C, 3, p, p]. */
 static int64_t find_patch(const struct foreign *f, const struct style *style)
@@ -139,7 +139,7 @@ static bool find_qk_norm(const struct foreign *f, const struct style *style)
                               "MultiHeadDotProductAttention_0/query_ln/scale");
 }
 
-/* ---- all of it --------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 /* Sizes that no int can hold are no sizes of a model. */
 static int to_int(int64_t size)

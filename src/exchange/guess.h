@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which model a file of another program holds: its names tell the style, its shapes most
- * sizes.  The number of heads, and the form of GELU, are in no file.
+/* Which model a file of another program holds: its names tell the style, its shapes
+ * most sizes.  The number of heads, and the form of GELU, are in no file.
  */
 #ifndef EXCHANGE_GUESS_H
 #define EXCHANGE_GUESS_H

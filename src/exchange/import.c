@@ -30,7 +30,7 @@ struct import {
     float *piece, *turned; /* room for the largest */
 };
 
-/* ---- is it this model? ------------------------------------------------------------- */
+/* ---- is it this model? ----------------------------------------------------------- */
 
 /* Faults are printed one a line; the sentence has as many of the names as fit. */
 struct faults {
@@ -143,7 +143,7 @@ static int check(struct import *im)
     return 0;
 }
 
-/* ---- the checkpoint ---------------------------------------------------------------- */
+/* ---- the checkpoint -------------------------------------------------------------- */
 
 static const char *on_off(bool is_on)
 {
@@ -217,7 +217,7 @@ static int put(struct import *im, int param, const float *x)
                : ERR(ERR_IO, "%s cannot be written: %s", im->to->path, strerror(error));
 }
 
-/* ---- moving ------------------------------------------------------------------------ */
+/* ---- moving ---------------------------------------------------------------------- */
 
 static int64_t piece_size(const struct map_piece *p)
 {
@@ -296,7 +296,7 @@ static int move_all(struct import *im)
     return make_head(im);
 }
 
-/* ---- the whole --------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------- */
 
 static int alloc_room(struct import *im)
 {

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- making it --------------------------------------------------------------------- */
+/* ---- making it ------------------------------------------------------------------- */
 
 struct maker {
     struct map *map;
@@ -21,8 +21,8 @@ struct maker {
     const struct style *style;
 };
 
-/* The array 'name', which is new if this is its first piece; the shape is that of 'dims'
- * sizes.
+/* The array 'name', which is new if this is its first piece; the shape is that of
+ * 'dims' sizes.
  */
 static int array_of(struct maker *k, const char *name, bool is_new, int dims,
                     const int64_t *size)
@@ -87,7 +87,7 @@ static void add_positions(struct maker *k, int param, const char *name)
     add(k, array, k->style->has_cls_place ? C : 0, param, 1, 1, T * C, false);
 }
 
-/* ---- big_vision -------------------------------------------------------------------- */
+/* ---- big_vision ------------------------------------------------------------------ */
 
 /* Before 2022 the names of a block, and of the positions, were others. */
 static void make_old(char name[PARAM_NAME])
@@ -134,7 +134,7 @@ static void add_big_vision(struct maker *k, int param)
         is_stacked ? p->block * n : 0, param, 1, 1, n, false);
 }
 
-/* ---- timm -------------------------------------------------------------------------- */
+/* ---- timm ------------------------------------------------------------------------ */
 
 /* The names of a tensor there, without those of its block; of 'parts' tensors in one
  * array this is number 'part'.
@@ -277,7 +277,7 @@ static void add_timm(struct maker *k, int param)
         add_zeros(k, name, param_size(p));
 }
 
-/* ---- all of it --------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 /* Bring the pieces of an array together; their order stays. */
 static void sort(struct map *m)

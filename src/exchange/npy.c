@@ -32,7 +32,7 @@ int npy_length(const void *start, int64_t bytes)
     return length >= NPY_START && length <= NPY_MOST ? (int)length : -1;
 }
 
-/* ---- the dictionary ---------------------------------------------------------------- */
+/* ---- the dictionary -------------------------------------------------------------- */
 
 /* Skip blanks and the word, if it comes next. */
 static bool take(const char **at, const char *word)
@@ -114,7 +114,7 @@ static bool take_all(struct array *a, const char *at)
     return has_type && has_order && has_shape;
 }
 
-/* ---- types ------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------- */
 
 /* bf16 has no type in NumPy: JAX's are two bytes of anything. */
 static void find_type(struct array *a, int64_t *size)

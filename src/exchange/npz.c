@@ -18,7 +18,7 @@
 
 static const char ending[] = ".npy";
 
-/* ---- reading ----------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------- */
 
 /* An archive and the entry that was read last. */
 struct npz {
@@ -159,9 +159,11 @@ static void close_npz(struct foreign *f)
     f->own = NULL;
 }
 
-/* ---- writing ----------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
-/* libzip asks for the bytes of one entry after the other, when the archive is closed. */
+/* libzip asks for the bytes of one entry after the other, when the
+ * archive is closed.
+ */
 struct writing {
     const struct supply *supply;
     int rc; /* of more() */

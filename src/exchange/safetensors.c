@@ -27,7 +27,7 @@ enum { LENGTH = 8, HEADER_MOST = 32 << 20, ALIGN = 8 };
 
 static const char metadata[] = "__metadata__";
 
-/* ---- reading ----------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------- */
 
 static int read_bytes(void *to, const struct foreign *f, int64_t offset, int64_t bytes)
 {
@@ -208,7 +208,7 @@ static void close_safetensors(struct foreign *f)
     (void)f;
 }
 
-/* ---- writing ----------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
 /* The header's text, filled up with blanks so that the numbers are aligned; free(). */
 static char *make_header(const struct supply *s)

@@ -75,7 +75,7 @@ static const struct opt table[] = {
 
 enum { ROWS = sizeof table / sizeof table[0] };
 
-/* ---- commands ---------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------- */
 
 static int list(FILE *out, const struct exchange_options *o)
 {
@@ -135,7 +135,7 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
-/* ---- the command line -------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------ */
 
 static bool ends_in_h5(const char *path)
 {

@@ -18,7 +18,9 @@ int command_shape(FILE *out, const struct options *o, char *const *word, int wor
 int command_trial(FILE *out, const struct options *o, char *const *word, int words);
 int command_plot(FILE *out, const struct options *o, char *const *word, int words);
 
-/* Write 'json' to 'path' (base/draft.h), and release it; an empty path writes nothing. */
+/* Write 'json' to 'path' (base/draft.h), and release it; an empty path
+ * writes nothing.
+ */
 int command_save(json_t *json, const char *path);
 
 /* What shape and plan share: the training that the options tell of, and the end of a

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* 'vitfit plan': which runs, what they cost, what they will tell, and what they cannot. */
+/* 'vitfit plan': which runs, what they cost, what they will tell, and
+ * what they cannot.
+ */
 #include "config.h"
 
 #include "src/base/err.h"

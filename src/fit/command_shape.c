@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* 'vitfit shape': from a budget to a shape that can be trained, what rounding costs, and
- * what to expect of it.
+/* 'vitfit shape': from a budget to a shape that can be trained, what rounding costs,
+ * and what to expect of it.
  */
 #include "config.h"
 

@@ -24,8 +24,8 @@ int cost_spec(struct spec *s, int64_t C, int64_t L, int64_t F, int64_t heads, in
               int image, int64_t classes);
 
 /* 'm' may be NULL; 'batch' is the global batch, of which a data rank has at most 8, so
- * that few images leave ranks of a large machine idle, and parameters are cut over those
- * that work.  Never fails: what does not fit says so.
+ * that few images leave ranks of a large machine idle, and parameters are cut over
+ * those that work.  Never fails: what does not fit says so.
  */
 void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
              int64_t batch);

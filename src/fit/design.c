@@ -64,9 +64,9 @@ static void find_middle(struct middle *m, const struct sweep *s, int arm)
     }
 }
 
-/* The gradient of log f by alpha, beta, xi, eps (relative) and a, b, c.  Powers are taken
- * relative to the middle, which changes no exponent's variance and keeps the matrix well
- * conditioned.
+/* The gradient of log f by alpha, beta, xi, eps (relative) and a, b, c.  Powers are
+ * taken relative to the middle, which changes no exponent's variance and keeps the
+ * matrix well conditioned.
  */
 static void make_gradient(struct point *p, const struct law_dim *d, double t,
                           const struct middle *m)

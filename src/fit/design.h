@@ -14,8 +14,9 @@ struct design_law {
     bool has[LAW_DIMS];
 };
 
-/* A law to plan with when there is none yet: growth exponents 0.22, 0.45, 0.6 and c 0.65
- * (arXiv 2305.13035), a = b, and in the middle of the sweep every term the same share.
+/* A law to plan with when there is none yet: growth exponents 0.22, 0.45, 0.6 and c
+ * 0.65 (arXiv 2305.13035), a = b, and in the middle of the sweep every term the same
+ * share.
  */
 void design_guess(struct design_law *l, const struct sweep *s);
 
@@ -34,8 +35,8 @@ double design_cost(const struct sweep *s);
 
 /* Make 'best' of 's': points are moved within the ranges of its values and steps, and
  * added, while the sum of squared relative errors of all s_k falls, within 'cost', each
- * point a run by itself; where 's' costs more, points are first left out.  Returns 0, or
- * ERR_USAGE if so few would be left that they cannot tell.
+ * point a run by itself; where 's' costs more, points are first left out.  Returns 0,
+ * or ERR_USAGE if so few would be left that they cannot tell.
  */
 int design_improve(struct sweep *best, const struct sweep *s,
                    const struct design_law *l, double cost, const struct machine *m);

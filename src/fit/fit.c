@@ -192,8 +192,8 @@ static int compare_doubles(const void *a, const void *b)
 }
 
 /* The quantile 'q' of sorted numbers: one more of their kind lies below it with
- * probability q, for it is as likely to fall into any of the n + 1 gaps between them and
- * beyond their ends.
+ * probability q, for it is as likely to fall into any of the n + 1 gaps between them
+ * and beyond their ends.
  */
 static double quantile(const double *x, int n, double q)
 {

@@ -56,8 +56,8 @@ struct fit {
 };
 
 /* Fit 'l' to 'p', whose rows are sorted onto arms if the law has arms.  Returns 0, or
- * ERR_DATA with a sentence: too few rows, or something does not vary.  fit_close() takes
- * a fit that failed or is all zeros, too.
+ * ERR_DATA with a sentence: too few rows, or something does not vary.  fit_close()
+ * takes a fit that failed or is all zeros, too.
  */
 int fit_open(struct fit *f, const struct law *l, const struct points *p,
              const struct fit_options *o);

@@ -66,8 +66,8 @@ double law_value(const struct law *l, const double *theta, int arm, const double
 /* The growth exponent of slope i. */
 double law_slope(const struct law *l, const double *theta, int i);
 
-/* Seven constants of one dimension, and what follows from them: the value, and the best x
- * at compute t (the law's minimum).
+/* Seven constants of one dimension, and what follows from them: the value, and the best
+ * x at compute t (the law's minimum).
  */
 struct law_dim {
     double a, b, c, alpha, beta, xi, eps;

@@ -51,7 +51,8 @@ extern const struct opt vitfit_options[];
 extern const int vitfit_options_count;
 
 /* 0, or ERR_USAGE: an option was given that 'command' does not hear, or its picture
- * 'kind' ("" for others).  Those of a file or the environment may be for another command.
+ * 'kind' ("" for others).  Those of a file or the environment may be for another
+ * command.
  */
 int options_check(const struct opts *opts, const char *command, const char *kind);
 

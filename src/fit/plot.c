@@ -81,7 +81,9 @@ static void print_mark(FILE *out, double x, double most)
         fprintf(out, "'%.3g·10^{%d}'", digits, power);
 }
 
-/* Call 'mark' for the numbers 'digits' of every decade that lie within 'b'; how many. */
+/* Call 'mark' for the numbers 'digits' of every decade that lie within
+ * 'b'; how many.
+ */
 static int each_mark(struct plot *p, struct bounds b, const double *digits, int count,
                      void (*mark)(struct plot *p, double x, double most))
 {
@@ -113,8 +115,8 @@ static void mark_nameless(struct plot *p, double x, double most)
     fprintf(p->script, "'' %.6g 1, ", x);
 }
 
-/* Powers of ten where three of them lie within the axis, else numbers between them, else
- * five that are evenly spread.
+/* Powers of ten where three of them lie within the axis, else numbers between them,
+ * else five that are evenly spread.
  */
 static void print_marks(struct plot *p, const char *axis, struct bounds b)
 {

@@ -17,8 +17,8 @@ struct plot {
     struct draft draft;
 };
 
-/* Begin a picture of width x height pixels for 'path' (.svg, .png, .gp): 0, ERR_USAGE or
- * ERR_IO.
+/* Begin a picture of width x height pixels for 'path' (.svg, .png, .gp): 0, ERR_USAGE
+ * or ERR_IO.
  */
 int plot_open(struct plot *p, const char *path, int width, int height);
 
@@ -41,8 +41,8 @@ struct bounds {
 };
 void plot_widen(struct bounds *b, double x);
 
-/* The range of a logarithmic axis ("x", "y"), with some room on both sides, and at least
- * three marks with numbers, however short it is.
+/* The range of a logarithmic axis ("x", "y"), with some room on both sides, and at
+ * least three marks with numbers, however short it is.
  */
 void plot_range(struct plot *p, const char *axis, struct bounds b, double room);
 

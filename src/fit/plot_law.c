@@ -12,7 +12,9 @@
 enum { CURVE = 120, LEVELS = 4, LEVELS_LONG = 7 };
 enum { GROWTH_MOST = 2 }; /* of an exponent that is not identified, on an axis */
 
-/* Curves: compute of chinchilla's runs spans decades, of a star's little more than one. */
+/* Curves: compute of chinchilla's runs spans decades, of a star's
+ * little more than one.
+ */
 static int levels_of(const struct fitfile *f)
 {
     return f->kind == LAW_CHINCHILLA ? LEVELS_LONG : LEVELS;

@@ -7,8 +7,8 @@
 #include "src/fit/plot.h"
 #include "src/fit/points.h"
 
-/* 'p' are runs with the law's variables and, last, compute.  Return 0, or ERR_DATA where
- * the fit has nothing to draw.
+/* 'p' are runs with the law's variables and, last, compute.  Return 0, or ERR_DATA
+ * where the fit has nothing to draw.
  */
 void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct points *p);
 int plot_exponents(struct plot *plot, const struct fitfile *f);

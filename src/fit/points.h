@@ -59,12 +59,14 @@ void points_take(struct points *to, struct points *from,
 /* Move the 'count' rows with the largest metric (var -1) or variable into 'to'. */
 void points_take_largest(struct points *to, struct points *from, int count, int var);
 
-/* Make one row of those that are alike in all variables, with the mean of their metrics:
- * runs of one shape with several seeds.
+/* Make one row of those that are alike in all variables, with the mean of their
+ * metrics: runs of one shape with several seeds.
  */
 void points_average(struct points *p);
 
-/* The mean logarithm of every factor of every term, over the rows that have the term. */
+/* The mean logarithm of every factor of every term, over the rows that
+ * have the term.
+ */
 struct centre {
     double at[POWERS_COEFS][2];
 };

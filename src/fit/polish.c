@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Newton's method on all parameters at once, within bounds.
  *
- * Exact second derivatives make it end at the minimum, not near it: a few iterations and
- * a gradient of rounding size.  Where the second derivatives are not positive, or a step
- * does not lead down, the diagonal is raised (Levenberg and Marquardt).  A parameter at
- * a bound whose slope points outwards stands still; a step that crosses a bound is cut
- * there.
+ * Exact second derivatives make it end at the minimum, not near it: a few iterations
+ * and a gradient of rounding size.  Where the second derivatives are not positive, or a
+ * step does not lead down, the diagonal is raised (Levenberg and Marquardt).  A
+ * parameter at a bound whose slope points outwards stands still; a step that crosses a
+ * bound is cut there.
  */
 #include "config.h"
 

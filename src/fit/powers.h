@@ -3,10 +3,10 @@
  *
  *   f_i = sum_j coef_j exp(sum_k h_ijk exp_k)        coef_j >= 0
  *
- * h_ijk is the logarithm of a row's variable, with a sign, relative to the mean over the
- * rows; so a coefficient is its term's value in the middle of the data, and parameters
- * are as little correlated as they can be.  f is linear in the coefficients, and its
- * first and second derivatives are sums of the same terms.
+ * h_ijk is the logarithm of a row's variable, with a sign, relative to the mean over
+ * the rows; so a coefficient is its term's value in the middle of the data, and
+ * parameters are as little correlated as they can be.  f is linear in the coefficients,
+ * and its first and second derivatives are sums of the same terms.
  */
 #ifndef FIT_POWERS_H
 #define FIT_POWERS_H

@@ -2,8 +2,8 @@
 /* The compute-optimal shape for a budget, grown from a small optimum x0 at compute t0.
  *
  * The rule of arXiv 2305.13035: compute grows by tau = t / t0, in one increment of
- * tau^w_k for every dimension k, sum of w = 1; a dimension follows its own increment with
- * its growth exponent s_k.  Three readings of it:
+ * tau^w_k for every dimension k, sum of w = 1; a dimension follows its own increment
+ * with its growth exponent s_k.  Three readings of it:
  *
  *   tau^(s_k w_k)  what the text's argument says, and what the published shapes follow
  *   tau^w_k        what is printed; every dimension alike, and parameters in proportion

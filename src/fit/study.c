@@ -192,7 +192,9 @@ static bool on_arm(const struct points *p, int row, const void *what)
     return p->arm[row] == *(const int *)what;
 }
 
-/* Every arm by itself; an arm that cannot be fitted does not keep the others from it. */
+/* Every arm by itself; an arm that cannot be fitted does not keep the
+ * others from it.
+ */
 static int fit_arms(struct study *s, const struct fit_options *o)
 {
     int rc = 0, good = 0;

@@ -6,7 +6,8 @@
  *   grid   all combinations of small values
  *
  * A run is one shape trained for its largest number of steps; the smaller numbers are
- * forks of it, each with a cool-down of its own, so a shape costs about its longest run.
+ * forks of it, each with a cool-down of its own, so a shape costs about its longest
+ * run.
  */
 #ifndef FIT_SWEEP_H
 #define FIT_SWEEP_H
@@ -49,8 +50,8 @@ struct sweep {
     struct dropped *dropped;
 };
 
-/* Make the runs of the values in 's'; with 'm' not NULL what does not fit it is dropped.
- * Returns 0, or ERR_USAGE: the steps leave no room for warm-up and cool-down.
+/* Make the runs of the values in 's'; with 'm' not NULL what does not fit it is
+ * dropped.  Returns 0, or ERR_USAGE: the steps leave no room for warm-up and cool-down.
  * sweep_close() undoes it.
  */
 int sweep_make(struct sweep *s, const struct machine *m);
@@ -60,8 +61,8 @@ void sweep_close(struct sweep *s);
 int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
               const struct machine *m);
 
-/* Give the runs their ids, and count which have records in 'path' (no file: none), with a
- * number in the column 'y' if it is not "".
+/* Give the runs their ids, and count which have records in 'path' (no file: none), with
+ * a number in the column 'y' if it is not "".
  */
 int sweep_look(struct sweep *s, const char *path, const char *y);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A predicted shape put to the test: trained beside others at equal compute, each with as
- * many steps as its size allows, and what came of it.
+/* A predicted shape put to the test: trained beside others at equal compute, each with
+ * as many steps as its size allows, and what came of it.
  */
 #ifndef FIT_TRIAL_H
 #define FIT_TRIAL_H
@@ -11,8 +11,8 @@
 #include "src/fit/sweep.h"
 
 /* Put the shape 'x' at compute 't' into 's', and those that --beside multiplies it to,
- * their sizes multiples of 'multiple'.  Returns 0 or ERR_USAGE: also where one of them is
- * no shape, or like another.  sweep_close() undoes it, in either case.
+ * their sizes multiples of 'multiple'.  Returns 0 or ERR_USAGE: also where one of them
+ * is no shape, or like another.  sweep_close() undoes it, in either case.
  */
 int trial_plan(struct sweep *s, const int64_t x[LAW_DIMS], double t,
                const int64_t multiple[LAW_DIMS], const struct options *o);

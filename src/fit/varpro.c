@@ -50,7 +50,9 @@ static void solve(double *coef, const struct powers *m, const double *phi,
     dense_nnls(coef, G, r, n);
 }
 
-/* The value with f = phi coef; for log-Huber leaves the rows' next weights in 'more'. */
+/* The value with f = phi coef; for log-Huber leaves the rows' next
+ * weights in 'more'.
+ */
 static double judge(double *more, const struct powers *m, const double *phi,
                     const double *coef)
 {

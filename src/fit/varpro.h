@@ -27,13 +27,14 @@ double varpro_coefs(const struct powers *m, double *theta);
  */
 int varpro_search(struct start *start, int most, const struct powers *m);
 
-/* The same for 'arms' models of three exponents a, b, c that share c.  'whole' holds them
- * all: coefficients arm by arm, exponents a_0, b_0, a_1, b_1, .., c.
+/* The same for 'arms' models of three exponents a, b, c that share c.  'whole' holds
+ * them all: coefficients arm by arm, exponents a_0, b_0, a_1, b_1, .., c.
  */
 int varpro_search_shared(struct start *start, int most, const struct powers *whole,
                          const struct powers *arm, int arms);
 
-/* Exponent k of place i of 'n' places that cover the bounds evenly, the same every time.
+/* Exponent k of place i of 'n' places that cover the bounds evenly, the same every
+ * time.
  */
 double varpro_spread(const struct powers *m, int k, int i);
 

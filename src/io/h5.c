@@ -12,10 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- Errors --------------------------------------------------------------------------- */
+/* --- Errors ----------------------------------------------------------------------- */
 
-/* The stack's entries come from the innermost call outwards; the first says most.  Of what
- * a driver says of the system's call, two lines long, what failed and why is taken.
+/* The stack's entries come from the innermost call outwards; the first says most.  Of
+ * what a driver says of the system's call, two lines long, what failed and why is
+ * taken.
  */
 static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *sentence)
 {
@@ -43,7 +44,7 @@ int h5_failed(const char *path, const char *file, int line)
     return ERR_IO;
 }
 
-/* --- Types ---------------------------------------------------------------------------- */
+/* --- Types ------------------------------------------------------------------------ */
 
 static hid_t memory_type(enum h5_type type)
 {
@@ -83,7 +84,7 @@ static hid_t file_type(enum h5_type type)
     die("h5 type %d", (int)type);
 }
 
-/* --- Files ---------------------------------------------------------------------------- */
+/* --- Files ------------------------------------------------------------------------ */
 
 enum how { CREATE, READ, CHANGE };
 
@@ -229,7 +230,7 @@ int h5_close(struct h5 **file)
     return rc;
 }
 
-/* --- Datasets ------------------------------------------------------------------------- */
+/* --- Datasets --------------------------------------------------------------------- */
 
 static hid_t space_of(int dims, const int64_t *size)
 {

@@ -50,8 +50,8 @@ int h5_open(struct h5 **file, MPI_Comm comm, const char *path);
 int h5_change(struct h5 **file, MPI_Comm comm, const char *path);
 
 /* A new file in memory.  When it is closed, 'image' has what HDF5 has written, from the
- * file's first byte on, and how large the file is: what is missing is room for datasets.
- * 'path' is for sentences.  h5_image_free() gives the memory back.
+ * file's first byte on, and how large the file is: what is missing is room for
+ * datasets.  'path' is for sentences.  h5_image_free() gives the memory back.
  */
 struct h5_image {
     char *at;

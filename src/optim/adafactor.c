@@ -42,7 +42,7 @@ struct adafactor_own {
     int averages, late;           /*   are complete after the model axis' sum alone   */
 };
 
-/* ---- what is factored -------------------------------------------------------------- */
+/* ---- what is factored ------------------------------------------------------------ */
 
 static bool is_whole(const struct param *p)
 {
@@ -58,7 +58,7 @@ static struct mat numbers(const struct optim *o, struct buf *of, int64_t place,
     return mat_at(of, dev_acc(o->shard->dev), place, 1, n);
 }
 
-/* ---- open -------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------ */
 
 /* The averages of item 'i', from the places of its sums on. */
 static void add_average(struct optim *o, int i, int64_t mean)
@@ -213,7 +213,7 @@ static void adafactor_close(struct optim *o)
     o->own = NULL;
 }
 
-/* ---- update ------------------------------------------------------------------------ */
+/* ---- update ---------------------------------------------------------------------- */
 
 static void sum_over(struct optim *o, enum axis axis, int64_t from, int64_t n)
 {
@@ -262,15 +262,15 @@ static void pace(double pace[PACES], const struct optim *o, double schedule)
     pace[PACE_FIRST] = beta2_of(o, o->steps + 1);
 }
 
-/* ---- state ------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------- */
 
 static struct mat view_nu(const struct dev_segment *g)
 {
     return g->nu;
 }
 
-/* The averages 'which' of all factored tensors: one piece, that of the model rank.  Data
- * ranks all have it, and all model ranks if it is joint.
+/* The averages 'which' of all factored tensors: one piece, that of the model rank.
+ * Data ranks all have it, and all model ranks if it is joint.
  */
 static int list_averages(struct optim_state *list, const struct optim *o, int which,
                          const char *kind)

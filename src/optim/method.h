@@ -2,8 +2,8 @@
 /* What a method of optimization is: a row of functions; and what an optimizer holds for
  * all of them.  For src/optim only.
  *
- * Every method has a momentum 'mu' in the places of the parameters, some a second moment
- * 'nu' there too.  What else it keeps is its own.
+ * Every method has a momentum 'mu' in the places of the parameters, some a second
+ * moment 'nu' there too.  What else it keeps is its own.
  */
 #ifndef OPTIM_METHOD_H
 #define OPTIM_METHOD_H
@@ -16,8 +16,8 @@ struct optim_method {
     bool is_mu_bf16; /* momentum in bf16, else in dev_acc() */
     int states;      /* kinds of state of its own, at most so many of a tensor */
 
-    /* Allocate and list what is its own, after the rest.  May be NULL, as the two below.
-     * Returns 0 or ERR_MEMORY.
+    /* Allocate and list what is its own, after the rest.  May be NULL, as the two
+     * below.  Returns 0 or ERR_MEMORY.
      */
     int (*open)(struct optim *o);
     void (*close)(struct optim *o);
@@ -60,7 +60,8 @@ int optim_alloc(struct buf *b, const struct optim *o, enum dtype dtype, int64_t 
 int optim_pieces(struct piece piece[LAYOUT_PIECES], const struct optim *o, int i);
 
 /* Append the state 'kind' in the places of the parameters to 'list', of the items that
- * 'is_kept' (NULL: all), each segment's matrix being what 'view' says.  Returns how many.
+ * 'is_kept' (NULL: all), each segment's matrix being what 'view' says.  Returns how
+ * many.
  */
 typedef struct mat (*optim_view_fn)(const struct dev_segment *g);
 int optim_list_pieces(struct optim_state *list, const struct optim *o, const char *kind,

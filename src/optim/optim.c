@@ -35,7 +35,7 @@ const char *optim_name(enum optimizer method)
     return methods[method]->name;
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 int optim_alloc(struct buf *b, const struct optim *o, enum dtype dtype, int64_t size)
 {
@@ -177,7 +177,7 @@ void optim_close(struct optim **optim)
     *optim = NULL;
 }
 
-/* ---- update ------------------------------------------------------------------------ */
+/* ---- update ---------------------------------------------------------------------- */
 
 struct mat optim_squares(const struct optim *o)
 {
@@ -186,8 +186,8 @@ struct mat optim_squares(const struct optim *o)
     return mat_of(&of->sum, DTYPE_F64, 1, 1);
 }
 
-/* Put what is counted of 'group', or (-1) of all that were not ahead, in o->some.  Returns
- * how many.
+/* Put what is counted of 'group', or (-1) of all that were not ahead, in o->some.
+ * Returns how many.
  */
 static int list_some(struct optim *o, int group)
 {
@@ -291,7 +291,7 @@ void optim_set_steps(struct optim *o, int64_t steps)
     o->steps = steps;
 }
 
-/* ---- its state --------------------------------------------------------------------- */
+/* ---- its state ------------------------------------------------------------------- */
 
 int optim_list_pieces(struct optim_state *list, const struct optim *o, const char *kind,
                       bool (*is_kept)(const struct param *p), optim_view_fn view)

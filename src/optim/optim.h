@@ -35,15 +35,16 @@ int optim_open(struct optim **o, struct shard *shard,
                const struct optim_options *options);
 void optim_close(struct optim **o);
 
-/* Have this rank's share of the squared global norm added up: the sum over the first pieces
- * of its items, each logical element counted once over the mesh; it will lie in
+/* Have this rank's share of the squared global norm added up: the sum over the first
+ * pieces of its items, each logical element counted once over the mesh; it will lie in
  * optim_squares(), [1, 1] of f64.  Local.
  */
 void optim_square(struct optim *o);
 struct mat optim_squares(const struct optim *o);
 
-/* Begin with those of 'group', which are what they will be: this rank is alone.  They are
- * summed beside what else is put on its way, on devices that have a side, and not again.
+/* Begin with those of 'group', which are what they will be: this rank is alone.  They
+ * are summed beside what else is put on its way, on devices that have a side, and not
+ * again.
  */
 void optim_square_group(struct optim *o, int group);
 
@@ -62,9 +63,9 @@ void optim_pace(struct optim *o, double schedule);
 void optim_update_ahead(struct optim *o, struct mat losses);
 void optim_took(struct optim *o);
 
-/* The same by a norm that the host knows: optim_pace_clipped() brings all numbers to the
- * device, and what optim_update_paced() puts on the stream is the same in every step.
- * Collective as optim_update() is.
+/* The same by a norm that the host knows: optim_pace_clipped() brings all numbers to
+ * the device, and what optim_update_paced() puts on the stream is the same in every
+ * step.  Collective as optim_update() is.
  */
 void optim_pace_clipped(struct optim *o, double norm, double schedule);
 void optim_update_paced(struct optim *o);

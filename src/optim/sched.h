@@ -5,8 +5,9 @@
  *   cosine    (1 + cos(pi p)) / 2, p from 0 at 'warmup' to 1 at 'steps'
  *   constant  1
  *
- * each times min(1, step / warmup) and min(1, (steps - step) / cooldown).  (big_vision's;
- * its step counts from 0, so that the first update of a warm-up is of size zero.)
+ * each times min(1, step / warmup) and min(1, (steps - step) / cooldown).
+ * (big_vision's; its step counts from 0, so that the first update of a warm-up is of
+ * size zero.)
  */
 #ifndef OPTIM_SCHED_H
 #define OPTIM_SCHED_H

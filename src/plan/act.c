@@ -48,7 +48,7 @@ enum dtype act_acc(enum dtype dtype)
     return dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
 }
 
-/* ---- kept -------------------------------------------------------------------------- */
+/* ---- kept ------------------------------------------------------------------------ */
 
 /* What a block can be made again from. */
 static void add_seed(struct maker *k, const struct spec *s, const struct local *l)
@@ -125,7 +125,7 @@ static void add_rest(struct maker *k, const struct spec *s, const struct local *
     }
 }
 
-/* ---- work -------------------------------------------------------------------------- */
+/* ---- work ------------------------------------------------------------------------ */
 
 static void add_work_rows(struct maker *k, const struct spec *s, const struct local *l,
                           int M)
@@ -174,7 +174,7 @@ static void add_work_images(struct maker *k, const struct spec *s,
     }
 }
 
-/* ---- the table --------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------- */
 
 void act_make(struct act_table *t, const struct spec *s, const struct local *l,
               enum dtype dtype, int M, enum remat remat, bool keeps_norms,
@@ -213,7 +213,7 @@ void act_make(struct act_table *t, const struct spec *s, const struct local *l,
     t->bytes[ACT_PICTURES] = k.at;
 }
 
-/* ---- sums -------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------ */
 
 /* Weights are made again in backward, from a row's largest logit and its sum. */
 int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Where every matrix of activations lies: what forward keeps for backward, the working
- * memory of a block, and the batch itself.  One table for the model, which allocates and
- * addresses by it, and for planning, which only adds it up.
+ * memory of a block, and the batch itself.  One table for the model, which allocates
+ * and addresses by it, and for planning, which only adds it up.
  *
  * Each family is one block of memory:
  *
@@ -110,10 +110,11 @@ struct act_table {
 
 /* Lay out the activations of a rank with the local sizes 'l'.  Attention keeps
  * 'kept_block' numbers of acc type in a block and 'kept_map' in the pooling: only the
- * device knows how many; act_attn_kept() is what the CPU devices do.  With 'keeps_norms'
- * a block keeps the results of its norms, too, which backward else makes again: devices
- * with memory of their own do, where passing over x once more costs as much as it does in
- * forward, and memory is less scarce than beside everything else that a host holds.
+ * device knows how many; act_attn_kept() is what the CPU devices do.  With
+ * 'keeps_norms' a block keeps the results of its norms, too, which backward else makes
+ * again: devices with memory of their own do, where passing over x once more costs as
+ * much as it does in forward, and memory is less scarce than beside everything else
+ * that a host holds.
  */
 void act_make(struct act_table *t, const struct spec *s, const struct local *l,
               enum dtype dtype, int M, enum remat remat, bool keeps_norms,
@@ -130,17 +131,18 @@ int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq);
 int64_t act_cmm_bytes(int64_t rows, int64_t width, int M, enum dtype dtype,
                       enum dtype sums, enum cmm_form form);
 
-/* Rooms of a slice each in which a ring makes sums that go on.  Where these are not in the
- * format of what is left in the end, the last one is made in such a room, too.
+/* Rooms of a slice each in which a ring makes sums that go on.  Where these are not in
+ * the format of what is left in the end, the last one is made in such a room, too.
  */
 int act_cmm_sums(int M, enum dtype dtype, enum dtype sums);
 
 /* The type of accumulations, statistics and losses in runs of 'dtype'. */
 enum dtype act_acc(enum dtype dtype);
 
-/* Bytes of the rank with the local sizes 'l' in 'job', those of its largest micro-batch:
- * 'kept' activations, 'work' (gradients of activations, slices of collective matmuls,
- * scratch), 'batch' (images and targets, and pictures if the job has them).
+/* Bytes of the rank with the local sizes 'l' in 'job', those of its largest
+ * micro-batch: 'kept' activations, 'work' (gradients of activations, slices of
+ * collective matmuls, scratch), 'batch' (images and targets, and pictures if the job
+ * has them).
  */
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
                const struct local *l, const struct traffic_job *job);

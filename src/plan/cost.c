@@ -3,8 +3,8 @@
  *
  * Rates lie between measured ones: the logarithm of a rate is the mean of those of the
  * measured shapes, weighted by 1 / distance^4, where the distance of two shapes is that
- * of the logarithms of their three sizes.  At a measured shape that is what was measured;
- * far from all of them it is a mean of all, never more than the fastest.
+ * of the logarithms of their three sizes.  At a measured shape that is what was
+ * measured; far from all of them it is a mean of all, never more than the fastest.
  */
 #include "config.h"
 
@@ -44,8 +44,8 @@ static bool is_flops(const char *op)
     return strncmp(op, "gemm", 4) == 0 || strncmp(op, "attn", 4) == 0;
 }
 
-/* The kernels of the run's format; if there are no products in it, those of another one,
- * products as much faster as the peaks are.
+/* The kernels of the run's format; if there are no products in it, those of another
+ * one, products as much faster as the peaks are.
  */
 static void add_points(struct cost_rank *c)
 {
@@ -245,9 +245,9 @@ void cost_pair(struct cost_path *p, const struct cost_rank *c, int64_t a, int64_
     take_link(p, c, machine_distance(c->machine, c->on_node, a, b));
 }
 
-/* Of 'block' ranks in a row (a node, a group of nodes) how many speak to one outside, at
- * most.  The rings are stride * size ranks long; in each, those that go forward are as
- * far from the end as those that go back, round the circle, are from the start.
+/* Of 'block' ranks in a row (a node, a group of nodes) how many speak to one outside,
+ * at most.  The rings are stride * size ranks long; in each, those that go forward are
+ * as far from the end as those that go back, round the circle, are from the start.
  */
 static int64_t leaving(const struct cost_rank *c, int64_t block, int64_t stride,
                        int size, int64_t distance)
@@ -323,9 +323,10 @@ static int64_t common_divisor(int64_t a, int64_t b)
     return a;
 }
 
-/* A turn on the links of 'level' that join blocks of 'block' ranks, of which 'out' speak
- * to a neighbour outside and share 'bandwidth' on the way.  Where the ranks of a ring lie
- * two or more together in a block, none speaks to both neighbours on such a link.
+/* A turn on the links of 'level' that join blocks of 'block' ranks, of which 'out'
+ * speak to a neighbour outside and share 'bandwidth' on the way.  Where the ranks of a
+ * ring lie two or more together in a block, none speaks to both neighbours on such a
+ * link.
  */
 static double turn_between(const struct cost_rank *c, enum machine_level level,
                            int64_t block, int64_t out, double bandwidth, int size,

@@ -9,8 +9,9 @@
  *   all others   bytes / the rate of this operation if there is one, else of memory
  *   message      alpha + beta bytes; beta grows where ranks share what leaves a node
  *
- * Ranks fill nodes in their order.  A rank's rates are those of the machine's file times
- * its share: the ranks of a node divide its cores; of GPUs a rank has at most one.
+ * Ranks fill nodes in their order.  A rank's rates are those of the machine's file
+ * times its share: the ranks of a node divide its cores; of GPUs a rank has at most
+ * one.
  */
 #ifndef PLAN_COST_H
 #define PLAN_COST_H
@@ -94,9 +95,9 @@ void cost_axis(struct cost_path *p, const struct cost_rank *c, int64_t stride, i
 
 double cost_message(const struct cost_path *p, double bytes); /* 0 bytes: alpha */
 
-/* A turn of rings of 'size' neighbouring ranks: each sends 'up' bytes to one neighbour and
- * 'down' to the other, in as many messages at a time as links have lanes; two ranks have
- * but one neighbour, and of ranks at the edge of a node only one is far.
+/* A turn of rings of 'size' neighbouring ranks: each sends 'up' bytes to one neighbour
+ * and 'down' to the other, in as many messages at a time as links have lanes; two ranks
+ * have but one neighbour, and of ranks at the edge of a node only one is far.
  */
 double cost_turn(const struct cost_rank *c, int size, double up, double down);
 

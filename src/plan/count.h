@@ -41,8 +41,8 @@ double count_flops_rank(const struct spec *s, const struct local *l);
 /* FLOPs of one block's training step per image: the same terms, one block. */
 double count_flops_block(const struct spec *s);
 
-/* What backward computes again of an image with REMAT_BLOCK: all products of a block but
- * the last.  Never part of the model's FLOPs; with them MFU becomes HFU.
+/* What backward computes again of an image with REMAT_BLOCK: all products of a block
+ * but the last.  Never part of the model's FLOPs; with them MFU becomes HFU.
  */
 double count_flops_again(const struct spec *s);
 

@@ -6,7 +6,8 @@
  *   |------ part 0 ------|-------- part 1 --------|--------- part 2 --------|
  *                        ^ the first row that begins at or after 1/3 of all
  *
- * A row is never cut, so a part of a tensor is at most three boxes of its logical shape.
+ * A row is never cut, so a part of a tensor is at most three boxes of its logical
+ * shape.
  */
 #ifndef PLAN_CUT_H
 #define PLAN_CUT_H
@@ -30,8 +31,8 @@ void cut_make(struct cut *c, const struct params *p, int group, int M, int m);
 /* Where part 'd' of D begins; that of d = D is the end. */
 int64_t cut_at(const struct cut *c, int D, int d);
 
-/* The same, if groups are sharded; else they are whole on every rank, and parts that only
- * travel are nearly equal.
+/* The same, if groups are sharded; else they are whole on every rank, and parts that
+ * only travel are nearly equal.
  */
 int64_t cut_place(const struct cut *c, bool is_sharded, int D, int d);
 

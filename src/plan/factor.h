@@ -27,8 +27,8 @@ struct factor {
 /* The factors of the part of model rank 'm' of M. */
 void factor_make(struct factor *f, const struct param *p, int M, int m);
 
-/* How many numbers all tensors' factors are on a model rank.  They lie in one buffer, in
- * this order: the averages that a rank finds by itself; those that run along the cut
+/* How many numbers all tensors' factors are on a model rank.  They lie in one buffer,
+ * in this order: the averages that a rank finds by itself; those that run along the cut
  * axis ("joint"), summed over the model axis; the means of row that are, too; and the
  * other means.  Over the data axis the averages are summed where parameters are cut
  * over it.

@@ -230,8 +230,8 @@ static void finish_gather(struct timeline *t, const struct group *g)
     repack(t, g->elements);
 }
 
-/* What arrives is added as it comes; what is narrow is rounded before it is sent, and of
- * sums for all made wide again, and a rank's own rounded as theirs.
+/* What arrives is added as it comes; what is narrow is rounded before it is sent, and
+ * of sums for all made wide again, and a rank's own rounded as theirs.
  */
 static void start_scatter(struct timeline *t, const struct group *g, bool is_last)
 {
@@ -309,7 +309,9 @@ static void backward(struct timeline *t, const struct group g[GROUPS],
 
 /* ---- the step -------------------------------------------------------------------- */
 
-/* Parameters are updated where they are owned; copies of what is whole are made anew. */
+/* Parameters are updated where they are owned; copies of what is whole
+ * are made anew.
+ */
 static void update(struct timeline *t, const struct group g[GROUPS], double replicated)
 {
     const struct play *p = t->play;

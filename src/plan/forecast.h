@@ -19,8 +19,8 @@
  *                   the other one.)
  *   everything else that is sent is waited for at once
  *
- * "busy" is the part of a message's time that the cores must spend on it.  Links between
- * the same places are shared by activations and flights.
+ * "busy" is the part of a message's time that the cores must spend on it.  Links
+ * between the same places are shared by activations and flights.
  */
 #ifndef PLAN_FORECAST_H
 #define PLAN_FORECAST_H

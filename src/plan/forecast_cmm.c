@@ -165,8 +165,8 @@ static double link_seconds(const struct play *p, double up, double down)
     return up + down == 0 ? 0 : cost_turn(p->cost, p->job->M, up, down);
 }
 
-/* How much longer all turns of a pass take for their messages, which alone take '*alone':
- * of one of the slices, a single piece is not hidden by products.
+/* How much longer all turns of a pass take for their messages, which alone take
+ * '*alone': of one of the slices, a single piece is not hidden by products.
  */
 static double pass_wait(const struct play *p, const struct turns *t, enum cmm_form form,
                         double *alone)

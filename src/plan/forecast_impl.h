@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Between the timeline (forecast.c) and what happens in its parts (forecast_parts.c). */
+/* Between the timeline (forecast.c) and what happens in its parts
+ * (forecast_parts.c).
+ */
 #ifndef PLAN_FORECAST_IMPL_H
 #define PLAN_FORECAST_IMPL_H
 
@@ -38,8 +40,8 @@ struct play {
 void play_make(struct play *p, const struct spec *s, const struct traffic_job *job,
                const struct cost_rank *c);
 
-/* One operation; bytes of a matrix in the run's format, of partial sums as they travel, and
- * in the format of sums.
+/* One operation; bytes of a matrix in the run's format, of partial sums as they travel,
+ * and in the format of sums.
  */
 void play_move(const struct play *p, struct part *to, const char *op, double bytes);
 double play_bytes(const struct play *p, int64_t rows, int64_t cols);
@@ -50,16 +52,16 @@ void play_gemm(const struct play *p, struct part *to, enum cost_product product,
 void play_attention(const struct play *p, struct part *to, bool is_backward,
                     int64_t Nq);
 
-/* Collectives that are waited for: over the model axis, of 'slice' bytes of each rank; sums
- * over an axis, as cost_axis() has it; 'bytes' of each rank by the MPI library.
+/* Collectives that are waited for: over the model axis, of 'slice' bytes of each rank;
+ * sums over an axis, as cost_axis() has it; 'bytes' of each rank by the MPI library.
  */
 void play_plain(const struct play *p, struct part *to, enum traffic kind, double slice);
 void play_allreduce(const struct play *p, struct part *to, int64_t stride, int ranks,
                     double elements);
 void play_library(const struct play *p, struct part *to, int ranks, double bytes);
 
-/* The four products of mesh/cmm.h, of 'n' rows and N or K local columns; 'may_keep': what
- * the forward has gathered is used again if it is kept.
+/* The four products of mesh/cmm.h, of 'n' rows and N or K local columns; 'may_keep':
+ * what the forward has gathered is used again if it is kept.
  */
 void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
                  enum cmm_product product);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The operations and messages of the model's parts, as src/vit does them, with the bytes
- * that src/dev/dev_ops.c counts.  n rows, b images, A, F, K for local sizes.
+/* The operations and messages of the model's parts, as src/vit does them, with the
+ * bytes that src/dev/dev_ops.c counts.  n rows, b images, A, F, K for local sizes.
  */
 #include "config.h"
 
@@ -160,8 +160,8 @@ static void block_backward(const struct play *p, struct part *to)
 
 /* ---- embedding ------------------------------------------------------------------- */
 
-/* Images and targets from the host; f64 runs by way of f32.  The images are noise, which a
- * device with memory of its own draws itself.
+/* Images and targets from the host; f64 runs by way of f32.  The images are noise,
+ * which a device with memory of its own draws itself.
  */
 static void input(const struct play *p, struct part *to)
 {

@@ -11,8 +11,9 @@
  * Both send all parts but one or so, in total.  No pair of ranks meets twice.
  *
  * What a hop moves is one stretch of memory, so that it can go straight to its place
- * while the rank computes.  Collectives that a rank waits for count slices round a circle
- * instead (mesh/doubling.h): no rank serves two, but a message may be of two stretches.
+ * while the rank computes.  Collectives that a rank waits for count slices round a
+ * circle instead (mesh/doubling.h): no rank serves two, but a message may be of two
+ * stretches.
  */
 #ifndef PLAN_HOPS_H
 #define PLAN_HOPS_H
@@ -52,8 +53,8 @@ struct hops {
 void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int ring_most);
 struct hop hops_get(const struct hops *h, int i); /* 0 <= i < count */
 
-/* The most elements that come to be added in one hop, where part j is elements cut[j] ..
- * cut[j + 1] - 1.
+/* The most elements that come to be added in one hop, where part j is elements cut[j]
+ * .. cut[j + 1] - 1.
  */
 int64_t hops_room(const int64_t *cut, int ranks, int ring_most);
 

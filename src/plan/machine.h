@@ -10,9 +10,9 @@
 #include <stdbool.h>
 
 /* The data sheet's peak of 'device' (a CPU or GPU model name as the system gives it) in
- * FLOP/s, for a CPU of 'cores' cores in use, and where the figure is from (borrowed); with
- * 'is_tf32' that of f32's products in TF32.  Returns 0 when the device is not in the table:
- * never a guess.
+ * FLOP/s, for a CPU of 'cores' cores in use, and where the figure is from (borrowed);
+ * with 'is_tf32' that of f32's products in TF32.  Returns 0 when the device is not in
+ * the table: never a guess.
  */
 double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32, int cores,
                          const char **source);
@@ -88,8 +88,8 @@ struct machine {
 int machine_save(const struct machine *m, const char *path);
 int machine_load(struct machine *m, const char *path);
 
-/* machine_load() of what a user gives: the path of a file, or the name of a machine that
- * is shipped, NAME.json in the folder of $VIT_MACHINES or the installed one.
+/* machine_load() of what a user gives: the path of a file, or the name of a machine
+ * that is shipped, NAME.json in the folder of $VIT_MACHINES or the installed one.
  * ERR_USAGE with a sentence that lists the shipped ones if it is neither.
  */
 int machine_find(struct machine *m, const char *file_or_name);
@@ -103,12 +103,14 @@ double machine_parameter(const struct machine *m, const char *name, double missi
 const struct machine_link *machine_link_at(const struct machine *m,
                                            enum machine_level level);
 
-/* The fastest product's rate over the peak of its format, where that is known: above 1 the
- * peak is not one.  0 without such products.
+/* The fastest product's rate over the peak of its format, where that is known: above 1
+ * the peak is not one.  0 without such products.
  */
 double machine_over_peak(const struct machine *m);
 
-/* Ranks of a package when a node has 'on_node' of them; 0: packages are not told apart. */
+/* Ranks of a package when a node has 'on_node' of them; 0: packages are
+ * not told apart.
+ */
 int machine_package(const struct machine *m, int on_node);
 
 /* How far apart ranks a and b are when ranks fill nodes in their order, 'on_node' of

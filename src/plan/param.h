@@ -116,8 +116,8 @@ static inline bool param_is_beside(const struct param *a, const struct param *b)
 /* How the classifier starts: vittrain as the papers do, with a zero kernel and, for the
  * sigmoid loss, a bias of -ln K, the logit of one class of K; the papers' -10 and -6.9
  * are this for their 29,593 and 1000.  From a lower one a run of few classes spends its
- * first thousand steps on raising it.  vitbench and tests start with a normal kernel, so
- * that gradients flow.
+ * first thousand steps on raising it.  vitbench and tests start with a normal kernel,
+ * so that gradients flow.
  */
 enum head_init { HEAD_INIT_PAPER, HEAD_INIT_NORMAL };
 
@@ -130,8 +130,8 @@ struct params {
 void params_make(struct params *p, const struct spec *s, enum head_init head);
 void params_free(struct params *p);
 
-/* The tensor's name where the blocks are stacked: "Transformer/encoderblock/..", without
- * the number of the block; the others keep theirs.
+/* The tensor's name where the blocks are stacked: "Transformer/encoderblock/..",
+ * without the number of the block; the others keep theirs.
  */
 void param_stacked_name(char name[PARAM_NAME], const struct param *p);
 

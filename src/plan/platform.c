@@ -27,7 +27,7 @@ struct writer {
     struct machine_link level[MACHINE_LEVELS];
 };
 
-/* ---- pieces ------------------------------------------------------------------------ */
+/* ---- pieces ---------------------------------------------------------------------- */
 
 static void put_element(const struct writer *w, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -68,8 +68,8 @@ static void put_cap(const struct writer *w, const char *name, int64_t i,
                 name, (long long)i, bandwidth, latency);
 }
 
-/* From a thing to the one above it, by what has the number of the lower one: 'link', if it
- * is not NULL, and 'caps' of the caps, which have no direction.
+/* From a thing to the one above it, by what has the number of the lower one: 'link', if
+ * it is not NULL, and 'caps' of the caps, which have no direction.
  */
 static void put_route(const struct writer *w, const char *from, int64_t i,
                       const char *to, int64_t j, const char *link,
@@ -87,7 +87,7 @@ static void put_route(const struct writer *w, const char *from, int64_t i,
     fprintf(w->out, "</route>\n");
 }
 
-/* ---- the tree ---------------------------------------------------------------------- */
+/* ---- the tree -------------------------------------------------------------------- */
 
 /* Half of what a message needs more on 'level' than on the one below: it passes two. */
 static double half_step(const struct writer *w, enum machine_level level,
@@ -103,8 +103,8 @@ static double rate_of(const struct writer *w, enum machine_level level)
     return beta > 0 ? 1 / beta : WIDE;
 }
 
-/* A rank, its link into the node and the one out of it.  The latter has as many caps that
- * cap nothing as make it the longer way to ranks of the same node.
+/* A rank, its link into the node and the one out of it.  The latter has as many caps
+ * that cap nothing as make it the longer way to ranks of the same node.
  */
 static void put_rank(const struct writer *w, int64_t rank)
 {
@@ -189,7 +189,7 @@ static void put_all(const struct writer *w)
         put_rank(w, r);
 }
 
-/* ---- files ------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------- */
 
 static int close_file(FILE *file, const char *path)
 {

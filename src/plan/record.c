@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Records: one table of members gives writing and reading.
  *
- * Several runs append to one file at once.  A line goes out in one write under a lock of
- * the file; where the file system has no locks, O_APPEND alone keeps lines whole.  What
- * a killed writer left of a line is cut off before the next line is written.
+ * Several runs append to one file at once.  A line goes out in one write under a lock
+ * of the file; where the file system has no locks, O_APPEND alone keeps lines whole.
+ * What a killed writer left of a line is cut off before the next line is written.
  */
 #include "config.h"
 
@@ -240,8 +240,8 @@ static int open_to_append(const char *path)
     return open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 }
 
-/* Take room for lines behind the end, and leave the file as it is otherwise: a full disk
- * shows here.  Some file systems cannot.
+/* Take room for lines behind the end, and leave the file as it is otherwise: a full
+ * disk shows here.  Some file systems cannot.
  */
 static bool has_room(int file)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Records of evaluated runs: what vittrain and vitprobe leave, and vitfit reads.  A file
- * holds one flat JSON object a line; the last one of an id counts.
+/* Records of evaluated runs: what vittrain and vitprobe leave, and vitfit reads.  A
+ * file holds one flat JSON object a line; the last one of an id counts.
  */
 #ifndef PLAN_RECORD_H
 #define PLAN_RECORD_H
@@ -27,8 +27,8 @@ void record_init(struct record *r);
 /* Shape, parameters and FLOPs of 's' after 'examples' images: sets width .. compute. */
 void record_set_spec(struct record *r, const struct spec *s, int64_t examples);
 
-/* Make sure, before the work, that 'path' (empty: none) can be appended to, as far as that
- * can be told: 0 or ERR_IO.
+/* Make sure, before the work, that 'path' (empty: none) can be appended to, as far as
+ * that can be told: 0 or ERR_IO.
  */
 int record_probe(const char *path);
 

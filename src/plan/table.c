@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Reading JSONL and CSV.  Rows grow as they are read; a JSON line may bring new columns,
- * which the rows before it then lack.
+/* Reading JSONL and CSV.  Rows grow as they are read; a JSON line may bring new
+ * columns, which the rows before it then lack.
  */
 #include "config.h"
 

@@ -18,8 +18,8 @@
  *   classifier   forward: gather x; backward: gather x, scatter dx; B_l rows, plain
  *   softmax      all-gathers of B_l maxima and of 2 B_l sums                   REDUCE
  *
- * Gathers count as ACT_GATHER and go round the ring, or both ways, or plainly, as the form
- * of the product says;
+ * Gathers count as ACT_GATHER and go round the ring, or both ways, or plainly, as the
+ * form of the product says;
  * scatters likewise as ACT_SCATTER.  Then
  *
  *   over the data axis (D > 1), each group but the replicated one:
@@ -36,13 +36,13 @@
  *                along the axis which is cut over it                           REDUCE
  *   over all ranks (D M > 1): the step's verdicts, one library call            REDUCE
  *
- * What goes over the model axis in forward and backward does so for every micro-batch of
- * n rows; with REMAT_BLOCK a parallel block gathers once more, a sequential one gathers
- * twice and scatters once.
+ * What goes over the model axis in forward and backward does so for every micro-batch
+ * of n rows; with REMAT_BLOCK a parallel block gathers once more, a sequential one
+ * gathers twice and scatters once.
  *
  * Activations travel in the run's format, and so do their partial sums, unless they are
- * wide; gradients, unless they are narrow, and other sums in the format that adds them, f64
- * in f64 runs and f32 else.
+ * wide; gradients, unless they are narrow, and other sums in the format that adds them,
+ * f64 in f64 runs and f32 else.
  */
 #include "config.h"
 
@@ -109,8 +109,8 @@ struct rank {
     struct traffic_count *t; /* [TRAFFIC_KINDS] */
 };
 
-/* Slices of a matrix of 'rows' rows over the width, of 'size' bytes a number; of 'lanes'
- * that share each of them by columns, the part of 'lane'.
+/* Slices of a matrix of 'rows' rows over the width, of 'size' bytes a number; of
+ * 'lanes' that share each of them by columns, the part of 'lane'.
  */
 static const int64_t *slices_of(const struct rank *r, int64_t rows, int64_t size,
                                 int lanes, int lane)
@@ -307,8 +307,8 @@ static void groups_open(struct groups *g, const struct rank *r, int group)
         g->at[d] = cut_place(&cut, job_is_cut(r->job), r->job->D, d);
 }
 
-/* The embedding, the blocks, the head, as model rank r->m has them.  A step's last block
- * and head stay from forward to backward, and the embedding is not needed there.
+/* The embedding, the blocks, the head, as model rank r->m has them.  A step's last
+ * block and head stay from forward to backward, and the embedding is not needed there.
  */
 static void groups_open_all(struct groups g[3], const struct rank *r)
 {
@@ -366,7 +366,9 @@ static void replicated_gradients(const struct rank *r)
     traffic_allreduce(&r->t[REDUCE], elements, size, r->job->D, r->d);
 }
 
-/* How many of Adafactor's averages are summed over an axis: those that are cut over it. */
+/* How many of Adafactor's averages are summed over an axis: those that
+ * are cut over it.
+ */
 static int64_t factors_over(const struct rank *r, bool is_model)
 {
     struct factor_sizes n;

@@ -56,15 +56,15 @@ enum param_shard { SHARD_NONE, SHARD_FULL };
 enum remat { REMAT_NONE, REMAT_BLOCK };
 
 /* Pieces in which a ring of M ranks sends each slice of 'rows' rows: of the first slice
- * that arrives, and of the last sum that leaves, only one piece is waited for.  With more
- * ranks a slice is a smaller share of what a pass sends, and needs no cut.
+ * that arrives, and of the last sum that leaves, only one piece is waited for.  With
+ * more ranks a slice is a smaller share of what a pass sends, and needs no cut.
  */
 enum { CMM_PIECES = 4, CMM_PIECE_ROWS = 4 };
 int cmm_pieces(int64_t rows, int M);
 
-/* True if a rank has all slices when a gather of this form ends, and need not ask for them
- * again for the backward that follows at once: each of two ranks of a ring holds the
- * other's.
+/* True if a rank has all slices when a gather of this form ends, and need not ask for
+ * them again for the backward that follows at once: each of two ranks of a ring holds
+ * the other's.
  */
 bool cmm_keeps(int M, enum cmm_form forward, enum cmm_form backward);
 
@@ -84,9 +84,10 @@ struct traffic_job {
     bool has_wide_sums, has_narrow_grads; /* on the wire, as below */
 };
 
-/* Where a run's format is not the one that adds, in bf16: the partial sums of activations
- * travel in bf16, or are wide, in f32; gradients travel over the data axis in f32, or are
- * narrow, in bf16, and rounded in each hop.  Either are added in f32 where they arrive.
+/* Where a run's format is not the one that adds, in bf16: the partial sums of
+ * activations travel in bf16, or are wide, in f32; gradients travel over the data axis
+ * in f32, or are narrow, in bf16, and rounded in each hop.  Either are added in f32
+ * where they arrive.
  */
 enum dtype traffic_sums_wire(enum dtype dtype, bool has_wide_sums);
 enum dtype traffic_grads_wire(enum dtype dtype, bool has_narrow_grads);
@@ -125,17 +126,18 @@ void traffic_most(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
  *   reduce-scatter: plain form: every slice j != i to rank j, which adds in rank order
  *   all-reduce:    ring over 'ranks' nearly equal parts of a flat buffer, scatter + gather
  *
- * The last three double and halve where traffic_is_doubled() says so, an all-reduce where
- * traffic_is_doubled_sum() does, in rounds of distance d = 1, 2, 4, .. below 'ranks', of
- * c = min(d, ranks - d) slices each, counted round the circle, in one message:
+ * The last three double and halve where traffic_is_doubled() says so, an all-reduce
+ * where traffic_is_doubled_sum() does, in rounds of distance d = 1, 2, 4, .. below
+ * 'ranks', of c = min(d, ranks - d) slices each, counted round the circle, in one
+ * message:
  *
  *   doubling   round by round upwards: slices i .. i + c - 1 go to rank i - d
  *   halving    downwards: the sums of slices i + d .. i + d + c - 1 go to rank i + d
  */
 #define WIRE_CHUNK ((int64_t)1 << 30)
 
-/* More ranks than this double and halve; so do all-reduces of few bytes, where it is the
- * number of messages that takes the time.
+/* More ranks than this double and halve; so do all-reduces of few bytes, where it is
+ * the number of messages that takes the time.
  */
 enum { TRAFFIC_DIRECT_RANKS = 16, TRAFFIC_FEW_BYTES = 1 << 15 };
 static inline bool traffic_is_doubled(int ranks)

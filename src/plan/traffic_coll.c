@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a rank posts in each of the collectives, by the formulas that traffic.h states. */
+/* What a rank posts in each of the collectives, by the formulas that
+ * traffic.h states.
+ */
 #include "config.h"
 
 #include "src/plan/traffic.h"
@@ -39,7 +41,9 @@ void traffic_ring_scatter(struct traffic_count *t, const int64_t *bytes, int ran
     post_all_but(t, bytes, ranks, i);
 }
 
-/* Slices in one buffer: of 'bytes[j]' each, or nearly equal parts of 'count' elements. */
+/* Slices in one buffer: of 'bytes[j]' each, or nearly equal parts of
+ * 'count' elements.
+ */
 struct circle {
     const int64_t *bytes; /* NULL: of 'count' elements */
     int64_t count, size;
@@ -103,8 +107,8 @@ void traffic_reduce_scatter(struct traffic_count *t, const int64_t *bytes, int r
         post_all_but(t, bytes, ranks, i);
 }
 
-/* Parts have two sizes, so no list of them is needed: on a ring all are posted twice but
- * for the two that stay.
+/* Parts have two sizes, so no list of them is needed: on a ring all are posted twice
+ * but for the two that stay.
  */
 void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int ranks,
                        int i)

@@ -32,7 +32,7 @@ struct changed {
     const struct entry *entry; /* NULL: none such */
 };
 
-/* ---- which ------------------------------------------------------------------------- */
+/* ---- which ----------------------------------------------------------------------- */
 
 static int64_t side_of(int64_t T)
 {
@@ -85,7 +85,7 @@ static void sift(struct changed changed[CHANGES], struct ckpt_list *list,
     list->tensors = kept;
 }
 
-/* ---- new values -------------------------------------------------------------------- */
+/* ---- new values ------------------------------------------------------------------ */
 
 /* Put this rank's pieces of the whole tensor 'all' to their places. */
 static void put(struct vit *vit, const struct ckpt_list *list,
@@ -130,7 +130,7 @@ static int resize(struct vit *vit, const struct ckpt_list *list,
     return mesh_agree(vit_mesh(vit), rc);
 }
 
-/* ---- all of it --------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 static void describe(struct adopted *a, const struct spec *s)
 {

@@ -15,10 +15,10 @@ struct adopted {
 };
 
 /* Load the parameters from 'path': positions and the kernel of the patches are resized
- * (resize.h) where the grid or the patch differs; positions only if 'is_resized', else a
- * table of another size stays as it is; so does the classifier where the classes differ.
- * Then tell the model (vit_changed).  Returns what ckpt_load() does: whatever else
- * differs is ERR_DATA.  Collective over the mesh.
+ * (resize.h) where the grid or the patch differs; positions only if 'is_resized', else
+ * a table of another size stays as it is; so does the classifier where the classes
+ * differ.  Then tell the model (vit_changed).  Returns what ckpt_load() does: whatever
+ * else differs is ERR_DATA.  Collective over the mesh.
  */
 int adopt_load(struct adopted *a, struct vit *vit, const char *path, bool is_resized);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Batches, from the feed to the device.
  *
- * Images are made by the cores and put there.  A device whose memory is apart makes them
- * itself where it can: of pictures that the source has, bytes that are sent, which pass
- * through one room on each side, taken in turn by all lanes and micro-batches; or, where
- * images are noise, of nothing.
+ * Images are made by the cores and put there.  A device whose memory is apart makes
+ * them itself where it can: of pictures that the source has, bytes that are sent, which
+ * pass through one room on each side, taken in turn by all lanes and micro-batches; or,
+ * where images are noise, of nothing.
  */
 #include "config.h"
 
@@ -53,7 +53,7 @@ struct batches {
 
 _Static_assert((int)ACT_PICTURE == (int)PICTURE_NUMBERS, "the room of a picture");
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 /* The first image of micro-batch 'micro' in the row's, and places for it in 'b'. */
 static int64_t place_batch(struct batch *b, struct batches *all, int micro)
@@ -66,7 +66,9 @@ static int64_t place_batch(struct batch *b, struct batches *all, int micro)
     return l.b.lo - all->row.b.lo;
 }
 
-/* A device whose memory is apart leaves the host free to bring the next images there. */
+/* A device whose memory is apart leaves the host free to bring the next
+ * images there.
+ */
 static int open_places(struct batches *all)
 {
     struct dev *dev = vit_dev(all->vit);
@@ -172,7 +174,7 @@ void batches_close(struct batches **batches)
     *batches = NULL;
 }
 
-/* ---- places ------------------------------------------------------------------------ */
+/* ---- places ---------------------------------------------------------------------- */
 
 static struct mat batch_mat(struct batch *b, enum act which)
 {
@@ -205,7 +207,7 @@ static float *host_part(struct batches *b, enum act which, int64_t first)
     return (float *)(void *)(b->host + p->offset) + first * p->cols;
 }
 
-/* ---- from the host to the device --------------------------------------------------- */
+/* ---- from the host to the device ------------------------------------------------- */
 
 /* Host f32 to 'b', by way of f32 there if the run accumulates in something else. */
 static void put(struct dev_stream *stream, struct batch *b, enum act which,
@@ -224,7 +226,9 @@ static void put(struct dev_stream *stream, struct batch *b, enum act which,
     }
 }
 
-/* The list of the row's pictures, one of which is before its first image; their bytes. */
+/* The list of the row's pictures, one of which is before its first
+ * image; their bytes.
+ */
 static struct dev_picture *list_of(const struct batches *all)
 {
     return all->pictures.host;
@@ -254,7 +258,9 @@ static void put_pictures(struct batches *all, struct dev_stream *stream,
     dev_event_record(p->is_seen, stream);
 }
 
-/* Images of 'b', which are those of 'step' from the row's image 'first' on, drawn there. */
+/* Images of 'b', which are those of 'step' from the row's image 'first'
+ * on, drawn there.
+ */
 static void draw_images(struct batches *all, struct dev_stream *stream, struct batch *b,
                         const struct data *data, int64_t step, int64_t first)
 {
@@ -296,8 +302,8 @@ static void feed_row(struct batches *all, struct feed *feed, int64_t step, enum 
     }
 }
 
-/* Micro-batch 'micro' of 'step'; the first one has the row's images made, and so does one
- * that finds another source's in their place.
+/* Micro-batch 'micro' of 'step'; the first one has the row's images made, and so does
+ * one that finds another source's in their place.
  */
 static void make_batch(struct batches *all, struct batch *b, int64_t step, int micro,
                        enum dev_lane lane)

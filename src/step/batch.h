@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The batches of a run on the device, micro-batch by micro-batch.
  *
- * A device whose memory is apart has room for two: while it computes one, the host brings
- * the next one there.
+ * A device whose memory is apart has room for two: while it computes one, the host
+ * brings the next one there.
  */
 #ifndef STEP_BATCH_H
 #define STEP_BATCH_H
@@ -21,8 +21,9 @@ void batches_close(struct batches **batches);
  */
 void batches_next(struct batches *b, int64_t step, int micro);
 
-/* While the device computes micro-batch 'micro' of 'step', bring the one after it there, of
- * the next step after the last, once the images whose place it takes have been read.
+/* While the device computes micro-batch 'micro' of 'step', bring the one after it
+ * there, of the next step after the last, once the images whose place it takes have
+ * been read.
  */
 void batches_ahead(struct batches *b, int64_t step, int micro);
 

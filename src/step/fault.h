@@ -11,8 +11,8 @@
  */
 void fault_spoil(struct vit *v, int64_t step);
 
-/* The norm, which changes nothing, again and again, until this rank has computed twice as
- * long since 'before' as it should.
+/* The norm, which changes nothing, again and again, until this rank has computed twice
+ * as long since 'before' as it should.
  */
 void fault_dawdle(struct vit *v, struct optim *optim, double before);
 

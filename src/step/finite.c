@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A sum of squares is not finite if a number is not (or if it overflows even double). */
+/* A sum of squares is not finite if a number is not (or if it overflows
+ * even double).
+ */
 #include "config.h"
 
 #include "src/step/finite.h"

@@ -13,8 +13,8 @@
 
 enum { BINS = 15 };
 
-/* What a rank knows of an image: of its own classes, until they are merged.  All numbers
- * are doubles, so that they travel as such.
+/* What a rank knows of an image: of its own classes, until they are merged.  All
+ * numbers are doubles, so that they travel as such.
  */
 struct seen {
     double largest;  /* logit; -infinity without classes */
@@ -34,7 +34,7 @@ struct sums {
 
 enum { SUMS = sizeof(struct sums) / sizeof(double) };
 
-/* ---- one image --------------------------------------------------------------------- */
+/* ---- one image ------------------------------------------------------------------- */
 
 static double softplus(double x)
 {
@@ -95,7 +95,7 @@ static void add_image(struct sums *s, struct seen x, enum loss_kind loss)
     s->bin_p[bin] += p;
 }
 
-/* ---- a batch ----------------------------------------------------------------------- */
+/* ---- a batch --------------------------------------------------------------------- */
 
 /* A matrix of the device as doubles; the caller frees them. */
 static double *fetch(struct dev *dev, struct mat at)

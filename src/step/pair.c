@@ -25,7 +25,9 @@ int pair_count(const struct spec *s)
     return s->wiring == WIRING_PARALLEL ? 1 : 2;
 }
 
-/* Columns of the product into the block, and what is summed over in the one out of it. */
+/* Columns of the product into the block, and what is summed over in the
+ * one out of it.
+ */
 static void find_sizes(int64_t *in, int64_t *out, const struct spec *s,
                        const struct local *l, int which)
 {

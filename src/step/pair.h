@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A pair of sharded products of a block, apart from a model: into it, gather then
- * multiply, and out of it, multiply then scatter, forward and backward, with operands of
- * its own.  For whoever wants to know how fast they are in which form.
+ * multiply, and out of it, multiply then scatter, forward and backward, with operands
+ * of its own.  For whoever wants to know how fast they are in which form.
  */
 #ifndef STEP_PAIR_H
 #define STEP_PAIR_H

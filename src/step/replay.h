@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Work that is the same in every step, but for what lies in the device's memory: recorded
- * once and then put on its stream by a single call, where the device has tapes (dev.h); or
- * by a call for each part between messages, where it has some (reel.h).
+/* Work that is the same in every step, but for what lies in the device's memory:
+ * recorded once and then put on its stream by a single call, where the device has tapes
+ * (dev.h); or by a call for each part between messages, where it has some (reel.h).
  *
- * The first time it is done as it is, so that memory and plans are made; the second time
- * it is recorded; from then on it is played.  It is done as it is, too, while operations are
- * timed or noted one by one, and with --no-graph.
+ * The first time it is done as it is, so that memory and plans are made; the second
+ * time it is recorded; from then on it is played.  It is done as it is, too, while
+ * operations are timed or noted one by one, and with --no-graph.
  *
- * What it depends on is summed up in a key.  Work of several keys is kept, each with times
- * of its own, so that steps with and without some of their messages may take turns.
+ * What it depends on is summed up in a key.  Work of several keys is kept, each with
+ * times of its own, so that steps with and without some of their messages may take
+ * turns.
  */
 #ifndef STEP_REPLAY_H
 #define STEP_REPLAY_H

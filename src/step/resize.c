@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-/* ---- positions --------------------------------------------------------------------- */
+/* ---- positions ------------------------------------------------------------------- */
 
 void resize_grid(float *y, const float *x, int64_t from, int64_t to, int64_t C)
 {
@@ -36,7 +36,7 @@ void resize_grid(float *y, const float *x, int64_t from, int64_t to, int64_t C)
     }
 }
 
-/* ---- kernels ----------------------------------------------------------------------- */
+/* ---- kernels --------------------------------------------------------------------- */
 
 void resize_matrix(double *r, int from, int to)
 {
@@ -79,8 +79,8 @@ static void solve(double *x, double *a, int n, int m)
     }
 }
 
-/* p [to, from] = pinv(R^T).  R has full rank: its rows or columns overlap by one pixel at
- * most.  Enlarging: R (R^T R)^-1, else (R R^T)^-1 R.
+/* p [to, from] = pinv(R^T).  R has full rank: its rows or columns overlap by one pixel
+ * at most.  Enlarging: R (R^T R)^-1, else (R R^T)^-1 R.
  */
 static void pseudoinverse(double *p, int from, int to)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rows of a program's table of options, text within its braces: what is run (after the
  * program's own row for the shape), where, and how, by the names of base/opts_table.h.
- * Who includes it defines ROWS_TUNE, the default of --tune; or ROWS_FORWARD, if it never
- * trains: then rows of training are left out.
+ * Who includes it defines ROWS_TUNE, the default of --tune; or ROWS_FORWARD, if it
+ * never trains: then rows of training are left out.
  */
 /* clang-format off */
 { "layers", OPT_INT, NULL, "N", "run a slice of N blocks; 0: all of the shape",

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The rows' choices, by their place in 'values'; of wires the last one is not the usual. */
+/* The rows' choices, by their place in 'values'; of wires the last one
+ * is not the usual.
+ */
 enum { OVERLAP_AUTO, OVERLAP_PLAIN, OVERLAP_RING, OVERLAP_BIDIR };
 enum { WIRE_AUTO, WIRE_USUAL, WIRE_OTHER };
 

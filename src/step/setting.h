@@ -73,8 +73,8 @@ struct way {
     bool has_wide_sums, has_narrow_grads; /* as plan/traffic.h has them */
 };
 
-/* What src/plan is asked about: a batch of B on a D x M mesh, in this way, of a source that
- * has pictures (src/data/data.h) or has not.
+/* What src/plan is asked about: a batch of B on a D x M mesh, in this way, of a source
+ * that has pictures (src/data/data.h) or has not.
  */
 struct traffic_job setting_job(const struct way *way, bool has_pictures, int64_t B,
                                int D, int M);
@@ -87,12 +87,14 @@ int setting_resolve(struct way *way, const struct setting *o);
 /* What of the formats on the wire is not as usual, as ", partial sums in f32". */
 const char *setting_wires(const struct way *way);
 
-/* Open the device of 'way', as it is to compute.  Returns 0 or a code with a sentence. */
+/* Open the device of 'way', as it is to compute.  Returns 0 or a code
+ * with a sentence.
+ */
 int setting_open(struct dev **dev, const struct way *way, int threads);
 
 /* Start what moves messages, as the choice of --progress has it (auto: polling), and
- * return what is in use on all ranks: without MPI_THREAD_MULTIPLE anywhere it is polling
- * instead of a thread.  Collective over 'mesh'.
+ * return what is in use on all ranks: without MPI_THREAD_MULTIPLE anywhere it is
+ * polling instead of a thread.  Collective over 'mesh'.
  */
 enum progress_form setting_progress(struct mesh *mesh, int choice);
 

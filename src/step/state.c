@@ -23,7 +23,7 @@ struct kept {
     struct ckpt_piece piece[LAYOUT_PIECES];
 };
 
-/* ---- what is kept ------------------------------------------------------------------ */
+/* ---- what is kept ---------------------------------------------------------------- */
 
 static void keep_param(struct kept *k, struct vit *vit, const struct item *it)
 {
@@ -76,7 +76,7 @@ static int keep_all(struct kept **all, struct vit *vit, const struct optim *opti
     return items + count;
 }
 
-/* ---- the list ---------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------- */
 
 static void add(struct ckpt_list *list, const struct kept *k, int64_t L)
 {

@@ -48,14 +48,14 @@ struct step {
     int64_t count;
     struct laps *laps; /* of the stages that are not the model's */
 
-    /* Of the pass of each micro-batch, [micros], the last one with the update where that
-     * needs no other rank, and of the update where it does.
+    /* Of the pass of each micro-batch, [micros], the last one with the update where
+     * that needs no other rank, and of the update where it does.
      */
     struct replay *pass, update;
     double seconds[STAGES];
 };
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 /* Replay number 'number' of the step's. */
 static struct replay replay_of(const struct step *s, int number)
@@ -110,7 +110,7 @@ void step_close(struct step **step)
     *step = NULL;
 }
 
-/* ---- the batch --------------------------------------------------------------------- */
+/* ---- the batch ------------------------------------------------------------------- */
 
 struct vit *step_vit(struct step *s)
 {
@@ -144,7 +144,7 @@ double step_forward(struct step *s, struct data *data, int64_t number, int micro
     return vit_loss(s->vit);
 }
 
-/* ---- verdicts ---------------------------------------------------------------------- */
+/* ---- verdicts -------------------------------------------------------------------- */
 
 /* What this rank has found, once the device has; zeros on a muted one. */
 static struct verdict own_verdict(struct step *s)
@@ -169,7 +169,9 @@ static struct verdict own_verdict(struct step *s)
     return own;
 }
 
-/* Tell all ranks what this one has found, and make of everyone's the result of the step. */
+/* Tell all ranks what this one has found, and make of everyone's the
+ * result of the step.
+ */
 static void conclude(struct step *s, struct step_result *result)
 {
     const struct verdict own = own_verdict(s);
@@ -193,7 +195,7 @@ static void conclude(struct step *s, struct step_result *result)
     result->is_finite = isfinite(result->loss) && isfinite(result->grad_norm);
 }
 
-/* ---- the step ---------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------- */
 
 /* With the batch at hand, or another one that is in its place. */
 static void put_pass(void *ctx, int which)
@@ -214,7 +216,9 @@ static void square_group(void *ctx, int group)
     optim_square_group(s->optim, group);
 }
 
-/* The last pass, and all that follows: squares of gradients are summed as they are done. */
+/* The last pass, and all that follows: squares of gradients are summed
+ * as they are done.
+ */
 static void put_rest(void *ctx, int which)
 {
     struct step *s = ctx;
@@ -300,8 +304,9 @@ void step_gradients(struct step *s, struct step_result *result)
     settle(s, result);
 }
 
-/* Where no other rank is to be asked the update follows without waiting for the loss and
- * the norm, which the host reads when all is on its way.  Planted faults need them before.
+/* Where no other rank is to be asked the update follows without waiting for the loss
+ * and the norm, which the host reads when all is on its way.  Planted faults need them
+ * before.
  */
 static bool is_waitless(const struct step *s)
 {
@@ -387,7 +392,7 @@ void step_set_count(struct step *s, int64_t count)
     s->count = count;
 }
 
-/* ---- times ------------------------------------------------------------------------- */
+/* ---- times ----------------------------------------------------------------------- */
 
 const double *step_seconds(struct step *s)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Choices by timing.
  *
- * For each operation the three forms are tried in turn, round by round.  If a ring comes
- * near the plain form, the better one is tried with other numbers of panels.  A form
- * that is more complicated must be faster by a margin, so that noise does not choose it.
+ * For each operation the three forms are tried in turn, round by round.  If a ring
+ * comes near the plain form, the better one is tried with other numbers of panels.  A
+ * form that is more complicated must be faster by a margin, so that noise does not
+ * choose it.
  *
- * Whatever disturbs a trial makes it longer, so the shorter ones of several rounds count;
- * and what is much longer than the best is not tried again, so that there is time for
- * many rounds of what is close.
+ * Whatever disturbs a trial makes it longer, so the shorter ones of several rounds
+ * count; and what is much longer than the best is not tried again, so that there is
+ * time for many rounds of what is close.
  */
 #include "config.h"
 
@@ -43,7 +44,9 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* What a manner takes when little disturbs it: the quartile of its rounds; sorts them. */
+/* What a manner takes when little disturbs it: the quartile of its
+ * rounds; sorts them.
+ */
 static double quartile(double *seconds, int rounds)
 {
     qsort(seconds, (size_t)rounds, sizeof *seconds, by_size);

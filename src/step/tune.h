@@ -9,11 +9,11 @@
 #include "src/step/pair.h"
 
 /* Choose form and panels for each sharded product of a shape by trying them on operands
- * of their own, of as many rows as a rank has in a micro-batch of a batch of B, or fewer
- * where that takes long on ranks of 'peak' FLOP/s; 'node_memory' as in pair_open().
- * Plain products are kept unless another form is clearly faster.  Where there is no
- * memory for it, rings are chosen, as with one model rank.  A few seconds at most, of
- * large products.  Collective; all arguments must agree.
+ * of their own, of as many rows as a rank has in a micro-batch of a batch of B, or
+ * fewer where that takes long on ranks of 'peak' FLOP/s; 'node_memory' as in
+ * pair_open().  Plain products are kept unless another form is clearly faster.  Where
+ * there is no memory for it, rings are chosen, as with one model rank.  A few seconds
+ * at most, of large products.  Collective; all arguments must agree.
  */
 void tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
                    const struct spec *spec, int64_t B, int micros, double peak,
@@ -22,8 +22,8 @@ void tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
 /* The same for the operations of one pair. */
 void tune_pair(struct cmm_tuned *tuned, struct pair *p);
 
-/* The first of 'n' manners, the simplest first, that no later one beats by a margin, when
- * they take seconds[k].
+/* The first of 'n' manners, the simplest first, that no later one beats by a margin,
+ * when they take seconds[k].
  */
 int tune_choose(const double *seconds, const struct manner *m, int n);
 
@@ -33,9 +33,9 @@ int tune_choose(const double *seconds, const struct manner *m, int n);
 int64_t tune_rows(const struct spec *s, int64_t rows, int M, double peak);
 
 /* Decide who moves the messages, for --progress, and start it.  Auto, where timing may
- * choose, probes between nodes whether this MPI moves a large message while nobody calls
- * it: then nobody, else polling.  A thread needs an MPI that allows it: without, polls.
- * Collective.
+ * choose, probes between nodes whether this MPI moves a large message while nobody
+ * calls it: then nobody, else polling.  A thread needs an MPI that allows it: without,
+ * polls.  Collective.
  */
 enum progress_form tune_progress(struct mesh *mesh, int choice, bool may_choose);
 

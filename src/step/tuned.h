@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What timing has chosen, in words: for reports, and in a checkpoint's /meta, from where
- * a run that goes on takes it over.  Choices change the last bits of results.
+/* What timing has chosen, in words: for reports, and in a checkpoint's /meta, from
+ * where a run that goes on takes it over.  Choices change the last bits of results.
  */
 #ifndef STEP_TUNED_H
 #define STEP_TUNED_H

@@ -20,7 +20,7 @@
 
 enum { HEAD_EVERY = 20 /* rows */ };
 
-/* ---- the file ---------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------- */
 
 /* True for a line that was written before a run goes on from step 'first': also one of
  * a fork that had left before.
@@ -91,8 +91,8 @@ void journal_close(struct journal *j)
     j->jsonl = NULL;
 }
 
-/* A line that cannot be written leaves nothing of itself: a disk that is full for a while
- * costs the lines of that while.
+/* A line that cannot be written leaves nothing of itself: a disk that is full for a
+ * while costs the lines of that while.
  */
 static void append(struct journal *j, const json_t *line)
 {
@@ -125,7 +125,7 @@ static void write_line(struct journal *j, json_t *line, int64_t fork)
     json_decref(line);
 }
 
-/* ---- lines ------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------- */
 
 /* "0:42", "1:02:03" */
 static const char *duration(char text[32], double seconds)

@@ -5,10 +5,10 @@
  *    "tokens_per_s", "mfu_measured"}
  *   {"step", "examples", "seconds", "eval_loss", "top1", "ece", "eval_examples"}
  *
- * Both have "fork": STEP in a fork.  'step' counts updates, so the first line is of step
- * 1; 'seconds' are those of the run as records have them: what it did before it was resumed
- * is in them, and its forks are not, but in a fork's lines that fork.  All of it is for
- * rank 0; on the others nothing is written.
+ * Both have "fork": STEP in a fork.  'step' counts updates, so the first line is of
+ * step 1; 'seconds' are those of the run as records have them: what it did before it
+ * was resumed is in them, and its forks are not, but in a fork's lines that fork.  All
+ * of it is for rank 0; on the others nothing is written.
  */
 #ifndef TRAIN_JOURNAL_H
 #define TRAIN_JOURNAL_H
@@ -32,9 +32,9 @@ struct journal {
     double lr, flops_per_step, peak;
 };
 
-/* Open 'path' (empty: none) for lines of JSON; a run that goes on from 'first' keeps the
- * lines up to there, and all until they are written anew.  The other members are set by
- * the caller.  Returns 0 or ERR_IO.
+/* Open 'path' (empty: none) for lines of JSON; a run that goes on from 'first' keeps
+ * the lines up to there, and all until they are written anew.  The other members are
+ * set by the caller.  Returns 0 or ERR_IO.
  */
 int journal_open(struct journal *j, const char *path, int64_t first);
 void journal_close(struct journal *j);

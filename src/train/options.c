@@ -141,8 +141,8 @@ static const char incidental[] =
     "save-every keep resume time-limit stall-timeout json jsonl trace machine-out "
     "progress-report records id config ";
 
-/* A run that is told neither images nor a shape nor where to start is one that learns to
- * tell fractals apart within minutes on two cores.  Fractals of a class differ by
+/* A run that is told neither images nor a shape nor where to start is one that learns
+ * to tell fractals apart within minutes on two cores.  Fractals of a class differ by
  * themselves, and a crop of one that has few pixels is a blot: none is cropped.
  */
 static const char *const small[][2] = {
@@ -176,7 +176,7 @@ int train_options_read(struct opts *opts, void *values, int argc, char **argv)
     return make_small(opts, o);
 }
 
-/* ---- what they mean ---------------------------------------------------------------- */
+/* ---- what they mean -------------------------------------------------------------- */
 
 /* A number that may be "auto": then '*is_auto', and 'value' stays. */
 static int auto_steps(int64_t *value, bool *is_auto, const char *text, const char *name)
@@ -309,7 +309,7 @@ int train_plan_steps(struct train_plan *p, const struct train_options *o, int64_
     return 0;
 }
 
-/* ---- options of a run that goes on ------------------------------------------------- */
+/* ---- options of a run that goes on ----------------------------------------------- */
 
 /* True if 'name' is a word of 'names', which has a space around each. */
 static bool is_among(const char *name, const char *names)

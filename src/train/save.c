@@ -20,7 +20,7 @@ struct save {
     int64_t step, started;    /* of the last save that was finished, that was begun */
 };
 
-/* ---- going on ---------------------------------------------------------------------- */
+/* ---- going on -------------------------------------------------------------------- */
 
 /* What a checkpoint calls the set that a run is trained on. */
 static const char set_name[] = "set";
@@ -62,8 +62,8 @@ static int compare(struct saved *saved, const struct ckpt_meta *meta,
     return compare_set(meta->options, train, o->data);
 }
 
-/* A run that starts before a checkpoint of its folder would go on from that one when it is
- * started again.
+/* A run that starts before a checkpoint of its folder would go on from that one when it
+ * is started again.
  */
 static int refuse_later(const struct saved *saved, const char *dir, struct mesh *mesh)
 {
@@ -142,7 +142,7 @@ bool saved_has(const char *dir, int64_t step, struct mesh *mesh)
     return has;
 }
 
-/* ---- saving ------------------------------------------------------------------------ */
+/* ---- saving ---------------------------------------------------------------------- */
 
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
               struct optim *optim, const struct data *train, const struct opts *opts,

@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- where it runs ----------------------------------------------------------------- */
+/* ---- where it runs --------------------------------------------------------------- */
 
 static bool has_pictures(const struct trainer *t)
 {
@@ -129,7 +129,7 @@ static int open_place(struct trainer *t)
     return node_same_device(MPI_COMM_WORLD, dev_name(t->dev), dev_dtype(t->dev));
 }
 
-/* ---- what it runs ------------------------------------------------------------------ */
+/* ---- what it runs ---------------------------------------------------------------- */
 
 static int open_source(struct trainer *t)
 {
@@ -282,7 +282,7 @@ void trainer_close(struct trainer *t)
     mesh_close(&t->mesh);
 }
 
-/* ---- the record -------------------------------------------------------------------- */
+/* ---- the record ------------------------------------------------------------------ */
 
 /* The options that make a run, as one number: the same however often it is resumed. */
 static void name_by_options(char text[64], const struct opts *opts)

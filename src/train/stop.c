@@ -33,7 +33,7 @@ int stop_catch(void)
     return told_by_signals(note_signal);
 }
 
-/* ---- the clock --------------------------------------------------------------------- */
+/* ---- the clock ------------------------------------------------------------------- */
 
 double stop_parse_left(const char *text)
 {
@@ -81,7 +81,9 @@ static double ask_squeue(const char *job)
     return stop_parse_left(answer);
 }
 
-/* Seconds until the batch system ends the job, less the reserve; infinity if unknown. */
+/* Seconds until the batch system ends the job, less the reserve;
+ * infinity if unknown.
+ */
 static double seconds_left(void)
 {
     const char *end = getenv("SLURM_JOB_END_TIME"), *job = getenv("SLURM_JOB_ID");

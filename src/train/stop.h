@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* When a run must end before its last step: signals, and the clock.
  *
- * SIGUSR1 (mpirun passes it on) and SIGTERM are noted by every rank that gets them.  The
- * clock is rank 0's: --time-limit, else SLURM_JOB_END_TIME, else what squeue says of the
- * time that is left.  The ranks agree on all of it once a step.
+ * SIGUSR1 (mpirun passes it on) and SIGTERM are noted by every rank that gets them.
+ * The clock is rank 0's: --time-limit, else SLURM_JOB_END_TIME, else what squeue says
+ * of the time that is left.  The ranks agree on all of it once a step.
  */
 #ifndef TRAIN_STOP_H
 #define TRAIN_STOP_H
@@ -16,8 +16,8 @@ struct stop {
         spare; /* seconds that the end of a step needs before it: a step and a save */
 };
 
-/* Note the signals from here on; before threads compute.  Returns what told_by_signals()
- * does.
+/* Note the signals from here on; before threads compute.  Returns what
+ * told_by_signals() does.
  */
 int stop_catch(void);
 

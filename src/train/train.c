@@ -30,7 +30,7 @@ struct leg {
     int64_t fork; /* its step; -1: the trunk */
 };
 
-/* ---- what every leg does ----------------------------------------------------------- */
+/* ---- what every leg does --------------------------------------------------------- */
 
 struct spent trainer_spent(const struct trainer *t)
 {
@@ -122,7 +122,9 @@ static void say_saved(struct trainer *t, const struct save *save)
                 save_path(save));
 }
 
-/* All ranks are done with their part of a save, for now.  One that fails has said so. */
+/* All ranks are done with their part of a save, for now.  One that
+ * fails has said so.
+ */
 static void proceed_save(struct trainer *t)
 {
     if (save_proceed(t->save) == 0 && !save_is_busy(t->save))
@@ -215,7 +217,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
                                                 : 0;
 }
 
-/* ---- forks ------------------------------------------------------------------------- */
+/* ---- forks ----------------------------------------------------------------------- */
 
 static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped);
 
@@ -229,8 +231,8 @@ static void fork_folder(char *path, size_t size, const struct trainer *t, int64_
         path[0] = '\0';
 }
 
-/* The cool-down itself, its record and its checkpoint, by which a run that goes on knows
- * that nothing is left to do here.
+/* The cool-down itself, its record and its checkpoint, by which a run that goes on
+ * knows that nothing is left to do here.
  */
 static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char *folder,
                            bool *is_stopped)
@@ -315,7 +317,7 @@ static void name_late_forks(const struct trainer *t)
     }
 }
 
-/* ---- a run ------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------- */
 
 static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped)
 {

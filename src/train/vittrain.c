@@ -27,7 +27,7 @@
     "\nstart it again.\n"                                                              \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
-/* ---- the beginning ----------------------------------------------------------------- */
+/* ---- the beginning --------------------------------------------------------------- */
 
 /* What timing has chosen, and when. */
 static void tell_choices(struct trainer *t)
@@ -106,7 +106,7 @@ static void banner(struct trainer *t)
                     (long long)t->saved.step);
 }
 
-/* ---- the end ----------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------- */
 
 /* How it ended, with status 'status', as JSON on rank 0. */
 static int write_end(const struct trainer *t, int status)

@@ -96,8 +96,8 @@ void attn_forward(struct vit *v, struct mat o, int64_t i)
     make_images(&rows, v->local.B_l);
 }
 
-/* At least 'rows' rows.  Threads share heads of images; a GPU wants many at once and gets
- * all of them, as does a simulated device, for which nothing is cut.
+/* At least 'rows' rows.  Threads share heads of images; a GPU wants many at once and
+ * gets all of them, as does a simulated device, for which nothing is cut.
  */
 static void make_rows(void *ctx, int64_t rows)
 {

@@ -10,8 +10,8 @@
 #include "src/vit/linear.h"
 #include "src/vit/norm.h"
 
-/* A norm of a block: of what, its parameters and statistics, and where its result is kept
- * by devices that do.
+/* A norm of a block: of what, its parameters and statistics, and where its result is
+ * kept by devices that do.
  */
 struct block_norm {
     struct mat x;
@@ -66,7 +66,7 @@ static void norm_back(struct vit *v, struct block_norm n, int64_t i)
                   vit_act(v, n.stat, i), group_block(i), n.slot);
 }
 
-/* ---- parallel ---------------------------------------------------------------------- */
+/* ---- parallel -------------------------------------------------------------------- */
 
 /* in [n, 3A + F]: q, k, v, MLP before GELU;  out [n, F + A]: MLP after it, attention.
  */
@@ -105,8 +105,8 @@ static void parallel_forward(struct vit *v, int64_t i)
 }
 
 /* The gradients of in and out share a matrix: dq, dk, dv, d pre, d o.  Of out's,
- * [n, F + A], the product leaves what is d pre in the first columns, where it is the end
- * of in's, [n, 3A + F].
+ * [n, F + A], the product leaves what is d pre in the first columns, where it is the
+ * end of in's, [n, 3A + F].
  */
 static void parallel_backward(struct vit *v, int64_t i)
 {
@@ -132,7 +132,7 @@ static void parallel_backward(struct vit *v, int64_t i)
     norm_back(v, norm0(v, i), i);
 }
 
-/* ---- sequential -------------------------------------------------------------------- */
+/* ---- sequential ------------------------------------------------------------------ */
 
 static void sequential_inner(struct vit *v, int64_t i, bool is_again)
 {
@@ -204,7 +204,7 @@ static void sequential_backward_attn(struct vit *v, int64_t i)
     norm_back(v, norm0(v, i), i);
 }
 
-/* ---- either ------------------------------------------------------------------------ */
+/* ---- either ---------------------------------------------------------------------- */
 
 void block_forward(struct vit *v, int64_t i)
 {

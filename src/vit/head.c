@@ -13,7 +13,7 @@ static int head(const struct vit *v)
     return group_head(&v->spec);
 }
 
-/* ---- MAP --------------------------------------------------------------------------- */
+/* ---- MAP ------------------------------------------------------------------------- */
 
 static struct mat probe(const struct vit *v)
 {
@@ -125,7 +125,7 @@ static void map_backward(struct vit *v, struct mat dxn, struct mat d_pooled,
     cmm_finish(v->cmm);
 }
 
-/* ---- pooling ----------------------------------------------------------------------- */
+/* ---- pooling --------------------------------------------------------------------- */
 
 static void pool_forward(struct vit *v, struct mat pooled, struct mat xn)
 {
@@ -162,7 +162,7 @@ static void pool_backward(struct vit *v, struct mat dxn, struct mat d_pooled)
     }
 }
 
-/* ---- the head ---------------------------------------------------------------------- */
+/* ---- the head -------------------------------------------------------------------- */
 
 void head_forward(struct vit *v)
 {

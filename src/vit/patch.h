@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The embedding: patches (stride = size, what does not fit is left out) times the kernel,
- * plus a table [N, C_l] that is the same for every image:
+/* The embedding: patches (stride = size, what does not fit is left out) times the
+ * kernel, plus a table [N, C_l] that is the same for every image:
  *
  *   row 0         the class token, where there is one
  *   other rows    position embedding of the patch + the kernel's bias

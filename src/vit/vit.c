@@ -23,7 +23,7 @@
 
 enum { NUMBERS = 64 /* that are read at a time */ };
 
-/* ---- what model.h promises --------------------------------------------------------- */
+/* ---- what model.h promises ------------------------------------------------------- */
 
 struct mat vit_act(struct vit *v, enum act which, int64_t i)
 {
@@ -49,7 +49,7 @@ double vit_sum(const struct vit *v, struct mat x)
     return sum;
 }
 
-/* ---- open and close ---------------------------------------------------------------- */
+/* ---- open and close -------------------------------------------------------------- */
 
 /* The slots that are multiplied with. */
 static const enum slot products[] = {
@@ -204,7 +204,7 @@ void vit_close(struct vit **vit)
     *vit = NULL;
 }
 
-/* ---- forward and backward ---------------------------------------------------------- */
+/* ---- forward and backward -------------------------------------------------------- */
 
 /* A group was gathered: what the device keeps of its weights is out of date. */
 static void weights_changed(struct vit *v, int group)
@@ -327,7 +327,7 @@ void vit_block_backward(struct vit *v, int64_t block)
     block_backward(v, block);
 }
 
-/* ---- its parts --------------------------------------------------------------------- */
+/* ---- its parts ------------------------------------------------------------------- */
 
 static void changed(struct vit *v, bool has_copies)
 {

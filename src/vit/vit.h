@@ -44,29 +44,29 @@ void vit_close(struct vit **v);
 void vit_micro(struct vit *v, int micro);
 int vit_micros(const struct vit *v);
 
-/* Run the model on this data row's images [B_l, image*image*3] and targets [B_l, K_l] of
- * the micro-batch (dev_acc() type; every rank of a row has the same images), keeping
+/* Run the model on this data row's images [B_l, image*image*3] and targets [B_l, K_l]
+ * of the micro-batch (dev_acc() type; every rank of a row has the same images), keeping
  * what backward needs.  Collective over 'mesh'.
  */
 void vit_forward(struct vit *v, struct mat images, struct mat targets);
 
-/* The loss of the last forward's images times their share: the sum over micro-batches and
- * data rows is the mean over the B images.  The M partial sums are gathered and added in
- * rank order, so the value has the same bits on all ranks of a model group.  Waits for the
- * device.  Collective over the model axis.
+/* The loss of the last forward's images times their share: the sum over micro-batches
+ * and data rows is the mean over the B images.  The M partial sums are gathered and
+ * added in rank order, so the value has the same bits on all ranks of a model group.
+ * Waits for the device.  Collective over the model axis.
  */
 double vit_loss(struct vit *v);
 
 /* Likewise what this rank's classes add to it, a number for every micro-batch since the
- * first one's forward, [1, micros] of dev_acc() type: summed over them and all ranks it is
- * the loss of the step.
+ * first one's forward, [1, micros] of dev_acc() type: summed over them and all ranks it
+ * is the loss of the step.
  */
 struct mat vit_losses(const struct vit *v);
 
 /* The gradients of the last forward, written over the old ones in the first micro-batch
  * and added in the others.  Those of a group are summed over the data axis
- * (shard_scatter_*) while the next one computes; all are done when the last micro-batch's
- * backward returns.  Collective over 'mesh'.
+ * (shard_scatter_*) while the next one computes; all are done when the last
+ * micro-batch's backward returns.  Collective over 'mesh'.
  */
 void vit_backward(struct vit *v);
 
@@ -104,8 +104,8 @@ struct laps *vit_watch(struct vit *v);
  */
 int64_t vit_bytes(const struct vit *v);
 
-/* Say that parameters were changed from outside (a load); or by the optimizer, which may
- * have seen to copies of them.
+/* Say that parameters were changed from outside (a load); or by the optimizer, which
+ * may have seen to copies of them.
  */
 void vit_changed(struct vit *v);
 void vit_updated(struct vit *v);

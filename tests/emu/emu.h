@@ -3,12 +3,12 @@
  *
  * They are compiled as C++ with this file in front (-include) and CUDA_ON_HOST defined.
  * Blocks run one after another; the threads of a block are coroutines that meet at
- * barriers and in exchanges of a warp.  Errors are: a block whose threads do not all come
- * to where others wait, which a GPU might have let pass; addresses that are not aligned;
- * indices beyond arrays, and what lies behind the block's shared memory.  Shared memory
- * begins as NaN.  What is computed is what a GPU computes but for roundings inside products
- * on tensor cores; nothing is learnt about speed, about memory that several blocks write
- * at a time, or about the driver.
+ * barriers and in exchanges of a warp.  Errors are: a block whose threads do not all
+ * come to where others wait, which a GPU might have let pass; addresses that are not
+ * aligned; indices beyond arrays, and what lies behind the block's shared memory.
+ * Shared memory begins as NaN.  What is computed is what a GPU computes but for
+ * roundings inside products on tensor cores; nothing is learnt about speed, about
+ * memory that several blocks write at a time, or about the driver.
  */
 #ifndef TESTS_EMU_H
 #define TESTS_EMU_H
@@ -47,7 +47,9 @@ void emu_sync_warp(void);
 /* 'at' is a multiple of 'bytes'. */
 void emu_need_aligned(const void *at, size_t bytes);
 
-/* A thread's copies into shared memory: done at once, or when their group is waited for. */
+/* A thread's copies into shared memory: done at once, or when their
+ * group is waited for.
+ */
 void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in);
 void emu_copies_close(void);
 void emu_copies_wait(int left);

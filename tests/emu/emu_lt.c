@@ -4,10 +4,10 @@
  * algorithms, and none for what the library's manual refuses.  A product that is larger
  * than any test's is left undone: it measures a peak.
  *
- * A real library may refuse more.  EMU_REFUSE in the environment says what this one does:
- * "plans" of products with an epilogue, the "products" of such plans when they are done,
- * the "first" algorithm of every plan then, or "all" products.  A number behind it, of
- * cublasLtEpilogue_t, means products with that epilogue alone.
+ * A real library may refuse more.  EMU_REFUSE in the environment says what this one
+ * does: "plans" of products with an epilogue, the "products" of such plans when they
+ * are done, the "first" algorithm of every plan then, or "all" products.  A number
+ * behind it, of cublasLtEpilogue_t, means products with that epilogue alone.
  */
 #include "config.h"
 
@@ -71,7 +71,7 @@ static bool is_refusing(const char *what, const struct desc *of)
            strcmp(word, what) == 0 && (epilogue == 0 || epilogue == (int)of->epilogue);
 }
 
-/* ---- Descriptors --------------------------------------------------------------------- */
+/* ---- Descriptors ----------------------------------------------------------------- */
 
 static cublasStatus_t desc_create(cublasLtMatmulDesc_t *desc,
                                   cublasComputeType_t compute, cudaDataType_t scale)
@@ -215,7 +215,7 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* ---- The product --------------------------------------------------------------------- */
+/* ---- The product ----------------------------------------------------------------- */
 
 static double element(cudaDataType_t type, const void *at, int64_t i)
 {
@@ -359,7 +359,7 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* ---- What cuda_load.c does ----------------------------------------------------------- */
+/* ---- What cuda_load.c does ------------------------------------------------------- */
 
 int cuda_lt_open(struct cuda_lt *lt)
 {

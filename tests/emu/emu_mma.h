@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ldmatrix and mma.sync.m16n8k16 as the PTX manual lays their fragments out; copies that
- * may be done at once, and no later than they are waited for.
+/* ldmatrix and mma.sync.m16n8k16 as the PTX manual lays their fragments out; copies
+ * that may be done at once, and no later than they are waited for.
  */
 #ifndef TESTS_EMU_MMA_H
 #define TESTS_EMU_MMA_H

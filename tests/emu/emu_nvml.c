@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* NVML of an emulated GPU that is warm, and held back by its power cap.  With EMU_NVML_14 in
- * the environment it is that of CUDA 14, whose older functions say that they are deprecated.
+/* NVML of an emulated GPU that is warm, and held back by its power cap.  With
+ * EMU_NVML_14 in the environment it is that of CUDA 14, whose older functions say that
+ * they are deprecated.
  */
 #include <stdlib.h>
 #include <string.h>

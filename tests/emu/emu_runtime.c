@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* CUDA's run-time library, as far as src/dev/cuda* calls it, without what emu_stream.cc has:
- * memory is the host's.
- * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 40: what
- * fills a real GPU to measure it has to be content with less.  What is the GPU's and what is
- * pinned is known apart.
+/* CUDA's run-time library, as far as src/dev/cuda* calls it, without what emu_stream.cc
+ * has: memory is the host's.
+ * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 40:
+ * what fills a real GPU to measure it has to be content with less.  What is the GPU's
+ * and what is pinned is known apart.
  */
 #include "tests/emu/emu_stream.h"
 

@@ -27,8 +27,8 @@ unsigned emu_draw(void);
  */
 int emu_finish_all(void);
 
-/* Whether 'bytes' at 'at' lie in one array of the GPU's or, else, of the host's that the GPU
- * may copy from or to by itself.
+/* Whether 'bytes' at 'at' lie in one array of the GPU's or, else, of the host's that
+ * the GPU may copy from or to by itself.
  */
 int emu_is_array(const void *at, size_t bytes, int is_gpu);
 
