@@ -9,11 +9,11 @@
 #include "bench/case.h"
 
 /* Fill the times of the result's messages; bytes and their numbers stay; and, where
- * products have a form that is not plain by order, compare the step with one of plain
- * collectives.  Must come last: results and state of 'step' are worthless afterwards.
- * Steps of all sorts alternate, in as many rounds as fit into the case's budget, of
- * which 'spent' seconds are gone, by the time of the result's steps; at least one.
- * Collective.
+ * products have a form that is not plain by order, compare the step with one of
+ * plain collectives.  Must come last: results and state of 'step' are worthless
+ * afterwards.  Steps of all sorts alternate, in as many rounds as fit into the
+ * case's budget, of which 'spent' seconds are gone, by the time of the result's
+ * steps; at least one.  Collective.
  */
 void overlap_measure(struct case_result *c, struct bench *b, struct step *step,
                      double spent);

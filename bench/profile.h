@@ -13,10 +13,10 @@
 /* Begin to take what operations cost. */
 void profile_start(struct bench *b);
 
-/* What they have cost in 'steps' steps of 'seconds' each, into 'c' on rank 0: the
- * longest first, and last what is not in operations: messages, waiting, the host's own
- * work.  Collective over the mesh, because the bandwidth is measured by all ranks at
- * once.
+/* What they have cost in 'steps' steps of 'seconds' each, into 'c' on rank 0:
+ * the longest first, and last what is not in operations: messages, waiting,
+ * the host's own work.  Collective over the mesh, because the bandwidth is
+ * measured by all ranks at once.
  */
 void profile_finish(struct case_result *c, struct bench *b, int steps, double seconds);
 

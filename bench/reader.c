@@ -56,8 +56,8 @@ int64_t reader_rows(const struct reader *r, struct mat a)
     return rows > 0 ? rows : 1;
 }
 
-/* The elements lo .. hi - 1 of 'in'.  The loops are apart by format, so that each of
- * them vectorises.
+/* The elements lo .. hi - 1 of 'in'.  The loops are apart by format, so that
+ * each of them vectorises.
  */
 static void widen(double *out, const void *in, enum dtype t, int64_t lo, int64_t hi)
 {

@@ -26,10 +26,10 @@ const double *reader_get(struct reader *r, struct mat a, int64_t lo, int64_t hi)
 /* What the checks compute from a matrix, each in one reading of it, by all threads of
  * the device's ranks; sums are taken in an order that depends on their number alone:
  *   reader_combine()  for each of 'n' weights, sum [n, a.cols] += sum over rows of
- *                     weight[.., row] * a[row, :], rows of 'weight' a.rows apart; by_col
- *                     [a.cols]: sums of squares; NULL: not wanted
- *   reader_apply()    dot [n, a.rows] = weight [n, a.cols] a^T; by_row [a.rows]: sums of
- *                     squares; NULL: not wanted
+ *                     weight[.., row] * a[row, :], rows of 'weight' a.rows apart;
+ *                     by_col [a.cols]: sums of squares; NULL: not wanted
+ *   reader_apply()    dot [n, a.rows] = weight [n, a.cols] a^T;
+ *                     by_row [a.rows]: sums of squares; NULL: not wanted
  *   reader_norm()     the sum of squares of all
  */
 void reader_combine(struct reader *r, double *sum, double *by_col, int n,

@@ -32,13 +32,13 @@ extern const char report_schema[];
  * is emptied; an empty 'path' gives a NULL that the others accept and ignore.  Returns
  * 0 or ERR_IO.  Rank 0 alone.
  *
- * What a step took on the slowest rank, and the peak, are known when all steps of a
- * case are done: after report_jsonl_again() its lines, those since
- * report_jsonl_begin(), are written anew, and report_jsonl_settle() puts them in the
- * place of the old, which stay until then.  Both are false where the old ones stay:
- * there is no file, or a pipe, which forgets nothing, or the new ones cannot be
- * written, and that is said.  report_jsonl_close() returns ERR_IO if not all was
- * written.
+ * What a step took on the slowest rank, and the peak, are known when all steps
+ * of a case are done: after report_jsonl_again() its lines, those since
+ * report_jsonl_begin(), are written anew, and report_jsonl_settle() puts them
+ * in the place of the old, which stay until then.  Both are false where the old
+ * ones stay: there is no file, or a pipe, which forgets nothing, or the new
+ * ones cannot be written, and that is said.  report_jsonl_close() returns
+ * ERR_IO if not all was written.
  */
 struct jsonl;
 int report_jsonl_open(struct jsonl **j, const char *path);

@@ -212,14 +212,16 @@ static json_t *case_json(const struct result *r, const struct case_result *c)
     const bool has_steps = has_run && c->steps.n > 0;
     const bool is_whole  = has_steps && strcmp(c->name, "step") == 0; /* no block */
     const bool has_shape = c->spec.C > 0;
-    json_t *all          = json_pack(
-                 "{so so sI sI sI ss so so so so sb so so}", "case", text(c->name), "shape",
-                 shape_json(&c->spec), "layers_run", (json_int_t)c->spec.L, "layers_full",
-                 (json_int_t)c->spec.L_full, "batch", (json_int_t)c->batch, "dtype",
-                 dtype_name(c->dtype), "device", text(c->device), "overlap", text(c->overlap),
-                 "progress", text(c->progress), "param_shard", text(c->param_shard), "graph",
-                 c->tapes > 0, "status", status_json(c->status), "reason",
-        c->reason[0] != '\0' ? text(c->reason) : json_null());
+    json_t *all;
+
+    all = json_pack("{so so sI sI sI ss so so so so sb so so}", "case", text(c->name),
+                    "shape", shape_json(&c->spec), "layers_run", (json_int_t)c->spec.L,
+                    "layers_full", (json_int_t)c->spec.L_full, "batch",
+                    (json_int_t)c->batch, "dtype", dtype_name(c->dtype), "device",
+                    text(c->device), "overlap", text(c->overlap), "progress",
+                    text(c->progress), "param_shard", text(c->param_shard), "graph",
+                    c->tapes > 0, "status", status_json(c->status), "reason",
+                    c->reason[0] != '\0' ? text(c->reason) : json_null());
     json_t *figures = json_pack(
         "{so so so so so so so so}", "steps", steps_json(&c->steps), "tokens_per_s",
         has_steps ? json_finite(c->tokens_per_s) : json_null(), "tokens_per_s_rank",

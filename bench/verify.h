@@ -25,8 +25,8 @@ int verify_self_test(struct check *c, struct bench *b, const struct spec *spec);
  * run, on the same batch, without the update.
  *
  *   products   every sharded product of the blocks by random projection, see project.h
- *   overlap    loss, gradient norm and one random projection of every gradient tensor of
- *              the two passes: |r'g - r'g_plain| / (eps sqrt(2 L) |g_plain|_F);
+ *   overlap    loss, gradient norm and one random projection of every gradient tensor
+ *              of the two passes: |r'g - r'g_plain| / (eps sqrt(2 L) |g_plain|_F);
  *              threshold 32.  The sums are rounded in another order in each of the 2 L
  *              blocks on the way forth and back, and these differences add up like a
  *              random walk: without the root 8 at L = 2, 22 at 12, 40 at 28.

@@ -262,9 +262,9 @@ static int64_t part_offset(const struct entry *e, const struct ckpt_tensor *t,
     return e->offset + (file_index(t) + extent->start) * (int64_t)sizeof(float);
 }
 
-/* Take a pass from the device and let the threads write it.  They begin when all is
- * taken: training stands still until then, and would for longer if they shared its
- * cores.
+/* Take a pass from the device and let the threads write it.  They begin
+ * when all is taken: training stands still until then, and would for longer
+ * if they shared its cores.
  */
 static void take(struct ckpt *c, int pass)
 {

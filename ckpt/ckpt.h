@@ -76,10 +76,10 @@ struct ckpt_cost {
 int ckpt_open(struct ckpt **c, struct mesh *mesh, struct dev *dev,
               const struct ckpt_list *list, const char *dir, int keep);
 
-/* Take at most 'bytes' of this rank's memory for its copy of the tensors, and what does
- * not fit in further passes, of which all but the last are waited for.  Without this:
- * half of what is free at the first save.  To be called before it.  Local; need not
- * agree.
+/* Take at most 'bytes' of this rank's memory for its copy of the tensors, and
+ * what does not fit in further passes, of which all but the last are waited
+ * for.  Without this: half of what is free at the first save.  To be called
+ * before it.  Local; need not agree.
  */
 void ckpt_set_memory(struct ckpt *c, int64_t bytes);
 

@@ -384,9 +384,9 @@ static int close_written(int fd, const char *path, int rc)
     return rc;
 }
 
-/* Take all the room at once: pieces that come from several writers then lie together on
- * the disk, and a full disk shows here.  Some file systems cannot; there it shows
- * later.
+/* Take all the room at once: pieces that come from several writers then lie
+ * together on the disk, and a full disk shows here.  Some file systems
+ * cannot; there it shows later.
  */
 static int take_room(int fd, int64_t bytes)
 {

@@ -39,8 +39,8 @@ struct ckpt_file {
  */
 int file_open(struct ckpt_file **file, const char *path);
 
-/* The same for all ranks of 'comm', of which rank 0 reads it; said, and the same code
- * on all.
+/* The same for all ranks of 'comm', of which rank 0 reads it; said,
+ * and the same code on all.
  */
 int file_open_all(struct ckpt_file **file, const char *path, MPI_Comm comm);
 void file_close(struct ckpt_file **file);

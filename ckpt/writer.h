@@ -27,9 +27,9 @@ struct writer;
 struct writer *writer_open(struct crew *crew);
 void writer_close(struct writer **w);
 
-/* Start to write 'parts' parts of 'path', a file that exists, and to add their digests
- * to digest[dataset].  All three are borrowed until crew_wait() is true.  Nothing may
- * be under way.
+/* Start to write 'parts' parts of 'path', a file that exists, and to add their
+ * digests to digest[dataset].  All three are borrowed until crew_wait() is true.
+ * Nothing may be under way.
  */
 void writer_start(struct writer *w, const char *path, const struct writer_part *part,
                   int parts, uint64_t *digest);

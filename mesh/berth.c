@@ -74,6 +74,7 @@ struct berth *berth_take(struct mesh *mesh, const struct letter *l,
 {
     const int64_t bytes = l->part[0].bytes + l->part[1].bytes;
     struct dev *dev     = part[mat_size(part[0]) > 0 ? 0 : 1].buf->dev;
+    const int64_t piece = mesh->reaches_gpus ? WIRE_CHUNK : BERTH_PIECE;
     struct berth *b     = find(mesh);
 
     /* The device is one thread's: no second one may push. */
@@ -85,10 +86,10 @@ struct berth *berth_take(struct mesh *mesh, const struct letter *l,
                                 .part    = { part[0], part[1] },
                                 .after   = after,
                                 .bytes   = bytes,
-                                .piece   = mesh->reaches_gpus ? WIRE_CHUNK : BERTH_PIECE };
-    b->pieces = (int)((bytes + b->piece - 1) / b->piece);
+                                .piece   = piece };
+    b->pieces = (int)((bytes + piece - 1) / piece);
     if (!mesh->reaches_gpus)
-        b->dock = dock_take(dev, (size_t)(bytes < b->piece ? bytes : b->piece),
+        b->dock = dock_take(dev, (size_t)(bytes < piece ? bytes : piece),
                             b->pieces < DOCK_PLACES ? b->pieces : DOCK_PLACES);
     return b;
 }

@@ -11,11 +11,11 @@
  *                      | copied        | sent      |         next ones are copied; so
  *                                                            they are when they come
  *
- * With t the time of the message on the link or between host and device, whichever is
- * longer, and p pieces it takes about t (1 + 2 / p), not three times t, and no more
- * memory of the host than the places of a dock.  Pieces of BERTH_PIECE bytes take 20 to
- * 80 microseconds at 12 to 50 GB/s, a few times what it costs to start them; both ends
- * must cut alike.
+ * With t the time of the message on the link or between host and device, whichever
+ * is longer, and p pieces it takes about t (1 + 2 / p), not three times t, and no
+ * more memory of the host than the places of a dock.  Pieces of BERTH_PIECE bytes
+ * take 20 to 80 microseconds at 12 to 50 GB/s, a few times what it costs to start
+ * them; both ends must cut alike.
  */
 #ifndef MESH_BERTH_H
 #define MESH_BERTH_H

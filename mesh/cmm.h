@@ -10,11 +10,11 @@
  *
  * The backward of the one is the other: d(gather) scatters, d(scatter) gathers.
  *
- * Forms, same answer: plain (collective, then product: the oracle), ring, and bidir
- * (two half rings, one each way).  In a ring products are cut along output columns into
- * 'panels', and messages are pushed between panels.  With M = 1 there is one product
- * and no message.  The four products are collective over the model axis, all else is
- * local.
+ * Forms, same answer: plain (collective, then product: the oracle), ring, and
+ * bidir (two half rings, one each way).  In a ring products are cut along output
+ * columns into 'panels', and messages are pushed between panels.  With M = 1 there
+ * is one product and no message.  The four products are collective over the model
+ * axis, all else is local.
  */
 #ifndef MESH_CMM_H
 #define MESH_CMM_H
@@ -133,8 +133,8 @@ struct cmm_source {
 };
 void cmm_from(struct cmm *c, struct cmm_source source);
 
-/* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] + rest [n, C_l] (each may
- * be none).
+/* y [n, C_l] = scatter(x [n, K_l] W[K_l, C]) + bias [1, C_l] + rest [n, C_l];
+ * 'bias' and 'rest' may be none.
  */
 void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_weight *w,
                  struct mat bias, struct mat rest);

@@ -37,9 +37,9 @@ struct range cmm_rows_for(struct cmm *c, struct mat slice, int j, struct range p
     return (struct range){ lo, lo + slice.cols };
 }
 
-/* How many panels a range of columns has when all 'cols' of a product have 'cuts'.
- * Each panel packs the other operand again, so that narrow ones cost more than they
- * hide.
+/* How many panels a range of columns has when all 'cols' of a product have
+ * 'cuts'.  Each panel packs the other operand again, so that narrow ones
+ * cost more than they hide.
  */
 static int panels_of(const struct cmm *c, int64_t cuts, int64_t cols, struct range part)
 {

@@ -3,11 +3,11 @@
  * travels.
  *
  * In each of M turns the products are made panel by panel of their columns, and
- * messages are pushed after each panel.  What arrives in pieces of rows is multiplied
- * piece by piece, and so is what is sent on: with t the time of a turn's products, l
- * that of a slice on the link and p pieces, a pass takes the longer of M t and (M - 1)
- * l + t / p.  It sends M - 1 slices of n C / M elements in each direction that is in
- * use.
+ * messages are pushed after each panel.  What arrives in pieces of rows is
+ * multiplied piece by piece, and so is what is sent on: with t the time of a turn's
+ * products, l that of a slice on the link and p pieces, a pass takes the longer of
+ * M t and (M - 1) l + t / p.  It sends M - 1 slices of n C / M elements in each
+ * direction that is in use.
  *
  * With two lanes each turn brings one half of two slices, from either side: the same
  * products, and l half as long where a link carries both directions at once.  Lane 0

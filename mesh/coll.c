@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collectives from wires.  Messages leave and come in when an event is past that marks
- * what the stream held before them: a send, because the data must be written, and a
- * receive, because what is overwritten must be read.  The host waits for messages
- * alone.
+/* Collectives from wires.  Messages leave and come in when an event is past that
+ * marks what the stream held before them: a send, because the data must be
+ * written, and a receive, because what is overwritten must be read.  The host
+ * waits for messages alone.
  */
 #include "config.h"
 

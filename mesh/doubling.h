@@ -2,8 +2,8 @@
 /* Gathering by doubling and summing by halving: log2 of the ranks messages, each rank's
  * the same number, whatever that number is (Bruck's order).
  *
- *   gather    round d = 1, 2, 4, ..: of the slices i .. i + d - 1 that rank i has by now,
- *             as many as are missing there go to rank i - d
+ *   gather    round d = 1, 2, 4, ..: of the slices i .. i + d - 1 that rank i has by
+ *             now, as many as are missing there go to rank i - d
  *   scatter   the same backwards: sums of slices i + d .. go to rank i + d, which adds
  *             them to its own
  *
@@ -25,8 +25,8 @@ struct slices {
     const int64_t *cols;
 };
 
-/* Complete 'x', of which this rank's slice is there.  Collective over the axis, as is
- * the next.
+/* Complete 'x', of which this rank's slice is there.  Collective over
+ * the axis, as is the next.
  */
 void doubling_gather(struct mesh *mesh, enum axis axis, enum traffic kind, int tag,
                      struct dev_stream *s, const struct slices *x);

@@ -10,9 +10,9 @@
  *                  left of the others is of no use
  *   HOPS_SUM       all parts become the sums, everywhere
  *
- * Sums may travel in a shorter format than x has: each is rounded before it is sent, in
- * every hop, and added in the format of x; what all get is the same, rounded,
- * everywhere.
+ * Sums may travel in a shorter format than x has: each is rounded before it
+ * is sent, in every hop, and added in the format of x; what all get is the
+ * same, rounded, everywhere.
  */
 #ifndef MESH_FLIGHT_H
 #define MESH_FLIGHT_H

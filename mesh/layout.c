@@ -121,11 +121,9 @@ static struct piece box(const struct item *it, int64_t row, int64_t rows,
                         struct range first, struct range second)
 {
     const struct param *p = it->param;
-    struct piece piece    = {
-           .offset = it->offset + row * it->ld, .row = row, .rows = rows, .cols = it->cols
-    };
+    struct piece piece = { .row = row, .rows = rows, .cols = it->cols, .ld = it->ld };
 
-    piece.ld = it->ld;
+    piece.offset = it->offset + row * it->ld;
     for (int i = 0; i < p->dims; i++) {
         piece.lo[i] = i == p->split ? it->part.lo : 0;
         piece.hi[i] = i == p->split ? it->part.hi : p->dim[i];

@@ -24,10 +24,10 @@ struct program {
     void *values;
     size_t size;
 
-    /* Do an action of the table (OPT_ACTION) that is none of "help", "version",
-     * "print-config" and "list-shapes": 0 or a code.  'is_heard' is false on ranks
-     * other than 0, whose 'out' goes nowhere and who must write no file.  NULL: there
-     * is none.
+    /* Do an action of the table (OPT_ACTION) that is none of "help",
+     * "version", "print-config" and "list-shapes": 0 or a code.  'is_heard' is
+     * false on ranks other than 0, whose 'out' goes nowhere and who must write
+     * no file.  NULL: there is none.
      */
     int (*show)(FILE *out, bool is_heard, void *values);
 

@@ -24,9 +24,9 @@
 
 enum { RING_LANES = 2, GATHER_ROOMS = 2, SCATTER_ROOMS = 3 };
 
-/* Of a lane, on its device: 'read' is past when what is to be received over was read,
- * in this turn and the one before, 'made[k]' when piece k of what is to be sent was
- * written.
+/* Of a lane, on its device: 'read' is past when what is to be received over
+ * was read, in this turn and the one before, 'made[k]' when piece k of what
+ * is to be sent was written.
  */
 struct ring_events {
     struct dev_event *read[2], *made[CMM_PIECES];

@@ -103,10 +103,10 @@ void shard_micro(struct shard *sh, int micro, int micros);
  */
 bool shard_write(struct shard *sh, int group);
 
-/* Sum the gradients of 'group' over the data axis, likewise; of sharded groups after
- * every micro-batch, into what is owned; of others after the last one.  One sum is
- * under way at a time.  The replicated group is summed over the model axis too, all in
- * finish.
+/* Sum the gradients of 'group' over the data axis, likewise; of sharded groups
+ * after every micro-batch, into what is owned; of others after the last one.
+ * One sum is under way at a time.  The replicated group is summed over the model
+ * axis too, all in finish.
  */
 void shard_scatter_start(struct shard *sh, int group);
 void shard_scatter_finish(struct shard *sh, int group);

@@ -25,17 +25,18 @@ static inline void clouds_open(struct clouds *c, struct mesh *mesh, int64_t coun
                                int64_t width, int64_t classes, double apart,
                                uint64_t seed)
 {
-    int64_t own = 0;
+    const size_t numbers = (size_t)(count * width);
+    int64_t own          = 0;
 
-    c->all = mem_new((size_t)(count * width), sizeof *c->all);
+    c->all = mem_new(numbers, sizeof *c->all);
     c->f   = (struct features){ .mesh    = mesh,
                                 .count   = count,
                                 .width   = width,
                                 .classes = classes,
-                                .x     = mem_new((size_t)(count * width), sizeof(float)),
-                                .owner = mem_new((size_t)count, sizeof(int32_t)),
-                                .place = mem_new((size_t)count, sizeof(int32_t)),
-                                .label = mem_new((size_t)count, sizeof(int32_t)) };
+                                .x       = mem_new(numbers, sizeof(float)),
+                                .owner   = mem_new((size_t)count, sizeof(int32_t)),
+                                .place   = mem_new((size_t)count, sizeof(int32_t)),
+                                .label   = mem_new((size_t)count, sizeof(int32_t)) };
     for (int64_t i = 0; i < count; i++) {
         float *x = c->all + i * width;
         c->f.label[i] =

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a format checks first, made right again after changes, so that these reach what
- * lies behind: the sums of a zip file's entries; the length of a safetensors header,
- * and of the file.
+/* What a format checks first, made right again after changes, so that these reach
+ * what lies behind: the sums of a zip file's entries; the length of a safetensors
+ * header, and of the file.
  */
 #include "config.h"
 

@@ -70,9 +70,9 @@ enum model_of { MODEL_PARAM, MODEL_GRAD, MODEL_MU, MODEL_NU };
 struct mat model_piece(struct model *m, const struct item *it, const struct piece *p,
                        enum model_of of);
 
-/* That of item 'it' compared with the whole tensor 'all': the squares of the
- * differences and of the tensor's elements, over this rank's pieces, and the largest
- * difference.
+/* That of item 'it' compared with the whole tensor 'all': the squares of
+ * the differences and of the tensor's elements, over this rank's pieces,
+ * and the largest difference.
  */
 struct model_gap {
     double difference, size, largest;

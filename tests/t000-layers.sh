@@ -6,8 +6,8 @@
 #        < {bench, train, eval, exchange, fit, jobs}
 #
 # A file includes its own layer or a lower one; siblings do not include each other.
-# Also: vendor headers stay in their place, files stay short, every source is listed for
-# the build, and every mutant of tests/mutants.sh still changes its file.
+# Also: vendor headers stay in their place, files and their lines stay short, every source
+# is listed for the build, and every mutant of tests/mutants.sh still changes its file.
 cd "${srcdir:-.}" || exit 99
 
 count=0
@@ -73,6 +73,11 @@ unlisted() {
     done
 }
 
+wide() {
+    ${AWK:-awk} 'length > 88 { print FILENAME ":" FNR " has " length " columns" }' \
+        $sources $(find tests -name '*.[ch]' -o -name '*.cc')
+}
+
 mutant() {
     edited=$(sed "$3" "$2" 2>/dev/null) && [ "$edited" != "$(cat "$2")" ] || echo "$2: $1"
 }
@@ -89,6 +94,7 @@ check "every C file includes config.h" \
     "$(grep -L '^#include "config.h"' $sources | grep '\.c$')"
 check "no file has 600 lines" "$(wc -l $sources $tests |
     ${AWK:-awk} '$2 != "total" && $1 >= 600 { print $2 " has " $1 " lines" }')"
+check "no line of C has more than 88 columns" "$(wide)"
 check "every file is listed for the build" "$(unlisted)"
 check "every mutant is an edit" "$(. tests/mutants.sh)"
 

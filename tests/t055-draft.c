@@ -196,8 +196,8 @@ static void modes(void)
 
 enum { NOBODY = 65534 };
 
-/* Permissions bind root once it is somebody else, which some containers
- * do not allow.
+/* Permissions bind root once it is somebody else, which some
+ * containers do not allow.
  */
 static bool is_bound(void)
 {

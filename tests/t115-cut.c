@@ -102,8 +102,8 @@ static void check(const char *shape, enum wiring wiring, enum pool pool)
     ok(uneven == 0, "and is at most a row larger than that");
 }
 
-/* Very many data ranks: where there are more than rows, some own nothing, and the last
- * cut is the end.
+/* Very many data ranks: where there are more than rows, some own nothing, and
+ * the last cut is the end.
  */
 static void many(const char *shape)
 {

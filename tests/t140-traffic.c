@@ -199,10 +199,10 @@ static void charge_column(struct job *j, const struct net *net, int m, enum traf
     }
 }
 
-/* A group over the data axis.  Sharded: in every micro-batch it is gathered for
- * forward, and for backward unless it is the embedding (not needed) or one of the last
- * two (still there), and scattered.  Else its gradients are scattered and gathered,
- * once.
+/* A group over the data axis.  Sharded: in every micro-batch it is gathered
+ * for forward, and for backward unless it is the embedding (not needed) or one
+ * of the last two (still there), and scattered.  Else its gradients are
+ * scattered and gathered, once.
  */
 static void play_group(struct job *j, const struct params *p, int g, int m, size_t size)
 {

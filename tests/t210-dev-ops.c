@@ -52,9 +52,7 @@ static void copies(struct twins *two)
     ok(is_right, "fill, copy, add, max");
 }
 
-/* The same bits on every device, as its format has them, from even and
- * odd numbers on.
- */
+/* The same bits on every device, in its format, from even and odd numbers on. */
 static void normals(struct twins *two)
 {
     bool is_right = true, is_drawn = true;

@@ -5,7 +5,7 @@
  *   o    weights are rounded, and o:                u sum p |v| + u |o|
  *   dv   likewise:                                  u sum p |d_o| + u |dv|
  *   ds   = p (d_o v - d_o o) / sqrt(E) is rounded:  u |ds|
- *   dq   from it:                                   sum of ds's |k| + u |dq|; dk likewise
+ *   dq   from it, and dk likewise:                  sum of ds's |k| + u |dq|
  *
  * and what f32 adds, whose sums of n terms are off by n roundings of the terms' sum,
  * and weights by twice as much as their logits.

@@ -265,9 +265,9 @@ static void test_many(bool is_early)
     }
 }
 
-/* What is sent is yet to be written when the message is started ('is_early': it is
- * under way), and what it is received over yet to be read; the device is asked, not
- * waited for.
+/* What is sent is yet to be written when the message is started ('is_early':
+ * it is under way), and what it is received over yet to be read; the device
+ * is asked, not waited for.
  */
 static void test_after(int64_t n, bool is_early)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,3,4,6 */
 /* The same model on a mesh and on one rank: loss and gradients of a step, and
- * parameters after three steps of AdamW; with both forms of collective matmul, which
- * must be the one that ran.  Sizes divide nothing, and some model ranks have no class
- * at all.
+ * parameters after three steps of AdamW; with both forms of collective
+ * matmul, which must be the one that ran.  Sizes divide nothing, and some
+ * model ranks have no class at all.
  */
 #include "config.h"
 

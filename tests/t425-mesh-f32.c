@@ -108,15 +108,15 @@ static double worst_gradient(struct model *m, const struct alone *a, double eps,
     double worst           = 0;
 
     for (int i = 0; i < a->count; i++) {
-        const struct item *it = &l->item[i];
-        struct model_gap gap  = model_compare(m, it, MODEL_GRAD, a->grad[i]);
+        const struct item *it  = &l->item[i];
+        struct model_gap gap   = model_compare(m, it, MODEL_GRAD, a->grad[i]);
+        const double yardstick = verify_yardstick(&l->params, a->square, i);
         double copies, r;
 
         gap.difference = coll_sum(m->mesh, AXIS_ALL, gap.difference);
         gap.size       = coll_sum(m->mesh, AXIS_ALL, gap.size);
         copies         = fmax(1, gap.size / a->square[i]);
-        r              = verify_residual(sqrt(gap.difference / copies),
-                                         verify_yardstick(&l->params, a->square, i), eps);
+        r              = verify_residual(sqrt(gap.difference / copies), yardstick, eps);
         if (!(r <= worst))
             *name = it->param->name;
         worst = model_worse(worst, r);

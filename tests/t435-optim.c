@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,4,6 */
-/* Optimizers on shapes whose tensors Adafactor factors in every way, on every mesh,
- * with given gradients: parameters and all state against whole tensors in double
- * precision; the state tiles its tensors; messages and memory are those that were
- * planned.
+/* Optimizers on shapes whose tensors Adafactor factors in every way, on every
+ * mesh, with given gradients: parameters and all state against whole tensors
+ * in double precision; the state tiles its tensors; messages and memory are
+ * those that were planned.
  */
 #include "config.h"
 

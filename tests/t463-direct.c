@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Writing and reading past the cache of pages: every byte in its place however data and
- * place lie in their blocks, also where the file system can only do it through the
- * cache.
+/* Writing and reading past the cache of pages: every byte in its place
+ * however data and place lie in their blocks, also where the file system can
+ * only do it through the cache.
  */
 #include "config.h"
 

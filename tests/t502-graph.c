@@ -225,7 +225,8 @@ static void compare_with(enum optimizer method, int D, int M, int micros,
     o.micros = micros;
     o.shard  = shard;
     o.remat  = remat;
-#ifdef CUDA_ON_HOST /* a GPU's algorithms are chosen anew in each run, and differ in bits */
+    /* A GPU's algorithms are chosen anew in each run, and differ in bits. */
+#ifdef CUDA_ON_HOST
     compare(&o, method == OPTIMIZER_ADAFACTOR && D > M);
 #else
     compare(&o, false);
@@ -290,9 +291,9 @@ static void put_sums(void *ctx, int which)
     laps_take(w->watch[0], 0);
 }
 
-/* How often an event must be asked for until it is past: the emulated GPU does one
- * piece of work for each question, so that a work that was waited for needs no more
- * than one.
+/* How often an event must be asked for until it is past: the emulated GPU
+ * does one piece of work for each question, so that a work that was waited
+ * for needs no more than one.
  */
 static int questions(struct dev_event *e)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,4 */
-/* A model that starts from one of another resolution: with patches twice as large,
- * images whose patches are twice as large have the same logits; on a finer grid the
- * positions are those that resize_grid() makes of the file's; with other classes
- * everything but the classifier is the file's.  On 2x2 parameters are cut over both
- * axes.
+/* A model that starts from one of another resolution: with patches twice as
+ * large, images whose patches are twice as large have the same logits; on a
+ * finer grid the positions are those that resize_grid() makes of the file's;
+ * with other classes everything but the classifier is the file's.  On 2x2
+ * parameters are cut over both axes.
  */
 #include "config.h"
 

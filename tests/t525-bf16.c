@@ -3,10 +3,10 @@
 /* Training in bf16: it follows f32 over 200 steps on a fixed set, and masters keep
  * updates that are smaller than a unit of bf16.
  *
- * The band.  Loss and gradients of a step differ by what rounding to 2^-9 does on the
- * way through a few layers, about 1 %, and as the parameters go the differences of the
- * losses stay of that order as long as both descend alike: 5 % of the first loss is
- * asked.
+ * The band.  Loss and gradients of a step differ by what rounding to 2^-9 does on
+ * the way through a few layers, about 1 %, and as the parameters go the
+ * differences of the losses stay of that order as long as both descend alike: 5 %
+ * of the first loss is asked.
  */
 #include "config.h"
 

@@ -178,9 +178,9 @@ static void test_logistic(const struct part *learn, const struct part *test)
     scale_close(&scale);
 }
 
-/* Images that planes part: their weights grow until a small penalty holds them, on a
- * floor so flat that a gradient may be small far from the minimum, by up to |g|^2 / 2
- * l2 above.
+/* Images that planes part: their weights grow until a small penalty holds
+ * them, on a floor so flat that a gradient may be small far from the minimum,
+ * by up to |g|^2 / 2 l2 above.
  */
 static void test_parted(void)
 {

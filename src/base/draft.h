@@ -4,12 +4,12 @@
  *   FILE.PID.part  -- written, flushed, synced -->  FILE
  *
  * Until then the file that was there stays as it is: a full disk or a kill costs
- * nothing that was saved before, and of two programs that write one name at once each
- * writes a whole file.  Devices and pipes have nothing to lose, and are written as they
- * are.  The new file has the old one's permissions.  A file that may be written, but
- * not replaced, is written over at the end, from a temporary one.  A writer that is
- * killed leaves its part, and nobody removes it: who has that number here may live on
- * another host.
+ * nothing that was saved before, and of two programs that write one name at once
+ * each writes a whole file.  Devices and pipes have nothing to lose, and are written
+ * as they are.  The new file has the old one's permissions.  A file that may be
+ * written, but not replaced, is written over at the end, from a temporary one.  A
+ * writer that is killed leaves its part, and nobody removes it: who has that number
+ * here may live on another host.
  */
 #ifndef BASE_DRAFT_H
 #define BASE_DRAFT_H

@@ -5,9 +5,9 @@
 
 #include <jansson.h>
 
-/* What 'path' holds into '*root', which the caller owns.  Returns 0; ERR_DATA where
- * there is no such file or it holds no JSON, with the place; ERR_IO where it cannot be
- * read.
+/* What 'path' holds into '*root', which the caller owns.  Returns 0; ERR_DATA
+ * where there is no such file or it holds no JSON, with the place; ERR_IO
+ * where it cannot be read.
  */
 int json_file_load(json_t **root, const char *path);
 

@@ -3,9 +3,9 @@
  *
  *      | header: the size of the block | block .. | spare |
  *
- * Header and spare are MEM_ALIGN bytes each.  The spare is never used, but BLIS 0.9
- * reads up to a vector beyond the end of small matrices, which at the end of a page
- * would be fatal.
+ * Header and spare are MEM_ALIGN bytes each.  The spare is never used, but BLIS
+ * 0.9 reads up to a vector beyond the end of small matrices, which at the end
+ * of a page would be fatal.
  */
 #include "config.h"
 

@@ -23,17 +23,17 @@ void *mem_new(size_t count, size_t size);
  */
 void *mem_grow(void *old, size_t used, size_t count, size_t size);
 
-/* Fresh pages for large arrays that are filled at once or that a disk reads and writes,
- * which is several times faster where the system has large pages for them; zeroed, from
- * a multiple of MEM_PAGE on.  'bytes' are told again when they are given back; NULL may
- * be.
+/* Fresh pages for large arrays that are filled at once or that a disk reads and
+ * writes, which is several times faster where the system has large pages for them;
+ * zeroed, from a multiple of MEM_PAGE on.  'bytes' are told again when they are
+ * given back; NULL may be.
  */
 enum { MEM_PAGE = 2 << 20 };
 int mem_map(void **pages, size_t bytes);
 void mem_unmap(void *pages, size_t bytes);
 
-/* Give back to the system what was freed but is kept for later, and so counts as in
- * use.
+/* Give back to the system what was freed but is kept for later,
+ * and so counts as in use.
  */
 void mem_trim(void);
 

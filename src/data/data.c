@@ -31,8 +31,8 @@ struct draws {
     uint64_t key, next;
 };
 
-/* Gamma-distributed of shape 'p' (Marsaglia and Tsang, 2000): below 1
- * by way of p + 1.
+/* Gamma-distributed of shape 'p' (Marsaglia and Tsang, 2000):
+ * below 1 by way of p + 1.
  */
 static double draw_gamma(struct draws *d, double p)
 {

@@ -95,9 +95,9 @@ int data_failure(const struct data *data);
 void data_batch(const struct data *data, float *images, float *targets, int64_t B,
                 int64_t step, struct range b, struct range k, int threads);
 
-/* The same in parts: the targets; the index of the image before the first of 'b'; a;
- * and x[j] = a x[j] + (1 - a) x[j-1] for 'n' things of 'size' numbers, 'before' the
- * first.
+/* The same in parts: the targets; the index of the image before the first of
+ * 'b'; a; and x[j] = a x[j] + (1 - a) x[j-1] for 'n' things of 'size'
+ * numbers, 'before' the first.
  */
 void data_targets(const struct data *data, float *targets, int64_t B, int64_t step,
                   struct range b, struct range k);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Fractals as a source: class and picture of an index are drawn from (seed, index).
- * The systems are the same for all seeds, so that runs of different seeds learn the
- * same thing.
+/* Fractals as a source: class and picture of an index are drawn from (seed,
+ * index).  The systems are the same for all seeds, so that runs of different
+ * seeds learn the same thing.
  */
 #include "config.h"
 

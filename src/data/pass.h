@@ -18,9 +18,9 @@ void pass_images(float *images, int64_t n, int64_t numbers, const struct mesh *m
  */
 void pass_sizes(int64_t *start, int64_t bytes, const struct mesh *mesh);
 
-/* Complete list [1 + n] and 'bytes', of which this rank's are in their place; the first
- * rank has one more, the first.  Two library all-gathers.  Collective over the model
- * axis.
+/* Complete list [1 + n] and 'bytes', of which this rank's are in their place;
+ * the first rank has one more, the first.  Two library all-gathers.
+ * Collective over the model axis.
  */
 void pass_pictures(struct dev_picture *list, char *bytes, int64_t n,
                    const int64_t *start, const struct mesh *mesh);

@@ -2,8 +2,8 @@
 /* What the CPU backends share: the state behind a device, working memory, tables.
  *
  *   cpu:blis  products (cpu_blis_real.h)
- *      falls back to dev_cpu_ops, which vectorises and threads the rest (cpu_ops_real.h),
- *      attention too (cpu_attn_real.h)
+ *      falls back to dev_cpu_ops, which vectorises and threads the rest
+ *      (cpu_ops_real.h), attention too (cpu_attn_real.h)
  *      falls back to cpu:ref
  */
 #ifndef DEV_CPU_H

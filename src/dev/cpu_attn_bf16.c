@@ -5,9 +5,9 @@
  * and its gradient are f32, and weights and gradients of logits are rounded where a
  * product takes them up.
  *
- * Products want pairs of numbers along their depth side by side.  Along a head that is
- * how rows lie, and keys are turned a pair at a time; along keys or queries two rows
- * are zipped.
+ * Products want pairs of numbers along their depth side by side.  Along a head
+ * that is how rows lie, and keys are turned a pair at a time; along keys or
+ * queries two rows are zipped.
  *
  * FLOPs: 4 B H Nq Nk E forward and 10 backward, where logits are made again.
  */
@@ -22,8 +22,8 @@
 #include "src/dev/cpu_rows_real.h"
 #include "src/dev/cpu_attn_room.h"
 
-/* Of weights in hand: sums over queries are read and written once for so many, so that
- * few would cost.
+/* Of weights in hand: sums over queries are read and written once for so
+ * many, so that few would cost.
  */
 enum { MOST_ROWS = 96 };
 

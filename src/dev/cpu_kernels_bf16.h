@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The loops of struct kernels_bf16 (cpu_kernels.h) for one set of instructions: who
- * includes this defines KERNELS and what cpu_tile_real.h asks for, and DOTS where the
- * processor multiplies pairs of bf16 numbers and rounds to them (AVX512-BF16);
- * elsewhere both are done in f32 and integers, with the same roundings of what is
- * stored.
+/* The loops of struct kernels_bf16 (cpu_kernels.h) for one set of instructions:
+ * who includes this defines KERNELS and what cpu_tile_real.h asks for, and DOTS
+ * where the processor multiplies pairs of bf16 numbers and rounds to them
+ * (AVX512-BF16); elsewhere both are done in f32 and integers, with the same
+ * roundings of what is stored.
  *
  * Rows are read and written in whole vectors.
  */

@@ -66,8 +66,8 @@ struct OF(kernels) {
     void (*factor_sums)(REAL *row, int row_step, REAL *col, int col_step,
                         const REAL *grad, REAL clip, int64_t n);
 
-    /* dev_adafactor() with 'mu' in bf16 and either nu [n], or else row and col with
-     * steps as above.
+    /* dev_adafactor() with 'mu' in bf16 and either nu [n], or else row and
+     * col with steps as above.
      */
     void (*adafactor)(REAL *param, uint16_t *mu, REAL *nu, const REAL *row,
                       int row_step, const REAL *col, int col_step, const REAL *grad,

@@ -77,8 +77,8 @@ static void weight_changed(struct dev_stream *s, struct dev_weight *weight)
 
 /* ---- Views ----------------------------------------------------------------------- */
 
-/* Room for a packed matrix in the first thread's block, which must be as large as all
- * of an operation.
+/* Room for a packed matrix in the first thread's block, which must be as
+ * large as all of an operation.
  */
 struct room {
     struct buf buf;

@@ -69,10 +69,10 @@ static int64_t at_most(int64_t n, double most)
     return (double)n > most ? (int64_t)most : n;
 }
 
-/* The same product, smaller.  A weight's is cut to a square if it must be: what packs
- * its factors for the product does so for the rows and for the columns of the result,
- * and few of either would make that look dear.  A gradient's is that of fewer images'
- * rows.
+/* The same product, smaller.  A weight's is cut to a square if it must be: what
+ * packs its factors for the product does so for the rows and for the columns of
+ * the result, and few of either would make that look dear.  A gradient's is
+ * that of fewer images' rows.
  */
 static struct call cut_call(const struct call *c, const struct measure *s)
 {

@@ -145,9 +145,9 @@ void OF(cpu_finish)(struct dev_stream *s, struct mat y, const struct epilogue *e
     }
 }
 
-/* y [c] = or += factor times the sums over rows first, first + step, .. of columns c,
- * in chunks that stay in the nearest cache; each is formed by one thread, from top to
- * bottom.
+/* y [c] = or += factor times the sums over rows first, first + step, .. of
+ * columns c, in chunks that stay in the nearest cache; each is formed by one
+ * thread, from top to bottom.
  */
 static void sum_rows(struct dev_stream *s, struct mat y, int64_t to, struct mat x,
                      int64_t first, int64_t step, struct range c, REAL factor,

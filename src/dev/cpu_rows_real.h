@@ -2,11 +2,11 @@
 /* Rows of matrices that may be bf16, for text that calculates in one number format
  * (cpu_real.h): the f32 text serves runs in bf16 too, whose matrices are bf16 or f32.
  *
- * row_read() and row_write() copy always.  row_in() and row_out() give a place to read
- * or write 'n' elements of row r from column c on: where they lie, if they are in the
- * format of the text, else 'room', which row_in() fills and row_done() empties.
- * row_ahead() has the processor fetch them: rows that are far apart, and short, it does
- * not foresee.
+ * row_read() and row_write() copy always.  row_in() and row_out() give a place to
+ * read or write 'n' elements of row r from column c on: where they lie, if they are
+ * in the format of the text, else 'room', which row_in() fills and row_done()
+ * empties.  row_ahead() has the processor fetch them: rows that are far apart, and
+ * short, it does not foresee.
  */
 #include "src/dev/cpu_real.h"
 

@@ -11,12 +11,12 @@
 
 /* The functions of cuBLASLt that are called here, by their names without "cublasLt". */
 /* clang-format off */
-#define CUDA_LT(X)                                                                       \
-    X(Create) X(Destroy) X(Matmul) X(MatmulAlgoGetHeuristic) X(GetVersion)               \
-    X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)                   \
-    X(MatrixLayoutCreate) X(MatrixLayoutDestroy)                                         \
-    X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute) \
-    X(GetStatusString)
+#define CUDA_LT(X)                                                                     \
+    X(Create) X(Destroy) X(Matmul) X(MatmulAlgoGetHeuristic) X(GetVersion)             \
+    X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute)                 \
+    X(MatrixLayoutCreate) X(MatrixLayoutDestroy)                                       \
+    X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy)                               \
+    X(MatmulPreferenceSetAttribute) X(GetStatusString)
 /* clang-format on */
 
 struct cuda_lt {

@@ -19,21 +19,21 @@
 /* ---- Open and close -------------------------------------------------------------- */
 
 /* clang-format off */
-#define SLOTS(X)                                                                         \
-    X(open) X(close) X(peak) X(bandwidth) X(clocks) X(tune) X(choices)                   \
-    X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)          \
-    X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(pin) X(unpin) X(carry)     \
-    X(put) X(send) X(get) X(fill) X(normals) X(copy) X(add) X(max)                       \
-    X(weight_open) X(weight_close) X(weight_changed)                                     \
-    X(gemm) X(gemm_t) X(gemm_dw) X(gemm_gradients) X(column_sums)                        \
-    X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)                 \
-    X(norm_backward) X(norm_whole) X(norm_whole_backward)                                \
-    X(head_norm) X(head_norm_backward)                                                   \
-    X(attn_kept) X(attn) X(attn_backward)                                                \
-    X(view_pictures)                                                                     \
-    X(patches) X(add_table) X(sum_tables) X(pool_rows) X(spread_rows)                    \
-    X(sigmoid_loss) X(softmax_largest) X(softmax_sum) X(softmax_loss)                    \
-    X(adamw) X(sgd) X(factor_sums) X(factor_rows) X(factor_scales) X(adafactor)          \
+#define SLOTS(X)                                                                       \
+    X(open) X(close) X(peak) X(bandwidth) X(clocks) X(tune) X(choices)                 \
+    X(alloc) X(free) X(event_open) X(event_close) X(event_record) X(event_wait)        \
+    X(event_seconds) X(event_is_done) X(event_sync) X(sync) X(pin) X(unpin) X(carry)   \
+    X(put) X(send) X(get) X(fill) X(normals) X(copy) X(add) X(max)                     \
+    X(weight_open) X(weight_close) X(weight_changed)                                   \
+    X(gemm) X(gemm_t) X(gemm_dw) X(gemm_gradients) X(column_sums)                      \
+    X(norm_moments) X(norm_merge) X(norm_apply) X(norm_backward_moments)               \
+    X(norm_backward) X(norm_whole) X(norm_whole_backward)                              \
+    X(head_norm) X(head_norm_backward)                                                 \
+    X(attn_kept) X(attn) X(attn_backward)                                              \
+    X(view_pictures)                                                                   \
+    X(patches) X(add_table) X(sum_tables) X(pool_rows) X(spread_rows)                  \
+    X(sigmoid_loss) X(softmax_largest) X(softmax_sum) X(softmax_loss)                  \
+    X(adamw) X(sgd) X(factor_sums) X(factor_rows) X(factor_scales) X(adafactor)        \
     X(sum_squares)
 /* clang-format on */
 

@@ -142,11 +142,11 @@ void dev_mute(struct dev *dev, bool is_muted);
 /* Seconds spent inside operations so far (0 for devices that return early). */
 double dev_busy(const struct dev *dev);
 
-/* What operations have cost from dev_costs_start() to dev_costs(), 'count' of them in
- * the order of their first calls.  FLOPs are those of products and attention; bytes, of
- * the other ones, are reads of every input and writes of every output.  A device that
- * returns early times each operation by events meanwhile, and is a little slower for
- * it.
+/* What operations have cost from dev_costs_start() to dev_costs(), 'count' of
+ * them in the order of their first calls.  FLOPs are those of products and
+ * attention; bytes, of the other ones, are reads of every input and writes of
+ * every output.  A device that returns early times each operation by events
+ * meanwhile, and is a little slower for it.
  */
 struct dev_cost {
     const char *name; /* "gemm" */
@@ -203,9 +203,9 @@ bool dev_event_is_done(struct dev_event *e);
 void dev_event_sync(struct dev_event *e); /* the host waits */
 void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
 
-/* An event of the stream's own that is past when all is done that 's' holds now;
- * borrowed, until the next call.  NULL where the host and the device are one: all is
- * done then.
+/* An event of the stream's own that is past when all is done that 's' holds
+ * now; borrowed, until the next call.  NULL where the host and the device
+ * are one: all is done then.
  */
 struct dev_event *dev_mark(struct dev_stream *s);
 
@@ -309,9 +309,9 @@ void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
 void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
                  bool is_added);
 
-/* Both gradients of a layer: dev_gemm_dw(), and dev_column_sums() of the last columns
- * of dy, those of db (none: there is none).  A device may form the sums within the
- * product.
+/* Both gradients of a layer: dev_gemm_dw(), and dev_column_sums() of the last
+ * columns of dy, those of db (none: there is none).  A device may form the
+ * sums within the product.
  */
 void dev_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
                         struct mat x, struct mat dy, bool is_added);
@@ -425,10 +425,10 @@ void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
 /* Softmax over classes that are split: largest [B_l, 1] local logit; sum [B_l, 1] of
  * exp(logit - largest) with the largest of all; then the loss
  *   scale * sum of targets * (largest + log(sum) - logit)
- * and its gradient, scale * (total * exp(logit - largest) / sum - target), where
- * 'total' [B_l, 1] is the sum of the image's targets over all classes:
- * dev_softmax_sum() finds that of the local ones, which is summed like 'sum'.  All four
- * are dev_acc().
+ * and its gradient, scale * (total * exp(logit - largest) / sum - target),
+ * where 'total' [B_l, 1] is the sum of the image's targets over all classes:
+ * dev_softmax_sum() finds that of the local ones, which is summed like
+ * 'sum'.  All four are dev_acc().
  */
 void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits);
 void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
@@ -486,7 +486,8 @@ void dev_clip(struct dev_stream *s, struct mat pace, struct mat sum, struct mat 
 
 /* AdamW with bias correction at step 't' (1, 2, ..), gradients scaled by 'clip':
  *   g = clip grad;  mu = b1 mu + (1 - b1) g;  nu = b2 nu + (1 - b2) g^2
- *   param -= schedule lr ((mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t)) + eps) + decay param)
+ *   param -= schedule lr ((mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t)) + eps)
+ *                         + decay param)
  */
 struct adamw {
     double lr, beta1, beta2, eps, schedule, clip;

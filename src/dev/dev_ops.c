@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The operations as callers see them.
  *
- * Each checks that its views go together and is done by way of operate.h.  Backends
- * call each other's slots or functions, never these, so that no second is counted
- * twice.
+ * Each checks that its views go together and is done by way of operate.h.
+ * Backends call each other's slots or functions, never these, so that no
+ * second is counted twice.
  */
 #include "config.h"
 

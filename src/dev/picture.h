@@ -2,7 +2,8 @@
 /* Pictures that become images on the device: bytes travel, and what is made of them is
  * four times as much, or more.
  *
- *   host    list | bytes of the boxes     in memory that the device copies from by itself
+ *   host    list | bytes of the boxes     in memory from which the device copies by
+ *                                         itself
  *              dev_send_pictures()
  *   device  list | bytes of the boxes
  *              dev_view_pictures()

@@ -3,12 +3,12 @@
  * messages and other streams have parts: what lies between two such parts is a tape
  * (dev.h), and the tapes are played in their order.
  *
- * The caller does all of it every time.  The first time what it puts on the stream is
- * recorded, up to each call that waits for the stream, marks how far it is, lets it
- * wait or flushes it, and is played at once.  From then on operations are counted and
- * left out, and a tape is played when its last one comes.  Parts of less than
- * REEL_LEAST operations are no tapes.  It dies if the operations are not those that
- * were recorded.
+ * The caller does all of it every time.  The first time what it puts on the stream
+ * is recorded, up to each call that waits for the stream, marks how far it is, lets
+ * it wait or flushes it, and is played at once.  From then on operations are
+ * counted and left out, and a tape is played when its last one comes.  Parts of
+ * less than REEL_LEAST operations are no tapes.  It dies if the operations are not
+ * those that were recorded.
  *
  * While it records no event is past, so that those who ask for one do not cut tapes at
  * random; who asks very often seems to wait, and does.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The linear probe of SoViT: stochastic gradient descent with momentum 0.9 on the
- * sigmoid loss, cosine schedule with a linear warm-up in the first tenth, kernel from 0
- * and bias from -6.9.  The features are those of whole images: without crops, flips and
- * mixup.
+/* The linear probe of SoViT: stochastic gradient descent with momentum 0.9 on
+ * the sigmoid loss, cosine schedule with a linear warm-up in the first tenth,
+ * kernel from 0 and bias from -6.9.  The features are those of whole images:
+ * without crops, flips and mixup.
  */
 #ifndef EVAL_DESCEND_H
 #define EVAL_DESCEND_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The few-shot protocol of SoViT and ViT-22B (big_vision's fewshot_lsr): for every seed
- * the images of each class are permuted and the first few of them taken; their features
- * are brought to mean 0 and deviation 1, a constant feature of 100 is added, targets
- * are 1 and -1; ridge regression; a test image goes to the class with the largest
- * score.
+/* The few-shot protocol of SoViT and ViT-22B (big_vision's fewshot_lsr): for
+ * every seed the images of each class are permuted and the first few of them
+ * taken; their features are brought to mean 0 and deviation 1, a constant feature
+ * of 100 is added, targets are 1 and -1; ridge regression; a test image goes to
+ * the class with the largest score.
  */
 #ifndef EVAL_FEWSHOT_H
 #define EVAL_FEWSHOT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Some columns at a time, each summed over the ranks; of a sum every rank keeps what
- * its tiles hold.
+/* Some columns at a time, each summed over the ranks; of a sum every rank
+ * keeps what its tiles hold.
  */
 #include "config.h"
 

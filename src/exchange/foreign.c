@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the formats have in common: names, types, conversion, and how a file gets its
- * name.
+/* What the formats have in common: names, types, conversion, and
+ * how a file gets its name.
  */
 #include "config.h"
 

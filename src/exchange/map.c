@@ -21,8 +21,8 @@ struct maker {
     const struct style *style;
 };
 
-/* The array 'name', which is new if this is its first piece; the shape is that of
- * 'dims' sizes.
+/* The array 'name', which is new if this is its first piece; the shape
+ * is that of 'dims' sizes.
  */
 static int array_of(struct maker *k, const char *name, bool is_new, int dims,
                     const int64_t *size)

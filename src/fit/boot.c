@@ -2,15 +2,15 @@
 /* Bootstrap: the fit of many data sets like the one at hand, in threads.  What data set
  * r holds depends on the seed and r alone, so the threads do not matter.
  *
- * Residuals of a fit are smaller than the noise, because the fit follows the noise; and
- * a spread that is itself estimated has the tails of Student's t.  Both are made up for
- * by one factor.
+ * Residuals of a fit are smaller than the noise, because the fit follows the noise;
+ * and a spread that is itself estimated has the tails of Student's t.  Both are
+ * made up for by one factor.
  *
- * Rows are not drawn with replacement but weighed at random, which is the same in the
- * mean (the Bayesian bootstrap).  Whole numbers of rows, a third of them none, make the
- * minimum of a sum that is nearly one of absolute values jump from row to row: of
- * planted data sets under log-Huber 87 % had the truth within 80 % intervals, with
- * weights 84 %.
+ * Rows are not drawn with replacement but weighed at random, which is the same in
+ * the mean (the Bayesian bootstrap).  Whole numbers of rows, a third of them none,
+ * make the minimum of a sum that is nearly one of absolute values jump from row to
+ * row: of planted data sets under log-Huber 87 % had the truth within 80 %
+ * intervals, with weights 84 %.
  */
 #include "config.h"
 

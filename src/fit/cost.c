@@ -55,8 +55,8 @@ static double seconds_of(const struct spec *s, const struct machine *m)
     return f.step_s / IMAGES_OF_RANK;
 }
 
-/* The mesh for 'batch' images: the fewest model ranks with which it fits, else those
- * that need least.
+/* The mesh for 'batch' images: the fewest model ranks with which it fits,
+ * else those that need least.
  */
 static void find_mesh(struct cost *c, const struct spec *s, const struct machine *m,
                       int64_t batch)

@@ -14,9 +14,9 @@ struct design_law {
     bool has[LAW_DIMS];
 };
 
-/* A law to plan with when there is none yet: growth exponents 0.22, 0.45, 0.6 and c
- * 0.65 (arXiv 2305.13035), a = b, and in the middle of the sweep every term the same
- * share.
+/* A law to plan with when there is none yet: growth exponents 0.22, 0.45,
+ * 0.6 and c 0.65 (arXiv 2305.13035), a = b, and in the middle of the sweep
+ * every term the same share.
  */
 void design_guess(struct design_law *l, const struct sweep *s);
 

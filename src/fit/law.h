@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The laws, as tables of terms over named variables.
  *
- *   sovit, an arm k    alpha x^-a + beta x^b t^-c + xi t^-c + eps
- *   sovit, all         sum_k alpha_k x_k^-a_k + sum_k beta_k x_k^b_k t^-c + xi t^-c + eps
- *   chinchilla         A N^-alpha + B D^-beta + E
- *   additive           sum_v A_v v^-alpha_v + E
+ *   sovit, an arm k   alpha x^-a + beta x^b t^-c + xi t^-c + eps
+ *   sovit, all        sum_k (alpha_k x_k^-a_k + beta_k x_k^b_k t^-c) + xi t^-c + eps
+ *   chinchilla        A N^-alpha + B D^-beta + E
+ *   additive          sum_v A_v v^-alpha_v + E
  *
  * x_k is a dimension of the shape, t compute.  At compute t the first two are least at
  *

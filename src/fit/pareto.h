@@ -2,11 +2,11 @@
 /* The Pareto frontier of a grid sweep: for every compute the shape whose metric is
  * least there, and the small optimum x0 that larger shapes are grown from.
  *
- * A shape's runs make its learning curve, a straight line between them in logarithms;
- * it begins at its first run and stays level after its last.  x0 is strictly inside the
- * grid in every dimension, and optimal over the widest range of compute; t0 is the
- * least compute of that range.  (Rule: arXiv 2305.13035; of several such shapes it does
- * not say which.)
+ * A shape's runs make its learning curve, a straight line between them in
+ * logarithms; it begins at its first run and stays level after its last.  x0 is
+ * strictly inside the grid in every dimension, and optimal over the widest range of
+ * compute; t0 is the least compute of that range.  (Rule: arXiv 2305.13035; of
+ * several such shapes it does not say which.)
  */
 #ifndef FIT_PARETO_H
 #define FIT_PARETO_H

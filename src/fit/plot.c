@@ -121,17 +121,18 @@ static void mark_nameless(struct plot *p, double x, double most)
 static void print_marks(struct plot *p, const char *axis, struct bounds b)
 {
     static const double every[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
-    static const struct {
+    struct choice {
         int count;
         double digit[18];
-    } choice[]        = { { 1, { 1 } },
-                          { 3, { 1, 2, 5 } },
-                          { 6, { 1, 1.5, 2, 3, 5, 7 } },
-                          { 18,
-                            { 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8, 8.5,
-                              9, 9.5 } } };
-    const int choices = sizeof choice / sizeof choice[0];
-    int i             = 0;
+    };
+    static const struct choice choice[] = { { 1, { 1 } },
+                                            { 3, { 1, 2, 5 } },
+                                            { 6, { 1, 1.5, 2, 3, 5, 7 } },
+                                            { 18,
+                                              { 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5,
+                                                6, 6.5, 7, 7.5, 8, 8.5, 9, 9.5 } } };
+    const int choices                   = sizeof choice / sizeof choice[0];
+    int i                               = 0;
 
     while (i < choices &&
            each_mark(p, b, choice[i].digit, choice[i].count, NULL) < MARKS_LEAST)

@@ -17,8 +17,8 @@ struct plot {
     struct draft draft;
 };
 
-/* Begin a picture of width x height pixels for 'path' (.svg, .png, .gp): 0, ERR_USAGE
- * or ERR_IO.
+/* Begin a picture of width x height pixels for 'path' (.svg, .png,
+ * .gp): 0, ERR_USAGE or ERR_IO.
  */
 int plot_open(struct plot *p, const char *path, int width, int height);
 

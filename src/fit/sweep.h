@@ -5,9 +5,9 @@
  *          large centre (which itself is not run: it is held out)
  *   grid   all combinations of small values
  *
- * A run is one shape trained for its largest number of steps; the smaller numbers are
- * forks of it, each with a cool-down of its own, so a shape costs about its longest
- * run.
+ * A run is one shape trained for its largest number of steps; the smaller
+ * numbers are forks of it, each with a cool-down of its own, so a shape
+ * costs about its longest run.
  */
 #ifndef FIT_SWEEP_H
 #define FIT_SWEEP_H

@@ -33,8 +33,8 @@ int varpro_search(struct start *start, int most, const struct powers *m);
 int varpro_search_shared(struct start *start, int most, const struct powers *whole,
                          const struct powers *arm, int arms);
 
-/* Exponent k of place i of 'n' places that cover the bounds evenly, the same every
- * time.
+/* Exponent k of place i of 'n' places that cover the bounds
+ * evenly, the same every time.
  */
 double varpro_spread(const struct powers *m, int k, int i);
 

@@ -14,9 +14,9 @@
 
 /* --- Errors ----------------------------------------------------------------------- */
 
-/* The stack's entries come from the innermost call outwards; the first says most.  Of
- * what a driver says of the system's call, two lines long, what failed and why is
- * taken.
+/* The stack's entries come from the innermost call outwards; the first says
+ * most.  Of what a driver says of the system's call, two lines long, what
+ * failed and why is taken.
  */
 static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *sentence)
 {
@@ -154,7 +154,8 @@ static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how
     hid_t access;
     int rc;
 
-    H5dont_atexit(); /* it would try again, and crash, where a full disk failed a close */
+    /* HDF5 would try again at exit, and crash, where a full disk failed a close. */
+    H5dont_atexit();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are said by err_say() alone */
     snprintf(f->path, sizeof f->path, "%s", path);
     f->image = image;

@@ -59,9 +59,9 @@ int optim_alloc(struct buf *b, const struct optim *o, enum dtype dtype, int64_t 
 /* The pieces of item 'i' that this rank owns, as layout_pieces() has them. */
 int optim_pieces(struct piece piece[LAYOUT_PIECES], const struct optim *o, int i);
 
-/* Append the state 'kind' in the places of the parameters to 'list', of the items that
- * 'is_kept' (NULL: all), each segment's matrix being what 'view' says.  Returns how
- * many.
+/* Append the state 'kind' in the places of the parameters to 'list', of the
+ * items that 'is_kept' (NULL: all), each segment's matrix being what 'view'
+ * says.  Returns how many.
  */
 typedef struct mat (*optim_view_fn)(const struct dev_segment *g);
 int optim_list_pieces(struct optim_state *list, const struct optim *o, const char *kind,

@@ -42,9 +42,9 @@ void optim_close(struct optim **o);
 void optim_square(struct optim *o);
 struct mat optim_squares(const struct optim *o);
 
-/* Begin with those of 'group', which are what they will be: this rank is alone.  They
- * are summed beside what else is put on its way, on devices that have a side, and not
- * again.
+/* Begin with those of 'group', which are what they will be: this rank is
+ * alone.  They are summed beside what else is put on its way, on devices that
+ * have a side, and not again.
  */
 void optim_square_group(struct optim *o, int group);
 

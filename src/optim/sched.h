@@ -6,8 +6,8 @@
  *   constant  1
  *
  * each times min(1, step / warmup) and min(1, (steps - step) / cooldown).
- * (big_vision's; its step counts from 0, so that the first update of a warm-up is of
- * size zero.)
+ * (big_vision's; its step counts from 0, so that the first update of a
+ * warm-up is of size zero.)
  */
 #ifndef OPTIM_SCHED_H
 #define OPTIM_SCHED_H

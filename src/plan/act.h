@@ -57,8 +57,8 @@ enum act {
     WORK_XN,      /* [n, C]       a norm's result                                     */
     WORK_DX,      /* [n, C]       the gradient of x on its way down                   */
     WORK_DXN,     /* [n, C]       of a norm's result                                  */
-    WORK_D_IN,    /* [n, 3A + F]  of KEPT_IN and of MAP's keys and values; unless seq A
-                     columns more, for the last F + A of them are of KEPT_OUT          */
+    WORK_D_IN,    /* [n, 3A + F]  of KEPT_IN and of MAP's keys and values; unless seq
+                     A columns more, for the last F + A of them are of KEPT_OUT       */
     WORK_D_O,     /* [n, A]       seq: of attention's result                          */
     WORK_D_UP,    /* [n, F]       seq                                                 */
     WORK_D_Q,     /* [n, A]       qk                                                  */
@@ -86,7 +86,7 @@ enum act {
     HOST_IMAGES,  /* [B_l, 3 image^2] f32                                             */
     HOST_TARGETS, /* [B_l, K]         f32                                             */
     /* pictures */
-    ALL_PICTURES, /* [1 + B_l, 3 image^2 + ACT_PICTURE] f32                            */
+    ALL_PICTURES, /* [1 + B_l, 3 image^2 + ACT_PICTURE] f32                           */
     ACT_COUNT
 };
 
@@ -140,9 +140,9 @@ int act_cmm_sums(int M, enum dtype dtype, enum dtype sums);
 enum dtype act_acc(enum dtype dtype);
 
 /* Bytes of the rank with the local sizes 'l' in 'job', those of its largest
- * micro-batch: 'kept' activations, 'work' (gradients of activations, slices of
- * collective matmuls, scratch), 'batch' (images and targets, and pictures if the job
- * has them).
+ * micro-batch: 'kept' activations, 'work' (gradients of activations, slices
+ * of collective matmuls, scratch), 'batch' (images and targets, and
+ * pictures if the job has them).
  */
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
                const struct local *l, const struct traffic_job *job);

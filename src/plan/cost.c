@@ -323,10 +323,10 @@ static int64_t common_divisor(int64_t a, int64_t b)
     return a;
 }
 
-/* A turn on the links of 'level' that join blocks of 'block' ranks, of which 'out'
- * speak to a neighbour outside and share 'bandwidth' on the way.  Where the ranks of a
- * ring lie two or more together in a block, none speaks to both neighbours on such a
- * link.
+/* A turn on the links of 'level' that join blocks of 'block' ranks, of which
+ * 'out' speak to a neighbour outside and share 'bandwidth' on the way.  Where the
+ * ranks of a ring lie two or more together in a block, none speaks to both
+ * neighbours on such a link.
  */
 static double turn_between(const struct cost_rank *c, enum machine_level level,
                            int64_t block, int64_t out, double bandwidth, int size,

@@ -9,9 +9,9 @@
  *   all others   bytes / the rate of this operation if there is one, else of memory
  *   message      alpha + beta bytes; beta grows where ranks share what leaves a node
  *
- * Ranks fill nodes in their order.  A rank's rates are those of the machine's file
- * times its share: the ranks of a node divide its cores; of GPUs a rank has at most
- * one.
+ * Ranks fill nodes in their order.  A rank's rates are those of the
+ * machine's file times its share: the ranks of a node divide its cores; of
+ * GPUs a rank has at most one.
  */
 #ifndef PLAN_COST_H
 #define PLAN_COST_H

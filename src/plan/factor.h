@@ -2,7 +2,8 @@
 /* How Adafactor keeps the second moments of a tensor: not one a number, but two
  * averages, over its largest axis ("row") and over its second largest ("col").
  *
- *   [C, H, E] with C > E > H:  row [H, E] is the mean over C, col [C, H] the mean over E
+ *   [C, H, E] with C > E > H:  row [H, E] is the mean over C,
+ *                              col [C, H] the mean over E
  *
  * The axes are those of the tensor as the reference names it, however it is cut or
  * joined in memory; of two axes of one size the later one counts as the larger.  A

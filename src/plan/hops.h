@@ -4,16 +4,17 @@
  *   ring        up to HOPS_RING ranks: each hop passes one part to a neighbour, sums
  *               downwards, what is gathered upwards: ranks - 1 hops
  *   recursive   above: the ranks are halved; those of one half send to those of the
- *               other the sums of all its parts, then each half goes on by itself; what
- *               is gathered takes the same way back.  With a rank more in the lower half
- *               the last rank of the upper one serves two.  About log2(ranks) hops.
+ *               other the sums of all its parts, then each half goes on by itself;
+ *               what is gathered takes the same way back.  With a rank more in the
+ *               lower half the last rank of the upper one serves two.  About
+ *               log2(ranks) hops.
  *
  * Both send all parts but one or so, in total.  No pair of ranks meets twice.
  *
- * What a hop moves is one stretch of memory, so that it can go straight to its place
- * while the rank computes.  Collectives that a rank waits for count slices round a
- * circle instead (mesh/doubling.h): no rank serves two, but a message may be of two
- * stretches.
+ * What a hop moves is one stretch of memory, so that it can go straight to its
+ * place while the rank computes.  Collectives that a rank waits for count slices
+ * round a circle instead (mesh/doubling.h): no rank serves two, but a message
+ * may be of two stretches.
  */
 #ifndef PLAN_HOPS_H
 #define PLAN_HOPS_H

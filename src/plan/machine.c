@@ -27,9 +27,9 @@ struct sheet {
 #define H200 "NVIDIA H200 Tensor Core GPU data sheet, dense; f64 by tensor cores"
 #define B200 "NVIDIA HGX B200 data sheet, dense"
 
-/* f64 is the tensor cores' figure because that is what products run on; f32 is that of
- * the ordinary units, since TF32 is not f32: all of these sheets state half of bf16's
- * for it.
+/* f64 is the tensor cores' figure because that is what products run on; f32
+ * is that of the ordinary units, since TF32 is not f32: all of these sheets
+ * state half of bf16's for it.
  */
 static const struct sheet sheets[] = {
     { "NVIDIA A100-SXM4-40GB", 0, { 19.5e12, 19.5e12, 312e12 }, A100 },

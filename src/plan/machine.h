@@ -108,8 +108,8 @@ const struct machine_link *machine_link_at(const struct machine *m,
  */
 double machine_over_peak(const struct machine *m);
 
-/* Ranks of a package when a node has 'on_node' of them; 0: packages are
- * not told apart.
+/* Ranks of a package when a node has 'on_node' of them; 0:
+ * packages are not told apart.
  */
 int machine_package(const struct machine *m, int on_node);
 

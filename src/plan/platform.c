@@ -18,8 +18,7 @@
 
 struct writer {
     FILE *out;
-    bool
-        is_routes; /* the pass that writes routes; the first one writes what they join */
+    bool is_routes; /* the pass that writes routes, after the one for what they join */
     const struct cost_rank *c;
     int packages, groups; /* of a node; of the machine */
     bool is_narrow;       /* a node's way out, when all its ranks send at full speed */

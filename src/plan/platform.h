@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A machine as SimGrid reads it: a platform file and a list of hosts, one for each
- * rank.
+/* A machine as SimGrid reads it: a platform file and a list of
+ * hosts, one for each rank.
  *
  *            top                         what leaves a group shares 'group_bw'
  *           /    \
@@ -10,9 +10,9 @@
  *     / \   / \   / \     / \   / \      a rank has one link into its node and one out
  *    r   r r   r r   r   r   r r   r     of it, each of 'lanes' messages at full speed
  *
- * So fat trees and dragonflies are trees that become narrower as their files say;
- * inside a switch there is no contention.  The time of a message that is alone is that
- * of plan/cost.h.
+ * So fat trees and dragonflies are trees that become narrower as their files
+ * say; inside a switch there is no contention.  The time of a message that is
+ * alone is that of plan/cost.h.
  */
 #ifndef PLAN_PLATFORM_H
 #define PLAN_PLATFORM_H

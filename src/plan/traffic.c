@@ -32,8 +32,8 @@
  *   the replicated group, if it holds anything: an all-reduce of its gradients over the
  *                model axis, then one over the data axis                       REDUCE
  *   Adafactor: over the data axis, if parameters are cut over it, an all-reduce of all
- *                averages; over the model axis one of those (and means of them) that run
- *                along the axis which is cut over it                           REDUCE
+ *                averages; over the model axis one of those (and means of them) that
+ *                run along the axis which is cut over it                       REDUCE
  *   over all ranks (D M > 1): the step's verdicts, one library call            REDUCE
  *
  * What goes over the model axis in forward and backward does so for every micro-batch

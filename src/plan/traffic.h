@@ -62,9 +62,9 @@ enum remat { REMAT_NONE, REMAT_BLOCK };
 enum { CMM_PIECES = 4, CMM_PIECE_ROWS = 4 };
 int cmm_pieces(int64_t rows, int M);
 
-/* True if a rank has all slices when a gather of this form ends, and need not ask for
- * them again for the backward that follows at once: each of two ranks of a ring holds
- * the other's.
+/* True if a rank has all slices when a gather of this form ends, and need not
+ * ask for them again for the backward that follows at once: each of two ranks of
+ * a ring holds the other's.
  */
 bool cmm_keeps(int M, enum cmm_form forward, enum cmm_form backward);
 
@@ -119,17 +119,18 @@ void traffic_most(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
  * slice j.  An empty slice is not sent and not counted.  A message longer than
  * WIRE_CHUNK bytes counts once for every chunk.
  *
- *   ring gather:   slice i, then what came from i - 1, on to i + 1:  all but slice i + 1
+ *   ring gather:   slice i, then what came from i - 1, to i + 1:  all but slice i + 1
  *   ring back:     the same the other way round:  all but slice i - 1
  *   ring scatter:  the sums of all slices but its own go to i - 1 .. :  all but slice i
  *   all-gather:    plain form and moments: slice i to every other rank
  *   reduce-scatter: plain form: every slice j != i to rank j, which adds in rank order
- *   all-reduce:    ring over 'ranks' nearly equal parts of a flat buffer, scatter + gather
+ *   all-reduce:    ring over 'ranks' nearly equal parts of a flat buffer, scatter and
+ *                  gather
  *
- * The last three double and halve where traffic_is_doubled() says so, an all-reduce
- * where traffic_is_doubled_sum() does, in rounds of distance d = 1, 2, 4, .. below
- * 'ranks', of c = min(d, ranks - d) slices each, counted round the circle, in one
- * message:
+ * The last three double and halve where traffic_is_doubled() says so, an
+ * all-reduce where traffic_is_doubled_sum() does, in rounds of distance d = 1,
+ * 2, 4, .. below 'ranks', of c = min(d, ranks - d) slices each, counted round
+ * the circle, in one message:
  *
  *   doubling   round by round upwards: slices i .. i + c - 1 go to rank i - d
  *   halving    downwards: the sums of slices i + d .. i + d + c - 1 go to rank i + d

@@ -258,8 +258,8 @@ static void put_pictures(struct batches *all, struct dev_stream *stream,
     dev_event_record(p->is_seen, stream);
 }
 
-/* Images of 'b', which are those of 'step' from the row's image 'first'
- * on, drawn there.
+/* Images of 'b', which are those of 'step' from the row's image
+ * 'first' on, drawn there.
  */
 static void draw_images(struct batches *all, struct dev_stream *stream, struct batch *b,
                         const struct data *data, int64_t step, int64_t first)

@@ -21,9 +21,9 @@ void batches_close(struct batches **batches);
  */
 void batches_next(struct batches *b, int64_t step, int micro);
 
-/* While the device computes micro-batch 'micro' of 'step', bring the one after it
- * there, of the next step after the last, once the images whose place it takes have
- * been read.
+/* While the device computes micro-batch 'micro' of 'step', bring the one
+ * after it there, of the next step after the last, once the images whose
+ * place it takes have been read.
  */
 void batches_ahead(struct batches *b, int64_t step, int micro);
 

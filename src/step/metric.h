@@ -3,8 +3,8 @@
  *
  *   loss   the training loss, mean over the images
  *   top1   share of images whose first choice is among their labels
- *   ece    expected calibration error: images by the probability p of their first choice
- *          in 15 bins of equal width; sum over bins of their share times
+ *   ece    expected calibration error: images by the probability p of their first
+ *          choice in 15 bins of equal width; sum over bins of their share times
  *          |share of right choices - mean p|.  p is sigmoid(logit) with the sigmoid
  *          loss, softmax else.
  */

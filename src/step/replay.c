@@ -20,8 +20,8 @@ static void forget(struct replay_kind *k)
     k->used = 0;
 }
 
-/* The kind of work with this key, or in its place, forgotten, the one that was used
- * longest ago.
+/* The kind of work with this key, or in its place, forgotten, the one
+ * that was used longest ago.
  */
 static struct replay_kind *kind_of(struct replay *r, uint64_t key)
 {

@@ -7,9 +7,9 @@
  * time it is recorded; from then on it is played.  It is done as it is, too, while
  * operations are timed or noted one by one, and with --no-graph.
  *
- * What it depends on is summed up in a key.  Work of several keys is kept, each with
- * times of its own, so that steps with and without some of their messages may take
- * turns.
+ * What it depends on is summed up in a key.  Work of several keys is kept,
+ * each with times of its own, so that steps with and without some of their
+ * messages may take turns.
  */
 #ifndef STEP_REPLAY_H
 #define STEP_REPLAY_H

@@ -36,7 +36,8 @@ TITLE("Where it runs"),
 { "device", OPT_CHOICE, "auto", "auto|cpu:ref|cpu:blis|cpu:onednn|cuda",
   "what computes; cuda needs a GPU and a build with CUDA", AT(device) },
 { "dtype", OPT_CHOICE, "auto", "auto|f64|f32|bf16|bf16:emulate",
-  "number format; auto: f32, bf16 with cuda; on CPUs bf16 needs AVX512-BF16, or is emulated",
+  "number format; auto: f32, bf16 with cuda; on CPUs bf16 needs AVX512-BF16, "
+  "or is emulated",
   AT(dtype) },
 { "threads", OPT_INT, NULL, "N",
   "threads of a rank; 0: its share of the cores that it may run on", AT(threads),
@@ -72,15 +73,15 @@ TITLE("How it runs"),
   AT(ring_wire) },
 #ifndef ROWS_FORWARD
 { "grad-wire", OPT_CHOICE, "auto", "auto|f32|bf16",
-  "format in which gradients travel over the data ranks in a bf16 run, rounded in every "
-  "hop if it is bf16; auto: f32",
+  "format in which gradients travel over the data ranks in a bf16 run, rounded in "
+  "every hop if it is bf16; auto: f32",
   AT(grad_wire) },
 #endif
 { "tf32", OPT_FLAG, NULL, NULL,
   "products of f32 round their factors to TF32 (10 bits); on GPUs", AT(tf32) },
 { "graph", OPT_FLAG, "true", NULL,
-  "on a GPU: record a step as a CUDA graph, or as one for each part between messages, and "
-  "play it from then on",
+  "on a GPU: record a step as a CUDA graph, or as one for each part between messages, "
+  "and play it from then on",
   AT(graph) },
 { "deterministic", OPT_FLAG, NULL, NULL,
   "the same bits in every run on the same mesh; CPU runs without --tune always do",

@@ -304,9 +304,9 @@ void step_gradients(struct step *s, struct step_result *result)
     settle(s, result);
 }
 
-/* Where no other rank is to be asked the update follows without waiting for the loss
- * and the norm, which the host reads when all is on its way.  Planted faults need them
- * before.
+/* Where no other rank is to be asked the update follows without waiting for the
+ * loss and the norm, which the host reads when all is on its way.  Planted
+ * faults need them before.
  */
 static bool is_waitless(const struct step *s)
 {

@@ -37,8 +37,8 @@ void step_close(struct step **step);
  */
 void step_run(struct step *step, double schedule, struct step_result *result);
 
-/* The batch of the next step, forward and backward, without the update.  Collective
- * over the mesh.
+/* The batch of the next step, forward and backward, without the update.
+ * Collective over the mesh.
  */
 void step_gradients(struct step *step, struct step_result *result);
 
@@ -57,8 +57,8 @@ void step_ask_stop(struct step *step);
 void step_ask_save(struct step *step, bool is_due);
 void step_say_written(struct step *step, bool is_written);
 
-/* How many steps were run, the number of the next one; set it to go on from a state
- * that was loaded.
+/* How many steps were run, the number of the next one; set it to go on from
+ * a state that was loaded.
  */
 int64_t step_count(const struct step *step);
 void step_set_count(struct step *step, int64_t count);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Choices by timing.
  *
- * For each operation the three forms are tried in turn, round by round.  If a ring
- * comes near the plain form, the better one is tried with other numbers of panels.  A
- * form that is more complicated must be faster by a margin, so that noise does not
- * choose it.
+ * For each operation the three forms are tried in turn, round by round.  If a
+ * ring comes near the plain form, the better one is tried with other numbers of
+ * panels.  A form that is more complicated must be faster by a margin, so that
+ * noise does not choose it.
  *
  * Whatever disturbs a trial makes it longer, so the shorter ones of several rounds
  * count; and what is much longer than the best is not tried again, so that there is

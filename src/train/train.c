@@ -58,10 +58,9 @@ static int not_finite(struct trainer *t, const struct leg *leg, int64_t step,
     int rc;
 
     finite_find(where, sizeof where, t->vit);
-    rc      = mesh_agree(t->mesh, ERR(ERR_CHECK,
-                                      "step %lld: %s is not finite; the first tensor that "
-                                           "is not: %s",
-                                      (long long)step, what, where));
+    rc = ERR(ERR_CHECK, "step %lld: %s is not finite; the first tensor that is not: %s",
+             (long long)step, what, where);
+    rc = mesh_agree(t->mesh, rc);
     t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
     trainer_record(t, step, leg->fork, false); /* that it cannot be written, is said */
     return rc;

@@ -3,8 +3,8 @@
  *
  *   gap   the mean of an image's rows
  *   cls   the class token's row
- *   map   attention of one learned probe to the rows, then x + MLP(norm(x)); no QK-norm,
- *         biases everywhere, nothing added around the attention
+ *   map   attention of one learned probe to the rows, then x + MLP(norm(x)); no
+ *         QK-norm, biases everywhere, nothing added around the attention
  *
  * After pooling there are B_l rows: their products are small and always in plain form.
  * Messages of map: forward gather (n rows), scatter, moments, gather, scatter; backward

@@ -6,8 +6,8 @@
 
 #include "src/vit/linear.h"
 
-/* What a slot's products are called in reports, and as which product of a block they
- * are done.
+/* What a slot's products are called in reports, and as which product
+ * of a block they are done.
  */
 static const struct {
     const char *label;

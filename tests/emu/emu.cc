@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Blocks and threads: coroutines in turn.
  *
- * A GPU promises no order between barriers, so one is drawn: of a launch's blocks; of a
- * block's warps, each of which goes on as far as it gets; and of a warp's lanes.  Whoever
- * needs a barrier that is not there then reads too early, or what others have overwritten,
- * in some of the blocks.  EMU_SEED draws other orders.
+ * A GPU promises no order between barriers, so one is drawn: of a launch's blocks;
+ * of a block's warps, each of which goes on as far as it gets; and of a warp's lanes.
+ * Whoever needs a barrier that is not there then reads too early, or what others have
+ * overwritten, in some of the blocks.  EMU_SEED draws other orders.
  */
 #include "tests/emu/emu.h"
 

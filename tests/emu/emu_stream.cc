@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Streams, events and graphs of the emulated GPU.  Nothing is done before somebody waits
- * for it, and then no more than has to be: each stream is a queue, and waiting for an event
- * works it off up to there.  So who reads too early, or lets another stream do so, reads
- * what was there before.  What the manual forbids while a stream is captured is an error.
+/* Streams, events and graphs of the emulated GPU.  Nothing is done before somebody
+ * waits for it, and then no more than has to be: each stream is a queue, and waiting
+ * for an event works it off up to there.  So who reads too early, or lets another
+ * stream do so, reads what was there before.  What the manual forbids while a stream
+ * is captured is an error.
  *
- * With EMU_COUNTS in the environment the end of the program says how often the host waited
- * for what was not done yet, and how much was put on streams one by one and as graphs.
+ * With EMU_COUNTS in the environment the end of the program says how often the host
+ * waited for what was not done yet, and how much was put on streams one by one and as
+ * graphs.
  */
 #include "tests/emu/emu_stream.h"
 
@@ -106,7 +108,7 @@ cudaError_t refuse(void)
     return cudaErrorStreamCaptureUnsupported;
 }
 
-/* What is put on a stream that is captured is a node, and the stream goes on after it. */
+/* What is put on a stream that is captured is a node; the stream goes on after it. */
 void add_node(stream *s, std::function<void()> work, std::shared_ptr<moment> record)
 {
     graph &g = s->capture->g;
@@ -183,7 +185,7 @@ int emu_finish_all(void)
     return 1;
 }
 
-/* ---- Streams ------------------------------------------------------------------------- */
+/* ---- Streams --------------------------------------------------------------------- */
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *most)
 {
@@ -252,10 +254,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
     return cudaSuccess;
 }
 
-/* ---- Copies -------------------------------------------------------------------------- */
+/* ---- Copies ---------------------------------------------------------------------- */
 
-/* Whether a copy goes where it says, between arrays of the GPU and pinned ones: others may
- * be copied, but the host would wait.
+/* Whether a copy goes where it says, between arrays of the GPU and pinned ones: others
+ * may be copied, but the host would wait.
  */
 static bool is_sound(const void *dst, size_t to, const void *src, size_t from,
                      enum cudaMemcpyKind kind)
@@ -307,7 +309,7 @@ cudaError_t cudaMemsetAsync(void *at, int value, size_t bytes, cudaStream_t s)
     return cudaSuccess;
 }
 
-/* ---- Events -------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------- */
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags)
 {
@@ -406,7 +408,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
     return cudaSuccess;
 }
 
-/* ---- Graphs -------------------------------------------------------------------------- */
+/* ---- Graphs ---------------------------------------------------------------------- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode)
 {
