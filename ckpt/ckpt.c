@@ -17,6 +17,7 @@
 #include "mesh/coll.h"
 #include "mesh/guard.h"
 #include "src/base/clock.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
@@ -395,7 +396,7 @@ static int publish(void *ctx)
     struct ckpt *c = ctx;
 
     TRY(file_complete(&c->file, c->making));
-    TRY(file_publish(c->file.path, c->making));
+    TRY(draft_rename(c->file.path, c->making));
     c->named = clock_now();
     folder_keep(c->dir, c->keep, c->file.meta.step);
     return 0;

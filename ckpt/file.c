@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -450,29 +449,4 @@ int file_complete(const struct ckpt_file *file, const char *path)
         rc = err_unwritten(path);
     mem_free(digest);
     return fd >= 0 ? close_written(fd, path, rc) : rc;
-}
-
-/* A folder keeps a new name only when it has been synced too. */
-static int sync_folder(const char *path)
-{
-    const int fd = open(path, O_RDONLY);
-    int error    = fd < 0 ? errno : 0;
-
-    if (error == 0 && fsync(fd) != 0)
-        error = errno;
-    if (fd >= 0)
-        close(fd);
-    if (error != 0 && error != EINVAL) /* some file systems sync no folders */
-        return ERR(ERR_IO, "%s cannot be written: %s", path, strerror(error));
-    return 0;
-}
-
-int file_publish(const char *to, const char *from)
-{
-    char folder[CKPT_PATH];
-
-    if (rename(from, to) != 0)
-        return ERR(ERR_IO, "%s cannot be renamed: %s", from, strerror(errno));
-    snprintf(folder, sizeof folder, "%s", to);
-    return sync_folder(dirname(folder));
 }

@@ -81,7 +81,4 @@ int file_create(struct ckpt_file *file, const char *path);
 /* Put the digests of 'file' into 'path' and that it is complete, and fsync. */
 int file_complete(const struct ckpt_file *file, const char *path);
 
-/* Give 'from' the name 'to' in the same folder, so that it survives a power failure. */
-int file_publish(const char *to, const char *from);
-
 #endif

@@ -149,6 +149,13 @@ static int sync_folder(const char *path)
     return rc;
 }
 
+int draft_rename(const char *path, const char *from)
+{
+    if (rename(from, path) != 0 || sync_folder(path) != 0)
+        return err_unwritten(path);
+    return 0;
+}
+
 /* Write the part over the file: one that may be written, but not replaced, as in a
  * folder of somebody else, or where something is mounted.  The part stays if that
  * fails, for the file may be spoilt then.

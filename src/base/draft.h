@@ -53,6 +53,11 @@ int draft_finish(struct draft *d);
 /* Nothing is left of it. */
 void draft_drop(struct draft *d);
 
+/* Give 'from', a whole file that has been synced, the name 'path' in the same folder,
+ * which is synced then, for only that keeps a new name.  Returns 0 or ERR_IO.
+ */
+int draft_rename(const char *path, const char *from);
+
 /* Write 'json' and a newline to 'path'; 'form' are Jansson's flags.  Returns 0, ERR_IO,
  * or ERR_DATA for a text that is not UTF-8.
  */

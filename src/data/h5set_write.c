@@ -7,6 +7,7 @@
 
 #include "src/data/h5set.h"
 
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/data/h5set_impl.h"
@@ -14,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -214,21 +214,6 @@ static int write_digest(const struct h5set *set)
     return rc != 0 ? rc : closed;
 }
 
-/* A new name is safe when the folder that holds it is. */
-static int sync_folder(const struct h5set *set)
-{
-    char path[sizeof set->path];
-    int fd, rc = 0;
-
-    strcpy(path, set->path);
-    fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
-        rc = failed(set);
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
 static int finish(struct h5set *set)
 {
     if (set->next != set->shape.count)
@@ -237,9 +222,7 @@ static int finish(struct h5set *set)
     TRY(write_digest(set));
     if (fsync(set->fd) != 0)
         return failed(set);
-    if (rename(set->part, set->path) != 0)
-        return failed(set);
-    return sync_folder(set);
+    return draft_rename(set->path, set->part);
 }
 
 int h5set_finish(struct h5set **set)

@@ -8,6 +8,7 @@
 
 #include "ckpt/file.h"
 #include "src/base/claim.h"
+#include "src/base/draft.h"
 #include "src/base/dtype.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -343,7 +344,7 @@ int foreign_write(const char *path, const struct supply *supply, int (*done)(voi
     if (rc == 0)
         rc = sync_file(part);
     if (rc == 0)
-        rc = file_publish(path, part);
+        rc = draft_rename(path, part);
     if (rc != 0)
         unlink(part);
     claim_drop(&claim);

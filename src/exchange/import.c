@@ -8,6 +8,7 @@
 #include "ckpt/direct.h"
 #include "ckpt/file.h"
 #include "src/base/claim.h"
+#include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/exchange/guess.h"
@@ -341,7 +342,7 @@ static int make_file(struct import *im, const char *to)
     list_datasets(im);
     rc = write_file(im);
     if (rc == 0)
-        rc = file_publish(to, im->to->path);
+        rc = draft_rename(to, im->to->path);
     if (rc != 0)
         unlink(im->to->path);
     claim_drop(&claim);
