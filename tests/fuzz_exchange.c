@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "tests/fuzz.h"
+#include "tests/scratch.h"
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -12,7 +13,6 @@
 #include "src/exchange/transfer.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,25 +22,16 @@ enum { SOME = 1000 };
 static char path[32];
 static FILE *none;
 
-static char folder[] = "/tmp/vitbench-fuzz-XXXXXX", made[64];
-
-static void remove_folder(void)
-{
-    unlink(made);
-    rmdir(folder);
-}
-
 /* The file lies in memory; a checkpoint, if one is made, in a folder of its own. */
 static int open_memory(void)
 {
     const int fd = memfd_create("fuzz", 0);
 
     none = fopen("/dev/null", "w");
-    if (fd < 0 || none == NULL || mkdtemp(folder) == NULL)
+    if (fd < 0 || none == NULL)
         die("no memory for files");
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    snprintf(made, sizeof made, "%s/made.h5", folder);
-    atexit(remove_folder);
+    scratch_open();
     return fd;
 }
 
@@ -73,7 +64,7 @@ static void look_at(const uint8_t *data, size_t size)
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
         die("%s cannot be written", path);
     read_arrays();
-    transfer_import(none, made, path, &o);
+    transfer_import(none, scratch_path("made.h5"), path, &o);
     err_forget();
 }
 

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "tests/fuzz.h"
+#include "tests/scratch.h"
 
 #include "src/base/err.h"
 #include "src/base/log.h"
@@ -10,8 +11,7 @@
 #include "src/data/data.h"
 #include "src/data/h5set.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 enum { SIZE = 8, ITEMS_MOST = 20 };
@@ -48,22 +48,17 @@ static void feed(const char *name)
     data_close(&data);
 }
 
-static char path[] = "/tmp/vitbench-fuzz-XXXXXX";
-
-static void remove_file(void)
-{
-    unlink(path);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static const char *path;
     static int fd     = -1;
     struct h5set *set = NULL;
 
     log_set_level(LOG_ERROR); /* grey images are expected */
     if (fd < 0) {
-        fd = mkstemp(path);
-        atexit(remove_file);
+        scratch_open();
+        path = scratch_path("set");
+        fd   = open(path, O_RDWR | O_CREAT, 0600);
     }
     if (ftruncate(fd, 0) != 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
         die("%s cannot be written", path);

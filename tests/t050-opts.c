@@ -5,13 +5,13 @@
 
 #include "src/base/err.h"
 #include "src/base/opts.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct settings {
     char mesh[16], config[256];
@@ -326,9 +326,10 @@ static void test_words(void)
 
 int main(void)
 {
-    char path[] = "/tmp/vitbench-opts-XXXXXX";
+    const char *path;
 
-    close(mkstemp(path));
+    scratch_open();
+    path = scratch_path("config");
     test_refusals();
     test_environment();
     test_values();
@@ -336,6 +337,5 @@ int main(void)
     test_help();
     test_writing(path);
     test_words();
-    unlink(path);
     return tap_done();
 }

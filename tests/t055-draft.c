@@ -5,6 +5,7 @@
 
 #include "src/base/draft.h"
 #include "src/base/err.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <dirent.h>
@@ -20,8 +21,7 @@
 
 enum { LETTERS = 1 << 20 };
 
-static char folder[] = "/tmp/vitbench-draft-XXXXXX";
-static char file[64], link_to_it[64];
+static const char *folder, *file, *link_to_it;
 
 /* The files of the folder. */
 static int count_files(void)
@@ -157,7 +157,6 @@ static void links(void)
 {
     struct stat state;
 
-    snprintf(link_to_it, sizeof link_to_it, "%s/link", folder);
     ok(symlink("file", link_to_it) == 0 && write_all(link_to_it, 'l', 5) == 0 &&
            is_all('l', 5) && lstat(link_to_it, &state) == 0 && S_ISLNK(state.st_mode),
        "a link stays one");
@@ -266,7 +265,7 @@ static bool is_part_kept(void)
         part    = is_good ? strstr(err_sentence(), "all of it is in /") : NULL;
         if (part == NULL)
             _exit(1);
-        snprintf(file, sizeof file, "%s", strchr(part, '/'));
+        file    = strchr(part, '/');
         is_good = is_all('b', MANY);
         unlink(file);
         _exit(is_good ? 0 : 1);
@@ -320,10 +319,10 @@ static bool is_refused(const char *a, const char *b)
 static void apart(void)
 {
     const char *const three[] = { "a", "b", "b" };
-    char other[96], way_round[96];
+    const char *other         = scratch_path("other");
+    char way_round[96];
 
     unlink(file);
-    snprintf(other, sizeof other, "%s/other", folder);
     snprintf(way_round, sizeof way_round, "%s/../%s/./file", folder,
              strrchr(folder, '/') + 1);
     ok(is_refused(file, file) && is_refused(file, way_round) &&
@@ -355,12 +354,10 @@ static void json(void)
 
 int main(void)
 {
-    char command[64];
-
     signal(SIGXFSZ, SIG_IGN);
-    if (mkdtemp(folder) == NULL)
-        tap_skip_all("no folder for temporary files");
-    snprintf(file, sizeof file, "%s/file", folder);
+    folder     = scratch_open();
+    file       = scratch_path("file");
+    link_to_it = scratch_path("link");
     refused();
     full();
     killed();
@@ -372,8 +369,5 @@ int main(void)
     goes_on();
     json();
     apart();
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    if (system(command) != 0)
-        tap_note("%s stays", folder);
     return tap_done();
 }

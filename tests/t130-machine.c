@@ -5,10 +5,10 @@
 #include "src/plan/machine.h"
 
 #include "src/base/err.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -167,16 +167,13 @@ static void bad_files(const char *path)
 
 int main(void)
 {
-    char path[]  = "/tmp/vitbench-machine-XXXXXX";
-    const int fd = mkstemp(path);
+    const char *path;
 
-    if (fd < 0)
-        tap_skip_all("no temporary file");
-    close(fd);
+    scratch_open();
+    path = scratch_path("machine.json");
     peaks();
     over_peak();
     round_trip(path);
     bad_files(path);
-    unlink(path);
     return tap_done();
 }

@@ -8,14 +8,13 @@
 
 #include "src/base/err.h"
 #include "src/base/log.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static char path[] = "/tmp/vitbench-table-XXXXXX";
+static const char *path;
 
 static void put(const char *text)
 {
@@ -117,11 +116,8 @@ static void large(void)
 
 int main(void)
 {
-    const int fd = mkstemp(path);
-
-    if (fd < 0)
-        tap_skip_all("no temporary file");
-    close(fd);
+    scratch_open();
+    path = scratch_path("table");
     log_set_level(LOG_ERROR);
     good("JSONL", "{\"id\":\"a,\\\"b\\\"\",\"width\":608,\"loss\":0.5}\n\n"
                   "{\"width\":-2.5e3,\"id\":\"c\",\"loss\":null}\n"
@@ -148,6 +144,5 @@ int main(void)
     cut("CSV", "a,loss\n1,2\n3", 1);
     nameless();
     large();
-    unlink(path);
     return tap_done();
 }

@@ -10,12 +10,12 @@
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/plan/count.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <fcntl.h>
 #include <math.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -23,7 +23,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-static char path[] = "/tmp/vitbench-record-XXXXXX";
+static const char *folder, *path;
 
 static void put(const char *mode, const char *text)
 {
@@ -189,10 +189,10 @@ static void full(void)
 /* On a disk of its own, in a process of its own: 0 if a probe says whether there is
  * room, 77 if it cannot, or this user may mount no disk.
  */
-static int probe_disk(const char *folder)
+static int probe_disk(void)
 {
     static const char letters[4096];
-    char file[64], filler[64];
+    const char *file = scratch_path("records"), *filler = scratch_path("filler");
     bool is_right;
     int fd;
 
@@ -203,8 +203,6 @@ static int probe_disk(const char *folder)
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("none", folder, "tmpfs", 0, "size=64k") != 0)
         return 77;
-    snprintf(file, sizeof file, "%s/records", folder);
-    snprintf(filler, sizeof filler, "%s/filler", folder);
     put("w", "");
     is_right = record_probe(file) == 0 && truncate(file, 0) == 0;
     fd       = open(filler, O_WRONLY | O_CREAT, 0600);
@@ -219,15 +217,11 @@ static int probe_disk(const char *folder)
 static void disk(void)
 {
     static const char says[] = "a full disk is found before the work";
-    char folder[]            = "/tmp/vitbench-disk-XXXXXX";
     int status;
 
-    if (mkdtemp(folder) == NULL)
-        return;
     if (fork() == 0)
-        _exit(probe_disk(folder));
+        _exit(probe_disk());
     wait(&status);
-    rmdir(folder);
     if (status >> 8 == 77)
         tap_skip(says, "no room can be taken here, or no disk mounted");
     else
@@ -236,11 +230,8 @@ static void disk(void)
 
 int main(void)
 {
-    const int fd = mkstemp(path);
-
-    if (fd < 0)
-        tap_skip_all("no temporary file");
-    close(fd);
+    folder = scratch_open();
+    path   = scratch_path("record");
     log_set_level(LOG_ERROR);
     round_trip();
     csv();
@@ -254,6 +245,5 @@ int main(void)
     many();
     full();
     disk();
-    unlink(path);
     return tap_done();
 }

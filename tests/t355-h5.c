@@ -8,10 +8,9 @@
 #include "src/base/err.h"
 #include "src/base/split.h"
 #include "tests/ranks.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -229,13 +228,12 @@ static void test_image(const char *path)
 
 int main(int argc, char **argv)
 {
-    char path[] = "/tmp/vitbench-h5-XXXXXX";
+    const char *path;
 
     size = ranks_open(&argc, &argv, "t355-h5");
     rank = log_rank();
-    if (rank == 0)
-        close(mkstemp(path));
-    MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
+    scratch_open();
+    path = scratch_path("file.h5");
 
     write_rows(path);
     test_bad(path);
@@ -245,9 +243,5 @@ int main(int argc, char **argv)
     test_change(path);
     test_each(path);
     test_image(path);
-
-    MPI_Barrier(MPI_COMM_WORLD);
-    if (rank == 0)
-        unlink(path);
     return ranks_done();
 }

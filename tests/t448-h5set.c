@@ -10,6 +10,7 @@
 #include "src/base/mem.h"
 #include "src/data/data.h"
 #include "src/io/h5.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 
 enum { COUNT = 40, CLASSES = 7, SIDE = 4, PIXELS = 3 * SIDE * SIDE };
 
-static char folder[] = "/tmp/vitbench-set-XXXXXX", path[64];
+static const char *path;
 
 static struct h5set_shape shape_of(enum h5set_kind kind, bool has_many)
 {
@@ -402,9 +403,8 @@ static void test_source_errors(void)
 
 int main(void)
 {
-    if (mkdtemp(folder) == NULL)
-        return 99;
-    snprintf(path, sizeof path, "%s/set.h5", folder);
+    scratch_open();
+    path = scratch_path("set.h5");
     test_kind(H5SET_ENCODED, false, "files");
     test_kind(H5SET_ENCODED, true, "files with several labels");
     test_kind(H5SET_IMAGES, false, "images");
@@ -417,7 +417,5 @@ int main(void)
     test_order();
     test_holdout();
     test_source_errors();
-    unlink(path);
-    rmdir(folder);
     return tap_done();
 }

@@ -13,11 +13,11 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "tests/ranks.h"
+#include "tests/scratch.h"
 #include "tests/tensors.h"
 
 #include <fcntl.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -29,7 +29,6 @@ enum { SCALE = 3, LARGE = 240 };
 
 static int rank, size;
 static struct dev *dev;
-static char base[64]; /* a folder of this test */
 
 static struct mesh *open_mesh(MPI_Comm comm, int D, int M)
 {
@@ -38,14 +37,6 @@ static struct mesh *open_mesh(MPI_Comm comm, int D, int M)
     if (mesh_open(&mesh, comm, D, M) != 0)
         die("no mesh");
     return mesh;
-}
-
-static char *folder(const char *name)
-{
-    static char path[128];
-
-    snprintf(path, sizeof path, "%s/%s", base, name);
-    return path;
 }
 
 static bool is_there(const char *path)
@@ -150,7 +141,7 @@ static void test_mesh(int D, int M, enum tensors_way way)
     char path[CKPT_PATH];
 
     tensors_open(&t, mesh, dev, way, SCALE);
-    ok(ckpt_open(&c, mesh, dev, &t.list, folder("meshes"), 0) == 0 &&
+    ok(ckpt_open(&c, mesh, dev, &t.list, scratch_path("meshes"), 0) == 0 &&
            save(c, &t, seed, 8) == 0,
        "%dx%d, %s: tensors are saved while they change", D, M, how);
     snprintf(path, sizeof path, "%s", ckpt_path(c));
@@ -183,14 +174,14 @@ static void test_passes(struct mesh *mesh, struct tensors *t)
 {
     struct ckpt *c;
 
-    if (ckpt_open(&c, mesh, dev, &t->list, folder("passes"), 0) != 0)
+    if (ckpt_open(&c, mesh, dev, &t->list, scratch_path("passes"), 0) != 0)
         die("no checkpoint");
     if (rank == size - 1)
         ckpt_set_memory(c, 30000 / size);
     ok(save(c, t, 2, 8) == 0 && save(c, t, 3, 9) == 0,
        "what does not fit into memory at once is saved in passes");
-    ok(is_file_right(folder("passes/ckpt-00000008.h5"), 2) &&
-           loads(folder("passes/ckpt-00000009.h5"), 1, 1, TENSORS_WHOLE, 3),
+    ok(is_file_right(scratch_path("passes/ckpt-00000008.h5"), 2) &&
+           loads(scratch_path("passes/ckpt-00000009.h5"), 1, 1, TENSORS_WHOLE, 3),
        "and is as good");
     ckpt_close(&c);
 }
@@ -225,7 +216,7 @@ static void test_large(struct mesh *mesh)
 
     (void)meta;
     tensors_open(&t, mesh, dev, TENSORS_CUT, LARGE);
-    if (ckpt_open(&c, mesh, dev, &t.list, folder("large"), 0) != 0)
+    if (ckpt_open(&c, mesh, dev, &t.list, scratch_path("large"), 0) != 0)
         die("no checkpoint");
 #ifndef __SANITIZE_ADDRESS__
     tensors_fill(&t, 4);
@@ -259,8 +250,8 @@ static void test_meta(struct mesh *mesh, struct tensors *t)
     struct ckpt *c;
 
     tensors_fill(t, 1);
-    ok(ckpt_open(&c, mesh, dev, &t->list, folder("meta"), 1) == 0 && !ckpt_is_busy(c) &&
-           !ckpt_is_written(c) && ckpt_finish(c) == 0,
+    ok(ckpt_open(&c, mesh, dev, &t->list, scratch_path("meta"), 1) == 0 &&
+           !ckpt_is_busy(c) && !ckpt_is_written(c) && ckpt_finish(c) == 0,
        "nothing is under way at first");
     ok(ckpt_start(c, &meta) == 0 && ckpt_is_busy(c), "a save is under way");
     while (!ckpt_is_written(c))
@@ -308,7 +299,7 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
     bool are_saved = true;
     struct ckpt *c;
 
-    snprintf(dir, sizeof dir, "%s", folder("some/where/keep"));
+    snprintf(dir, sizeof dir, "%s", scratch_path("some/where/keep"));
     ok(is_newest(dir, NULL), "a folder that is not there has no checkpoint");
     ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2) == 0, "folders are made");
     ok(is_newest(dir, NULL), "an empty one has none");
@@ -358,7 +349,7 @@ static bool is_untouched(const char *dir, int64_t step)
     folder_path(path, dir, step);
     snprintf(making, sizeof making, "%s.part", path);
     return !is_there(path) && !is_there(making) && is_newest(dir, "ckpt-00000001.h5") &&
-           loads(folder("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1);
+           loads(scratch_path("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1);
 }
 
 static void limit_files(rlim_t bytes)
@@ -397,7 +388,7 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
     char dir[128];
     struct ckpt *c;
 
-    snprintf(dir, sizeof dir, "%s", folder("bad"));
+    snprintf(dir, sizeof dir, "%s", scratch_path("bad"));
     if (ckpt_open(&c, mesh, dev, &t->list, dir, 1) != 0 || save(c, t, 1, 1) != 0)
         die("no first checkpoint");
 
@@ -407,15 +398,15 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
     limit_files(RLIM_INFINITY);
     ok(!ckpt_is_busy(c) && is_untouched(dir, 2), "and leaves the one before");
     ok(save(c, t, 4, 4) == 0 && save(c, t, 1, 1) == 0 &&
-           loads(folder("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
+           loads(scratch_path("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
        "the next one succeeds");
     if (rank == 0)
-        unlink(folder("bad/ckpt-00000004.h5"));
+        unlink(scratch_path("bad/ckpt-00000004.h5"));
     ok(save_by_steps(c, t, 2, 0) == ERR_IO,
        "so does one that is full when all numbers are written");
     ok(!ckpt_is_busy(c) && is_untouched(dir, 2), "and leaves the one before, too");
     ok(save_by_steps(c, t, 1, RLIM_INFINITY) == 0 &&
-           loads(folder("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
+           loads(scratch_path("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
        "a save needs two steps, and no waiting");
 
     tensors_fill(t, 3);
@@ -431,7 +422,8 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
     ok(is_untouched(dir, 3), "and nothing is written where there is none");
     ckpt_close(&c);
     huge->dim[0] -= (int64_t)1 << 50;
-    ok(ckpt_open(&c, mesh, dev, &t->list, folder("bad/ckpt-00000001.h5"), 1) == ERR_IO,
+    ok(ckpt_open(&c, mesh, dev, &t->list, scratch_path("bad/ckpt-00000001.h5"), 1) ==
+           ERR_IO,
        "a file is no folder");
 }
 
@@ -442,7 +434,7 @@ static void test_refusals(struct mesh *mesh, struct tensors *t)
     struct ckpt_meta meta;
     int fd;
 
-    snprintf(path, sizeof path, "%s", folder("bad/ckpt-00000001.h5"));
+    snprintf(path, sizeof path, "%s", scratch_path("bad/ckpt-00000001.h5"));
     tensors_open(&other, mesh, dev, TENSORS_WHOLE, SCALE + 1);
     ok(ckpt_load(&other.list, mesh, dev, path) == ERR_DATA,
        "tensors of another shape are refused");
@@ -451,9 +443,10 @@ static void test_refusals(struct mesh *mesh, struct tensors *t)
     ok(ckpt_load(&t->list, mesh, dev, path) == ERR_DATA,
        "a tensor that is not in the file is missed");
     strcpy(t->list.tensor[0].dataset, "params/a/matrix");
-    ok(ckpt_load(&t->list, mesh, dev, folder("none.h5")) == ERR_DATA,
+    ok(ckpt_load(&t->list, mesh, dev, scratch_path("none.h5")) == ERR_DATA,
        "a file that is not there is refused");
-    ok(ckpt_meta(&meta, base, MPI_COMM_WORLD) == ERR_DATA, "so is a folder");
+    ok(ckpt_meta(&meta, scratch_path("bad"), MPI_COMM_WORLD) == ERR_DATA,
+       "so is a folder");
 
     MPI_Barrier(MPI_COMM_WORLD);
     if (rank == 0) {
@@ -479,14 +472,10 @@ int main(int argc, char **argv)
 {
     struct mesh *mesh;
     struct tensors t;
-    char command[128];
 
     size = ranks_open(&argc, &argv, "t464-ckpt");
     rank = log_rank();
-    strcpy(base, "/tmp/vitbench-ckpt-XXXXXX");
-    if (rank == 0 && mkdtemp(base) == NULL)
-        die("no folder");
-    MPI_Bcast(base, sizeof base, MPI_CHAR, 0, MPI_COMM_WORLD);
+    scratch_open();
     if (dev_open(&dev, "cpu:ref", DTYPE_F32, 1) != 0)
         die("no device");
 
@@ -505,10 +494,5 @@ int main(int argc, char **argv)
     tensors_close(&t);
     mesh_close(&mesh);
     dev_close(&dev);
-
-    MPI_Barrier(MPI_COMM_WORLD);
-    snprintf(command, sizeof command, "rm -r %s", base);
-    if (rank == 0 && system(command) != 0)
-        tap_note("%s is left over", base);
     return ranks_done();
 }

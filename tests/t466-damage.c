@@ -14,16 +14,16 @@
 #include "src/base/rng.h"
 #include "src/exchange/audit.h"
 #include "tests/ranks.h"
+#include "tests/scratch.h"
 #include "tests/tensors.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { FLIPS = 400, CUTS = 40, PLACE = 4 << 20 }; /* where the numbers begin */
 
-static char path[] = "/tmp/vitbench-damage-XXXXXX";
+static const char *path;
 static char *bytes; /* of the file as it was written */
 static int64_t size;
 
@@ -45,13 +45,13 @@ static void make(void)
     struct ckpt *c;
     int fd;
 
-    if (mkdtemp(path) == NULL || mesh_open(&mesh, MPI_COMM_WORLD, 1, 1) != 0 ||
+    if (mesh_open(&mesh, MPI_COMM_WORLD, 1, 1) != 0 ||
         dev_open(&dev, "cpu:ref", DTYPE_F32, 1) != 0)
-        die("no folder");
+        die("no mesh, or no device");
     tensors_open(&t, mesh, dev, TENSORS_WHOLE, 1);
     tensors_fill(&t, 1);
-    if (ckpt_open(&c, mesh, dev, &t.list, path, 0) != 0 || ckpt_start(c, &meta) != 0 ||
-        ckpt_finish(c) != 0)
+    if (ckpt_open(&c, mesh, dev, &t.list, scratch_open(), 0) != 0 ||
+        ckpt_start(c, &meta) != 0 || ckpt_finish(c) != 0)
         die("no checkpoint");
     fd    = open(ckpt_path(c), O_RDONLY);
     size  = lseek(fd, 0, SEEK_END);
@@ -59,9 +59,8 @@ static void make(void)
     if (pread(fd, bytes, (size_t)size, 0) != size)
         die("no bytes");
     close(fd);
-    unlink(ckpt_path(c));
     ckpt_close(&c);
-    rmdir(path);
+    path = scratch_path("damaged.h5");
     tensors_close(&t);
     dev_close(&dev);
     mesh_close(&mesh);
@@ -184,7 +183,6 @@ int main(int argc, char **argv)
     ok(is_seen(), "nor is an empty file");
 
     fclose(out);
-    unlink(path);
     mem_free(bytes);
     return ranks_done();
 }

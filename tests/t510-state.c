@@ -14,14 +14,13 @@
 #include "src/step/stored.h"
 #include "tests/model.h"
 #include "tests/ranks.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static int rank;
-static char base[64];
 
 /* ---- pieces against the file ----------------------------------------------------- */
 
@@ -115,13 +114,11 @@ static int save(struct model *m, const char *name, char path[CKPT_PATH])
 {
     const struct ckpt_meta meta = { .step = 3, .options = options_of(&m->spec) };
     struct ckpt_list list;
-    char dir[128];
     struct ckpt *c;
     int rc;
 
-    snprintf(dir, sizeof dir, "%s/%s", base, name);
     state_list(&list, m->vit, m->optim);
-    rc = ckpt_open(&c, m->mesh, m->dev, &list, dir, 0);
+    rc = ckpt_open(&c, m->mesh, m->dev, &list, scratch_path(name), 0);
     if (rc != 0)
         die("no checkpoint");
     rc = ckpt_start(c, &meta);
@@ -312,15 +309,11 @@ static const char *const sequential[] = {
 int main(int argc, char **argv)
 {
     struct model_options o = model_odd(WIRING_PARALLEL, POOL_MAP, LOSS_SIGMOID);
-    char command[128];
 
     if (ranks_open(&argc, &argv, "t510-state") != 4)
         die("not 4 ranks");
     rank = log_rank();
-    strcpy(base, "/tmp/vitbench-state-XXXXXX");
-    if (rank == 0 && mkdtemp(base) == NULL)
-        die("no folder");
-    MPI_Bcast(base, sizeof base, MPI_CHAR, 0, MPI_COMM_WORLD);
+    scratch_open();
 
     test_names(model_odd(WIRING_PARALLEL, POOL_GAP, LOSS_SIGMOID), parallel,
                "parallel");
@@ -339,10 +332,5 @@ int main(int argc, char **argv)
     o       = model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX);
     o.dtype = DTYPE_F32;
     test_model(o, "sequential");
-
-    MPI_Barrier(MPI_COMM_WORLD);
-    snprintf(command, sizeof command, "rm -r %s", base);
-    if (rank == 0 && system(command) != 0)
-        tap_note("%s is left over", base);
     return ranks_done();
 }

@@ -18,10 +18,9 @@
 #include "src/step/state.h"
 #include "tests/model.h"
 #include "tests/ranks.h"
+#include "tests/scratch.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { PATCH = 3, SIDE = 2, IMAGE = PATCH * SIDE };
 
@@ -40,7 +39,7 @@ static struct model_options options(int image, int patch, int64_t classes, int r
 /* ---- the file -------------------------------------------------------------------- */
 
 /* Save a model that was stirred, and give it the numbers of the file, which are f32. */
-static int save(struct model *m, const char *dir, char path[CKPT_PATH])
+static int save(struct model *m, char path[CKPT_PATH])
 {
     const struct ckpt_meta meta = { .step = 1 };
     struct ckpt_list list;
@@ -49,7 +48,7 @@ static int save(struct model *m, const char *dir, char path[CKPT_PATH])
 
     model_stir(m);
     state_list(&list, m->vit, NULL);
-    rc = ckpt_open(&c, m->mesh, m->dev, &list, dir, 0);
+    rc = ckpt_open(&c, m->mesh, m->dev, &list, scratch_open(), 0);
     if (rc == 0)
         rc = ckpt_start(c, &meta);
     if (rc == 0)
@@ -260,19 +259,11 @@ int main(int argc, char **argv)
 {
     const int ranks              = ranks_open(&argc, &argv, "t512-adopt");
     const struct model_options o = options(IMAGE, PATCH, 7, ranks);
-    char dir[64] = "", path[CKPT_PATH] = "", command[96];
+    char path[CKPT_PATH]         = "";
     struct model m;
-    int rank;
 
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (rank == 0) {
-        strcpy(dir, "/tmp/t512-XXXXXX");
-        if (mkdtemp(dir) == NULL)
-            die("no folder");
-    }
-    MPI_Bcast(dir, sizeof dir, MPI_CHAR, 0, MPI_COMM_WORLD);
     model_open(&m, &o, MPI_COMM_WORLD);
-    if (ok(save(&m, dir, path) == 0, "a model is saved")) {
+    if (ok(save(&m, path) == 0, "a model is saved")) {
         test_patches(&m, path, 2, ranks);
         test_patches(&m, path, 3, ranks);
         test_positions(path, ranks);
@@ -280,8 +271,5 @@ int main(int argc, char **argv)
         test_refused(path, ranks);
     }
     model_close(&m);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    if (rank == 0 && system(command) != 0)
-        die("the folder stays");
     return ranks_done();
 }

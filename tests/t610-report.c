@@ -6,6 +6,7 @@
 
 #include "src/base/err.h"
 #include "tests/sample.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -218,19 +219,6 @@ static void test_verdicts(void)
     result_close(&r);
 }
 
-/* A folder of its own for the files of this test. */
-static char folder[] = "/tmp/t610-XXXXXX";
-
-static const char *in_folder(const char *name)
-{
-    static char path[2][64];
-    static int turn;
-
-    turn ^= 1;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
-
 /* On a disk on which files have room for 'bytes'. */
 static void have_room(rlim_t bytes)
 {
@@ -247,21 +235,20 @@ static void test_files(void)
     struct result *r = sample_result();
     json_t *read;
 
-    ok(report_write(r, in_folder("new.json")) == 0, "a result is written");
-    read = json_load_file(in_folder("new.json"), 0, NULL);
+    ok(report_write(r, scratch_path("new.json")) == 0, "a result is written");
+    read = json_load_file(scratch_path("new.json"), 0, NULL);
     ok(json_integer_value(json_object_get(read, "schema_version")) == 1,
        "and can be read");
     json_decref(read);
-    ok(report_write(r, in_folder("new.json")) == 0, "and written again");
+    ok(report_write(r, scratch_path("new.json")) == 0, "and written again");
     ok(report_write(r, "/dev/full") == ERR_IO, "a full disk is noticed");
     err_forget();
-    unlink(in_folder("new.json"));
     result_close(&r);
 }
 
 static int lines_of(const char *name)
 {
-    FILE *file = fopen(in_folder(name), "r");
+    FILE *file = fopen(scratch_path(name), "r");
     int n      = 0;
 
     for (int c = getc(file); c != EOF; c = getc(file))
@@ -288,9 +275,9 @@ static void test_jsonl(void)
     ok(report_jsonl_open(&j, "/nowhere/x") == ERR_IO && j == NULL,
        "a bad path is refused");
     err_forget();
-    ok(report_jsonl_open(&j, in_folder("steps")) == 0, "one line a step");
+    ok(report_jsonl_open(&j, scratch_path("steps")) == 0, "one line a step");
     report_jsonl_step(j, "step", 1, 0.1, 693.25, 12.5, 100, NAN);
-    file = fopen(in_folder("steps"), "r");
+    file = fopen(scratch_path("steps"), "r");
     ok(fgets(line, sizeof line, file) != NULL && strchr(line, '\n') != NULL,
        "is there as soon as the step is done");
     step = json_loads(line, 0, NULL);
@@ -319,26 +306,24 @@ static void test_jsonl(void)
     report_jsonl_step(j, "step", 1, 0.3, 693, 12, 50, 0.25);
     ok(report_jsonl_close(&j) == 0 && lines_of("steps") == 4, "a third case goes on");
     ok(j == NULL, "closed");
-    file = fopen(in_folder("steps"), "r");
+    file = fopen(scratch_path("steps"), "r");
     for (int i = 0; i < 3; i++)
         ok(fgets(line, sizeof line, file) != NULL, "line %d", i + 1);
     step = json_loads(line, 0, NULL);
     ok(json_real_value(json_object_get(step, "seconds")) == 0.2, "is the one anew");
     json_decref(step);
     fclose(file);
-    report_jsonl_open(&j, in_folder("steps"));
+    report_jsonl_open(&j, scratch_path("steps"));
     report_jsonl_step(j, "step", 1, 0.3, 693, 12, 50, 0.25);
     report_jsonl_begin(j);
-    ok(truncate(in_folder("steps"), 0) == 0 && !report_jsonl_again(j),
+    ok(truncate(scratch_path("steps"), 0) == 0 && !report_jsonl_again(j),
        "of a file that somebody cuts off nothing is written anew");
     report_jsonl_close(&j);
-    unlink(in_folder("steps"));
 }
 
 int main(void)
 {
-    if (mkdtemp(folder) == NULL)
-        tap_skip_all("no folder for temporary files");
+    scratch_open();
     test_text();
     test_slow();
     test_many();
@@ -347,6 +332,5 @@ int main(void)
     test_verdicts();
     test_files();
     test_jsonl();
-    rmdir(folder);
     return tap_done();
 }

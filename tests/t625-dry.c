@@ -8,19 +8,19 @@
 #include "src/dev/dev.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct options o;
 static struct choices c;
 static char *text; /* what was printed */
 static json_t *json;
-static char path[] = "/tmp/t625-XXXXXX";
+static const char *path;
 
 /* Plan for the arguments up to NULL; text and JSON are kept until the next call. */
 static int dry(char *first, ...)
@@ -228,17 +228,13 @@ static void test_machine(void)
 
 int main(void)
 {
-    const int file = mkstemp(path);
-
-    if (file < 0)
-        tap_skip_all("no temporary file");
-    close(file);
+    scratch_open();
+    path = scratch_path("plan.json");
     test_refused();
     test_22B();
     test_others();
     test_lists();
     test_machine();
-    unlink(path);
     free(text);
     json_decref(json);
     return tap_done();

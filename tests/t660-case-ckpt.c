@@ -8,12 +8,11 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "tests/bed.h"
+#include "tests/scratch.h"
 
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
-
-static char base[64];
 
 static bool is_measured(const struct case_result *c)
 {
@@ -38,10 +37,11 @@ static void check_case(struct bed *bed, const struct spec *s)
 {
     struct bench *b      = &bed->bench;
     struct case_result c = { 0 };
+    const char *out      = scratch_path("out");
     struct params params;
     int64_t elements = 0;
 
-    snprintf(bed->options.out, sizeof bed->options.out, "%s", base);
+    snprintf(bed->options.out, sizeof bed->options.out, "%s", out);
     ok(case_ckpt(b, &c, s, 4) == 0, "%dx%d: it runs", b->mesh->D, b->mesh->M);
     ok(is_measured(&c), "%dx%d: and times writing, saving, reading, loading",
        b->mesh->D, b->mesh->M);
@@ -53,7 +53,7 @@ static void check_case(struct bed *bed, const struct spec *s)
     mem_free(c.row);
     coll_barrier(b->mesh);
     if (b->mesh->rank == 0)
-        ok(rmdir(base) == 0, "nothing is left over");
+        ok(rmdir(out) == 0, "nothing is left over");
     else
         ok(true, "nothing is left over");
 
@@ -69,10 +69,7 @@ int main(int argc, char **argv)
     const int size      = ranks_open(&argc, &argv, "t660-case-ckpt");
     struct bed bed;
 
-    strcpy(base, "/tmp/vitbench-case-XXXXXX");
-    if (log_rank() == 0 && mkdtemp(base) == NULL)
-        die("no folder");
-    MPI_Bcast(base, sizeof base, MPI_CHAR, 0, MPI_COMM_WORLD);
+    scratch_open();
     for (int M = 1; M <= size; M *= 2) {
         for (int shard = SHARD_NONE; shard <= (M < size ? SHARD_FULL : 0); shard++) {
             bed_open_auto(&bed, size / M, M, DTYPE_F32, CMM_RING);

@@ -6,14 +6,14 @@
 
 #include "src/base/err.h"
 #include "src/step/step.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-static char path[] = "/tmp/t670-XXXXXX";
+static const char *path;
 
 /* A run of 1 s a step: 0.1 of input, embedding, head and update each, 0.6 of blocks. */
 static struct case_result earlier(void)
@@ -138,13 +138,9 @@ static void refusals(void)
 
 int main(void)
 {
-    const int fd = mkstemp(path);
-
-    if (fd < 0)
-        tap_skip_all("no temporary file");
-    close(fd);
+    scratch_open();
+    path = scratch_path("earlier.json");
     sentences();
     refusals();
-    unlink(path);
     return tap_done();
 }

@@ -9,6 +9,7 @@
 #include "src/train/journal.h"
 #include "src/train/options.h"
 #include "src/train/stop.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -248,13 +249,12 @@ static int64_t bytes_of(const char *path)
 static void lines(void)
 {
     const struct step_result r = { .loss = 1.5, .grad_norm = NAN, .peak_logit = 2 };
-    char path[]                = "/tmp/vittrain-XXXXXX";
+    const char *path           = scratch_path("lines.jsonl");
     struct journal j           = { .B = 8, .T = 4, .ranks = 1 };
     struct rlimit limit;
     FILE *file;
     int rc;
 
-    close(mkstemp(path));
     ok(journal_open(&j, path, 0) == 0, "a file for lines");
     journal_start(&j, 0, 10);
     for (int64_t step = 1; step <= 5; step++)
@@ -291,7 +291,6 @@ static void lines(void)
     ok(journal_open(&j, "/nowhere/at/all.jsonl", 0) == ERR_IO,
        "a file that cannot be is refused");
     err_forget();
-    unlink(path);
 }
 
 /* The paper's sweep has two million steps, and forks beside them. */
@@ -330,6 +329,7 @@ int main(void)
     going_on();
     times_left();
     stopping();
+    scratch_open();
     lines();
     columns();
     return tap_done();

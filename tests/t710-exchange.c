@@ -16,6 +16,7 @@
 #include "src/step/stored.h"
 #include "tests/model.h"
 #include "tests/ranks.h"
+#include "tests/scratch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +33,12 @@ static const struct family {
     { "jax", "npz", AUTO, TANH },          { "22b", "npz", AUTO, TANH },
 };
 
-static char base[] = "/tmp/vitbench-exchange-XXXXXX";
 static FILE *none;
 
 /* A file of the folder; a file of the tests' data. */
 static const char *at(char path[CKPT_PATH], const char *name)
 {
-    snprintf(path, CKPT_PATH, "%s/%s", base, name);
+    snprintf(path, CKPT_PATH, "%s", scratch_path(name));
     return path;
 }
 
@@ -356,12 +356,11 @@ static void test_old(void)
 
 int main(int argc, char **argv)
 {
-    char command[128];
-
     ranks_open(&argc, &argv, "t710-exchange");
     none = fopen("/dev/null", "w");
-    if (mkdtemp(base) == NULL || none == NULL)
-        die("no folder");
+    if (none == NULL)
+        die("no /dev/null");
+    scratch_open();
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
 #ifndef HAVE_LIBZIP
         if (strcmp(families[i].ending, "npz") == 0) {
@@ -376,8 +375,5 @@ int main(int argc, char **argv)
     test_old();
 #endif
     fclose(none);
-    snprintf(command, sizeof command, "rm -r %s", base);
-    if (system(command) != 0)
-        tap_note("%s is left over", base);
     return ranks_done();
 }

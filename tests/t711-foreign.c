@@ -12,6 +12,7 @@
 #include "src/base/mem.h"
 #include "src/exchange/transfer.h"
 #include "tests/ranks.h"
+#include "tests/scratch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +24,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static char base[] = "/tmp/vitbench-foreign-XXXXXX", path[128];
+static const char *base, *path;
 static FILE *none;
 
 static void write_file(const void *bytes, size_t size)
@@ -376,11 +377,9 @@ static int left_over(void)
 static int import(const char *shape)
 {
     struct exchange_options o = { .head = true };
-    char to[160];
 
     snprintf(o.shape, sizeof o.shape, "%s", shape);
-    snprintf(to, sizeof to, "%s/out.h5", base);
-    return transfer_import(none, to, path, &o);
+    return transfer_import(none, scratch_path("out.h5"), path, &o);
 }
 
 /* True if importing 'path' ends with 'wanted' and these words, and leaves nothing. */
@@ -465,7 +464,7 @@ static void test_models(void)
 static void test_full(const char *to, bool is_import)
 {
     const struct exchange_options o = { .head = true };
-    char full[160], first[160];
+    const char *full = scratch_path(to), *first = scratch_path("out.h5");
     struct rlimit old, small;
     size_t size;
     char *bytes = load("cls.safetensors", &size);
@@ -473,8 +472,6 @@ static void test_full(const char *to, bool is_import)
 
     write_file(bytes, size);
     mem_free(bytes);
-    snprintf(first, sizeof first, "%s/out.h5", base);
-    snprintf(full, sizeof full, "%s/%s", base, to);
     if (!is_import && import("40/2/72/4") != 0)
         die("%s", err_sentence());
     getrlimit(RLIMIT_FSIZE, &old);
@@ -496,15 +493,14 @@ static void test_damage(void)
 {
     const struct exchange_options o = { .head = true };
     struct ckpt_file *f             = NULL;
-    char first[160], to[160];
+    const char *first               = scratch_path("out.h5");
+    const char *to                  = scratch_path("out.safetensors");
     size_t size;
     char *bytes = load("cls.safetensors", &size);
     int fd;
 
     write_file(bytes, size);
     mem_free(bytes);
-    snprintf(first, sizeof first, "%s/out.h5", base);
-    snprintf(to, sizeof to, "%s/out.safetensors", base);
     if (import("40/2/72/4") != 0 || file_open(&f, first) != 0)
         die("%s", err_sentence());
     fd = open(first, O_RDWR);
@@ -525,9 +521,10 @@ int main(int argc, char **argv)
     ranks_open(&argc, &argv, "t711-foreign");
     signal(SIGXFSZ, SIG_IGN);
     none = fopen("/dev/null", "w");
-    if (mkdtemp(base) == NULL || none == NULL)
-        die("no folder");
-    snprintf(path, sizeof path, "%s/in", base);
+    if (none == NULL)
+        die("no /dev/null");
+    base = scratch_open();
+    path = scratch_path("in");
 
     test_safetensors();
     test_types();
@@ -547,6 +544,5 @@ int main(int argc, char **argv)
     unlink(path);
     ok(is_refused("No such file"), "no file");
     fclose(none);
-    rmdir(base);
     return ranks_done();
 }

@@ -10,6 +10,7 @@
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 #include "tests/ckpt_make.h"
+#include "tests/scratch.h"
 #include "tests/tap.h"
 #include "tests/tensors.h"
 
@@ -25,23 +26,21 @@
 
 enum { FEW = 20, MANY = 200, SCALE = 100, WAIT_MS = 30000 };
 
-static char dir[64], maker[CKPT_PATH];
+static const char *dir;
+static char maker[CKPT_PATH];
 static struct make_state *state;
 
 /* ---- the program that is killed -------------------------------------------------- */
 
 static void open_state(void)
 {
-    char path[128];
-    int fd;
+    const int fd = open(scratch_path("state"), O_RDWR | O_CREAT, 0600);
 
-    snprintf(path, sizeof path, "%s/state", dir);
-    fd = open(path, O_RDWR | O_CREAT, 0600);
     if (fd < 0 || ftruncate(fd, sizeof *state) != 0)
-        die("%s cannot be made", path);
+        die("no file for the state");
     state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (state == MAP_FAILED)
-        die("%s cannot be mapped", path);
+        die("no memory for the state");
     close(fd);
     state->published = -1;
 }
@@ -158,13 +157,10 @@ int main(int argc, char **argv)
     const int kills = tap_is_long() ? MANY : FEW;
     int inside = 0, lost = 0, started = 0;
     int64_t newest = -1;
-    char command[128];
 
     (void)argc;
     snprintf(maker, sizeof maker, "%s/ckpt_make", dirname(argv[0]));
-    strcpy(dir, "/tmp/vitbench-kill-XXXXXX");
-    if (mkdtemp(dir) == NULL)
-        die("no folder");
+    dir = scratch_open();
     open_state();
     for (int i = 0; i < kills && lost == 0; i++) {
         const int was_inside = kill_once(i, newest + 1, i % 8 == 7 ? 2 : 1);
@@ -179,8 +175,5 @@ int main(int argc, char **argv)
     ok(4 * inside >= 3 * kills, "%d of them inside", inside);
     ok(lost == 0, "no checkpoint was lost or half written");
     ok(newest > 0, "and saving went on each time, to step %" PRId64, newest);
-    snprintf(command, sizeof command, "rm -r %s", dir);
-    if (system(command) != 0)
-        tap_note("%s is left over", dir);
     return tap_done();
 }
