@@ -278,7 +278,7 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     } else {
         node_find(node, MPI_COMM_WORLD);
         b->memory_base = mem_high_water();
-        TRY(mesh_agree_comm(MPI_COMM_WORLD, bench_catch_signals()));
+        TRY(mesh_agree_comm(MPI_COMM_WORLD, guard_catch_signals()));
         TRY(node_use(node, MPI_COMM_WORLD, choices->way.device, choices->way.dtype));
         agenda_device(choices, o, ranks, node->ranks_most, node->bytes);
     }

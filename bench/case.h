@@ -27,7 +27,7 @@ struct bench;
 
 /* Run a case for 'spec' (NULL where the case has none) and fill 'c' (a scratch record
  * on ranks other than 0).  Returns 0 also when checks failed (the status says so);
- * codes are for what ends the run.  Collective over the mesh.
+ * codes are for what ends the run, be it bench_go_on()'s.  Collective over the mesh.
  */
 typedef int case_fn(struct bench *b, struct case_result *c, const struct spec *spec,
                     int64_t batch);
@@ -88,11 +88,9 @@ void bench_time(double *seconds, int n, int warmup, struct mesh *mesh, timed_fn 
 /* The median of as many calls as fit into about 'budget' seconds: at least three. */
 double bench_median(double budget, struct mesh *mesh, timed_fn run, void *ctx);
 
-/* True on every rank if SIGTERM or SIGUSR1 has arrived anywhere (collective). */
-bool bench_is_stopped(struct mesh *mesh);
-bool bench_is_signalled(void); /* on this rank */
-
-/* Before threads compute; returns what told_by_signals() does. */
-int bench_catch_signals(void);
+/* To be asked between the parts of a case: ERR_STOPPED if any rank has been told to
+ * end (base/told.h), else 0.  Collective.
+ */
+int bench_go_on(const struct bench *b);
 
 #endif

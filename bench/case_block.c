@@ -39,6 +39,7 @@ static double time_row(struct case_result *c, struct bench *b, struct setup *set
 {
     struct row *row = case_add_row(c);
 
+    row->status = STATUS_SKIP; /* until the check */
     snprintf(row->name, sizeof row->name, "%s", name);
     row->size    = vit_local(setup->vit)->rows;
     row->seconds = bench_median(b->options->seconds / 4, b->mesh, run, setup);
@@ -46,18 +47,26 @@ static double time_row(struct case_result *c, struct bench *b, struct setup *set
     return row->seconds;
 }
 
-static void time_both(struct case_result *c, struct bench *b, struct setup *setup,
-                      double expected)
+/* In turns of a second, so that a signal need not wait for the end. */
+static int time_both(struct case_result *c, struct bench *b, struct setup *setup,
+                     double expected)
 {
     const double fitting = fmax(3, b->options->seconds / 2 / expected);
     const double wanted  = b->options->steps > 0 ? (double)b->options->steps : fitting;
     const int n          = (int)fmin(wanted, 1 << 20);
     const int warmup     = (int)b->options->warmup;
+    const int turn       = (int)fmin(fmax(1, 1 / expected), n);
     double *seconds      = mem_new((size_t)n, sizeof *seconds);
+    int rc               = 0, done;
 
-    bench_time(seconds, n, warmup, b->mesh, both, setup);
-    stat_of(&c->steps, seconds, n, warmup);
+    for (done = 0; done < n && rc == 0; done += turn) {
+        bench_time(seconds + done, done + turn < n ? turn : n - done,
+                   done == 0 ? warmup : 0, b->mesh, both, setup);
+        rc = bench_go_on(b);
+    }
+    stat_of(&c->steps, seconds, done < n ? done : n, warmup);
     mem_free(seconds);
+    return rc;
 }
 
 /* The products of one more pass, projected; the rows stand or fall with them. */
@@ -83,17 +92,19 @@ static void check(struct case_result *c, struct bench *b, struct setup *setup)
     }
 }
 
-static void measure(struct case_result *c, struct bench *b, struct setup *setup)
+static int measure(struct case_result *c, struct bench *b, struct setup *setup)
 {
     const struct spec *spec = vit_spec(setup->vit);
     const double flops      = (double)c->batch * count_flops_block(spec);
     struct step_result ignored;
     double seconds;
+    int rc;
 
     step_gradients(setup->step, &ignored); /* fills what a block reads */
     seconds = time_row(c, b, setup, "forward", forward, flops / 3);
+    TRY(bench_go_on(b));
     seconds += time_row(c, b, setup, "backward", backward, flops * 2 / 3);
-    time_both(c, b, setup, seconds);
+    rc = time_both(c, b, setup, seconds);
     run_peak(b);
     c->flops_per_step = flops;
     c->flops_per_s    = flops / c->steps.median;
@@ -101,8 +112,10 @@ static void measure(struct case_result *c, struct bench *b, struct setup *setup)
     c->peak           = b->peak;
     c->mfu_measured   = count_mfu(flops, c->steps.median, b->mesh->size, b->peak);
     c->mfu_spec       = count_mfu(flops, c->steps.median, b->mesh->size, b->peak_spec);
+    TRY(rc);
     check(c, b, setup);
     result_judge(c, b->choices->require_mfu, b->choices->require_mfu_spec);
+    return 0;
 }
 
 int case_block(struct bench *b, struct case_result *c, const struct spec *spec,
@@ -118,7 +131,9 @@ int case_block(struct bench *b, struct case_result *c, const struct spec *spec,
         return 0;
     }
     TRY(rc);
-    measure(c, b, &setup);
+    rc = bench_go_on(b);
+    if (rc == 0)
+        rc = measure(c, b, &setup);
     setup_close(&setup);
-    return 0;
+    return rc;
 }

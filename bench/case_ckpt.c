@@ -167,6 +167,7 @@ static int take_turn(struct job *j, int turn)
     for (int what = 0; what < WHATS; what++) {
         double start;
 
+        TRY(bench_go_on(j->bench));
         if (what == PLAIN_READ)
             plain_drop(j->plain.path);
         if (what == LOAD) {

@@ -163,6 +163,7 @@ static int run_pair(struct bench *b, struct case_result *c, const struct spec *s
                     int64_t rows)
 {
     struct job j = { .bench = b, .result = c };
+    int rc       = 0;
 
     TRY(pair_open(&j.pair, b->mesh, b->dev, spec, pair_count(spec) - 1, rows,
                   b->node_memory));
@@ -172,17 +173,20 @@ static int run_pair(struct bench *b, struct case_result *c, const struct spec *s
         c->tuned.of[k / CMM_PASSES][k % CMM_PASSES] =
             (struct cmm_choice){ CMM_RING, 0 };
     if (b->options->tune) {
-        tune_pair(&c->tuned, &j.pair);
+        rc = tune_pair(&c->tuned, &j.pair);
         for (int i = 0; i < 2; i++)
             c->tuned_products |= 1U << j.pair.product[i];
     }
     cmm_tune(j.pair.cmm, &c->tuned);
-    for (int op = 0; op < PAIR_OPS; op++) {
+    for (int op = 0; op < PAIR_OPS && rc == 0; op++) {
+        rc = bench_go_on(b);
+        if (rc != 0)
+            break;
         cmm_select(j.pair.cmm, pair_product(&j.pair, op));
         time_operation(&j, (enum pair_op)op);
     }
     pair_close(&j.pair);
-    return 0;
+    return rc;
 }
 
 int case_cmm(struct bench *b, struct case_result *c, const struct spec *spec,

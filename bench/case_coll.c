@@ -151,13 +151,15 @@ static void set_size(struct job *j, int64_t bytes)
     dev_fill(j->stream, j->own, 0);
 }
 
-static void measure(struct case_result *c, struct job *j, const struct collective *k,
-                    int64_t bytes)
+static int measure(struct case_result *c, struct job *j, const struct collective *k,
+                   int64_t bytes)
 {
     const double seconds = 0.1;
     const int ranks      = j->bench->mesh->size;
-    struct row *row      = case_add_row(c);
+    struct row *row;
 
+    TRY(bench_go_on(j->bench));
+    row = case_add_row(c);
     set_size(j, bytes);
     snprintf(row->name, sizeof row->name, "%s", k->name);
     row->size      = mat_bytes(j->all);
@@ -167,6 +169,7 @@ static void measure(struct case_result *c, struct job *j, const struct collectiv
     row->error     = check(j, k);
     row->threshold = 0;
     row_judge(row);
+    return 0;
 }
 
 static int alloc(struct job *j, int64_t bytes)
@@ -204,9 +207,10 @@ int case_coll(struct bench *b, struct case_result *c, const struct spec *spec,
     if (rc == ERR_MEMORY)
         case_skip(c, "not enough memory for %lld bytes", (long long)last);
     for (int i = 0; rc == 0 && i < COLLECTIVES; i++) {
-        for (double bytes = (double)first; bytes <= (double)last; bytes *= factor)
-            measure(c, &j, &collectives[i],
-                    bytes < (double)number ? number : (int64_t)bytes);
+        for (double bytes = (double)first; bytes <= (double)last && rc == 0;
+             bytes *= factor)
+            rc = measure(c, &j, &collectives[i],
+                         bytes < (double)number ? number : (int64_t)bytes);
     }
     if (rc == 0)
         result_judge(c, 0, false);

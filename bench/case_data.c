@@ -194,13 +194,14 @@ static struct row *time_row(struct case_result *c, struct job *j, const char *na
     return row;
 }
 
-static void measure(struct case_result *c, struct job *j, const char *name,
-                    timed_fn run, int height, int width)
+static int measure(struct case_result *c, struct job *j, const char *name, timed_fn run,
+                   int height, int width)
 {
     uint64_t once[FILES], again[FILES];
     int64_t wrong = 0;
     struct row *row;
 
+    TRY(bench_go_on(j->bench));
     j->next = j->first;
     run(j);
     sum_up(once, j);
@@ -211,6 +212,7 @@ static void measure(struct case_result *c, struct job *j, const char *name,
     row->error     = coll_sum(j->bench->mesh, AXIS_ALL, (double)wrong);
     row->threshold = 0;
     row_judge(row);
+    return 0;
 }
 
 static int open_device(struct job *j)
@@ -249,7 +251,7 @@ static int measure_device(struct case_result *c, struct job *j)
     float *got;
 
     TRY(mesh_agree(j->bench->mesh, open_device(j)));
-    measure(c, j, "cut", run_cut, j->size, j->size);
+    TRY(measure(c, j, "cut", run_cut, j->size, j->size));
     got = mem_new(n, sizeof *got);
     row = time_row(c, j, "view", run_view, j->size, j->size);
     dev_get(dev_stream(j->bench->dev, LANE_COMPUTE), got,
@@ -268,10 +270,11 @@ static int measure_device(struct case_result *c, struct job *j)
 static int measure_source(struct case_result *c, struct job *j, int rc)
 {
     TRY(mesh_agree(j->bench->mesh, rc));
-    measure(c, j, j->data->ops->name, run_get, j->size, j->size);
-    rc = data_failure(j->data);
+    rc = measure(c, j, j->data->ops->name, run_get, j->size, j->size);
+    if (rc == 0)
+        rc = mesh_agree(j->bench->mesh, data_failure(j->data));
     data_close(&j->data);
-    return mesh_agree(j->bench->mesh, rc);
+    return rc;
 }
 
 /* ---- the case -------------------------------------------------------------------- */
@@ -334,14 +337,14 @@ static int measure_all(struct case_result *c, struct job *j)
     if (is_file)
         is_encoded = j->bench->files->shape(j->set)->kind == H5SET_ENCODED;
     if (is_file)
-        measure(c, j, "read", run_read, 0, 0);
+        TRY(measure(c, j, "read", run_read, 0, 0));
     if (is_encoded)
         run_decode(j);
     height = j->sample[0].pixels.height;
     width  = j->sample[0].pixels.width;
     if (is_encoded)
-        measure(c, j, "decode", run_decode, height, width);
-    measure(c, j, "augment", run_augment, j->size, j->size);
+        TRY(measure(c, j, "decode", run_decode, height, width));
+    TRY(measure(c, j, "augment", run_augment, j->size, j->size));
     if (!dev_is_host(j->bench->dev) && !dev_is_hollow(j->bench->dev))
         TRY(measure_device(c, j));
     if (is_file)

@@ -206,6 +206,7 @@ static int measure_operations(struct machine *m, struct bench *b, struct case_re
         err_forget();
         return 0;
     }
+    TRY(bench_go_on(b));
     TRY(setup_open(&setup, b, &s, B, 1));
     step_run(setup.step, 1.0, &result);
     dev_costs_start(b->dev);
@@ -276,35 +277,40 @@ static void describe(struct machine *m, const struct bench *b)
              dev_hardware(b->dev), dev_name(b->dev), dtype_name(dev_dtype(b->dev)));
 }
 
-int case_machine(struct bench *b, struct case_result *c, const struct spec *spec,
-                 int64_t batch)
+static int measure(struct measured *g, struct bench *b, struct case_result *c)
 {
-    const char *path   = b->options->machine_out;
-    struct measured *g = mem_new(1, sizeof *g);
-    struct machine *m  = &g->m;
-    struct row *row    = case_add_row(c);
-    int rc;
+    struct machine *m = &g->m;
+    struct row *row   = case_add_row(c);
 
-    (void)spec;
-    (void)batch;
-    guard_phase("machine");
     run_peak(b);
     snprintf(row->name, sizeof row->name, "peak %s", dtype_name(c->dtype));
     row->rate   = b->peak;
     row->status = STATUS_SKIP;
     describe(m, b);
     measure_memory(m, b, c);
+    TRY(bench_go_on(b));
     measure_links(m, b, c);
-    rc = measure_products(g, b, c);
-    if (rc == 0)
-        rc = measure_operations(m, b, c);
+    TRY(measure_products(g, b, c));
+    TRY(measure_operations(m, b, c));
     measure_memory(m, b, c);
-    if (rc == 0)
-        rc = confirm_products(g, b, c);
-    if (rc == 0)
-        confirm_peak(m, b, c);
+    TRY(confirm_products(g, b, c));
+    confirm_peak(m, b, c);
+    return 0;
+}
+
+int case_machine(struct bench *b, struct case_result *c, const struct spec *spec,
+                 int64_t batch)
+{
+    const char *path   = b->options->machine_out;
+    struct measured *g = mem_new(1, sizeof *g);
+    int rc;
+
+    (void)spec;
+    (void)batch;
+    guard_phase("machine");
+    rc = measure(g, b, c);
     if (rc == 0 && path[0] != '\0')
-        rc = mesh_agree(b->mesh, b->mesh->rank == 0 ? machine_save(m, path) : 0);
+        rc = mesh_agree(b->mesh, b->mesh->rank == 0 ? machine_save(&g->m, path) : 0);
     if (rc == 0)
         result_judge(c, 0, false);
     mem_free(g);

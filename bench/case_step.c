@@ -24,6 +24,7 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
+#include "src/base/told.h"
 #include "src/plan/choice.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
@@ -67,7 +68,7 @@ static void spend(struct run *r, enum spent part)
 /* One step; a signal that came to any rank before it is known to all after it. */
 static void one_step(struct run *r)
 {
-    if (bench_is_signalled())
+    if (told_to_end())
         step_ask_stop(r->setup.step);
     step_run(r->setup.step, 1.0, &r->last);
     r->is_stopped = r->last.is_stopped;
@@ -367,8 +368,28 @@ static bool fits(struct run *r)
 
 /* ---- checks ---------------------------------------------------------------------- */
 
+/* The replicas, which are looked at first, are named last. */
+static int check(struct run *r)
+{
+    struct bench *b       = r->bench;
+    struct case_result *c = r->c;
+    struct check replicas;
+    int rc;
+
+    r->mark = clock_now();
+    guard_phase("checking replicas");
+    TRY(bench_go_on(b));
+    verify_replicas(&replicas, b, r->setup.vit, &r->last);
+    guard_phase("checking products");
+    rc = verify_products(&c->check[1], &c->check[2], b, r->setup.step, r->setup.vit);
+    c->checks += rc == 0 ? 2 : 0;
+    c->check[c->checks++] = replicas;
+    spend(r, SPENT_CHECKS);
+    return rc;
+}
+
 /* What follows the timed steps, the proof of overlap last: it ruins the model.  Returns
- * 0 or the code of a trace that cannot be written.
+ * 0, ERR_STOPPED, or the code of a trace that cannot be written.
  */
 static int check_and_prove(struct run *r)
 {
@@ -378,22 +399,15 @@ static int check_and_prove(struct run *r)
     bool is_traced        = c->is_rated && trace[0] != '\0';
     struct step_result ignored;
 
-    if (b->options->check) {
-        r->mark = clock_now();
-        guard_phase("checking replicas");
-        verify_replicas(&c->check[3], b, r->setup.vit, &r->last);
-        guard_phase("checking products");
-        verify_products(&c->check[1], &c->check[2], b, r->setup.step, r->setup.vit);
-        c->checks = 4;
-        spend(r, SPENT_CHECKS);
-    }
+    if (b->options->check)
+        TRY(check(r));
     guard_phase("writing the trace");
+    TRY(bench_go_on(b));
     TRY(is_traced ? timeline_step(r->setup.step, 1.0, &ignored, trace) : 0);
     if (b->model != NULL)
         return 0;
     guard_phase("proof of overlap");
-    overlap_measure(c, b, r->setup.step, clock_now() - r->start);
-    return 0;
+    return overlap_measure(c, b, r->setup.step, clock_now() - r->start);
 }
 
 static void judge(struct run *r, bool is_traffic_wrong)
@@ -410,18 +424,18 @@ static void judge(struct run *r, bool is_traffic_wrong)
 
 /* ---- the case -------------------------------------------------------------------- */
 
-static void stopped(struct run *r)
+static int stopped(struct run *r)
 {
     r->c->status = STATUS_INCOMPLETE;
-    snprintf(r->c->reason, sizeof r->c->reason, "stopped by a signal after %d steps",
-             r->series.n);
-    if (r->bench->result != NULL)
-        r->bench->result->is_incomplete = true;
+    snprintf(r->c->reason, sizeof r->c->reason, "stopped by a signal after %d %s",
+             r->series.n, r->series.n == 1 ? "step" : "steps");
+    return ERR_STOPPED;
 }
 
 static int measure(struct run *r)
 {
     bool is_wrong = false;
+    int rc;
 
     run_timed(r);
     spend(r, SPENT_STEPS);
@@ -438,11 +452,10 @@ static int measure(struct run *r)
         if (r->bench->options->profile)
             profile_finish(r->c, r->bench, r->series.n, r->c->steps.mean);
     }
-    if (r->is_stopped) {
-        stopped(r);
-        return 0;
-    }
-    TRY(check_and_prove(r));
+    rc = r->is_stopped ? ERR_STOPPED : check_and_prove(r);
+    if (rc == ERR_STOPPED)
+        return stopped(r);
+    TRY(rc);
     judge(r, is_wrong);
     return 0;
 }
@@ -467,11 +480,13 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
         return 0;
     if (b->options->check) {
         guard_phase("self-test");
+        TRY(bench_go_on(b));
         TRY(verify_self_test(&c->check[0], b, spec));
         c->checks = 1;
         spend(&r, SPENT_CHECKS);
     }
     guard_phase("opening the model");
+    TRY(bench_go_on(b));
     if (b->model == NULL)
         reset_high_water(b->dev);
     rc = setup_open(&r.setup, b, spec, batch, (uint64_t)b->options->seed);
@@ -484,10 +499,12 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
     spend(&r, SPENT_OPENING);
     if (b->options->tune) {
         guard_phase("timing products");
-        settle_products(b, &r.setup);
+        rc = bench_go_on(b);
+        if (rc == 0)
+            settle_products(b, &r.setup);
         spend(&r, SPENT_TUNING);
     }
-    rc = measure(&r);
+    rc = rc == 0 ? measure(&r) : stopped(&r);
     series_free(&r.series);
     setup_close(&r.setup);
     return rc;

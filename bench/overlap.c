@@ -41,14 +41,26 @@ enum { ROUND_TIMES = sizeof(struct round) / sizeof(double) };
 
 /* ---- rounds ---------------------------------------------------------------------- */
 
-static double time_step(struct bench *b, struct step *step)
+/* Rounds of what, and bench_go_on()'s code, after which there are no more steps. */
+struct proof {
+    struct bench *bench;
+    struct step *step;
+    bool has_traffic[TRAFFIC_KINDS], is_compared;
+    int rc;
+};
+
+static double time_step(struct proof *p)
 {
     struct step_result ignored;
     double start;
 
-    coll_barrier(b->mesh);
+    if (p->rc == 0)
+        p->rc = bench_go_on(p->bench);
+    if (p->rc != 0)
+        return 0;
+    coll_barrier(p->bench->mesh);
     start = clock_now();
-    step_run(step, 1.0, &ignored);
+    step_run(p->step, 1.0, &ignored);
     guard_alive();
     return clock_now() - start;
 }
@@ -73,53 +85,53 @@ static bool has_plain(struct step *step)
                cmm_bytes(mesh, rows, C, dtype, form);
 }
 
-static double time_plain(struct bench *b, struct step *step)
+static double time_plain(struct proof *p)
 {
-    struct cmm *cmm          = vit_cmm(step_vit(step));
+    struct cmm *cmm          = vit_cmm(step_vit(p->step));
     const enum cmm_form form = cmm_form_of(cmm);
     double seconds;
 
     cmm_set_form(cmm, CMM_PLAIN);
-    seconds = time_step(b, step);
+    seconds = time_step(p);
     cmm_set_form(cmm, form);
     return seconds;
 }
 
-static void run_round(struct round *round, struct bench *b, struct step *step,
-                      const bool has_traffic[TRAFFIC_KINDS], bool is_compared)
+static void run_round(struct round *round, struct proof *p)
 {
-    round->run   = time_step(b, step);
-    round->plain = is_compared ? time_plain(b, step) : 0;
+    struct mesh *mesh = p->bench->mesh;
+
+    round->run   = time_step(p);
+    round->plain = p->is_compared ? time_plain(p) : 0;
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
-        if (!has_traffic[k])
+        if (!p->has_traffic[k])
             continue;
-        mesh_mute(b->mesh, k, true);
-        round->muted[k] = time_step(b, step);
-        mesh_mute(b->mesh, k, false);
+        mesh_mute(mesh, k, true);
+        round->muted[k] = time_step(p);
+        mesh_mute(mesh, k, false);
     }
-    dev_mute(b->dev, true);
-    mute_all(b->mesh, true);
-    round->empty = time_step(b, step);
+    dev_mute(p->bench->dev, true);
+    mute_all(mesh, true);
+    round->empty = time_step(p);
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
-        if (!has_traffic[k])
+        if (!p->has_traffic[k])
             continue;
-        mesh_mute(b->mesh, k, false);
-        round->alone[k] = time_step(b, step);
-        mesh_mute(b->mesh, k, true);
+        mesh_mute(mesh, k, false);
+        round->alone[k] = time_step(p);
+        mesh_mute(mesh, k, true);
     }
-    mute_all(b->mesh, false);
-    dev_mute(b->dev, false);
+    mute_all(mesh, false);
+    dev_mute(p->bench->dev, false);
 }
 
 /* Rounds that do not count; returns the seconds that they took. */
-static double run_before(struct bench *b, struct step *step,
-                         const bool has_traffic[TRAFFIC_KINDS], bool is_compared)
+static double run_before(struct proof *p)
 {
     const double start = clock_now();
     struct round ignored;
 
-    for (int i = 0; i < ROUNDS_BEFORE && dev_has_tapes(b->dev); i++)
-        run_round(&ignored, b, step, has_traffic, is_compared);
+    for (int i = 0; i < ROUNDS_BEFORE && dev_has_tapes(p->bench->dev); i++)
+        run_round(&ignored, p);
     return clock_now() - start;
 }
 
@@ -255,42 +267,50 @@ void overlap_from_waits(struct comm comm[TRAFFIC_KINDS], struct bench *b, int st
     }
 }
 
-void overlap_measure(struct case_result *c, struct bench *b, struct step *step,
-                     double spent)
+/* What the rounds say. */
+static void conclude(struct case_result *c, const struct proof *p,
+                     const struct round *round, int rounds)
 {
-    struct comm *comm        = c->comm;
     const struct stat *timed = &c->steps;
-    const bool is_compared   = has_plain(step);
-    bool has_traffic[TRAFFIC_KINDS];
+    double compute           = timed->median;
+
+    if (p->is_compared)
+        compare(&c->plain, round, rounds, spread_of(timed));
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (!p->has_traffic[k])
+            continue;
+        fill_times(&c->comm[k], round, rounds, k, spread_of(timed));
+        compute -= fmax(c->comm[k].exposed_s, 0);
+    }
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        if (p->has_traffic[k])
+            overlap_decide(&c->comm[k], compute, timed->median,
+                           overlap_is_by_cores(p->bench, k));
+    }
+}
+
+int overlap_measure(struct case_result *c, struct bench *b, struct step *step,
+                    double spent)
+{
+    struct proof p = { .bench = b, .step = step, .is_compared = has_plain(step) };
     struct round *round;
-    int kinds      = 0, rounds;
-    double compute = timed->median;
+    int kinds = 0, rounds;
 
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
-        has_traffic[k] = comm[k].messages > 0;
-        comm[k].kind   = HIDDEN_NONE;
-        kinds += has_traffic[k];
+        p.has_traffic[k] = c->comm[k].messages > 0;
+        c->comm[k].kind  = HIDDEN_NONE;
+        kinds += p.has_traffic[k];
     }
     if (kinds == 0)
-        return;
-    spent += run_before(b, step, has_traffic, is_compared);
-    rounds = choose_rounds(b, 1 + is_compared + kinds, timed->median, spent);
+        return 0;
+    spent += run_before(&p);
+    rounds = choose_rounds(b, 1 + p.is_compared + kinds, c->steps.median, spent);
     round  = mem_new((size_t)rounds, sizeof *round);
-    for (int i = 0; i < rounds; i++)
-        run_round(&round[i], b, step, has_traffic, is_compared);
+    for (int i = 0; i < rounds && p.rc == 0; i++)
+        run_round(&round[i], &p);
     coll_largest_of(b->mesh, AXIS_ALL, (double *)round, rounds * ROUND_TIMES);
-    if (is_compared)
-        compare(&c->plain, round, rounds, spread_of(timed));
-
-    for (int k = 0; k < TRAFFIC_KINDS; k++) {
-        if (!has_traffic[k])
-            continue;
-        fill_times(&comm[k], round, rounds, k, spread_of(timed));
-        compute -= fmax(comm[k].exposed_s, 0);
-    }
-    for (int k = 0; k < TRAFFIC_KINDS; k++) {
-        if (has_traffic[k])
-            overlap_decide(&comm[k], compute, timed->median, overlap_is_by_cores(b, k));
-    }
+    if (p.rc == 0)
+        conclude(c, &p, round, rounds);
     mem_free(round);
+    return p.rc;
 }

@@ -13,10 +13,10 @@
  * plain collectives.  Must come last: results and state of 'step' are worthless
  * afterwards.  Steps of all sorts alternate, in as many rounds as fit into the
  * case's budget, of which 'spent' seconds are gone, by the time of the result's
- * steps; at least one.  Collective.
+ * steps; at least one.  Returns 0 or bench_go_on()'s code.  Collective.
  */
-void overlap_measure(struct case_result *c, struct bench *b, struct step *step,
-                     double spent);
+int overlap_measure(struct case_result *c, struct bench *b, struct step *step,
+                    double spent);
 
 /* Without experiments, of a simulation, where nothing disturbs: exposed is what ranks
  * waited in the last 'steps' steps, a step and rank.  Collective.

@@ -89,19 +89,20 @@ static double check(struct operands *o, struct reader *reader, struct bench *b)
     return coll_largest(b->mesh, AXIS_ALL, p.residual);
 }
 
-static void measure(struct case_result *c, struct bench *b, struct operands *o,
-                    double seconds)
+static int measure(struct case_result *c, struct bench *b, struct operands *o,
+                   double seconds)
 {
     const struct product *p = o->p;
     const uint64_t seed     = (uint64_t)(b->options->seed + b->mesh->rank);
     struct reader reader;
+    int rc = 0;
 
     pair_fill(o->stream, o->x, seed);
     pair_fill(o->stream, o->dy, seed + 1);
     pair_fill(o->stream, o->w, seed + 2);
     dev_weight_changed(o->stream, o->weight);
     reader_open(&reader, b->dev);
-    for (int i = 0; i < FORMS; i++) {
+    for (int i = 0; i < FORMS && (rc = bench_go_on(b)) == 0; i++) {
         struct row *row = case_add_row(c);
 
         o->kind       = forms[i].kind;
@@ -118,6 +119,7 @@ static void measure(struct case_result *c, struct bench *b, struct operands *o,
         row_judge(row);
     }
     reader_close(&reader);
+    return rc;
 }
 
 static double bytes_on_a_node(struct bench *b, const struct product *p)
@@ -139,7 +141,7 @@ int product_measure(struct case_result *c, struct bench *b, const struct product
         return ERR_MEMORY;
     rc = mesh_agree(b->mesh, operands_alloc(&o, b->dev));
     if (rc == 0)
-        measure(c, b, &o, seconds);
+        rc = measure(c, b, &o, seconds);
     operands_close(&o);
     return rc;
 }

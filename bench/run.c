@@ -8,13 +8,12 @@
 #include "bench/report.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
+#include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/base/told.h"
 #include "src/plan/machine.h"
 #include "src/step/tune.h"
 
 #include <math.h>
-#include <signal.h>
 
 /* Checkpoints need HDF5, and the rest does not. */
 static int ckpt_or_skip(struct bench *b, struct case_result *c, const struct spec *spec,
@@ -37,30 +36,9 @@ const struct bench_case bench_cases[CASES] = {
     [CASE_MACHINE] = { "machine", "peak, memory, products and links", case_machine },
 };
 
-/* ---- signals --------------------------------------------------------------------- */
-
-static volatile sig_atomic_t has_signal;
-
-static void note_signal(int number)
+int bench_go_on(const struct bench *b)
 {
-    (void)number;
-    has_signal = 1;
-    guard_told();
-}
-
-int bench_catch_signals(void)
-{
-    return told_by_signals(note_signal);
-}
-
-bool bench_is_signalled(void)
-{
-    return has_signal != 0;
-}
-
-bool bench_is_stopped(struct mesh *mesh)
-{
-    return coll_largest(mesh, AXIS_ALL, has_signal) > 0;
+    return coll_is_told(b->mesh) ? ERR_STOPPED : 0;
 }
 
 /* ---- time ------------------------------------------------------------------------ */
@@ -195,17 +173,18 @@ static void describe(struct case_result *c, struct bench *b,
 }
 
 /* Choose the forms of a case that has sharded products, where they are to be chosen. */
-static void tune(struct bench *b, struct case_result *c, const struct agenda_entry *e)
+static int tune(struct bench *b, struct case_result *c, const struct agenda_entry *e)
 {
     b->tuned = NULL;
     if (b->choices->way.form != CMM_AUTO || b->mesh->M == 1 ||
         (e->id != CASE_STEP && e->id != CASE_BLOCK))
-        return;
-    tune_products(&c->tuned, b->mesh, b->dev, &e->spec, e->batch,
-                  b->choices->way.micros, b->peak, b->node_memory);
+        return 0;
+    TRY(tune_products(&c->tuned, b->mesh, b->dev, &e->spec, e->batch,
+                      b->choices->way.micros, b->peak, b->node_memory));
     c->tuned_products = e->spec.wiring == WIRING_PARALLEL ? 1U << CMM_IN | 1U << CMM_OUT
                                                           : (1U << CMM_PRODUCTS) - 1;
     b->tuned          = &c->tuned;
+    return 0;
 }
 
 /* One entry of the agenda, from its announcement to its report. */
@@ -219,12 +198,14 @@ static int run_entry(struct bench *b, const struct agenda_entry *e, FILE *out)
     if (e->skip[0] != '\0') {
         case_skip(c, "%s", e->skip);
     } else {
-        tune(b, c, e);
-        rc = bench_cases[e->id].run(b, c, e->has_spec ? &e->spec : NULL, e->batch);
+        rc = tune(b, c, e);
+        if (rc == 0)
+            rc = bench_cases[e->id].run(b, c, e->has_spec ? &e->spec : NULL, e->batch);
     }
     if (rc != 0 && c->status == STATUS_PASS) {
         c->status = STATUS_INCOMPLETE;
-        snprintf(c->reason, sizeof c->reason, "broken off by an error");
+        snprintf(c->reason, sizeof c->reason, "%s",
+                 rc == ERR_STOPPED ? "stopped by a signal" : "broken off by an error");
     }
     if (b->result != NULL)
         report_case(out, b->result, c);
@@ -240,12 +221,11 @@ int run_agenda(struct bench *b, const struct agenda *a, FILE *out)
     int rc = 0;
 
     for (int i = 0; i < a->count && rc == 0; i++) {
-        if (bench_is_stopped(b->mesh)) {
-            if (b->result != NULL)
-                b->result->is_incomplete = true;
-            break;
-        }
-        rc = run_entry(b, &a->entry[i], out);
+        rc = bench_go_on(b);
+        if (rc == 0)
+            rc = run_entry(b, &a->entry[i], out);
     }
-    return rc;
+    if (rc == ERR_STOPPED && b->result != NULL)
+        b->result->is_incomplete = true;
+    return rc == ERR_STOPPED ? 0 : rc;
 }

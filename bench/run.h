@@ -14,7 +14,8 @@
 void run_peak(struct bench *b);
 
 /* Run every entry; on rank 0 each case is reported to 'out' when it is done.  Returns 0
- * even where checks failed (the result says so), or the code that ended the run.
+ * even where checks failed or a signal came (the result says so), or the code that
+ * ended the run.
  * Collective over the mesh.
  */
 int run_agenda(struct bench *b, const struct agenda *a, FILE *out);

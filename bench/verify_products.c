@@ -11,6 +11,7 @@
 #include "bench/watch.h"
 
 #include "mesh/guard.h"
+#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 
@@ -187,20 +188,24 @@ int verify_products(struct check *products, struct check *overlap, struct bench 
     const enum cmm_form form = cmm_form_of(cmm);
     struct pass plain, run;
     struct watch watch;
+    int rc;
 
+    TRY(bench_go_on(b));
     watch_open(&watch, b->mesh, b->dev, (uint64_t)b->options->seed);
     cmm_set_form(cmm, CMM_PLAIN);
     run_pass(&plain, b, step, vit, &watch.reader);
     cmm_set_form(cmm, form);
-    watch_start(&watch, cmm);
-    run_pass(&run, b, step, vit, &watch.reader);
-    watch_stop(cmm);
-
-    watch_decide(products, &watch);
-    decide_overlap(overlap, b, step, vit, &watch.reader, &plain, &run);
-    cmm_set_form(cmm, form);
+    rc = bench_go_on(b);
+    if (rc == 0) {
+        watch_start(&watch, cmm);
+        run_pass(&run, b, step, vit, &watch.reader);
+        watch_stop(cmm);
+        watch_decide(products, &watch);
+        decide_overlap(overlap, b, step, vit, &watch.reader, &plain, &run);
+        cmm_set_form(cmm, form);
+        mem_free(run.sum);
+    }
     watch_close(&watch);
     mem_free(plain.sum);
-    mem_free(run.sum);
-    return 0;
+    return rc;
 }

@@ -12,6 +12,7 @@
 #include "mesh/berth.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/told.h"
 
 #include <string.h>
 
@@ -367,6 +368,11 @@ void coll_barrier(struct mesh *mesh)
     progress_waits(mesh, REDUCE);
     TRY_MPI(MPI_Barrier(mesh->comm[AXIS_ALL]));
     progress_waited(mesh);
+}
+
+bool coll_is_told(struct mesh *mesh)
+{
+    return mesh->model == NULL && coll_largest(mesh, AXIS_ALL, told_to_end()) > 0;
 }
 
 void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,

@@ -78,6 +78,11 @@ double coll_largest(struct mesh *mesh, enum axis axis, double x);
 double coll_smallest(struct mesh *mesh, enum axis axis, double x);
 void coll_barrier(struct mesh *mesh);
 
+/* True on all ranks if any of them has been told to end (base/told.h); a barrier,
+ * too.  False where messages are simulated, which a signal never ends.
+ */
+bool coll_is_told(struct mesh *mesh);
+
 /* Bytes from one rank to all. */
 void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,
                     int64_t bytes);

@@ -23,14 +23,17 @@ int guard_start(struct mesh *mesh, double seconds);
 void guard_stop(struct mesh *mesh);
 
 /* Say what is being done from here on ("warm-up"); 'phase' is kept by reference and
- * must be static.  Counts as a sign of life.
+ * must be static.  Counts as a sign of life.  For tests, VITBENCH_FAULT=told:PHASE:RANK
+ * sends this rank SIGTERM as that phase begins.
  */
 void guard_phase(const char *phase);
 
 /* A sign of life. */
 void guard_alive(void);
 
-/* To be called where a signal asks this process to end, in the handler. */
-void guard_told(void);
+/* Note the signals that ask this process to end (base/told.h) from here on; before
+ * threads compute.  Returns what told_by_signals() does.
+ */
+int guard_catch_signals(void);
 
 #endif

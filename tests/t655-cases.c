@@ -7,6 +7,7 @@
 
 #include "bench/overlap.h"
 #include "bench/setup.h"
+#include "src/base/err.h"
 #include "src/dev/dev_impl.h"
 #include "src/plan/count.h"
 #include "src/plan/machine.h"
@@ -302,7 +303,7 @@ static void check_signal(struct bed *bed)
     FILE *null = fopen("/dev/null", "w");
     int count  = 0;
 
-    bench_catch_signals();
+    guard_catch_signals();
     agenda.count = 2;
     agenda.entry[0] =
         (struct agenda_entry){ .id = CASE_STEP, .has_spec = true, .spec = spec };
@@ -317,7 +318,7 @@ static void check_signal(struct bed *bed)
     if (bed->bench.result != NULL)
         count = bed->bench.result->count;
     ok(run_agenda(&bed->bench, &agenda, null) == 0, "a signal ends the cases");
-    ok(bench_is_stopped(bed->bench.mesh), "all ranks know");
+    ok(bench_go_on(&bed->bench) == ERR_STOPPED, "all ranks know");
     if (bed->bench.result != NULL) {
         const struct result *r = bed->bench.result;
 

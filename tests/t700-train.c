@@ -219,7 +219,7 @@ static void stopping(void)
     ok(fabs(s.end - clock_now() - 50) < 3, "--time-limit comes before it");
     unsetenv("SLURM_JOB_END_TIME");
     stop_open(&s, 0, true);
-    ok(stop_catch() == 0 && kill(getpid(), SIGUSR1) == 0, "signals are taken");
+    ok(guard_catch_signals() == 0 && kill(getpid(), SIGUSR1) == 0, "signals are taken");
     for (int tries = 0; tries < 100 && !stop_is_due(&s); tries++)
         usleep(10000); /* by another thread */
     ok(stop_is_due(&s) && strcmp(stop_reason(&s), "a signal") == 0, "a signal");

@@ -242,6 +242,27 @@ ok 'what a killed run leaves'
 run 2 $endless --mesh=2x1 --time-limit=2
 status_is '75 75 ' && said 'the time limit'
 ok 'the time limit: 75'
+
+# told PHASE ARGUMENT..: a signal to the second of two ranks as that phase begins.
+told() {
+    VITBENCH_FAULT=told:$1:1
+    export VITBENCH_FAULT
+    shift
+    run 2 $model --out="$folder/told" "$@"
+    unset VITBENCH_FAULT
+}
+
+told 'choosing forms' --steps=8 --tune --mesh=1x2
+status_is '75 75 ' && said 'stopped by a signal before the first step' &&
+    [ "$(find "$folder/told" -name '*.h5*' | wc -l)" -eq 0 ]
+ok 'told while forms are chosen: 75 before there is anything to save'
+told evaluation --steps=8 --eval-every=4 --mesh=2x1
+status_is '75 75 ' && said 'after step 4:' && [ -f "$folder/told/ckpt-00000004.h5" ] &&
+    ! grep -q 'held out' "$folder/out"
+ok 'told as an evaluation begins: 75 without it, and saved'
+told saving --steps=8 --mesh=2x1
+status_is '0 0 ' && [ ! -s "$folder/err" ] && [ -f "$folder/told/ckpt-00000008.h5" ]
+ok 'told while the last checkpoint is saved: it is, and the run is done'
 sed -n 's/^{"step":\([0-9]*\),.*"seconds":\([^,]*\),.*/\1 \2/p' "$folder/stop/log.jsonl" |
     awk '$2 + 0 <= last { exit 1 } { last = $2 + 0 } END { exit last < 2 }'
 ok 'the seconds of its lines have gone on through all of that'

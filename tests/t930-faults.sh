@@ -78,6 +78,41 @@ done
 fails product:gather_y:0 overlap 2 1x2
 fails product:scatter_dw:0 products 1 1x1 --dtype=f64
 
+# told PHASE RANKS MESH CHECKS WORDS [OPTION ..]: a signal to the last rank as that phase
+# begins ends all of them before there is more than CHECKS checks or a row.
+told() {
+    phase=$1
+    on="$2 $3"
+    checks=$4
+    words=$5
+    VITBENCH_FAULT=told:$phase:$(($2 - 1))
+    export VITBENCH_FAULT
+    shift 5
+    # shellcheck disable=SC2086
+    run $on "$@"
+    unset VITBENCH_FAULT
+    [ "$status" = 3 ] && grep -q "^  INCOMPLETE  *stopped by a signal$words$" $out &&
+        [ "$(grep -c ' residual ' $out)" -eq "$checks" ] && grep -q 'INVALID, INCOMPLETE' $out
+    verdict $? "told in phase '$phase' on $on it is the last one"
+}
+
+told 'choosing forms' 3 1x3 0 ''
+told 'self-test' 3 1x3 0 ''
+told 'opening the model' 2 2x1 1 ''
+told 'timing products' 2 1x2 1 ' after 0 steps'
+told 'warm-up' 3 3x1 1 ' after 0 steps'
+told 'timed steps' 2 1x2 1 ' after 1 step'
+told 'checking replicas' 2 2x1 1 ' after 2 steps'
+told 'checking products' 3 1x3 2 ' after 2 steps'
+told 'writing the trace' 2 1x2 4 ' after 2 steps' --trace=$out.trace
+[ ! -e $out.trace ]
+verdict $? 'and there is no trace'
+told 'proof of overlap' 3 1x3 4 ' after 2 steps'
+for case in 'block:one block' gemm:products coll:collectives 'cmm:collective matmul' \
+    data:input machine:machine; do
+    told "${case#*:}" 3 1x3 0 '' --case="${case%%:*}"
+done
+
 # A number that is none, in one rank's part of a tensor.
 for mesh in 1x2 2x1; do
     VITBENCH_FAULT=nan:1

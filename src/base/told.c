@@ -18,6 +18,15 @@ static void find_signals(sigset_t *set)
     sigaddset(set, SIGUSR1);
 }
 
+static volatile sig_atomic_t is_told;
+static void (*also)(int number);
+
+static void take_note(int number)
+{
+    is_told = 1;
+    also(number);
+}
+
 static void *take(void *unused)
 {
     sigset_t ours;
@@ -32,11 +41,12 @@ static void *take(void *unused)
 
 int told_by_signals(void (*note)(int number))
 {
-    struct sigaction action = { .sa_handler = note, .sa_flags = SA_RESTART };
+    struct sigaction action = { .sa_handler = take_note, .sa_flags = SA_RESTART };
     pthread_t thread;
     sigset_t ours;
     int error;
 
+    also = note;
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
@@ -47,4 +57,9 @@ int told_by_signals(void (*note)(int number))
         return ERR(ERR_ENV, "no thread for signals: %s", strerror(error));
     pthread_detach(thread);
     return 0;
+}
+
+bool told_to_end(void)
+{
+    return is_told != 0;
 }

@@ -5,6 +5,8 @@
 #ifndef BASE_TOLD_H
 #define BASE_TOLD_H
 
+#include <stdbool.h>
+
 /* Have 'note' called from here on when one of them comes; it must be fit for a handler.
  * A thread that does nothing else takes them (or one that MPI has started before); the
  * caller and threads that it starts later do not: oneDNN's products of f32 let the
@@ -13,5 +15,8 @@
  * threads that compute.  Returns 0 or ERR_ENV.
  */
 int told_by_signals(void (*note)(int number));
+
+/* True if one of them has come. */
+bool told_to_end(void);
 
 #endif

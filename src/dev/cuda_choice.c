@@ -8,6 +8,7 @@
 #include "src/dev/cuda.h"
 
 #include "src/base/mem.h"
+#include "src/base/told.h"
 
 #include <math.h>
 #include <string.h>
@@ -63,7 +64,7 @@ void cuda_time_ways(struct dev_stream *s, double *seconds, int count, cuda_way_f
 
 bool cuda_may_time(const struct dev *dev)
 {
-    return cuda_of(dev)->choices.is_tuning && !dev->is_deterministic;
+    return cuda_of(dev)->choices.is_tuning && !dev->is_deterministic && !told_to_end();
 }
 
 struct dev_choice *cuda_choice(const struct dev *dev, int number)

@@ -160,14 +160,17 @@ static struct cmm_choice tune_operation(struct pair *p, enum pair_op op)
     return panels[tune_choose(seconds, panels, TRIES)].choice;
 }
 
-void tune_pair(struct cmm_tuned *tuned, struct pair *p)
+int tune_pair(struct cmm_tuned *tuned, struct pair *p)
 {
     cmm_set_form(p->cmm, CMM_PLAIN);
     pair_run(p, PAIR_GATHER); /* what the first call of all takes counts for none */
     for (int op = 0; op < PAIR_OPS; op++) {
+        if (coll_is_told(p->mesh))
+            return ERR_STOPPED;
         cmm_label(p->cmm, pair_name[op]);
         tuned->of[pair_product(p, op)][pair_pass(op)] = tune_operation(p, op);
     }
+    return 0;
 }
 
 int64_t tune_rows(const struct spec *s, int64_t rows, int M, double peak)
@@ -180,26 +183,28 @@ int64_t tune_rows(const struct spec *s, int64_t rows, int M, double peak)
     return peak > 0 && (double)rows > most ? (int64_t)most : rows;
 }
 
-void tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
-                   const struct spec *spec, int64_t B, int micros, double peak,
-                   int64_t node_memory)
+int tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
+                  const struct spec *spec, int64_t B, int micros, double peak,
+                  int64_t node_memory)
 {
     const int64_t images = split_most(split_most(B, mesh->D), micros > 1 ? micros : 1);
     const int64_t rows   = tune_rows(spec, images * spec->N, mesh->M, peak);
+    int rc               = 0;
 
     for (int k = 0; k < CMM_PRODUCTS * CMM_PASSES; k++)
         tuned->of[k / CMM_PASSES][k % CMM_PASSES] = (struct cmm_choice){ CMM_RING, 0 };
     guard_phase("choosing forms");
-    for (int which = 0; which < pair_count(spec) && mesh->M > 1; which++) {
+    for (int which = 0; which < pair_count(spec) && mesh->M > 1 && rc == 0; which++) {
         struct pair p;
 
         if (pair_open(&p, mesh, dev, spec, which, rows, node_memory) != 0) {
             err_forget();
-            return;
+            return 0;
         }
-        tune_pair(tuned, &p);
+        rc = tune_pair(tuned, &p);
         pair_close(&p);
     }
+    return rc;
 }
 
 /* ---- progress -------------------------------------------------------------------- */

@@ -13,14 +13,15 @@
  * fewer where that takes long on ranks of 'peak' FLOP/s; 'node_memory' as in
  * pair_open().  Plain products are kept unless another form is clearly faster.  Where
  * there is no memory for it, rings are chosen, as with one model rank.  A few seconds
- * at most, of large products.  Collective; all arguments must agree.
+ * at most, of large products.  Returns 0, or ERR_STOPPED on all ranks if one of them
+ * has been told to end (base/told.h).  Collective; all arguments must agree.
  */
-void tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
-                   const struct spec *spec, int64_t B, int micros, double peak,
-                   int64_t node_memory);
+int tune_products(struct cmm_tuned *tuned, struct mesh *mesh, struct dev *dev,
+                  const struct spec *spec, int64_t B, int micros, double peak,
+                  int64_t node_memory);
 
 /* The same for the operations of one pair. */
-void tune_pair(struct cmm_tuned *tuned, struct pair *p);
+int tune_pair(struct cmm_tuned *tuned, struct pair *p);
 
 /* The first of 'n' manners, the simplest first, that no later one beats by a margin,
  * when they take seconds[k].

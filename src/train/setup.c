@@ -103,7 +103,7 @@ static int open_place(struct trainer *t)
 
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
     node_find(&node, MPI_COMM_WORLD);
-    TRY(mesh_agree_comm(MPI_COMM_WORLD, stop_catch()));
+    TRY(mesh_agree_comm(MPI_COMM_WORLD, guard_catch_signals()));
     TRY(mesh_agree_comm(MPI_COMM_WORLD, train_plan(&t->plan, o)));
     TRY(node_use(&node, MPI_COMM_WORLD, way->device, way->dtype));
     rc = choose_mesh(&D, &M, t, ranks, &node);
@@ -161,7 +161,7 @@ static void set_head_bias(struct trainer *t)
 /* What --tune leaves to timing: as the run has had it up to here, if that was on this
  * mesh, device and build; else by trying.
  */
-static void choose(struct trainer *t)
+static int choose(struct trainer *t)
 {
     const struct train_options *o = t->options;
     struct mesh *mesh             = t->mesh;
@@ -169,7 +169,7 @@ static void choose(struct trainer *t)
     double peak                   = 0;
 
     if (!o->tune)
-        return;
+        return 0;
     if (t->saved.tuned != NULL)
         is_here = tuned_take(&t->tuned, t->saved.tuned, mesh, t->dev);
     t->is_taken_over = coll_smallest(mesh, AXIS_ALL, is_here) > 0;
@@ -177,12 +177,15 @@ static void choose(struct trainer *t)
         t->tuned.progress = tune_progress(mesh, o->progress, true);
         if (mesh->M > 1)
             peak = coll_smallest(mesh, AXIS_ALL, dev_peak(t->dev, 0.1));
-        tune_products(&t->tuned.products, mesh, t->dev, &t->plan.spec, o->batch,
-                      t->plan.way.micros, peak, t->node_memory);
+        if (tune_products(&t->tuned.products, mesh, t->dev, &t->plan.spec, o->batch,
+                          t->plan.way.micros, peak, t->node_memory) != 0)
+            return mesh_agree(mesh, ERR(ERR_STOPPED, "stopped by a signal before the "
+                                                     "first step: start it again"));
         mesh_count_reset(mesh);
     } else if (o->progress == PROGRESS_CHOICE_AUTO) {
         progress_set(mesh, t->tuned.progress);
     }
+    return 0;
 }
 
 static int open_model(struct trainer *t)
@@ -257,7 +260,7 @@ int trainer_open(struct trainer *t, const struct opts *opts,
     stop_open(&t->stop, o->time_limit, t->mesh->rank == 0);
     TRY(mesh_agree(t->mesh, open_source(t)));
     TRY(saved_find(&t->saved, t->mesh, t->source.train, opts, o));
-    choose(t);
+    TRY(choose(t));
     TRY(open_model(t));
     TRY(load(t));
     TRY(save_open(&t->save, o->out, (int)o->keep, t->vit, t->optim, t->source.train,

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Signals set a flag; the clock is looked at. */
+/* What this rank was told, and the clock. */
 #include "config.h"
 
 #include "src/train/stop.h"
 
-#include "mesh/guard.h"
 #include "src/base/clock.h"
 #include "src/base/told.h"
 
 #include <ctype.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,20 +16,6 @@
 
 /* Before the end that the batch system sets, for what comes after a save. */
 static const double reserve = 15;
-
-static volatile sig_atomic_t has_signal;
-
-static void note_signal(int number)
-{
-    (void)number;
-    has_signal = 1;
-    guard_told();
-}
-
-int stop_catch(void)
-{
-    return told_by_signals(note_signal);
-}
 
 /* ---- the clock ------------------------------------------------------------------- */
 
@@ -110,10 +94,10 @@ static bool is_late(const struct stop *s)
 
 bool stop_is_due(const struct stop *s)
 {
-    return has_signal != 0 || is_late(s);
+    return told_to_end() || is_late(s);
 }
 
 const char *stop_reason(const struct stop *s)
 {
-    return has_signal == 0 && is_late(s) ? "the time limit" : "a signal";
+    return !told_to_end() && is_late(s) ? "the time limit" : "a signal";
 }

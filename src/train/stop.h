@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* When a run must end before its last step: signals, and the clock.
  *
- * SIGUSR1 (mpirun passes it on) and SIGTERM are noted by every rank that gets them.
+ * SIGUSR1 (mpirun passes it on) and SIGTERM are noted by every rank that gets them
+ * (base/told.h).
  * The clock is rank 0's: --time-limit, else SLURM_JOB_END_TIME, else what squeue says
  * of the time that is left.  The ranks agree on all of it once a step.
  */
@@ -15,11 +16,6 @@ struct stop {
     double
         spare; /* seconds that the end of a step needs before it: a step and a save */
 };
-
-/* Note the signals from here on; before threads compute.  Returns what
- * told_by_signals() does.
- */
-int stop_catch(void);
 
 /* Find the limit, 'limit' seconds from now if not 0.  'is_timed' on rank 0 alone. */
 void stop_open(struct stop *s, double limit, bool is_timed);
