@@ -129,7 +129,6 @@ static int conclude(struct bench *b, int rc)
     const int lines  = report_jsonl_close(&b->jsonl);
     int status       = 0;
 
-    err_say(lines);
     if (r != NULL) {
         clock_date(r->end);
         r->is_incomplete |= rc != 0;

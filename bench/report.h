@@ -37,8 +37,8 @@ extern const char report_schema[];
  * report_jsonl_begin(), are written anew, and report_jsonl_settle() puts them
  * in the place of the old, which stay until then.  Both are false where the old
  * ones stay: there is no file, or a pipe, which forgets nothing, or the new
- * ones cannot be written, and that is said.  report_jsonl_close() returns
- * ERR_IO if not all was written.
+ * ones cannot be written, and that is said.  A line that cannot be written is
+ * said, once, and is the last one; report_jsonl_close() returns ERR_IO then.
  */
 struct jsonl;
 int report_jsonl_open(struct jsonl **j, const char *path);

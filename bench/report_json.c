@@ -422,7 +422,7 @@ void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double s
     FILE *to;
     json_t *line;
 
-    if (j == NULL)
+    if (j == NULL || ferror(j->file) != 0)
         return;
     to   = j->again.file != NULL ? j->again.file : j->file;
     line = json_pack("{so sI so so so so so}", "case", text(name), "step",
@@ -432,19 +432,22 @@ void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double s
                      json_finite(mfu_measured));
     json_dumpf(line, to, JSON_COMPACT | JSON_REAL_PRECISION(17));
     fputc('\n', to);
-    fflush(to);
+    if (fflush(to) != 0 && to == j->file)
+        err_say(err_unwritten(j->path));
     json_decref(line);
 }
 
 int report_jsonl_close(struct jsonl **j)
 {
-    int rc = 0;
+    bool is_said, is_bad;
 
     if (*j == NULL)
         return 0;
-    if (ferror((*j)->file) | fclose((*j)->file))
-        rc = ERR(ERR_IO, "%s could not be written in full", (*j)->path);
+    is_said = ferror((*j)->file) != 0;
+    is_bad  = fclose((*j)->file) != 0;
+    if (is_bad && !is_said)
+        err_say(err_unwritten((*j)->path));
     mem_free(*j);
     *j = NULL;
-    return rc;
+    return is_bad || is_said ? ERR_IO : 0;
 }

@@ -257,6 +257,26 @@ static int lines_of(const char *name)
     return n;
 }
 
+/* Steps whose lines go to a disk that is full, and what is said of it. */
+static void test_full_disk(void)
+{
+    const int err   = dup(STDERR_FILENO);
+    struct jsonl *j = NULL;
+    int said;
+
+    ok(report_jsonl_open(&j, "/dev/full") == 0, "a disk that is full");
+    freopen(scratch_path("said"), "w", stderr);
+    report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
+    said = lines_of("said");
+    report_jsonl_step(j, "step", 2, 1, 1, 1, 1, 1);
+    ok(report_jsonl_close(&j) == ERR_IO, "spoils the run");
+    fflush(stderr);
+    dup2(err, STDERR_FILENO);
+    close(err);
+    ok(said == 1 && lines_of("said") == 1, "and is told of at once, and once");
+    unlink(scratch_path("said"));
+}
+
 static void test_jsonl(void)
 {
     struct jsonl *j = NULL;
@@ -269,9 +289,7 @@ static void test_jsonl(void)
     report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
     ok(report_jsonl_close(&j) == 0 && !report_jsonl_again(j),
        "none to close or to write anew");
-    ok(report_jsonl_open(&j, "/dev/full") == 0, "a disk that is full");
-    report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
-    ok(report_jsonl_close(&j) == ERR_IO, "is told of at the end");
+    test_full_disk();
     ok(report_jsonl_open(&j, "/nowhere/x") == ERR_IO && j == NULL,
        "a bad path is refused");
     err_forget();
