@@ -41,6 +41,27 @@ run --shape=mu --batches=none --tokens=none --widths=65536,64 --threads=1
     grep -q '^width *64 .*[0-9]$' "$folder/out"
 ok 'a width that is too large for the memory says so, and the next one is measured'
 
+# A vitbench that does nothing until it is told to end, and says so.
+cat >"$folder/vitbench" <<'EOF'
+#!/bin/sh
+trap 'echo told >"$0.told"; kill $!; exit 3' TERM
+sleep 60 &
+echo >"$0.runs"
+wait
+EOF
+chmod +x "$folder/vitbench"
+mkdir "$folder/tmp"
+TMPDIR=$folder/tmp VITBENCH=$folder/vitbench sh "$growth" >"$folder/out" 2>&1 </dev/null &
+tries=0
+until [ -f "$folder/vitbench.runs" ] || [ $tries -ge 100 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -TERM $!
+wait $!
+[ $? -eq 3 ] && [ -f "$folder/vitbench.told" ] && [ -z "$(ls "$folder/tmp")" ]
+ok 'told to end it ends what it runs, and leaves nothing'
+
 if command -v gnuplot >/dev/null 2>&1; then
     run --shape=mu --batches=1,2 --tokens=none --widths=none --threads=1 \
         --out="$folder/g.svg"
