@@ -109,6 +109,29 @@ static void put_word(size_t at)
         memcpy(found, word[1], strlen(word[1]));
 }
 
+/* The same in text, in the place of the next digits from 'at' on. */
+static void put_digits(size_t at)
+{
+    static const char *const odd[] = {
+        "0",    "-1",     "1e-320",     "1e308",      "1e999",
+        "nan",  "65536",  "2147483648", "4294967296", "9223372036854775807",
+        "1000", "999999", "0.3",        "17",         "-9223372036854775808",
+    };
+    const char *text  = odd[draw(sizeof odd / sizeof odd[0])];
+    const size_t size = strlen(text);
+    size_t digits     = 0;
+
+    while (at < fuzz.size && !isdigit(fuzz.bytes[at]))
+        at++;
+    while (at + digits < fuzz.size && isdigit(fuzz.bytes[at + digits]))
+        digits++;
+    if (digits == 0 || fuzz.size - digits + size > FUZZ_SIZE)
+        return;
+    memmove(fuzz.bytes + at + size, fuzz.bytes + at + digits, fuzz.size - at - digits);
+    memcpy(fuzz.bytes + at, text, size);
+    fuzz.size += size - digits;
+}
+
 static void change(void)
 {
     const size_t at = draw_place(), from = draw_place();
@@ -116,7 +139,7 @@ static void change(void)
     const size_t length = draw(room < 64 ? room : 64);
     const struct sample *other;
 
-    switch (draw(10)) {
+    switch (draw(11)) {
     case 0:
     case 1:
         fuzz.bytes[at] ^= (uint8_t)(1 << draw(8));
@@ -147,6 +170,9 @@ static void change(void)
         break;
     case 8:
         put_word(at);
+        break;
+    case 9:
+        put_digits(at);
         break;
     default: /* the end cut off, now and then */
         if (draw(4) == 0)
