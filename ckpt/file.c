@@ -176,20 +176,20 @@ int file_open(struct ckpt_file **file, const char *path)
 
     snprintf(f->path, sizeof f->path, "%s", path);
     rc = check_signature(path);
-    if (rc == 0)
+    if (rc == 0) {
         rc = h5_open(&h5, MPI_COMM_NULL, path);
-    if (rc == 0)
-        rc = read_all(f, h5);
-    h5_close(&h5);
-    if (rc != 0) {
-        file_close(&f);
-        /* The file is there and can be read: what HDF5 cannot do with it,
-         * is its fault.
-         */
-        return rc == ERR_IO && access(path, R_OK) == 0 ? ERR_DATA : rc;
+        if (rc == 0)
+            rc = read_all(f, h5);
+        h5_close(&h5);
+        /* It can be read: what HDF5 cannot do with it, is the file's fault. */
+        if (rc == ERR_IO)
+            rc = ERR_DATA;
     }
-    *file = f;
-    return 0;
+    if (rc == 0)
+        *file = f;
+    else
+        file_close(&f);
+    return rc;
 }
 
 /* Rank 0's bytes at 'at' to all. */

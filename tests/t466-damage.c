@@ -19,6 +19,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { FLIPS = 400, CUTS = 40, PLACE = 4 << 20 }; /* where the numbers begin */
@@ -149,6 +150,29 @@ static int64_t end_of_numbers(void)
     return end;
 }
 
+/* What stands in the way of reading a whole one is no damage: ckpt_newest() would pass
+ * it over.
+ */
+static bool is_readable_later(void)
+{
+    struct rlimit limit, none;
+    struct ckpt_file *f = NULL;
+    int rc;
+
+    write_file(bytes, size);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    none          = limit;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+    rc = file_open(&f, path);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    err_forget();
+    if (rc != ERR_IO || file_open(&f, path) != 0)
+        return false;
+    file_close(&f);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     bool are_seen  = true;
@@ -181,6 +205,8 @@ int main(int argc, char **argv)
     ok(is_seen(), "a text is none");
     write_file(bytes, 0);
     ok(is_seen(), "nor is an empty file");
+    ok(is_readable_later(),
+       "a whole one without a descriptor to read it is not damaged");
 
     fclose(out);
     mem_free(bytes);
