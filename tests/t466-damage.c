@@ -19,6 +19,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -173,6 +174,19 @@ static bool is_readable_later(void)
     return true;
 }
 
+/* Some file systems have no locks, and others here look at files with HDF5's. */
+static bool is_readable_locked(void)
+{
+    const int fd        = open(path, O_RDWR);
+    struct ckpt_file *f = NULL;
+    const bool is       = flock(fd, LOCK_EX) == 0 && file_open(&f, path) == 0;
+
+    file_close(&f);
+    close(fd);
+    err_forget();
+    return is;
+}
+
 int main(int argc, char **argv)
 {
     bool are_seen  = true;
@@ -207,6 +221,7 @@ int main(int argc, char **argv)
     ok(is_seen(), "nor is an empty file");
     ok(is_readable_later(),
        "a whole one without a descriptor to read it is not damaged");
+    ok(is_readable_locked(), "one that another program has locked is read");
 
     fclose(out);
     mem_free(bytes);
