@@ -51,6 +51,7 @@ struct run {
     char bad[2 * PARAM_NAME]; /* the first tensor that was not, when one was not */
     bool is_stopped;
     double start, mark; /* of the case, of the part of it at hand */
+    double displaced;   /* share of the timed steps, clock_displaced() */
 };
 
 /* What has passed since the last such call went into 'part'. */
@@ -181,7 +182,7 @@ static void run_timed(struct run *r)
     const double warm  = warm_up(r);
     int wanted         = steps_wanted(b, 1, warm);
     double next_report = clock_now() + b->options->progress_report;
-    double start, before;
+    double start, before, displaced;
 
     guard_phase("timed steps");
     mesh_count_reset(b->mesh);
@@ -190,12 +191,14 @@ static void run_timed(struct run *r)
     step_reset_times(r->setup.step);
     report_jsonl_begin(b->jsonl);
     coll_barrier(b->mesh);
+    displaced = clock_displaced();
     start = before = clock_now();
     while (r->series.n < wanted && !r->is_stopped) {
         run_steps(r, wanted, &before, &next_report);
         wanted = steps_wanted(b, r->series.n,
                               coll_largest(b->mesh, AXIS_ALL, before - start));
     }
+    r->displaced = (clock_displaced() - displaced) / (clock_now() - start);
 }
 
 /* ---- figures --------------------------------------------------------------------- */
@@ -273,6 +276,8 @@ static void fill_figures(struct run *r)
     const double tokens   = (double)(r->batch * r->spec->T);
 
     find_stragglers(r);
+    if (b->model == NULL && dev_is_host(b->dev) && !b->is_crowded)
+        env_warn_displaced(b->result, b->mesh, r->displaced);
     series_slowest(&r->series, b->mesh);
     settle_lines(r);
     series_finish(&c->steps, c->stage_s, &r->series, (int)b->options->warmup, b->mesh);

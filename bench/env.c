@@ -218,6 +218,7 @@ struct culprit {
     char host[HOST_NAME];
     int rank, threads;
     struct node node;
+    double displaced; /* share of the timed steps */
 };
 
 /* The first rank where 'is_true', to all; false if there is none. */
@@ -273,4 +274,18 @@ bool env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
     if (IS_DEBUG && r != NULL)
         result_warn(r, "built without optimisation: times mean nothing");
     return is_crowded;
+}
+
+void env_warn_displaced(struct result *r, struct mesh *mesh, double share)
+{
+    const double noise = 0.05;
+    struct culprit c   = { .rank = mesh->rank, .displaced = share };
+
+    snprintf(c.host, sizeof c.host, "%s", log_host());
+    if (find_first(&c, mesh, share > noise) && r != NULL)
+        result_warn(
+            r,
+            "for %.0f %% of the timed steps the core of rank %d on %s ran other "
+            "work: times mean little",
+            100 * c.displaced, c.rank, c.host);
 }

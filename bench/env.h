@@ -29,4 +29,9 @@ void env_describe_model(struct result *r, struct mesh *mesh, struct dev *dev,
 bool env_warn(struct result *r, struct mesh *mesh, struct dev *dev,
               const struct node *n);
 
+/* Warn where a core ran other work while its rank was ready to run, for more than a
+ * twentieth of the timed steps; 'share' is this rank's.  Collective over 'mesh'.
+ */
+void env_warn_displaced(struct result *r, struct mesh *mesh, double share);
+
 #endif

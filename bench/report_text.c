@@ -500,6 +500,8 @@ int report_end(FILE *out, const struct result *r)
     if (c != NULL && c->status != STATUS_SKIP && !isnan(c->full_tokens_per_s))
         field(out, "full model", "%.6g tokens/s of all %lld blocks of %s, extrapolated",
               c->full_tokens_per_s, (long long)c->spec.L_full, c->spec.name);
+    for (int i = 0; i < r->warnings; i++)
+        field(out, "WARNING", "%s", r->warning[i]);
     if (r->is_incomplete)
         fprintf(out, "INCOMPLETE: stopped before all cases were done\n");
     fprintf(out, "Finished %d cases: %d passed, %d failed, %d skipped\n", r->count,

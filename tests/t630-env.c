@@ -130,6 +130,18 @@ static void test_warn(struct mesh *mesh, struct dev *dev)
     result_close(&r);
 }
 
+static void test_displaced(struct mesh *mesh)
+{
+    struct result *r = rank == 0 ? result_open() : NULL;
+
+    env_warn_displaced(r, mesh, 0.01);
+    ok(r == NULL || r->warnings == 0, "a hundredth of the time is nothing to say");
+    env_warn_displaced(r, mesh, rank == size - 1 ? 0.5 : 0);
+    ok(is_warned(r, "50 % of the timed steps the core of rank "), "half of it is");
+    ok(r == NULL || r->warnings == 1, "once");
+    result_close(&r);
+}
+
 int main(int argc, char **argv)
 {
     struct mesh *mesh;
@@ -147,6 +159,7 @@ int main(int argc, char **argv)
         dev_open(&dev, "auto", DTYPE_F32, 2) == 0) {
         test_describe(mesh, dev);
         test_warn(mesh, dev);
+        test_displaced(mesh);
         dev_close(&dev);
         mesh_close(&mesh);
     }

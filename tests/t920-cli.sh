@@ -156,6 +156,19 @@ for bind in false close; do
 done
 [ -s "$folder/close" ] && cmp -s "$folder/false" "$folder/close"
 ok "a rank whose threads OpenMP binds has as many: $(cat "$folder/close")"
+why='the core of a rank that it shares with other work is named'
+if [ -r /proc/self/schedstat ] && command -v taskset >/dev/null; then
+    core=$(taskset -cp $$ | sed 's/.*: \([0-9]*\).*/\1/')
+    taskset -c "$core" sh -c 'while :; do :; done' &
+    taskset -c "$core" "$vitbench" --shape=mu --steps=40 --no-check --json="$folder/r.json" \
+        >"$folder/out" 2>"$folder/err" </dev/null
+    kill $!
+    grep -q '^WARNING .* % of the timed steps the core of rank 0 on' "$folder/out" &&
+        grep -q 'the core of rank 0 on' "$folder/r.json"
+    ok "$why"
+else
+    skip "$why" 'the system does not count, or has no taskset'
+fi
 run 1 --shape=mu --steps=2 --require-mfu=100
 [ "$(cat "$folder/status")" = '1 ' ] && grep -q 'result is INVALID' "$folder/out"
 ok 'a bar that is not reached ends with 1'

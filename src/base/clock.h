@@ -24,6 +24,11 @@ void clock_spend(double seconds);
 void clock_settle(void);
 void clock_set_pass(void (*pass)(double seconds));
 
+/* Seconds for which this process's first thread was ready to run while its core ran
+ * another; 0 where the system does not count them.
+ */
+double clock_displaced(void);
+
 /* Date and time now as ISO 8601 UTC, "2026-01-31T12:00:00Z", into 'text'. */
 void clock_date(char text[24]);
 
