@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # configure --with-NAME=DIR takes a library that lies in DIR, in lib64 too, and none that
-# lies elsewhere.
+# lies elsewhere; what programs know of where they are installed changes with --prefix.
 # shellcheck disable=SC2154,SC2015
 # shellcheck source=tests/tap.sh
 . "${srcdir:-.}/tests/tap.sh"
 source=$(cd "${srcdir:-.}" && pwd)
+build=$(cd "${top_builddir:-.}" && pwd)
 makefile=${top_builddir:-.}/Makefile
 cc=$(sed -n 's/^CC = //p' "$makefile")
 [ -x "$source/configure" ] || skip_all 'there is no configure'
@@ -35,4 +36,11 @@ grep -q '^checking for Jansson... yes' "$folder/out" &&
 ok 'a library is taken from lib64, its header from a folder of its own'
 tail -n 1 "$folder/out" | grep -q "^configure: error: BLIS is missing in $folder/empty: install"
 ok 'one that is not there is missing, whatever the system has'
+"$source/configure" --prefix="$folder/a place" >"$folder/out" 2>&1
+grep -q 'a place has a space, and libtool cannot install there' "$folder/out"
+ok 'a prefix that libtool cannot install into is refused'
+
+${MAKE:-make} -C "$build" -n -W Makefile vitfit >"$folder/out" 2>&1
+grep -q 'machine_file\.lo' "$folder/out" && grep -q 'plan_write\.lo' "$folder/out"
+ok 'after another configure the paths within the programs are made anew'
 finish
