@@ -40,9 +40,9 @@ const struct opt vitfit_options[] = {
 
     TITLE("fit: the law"),
     { "law", OPT_CHOICE, "sovit", "sovit|chinchilla|additive",
-      "sovit: a x^-a + (b x^b + xi) t^-c + eps for every dimension x; chinchilla: "
-      "A N^-alpha + B D^-beta + E; additive: one power of every --terms, and a "
-      "constant",
+      "sovit: alpha x^-a + (beta x^b + xi) t^-c + eps for every dimension x; "
+      "chinchilla: A N^-alpha + B D^-beta + E; additive: one power of every "
+      "--terms, and a constant",
       AT(law) },
     { "terms", OPT_TEXT, NULL, "COLUMN,..", "additive: the variables", TEXT(terms) },
     { "shared-c", OPT_FLAG, NULL, NULL, "sovit: one c for all dimensions",
