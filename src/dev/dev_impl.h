@@ -2,8 +2,9 @@
 /* What a backend is: a table of functions.  For backends and dev.c only.
  *
  * dev.h documents each operation; its slot here has the same arguments.  Slots left
- * NULL are filled at open: from the table in 'real' for the number format of the run,
- * then from 'fallback', which must share the memory family, and so on.
+ * NULL are filled at open, if dev.c lists them in SLOTS: from the table in 'real' for
+ * the number format of the run, then from 'fallback', which must share the memory
+ * family, and so on.  dev_ops.c calls them and says what they cost.
  */
 #ifndef DEV_DEV_IMPL_H
 #define DEV_DEV_IMPL_H

@@ -331,7 +331,8 @@ static void update(struct timeline *t, const struct group g[GROUPS], double repl
     case OPTIMIZER_SGD:
         now_move(t, "sgd", own * 5 * acc);
         break;
-    default:
+    case OPTIMIZER_ADAMW:
+    case OPTIMIZERS:
         now_move(t, "adamw", own * 7 * acc);
         break;
     }

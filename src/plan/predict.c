@@ -164,9 +164,11 @@ static int64_t moment_bytes(const struct spec *s, const struct traffic_job *job,
         return adafactor_bytes(s, job, elements, sum, m);
     case OPTIMIZER_SGD:
         return elements * sum;
-    default:
-        return elements * sum * 2;
+    case OPTIMIZER_ADAMW:
+    case OPTIMIZERS:
+        break;
     }
+    return elements * sum * 2;
 }
 
 /* As on rank (d, m), with the share of data rank 'owner'. */

@@ -44,7 +44,7 @@ struct cmm_tuned {
     struct cmm_choice of[CMM_PRODUCTS][CMM_PASSES];
 };
 
-/* What updates the parameters. */
+/* What updates the parameters, in the order of the words in step/rows.h. */
 enum optimizer { OPTIMIZER_ADAMW, OPTIMIZER_ADAFACTOR, OPTIMIZER_SGD, OPTIMIZERS };
 
 /* Where parameters live: all of them on every data rank, or cut over the data axis and
