@@ -71,6 +71,12 @@ static void bad_options(void)
     refused("--holdout=1", "a share below 1");
     refused("--holdout=-0.1", "a share below 1");
     refused("--epochs=2", "has none");
+    ok(tap_says(resolve(100, "--epochs=2", "--steps=9", NULL), ERR_USAGE,
+                "0 takes back"),
+       "of two lengths 0 takes back one");
+    ok(resolve(100, "--epochs=2", "--steps=9", "--epochs=0", NULL) == 0 &&
+           plan.steps == 9,
+       "and does");
     refused("--save-every=10", "needs --out");
     refused("--cooldown-at=5,x", "a whole number");
     refused("--cooldown-at=7,5", "growing");

@@ -257,7 +257,8 @@ int train_plan(struct train_plan *p, const struct train_options *o)
         return ERR(ERR_USAGE, "--machine-out: a training run measures no machine; "
                               "vitbench --case=machine does");
     if ((o->steps > 0) + (o->examples > 0) + (o->epochs > 0) > 1)
-        return ERR(ERR_USAGE, "give one of --steps, --examples and --epochs");
+        return ERR(ERR_USAGE, "give one of --steps, --examples and --epochs; "
+                              "0 takes back what a file gives");
     TRY(auto_steps(&made.sched.warmup, &made.is_warmup_auto, o->warmup_steps,
                    "warmup-steps"));
     TRY(auto_steps(&made.sched.cooldown, &made.is_cooldown_auto, o->cooldown_steps,
