@@ -207,8 +207,9 @@ void env_describe_model(struct result *r, struct mesh *mesh, struct dev *dev,
     fill(r, mesh, dev, json_pack("[s]", text), m->cores, m->memory_bytes);
     r->is_simulated = true;
     if (model->nodes > m->nodes || model->on_node > m->ranks_per_node)
-        result_warn(r, "machine %s has %d nodes of %d ranks; %d of %d are simulated",
-                    m->name, m->nodes, m->ranks_per_node, model->nodes, model->on_node);
+        result_warn(r, "machine %s has %d %s of %d ranks; %d of %d are simulated",
+                    m->name, m->nodes, m->nodes == 1 ? "node" : "nodes",
+                    m->ranks_per_node, model->nodes, model->on_node);
 }
 
 /* ---- warn ------------------------------------------------------------------------ */
