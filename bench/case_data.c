@@ -25,6 +25,7 @@
 #include "src/data/fractal.h"
 #include "src/dev/picture.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -258,8 +259,12 @@ static int measure_device(struct case_result *c, struct job *j)
             mat_of(&j->made, DTYPE_F32, FILES, (int64_t)numbers(j)));
     j->next = j->first;
     run_augment(j);
-    for (size_t i = 0; i < n; i++)
-        most = fmax(most, fabs((double)got[i] - j->image[i]));
+    for (size_t i = 0; i < n; i++) {
+        const double off = fabs((double)got[i] - j->image[i]);
+
+        if (!(off <= most))
+            most = off <= DBL_MAX ? off : INFINITY;
+    }
     row->error     = coll_largest(j->bench->mesh, AXIS_ALL, most) * 0x1p23;
     row->threshold = 22;
     row_judge(row);

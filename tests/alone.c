@@ -72,7 +72,7 @@ static double worst_gradient(struct model *m, const struct alone *a)
         size           = sqrt(gap.size);
         if (it->param->is_key_bias && size < 1e-9)
             size = a->first.grad_norm;
-        worst = model_worse(worst, sqrt(gap.difference) / size);
+        worst = tap_worse(worst, sqrt(gap.difference) / size);
     }
     return worst;
 }
@@ -87,7 +87,7 @@ static double worst_parameter(struct model *m, const struct alone *a)
         const struct model_gap gap =
             model_compare(m, &l->item[i], MODEL_PARAM, a->param[i]);
 
-        worst = model_worse(worst, gap.largest);
+        worst = tap_worse(worst, gap.largest);
     }
     return worst;
 }

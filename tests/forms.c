@@ -6,6 +6,7 @@
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 #include "tests/planted.h"
+#include "tests/tap.h"
 
 #include <math.h>
 #include <string.h>
@@ -163,6 +164,6 @@ double form_worst(const struct form *f, const double *raw)
     double worst = 0;
 
     for (int k = f->law.coefs; k < f->law.coefs + f->law.exps; k++)
-        worst = fmax(worst, fabs(raw[k] - f->theta[k]));
+        worst = tap_worse(worst, fabs(raw[k] - f->theta[k]));
     return worst;
 }

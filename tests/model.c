@@ -7,6 +7,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
+#include "tests/tap.h"
 
 #include <math.h>
 #include <string.h>
@@ -168,7 +169,7 @@ static void compare_piece(struct model_gap *gap, struct model *m, struct mat par
 
             gap->difference += off * off;
             gap->size += want * want;
-            gap->largest = model_worse(gap->largest, off);
+            gap->largest = tap_worse(gap->largest, off);
         }
     }
     mem_free(own);

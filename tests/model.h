@@ -7,8 +7,6 @@
 
 #include "src/step/step.h"
 
-#include <math.h>
-
 /* What to open: a shape and its options as a user gives them, a mesh, a batch. */
 struct model_options {
     struct spec_options spec;
@@ -79,11 +77,5 @@ struct model_gap {
 };
 struct model_gap model_compare(struct model *m, const struct item *it, enum model_of of,
                                const double *all);
-
-/* The larger of two errors; what is not a number is worse than any. */
-static inline double model_worse(double a, double b)
-{
-    return b <= a || isnan(a) ? a : b;
-}
 
 #endif

@@ -294,7 +294,7 @@ static void moments(const struct param *t, uint64_t seed, double *mean, double *
 
         sum += x;
         squares += x * x;
-        *most = fmax(*most, fabs(x));
+        *most = tap_worse(*most, fabs(x));
     }
     *mean = sum / (double)n;
     *rms  = sqrt(squares / (double)n);

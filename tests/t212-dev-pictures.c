@@ -188,7 +188,7 @@ static double error_of(struct batch *b, double share)
             worst = INFINITY;
         }
         if (terms > 0)
-            worst = fmax(worst, fabs(got - want) / (terms * unit));
+            worst = tap_worse(worst, fabs(got - want) / (terms * unit));
     }
     mem_free(host);
     return worst;
@@ -231,16 +231,16 @@ static void one_device(const char *name, enum dtype dtype)
         batch_open(&b, dev, images[i % 6]);
         for (int k = 0; k < (images[i % 6] > 10 ? 4 : 17); k++)
             add(&b, draw(images[i % 6]));
-        worst = fmax(worst, error_of(&b, 1));
-        mixed = fmax(mixed, error_of(&b, 0.5 + 0.49 * below(100) / 100));
+        worst = tap_worse(worst, error_of(&b, 1));
+        mixed = tap_worse(mixed, error_of(&b, 0.5 + 0.49 * below(100) / 100));
         batch_close(&b);
     }
     batch_open(&b, dev, 4);
     add(&b, draw(4));
-    worst   = fmax(worst, error_of(&b, 1));
+    worst   = tap_worse(worst, error_of(&b, 1));
     b.count = 0;
     b.used  = 0;
-    worst   = fmax(worst, error_of(&b, 1)); /* nothing */
+    worst   = tap_worse(worst, error_of(&b, 1)); /* nothing */
     batch_close(&b);
     close_to(worst, 0, 1, "%s in %s: views of pictures", name, dtype_name(dtype));
     close_to(mixed, 0, 1, "%s in %s: and shares of two", name, dtype_name(dtype));

@@ -70,7 +70,7 @@ static void exponential(const struct kernels_f32 *k, const char *name)
         x[i] = given[i] = -86.0f * (float)i / STEPS;
     k->softmax(x, part, STEPS);
     for (int i = 0; i < STEPS; i++)
-        worst = fmax(worst, fabs(x[i] / exp(given[i]) - 1.0));
+        worst = tap_worse(worst, fabs(x[i] / exp(given[i]) - 1.0));
     ok(worst < 2e-7, "%s: exponentials to 2e-7 of themselves (%.1e)", name, worst);
     x[0] = 0.0f;
     x[1] = NAN;
@@ -93,21 +93,21 @@ static double run_updates(const struct kernels_f32 *f, const struct kernels_f64 
 
     f->sgd(x.f, y.f, c->f, n, &sgd, 0.01);
     d->sgd(x.d, y.d, c->d, n, &sgd, 0.01);
-    worst = fmax(worst, fmax(distance(&x, n), distance(&y, n)) / 16.0);
+    worst = tap_worse(worst, fmax(distance(&x, n), distance(&y, n)) / 16.0);
     for (int steps = 1; steps < 4; steps++) {
         const int row = steps & 1, col = steps >> 1;
 
         y = z = *c;
         f->factor_sums(y.f, row, z.f, col, b->f, 0.5f, n);
         d->factor_sums(y.d, row, z.d, col, b->d, 0.5, n);
-        worst = fmax(worst, distance(&y, n) / (8.0 * n + 8.0));
-        worst = fmax(worst, distance(&z, n) / (8.0 * n + 8.0));
+        worst = tap_worse(worst, distance(&y, n) / (8.0 * n + 8.0));
+        worst = tap_worse(worst, distance(&z, n) / (8.0 * n + 8.0));
         x     = *a;
         f->adafactor(x.f, mu_f, NULL, c->f, row, b->f, col, a->f, n, &with, 0.01);
         d->adafactor(x.d, mu_d, NULL, c->d, row, b->d, col, a->d, n, &with, 0.01);
-        worst = fmax(worst, distance(&x, n) / 64.0);
+        worst = tap_worse(worst, distance(&x, n) / 64.0);
         for (int i = 0; i < n; i++) /* at most its neighbour in bf16 */
-            worst = fmax(worst, abs((int)mu_f[i] - (int)mu_d[i]) > 1 ? 1e9 : 0.0);
+            worst = tap_worse(worst, abs((int)mu_f[i] - (int)mu_d[i]) > 1 ? 1e9 : 0.0);
         memcpy(mu_f, mu_d, sizeof mu_f);
     }
     x = *a;
@@ -134,38 +134,38 @@ static double run(const struct kernels_f32 *f, const struct kernels_f64 *d, int 
     y = b;
     f->add(x.f, y.f, n);
     d->add(x.d, y.d, n);
-    worst = fmax(worst, distance(&x, n) / 8.0);
+    worst = tap_worse(worst, distance(&x, n) / 8.0);
     f->max(x.f, c.f, n);
     d->max(x.d, c.d, n);
-    worst = fmax(worst, distance(&x, n) / 8.0);
+    worst = tap_worse(worst, distance(&x, n) / 8.0);
     f->scale(x.f, b.f, 0.25f, n);
     d->scale(x.d, b.d, 0.25, n);
-    worst = fmax(worst, distance(&x, n));
+    worst = tap_worse(worst, distance(&x, n));
     f->fill(x.f, 0.5f, n);
     d->fill(x.d, 0.5, n);
-    worst = fmax(worst, distance(&x, n));
+    worst = tap_worse(worst, distance(&x, n));
 
     for (enum gelu_form g = GELU_TANH; g <= GELU_EXACT; g++) {
         x = y = a;
         f->gelu(x.f, y.f, b.f, n, g);
         d->gelu(x.d, y.d, b.d, n, g);
-        worst = fmax(worst, distance(&y, n) / 32.0);
+        worst = tap_worse(worst, distance(&y, n) / 32.0);
         f->dgelu(x.f, a.f, n, g);
         d->dgelu(x.d, a.d, n, g);
-        worst = fmax(worst, distance(&x, n) / 64.0);
+        worst = tap_worse(worst, distance(&x, n) / 64.0);
     }
     for (enum norm_kind k = NORM_RMS; k <= NORM_LAYER; k++) {
         f->moments(part.f, a.f, n, k);
         d->moments(part.d, a.d, n, k);
-        worst =
-            fmax(worst, distance(&part, k == NORM_RMS ? 1 : 2) / (8.0 * n + 8.0) / 2.0);
+        worst = tap_worse(worst, distance(&part, k == NORM_RMS ? 1 : 2) /
+                                     (8.0 * n + 8.0) / 2.0);
     }
     f->norm(x.f, a.f, stat.f, b.f, c.f, n);
     d->norm(x.d, a.d, stat.d, b.d, c.d, n);
-    worst = fmax(worst, distance(&x, n) / 64.0);
+    worst = tap_worse(worst, distance(&x, n) / 64.0);
     f->norm_back_sums(part.f, a.f, b.f, stat.f, c.f, n);
     d->norm_back_sums(part.d, a.d, b.d, stat.d, c.d, n);
-    worst = fmax(worst, distance(&part, 2) / (8.0 * n + 8.0) / 4.0);
+    worst = tap_worse(worst, distance(&part, 2) / (8.0 * n + 8.0) / 4.0);
     part  = (struct both){ { 0.3f, 0.7f }, { 0.3f, 0.7f } };
     for (int is_added = 0; is_added < 2; is_added++) {
         x = a;
@@ -173,29 +173,30 @@ static double run(const struct kernels_f32 *f, const struct kernels_f64 *d, int 
         z = c;
         f->norm_back(x.f, is_added, y.f, z.f, a.f, b.f, stat.f, c.f, part.f, n);
         d->norm_back(x.d, is_added, y.d, z.d, a.d, b.d, stat.d, c.d, part.d, n);
-        worst = fmax(worst, distance(&x, n) / 128.0);
-        worst = fmax(worst, fmax(distance(&y, n), distance(&z, n)) / 64.0);
+        worst = tap_worse(worst, distance(&x, n) / 128.0);
+        worst = tap_worse(worst, fmax(distance(&y, n), distance(&z, n)) / 64.0);
     }
     x = a;
     y = b;
     f->softmax(x.f, part.f, n);
     d->softmax(x.d, part.d, n);
-    worst = fmax(worst, distance(&x, n) / 8.0);
-    worst = fmax(worst, distance(&part, 2) / (4.0 * n + 8.0));
+    worst = tap_worse(worst, distance(&x, n) / 8.0);
+    worst = tap_worse(worst, distance(&part, 2) / (4.0 * n + 8.0));
     x     = a;
     f->softmax_back(x.f, y.f, part.f, 0.2f, 0.1f, n);
     d->softmax_back(x.d, y.d, part.d, (double)0.2f, (double)0.1f, n);
-    worst = fmax(worst, fmax(distance(&x, n), distance(&y, n)) / 32.0);
-    worst = fmax(worst, fabs(f->dot(a.f, b.f, n) - d->dot(a.d, b.d, n)) / 0x1p-24 /
-                            (8.0 * n + 8.0));
-    worst = fmax(worst, fabs(f->sum_squares(a.f, n) - d->sum_squares(a.d, n)) / 1e-10);
-    x     = a;
-    y     = b;
-    z     = c;
+    worst = tap_worse(worst, fmax(distance(&x, n), distance(&y, n)) / 32.0);
+    worst = tap_worse(worst, fabs(f->dot(a.f, b.f, n) - d->dot(a.d, b.d, n)) / 0x1p-24 /
+                                 (8.0 * n + 8.0));
+    worst =
+        tap_worse(worst, fabs(f->sum_squares(a.f, n) - d->sum_squares(a.d, n)) / 1e-10);
+    x = a;
+    y = b;
+    z = c;
     f->adamw(x.f, y.f, z.f, b.f, n, &step);
     d->adamw(x.d, y.d, z.d, b.d, n, &step);
-    worst = fmax(worst, distance(&x, n) / 64.0);
-    worst = fmax(worst, fmax(distance(&y, n), distance(&z, n)) / 64.0);
+    worst = tap_worse(worst, distance(&x, n) / 64.0);
+    worst = tap_worse(worst, fmax(distance(&y, n), distance(&z, n)) / 64.0);
     return fmax(worst, run_updates(f, d, &a, &b, &c, n));
 }
 
@@ -286,8 +287,8 @@ int main(void)
         tiles(isa, name);
         bf16(f32[isa], name);
         for (unsigned i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-            worst = fmax(worst, run(f32[isa], f64[0], lengths[i]));
-            same  = fmax(same, run(f32[0], f64[isa], lengths[i]));
+            worst = tap_worse(worst, run(f32[isa], f64[0], lengths[i]));
+            same  = tap_worse(same, run(f32[0], f64[isa], lengths[i]));
         }
         ok(worst <= 1.0, "%s f32: every loop agrees with f64 (%.2f of what may be)",
            name, worst);

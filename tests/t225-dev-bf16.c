@@ -311,8 +311,9 @@ static void epilogues(void)
             const double g =
                 0.5 * z * (1 + tanh(0.79788456080286536 * (z + 0.044715 * z * z * z)));
 
-            worst = fmax(worst, fabs(t - z) / (fabs(z) + fabs(get(plain.m[0], r, c))));
-            worst = fmax(worst, fabs(get(act.m[0], r, c) - g) / (fabs(g) + 1e-3));
+            worst =
+                tap_worse(worst, fabs(t - z) / (fabs(z) + fabs(get(plain.m[0], r, c))));
+            worst = tap_worse(worst, fabs(get(act.m[0], r, c) - g) / (fabs(g) + 1e-3));
         }
     }
     ok(worst <= 0x1.1p-8, "bias and GELU after a product (%.2g)", worst);

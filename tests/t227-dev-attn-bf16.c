@@ -168,9 +168,9 @@ static void errors_of(double worst[RESULTS], const struct scene *s)
         const int64_t b = i / s->a.H, h = i % s->a.H, c = h * E;
 
         bounds_of(&m, s, b, h);
-        worst[OF_DQ] = fmax(worst[OF_DQ], worst_of(s->dq, m.dq, b * Nq, Nq, c, E));
-        worst[OF_DK] = fmax(worst[OF_DK], worst_of(s->dk, m.dk, b * Nk, Nk, c, E));
-        worst[OF_DV] = fmax(worst[OF_DV], worst_of(s->dv, m.dv, b * Nk, Nk, c, E));
+        worst[OF_DQ] = tap_worse(worst[OF_DQ], worst_of(s->dq, m.dq, b * Nq, Nq, c, E));
+        worst[OF_DK] = tap_worse(worst[OF_DK], worst_of(s->dk, m.dk, b * Nk, Nk, c, E));
+        worst[OF_DV] = tap_worse(worst[OF_DV], worst_of(s->dv, m.dv, b * Nk, Nk, c, E));
     }
     mem_free(m.o);
 }
@@ -187,8 +187,8 @@ static double error_of_o(const struct scene *s)
     m.dv = m.dk + Nk * E;
     for (int64_t i = 0; i < s->a.B * s->a.H; i++) {
         bounds_of(&m, s, i / s->a.H, i % s->a.H);
-        worst =
-            fmax(worst, worst_of(s->o, m.o, i / s->a.H * Nq, Nq, i % s->a.H * E, E));
+        worst = tap_worse(worst,
+                          worst_of(s->o, m.o, i / s->a.H * Nq, Nq, i % s->a.H * E, E));
     }
     mem_free(m.o);
     return worst;

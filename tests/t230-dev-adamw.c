@@ -91,7 +91,7 @@ static void one_device(const char *name, enum dtype dtype, double tolerance)
             dtype == DTYPE_F64 ? gradient(0, i) : (float)gradient(0, i);
         const double got = dtype_load(dtype, host, i);
 
-        worst = fmax(worst, fabs(got - expected(i, start, &a, decay)));
+        worst = tap_worse(worst, fabs(got - expected(i, start, &a, decay)));
     }
     ok(worst <= tolerance, "%s %s: %d steps end within %.1g (%.1g)", name,
        dtype_name(dtype), STEPS, tolerance, worst);

@@ -276,8 +276,8 @@ static double off(struct dev *dev, struct mat a, int64_t r0, int64_t c0, value_f
             const double want = times * value(r0 + r, c0 + c);
             const double got  = dtype_load(a.dtype, host, r * a.cols + c);
 
-            worst =
-                fmax(worst, isfinite(got) ? fabs(got - want) / (1 + fabs(want)) : 1e9);
+            worst = tap_worse(worst, isfinite(got) ? fabs(got - want) / (1 + fabs(want))
+                                                   : 1e9);
         }
     }
     mem_free(host);

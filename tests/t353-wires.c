@@ -106,7 +106,7 @@ static double off(const struct exact *e, const struct mesh *mesh, struct mat y,
         const double bound =
             0x1p-8 * fabs(sum) + (K + mesh->M) * 0x1p-24 * (e->size[at] + fabs(add));
 
-        worst = fmax(worst, fabs(dtype_load(y.dtype, raw, i) - sum) / bound);
+        worst = tap_worse(worst, fabs(dtype_load(y.dtype, raw, i) - sum) / bound);
     }
     mem_free(raw);
     return coll_largest((struct mesh *)mesh, AXIS_ALL, worst);

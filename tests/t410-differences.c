@@ -81,7 +81,7 @@ static double gap_of(struct model *m, struct batch b, const struct item *it,
     worst = gap_along(m, b, it, at, grad, way, norm);
     memset(way, 0, (size_t)n * sizeof *way);
     way[n / 2] = 1;
-    worst      = model_worse(worst, gap_along(m, b, it, at, grad, way, norm));
+    worst      = tap_worse(worst, gap_along(m, b, it, at, grad, way, norm));
     loss_at(m, b, it, at, way, 0);
     mem_free(at);
     return worst;

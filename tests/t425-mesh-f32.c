@@ -119,7 +119,7 @@ static double worst_gradient(struct model *m, const struct alone *a, double eps,
         r              = verify_residual(sqrt(gap.difference / copies), yardstick, eps);
         if (!(r <= worst))
             *name = it->param->name;
-        worst = model_worse(worst, r);
+        worst = tap_worse(worst, r);
     }
     return worst;
 }

@@ -12,6 +12,8 @@
 
 #include "src/base/mem.h"
 
+#include <math.h>
+
 static void check_steps(struct model_options o, const char *what)
 {
     static const double schedule[] = { 0.5, 1, 0.25 };
@@ -38,8 +40,8 @@ static void check_steps(struct model_options o, const char *what)
         oracle_update(oracle, o.optim.method, schedule[s] * o.optim.lr, o.optim.decay,
                       o.optim.head_decay, o.optim.clip);
         step_run(m.step, schedule[s], &r);
-        of_loss = model_worse(of_loss, fabs(r.loss / loss - 1));
-        of_norm = model_worse(of_norm, fabs(r.grad_norm / norm - 1));
+        of_loss = tap_worse(of_loss, fabs(r.loss / loss - 1));
+        of_norm = tap_worse(of_norm, fabs(r.grad_norm / norm - 1));
     }
     for (int i = 0; i < l->params.count; i++) {
         const struct item *it = &l->item[i];
@@ -49,7 +51,7 @@ static void check_steps(struct model_options o, const char *what)
          */
         if (it->param->is_key_bias && o.optim.method == OPTIMIZER_ADAFACTOR)
             continue;
-        of_param = model_worse(
+        of_param = tap_worse(
             of_param,
             model_compare(&m, it, MODEL_PARAM, oracle->tensor[i].value).largest);
         for (int64_t k = 0; k < oracle->tensor[i].size; k++)
@@ -88,10 +90,10 @@ static void check_nothing(struct model_options o)
 
         model_get(&m, value, param);
         for (int64_t k = 0; k < mat_size(param); k++)
-            moved = model_worse(
-                moved, fabs(value[k] - param_init(it->param, 1,
-                                                  item_index(it, k / param.cols,
-                                                             k % param.cols))));
+            moved = tap_worse(moved,
+                              fabs(value[k] - param_init(it->param, 1,
+                                                         item_index(it, k / param.cols,
+                                                                    k % param.cols))));
         mem_free(value);
     }
     ok(moved == 0 && optim_steps(m.optim) == 1, "a schedule of 0 moves nothing");

@@ -111,7 +111,7 @@ static double worst_of_box(const struct bench *b, struct mat at, int dims,
     for (int64_t k = 0; k < mat_size(at); k++) {
         const double want = whole[index_in(dims, dim, lo, hi, k)];
 
-        worst = model_worse(worst, fabs(got[k] - want) / fmax(fabs(want), 1e-3));
+        worst = tap_worse(worst, fabs(got[k] - want) / fmax(fabs(want), 1e-3));
     }
     mem_free(got);
     return worst;
@@ -199,7 +199,7 @@ static double worst_parameter(const struct bench *b)
             double *got = fetch(b, shard_piece_param(b->shard, &l->item[i], &piece[j]));
 
             for (int64_t k = 0; k < piece[j].rows * piece[j].cols; k++)
-                worst = model_worse(
+                worst = tap_worse(
                     worst,
                     fabs(got[k] - u->value[index_in(u->param->dims, u->param->dim,
                                                     piece[j].lo, piece[j].hi, k)]));
@@ -269,8 +269,8 @@ static void check_state(const struct bench *b, double tolerance)
             const struct optim_piece *piece = &s->piece[j];
 
             covered += piece->is_first ? (double)mat_size(piece->at) : 0;
-            worst = model_worse(worst, worst_of_box(b, piece->at, s->dims, s->dim,
-                                                    piece->lo, piece->hi, want));
+            worst = tap_worse(worst, worst_of_box(b, piece->at, s->dims, s->dim,
+                                                  piece->lo, piece->hi, want));
         }
         for (int k = 0; k < s->dims; k++)
             size *= (double)s->dim[k];

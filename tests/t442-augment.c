@@ -58,8 +58,8 @@ static double error_of(struct pixels p, const struct view *v)
             const int at = v->is_flipped ? v->part.width - 1 - x : x;
 
             for (int c = 0; c < 3; c++)
-                worst = fmax(worst, fabs(image[3 * (y * v->part.width + at) + c] -
-                                         oracle(v, p.width, y, x, c)));
+                worst = tap_worse(worst, fabs(image[3 * (y * v->part.width + at) + c] -
+                                              oracle(v, p.width, y, x, c)));
         }
     }
     mem_free(image);
@@ -91,8 +91,8 @@ static void test_resize(void)
                 };
 
                 v.is_smooth        = (k & 4) != 0;
-                worst[v.is_smooth] = fmax(worst[v.is_smooth],
-                                          error_of((struct pixels){ rgb, h, w }, &v));
+                worst[v.is_smooth] = tap_worse(
+                    worst[v.is_smooth], error_of((struct pixels){ rgb, h, w }, &v));
             }
         }
     }

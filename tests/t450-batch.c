@@ -88,16 +88,16 @@ static void test_mixup(void)
             double sum       = 0;
 
             for (int i = 0; i < PIXELS; i++)
-                worst = fmax(worst, fabs(m.image[j][i] - a * p.image[j][i] -
-                                         (1 - a) * p.image[before][i]));
+                worst = tap_worse(worst, fabs(m.image[j][i] - a * p.image[j][i] -
+                                              (1 - a) * p.image[before][i]));
             for (int k = 0; k < CLASSES; k++) {
                 const double t = a * p.target[j][k] + (1 - a) * p.target[before][k];
 
-                worst = fmax(worst, fabs(m.target[j][k] - (1 - smoothing) * t -
-                                         smoothing / CLASSES));
+                worst = tap_worse(worst, fabs(m.target[j][k] - (1 - smoothing) * t -
+                                              smoothing / CLASSES));
                 sum += m.target[j][k];
             }
-            sums = fmax(sums, fabs(sum - 1));
+            sums = tap_worse(sums, fabs(sum - 1));
         }
     }
     close_to(worst, 0, 1e-6, "mixup takes the image before, the first one the last");

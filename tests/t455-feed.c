@@ -122,7 +122,7 @@ static bool pictures_are_right(double *most, int64_t *bytes, const struct data *
         data_batch(data, image + images, target + targets, B, steps[i], b, k, 1);
         is_ok = memcmp(target, target + targets, targets * sizeof *target) == 0;
         for (size_t j = 0; j < images; j++)
-            *most = fmax(*most, fabs((double)image[j] - image[images + j]));
+            *most = tap_worse(*most, fabs((double)image[j] - image[images + j]));
         *bytes = list[n].first + dev_picture_bytes(&list[n]);
         is_ok  = ranks_all(is_ok);
     }

@@ -12,6 +12,7 @@
 #include "src/plan/act.h"
 #include "src/plan/predict.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -262,7 +262,7 @@ static void curve(enum dtype dtype, double band)
     train(want, norm, "cpu:ref", DTYPE_F64);
     train(got, got_norm, "cuda", dtype);
     for (int s = 0; s < CURVE; s++)
-        worst = model_worse(worst, fabs(got[s] - want[s]) / want[0]);
+        worst = tap_worse(worst, fabs(got[s] - want[s]) / want[0]);
     if (!ok(worst <= band && want[CURVE - 1] < 0.9 * want[0],
             "a tiny model in %s follows cpu:ref for %d steps", dtype_name(dtype),
             CURVE))

@@ -13,6 +13,7 @@
 #include "src/step/finite.h"
 #include "src/step/metric.h"
 
+#include <math.h>
 #include <string.h>
 
 /* From all logits and targets of 'n' images, in the plainest way. */

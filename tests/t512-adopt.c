@@ -20,6 +20,7 @@
 #include "tests/ranks.h"
 #include "tests/scratch.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { PATCH = 3, SIDE = 2, IMAGE = PATCH * SIDE };
@@ -109,7 +110,7 @@ static double gap(const double *a, const double *b, int64_t n)
     double worst = 0;
 
     for (int64_t i = 0; i < n; i++)
-        worst = model_worse(worst, fabs(a[i] - b[i]));
+        worst = tap_worse(worst, fabs(a[i] - b[i]));
     return worst;
 }
 
@@ -182,7 +183,7 @@ static double differs(struct model *m, const char *name, const float *all)
             const double wanted =
                 all != NULL ? all[index] : param_init(it->param, 1, index);
 
-            worst = model_worse(worst, fabs(own[i] - wanted));
+            worst = tap_worse(worst, fabs(own[i] - wanted));
         }
         mem_free(own);
     }

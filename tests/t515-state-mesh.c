@@ -51,7 +51,7 @@ static double gap(struct model *m, struct model *alone)
             model_get(alone, whole, model_piece(alone, it, piece, (enum model_of)of));
             g       = model_compare(m, &vit_layout(m->vit)->item[i], (enum model_of)of,
                                     whole);
-            largest = model_worse(largest, g.largest);
+            largest = tap_worse(largest, g.largest);
         }
         mem_free(whole);
     }

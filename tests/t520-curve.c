@@ -10,6 +10,7 @@
 #include "tests/model.h"
 #include "tests/ranks.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { STEPS = 100, CONTROLS = 3 };
@@ -100,7 +101,7 @@ static void check_f64(const double *alone, struct model_options o)
 
     run(loss, o, MPI_COMM_WORLD, 0);
     for (int s = 0; s < STEPS; s++)
-        worst = model_worse(worst, fabs(loss[s] / alone[s] - 1));
+        worst = tap_worse(worst, fabs(loss[s] / alone[s] - 1));
     ok(worst <= 1e-8 && alone[STEPS - 1] < alone[0],
        "f64: %d steps of %s on %dx%d (%.1e)", STEPS, optim_name(o.optim.method), o.D,
        o.M, worst);
@@ -114,7 +115,7 @@ static void check_f32(const struct alone *a, struct model_options o)
     run(loss, o, MPI_COMM_WORLD, 0);
     for (int s = 0; s < STEPS; s++) {
         most  = fmax(most, a->spread[s] + 0x1p-22 * a->f32[s]); /* the loss is f32 */
-        worst = model_worse(worst, fabs(loss[s] - a->f32[s]) / most);
+        worst = tap_worse(worst, fabs(loss[s] - a->f32[s]) / most);
     }
     ok(worst <= 4, "f32: %d steps of %s on %dx%d stay within %.2f of the spread", STEPS,
        optim_name(o.optim.method), o.D, o.M, worst);

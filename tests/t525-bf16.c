@@ -90,7 +90,7 @@ static void check(const char *device, enum wiring wiring, int M, int D, bool is_
     train(exact, o, "auto", DTYPE_F32);
     train(loss, o, device, DTYPE_BF16);
     for (int s = 0; s < STEPS; s++)
-        worst = model_worse(worst, fabs(loss[s] - exact[s]) / exact[0]);
+        worst = tap_worse(worst, fabs(loss[s] - exact[s]) / exact[0]);
     ok(exact[STEPS - 1] < 0.8 * exact[0] && worst < 0.05,
        "%s on %dx%d, %s%s: 200 steps follow f32 (from %.4g to %.4g and %.4g, apart by "
        "%.2g)",

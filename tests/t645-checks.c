@@ -208,7 +208,7 @@ static double nudged_by(int64_t *moved, struct setup *setup, struct reader *read
 
         for (int64_t k = 0; k < mat_size(a); k++) {
             *moved += x[k] != before[i][k];
-            most = fmax(most, fabs(x[k] - before[i][k]) / fmax(fabs(x[k]), 1e-30));
+            most = tap_worse(most, fabs(x[k] - before[i][k]) / fmax(fabs(x[k]), 1e-30));
         }
     }
     return most;

@@ -56,7 +56,7 @@ static void test_minima(void)
 
     lbfgs_run(x, &l, 20, bowl, NULL);
     for (int i = 0; i < 20; i++)
-        worst = fmax(worst, fabs(x[i] - i));
+        worst = tap_worse(worst, fabs(x[i] - i));
     ok(l.is_converged && worst < 1e-8, "a bowl of 5 decades: %d steps", l.steps);
     lbfgs_run(start, &l, 2, valley, NULL);
     ok(l.is_converged && fabs(start[0] - 1) < 1e-8 && fabs(start[1] - 1) < 1e-8 &&
@@ -88,7 +88,7 @@ static void test_gradient(struct linear l, const char *what)
         w[i]  = at - h;
         down  = linear_look(NULL, &l, w).loss;
         w[i]  = at;
-        worst = fmax(worst, fabs((up - down) / (2 * h) - g[i]));
+        worst = tap_worse(worst, fabs((up - down) / (2 * h) - g[i]));
     }
     close_to(worst, 0, 1e-8, "%s: the gradient is that of finite differences", what);
 }
@@ -147,7 +147,7 @@ static void test_descent(const struct clouds *c, const struct part *part)
     descend_run(w, &l, &d);
     plain_descent(plain, c, &d);
     for (int i = 0; i < K * D; i++)
-        worst = fmax(worst, fabs(w[i] - plain[i]));
+        worst = tap_worse(worst, fabs(w[i] - plain[i]));
     close_to(worst, 0, 1e-11, "%lld steps of gradient descent are those of plain loops",
              (long long)descend_steps(&d, COUNT));
     scale_close(&none);
@@ -170,7 +170,8 @@ static void test_logistic(const struct part *learn, const struct part *test)
        "a penalty that is too large is not chosen");
     linear_look(g, &l, w);
     for (int i = 0; i < K * D; i++)
-        worst = fmax(worst, fabs(g[i] + (i % D == D - 1 ? 0 : o.l2[r.chosen] * w[i])));
+        worst =
+            tap_worse(worst, fabs(g[i] + (i % D == D - 1 ? 0 : o.l2[r.chosen] * w[i])));
     close_to(worst, 0, 1e-4, "its gradient, with the penalty's, is zero");
     l.part = test;
     ok(linear_look(NULL, &l, w).right > 0.9,

@@ -12,6 +12,7 @@
 #include "tests/model.h"
 #include "tests/ranks.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ static double gap(const struct features *f, const float *all)
     double worst = 0;
 
     for (int64_t i = 0; i < f->count * f->width; i++)
-        worst = model_worse(worst, fabs((double)own[i] - (double)all[i]));
+        worst = tap_worse(worst, fabs((double)own[i] - (double)all[i]));
     mem_free(own);
     return worst;
 }
@@ -150,7 +151,7 @@ static void test_mean(void)
 
             for (int64_t n = 0; n < N; n++)
                 mean += rows[(i * N + n) * C + c] / (double)N;
-            worst = model_worse(worst, fabs(mean - (double)f.x[i * C + c]));
+            worst = tap_worse(worst, fabs(mean - (double)f.x[i * C + c]));
         }
     }
     close_to(worst, 0, 1e-6, "block:1 is the mean over the rows that the block leaves");

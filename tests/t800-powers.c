@@ -61,11 +61,11 @@ static void derivatives(enum objective objective, const char *name)
         far[k] += step;
         up = powers_derive(&m, far, g1, none);
         far[k] -= 2 * step;
-        worst = fmax(worst,
-                     fabs((up - powers_derive(&m, far, g2, none)) / (2 * step) - g[k]));
+        worst = tap_worse(
+            worst, fabs((up - powers_derive(&m, far, g2, none)) / (2 * step) - g[k]));
         for (int l = 0; l < PARAMS; l++)
-            worst2 =
-                fmax(worst2, fabs((g1[l] - g2[l]) / (2 * step) - h[k * PARAMS + l]));
+            worst2 = tap_worse(worst2,
+                               fabs((g1[l] - g2[l]) / (2 * step) - h[k * PARAMS + l]));
     }
     ok(worst < 1e-7, "%s: gradient as by differences (%.1e)", name, worst);
     ok(worst2 < 1e-6, "%s: second derivatives as by differences (%.1e)", name, worst2);
@@ -134,7 +134,7 @@ static void least_squares(void)
             for (int k = 0; k < N; k++)
                 value += x[j] * G[j * N + k] * x[k] / 2;
         }
-        worst = fmax(worst, value - brute(G, r, N));
+        worst = tap_worse(worst, value - brute(G, r, N));
     }
     ok(least >= 0, "no coefficient is negative");
     ok(worst < 1e-9, "non-negative least squares as by trying every subset (%.1e)",
@@ -152,7 +152,7 @@ static void coefficients(void)
     varpro_coefs(&m, theta);
     powers_derive(&m, theta, g, h);
     for (int j = 0; j < COEFS; j++)
-        worst = fmax(worst, theta[j] > 0 ? fabs(g[j]) : -g[j]);
+        worst = tap_worse(worst, theta[j] > 0 ? fabs(g[j]) : -g[j]);
     ok(worst < 1e-9, "projected coefficients are a minimum (%.1e)", worst);
 
     m.y[5] *= 3; /* a row that is far off */

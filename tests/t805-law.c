@@ -55,13 +55,13 @@ static void optimum(void)
         const double t         = exp(uniform(10 * i + 7, 0, 20));
         const double x         = minimise(&d, t);
 
-        worst = fmax(worst, fabs(log(law_dim_best(&d, t) / x)));
+        worst = tap_worse(worst, fabs(log(law_dim_best(&d, t) / x)));
         worst_value =
-            fmax(worst_value, fabs(frontier(&d, t) / law_dim_value(&d, x, t) - 1));
-        worst_growth =
-            fmax(worst_growth,
-                 fabs(log(law_dim_best(&d, 10 * t) / law_dim_best(&d, t)) / log(10) -
-                      d.c / (d.a + d.b)));
+            tap_worse(worst_value, fabs(frontier(&d, t) / law_dim_value(&d, x, t) - 1));
+        worst_growth = tap_worse(
+            worst_growth,
+            fabs(log(law_dim_best(&d, 10 * t) / law_dim_best(&d, t)) / log(10) -
+                 d.c / (d.a + d.b)));
     }
     /* Near a minimum the value does not see changes of x below the root of rounding. */
     ok(worst < 1e-5, "eq. 4 is where numerical minimisation ends (%.1e)", worst);
@@ -119,9 +119,9 @@ static void joint(void)
             double moved[]    = { at[0], at[1], at[2], at[3] };
 
             moved[k] *= exp(0.3 * i);
-            worst = fmax(worst, fabs(law_dim_value(&d, moved[k], at[3]) /
-                                         law_value(&l, theta, LAW_EVERY, moved) -
-                                     1));
+            worst = tap_worse(worst, fabs(law_dim_value(&d, moved[k], at[3]) /
+                                              law_value(&l, theta, LAW_EVERY, moved) -
+                                          1));
         }
         close_to(law_slope(&l, theta, k), d.c / (d.a + d.b), 1e-14, "s of %s", dim[k]);
     }

@@ -48,7 +48,7 @@ static double worst_exponent(const struct fit *f, const double *truth)
     double worst = 0;
 
     for (int k = 0; k < f->law.exps; k++)
-        worst = fmax(worst, fabs(f->raw[f->law.coefs + k] - truth[k]));
+        worst = tap_worse(worst, fabs(f->raw[f->law.coefs + k] - truth[k]));
     return worst;
 }
 
@@ -128,7 +128,7 @@ static void little_noise(const struct planted *p)
             struct fit f;
 
             if (fit_arm(&f, &all, k, &o) == 0)
-                worst[k] = fmax(worst[k], fabs(f.slope[0].value - growth[k]));
+                worst[k] = tap_worse(worst[k], fabs(f.slope[0].value - growth[k]));
             fit_close(&f);
         }
         points_close(&all);

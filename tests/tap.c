@@ -72,6 +72,11 @@ bool tap_close(double a, double b, double tol, const char *file, int line,
     return is_ok;
 }
 
+double tap_worse(double a, double b)
+{
+    return b <= a || isnan(a) ? a : b;
+}
+
 void tap_note(const char *fmt, ...)
 {
     va_list args;

@@ -25,6 +25,11 @@ bool tap_ok(bool is_ok, const char *file, int line, const char *fmt, ...)
 bool tap_close(double a, double b, double tol, const char *file, int line,
                const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
+/* The larger of two errors; what is not a number is worse than any, as it is not to
+ * fmax().
+ */
+double tap_worse(double a, double b);
+
 void tap_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void tap_skip(const char *what, const char *why);
 
