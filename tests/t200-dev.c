@@ -6,12 +6,15 @@
 
 #include "src/base/clock.h"
 #include "src/base/err.h"
+#include "src/dev/cpu_info.h"
 #include "tests/tap.h"
 
 #include <math.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void refuse(const char *name, enum dtype dtype, int threads, const char *word)
 {
@@ -254,9 +257,43 @@ static void affinity(void)
     dev_close(&dev);
 }
 
+/* What a system's file says of a processor that cannot be asked. */
+static void is_called(const char *lines, const char *wanted)
+{
+    char path[]  = "t200-XXXXXX", name[49];
+    const int fd = mkstemp(path);
+    FILE *file   = fd >= 0 ? fdopen(fd, "w") : NULL;
+    bool is_known;
+
+    if (file == NULL)
+        die("no file %s", path);
+    fputs(lines, file);
+    fclose(file);
+    is_known = cpu_model_in(name, sizeof name, path);
+    unlink(path);
+    ok(wanted == NULL ? !is_known : is_known && strcmp(name, wanted) == 0,
+       "a processor is called %s", wanted != NULL ? name : "nothing");
+}
+
+static void names(void)
+{
+    is_called("processor\t: 0\nCPU implementer\t: 0x41\nCPU variant\t: 0x0\n"
+              "CPU part\t: 0xd4f\n",
+              "Arm Neoverse-V2");
+    is_called("CPU implementer\t: 0x46\nCPU part\t: 0x001\n", "Fujitsu A64FX");
+    is_called("CPU implementer\t: 0x99\nCPU part\t: 0x123\n",
+              "ARM implementer 0x99, part 0x123");
+    is_called("processor\t: 0\ncpu\t\t: POWER9, altivec supported\n",
+              "POWER9, altivec supported");
+    is_called("processor\t: 0\nmodel name\t: A Processor 1\n", "A Processor 1");
+    is_called("processor\t: 0\n", NULL);
+    ok(!cpu_model_in(NULL, 0, "no/such/file"), "nor where there is no file");
+}
+
 int main(void)
 {
     bad_input();
+    names();
     plan();
     one_device("cpu:ref", DTYPE_F64);
     one_device("cpu:ref", DTYPE_F32);

@@ -12,12 +12,14 @@ objdump -d --no-show-raw-insn "$vitbench" >"$folder/code"
 # multiplies FUNCTION: how many of its instructions multiply.
 multiplies() {
     ${AWK:-awk} -v name="<$1>:" '$2 == name { is_in = 1; next } /^$/ { is_in = 0 }
-        is_in && /vfmadd|mulp[sd]|vdpbf16ps/ { n++ } END { print n + 0 }' "$folder/code"
+        is_in && /vfmadd|mulp[sd]|vdpbf16ps|fmla/ { n++ } END { print n + 0 }' "$folder/code"
 }
 
-sums=$(sed -n 's/.*enum { SUMS = \([0-9]*\),.*/\1/p' "${srcdir:-.}/src/dev/cpu_peak.c")
-for loop in fma_f32 fma_f64 fma_f32_avx2 fma_f64_avx2 fma_f32_avx512 fma_f64_avx512 \
-    dot_bf16; do
+sums=SUMS
+grep -q 'file format .*aarch64' "$folder/code" && sums=ARM_SUMS
+sums=$(sed -n "s/^enum {.* $sums = \([0-9]*\),.*/\1/p" "${srcdir:-.}/src/dev/cpu_peak.c")
+for loop in fma_f32 fma_f64 mul_f32_avx mul_f64_avx fma_f32_avx2 fma_f64_avx2 \
+    fma_f32_avx512 fma_f64_avx512 dot_bf16 fma_f32_sve fma_f64_sve; do
     n=$(multiplies $loop)
     if [ "$n" -le 1 ]; then
         skip "$loop multiplies $sums times a turn" "not there, or not unrolled"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Features and name by CPUID, cores by the affinity mask and the system's topology. */
+/* Features and name by CPUID or from the system, cores by the affinity mask and the
+ * system's topology.
+ */
 #include "config.h"
 
 #include "src/dev/cpu_info.h"
@@ -15,6 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 
@@ -29,20 +35,24 @@ static uint64_t saved_registers(void)
     return (uint64_t)high << 32 | low;
 }
 
+bool cpu_has_avx(void)
+{
+    const unsigned avx = bit_OSXSAVE | bit_AVX;
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & avx) == avx &&
+           (saved_registers() & XCR0_AVX) == XCR0_AVX;
+}
+
 enum cpu_isa cpu_isa(void)
 {
-    const unsigned avx = bit_OSXSAVE | bit_AVX | bit_FMA;
     const unsigned all = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     unsigned a, b, c, d;
-    uint64_t saved;
 
-    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & avx) != avx)
+    if (!cpu_has_avx() || !__get_cpuid(1, &a, &b, &c, &d) || (c & bit_FMA) == 0 ||
+        !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & bit_AVX2) == 0)
         return CPU_ISA_BASE;
-    saved = saved_registers();
-    if ((saved & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
-        (b & bit_AVX2) == 0)
-        return CPU_ISA_BASE;
-    if ((saved & XCR0_AVX512) != XCR0_AVX512 || (b & all) != all)
+    if ((saved_registers() & XCR0_AVX512) != XCR0_AVX512 || (b & all) != all)
         return CPU_ISA_AVX2;
     return CPU_ISA_AVX512;
 }
@@ -98,11 +108,32 @@ static bool brand(char text[49])
     return text[strspn(text, " ")] != '\0';
 }
 
+bool cpu_has_sve(void)
+{
+    return false;
+}
+
 #else
 
 enum cpu_isa cpu_isa(void)
 {
     return CPU_ISA_BASE;
+}
+
+bool cpu_has_avx(void)
+{
+    return false;
+}
+
+bool cpu_has_sve(void)
+{
+#if defined(__aarch64__) && defined(__linux__)
+    enum { SVE = 1 << 22 };
+
+    return (getauxval(AT_HWCAP) & SVE) != 0;
+#else
+    return false;
+#endif
 }
 
 bool cpu_has_bf16(void)
@@ -136,13 +167,59 @@ const char *cpu_isa_name(enum cpu_isa isa)
     return names[isa];
 }
 
+static void part_name(char *name, size_t size, unsigned implementer, unsigned part)
+{
+    static const struct {
+        unsigned implementer, part;
+        const char *name;
+    } known[] = {
+        { 0x41, 0xd0c, "Arm Neoverse-N1" }, { 0x41, 0xd40, "Arm Neoverse-V1" },
+        { 0x41, 0xd49, "Arm Neoverse-N2" }, { 0x41, 0xd4f, "Arm Neoverse-V2" },
+        { 0x41, 0xd84, "Arm Neoverse-V3" }, { 0x43, 0x0af, "Marvell ThunderX2" },
+        { 0x46, 0x001, "Fujitsu A64FX" },   { 0x48, 0xd01, "HiSilicon Kunpeng-920" },
+        { 0xc0, 0xac3, "Ampere-1" },        { 0xc0, 0xac4, "Ampere-1A" },
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (known[i].implementer == implementer && known[i].part == part) {
+            snprintf(name, size, "%s", known[i].name);
+            return;
+        }
+    }
+    snprintf(name, size, "ARM implementer 0x%02x, part 0x%03x", implementer, part);
+}
+
+bool cpu_model_in(char *name, size_t size, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char line[256], text[49] = "";
+    unsigned implementer = 0, part;
+    bool is_known        = false;
+
+    while (file != NULL && !is_known && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "CPU implementer : %x", &implementer) == 1)
+            continue;
+        if (sscanf(line, "model name : %48[^\n]", text) == 1 ||
+            sscanf(line, "cpu : %48[^\n]", text) == 1) { /* POWER */
+            snprintf(name, size, "%s", text);
+            is_known = true;
+        } else if (sscanf(line, "CPU part : %x", &part) == 1) {
+            part_name(name, size, implementer, part);
+            is_known = true;
+        }
+    }
+    if (file != NULL)
+        fclose(file);
+    return is_known;
+}
+
 void cpu_model(char *name, size_t size)
 {
     char text[49];
     const char *start;
     size_t length;
 
-    if (!brand(text))
+    if (!brand(text) && !cpu_model_in(text, sizeof text, "/proc/cpuinfo"))
         snprintf(text, sizeof text, "unknown processor");
     start  = text + strspn(text, " ");
     length = strlen(start);

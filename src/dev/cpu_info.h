@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the processor is and has, from its own instructions (CPUID, XGETBV) alone: so a
- * tool that hides a feature from programs, as valgrind does, hides it from us too.
+/* What the processor is and has: on x86 from its own instructions (CPUID, XGETBV)
+ * alone, so that a tool that hides a feature from programs, as valgrind does, hides it
+ * from us too; elsewhere from the system.
  */
 #ifndef DEV_CPU_INFO_H
 #define DEV_CPU_INFO_H
@@ -23,12 +24,21 @@ const char *cpu_isa_name(enum cpu_isa isa);
 /* Dot products of pairs of bf16 numbers (AVX512-BF16). */
 bool cpu_has_bf16(void);
 
+/* AVX without all that CPU_ISA_AVX2 asks for; ARM's scalable vectors. */
+bool cpu_has_avx(void);
+bool cpu_has_sve(void);
+
 /* Family and model as the vendor counts them; 0 if this is not such a processor. */
 bool cpu_is_amd(int *family);
 bool cpu_is_intel(void);
 
 /* The model name as the processor or the system gives it. */
 void cpu_model(char *name, size_t size);
+
+/* The same from a file as /proc/cpuinfo is; false where it has none.  ARM's has numbers
+ * alone: names are known of some that supercomputers are made of.
+ */
+bool cpu_model_in(char *name, size_t size, const char *path);
 
 /* A set of cores, each by the first of its hardware threads. */
 enum { CPU_CORES_MOST = 8192 };

@@ -14,14 +14,15 @@
 /* ---- Multiply-adds --------------------------------------------------------------- */
 
 /* Twelve sums that do not wait for each other fill two pipes of up to six cycles, and
- * leave registers for the factors even where there are sixteen.
+ * leave registers for the factors even where there are sixteen.  ARM has 32 registers,
+ * and four pipes of four cycles or two of nine.
  */
-enum { SUMS = 12, TURNS = 20000 };
+enum { SUMS = 12, ARM_SUMS = 24, TURNS = 20000 };
 
 /* FLOPs of one call of a loop over vectors of 'bytes' with elements of 'size'. */
-static double flops_of(size_t bytes, size_t size)
+static double flops_of(int sums, size_t bytes, size_t size)
 {
-    return 2.0 * SUMS * TURNS * (double)(bytes / size);
+    return 2.0 * sums * TURNS * (double)(bytes / size);
 }
 
 /* The factors are not known to the compiler, or it would drop a sum that starts where
@@ -45,7 +46,7 @@ static double flops_of(size_t bytes, size_t size)
         for (int i = 1; i < SUMS; i++)                                                 \
             sum[0] += sum[i];                                                          \
         __asm__ volatile("" : : "m"(sum)); /* and are wanted */                        \
-        return flops_of(bytes, sizeof(real));                                          \
+        return flops_of(SUMS, bytes, sizeof(real));                                    \
     }
 
 #if defined(__x86_64__)
@@ -53,9 +54,54 @@ FMA_LOOP(fma_f64_avx512, double, 64, __attribute__((target("avx512f"))))
 FMA_LOOP(fma_f32_avx512, float, 64, __attribute__((target("avx512f"))))
 FMA_LOOP(fma_f64_avx2, double, 32, __attribute__((target("avx2,fma"))))
 FMA_LOOP(fma_f32_avx2, float, 32, __attribute__((target("avx2,fma"))))
+FMA_LOOP(mul_f64_avx, double, 32, __attribute__((target("avx"))))
+FMA_LOOP(mul_f32_avx, float, 32, __attribute__((target("avx"))))
 #endif
+
+#if !defined(__aarch64__)
 FMA_LOOP(fma_f64, double, 16, )
 FMA_LOOP(fma_f32, float, 16, )
+#else
+/* ARM's instruction writes its result over the sum: in the loop above each would come
+ * with two copies.  So here products are added to the sums, in one piece of assembly:
+ * the compiler would multiply but once.  'set' and 'add' are for register 'r'; those of
+ * 24 and 25 are the factors.
+ */
+#define ARM_LOOP(name, real, target, start, set, add)                                  \
+    target static double name(void)                                                    \
+    {                                                                                  \
+        size_t turns = TURNS, bytes = 16;                                              \
+                                                                                       \
+        __asm__ volatile(start ".irp r," ARM_SUM ",24,25\n\t" set "\n\t.endr\n"        \
+                               "0:\t.irp r," ARM_SUM "\n\t" add "\n\t.endr\n\t"        \
+                               "subs %0, %0, #1\n\tb.ne 0b"                            \
+                         : "+r"(turns), "+r"(bytes)                                    \
+                         :                                                             \
+                         : ARM_CLOBBERED);                                             \
+        return flops_of(ARM_SUMS, bytes, sizeof(real));                                \
+    }
+#define ARM_SUM "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23"
+#define ARM_CLOBBERED                                                                  \
+    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12",   \
+        "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23",   \
+        "v24", "v25", "p0", "cc"
+
+#define NEON_SET(t) "fmov v\\r\\()." t ", #0.125"
+#define NEON_ADD(t) "fmla v\\r\\()." t ", v24." t ", v25." t
+ARM_LOOP(fma_f64, double, , "", NEON_SET("2d"), NEON_ADD("2d"))
+ARM_LOOP(fma_f32, float, , "", NEON_SET("4s"), NEON_ADD("4s"))
+
+#if defined(__clang__)
+#define SVE __attribute__((target("sve")))
+#else
+#define SVE __attribute__((target("+sve")))
+#endif
+#define SVE_START  "ptrue p0.b\n\trdvl %1, #1\n\t"
+#define SVE_SET(t) "fmov z\\r\\()." t ", #0.125"
+#define SVE_ADD(t) "fmla z\\r\\()." t ", p0/m, z24." t ", z25." t
+ARM_LOOP(fma_f64_sve, double, SVE, SVE_START, SVE_SET("d"), SVE_ADD("d"))
+ARM_LOOP(fma_f32_sve, float, SVE, SVE_START, SVE_SET("s"), SVE_ADD("s"))
+#endif
 
 #if defined(__x86_64__)
 /* Dot products of pairs of bf16: four FLOPs for each of sixteen sums.  In one piece of
@@ -93,6 +139,11 @@ static double (*fma_loop(enum dtype dtype))(void)
         return is_f64 ? fma_f64_avx512 : fma_f32_avx512;
     if (cpu_isa() == CPU_ISA_AVX2)
         return is_f64 ? fma_f64_avx2 : fma_f32_avx2;
+    if (cpu_has_avx())
+        return is_f64 ? mul_f64_avx : mul_f32_avx;
+#elif defined(__aarch64__)
+    if (cpu_has_sve())
+        return is_f64 ? fma_f64_sve : fma_f32_sve;
 #endif
     return is_f64 ? fma_f64 : fma_f32;
 }
