@@ -34,6 +34,9 @@ if [ -n "$counts" ] && ! command -v "${MPIEXEC:-mpiexec}" >/dev/null 2>&1; then
     exit 0
 fi
 
+# Numbers have a point, whatever the user's language.
+export LC_ALL=C
+
 # Many ranks share few cores here, perhaps as root in a container.  Other MPIs than Open
 # MPI ignore these.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
