@@ -61,8 +61,7 @@ struct bench {
 };
 
 struct bench_case {
-    const char *name;  /* as typed on the command line */
-    const char *about; /* one sentence for the help */
+    const char *name; /* as typed on the command line */
     case_fn *run;
 };
 extern const struct bench_case bench_cases[CASES];

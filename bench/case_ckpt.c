@@ -24,7 +24,6 @@
 #include "src/base/rng.h"
 #include "src/step/state.h"
 
-#include <math.h>
 #include <string.h>
 #include <unistd.h>
 

@@ -8,7 +8,6 @@
 
 #include "bench/case.h"
 #include "src/base/err.h"
-#include "src/dev/dev.h"
 
 #include <stdlib.h>
 #include <string.h>

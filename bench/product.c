@@ -7,7 +7,6 @@
 #include "bench/project.h"
 
 #include "src/base/err.h"
-#include "src/base/mem.h"
 #include "src/step/pair.h"
 
 #include <stdio.h>

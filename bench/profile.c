@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const double BANDWIDTH_SECONDS = 0.5;
 

@@ -26,14 +26,14 @@ static int ckpt_or_skip(struct bench *b, struct case_result *c, const struct spe
 }
 
 const struct bench_case bench_cases[CASES] = {
-    [CASE_STEP]    = { "step", "whole training steps", case_step },
-    [CASE_BLOCK]   = { "block", "one block, forward and backward", case_block },
-    [CASE_GEMM]    = { "gemm", "the products of a shape on one rank", case_gemm },
-    [CASE_COLL]    = { "coll", "collectives over all ranks", case_coll },
-    [CASE_CMM]     = { "cmm", "collective matmul, plain and overlapped", case_cmm },
-    [CASE_DATA]    = { "data", "reading, decoding, augmenting", case_data },
-    [CASE_CKPT]    = { "ckpt", "saving and loading checkpoints", ckpt_or_skip },
-    [CASE_MACHINE] = { "machine", "peak, memory, products and links", case_machine },
+    [CASE_STEP]    = { "step", case_step },
+    [CASE_BLOCK]   = { "block", case_block },
+    [CASE_GEMM]    = { "gemm", case_gemm },
+    [CASE_COLL]    = { "coll", case_coll },
+    [CASE_CMM]     = { "cmm", case_cmm },
+    [CASE_DATA]    = { "data", case_data },
+    [CASE_CKPT]    = { "ckpt", ckpt_or_skip },
+    [CASE_MACHINE] = { "machine", case_machine },
 };
 
 int bench_go_on(const struct bench *b)

@@ -6,7 +6,7 @@
 
 #include "bench/simulate.h"
 
-#include "bench/bench.h"
+#include "mesh/program.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/plan/machine.h"

@@ -25,7 +25,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Where a save is: in WRITING the threads of all ranks work, in PUBLISHING rank 0's. */
 enum phase { IDLE, WRITING, PUBLISHING };

@@ -12,8 +12,6 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
-#include <string.h>
-
 /* ---- the table of places --------------------------------------------------------- */
 
 /* The table of a group; the replicated group, the last one, has one for every block. */

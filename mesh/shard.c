@@ -7,7 +7,6 @@
 #include "mesh/guard.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/base/split.h"
 
 /* ---- open and close -------------------------------------------------------------- */
 

@@ -9,7 +9,6 @@
 #include "tests/ckpt_make.h"
 
 #include "ckpt/ckpt.h"
-#include "src/base/err.h"
 #include "src/base/log.h"
 #include "tests/tensors.h"
 

@@ -8,8 +8,6 @@
 #include "src/fit/design.h"
 #include "src/fit/points.h"
 
-#include <stdio.h>
-
 struct planted {
     struct sweep sweep; /* its runs, and the law behind them */
     struct design_law law;

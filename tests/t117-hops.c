@@ -17,7 +17,6 @@ enum { RANKS = 64 };
  * way between two ranks, if one is.
  */
 struct play {
-    int ranks;
     uint64_t holds[RANKS][RANKS];
     uint64_t wire[RANKS][RANKS][RANKS];
     struct parts under_way[RANKS][RANKS];
@@ -90,7 +89,6 @@ static void play(enum hops_form form, int ranks, int ring_most)
     bool has_moved     = true;
 
     memset(&p, 0, sizeof p);
-    p.ranks = ranks;
     for (int i = 0; i < ranks; i++) {
         hops_make(&p.hops[i], form, ranks, i, ring_most);
         p.longest = p.hops[i].count > p.longest ? p.hops[i].count : p.longest;

@@ -9,7 +9,6 @@
 #include "tests/tap.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { NO_CLASSES = -1 };
 

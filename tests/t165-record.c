@@ -9,7 +9,6 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
-#include "src/plan/count.h"
 #include "tests/scratch.h"
 #include "tests/tap.h"
 

@@ -43,7 +43,7 @@ static void multiply(struct dev_stream *s, struct mat y, struct mat x, struct ma
 {
     struct dev_weight *weight;
 
-    if (dev_weight_open(&weight, stream_dev(s), w) != 0)
+    if (dev_weight_open(&weight, w.buf->dev, w) != 0)
         die("%s", err_sentence());
     dev_gemm(s, y, x, weight, (struct range){ 0, w.rows }, (struct range){ 0, w.cols },
              false, NULL);

@@ -38,7 +38,7 @@ static void multiply(enum form form, struct dev_stream *s, struct mat y, struct 
         dev_gemm_dw(s, y, a, b, is_added);
         return;
     }
-    if (dev_weight_open(&w, stream_dev(s), b) != 0)
+    if (dev_weight_open(&w, b.buf->dev, b) != 0)
         die("%s", err_sentence());
     (form == FORWARD ? dev_gemm : dev_gemm_t)(s, y, a, w, i, j, is_added, e);
     dev_weight_close(&w);

@@ -15,7 +15,6 @@
 #include "tests/tap.h"
 #include "tests/twin.h"
 
-#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/dev/cpu.h"
 

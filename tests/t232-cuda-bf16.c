@@ -36,7 +36,7 @@ static void multiply(struct dev_stream *s, const struct job *job, struct mat y,
         dev_gemm_dw(s, y, a, b, job->is_added);
         return;
     }
-    if (dev_weight_open(&w, stream_dev(s), b) != 0)
+    if (dev_weight_open(&w, b.buf->dev, b) != 0)
         die("%s", err_sentence());
     (job->form == FORWARD ? dev_gemm : dev_gemm_t)(s, y, a, w, i, j, job->is_added, e);
     dev_weight_close(&w);

@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static struct mesh *mesh;
 static int size, rank;

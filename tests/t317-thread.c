@@ -7,7 +7,6 @@
 #include "config.h"
 
 #include "mesh/coll.h"
-#include "mesh/cmm.h"
 #include "mesh/trace.h"
 
 #include "src/base/err.h"

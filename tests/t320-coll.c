@@ -8,7 +8,6 @@
 #include "mesh/coll.h"
 
 #include "src/base/err.h"
-#include "src/base/mem.h"
 #include "tests/lazy.h"
 #include "tests/ranks.h"
 

@@ -9,7 +9,6 @@
 #include "mesh/shard.h"
 
 #include "src/base/err.h"
-#include "src/base/mem.h"
 #include "tests/ranks.h"
 
 #include <string.h>

@@ -11,13 +11,11 @@
 #include "mesh/flight.h"
 
 #include "src/base/err.h"
-#include "src/base/mem.h"
 #include "tests/lazy.h"
 #include "tests/ranks.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST = 64, PART = 40 };
 

@@ -20,7 +20,6 @@
 #endif
 
 #include <math.h>
-#include <string.h>
 
 enum { PIECE = BERTH_PIECE / (int)sizeof(float), EDGE = 16, MANY = 5, SIZES = 8 };
 

@@ -8,7 +8,6 @@
 #include "mesh/cmm.h"
 
 #include "src/base/err.h"
-#include "src/base/mem.h"
 #include "tests/ranks.h"
 
 #include <string.h>

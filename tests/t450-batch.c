@@ -7,7 +7,6 @@
 #include "src/data/data.h"
 
 #include "src/base/err.h"
-#include "src/base/mem.h"
 #include "tests/tap.h"
 
 #include <math.h>

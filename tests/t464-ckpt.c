@@ -17,7 +17,6 @@
 #include "tests/tensors.h"
 
 #include <fcntl.h>
-#include <math.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>

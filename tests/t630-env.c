@@ -7,7 +7,6 @@
 
 #include "tests/ranks.h"
 
-#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>

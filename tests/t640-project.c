@@ -5,7 +5,6 @@
  */
 #include "config.h"
 
-#include "bench/product.h"
 #include "bench/project.h"
 #include "src/step/pair.h"
 #include "tests/bed.h"

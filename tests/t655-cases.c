@@ -11,7 +11,6 @@
 #include "src/dev/dev_impl.h"
 #include "src/plan/count.h"
 #include "src/plan/machine.h"
-#include "src/plan/predict.h"
 #include "tests/bed.h"
 
 #include <math.h>

@@ -9,7 +9,6 @@
 #include "tests/scratch.h"
 #include "tests/tap.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -8,7 +8,6 @@
 
 #include "src/eval/ridge.h"
 
-#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 #include "tests/closed.h"

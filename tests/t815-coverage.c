@@ -10,7 +10,6 @@
 #include "tests/planted.h"
 #include "tests/tap.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { SETS = 200, FEW = 50, BOOTSTRAPS = 200, FIRST = 2000 };

@@ -43,7 +43,9 @@ int main(void)
     if (fit_open(&f, &l, &p, &o) != 0)
         die("%s", err_sentence());
 
-    points_centred(theta, published, &f.centre, &l);
+    points_raw(theta, published, &f.centre, &l);
+    for (int j = 0; j < l.coefs; j++) /* the way back */
+        theta[j] = published[j] * published[j] / theta[j];
     reference = powers_value(&f.model, theta);
     tap_note("objective %.10g, of the published refit %.10g", f.end.value, reference);
     tap_note("E %.4f, A %.2f, B %.2f, alpha %.4f, beta %.4f", f.raw[2], f.raw[0],

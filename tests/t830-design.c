@@ -10,7 +10,6 @@
 #include "tests/tap.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { SETS = 120 };
 

@@ -10,7 +10,6 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
-#include <stddef.h>
 #include <stdio.h>
 
 /* name, exit status of the program, meaning */

@@ -3,7 +3,6 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -8,8 +8,6 @@
 #include "src/base/mem.h"
 #include "src/data/h5set.h"
 
-#include <string.h>
-
 struct span {
     int64_t least, most;
 };

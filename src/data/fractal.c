@@ -10,7 +10,7 @@
 #include "src/base/rng.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdbool.h>
 
 #define TURN 6.28318530717958648
 

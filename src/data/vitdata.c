@@ -5,7 +5,6 @@
 #include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
-#include "src/base/mem.h"
 #include "src/base/opts_table.h"
 #include "src/base/version.h"
 #include "src/data/data.h"

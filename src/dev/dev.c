@@ -404,11 +404,6 @@ struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane)
     return &dev->stream[lane];
 }
 
-struct dev *stream_dev(const struct dev_stream *s)
-{
-    return s->dev;
-}
-
 static int open_event(struct dev_event **e, struct dev *dev, bool is_timed)
 {
     struct dev_event *event = mem_new(1, sizeof *event);

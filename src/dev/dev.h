@@ -192,7 +192,6 @@ enum dev_lane {
     LANES
 };
 struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane);
-struct dev *stream_dev(const struct dev_stream *s);
 
 int dev_event_open(struct dev_event **e, struct dev *dev);
 int dev_event_open_timed(struct dev_event **e, struct dev *dev); /* for lap.h */

@@ -11,8 +11,6 @@
 #include "src/data/order.h"
 #include "src/optim/sched.h"
 
-#include <math.h>
-
 int64_t descend_steps(const struct descend *d, int64_t n)
 {
     const double steps = d->epochs * (double)n / (double)d->batch;

@@ -139,6 +139,5 @@ void lbfgs_run(double *x, struct lbfgs *l, int64_t n, lbfgs_fn f, void *ctx)
         remember(&s);
         l->steps++;
     }
-    l->value = s.value;
     mem_free(room);
 }

@@ -15,7 +15,7 @@ struct lbfgs {
     double tolerance; /* stop when |g| is below this share of max(1, |x|) */
     int steps_most;
     /* what became of it */
-    double value, gradient; /* |g| / max(1, |x|) */
+    double gradient; /* |g| / max(1, |x|) */
     int steps;
     bool is_converged;
 };

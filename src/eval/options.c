@@ -303,8 +303,7 @@ static int plan_methods(const struct probe_plan *p, const struct probe_options *
 
 int probe_plan(struct probe_plan *p, const struct probe_options *o)
 {
-    struct probe_plan made = { .examples      = o->examples,
-                               .test_examples = o->test_examples };
+    struct probe_plan made = { 0 };
 
     TRY(setting_resolve(&made.way, &o->setting));
     TRY(plan_model(&made, o));

@@ -47,7 +47,6 @@ struct probe_plan {
     struct fewshot few;
     struct descend descend;
     struct logistic logistic;
-    int64_t examples, test_examples; /* of a source without an end */
 };
 
 /* Parse.  Returns 0 or ERR_USAGE. */

@@ -12,7 +12,6 @@
 #include "src/base/version.h"
 #include "src/plan/record.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 
 #include "src/exchange/foreign_impl.h"
 
-#include "ckpt/file.h"
+#include "ckpt/ckpt.h"
 #include "src/base/claim.h"
 #include "src/base/draft.h"
 #include "src/base/dtype.h"

@@ -6,7 +6,6 @@
 #include "src/exchange/foreign.h"
 
 struct foreign_format {
-    const char *name;
     /* List all arrays with foreign_add(), from the open file. */
     int (*open)(struct foreign *f);
     /* 'bytes' bytes of an array, from its byte 'at' on. */

@@ -10,7 +10,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 /* What every model has, in the two programs' names; and what may be in front of it:
  * optimizers, the images' half of a model of images and texts, a wrapper.

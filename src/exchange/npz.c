@@ -342,7 +342,6 @@ static int write_npz(const char *path, const struct supply *supply)
 #endif
 
 const struct foreign_format foreign_npz = {
-    .name  = "npz",
     .open  = open_npz,
     .read  = read_npz,
     .close = close_npz,

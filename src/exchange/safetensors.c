@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,7 +290,6 @@ static int write_safetensors(const char *path, const struct supply *s)
 }
 
 const struct foreign_format foreign_safetensors = {
-    .name  = "safetensors",
     .open  = open_safetensors,
     .read  = read_safetensors,
     .close = close_safetensors,

@@ -7,7 +7,6 @@
 #include "src/fit/plot_law.h"
 #include "src/fit/plot_runs.h"
 
-#include <math.h>
 #include <string.h>
 
 struct drawing {

@@ -103,85 +103,6 @@ static void search(struct fit *f, const struct points *p, const struct fit_optio
         f->agreeing++;
 }
 
-/* ---- the fit --------------------------------------------------------------------- */
-
-static int check_points(const struct law *l, const struct points *p)
-{
-    const int params = l->coefs + l->exps;
-
-    if (p->rows <= params)
-        return ERR(ERR_DATA,
-                   "%d rows are too few for the %d constants of the law: at least %d "
-                   "are needed",
-                   p->rows, params, params + 1);
-    for (int j = 0; j < l->coefs; j++) {
-        const struct term *t = &l->term[j];
-
-        for (int i = 0; i < t->factors; i++) {
-            const int values = points_values(p, t->arm, t->factor[i].var);
-
-            if (values < 3)
-                return ERR(ERR_DATA,
-                           "%s takes %d values; its exponent needs at least 3",
-                           l->var[t->factor[i].var], values);
-        }
-    }
-    return 0;
-}
-
-static double noise_of(const struct fit *f)
-{
-    const int free = f->model.rows - powers_params(&f->model);
-    double sum     = 0;
-
-    for (int i = 0; i < f->model.rows; i++) {
-        const double e = powers_predict(&f->model, f->theta, i) / f->model.y[i] - 1;
-
-        sum += e * e;
-    }
-    return sqrt(sum / free);
-}
-
-int fit_open(struct fit *f, const struct law *l, const struct points *p,
-             const struct fit_options *o)
-{
-    *f = (struct fit){ .law = *l };
-    TRY(check_points(l, p));
-    points_model(&f->model, &f->centre, p, l);
-    f->model.objective = o->objective;
-    f->model.delta     = o->delta;
-    search(f, p, o);
-    points_raw(f->raw, f->theta, &f->centre, l);
-    f->noise = noise_of(f);
-    fit_bootstrap(f, o);
-    fit_profile(f, o);
-    fit_judge(f, o);
-    return 0;
-}
-
-void fit_close(struct fit *f)
-{
-    powers_close(&f->model);
-    mem_free(f->start);
-    mem_free(f->replica);
-    *f = (struct fit){ 0 };
-}
-
-void fit_errors(struct errors *e, const struct fit *f, const struct points *p)
-{
-    *e = (struct errors){ .n = p->rows };
-    for (int i = 0; i < p->rows; i++) {
-        const double *x    = p->x + (size_t)i * LAW_VARS;
-        const double error = law_value(&f->law, f->raw, p->arm[i], x) / p->y[i] - 1;
-
-        e->rms += error * error / p->rows;
-        e->mean += error / p->rows;
-        if (fabs(error) > fabs(e->worst))
-            e->worst = error;
-    }
-    e->rms = sqrt(e->rms);
-}
-
 /* ---- what the intervals say ------------------------------------------------------ */
 
 static int compare_doubles(const void *a, const void *b)
@@ -269,7 +190,8 @@ static bool slope_at_bound(const struct fit *f, const struct slope *s)
            exp_at_bound(f, s->den[1]);
 }
 
-void fit_judge(struct fit *f, const struct fit_options *o)
+/* Make estimates of the replicas and profiles, and judge them. */
+static void judge(struct fit *f, const struct fit_options *o)
 {
     const int params = powers_params(&f->model);
 
@@ -290,4 +212,83 @@ void fit_judge(struct fit *f, const struct fit_options *o)
         }
         give_verdict(e, at_bound);
     }
+}
+
+/* ---- the fit --------------------------------------------------------------------- */
+
+static int check_points(const struct law *l, const struct points *p)
+{
+    const int params = l->coefs + l->exps;
+
+    if (p->rows <= params)
+        return ERR(ERR_DATA,
+                   "%d rows are too few for the %d constants of the law: at least %d "
+                   "are needed",
+                   p->rows, params, params + 1);
+    for (int j = 0; j < l->coefs; j++) {
+        const struct term *t = &l->term[j];
+
+        for (int i = 0; i < t->factors; i++) {
+            const int values = points_values(p, t->arm, t->factor[i].var);
+
+            if (values < 3)
+                return ERR(ERR_DATA,
+                           "%s takes %d values; its exponent needs at least 3",
+                           l->var[t->factor[i].var], values);
+        }
+    }
+    return 0;
+}
+
+static double noise_of(const struct fit *f)
+{
+    const int free = f->model.rows - powers_params(&f->model);
+    double sum     = 0;
+
+    for (int i = 0; i < f->model.rows; i++) {
+        const double e = powers_predict(&f->model, f->theta, i) / f->model.y[i] - 1;
+
+        sum += e * e;
+    }
+    return sqrt(sum / free);
+}
+
+int fit_open(struct fit *f, const struct law *l, const struct points *p,
+             const struct fit_options *o)
+{
+    *f = (struct fit){ .law = *l };
+    TRY(check_points(l, p));
+    points_model(&f->model, &f->centre, p, l);
+    f->model.objective = o->objective;
+    f->model.delta     = o->delta;
+    search(f, p, o);
+    points_raw(f->raw, f->theta, &f->centre, l);
+    f->noise = noise_of(f);
+    fit_bootstrap(f, o);
+    fit_profile(f, o);
+    judge(f, o);
+    return 0;
+}
+
+void fit_close(struct fit *f)
+{
+    powers_close(&f->model);
+    mem_free(f->start);
+    mem_free(f->replica);
+    *f = (struct fit){ 0 };
+}
+
+void fit_errors(struct errors *e, const struct fit *f, const struct points *p)
+{
+    *e = (struct errors){ .n = p->rows };
+    for (int i = 0; i < p->rows; i++) {
+        const double *x    = p->x + (size_t)i * LAW_VARS;
+        const double error = law_value(&f->law, f->raw, p->arm[i], x) / p->y[i] - 1;
+
+        e->rms += error * error / p->rows;
+        e->mean += error / p->rows;
+        if (fabs(error) > fabs(e->worst))
+            e->worst = error;
+    }
+    e->rms = sqrt(e->rms);
 }

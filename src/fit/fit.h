@@ -14,6 +14,8 @@
 #include "src/fit/points.h"
 #include "src/fit/varpro.h"
 
+#include <stdint.h>
+
 enum resample { RESAMPLE_AUTO, RESAMPLE_RESIDUALS, RESAMPLE_ROWS };
 
 struct fit_options {
@@ -66,9 +68,6 @@ void fit_close(struct fit *f);
 /* The parts of fit_open() beyond the best parameters. */
 void fit_bootstrap(struct fit *f, const struct fit_options *o);
 void fit_profile(struct fit *f, const struct fit_options *o);
-
-/* Make estimates of the replicas and profiles, and judge them. */
-void fit_judge(struct fit *f, const struct fit_options *o);
 
 /* Relative errors of the fit's predictions on other points: root mean square, the worst
  * and the mean.

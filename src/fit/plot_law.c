@@ -7,7 +7,6 @@
 #include "src/base/err.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { CURVE = 120, LEVELS = 4, LEVELS_LONG = 7 };
 enum { GROWTH_MOST = 2 }; /* of an exponent that is not identified, on an axis */

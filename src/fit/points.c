@@ -388,11 +388,3 @@ void points_raw(double *raw, const double *theta, const struct centre *c,
     for (int j = 0; j < l->coefs; j++)
         raw[j] *= exp(shift(&l->term[j], theta + l->coefs, c->at[j]));
 }
-
-void points_centred(double *theta, const double *raw, const struct centre *c,
-                    const struct law *l)
-{
-    memcpy(theta, raw, (size_t)(l->coefs + l->exps) * sizeof *raw);
-    for (int j = 0; j < l->coefs; j++)
-        theta[j] *= exp(-shift(&l->term[j], raw + l->coefs, c->at[j]));
-}

@@ -72,13 +72,11 @@ struct centre {
 };
 
 /* The model of 'l' on these points, its variables relative to the centre, which is made
- * here; and parameters as the law is written from those of the model, and back.
+ * here; and parameters as the law is written from those of the model.
  */
 void points_model(struct powers *m, struct centre *c, const struct points *p,
                   const struct law *l);
 void points_raw(double *raw, const double *theta, const struct centre *c,
                 const struct law *l);
-void points_centred(double *theta, const double *raw, const struct centre *c,
-                    const struct law *l);
 
 #endif

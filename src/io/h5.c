@@ -444,26 +444,6 @@ close_dataset:
     return rc;
 }
 
-static void close_box(hid_t dataset, hid_t memory, hid_t space)
-{
-    H5Sclose(memory);
-    H5Sclose(space);
-    H5Dclose(dataset);
-}
-
-int h5_write(struct h5 *file, const char *name, enum h5_type type, const int64_t *start,
-             const int64_t *count, const void *data)
-{
-    hid_t dataset, memory, space;
-    int rc = 0;
-
-    TRY(open_box(&dataset, &memory, &space, file, name, start, count));
-    if (H5Dwrite(dataset, memory_type(type), memory, space, file->transfer, data) < 0)
-        rc = h5_failed(file->path, __FILE__, __LINE__);
-    close_box(dataset, memory, space);
-    return rc;
-}
-
 int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *name,
             const int64_t *start, const int64_t *count)
 {
@@ -473,7 +453,9 @@ int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *na
     TRY(open_box(&dataset, &memory, &space, file, name, start, count));
     if (H5Dread(dataset, memory_type(type), memory, space, file->transfer, data) < 0)
         rc = h5_failed(file->path, __FILE__, __LINE__);
-    close_box(dataset, memory, space);
+    H5Sclose(memory);
+    H5Sclose(space);
+    H5Dclose(dataset);
     return rc;
 }
 

@@ -67,7 +67,9 @@ const char *h5_path(const struct h5 *file);
  */
 int h5_close(struct h5 **file);
 
-/* Make the dataset 'name'; its elements are not written.  Collective. */
+/* Make the dataset 'name'; its elements are not written: whoever does so finds their
+ * place by h5_offset().  Collective.
+ */
 int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape);
 
 /* Make the group 'name', and those on the way to it.  Collective. */
@@ -85,12 +87,10 @@ bool h5_has(const struct h5 *file, const char *name);
 /* What the dataset 'name' is. */
 int h5_shape(struct h5_shape *shape, const struct h5 *file, const char *name);
 
-/* Write or read the box of 'count' elements from 'start' on, one number a dimension;
- * 'data' is packed.  A box with a count of 0 is empty, which is legal on some or all
- * ranks.  'type' is that of 'data' and may differ from the file's.  Collective.
+/* Read the box of 'count' elements from 'start' on, one number a dimension; 'data' is
+ * packed.  A box with a count of 0 is empty, which is legal on some or all ranks.
+ * 'type' is that of 'data' and may differ from the file's.  Collective.
  */
-int h5_write(struct h5 *file, const char *name, enum h5_type type, const int64_t *start,
-             const int64_t *count, const void *data);
 int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *name,
             const int64_t *start, const int64_t *count);
 

@@ -7,7 +7,6 @@
 
 #include "src/io/h5.h"
 
-#include "src/base/err.h"
 #include "src/io/h5_impl.h"
 
 #include <stdlib.h>

@@ -14,7 +14,6 @@
 
 #include <dirent.h>
 #include <jansson.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,9 +6,6 @@
 #ifndef PLAN_TABLE_H
 #define PLAN_TABLE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 enum cell_kind { CELL_NONE, CELL_NUMBER, CELL_TEXT };
 
 struct cell {

@@ -6,7 +6,6 @@
 
 #include "src/step/state.h"
 
-#include "src/base/err.h"
 #include "src/base/mem.h"
 
 #include <stdio.h>

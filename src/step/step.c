@@ -9,7 +9,6 @@
 
 #include "src/step/step.h"
 
-#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/dev/lap.h"
 #include "src/step/batch.h"

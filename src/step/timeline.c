@@ -17,7 +17,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { SPANS = 1 << 17, LANES_MOST = 256, PIECE = 1 << 18, TRIPS = 12 };

@@ -15,7 +15,6 @@
 
 #include "src/step/metric.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 struct journal {

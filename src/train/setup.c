@@ -11,7 +11,6 @@
 #include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
-#include "src/base/mem.h"
 #include "src/base/rng.h"
 #include "src/base/version.h"
 #include "src/plan/count.h"
@@ -19,7 +18,6 @@
 #include "src/plan/record.h"
 #include "src/step/tune.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

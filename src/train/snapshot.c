@@ -4,7 +4,6 @@
 
 #include "src/train/snapshot.h"
 
-#include "src/base/err.h"
 #include "src/base/mem.h"
 
 struct snapshot {

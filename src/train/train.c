@@ -23,7 +23,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 struct leg {
     struct sched sched;

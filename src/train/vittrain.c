@@ -11,8 +11,6 @@
 #include "src/base/json.h"
 #include "src/base/version.h"
 
-#include <string.h>
-
 #define USAGE "mpirun -n RANKS vittrain [--name=value ..]"
 #define ABOUT                                                                          \
     "Trains a Vision Transformer on images, on a mesh of data and model ranks.  A "    \
