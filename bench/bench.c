@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The frame of vitbench and of its simulation: open mesh and device, run the cases,
- * report.
+/* The main path of vitbench and of its simulation: open mesh and device, run the cases
+ * of the agenda one by one (run.c), report.
  */
 #include "config.h"
 

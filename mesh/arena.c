@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Two rooms and who is in them. */
+/* The two rooms, and which group has each. */
 #include "config.h"
 
 #include "mesh/arena.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Room for groups that are whole for a while: two at a time, the one in use and its
- * neighbour.  Groups are used in order, up or down, so even ones share a room and odd
- * ones the other, and the views of a group never change.
+/* Memory for groups of sharded parameters or gradients while they are whole: two rooms,
+ * for the group in use and for its neighbour, which is being gathered or scattered.
+ * Groups are used in order, up or down, so all even ones share a room and all odd ones
+ * the other, and the place of a group never changes.
  */
 #ifndef MESH_ARENA_H
 #define MESH_ARENA_H

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Berths: where messages lie that cannot simply be posted, because their matrices are
- * on a device that runs behind the host, or in memory that MPI cannot reach.  Whoever
- * pushes messages pushes them: nobody waits for the device.
+/* Berths: messages wait here that cannot be posted at once, because their matrices are
+ * on a device that runs behind the host, or in memory that MPI cannot reach.  They are
+ * moved on by whoever pushes messages, so that nobody waits for the device.
  *
- * A message is posted when an event of the device is past: what it sends is then
- * written, or what it is received over read.  Where MPI does not reach the device it
- * passes in pieces through a dock (src/dev/dock.h):
+ * A message is posted when an event of the device is past: then what it sends has been
+ * written, or what it overwrites has been read.  Where MPI cannot reach the device's
+ * memory, a message passes in pieces through a dock on the host (src/dev/dock.h):
  *
  *   to be sent    | copied to the host | sent      |         while a piece is sent the
  *                      | copied        | sent      |         next ones are copied; so

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collective matmul: open and close, and handing a call to the form in use, with a look
- * at the result where somebody watches.
+/* Collective matmul: open and close.  A call is handed to the form in use, and its
+ * result shown to the watch, if there is one.
  *
- * One rank alone has nothing to gather: the ring of one turn, uncut, is the product.
+ * A rank alone has nothing to gather: it takes a ring of one turn with one panel, which
+ * is just the product.
  */
 #include "config.h"
 

@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Collective matmul: products whose input or output is sharded by columns over the
- * model axis, with the messages that this needs between, or behind, the
- * multiplications.
+ * model axis.  They need messages, which go before or after the multiplications, or
+ * travel while these are made.
  *
  *   gather then multiply     y [n, N_l] = gather(x [n, C_l]) W,  W [C, N_l]: whole
  *                            columns of the product; the C_l slices of x travel.
  *   multiply then scatter    y [n, C_l] = scatter(x [n, K_l] W),  W [K_l, C]: whole
  *                            rows of the product; partial sums for each C_l travel.
  *
- * The backward of the one is the other: d(gather) scatters, d(scatter) gathers.
+ * Each is the other's backward: the gradient of what was gathered is scattered, and the
+ * other way round.
  *
- * Forms, same answer: plain (collective, then product: the oracle), ring, and
- * bidir (two half rings, one each way).  In a ring products are cut along output
- * columns into 'panels', and messages are pushed between panels.  With M = 1 there
- * is one product and no message.  The four products are collective over the model
- * axis, all else is local.
+ * There are three forms, which give the same answer but for rounding:
+ *
+ *   plain   first the whole collective, then the product, or the other way round; the
+ *           oracle of the others
+ *   ring    a slice is multiplied while the next one travels from neighbour to
+ *           neighbour.  Products are cut along output columns into 'panels'; between
+ *           two panels messages are pushed
+ *   bidir   two half rings, one in each direction
+ *
+ * With M = 1 there is one product and no message.  The four products are collective
+ * over the model axis; everything else is local.
  */
 #ifndef MESH_CMM_H
 #define MESH_CMM_H
@@ -30,17 +37,17 @@ struct cmm_section {
     struct epilogue epilogue;
 };
 
-/* Sizes that the calls may use: rows n up to 'rows', slices of 'width' C over M ranks.
- * 'panels' is how many a product of a ring is cut into, about; 0: a good default.  What
- * is gathered must be packed.  CMM_AUTO is a ring for all until cmm_tune().  Returns 0,
- * ERR_MEMORY (local), or ERR_SHAPE for a width below M.
+/* For calls of up to 'rows' rows n and slices of 'width' columns C, cut over the M
+ * ranks.  'panels' is about how many a ring's product is cut into; 0: a good default.
+ * What is gathered must be packed.  CMM_AUTO is a ring for every product until
+ * cmm_tune().  Returns 0, ERR_MEMORY (local), or ERR_SHAPE for a width below M.
  */
 struct cmm;
 int cmm_open(struct cmm **c, struct mesh *mesh, struct dev *dev, int64_t rows,
              int64_t width, enum cmm_form form, int panels);
 void cmm_close(struct cmm **c);
 
-/* The format in which partial sums travel and are made.  With M = 1 none do. */
+/* The format in which partial sums are made and travel.  With M = 1 there are none. */
 enum dtype cmm_sums(const struct mesh *mesh, enum dtype dtype);
 
 /* Bytes that cmm_open() allocates, with slices of s = rows * (C / M rounded up)
@@ -51,30 +58,30 @@ enum dtype cmm_sums(const struct mesh *mesh, enum dtype dtype);
 int64_t cmm_bytes(const struct mesh *mesh, int64_t rows, int64_t width,
                   enum dtype dtype, enum cmm_form form);
 
-/* The form in use; another one, or other panels, for the checks and for timing: what it
- * needs more is allocated, and it dies if there is none.
+/* The form in use; and to change it, or the panels, for checks and for timing.  A form
+ * that needs more memory allocates it, and dies if there is none.
  */
 enum cmm_form cmm_form_of(const struct cmm *c);
-
-/* How often its rooms were made: who holds on to where they lie sees
- * that they moved.
- */
-int cmm_moves(const struct cmm *c);
 void cmm_set_form(struct cmm *c, enum cmm_form form);
 void cmm_set_panels(struct cmm *c, int panels);
 
-/* The choices of CMM_AUTO, copied, and which product the calls to come are of: this
- * decides their form.  Must agree on all ranks of the model axis.
+/* How often that memory was allocated: a recorded step, which holds on to addresses,
+ * sees by it that they have changed.
+ */
+int cmm_moves(const struct cmm *c);
+
+/* The forms that CMM_AUTO takes, copied; and which product of a block the calls to come
+ * are of, for that decides their form.  Both must agree on all ranks of the model axis.
  */
 void cmm_tune(struct cmm *c, const struct cmm_tuned *tuned);
 void cmm_select(struct cmm *c, enum cmm_product product);
 
-/* What a finished product looked like, for the check of the products and for planted
- * faults.  Called after each of the six kinds when set; x is this rank's slice where it
- * was gathered, y this rank's slice where it was scattered; 'section' says what
- * epilogues have added to y.  Products with EPI_DGELU are made twice when a watch is
- * set, which shows the value before it (and sections without it): all ranks must watch,
- * or none.  Gradients of weights are shown unless they were added to others.
+/* A watch is shown every finished product of the six kinds, for the check of products
+ * and for planted faults.  x is this rank's slice where it was gathered, y this rank's
+ * slice where it was scattered; 'section' says what epilogues have added to y.  A
+ * product with EPI_DGELU is made twice while there is a watch, which is shown the one
+ * without: so all ranks must watch, or none.  Gradients of weights are shown unless
+ * they were added to others.
  */
 enum cmm_kind {
     CMM_GATHER_Y,   /* y_l = gather(x_l) W_l                     */
@@ -108,27 +115,27 @@ void cmm_gather_backward(struct cmm *c, struct mat dx, struct mat dw, struct mat
                          bool is_added, struct mat dy, struct mat x,
                          const struct dev_weight *w);
 
-/* What the next cmm_gather() gathers is left for a cmm_gather_backward() of the same x,
- * if this is the call after it: where cmm_keeps() says so it does not travel again.
- * Must agree on all ranks of the model axis.
+/* Keep what the next cmm_gather() gathers.  If the call after it is the
+ * cmm_gather_backward() of the same x, the slices need not travel again, where
+ * cmm_keeps() says so.  Must agree on all ranks of the model axis.
  */
 void cmm_keep(struct cmm *c);
 
-/* From now on cmm_gather_backward() may put a part of its dw aside, in rings: what
- * nobody waits for is made while this call and later ones wait for messages, and the
- * rest of it in cmm_finish().  Until then dw, dy and x of that call must stay as they
- * are.  (A device that runs behind the host makes it at once: it is under way while the
- * host waits.)  Local.
+/* From now on cmm_gather_backward() may, in rings, put a part of its dw aside, for
+ * which nobody waits: it is made while this call and later ones wait for messages, and
+ * what is left of it in cmm_finish().  Until then dw, dy and x of that call must not
+ * change.  (A device that runs behind the host is given it at once, and works on it
+ * while the host waits.)  Local.
  */
 void cmm_put_aside(struct cmm *c);
 void cmm_finish(struct cmm *c);
 
-/* The rows of the x of the next cmm_scatter() are made by 'make' when they are needed:
- * the first 'rows' of them, of which it knows how many it has made.  What others wait
- * for sets out while later rows are not there yet.
+/* The x of the next cmm_scatter() is not there yet: make(ctx, rows) is called when its
+ * first 'rows' rows are needed, and makes those that it has not made before.  So what
+ * other ranks wait for sets out before the later rows are made.
  */
 struct cmm_source {
-    void (*make)(void *ctx, int64_t rows); /* NULL: they are there */
+    void (*make)(void *ctx, int64_t rows); /* NULL: all of x is there */
     void *ctx;
 };
 void cmm_from(struct cmm *c, struct cmm_source source);
@@ -140,15 +147,17 @@ void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_wei
                  struct mat bias, struct mat rest);
 
 /* Its backward: dx [n, K_l] = gather(dy) W^T, section by section; dw [K_l, C] = or +=
- * x^T gather(dy), db [1, C_l] the sums of the columns of dy.  In both backwards dw and
- * db may be none; db without dw is.
+ * x^T gather(dy), db [1, C_l] the sums of the columns of dy.  In both backwards db may
+ * be none, or dw and db.
  */
 void cmm_scatter_backward(struct cmm *c, struct mat dx,
                           const struct cmm_section *section, int sections,
                           struct mat dw, struct mat db, bool is_added, struct mat dy,
                           struct mat x, const struct dev_weight *w);
 
-/* The ways as tables; for cmm.c and tests.  A ring has one lane or two. */
+/* The forms as tables, for cmm.c and tests.  Ring and bidir share one: a ring has one
+ * lane or two.
+ */
 struct cmm_ops {
     void (*gather)(struct cmm *, struct mat, struct mat, const struct dev_weight *,
                    const struct cmm_section *, int);

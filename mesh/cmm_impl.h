@@ -2,6 +2,8 @@
 /* What the forms of collective matmul share: the object, and products cut into panels.
  * For mesh/cmm*.c only.
  *
+ * 'room[]' is memory for slices and partial sums, used by each form in its own way:
+ *
  *   form    room                                               slices of memory
  *   plain   [0] all slices   [1] the parts of other ranks      M + (M - 1)
  *   ring    [0] [1] gather   [2] [3] partial sums (wide: both) 2 min(2, M - 1)
@@ -18,7 +20,7 @@ enum { PANELS = 8, PANEL_LEAST = 768 /* columns */ };
 enum { LANE_ROOMS = GATHER_ROOMS + SCATTER_ROOMS, CMM_ROOMS = RING_LANES * LANE_ROOMS };
 enum { CMM_RINGS = 2 * RING_LANES };
 
-/* The gradient of some rows of a weight, a part of a call, that is made panel by panel
+/* The gradient of some rows of a weight that was put aside, to be made panel by panel
  * when there is nothing else to do.
  */
 struct cmm_aside {
@@ -38,7 +40,7 @@ struct cmm {
     int64_t rows, width;
     int64_t *cols;    /* [M] columns of each slice */
     struct buf block; /* all rooms; those of one form lie over those of another */
-    int moves;        /* blocks that were made */
+    int moves;        /* how often the block was allocated */
     struct buf rooms[CMM_AUTO][CMM_ROOMS]; /* views into the block, by form */
     struct ring_events
         event[CMM_RINGS]; /* of gathers, lane by lane, then of scatters */
@@ -46,8 +48,8 @@ struct cmm {
     cmm_watch_fn watch;
     void *watch_ctx;
     const char *what;
-    bool is_to_keep;    /* what the next gather gathers */
-    enum cmm_form kept; /* of the call before if that is kept, else plain */
+    bool is_to_keep;    /* the next gather leaves what it gathers */
+    enum cmm_form kept; /* the form of the call before, if it did; else plain */
     bool may_put_aside;
     struct cmm_aside aside;
 
@@ -67,15 +69,14 @@ struct cmm {
 /* The columns of slice 'j' of the width. */
 struct range cmm_slice(const struct cmm *c, int j);
 
-/* The rows of W that 'part' of the gathered slice of number 'j' is multiplied by in
- * cmm_gather(): these of the slice, unless a fault is planted on this rank, which
- * spoils the slice that comes from the farthest rank.
+/* The rows of W by which cmm_gather() multiplies the columns 'part' of slice 'j'.  A
+ * fault that is planted on this rank spoils here the slice of the farthest rank.
  */
 struct range cmm_rows_for(struct cmm *c, struct mat slice, int j, struct range part);
 
-/* Of the 'rows' of y: y = or += x W[depth, out], and y = or += x W[out, depth]^T, where
- * x has these rows alone, panel by panel of y's columns with a poll after each, section
- * by section; 'section' NULL: no epilogue.
+/* The 'rows' of y = or += x W[depth, out], or x W[out, depth]^T; x has just these rows.
+ * Section by section, and in these panel by panel of y's columns, with a poll after
+ * each.  'section' NULL: no epilogue.
  */
 void cmm_multiply(struct cmm *c, struct mat y, struct range rows, struct mat x,
                   const struct dev_weight *w, struct range depth, struct range out,
@@ -84,11 +85,11 @@ void cmm_multiply_t(struct cmm *c, struct mat y, struct range rows, struct mat x
                     const struct dev_weight *w, struct range depth, struct range out,
                     bool is_added, const struct cmm_section *section, int sections);
 
-/* See to it that the first 'rows' of the x of a scatter are there. */
+/* Have the first 'rows' of the x of a scatter made, if they are not there. */
 void cmm_need(struct cmm *c, int64_t rows);
 
-/* dw = or += x^T dy, likewise; and c->db, if there is one, from the
- * last columns of dy.
+/* dw = or += x^T dy, panel by panel, too; and c->db, if there is one, from the last
+ * columns of dy.
  */
 void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                      bool is_added);
@@ -97,8 +98,8 @@ void cmm_multiply_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
 void cmm_leave_dw(struct cmm *c, struct mat dw, struct mat x, struct mat dy,
                   bool is_added);
 
-/* Make a panel of what was put aside ('ctx' is the object); false if
- * nothing is left.
+/* Make a panel of what was put aside; false if nothing is left.  'ctx' is the struct
+ * cmm.
  */
 bool cmm_make_aside(void *ctx);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collective matmul: the products, cut into panels of their columns with a poll after
- * each, and those that are put aside.
+/* Collective matmul: the products themselves.  They are cut into panels of output
+ * columns, with a poll after each, so that messages move meanwhile; and gradients that
+ * nobody waits for are put aside, and made while the rank waits.
  */
 #include "config.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collective matmul, the plain form: a collective, then products, or the other way
- * round.  The oracle of the ring, and what it is timed against.
+/* Collective matmul, the plain form: a collective and then products, or the other way
+ * round.  Rings are checked and timed against it.
  *
- * Slices lie one after another, each a packed matrix, so the products are made slice by
- * slice, as in the ring.
+ * What is gathered are slices one after another, each a packed matrix, so here, too,
+ * the products are made slice by slice.
  */
 #include "config.h"
 

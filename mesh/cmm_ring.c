@@ -2,17 +2,17 @@
 /* Collective matmul, the ring: the slice in hand is multiplied while the next one
  * travels.
  *
- * In each of M turns the products are made panel by panel of their columns, and
- * messages are pushed after each panel.  What arrives in pieces of rows is
- * multiplied piece by piece, and so is what is sent on: with t the time of a turn's
- * products, l that of a slice on the link and p pieces, a pass takes the longer of
- * M t and (M - 1) l + t / p.  It sends M - 1 slices of n C / M elements in each
- * direction that is in use.
+ * There are M turns.  In each the products are made panel by panel of their columns,
+ * and messages are pushed after each panel.  A slice travels in pieces of some rows; a
+ * piece is multiplied as soon as it is there, and sums are sent piece by piece as they
+ * are made.  With t the time of a turn's products, l that of a slice on the link and p
+ * pieces, a pass takes the longer of M t and (M - 1) l + t / p.  It sends M - 1 slices
+ * of n C / M elements in each direction that is in use.
  *
- * With two lanes each turn brings one half of two slices, from either side: the same
- * products, and l half as long where a link carries both directions at once.  Lane 0
- * has the larger halves, which are never empty, and comes last, so that its last
- * product can carry the epilogue.  A rank's own slice is multiplied whole.
+ * With two lanes (bidir) each turn brings two half slices, one from either side: the
+ * products are as many, and l is half as long where a link carries both directions at
+ * once.  Lane 0 has the larger halves, which are never empty, and comes last, so that
+ * its last product can carry the epilogue.  A rank's own slice is multiplied whole.
  */
 #include "config.h"
 
@@ -64,8 +64,8 @@ static void next_scatter(struct cmm *c, struct ring *out)
         scatter_next(&out[l], c->stream);
 }
 
-/* What a turn of a gather is to multiply: the own slice, or each lane's part of one,
- * all of its rows or piece by piece.
+/* What is to be multiplied next in a turn of a gather: some or all rows of the own
+ * slice, or of the part of a slice that a lane has brought.
  */
 struct piece_in_hand {
     struct mat slice; /* these rows of it */
@@ -75,8 +75,9 @@ struct piece_in_hand {
     bool is_first, is_last; /* of all that are multiplied for these rows */
 };
 
-/* The next one of this turn, taken, with each slice in 'cuts' pieces or whole (1): from
- * the last lane to the first; '*done' starts at 0.  False when there is none.
+/* Take the next piece of this turn, of slices in 'cuts' pieces or whole (1), from the
+ * last lane to the first.  '*done' counts those that were taken, from 0 on.  False when
+ * there is none left.
  */
 static bool next_piece(struct piece_in_hand *p, const struct cmm *c, struct ring *in,
                        struct mat own, int cuts, int *done)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Collectives from wires.  Messages leave and come in when an event is past that
- * marks what the stream held before them: a send, because the data must be
- * written, and a receive, because what is overwritten must be read.  The host
- * waits for messages alone.
+/* Collectives made of wires.  A message is posted once an event is past that was
+ * recorded when it was asked for.  So the stream has by then written what is sent, and
+ * read what a receive overwrites.  The host waits only for messages.
  */
 #include "config.h"
 

@@ -11,10 +11,11 @@
 #include "mesh/progress.h"
 #include "src/dev/dev.h"
 
-/* Start to send or receive a packed matrix; the end is wire_wait().  When 'after' is
- * past (NULL: at once) what is sent must be written, and what is received over read;
- * the event is borrowed until the end of the message.  The one place that knows where a
- * matrix lies: memory that MPI cannot reach is staged (mesh/berth.h).
+/* Start to send or receive a packed matrix; wire_wait() ends it.  It is posted when
+ * 'after' is past (NULL: at once): by then what is sent must be written, and what is
+ * overwritten must be read.  The event is borrowed until the end of the message.  Only
+ * here is it known where a matrix lies: memory that MPI cannot reach is staged
+ * (mesh/berth.h).
  */
 void coll_send(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                int peer, int tag, struct mat a, struct dev_event *after);

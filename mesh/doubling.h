@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Gathering by doubling and summing by halving: log2 of the ranks messages, each rank's
- * the same number, whatever that number is (Bruck's order).
+/* Gathering by doubling and summing by halving: each rank sends log2(ranks) messages,
+ * rounded up, whatever the number of ranks is (Bruck's order).
  *
  *   gather    round d = 1, 2, 4, ..: of the slices i .. i + d - 1 that rank i has by
  *             now, as many as are missing there go to rank i - d

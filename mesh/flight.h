@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A collective that is under way while the rank computes: started, moved on by every
- * progress_poll() and by whatever waits for messages, finished when its result is
- * needed.
+/* A collective that is under way while the rank computes.  It is started, moved on by
+ * every progress_poll() and by whatever waits for messages, and finished when its
+ * result is needed.
  *
  * It works on one flat buffer x of 'ranks' parts, in the hops of plan/hops.h:
  *

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The hang guard.  Signs of life are a counter; the thread looks at it a few times in
- * the given seconds and adds up the time in which it stood still.  A look counts for no
- * more than twice its interval: a process that was stopped and continued was not
- * hanging.  With each look goes one at the connections to other hosts (lost.h).
+/* The hang guard.  Signs of life are counted.  The thread looks at the counter a few
+ * times in the given seconds and adds up the time in which it stood still.  A look
+ * counts for no more than twice its interval, for a process that was stopped and
+ * continued was not hanging.  At each look it also looks at the connections to other
+ * hosts (lost.h).
  *
- * A host that is lost is missed by several ranks within moments, but one line is
- * enough.  So each has a turn by the clock of the day, which hosts have in common.  The
- * first to speak ends, which its kernel tells those that it was connected with, and the
- * launcher, seconds later, tells all: who knows that others have ended says nothing.
+ * Several ranks miss a lost host within moments, but one line about it is enough.  So
+ * each rank may speak in its own turn of the time of day, which hosts have in common.
+ * The first to speak ends; its kernel tells that to those that it was connected with,
+ * and the launcher, seconds later, to all.  A rank that knows that others have ended
+ * says nothing.
  */
 #include "config.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The hang guard: a thread that ends the process when nothing moves any more, so that a
- * lost or stopped rank cannot hold a whole job until its time is up.
+/* The hang guard: a thread that ends the process when nothing has moved for some time,
+ * so that a lost or stopped rank cannot hold a whole job until its time is up.
  *
- * A sign of life is a message that was posted or has arrived, or a new phase.  A host
- * that does not answer any more is found sooner (lost.h).
+ * A sign of life is a message that was posted or has arrived, or the beginning of a new
+ * phase.  A host that does not answer any more is found sooner (lost.h).
  */
 #ifndef MESH_GUARD_H
 #define MESH_GUARD_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Groups, slots, items: one walk over the table of tensors.
+/* Groups, slots and items, made in one walk over the table of tensors.
  *
- * A slot is a run of neighbours in the table.  Its tensors lie side by side, as columns
- * of one product; those of SLOT_OUT, whose inputs lie side by side, one above the
- * other.
+ * The tensors of a slot are neighbours in the table.  They lie side by side, as columns
+ * of one product; those of SLOT_OUT lie one above the other, since it is their inputs
+ * that lie side by side.
  */
 #include "config.h"
 

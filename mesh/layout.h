@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Where every tensor of the model lies in a rank's memory, and what a rank owns of it.
  *
- * A group (embedding, a block, the head, the replicated rest) is one flat buffer.  In
- * it lie the slots, each a packed matrix that starts at a multiple of 16 elements; a
- * slot holds the tensors that are multiplied together, side by side or one above the
- * other.  An item is one tensor's part on this rank: a view into its group's buffer,
- * and the box of the logical tensor that it is.
+ *   group   the embedding, a block, the head, or the replicated rest: one flat buffer
+ *   slot    a packed matrix in it that starts at a multiple of 16 elements: the tensors
+ *           that are multiplied together, side by side or one above the other
+ *   item    one tensor's part on this rank: a view into its group's buffer, and the box
+ *           of the logical tensor that it holds
+ *   piece   the part of an item that a data rank owns and updates
  */
 #ifndef MESH_LAYOUT_H
 #define MESH_LAYOUT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A letter: where a message goes, and the memory that it comes from or is for.  It is
- * posted in parts that MPI can count.
+/* A letter: what MPI is told of a message, which is where it goes or comes from and the
+ * memory on this side.  It is posted in parts of a length that MPI can count.
  */
 #ifndef MESH_LETTER_H
 #define MESH_LETTER_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Connections, as the kernel sees them (TCP_INFO).  One does not answer while the
- * kernel repeats what it has sent, or asks in vain whether anybody is there; both
- * counts are zero again as soon as anything comes back.  It is lost when that lasts for
- * as long as TCP is set to wait, but at most a minute; or when it is given up
- * meanwhile, by the kernel or by MPI: what is closed in order was answered just before.
+/* Connections, as the kernel sees them (TCP_INFO).  The other end does not answer while
+ * the kernel repeats what it has sent, or asks in vain whether anybody is there; both
+ * counts are zero again as soon as anything comes back.  A connection is lost when that
+ * lasts for as long as TCP is set to wait, but at most a minute; or when the kernel or
+ * MPI gives it up meanwhile: one that is closed in order was answered just before.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the ranks of a node share: its cores and its memory.  Found before the mesh,
- * which is chosen by it.
+/* What the ranks of a node share: its cores and its memory.  This is found out before
+ * there is a mesh, for the mesh is chosen by it.
  */
 #ifndef MESH_NODE_H
 #define MESH_NODE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Start, read, end. */
+/* The frame of a program: it starts MPI, reads the options, runs, and ends. */
 #include "config.h"
 
 #include "mesh/program.h"

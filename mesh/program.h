@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The frame of a program that runs on several ranks: how it starts, and who reads.
+/* The frame of a program that runs on several ranks: how it starts, and whose reading
+ * of the options counts.
  *
- * What runs nothing (--help, --dry-run, ..) is done before MPI, by the process that the
- * launcher calls rank 0; the others do the same unheard, so that they end alike.  In a
- * run rank 0's reading of the options counts, since files and environment may differ
- * between nodes.
+ * What runs nothing (--help, --dry-run, ..) is done before MPI is started.  Only the
+ * process that the launcher calls rank 0 prints; the others do the same in silence, so
+ * that all end with the same status.  In a run the options are those that rank 0 has
+ * read, since files and environment may differ between nodes.
  */
 #ifndef MESH_PROGRAM_H
 #define MESH_PROGRAM_H

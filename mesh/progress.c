@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Wires, and the list of those under way that is walked to push them, by the thread
- * that computes or by one beside it.  The list and the requests in it belong to whoever
- * has the lock; a wire that is waited for is taken out of the list first, so that no
- * request is in two hands.
+/* Wires, and the list of those under way.  To push them is to walk the list and ask MPI
+ * about each; the thread that computes does so, or one beside it.  The list and the
+ * requests in it belong to whoever has the lock.  A wire that is waited for is taken
+ * out of the list first, so that two threads never use one request.
  */
 #include "config.h"
 

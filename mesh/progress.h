@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who moves the messages.  Most MPI libraries move large messages only inside MPI
+/* Messages, and who moves them.  Most MPI libraries move large messages only inside MPI
  * calls.  So either a long product is cut into panels and progress_poll() is called
  * between them, or a thread beside the products asks MPI again and again.
  *
@@ -70,8 +70,8 @@ void wire_send_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum ax
 void wire_recv_two(struct wire *w, struct mesh *mesh, enum traffic kind, enum axis axis,
                    int peer, int tag, const struct stretch part[2]);
 
-/* The same of what 'berth' posts by and by, which belongs to the wire from now on; the
- * kind is not muted, and there is something to send.
+/* The same of a message that 'berth' posts by and by.  The berth belongs to the wire
+ * from now on.  The kind must not be muted, nor the message empty.
  */
 void wire_board(struct wire *w, struct mesh *mesh, enum traffic kind,
                 struct berth *berth);
@@ -79,8 +79,8 @@ void wire_board(struct wire *w, struct mesh *mesh, enum traffic kind,
 /* Wait until the message is there (gone); an inactive wire returns at once. */
 void wire_wait(struct wire *w);
 
-/* The same, with something to do meanwhile: 'step' does a piece of it and returns false
- * when there is none left.  In a simulation it is left alone.
+/* The same, with work to do meanwhile: 'step' does a piece of it and returns false when
+ * none is left.  In a simulation it is not called.
  */
 struct meanwhile {
     bool (*step)(void *ctx); /* NULL: nothing to do */

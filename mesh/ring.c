@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The lanes of rings.  A gather needs min(2, M - 1) rooms and a scatter as many (two if
- * its own sum is made there, too), and one for what arrives (room[2]); in turn t a room
- * is used again that was free since the end of turn t - 1.  Of two lanes each needs two
- * rooms for a gather always: half of the own slice is not packed, and is copied to the
- * room that the first turn leaves free.
+/* The lanes of rings.  A room holds the lane's part of one slice.  A gather needs
+ * min(2, M - 1) rooms.  A scatter needs as many, or two if its own sum is made in one,
+ * and room[2] for the sum that arrives.  In turn t a room is used again that is free
+ * since the end of turn t - 1.  With two lanes each always needs two rooms for a
+ * gather: its half of the own slice is not packed, and is copied to the room that the
+ * first turn leaves free.
  *
- * Messages leave and come in when the compute stream has come so far: whatever was put
- * there has then written what is sent, and read what is received over.  The host waits
- * for messages alone, and meanwhile the stream holds what was put there after them.
+ * A message is posted when the compute stream has reached the place where it was asked
+ * for: what is sent has then been written, and what is received over has been read.
+ * The host waits only for messages; work that was put on the stream goes on meanwhile.
  */
 #include "config.h"
 

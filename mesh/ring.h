@@ -24,9 +24,9 @@
 
 enum { RING_LANES = 2, GATHER_ROOMS = 2, SCATTER_ROOMS = 3 };
 
-/* Of a lane, on its device: 'read' is past when what is to be received over
- * was read, in this turn and the one before, 'made[k]' when piece k of what
- * is to be sent was written.
+/* The events of a lane.  'made[k]' is past when piece k of what is to be sent has been
+ * written; 'read', one for this turn and one for the turn before, when the memory that
+ * the next slice is received into has been read.
  */
 struct ring_events {
     struct dev_event *read[2], *made[CMM_PIECES];
@@ -63,10 +63,11 @@ struct range ring_part(const struct ring *r, int j);
 int gather_owner(const struct ring *r);
 int scatter_owner(const struct ring *r);
 
-/* A gather: open, start (the own slice sets out); then each turn: take the first
- * 'pieces' of the slice in hand, which arrive and are passed on, [use them], next.
- * 'own' is this rank's whole slice; with one lane it must be packed.  'is_kept' may be
- * set after open: then the slices of the gather before are used, and nothing travels.
+/* A gather: gather_open(), gather_start() (the own slice sets out), then in each turn
+ * gather_take(), which waits for the first 'pieces' pieces of the slice in hand and
+ * passes them on, [use them], and gather_next().  'own' is this rank's whole slice;
+ * with one lane it must be packed.  'is_kept' may be set after gather_open(): then the
+ * slices of the gather before are used, and nothing travels.
  */
 void gather_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                  int lane, int lanes, struct mat own, int64_t rows, const int64_t *cols,
@@ -76,11 +77,12 @@ void gather_start(struct ring *r);
 void gather_take(struct ring *r, int pieces);
 void gather_next(struct ring *r); /* on to the next turn, all pieces taken */
 
-/* A scatter of sums in format 'dtype': each turn: start (the arriving sum is asked
- * for), fill scatter_partial() with the own contribution to the lane's part of slice
- * scatter_owner(), next.  In all turns but the last each piece of it goes on as soon as
- * it is filled, the arrived sum added; in the last one scatter_next() adds what
- * arrives, and leaves the sum in 'own', rounded now if its format is another one.
+/* A scatter of sums in format 'dtype': scatter_open(), then in each turn
+ * scatter_start(), which asks for the sum that is to arrive, [fill scatter_partial()
+ * with this rank's contribution to the lane's part of slice scatter_owner()], and
+ * scatter_next().  In all turns but the last scatter_send() adds the sum that has
+ * arrived to a piece as soon as it is filled, and sends it on; in the last turn
+ * scatter_next() adds what arrives and leaves the sum in 'own', rounded to its format.
  */
 void scatter_open(struct ring *r, struct mesh *mesh, struct dev *dev, enum traffic kind,
                   int lane, int lanes, struct mat own, enum dtype dtype, int64_t rows,

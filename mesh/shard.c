@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Groups in memory, and their flights over the data axis: rings of parts. */
+/* The memory of groups, and the flights that gather and scatter them over the data
+ * axis.
+ */
 #include "config.h"
 
 #include "mesh/shard.h"

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The model's memory by groups, and its traffic over the data axis.
+/* The model's memory by groups (layout.h), and its traffic over the data axis.
  *
- * What a rank owns of a group it keeps, in the format that adds: parameters (masters)
- * and sums of gradients.  What is multiplied with, and what backward writes, is a whole
- * group:
+ * A rank keeps what it owns of a group, its parameters and the sums of its gradients,
+ * in the format of accumulations, dev_acc().  But products take whole groups of
+ * parameters, and backward writes whole groups of gradients:
  *
  *             not sharded                     sharded
  *   owned     all                             a part of every group
- *   whole     the same memory, always         two groups of each in an arena, in use or
- *                                             on their way
+ *   whole     the same memory, always         two groups of parameters and two of
+ *                                             gradients, in arenas, while they are in
+ *                                             use or on their way
  *
- *   forward     gather(g + 1) is under way while g computes
- *   backward    gather(g - 1) and scatter(g + 1) are, while g does
+ *   forward     while g computes, g + 1 is gathered
+ *   backward    while g computes, g - 1 is gathered and g + 1 scattered
  *
- * Parameters that are not sharded need no gathering; their gradients are added up over
- * micro-batches, and summed in place, likewise behind the next group, in the last one.
- * The replicated group is never sharded.
+ * Parameters that are not sharded need no gathering.  Their gradients are added up over
+ * micro-batches; in the last one they are summed over the data axis in place, while the
+ * next group computes.  The replicated group is never sharded.
  */
 #ifndef MESH_SHARD_H
 #define MESH_SHARD_H
@@ -26,8 +27,8 @@
 #include "mesh/layout.h"
 
 /* Flights of one kind have a stream of their own, so that their copies and additions do
- * not wait behind products; the compute stream is followed when one sets out, and
- * follows when it has come home.
+ * not wait behind products.  When a flight sets out, its stream waits for the compute
+ * stream; when it has come home, the compute stream waits for it.
  */
 struct shard_lane {
     struct dev_stream *stream;

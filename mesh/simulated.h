@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is different with a wire in a simulation (struct mesh_model): its first byte
- * alone is real, so that a look at memory tells that a message has come; and the rank
- * pays for the time in which it moved the message itself.
+/* What is different about a wire in a simulation (struct mesh_model).  Only its first
+ * byte is real, so that a look at memory tells whether the message has come; and the
+ * time in which the rank moves the message itself is added to the rank's clock.
  *
- * SimGrid is not asked by MPI_Test where it can be helped: what was found by it stays
- * in a list of the rank, which is walked at the end of every later message.
+ * MPI_Test is called as seldom as possible: every request that it finds done stays in a
+ * list of SimGrid's, which is walked at the end of each later message.
  */
 #ifndef MESH_SIMULATED_H
 #define MESH_SIMULATED_H

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The record of a trace: one block, filled from its start by whoever comes first. */
+/* The record of a trace: an array of spans, which threads fill in the order in which
+ * they come.
+ */
 #include "config.h"
 
 #include "mesh/trace.h"

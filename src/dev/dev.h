@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One interface, several kinds of silicon: the only way to touch memory or arithmetic.
+/* A device: what computes, be it the cores of a rank or a GPU.  All memory of the model
+ * and all arithmetic on it go through this interface; each backend fills a table of
+ * operations (dev_impl.h).
  *
- * Every operation is put on a stream and may return before it is done; operations of
- * one stream are done in order; events order streams and let the host wait.  The CPU
- * backends are done when they return.  A result comes back to the host by dev_get()
- * alone, which waits.  Operations cannot fail: a broken device or argument dies.  None
- * allocates after its first call with given sizes.  All are local.
+ * Every operation is put on a stream and may return before it is done.  Operations of
+ * one stream are done in order; events order streams among each other and let the host
+ * wait.  On the CPU backends an operation is done when it returns.  Results come back
+ * to the host by dev_get() alone, which waits.  Operations cannot fail: a broken device
+ * or a wrong argument dies.  None allocates after its first call with given sizes.  All
+ * are local.
  *
  * Operations take [rows, cols] views of any leading dimension; sizes of zero are legal
- * and do nothing.  Unless said otherwise inputs and output must not overlap.  'dtype'
- * of a run is dev_dtype(); accumulations are f32 or better, in f64 runs f64;
- * statistics, losses and partial sums of moments are stored in the accumulation type,
- * dev_acc().  FLOPs and bytes moved can be computed from the arguments: reads of every
- * input and writes of every output once; 2 * rows * cols * depth for a product.
+ * and do nothing.  Unless said otherwise inputs and output must not overlap.  Numbers
+ * are of dev_dtype(), the run's --dtype.  Sums are made in f32 or better, in f64 runs
+ * in f64; statistics, losses and partial sums of moments are stored in that format,
+ * dev_acc().
+ *
+ * FLOPs and bytes moved follow from the arguments: every input is read once and every
+ * output written once; a product takes 2 * rows * cols * depth FLOPs.
  */
 #ifndef DEV_DEV_H
 #define DEV_DEV_H
@@ -30,11 +35,11 @@ struct dev_weight;
 
 /* ---- Open and close -------------------------------------------------------------- */
 
-/* Open the device 'name': "auto", or as this build has them "cuda", "cpu:onednn",
- * "cpu:blis", "cpu:ref", and "cpu:emulate", which is for bf16 on processors without it.
- * 'threads' 0 means one for every core that this process may run on; a CPU has fewer
- * where OpenMP does not give so many: dev_threads().  'auto' takes the best backend for
- * 'dtype'.  Returns 0, ERR_USAGE or ERR_DEVICE with a sentence.
+/* Open the device 'name': "cuda", "cpu:onednn", "cpu:blis" or "cpu:ref", if this build
+ * has it; "cpu:emulate", for bf16 on processors without it; or "auto", the best backend
+ * for 'dtype'.  'threads' 0 means one for every core that this process may run on; if
+ * OpenMP gives fewer, dev_threads() tells.  Returns 0, ERR_USAGE or ERR_DEVICE with a
+ * sentence.
  */
 int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);
@@ -49,12 +54,13 @@ const char *dev_first(const char *name, enum dtype dtype);
  */
 int dev_packs(const char *name, enum dtype dtype);
 
-/* Whether tuning may find there that none of them is worth its memory. */
+/* Whether tuning may find that none of these copies is worth its memory. */
 bool dev_spares_packs(const char *name, enum dtype dtype);
 
-/* Whether the device 'name' has memory of its own, apart from the machine's: then in
- * how many units (GPUs) this machine has it, and the bytes of one; 'is_free': that
- * nobody uses now, which takes the device up.  Either pointer may be NULL.
+/* Whether the device 'name' has memory of its own, apart from the machine's.  If so,
+ * 'units' is set to the number of such devices (GPUs) in this machine and 'bytes' to
+ * the memory of one, or with 'is_free' to what of it nobody uses now, for which the
+ * device must be started.  Either pointer may be NULL.
  */
 bool dev_is_apart(int *units, int64_t *bytes, const char *name, enum dtype dtype,
                   bool is_free);
@@ -73,19 +79,19 @@ const char *dev_unit(const struct dev *dev);
 enum dtype dev_dtype(const struct dev *dev);
 enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */
 
-/* How work is done from now on: products of f32 with factors rounded to TF32; with the
- * same bits in every run; with tapes (below), where the device has them.  Returns 0, or
- * ERR_USAGE where it has no TF32.
+/* How work is done from now on: whether products of f32 round their factors to TF32,
+ * whether every run gives the same bits, and whether tapes (below) are used where the
+ * device has them.  Returns 0, or ERR_USAGE where it has no TF32.
  */
 int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic, bool has_tapes);
 
-/* Whether updates may find on the device what the host does not know yet: a pace
- * (below).  True of devices that return early.
+/* Whether updates may take numbers from the device that the host does not know yet: a
+ * pace (below).  True of devices that return early.
  */
 bool dev_has_pace(const struct dev *dev);
 
-/* Whether updates leave a segment's 'copy', too.  Where they do not,
- * segments have none.
+/* Whether updates also write a segment's rounded 'copy'.  Where they do not, segments
+ * must have none.
  */
 bool dev_has_copies(const struct dev *dev);
 
@@ -94,8 +100,9 @@ double dev_eps(const struct dev *dev);
 int dev_threads(const struct dev *dev);
 bool dev_is_host(const struct dev *dev); /* MPI can read and write its memory */
 
-/* Its memory holds nothing: all of it lies in the same place, nothing is computed, and
- * what is read reads as zeros.  What would be put there need not be made.
+/* True of the device of a simulation: all of its memory lies in the same place, nothing
+ * is computed, and what is read reads as zeros.  What would be put there need not be
+ * made.
  */
 bool dev_is_hollow(const struct dev *dev);
 
@@ -108,8 +115,8 @@ double dev_peak(struct dev *dev, double seconds);
 /* Bytes/s that a long out-of-cache update moves, likewise. */
 double dev_bandwidth(struct dev *dev, double seconds);
 
-/* What a device with clocks of its own does at this moment, and what holds it back ("",
- * or words).  False where it does not say.
+/* The clocks, temperature and power of a GPU at this moment, and what holds its clocks
+ * back, in words or "".  False where the device does not tell.
  */
 struct dev_clocks {
     double mhz, most_mhz, memory_mhz, celsius, watts;
@@ -117,10 +124,10 @@ struct dev_clocks {
 };
 bool dev_clocks(struct dev_clocks *c, struct dev *dev);
 
-/* Products, and on GPUs attention, that a device can do in several ways.  Between
- * dev_tune(true) and (false) each new one is timed in all, and done in the fastest from
- * then on.  dev_choices() are all that were timed, in the order of their first use;
- * whoever changes 'way' decides.
+/* Products, and on GPUs attention, can be done in several ways.  Between dev_tune(true)
+ * and dev_tune(false) each one that is new is timed in all of its ways, and from then
+ * on done in the fastest.  dev_choices() returns all that were timed, in the order of
+ * their first use; to have one done in another way, change its 'way'.
  */
 enum { DEV_WAYS = 5 };
 struct dev_choice {
@@ -134,8 +141,8 @@ void dev_tune(struct dev *dev, bool is_on);
 struct dev_choice *dev_choices(struct dev *dev, int *count);
 int dev_fastest(const struct dev_choice *choice); /* of its ways, by 'seconds' */
 
-/* While muted, operations return at once and do nothing (copies to and from the host
- * too); memory calls work.  So a step can be run for its messages alone.
+/* While muted, operations, copies to and from the host included, return at once and do
+ * nothing; allocation works as always.  So a step can be run for its messages alone.
  */
 void dev_mute(struct dev *dev, bool is_muted);
 
@@ -156,8 +163,9 @@ struct dev_cost {
 void dev_costs_start(struct dev *dev);
 const struct dev_cost *dev_costs(struct dev *dev, int *count);
 
-/* Tell 'note' of every operation from now on: its name without "dev_", and its seconds
- * on clock_now(); a device that returns early is waited for.  NULL: nobody.
+/* From now on call 'note' (NULL: nothing) after every operation, with its name without
+ * "dev_" and its start and end on clock_now().  A device that returns early is waited
+ * for each time.
  */
 typedef void (*dev_note_fn)(void *ctx, const char *op, double start, double end);
 void dev_note(struct dev *dev, dev_note_fn note, void *ctx);
@@ -168,27 +176,24 @@ void dev_note(struct dev *dev, dev_note_fn note, void *ctx);
 int dev_alloc(struct buf *b, struct dev *dev, size_t bytes);
 void dev_free(struct buf *b);
 
-/* The most bytes that were in use at a time, what operations need for themselves
- * included, since the last call with 'is_reset'.
+/* The most bytes that were in use at a time since the last call with 'is_reset',
+ * working memory of the operations included.
  */
 int64_t dev_bytes_most(struct dev *dev, bool is_reset);
 
-/* The same of packed copies alone: of weights, of which products chosen by timing may
- * need fewer than dev_packs() says, and of other factors.
+/* The same of packed copies alone, of weights and of other factors.  For weights it may
+ * be less than dev_packs() says, since products chosen by timing may need fewer.
  */
 int64_t dev_packed_most(struct dev *dev, bool is_reset);
 
-/* Streams are opened with the device: products, one for each direction of traffic, one
- * for what is to be done when the others leave something free, and copies to and from
- * the host that nobody waits for (dock.h).
- */
+/* The streams, which are opened with the device. */
 enum dev_lane {
-    LANE_COMPUTE,
-    LANE_GATHER,
-    LANE_SCATTER,
-    LANE_SIDE,
-    LANE_OUT,
-    LANE_IN,
+    LANE_COMPUTE, /* all operations but these: */
+    LANE_GATHER,  /* what is gathered over the data axis; batches brought ahead */
+    LANE_SCATTER, /* what is summed over it */
+    LANE_SIDE,    /* work of low priority, done when the others leave something free */
+    LANE_OUT,     /* copies to the host that nobody waits for (dock.h) */
+    LANE_IN,      /* and from the host */
     LANES
 };
 struct dev_stream *dev_stream(struct dev *dev, enum dev_lane lane);
@@ -202,29 +207,31 @@ bool dev_event_is_done(struct dev_event *e);
 void dev_event_sync(struct dev_event *e); /* the host waits */
 void dev_sync(struct dev_stream *s);      /* the host waits for all of 's' */
 
-/* An event of the stream's own that is past when all is done that 's' holds
- * now; borrowed, until the next call.  NULL where the host and the device
- * are one: all is done then.
+/* An event of the stream's own that is past when all is done that 's' holds now;
+ * borrowed, until the next call.  NULL on CPU backends, where all is done already.
  */
 struct dev_event *dev_mark(struct dev_stream *s);
 
-/* What is put on 's' from now on is done after all that 'other' holds now.  On a tape
- * of 's' or 'other' this is a part of it: the stream that joins the one that is
- * recorded is recorded, too, and must be joined by it in the end.  Only where the
- * device has a side, which none has while operations are timed one by one.
+/* What is put on 's' from now on is done after all that 'other' holds now.  While one
+ * of the two is recorded on a tape, this becomes a part of the tape: a stream that
+ * joins the recorded one is recorded, too, and must in the end be joined by it.  Only
+ * where dev_has_side(), which is false while operations are timed one by one.
  */
 bool dev_has_side(const struct dev *dev);
 void dev_join(struct dev_stream *s, struct dev_stream *other);
 
-/* What was put on 's' is to be begun: the host is about to wait for something else. */
+/* Begin what was put on 's' if that is not done yet: the host is about to wait for
+ * something else.
+ */
 void dev_flush(struct dev_stream *s);
 
-/* What is put on a stream from dev_tape_start() to dev_tape_stop() is not done but
- * recorded, and done by each dev_tape_play(), which is one call for all of it.
- * Meanwhile nothing is waited for, read or allocated: everything must have been done
- * once before.  A tape that returns false has done nothing and must be made anew, as
- * one must that is not good.  There are none while operations are muted, noted or timed
- * one by one.  What is not the same each time is for reels (reel.h).
+/* Tapes (CUDA graphs).  What is put on a stream between dev_tape_start() and
+ * dev_tape_stop() is not done but recorded; each dev_tape_play() then does all of it by
+ * one call.  While recording nothing can be waited for, read or allocated, so
+ * everything must have been done once before.  If dev_tape_play() returns false it has
+ * done nothing, and the tape must be made anew; so must one that dev_tape_is_good()
+ * denies.  There are no tapes while operations are muted, noted or timed one by one.
+ * Work with messages in it is for reels (reel.h).
  */
 struct dev_tape;
 bool dev_has_tapes(const struct dev *dev);
@@ -247,8 +254,9 @@ struct dev_result {
 };
 void dev_get_all(struct dev_stream *s, const struct dev_result *result, int count);
 
-/* dev_put() of a packed matrix from memory that the device copies from by itself, which
- * stays as it is until what was put on 's' is done.  dev_pin() returns 0 or ERR_MEMORY.
+/* dev_put() of a packed matrix from pinned memory, from which the device copies by
+ * itself: it must not change until what was put on 's' is done.  dev_pin() allocates
+ * such memory and returns 0 or ERR_MEMORY.
  */
 void dev_send(struct dev_stream *s, struct mat dst, const void *src);
 int dev_pin(void **at, struct dev *dev, size_t bytes);
@@ -267,15 +275,16 @@ void dev_add(struct dev_stream *s, struct mat y, struct mat x);  /* y += x */
 
 /* ---- Products -------------------------------------------------------------------- */
 
-/* A weight matrix [rows, cols] to multiply with: the device keeps packed panels, copies
- * in other formats and plans of it here.  'w' is borrowed until closed.
+/* A weight matrix [rows, cols] to multiply with, and what the device keeps for it:
+ * packed panels, copies in other formats, plans.  'w' is borrowed until closed.  After
+ * the matrix has changed, dev_weight_changed() must be called.
  */
 int dev_weight_open(struct dev_weight **weight, struct dev *dev, struct mat w);
 void dev_weight_close(struct dev_weight **weight);
 void dev_weight_changed(struct dev_stream *s, struct dev_weight *weight);
 struct mat dev_weight_mat(const struct dev_weight *weight);
 
-/* What happens to a product before it is left. */
+/* What is done to a product while it is written. */
 enum epilogue_kind {
     EPI_NONE,
     EPI_BIAS,  /* y += bias                                                         */
@@ -299,7 +308,7 @@ void dev_gemm(struct dev_stream *s, struct mat y, struct mat x,
               const struct dev_weight *weight, struct range i, struct range j,
               bool is_added, const struct epilogue *e);
 
-/* y [n, i] = or += x [n, j] W[i, j]^T, likewise: the gradient of the data. */
+/* y [n, i] = or += x [n, j] W[i, j]^T, then the epilogue: the gradient of the data. */
 void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
                 const struct dev_weight *weight, struct range i, struct range j,
                 bool is_added, const struct epilogue *e);
@@ -308,9 +317,9 @@ void dev_gemm_t(struct dev_stream *s, struct mat y, struct mat x,
 void dev_gemm_dw(struct dev_stream *s, struct mat dw, struct mat x, struct mat dy,
                  bool is_added);
 
-/* Both gradients of a layer: dev_gemm_dw(), and dev_column_sums() of the last
- * columns of dy, those of db (none: there is none).  A device may form the
- * sums within the product.
+/* Both gradients of a layer: dev_gemm_dw(), and dev_column_sums() of as many of the
+ * last columns of dy as db has; db may be none.  A device may make the sums within the
+ * product.
  */
 void dev_gemm_gradients(struct dev_stream *s, struct mat dw, struct mat db,
                         struct mat x, struct mat dy, bool is_added);
@@ -320,10 +329,11 @@ void dev_column_sums(struct dev_stream *s, struct mat db, struct mat dy, bool is
 
 /* ---- Norms ----------------------------------------------------------------------- */
 
-/* A row's moments are sums over the model axis, so a norm is made of steps, with the
- * messages between them.  R is 1 for NORM_RMS and 2 for NORM_LAYER.  'parts' holds what
- * the M ranks found, [M * n, R], rank after rank; 'widths[M]' their columns; the parts
- * are merged in rank order.  eps is 1e-6.
+/* The columns of a row lie on all ranks of the model axis, so a norm is made in steps,
+ * with messages between them.  'part' is what one rank finds of each row, with R = 1
+ * number for NORM_RMS and R = 2 for NORM_LAYER.  'parts' [M * n, R] holds those of all
+ * M ranks, one after another, and 'widths[M]' how many columns each has; they are
+ * merged in rank order.  eps is 1e-6.
  *
  *   part [n, R]  RMS: the sum of squares; layer: mean and M2 of the local columns
  *   stat [n, 2]  mean (RMS: 0) and 1 / sqrt(variance or mean square + eps)
@@ -352,8 +362,8 @@ void dev_norm_backward(struct dev_stream *s, struct mat dx, bool is_dx_added,
                        struct mat dy, struct mat x, struct mat stat, struct mat scale,
                        struct mat parts, int M, int64_t C, enum norm_kind k);
 
-/* Both ways for a rank that has whole rows (M = 1): the steps at once, which a device
- * may do in one pass.  'part' [n, R] is room.
+/* Forward and backward for a rank that has whole rows (M = 1): all steps at once, which
+ * a device may do in one pass.  'part' [n, R] is working memory.
  */
 void dev_norm_whole(struct dev_stream *s, struct mat y, struct mat stat,
                     struct mat part, struct mat x, struct mat scale, struct mat bias,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Tensors of the right shape are loaded as always; the few that have another are taken
- * out of the list before, and dealt with one by one, whole on every rank: positions and
- * kernel are small.
+/* Tensors of the right shape are loaded like those of any checkpoint.  The few of
+ * another shape are taken out of the list first, and then read and resized one by one,
+ * whole on every rank, for positions and kernel are small.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Start from the parameters of a model that is not quite this one: trained on images or
- * patches of another size, or for other classes.
+/* Start from the parameters of a model that is not quite the same: one trained on
+ * images or patches of another size, or for other classes.
  */
 #ifndef STEP_ADOPT_H
 #define STEP_ADOPT_H

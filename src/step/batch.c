@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Batches, from the feed to the device.
  *
- * Images are made by the cores and put there.  A device whose memory is apart makes
- * them itself where it can: of pictures that the source has, bytes that are sent, which
- * pass through one room on each side, taken in turn by all lanes and micro-batches; or,
- * where images are noise, of nothing.
+ * Usually the cores make the images and copy them to the device.  A device whose memory
+ * is apart makes them itself where it can: from pictures, where the source has them, of
+ * which only the bytes are sent (through one room on either side, which all lanes and
+ * micro-batches use in turn); or, where images are noise, from nothing.
  */
 #include "config.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The batches of a run on the device, micro-batch by micro-batch.
  *
- * A device whose memory is apart has room for two: while it computes one, the host
- * brings the next one there.
+ * On a device whose memory is apart from the host's there are two places: while the
+ * device computes one micro-batch, the host brings the next one to the other place.
  */
 #ifndef STEP_BATCH_H
 #define STEP_BATCH_H
@@ -16,19 +16,19 @@ struct batches;
 int batches_open(struct batches **batches, struct vit *vit, const struct data *data);
 void batches_close(struct batches **batches);
 
-/* Have micro-batch 'micro' of step 'step' at hand: it was sent ahead, or is made now.
- * Collective over the model axis, as are the next two.
+/* Make micro-batch 'micro' of step 'step' the one at hand.  It was brought ahead, or is
+ * made now.  Collective over the model axis, as are the next two.
  */
 void batches_next(struct batches *b, int64_t step, int micro);
 
-/* While the device computes micro-batch 'micro' of 'step', bring the one
- * after it there, of the next step after the last, once the images whose
- * place it takes have been read.
+/* While the device computes micro-batch 'micro' of 'step', bring the one after it (if
+ * this is the last, the first of the next step), once the images in its place have been
+ * read.
  */
 void batches_ahead(struct batches *b, int64_t step, int micro);
 
-/* Micro-batch 'micro' of step 'step' of 'data', any source; all of them in order.  The
- * batch at hand is lost.
+/* The same as batches_next() of another source, 'data'; micro-batches must come in
+ * order.  The batch that was at hand is lost.
  */
 void batches_other(struct batches *b, const struct data *data, int64_t step, int micro);
 

@@ -6,13 +6,13 @@
 #include "src/optim/optim.h"
 #include "src/vit/vit.h"
 
-/* After the update of step 'step', in the first one: a replica off, or a number that is
- * none.
+/* After the update of step 'step': in the first step, make a replica differ by a bit,
+ * or a parameter NaN, if such a fault is planted.
  */
 void fault_spoil(struct vit *v, int64_t step);
 
-/* The norm, which changes nothing, again and again, until this rank has computed twice
- * as long since 'before' as it should.
+/* Make a slow rank: compute the norm, which changes nothing, again and again, until the
+ * rank has computed twice as long since 'before' as it would have.
  */
 void fault_dawdle(struct vit *v, struct optim *optim, double before);
 

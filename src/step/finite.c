@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A sum of squares is not finite if a number is not (or if it overflows
- * even double).
+/* A tensor's sum of squares tells: it is not finite if one of its numbers is not (or if
+ * it overflows even double).
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Evaluation.  Classes are split over the model axis, so an image's loss and its first
- * choice are put together from what each model rank knows of its classes.
+/* Evaluation.  Classes are split over the model axis, so the loss and the first choice
+ * of an image are put together from what each model rank finds for its own classes.
  */
 #include "config.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A pair of sharded products of a block, apart from a model: into it, gather then
- * multiply, and out of it, multiply then scatter, forward and backward, with operands
- * of its own.  For whoever wants to know how fast they are in which form.
+/* A pair of sharded products of a block without the model around it, with operands of
+ * its own: the one into the block (gather, then multiply) and the one out of it
+ * (multiply, then scatter), forward and backward.  Tuning and the benchmark time these
+ * in all forms.
  */
 #ifndef STEP_PAIR_H
 #define STEP_PAIR_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Replays. */
+/* Recording work, and playing it from then on. */
 #include "config.h"
 
 #include "src/step/replay.h"

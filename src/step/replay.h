@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Work that is the same in every step, but for what lies in the device's memory:
- * recorded once and then put on its stream by a single call, where the device has tapes
- * (dev.h); or by a call for each part between messages, where it has some (reel.h).
+/* Work that calls the same operations in every step, on other numbers.  A device with
+ * tapes (dev.h) records it once; from then on it is put on the stream by a single call,
+ * or, if it contains messages, by a call for each part between them (reel.h).
  *
- * The first time it is done as it is, so that memory and plans are made; the second
- * time it is recorded; from then on it is played.  It is done as it is, too, while
- * operations are timed or noted one by one, and with --no-graph.
+ * The first time the work is done as it is, so that memory is allocated and plans are
+ * made; the second time it is recorded; from the third time on it is played.  While
+ * operations are timed or noted one by one, and with --no-graph, nothing is played.
  *
- * What it depends on is summed up in a key.  Work of several keys is kept,
- * each with times of its own, so that steps with and without some of their
- * messages may take turns.
+ * A key stands for everything that the recorded calls depend on.  Recordings for
+ * several keys are kept, so that, say, steps with and without messages may alternate.
  */
 #ifndef STEP_REPLAY_H
 #define STEP_REPLAY_H
@@ -24,7 +23,7 @@ enum { REPLAY_VARIANTS = 2, REPLAY_WATCHES = 2, REPLAY_KINDS = 8 };
 
 struct replay_kind {
     uint64_t key;
-    int64_t used; /* the number of the run that was its last; 0: none was */
+    int64_t used; /* the number of the run that used it last; 0: it is free */
     struct dev_tape *tape[REPLAY_VARIANTS];
     struct dev_reel *reel[REPLAY_VARIANTS]; /* where it is cut */
 };
@@ -32,14 +31,14 @@ struct replay_kind {
 struct replay {
     struct dev *dev;                    /* borrowed, as are the next */
     struct laps *watch[REPLAY_WATCHES]; /* whose laps are taken within the work */
-    int number;                         /* of its tapes there */
-    bool is_cut;                        /* the work has messages in it */
+    int number;                         /* of this replay in the laps' tapes */
+    bool is_cut;                        /* the work contains messages */
     struct replay_kind kind[REPLAY_KINDS];
     int64_t runs;
-    int tapes; /* played the last time */
+    int tapes; /* how many were played the last time */
 };
 
-/* 'key' is another one whenever the work is. */
+/* Do the work of variant 'which', or play it.  Wherever the work differs 'key' must. */
 void replay_run(struct replay *r, int which, uint64_t key, replay_fn work, void *ctx);
 void replay_close(struct replay *r); /* forget what is recorded */
 

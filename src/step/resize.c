@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Both axes of a patch are resized alike, so R is a Kronecker product of a small matrix
- * with itself, and so is its pseudoinverse.
+/* Both axes of a patch are resized by the same small matrix, so R is the Kronecker
+ * product of that matrix with itself, and its pseudoinverse is one likewise.
  */
 #include "config.h"
 

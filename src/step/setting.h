@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The options that all programs share which run a model: what is run, where and how.
- * Their rows are text that a program's table includes (rows.h); here are their values
- * and what follows from them.
+/* The options that all programs which run a model share: what is run, where and how.
+ * Their rows are text that a program includes in its table (rows.h); here are their
+ * values and what follows from them.
  */
 #ifndef STEP_SETTING_H
 #define STEP_SETTING_H
@@ -84,7 +84,7 @@ struct traffic_job setting_job(const struct way *way, bool has_pictures, int64_t
  */
 int setting_resolve(struct way *way, const struct setting *o);
 
-/* What of the formats on the wire is not as usual, as ", partial sums in f32". */
+/* Unusual formats on the wire in words, as ", partial sums in f32", or "". */
 const char *setting_wires(const struct way *way);
 
 /* Open the device of 'way', as it is to compute.  Returns 0 or a code

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* First everything that is kept is listed as the model and the optimizer name it; then
- * the tensors of the blocks are brought together, block i as entry i of a dataset.
+/* First all tensors are listed under the names that model and optimizer have for them;
+ * then those of the blocks are stacked: the tensor of block i is entry i of a dataset.
  */
 #include "config.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A step, in order: the batch, forward, backward (which sums gradients over the data
- * axis on its way), one exchange of verdicts, the update.
+/* A step, in order: the batch; forward; backward, which sums gradients over the data
+ * axis on its way; one exchange of verdicts; the update.
  *
- * Nothing in a step fails on one rank alone: what ranks must agree on rides in the
- * verdicts, which everyone adds up in rank order, so that all see the same bits.
+ * A verdict is what a rank tells all others once a step.  No rank leaves a step early:
+ * whatever they must agree on is in the verdicts, which every rank puts together in
+ * rank order, so that all get the same bits.
  */
 #include "config.h"
 
@@ -39,7 +40,7 @@ struct step {
     struct vit *vit; /* borrowed, as is the next */
     struct optim *optim;
     struct batches *batches;
-    int at;                  /* the place of the batch that a pass is given */
+    int at;                  /* which of its two places the batch at hand is in */
     struct verdict *verdict; /* [ranks] */
     double *losses;          /* [micros], as the device has them */
 
@@ -47,8 +48,9 @@ struct step {
     int64_t count;
     struct laps *laps; /* of the stages that are not the model's */
 
-    /* Of the pass of each micro-batch, [micros], the last one with the update where
-     * that needs no other rank, and of the update where it does.
+    /* What is recorded and played: a pass for each micro-batch, [micros], and the
+     * update.  Where the update needs nothing of other ranks it is a part of the last
+     * pass instead.
      */
     struct replay *pass, update;
     double seconds[STAGES];

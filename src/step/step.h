@@ -13,26 +13,27 @@ enum stage { STAGE_INPUT, STAGE_EMBED, STAGE_BLOCKS, STAGE_HEAD, STAGE_UPDATE, S
 extern const char *const stage_name[STAGES];
 
 struct step_result {
-    double loss,
-        grad_norm;     /* of the whole batch; the same bits on all ranks of a group */
+    /* Of the whole batch; the same bits on all ranks of a data row. */
+    double loss, grad_norm;
     double peak_logit; /* largest attention logit over all ranks */
     bool is_finite;
     bool is_stopped;  /* some rank was asked to stop (step_ask_stop) */
     bool is_save_due; /* some rank asks for a save (step_ask_save) */
-    bool is_written;  /* every rank has said so (step_say_written) */
+    bool is_written;  /* every rank has written its share (step_say_written) */
 };
 
 struct step;
 
-/* 'vit', 'optim' (NULL: forward alone) and 'data' are borrowed.  Allocates the batch.
- * Returns 0, ERR_MEMORY or ERR_ENV, the same on all ranks.  Collective over the mesh.
+/* Allocate what a step needs besides the model: the batch.  'vit', 'optim' (NULL:
+ * forward alone) and 'data' are borrowed.  Returns 0, ERR_MEMORY or ERR_ENV, the same
+ * on all ranks.  Collective over the mesh.
  */
 int step_open(struct step **step, struct vit *vit, struct optim *optim,
               struct data *data);
 void step_close(struct step **step);
 
 /* Run the next step (number step_count()).  'schedule' multiplies the learning rate.
- * One library all-gather at its end carries loss, norm, flags of every rank.
+ * One MPI_Allgather before its update carries loss, norm and flags of every rank.
  * Collective over the mesh.
  */
 void step_run(struct step *step, double schedule, struct step_result *result);
@@ -49,9 +50,9 @@ struct vit *step_vit(struct step *step); /* borrowed, as step_open() was given i
 struct mat step_images(struct step *step);
 struct mat step_targets(struct step *step);
 
-/* Say that this rank wants to stop: all learn it at the end of the next step.  And
- * whether it wants to save, and whether it is done with its share of a save: so from
- * here on, until it says otherwise.
+/* What this rank has to tell the others, which learn it by the result of the next step:
+ * that it wants to stop; whether it wants to save; whether it has written its share of
+ * a save.  The last two hold from step to step until it says otherwise.
  */
 void step_ask_stop(struct step *step);
 void step_ask_save(struct step *step, bool is_due);
@@ -63,17 +64,17 @@ void step_say_written(struct step *step, bool is_written);
 int64_t step_count(const struct step *step);
 void step_set_count(struct step *step, int64_t count);
 
-/* Forward alone on micro-batch 'micro' of batch 's' of 'data', any source; all of them
- * in order.  The loss, as vit_loss() has it; the batch of the last step is lost.
- * Collective over the mesh.
+/* Forward alone on micro-batch 'micro' of batch 's' of 'data', which may be any source;
+ * micro-batches must come in order.  Returns the loss as vit_loss() does.  The batch of
+ * the last step is lost.  Collective over the mesh.
  */
 double step_forward(struct step *step, struct data *data, int64_t s, int micro);
 
-/* How many tapes the last step, or its pass, was played from (replay.h); 0: none. */
+/* From how many tapes the last step was played (replay.h); 0: it was not recorded. */
 int step_tapes(const struct step *step);
 
-/* Seconds of each stage since step_reset_times(), on this rank, as far as the device is
- * done: where it returns early, the end of an update shows in the next step.
+/* Seconds of each stage on this rank since step_reset_times(), as far as the device is
+ * done.  Where it returns early, the end of an update is counted in the next step.
  */
 const double *step_seconds(struct step *step);
 void step_reset_times(struct step *step);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The options are texts by name, as a user gives them: they are read by the rows of the
- * table that the programs share.
+/* A checkpoint stores options as text, by name, as a user gives them.  They are read by
+ * the same rows of the table as those of a program.
  */
 #include "config.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Recording a step, aligning the clocks, and writing the time line.
  *
- * Spans on a track of Chrome's format must lie side by side or within each other.  What
- * computes does; messages overlap, and are dealt out to as many tracks as are under way
- * at a time, each to the first one that is free.
+ * Spans on one track of Chrome's format must lie side by side or within each other.
+ * Those of computing do.  Messages overlap, so each is put on the first track that is
+ * free at the time; there are as many tracks as messages under way at once.
  */
 #include "config.h"
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The loop.  A run is a leg, and so is a fork of it: steps under one schedule, with its
- * own folder and record.
+/* The training loop.  A leg is a number of steps under one schedule, with a folder and
+ * a record of its own.  The trunk of a run is a leg, and so is each fork:
  *
  *   trunk   0 ------- S1 ------- S2 ------------- end
  *                      \          \
  *   forks               cool-down  cool-down
  *
- * A fork starts from the trunk's state at its step, which is kept aside and put back.
- * What ranks must agree on rides in the verdicts of a step (step.h).
+ * A fork starts from the trunk's state at its step.  That state is kept aside, and put
+ * back when the fork is done.  What ranks must agree on they learn by the result of a
+ * step (step.h).
  */
 #include "config.h"
 
@@ -26,7 +27,7 @@
 
 struct leg {
     struct sched sched;
-    int64_t fork; /* its step; -1: the trunk */
+    int64_t fork; /* the step at which it leaves the trunk; -1: it is the trunk */
 };
 
 /* ---- what every leg does --------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Self-attention, with the normalisation of queries and keys that keeps its logits
- * small (arXiv 2302.05442): every head by itself, one scale [E] for all heads of a
- * block, of the block's kind of norm, before the division by sqrt(E).
+/* Self-attention, and the normalisation of queries and keys that keeps its logits
+ * small (arXiv 2302.05442).  Each head is normalised by itself, by the block's kind of
+ * norm, before the division by sqrt(E); all heads of a block share one scale [E].
  */
 #include "config.h"
 

@@ -8,7 +8,7 @@
 #include "src/vit/model.h"
 
 /* o [n, A_l] from the columns q, k, v of block i's KEPT_IN: all of it now, or image by
- * image as the product that follows asks for its rows, for which 'rows' must stay.
+ * image, as the product that follows asks for its rows; 'rows' must live until then.
  */
 struct attn_rows {
     struct vit *v;

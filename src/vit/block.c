@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The two wirings, forward beside backward.  x, dx and all that is between linear
- * layers are [n, C_l]; A, F, C stand for this rank's A_l, F_l, C_l.
+/* The two wirings of a block, each one's forward followed by its backward.  x, dx and
+ * everything between linear layers are [n, C_l], with n = B_l N rows.  In comments A,
+ * F, C are this rank's share: A_l, F_l, C_l.
  */
 #include "config.h"
 
@@ -10,8 +11,8 @@
 #include "src/vit/linear.h"
 #include "src/vit/norm.h"
 
-/* A norm of a block: of what, its parameters and statistics, and where its result is
- * kept by devices that do.
+/* A norm of a block: what it is taken of, the slot of its parameters, where its
+ * statistics lie, and where its result does on devices that keep it for backward.
  */
 struct block_norm {
     struct mat x;
@@ -41,7 +42,9 @@ static struct mat result_of(struct vit *v, struct block_norm n, int64_t i)
     return is_kept(v, n) ? vit_act(v, n.kept, i) : vit_work(v, WORK_XN);
 }
 
-/* Its result; again: from the statistics that were kept, which costs no messages. */
+/* Compute the norm and return its result.  'is_again': from the statistics that were
+ * kept, which costs no messages.
+ */
 static struct mat norm(struct vit *v, struct block_norm n, int64_t i, bool is_again)
 {
     const struct mat xn = result_of(v, n, i), stat = vit_act(v, n.stat, i);
@@ -53,13 +56,15 @@ static struct mat norm(struct vit *v, struct block_norm n, int64_t i, bool is_ag
     return xn;
 }
 
-/* The same for backward, which finds it where it is kept. */
+/* The norm's result for backward: as it was kept, or computed again. */
 static struct mat norm_kept(struct vit *v, struct block_norm n, int64_t i)
 {
     return is_kept(v, n) ? result_of(v, n, i) : norm(v, n, i, true);
 }
 
-/* The gradient of what came out of it, WORK_DXN, to that of what went in. */
+/* Backward of the norm: from the gradient of its result, WORK_DXN, to that of its
+ * input, which is added to WORK_DX.
+ */
 static void norm_back(struct vit *v, struct block_norm n, int64_t i)
 {
     norm_backward(v, vit_work(v, WORK_DX), true, vit_work(v, WORK_DXN), n.x,

@@ -3,13 +3,17 @@
  *
  *   gap   the mean of an image's rows
  *   cls   the class token's row
- *   map   attention of one learned probe to the rows, then x + MLP(norm(x)); no
- *         QK-norm, biases everywhere, nothing added around the attention
+ *   map   attention of one learned probe (the only query) to the rows, then
+ *         x + MLP(norm(x)); no QK-norm, biases everywhere, no residual around the
+ *         attention
  *
- * After pooling there are B_l rows: their products are small and always in plain form.
- * Messages of map: forward gather (n rows), scatter, moments, gather, scatter; backward
- * gather, gather, scatter, moments, gather, then gather and scatter of n rows.
- * Classifier: forward a gather; backward a gather and a scatter.
+ * After pooling there are only B_l rows, so those products are small and always take
+ * the plain form.  Messages over the model axis, in order:
+ *
+ *   map, forward          gather (n rows), scatter, moments, gather, scatter
+ *   map, backward         gather, gather, scatter, moments, gather; then a gather and
+ *                         a scatter of n rows
+ *   classifier            forward a gather; backward a gather and a scatter
  */
 #ifndef VIT_HEAD_H
 #define VIT_HEAD_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A product, its name for whoever watches, and its gradients: nothing else happens
- * here, so that block.c and head.c read as the formulas do.
+/* Each function looks up a slot's weight, bias and gradients, names the product for
+ * whoever watches, and calls mesh/cmm.h: so that block.c and head.c read as the
+ * formulas do.
  */
 #include "config.h"
 

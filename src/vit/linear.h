@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sharded linear layers: the products of mesh/cmm.h with the weights, biases and
- * gradients of a slot.  The bias, where there is one, is the slot after the weight's.
+/* Sharded linear layers: the products of mesh/cmm.h with the weight, bias and gradients
+ * of a slot.  A bias, where there is one, is in the slot after its weight's.
  *
- *   gather    y [n, N_l] = gather(x [n, C_l]) W, its biases through 'section'
- *   scatter   y [n, C_l] = scatter(x [n, K_l] W) + bias + rest (may be none)
+ *   gather    y [n, N_l] = gather(x [n, C_l]) W; 'section' brings the biases
+ *   scatter   y [n, C_l] = scatter(x [n, K_l] W) + bias + rest; rest may be none
  */
 #ifndef VIT_LINEAR_H
 #define VIT_LINEAR_H

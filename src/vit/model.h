@@ -8,8 +8,8 @@
 
 struct vit {
     struct spec spec;
-    struct local row;   /* of this rank's images */
-    struct local local; /* of the micro-batch at hand */
+    struct local row;   /* this rank's share of a batch */
+    struct local local; /* the same of the micro-batch at hand */
     struct vit_options options;
     struct mesh *mesh; /* borrowed, as is dev */
     struct dev *dev;
@@ -22,7 +22,7 @@ struct vit {
     struct cmm *cmm;      /* of n = B_l N rows, in the form asked for */
     struct cmm *cmm_pool; /* of B_l rows, always plain */
 
-    int micro; /* which micro-batch */
+    int micro; /* number of the micro-batch at hand */
     vit_group_fn written;
     void *written_ctx;
     struct act_table act;
@@ -36,7 +36,7 @@ struct vit {
     struct laps *laps; /* of the parts */
 };
 
-/* The matrix 'which' of activations, of block 'i' where every block has one. */
+/* The activation 'which'; of block 'i' where every block has its own, else i is 0. */
 struct mat vit_act(struct vit *v, enum act which, int64_t i);
 
 static inline struct mat vit_work(struct vit *v, enum act which)
@@ -44,7 +44,9 @@ static inline struct mat vit_work(struct vit *v, enum act which)
     return vit_act(v, which, 0);
 }
 
-/* Whether backward adds to the gradients of 'group' that it finds, from here on. */
+/* Begin to write the gradients of 'group'; true if they are to be added to those that
+ * are there.
+ */
 static inline bool vit_adds(const struct vit *v, int group)
 {
     return shard_write(v->shard, group);
@@ -67,8 +69,8 @@ static inline enum slot vit_bias_slot(enum slot slot)
     return (enum slot)((int)slot + 1);
 }
 
-/* The group whose weights stand for those of 'group': blocks that share a room of the
- * arena have the same places in it.
+/* The group in whose name the weights of 'group' are kept.  Sharded blocks are whole
+ * only in a room of the arena; those that use the same room have one weight for all.
  */
 static inline int vit_weight_group(const struct vit *v, int group)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The sharded norm: moments here, moments from everywhere, and the norm itself; all at
- * once where a rank has whole rows.
+/* The sharded norm: the moments of this rank's columns, those of all ranks, and the
+ * norm itself.  A rank that has whole rows does all of it in one operation.
  */
 #include "config.h"
 

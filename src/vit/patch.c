@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The embedding.  A class token's row of the patches is zero, so that one product of
- * all rows does for everything: the row takes nothing from the kernel and gives it
- * nothing.
+/* The embedding: one product for all rows of all images.  The class token's row, which
+ * is no patch, is zero among the patches, so the kernel adds nothing to it and gets no
+ * gradient from it.
  */
 #include "config.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The model: laid out and allocated once, then forward group by group, each group's
- * parameters asked for while the one before it computes, and back in reverse, each
- * group's gradients sent off while the next one computes.
+/* The model as a whole.  It is laid out and allocated once.  Forward goes group by
+ * group (embedding, blocks, head); while one computes, the parameters of the next are
+ * gathered.  Backward goes the other way; while one group computes, the gradients of
+ * the group before it are summed over the data axis.
  */
 #include "config.h"
 
@@ -21,7 +22,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { NUMBERS = 64 /* that are read at a time */ };
+enum { NUMBERS = 64 }; /* that vit_sum() reads from the device at a time */
 
 /* ---- what model.h promises ------------------------------------------------------- */
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A Vision Transformer on a mesh: forward, and backward in reverse order.
+/* A Vision Transformer whose parameters and work are shared out over a mesh of ranks.
+ * Forward goes through these parts, backward through the same in reverse:
  *
  *   images -> patches -> embedding -> L blocks -> norm -> pooling -> classifier -> loss
  *
- * Between linear layers every activation is [B_l*N, C_l]: this data row's images, this
- * model rank's columns.
+ * A rank holds of every activation between linear layers the rows of its data row's
+ * images and the columns of its model rank: [B_l*N, C_l].
  */
 #ifndef VIT_VIT_H
 #define VIT_VIT_H
@@ -25,7 +26,7 @@ struct vit_options {
     bool is_poisoned; /* see mesh/arena.h */
 };
 
-/* What the seconds of a step are told apart by. */
+/* The parts whose seconds are taken apart from each other. */
 enum vit_part { VIT_EMBED, VIT_BLOCKS, VIT_HEAD, VIT_PARTS };
 
 struct vit;
@@ -38,54 +39,54 @@ int vit_open(struct vit **v, const struct spec *s, struct mesh *mesh, struct dev
              const struct vit_options *o);
 void vit_close(struct vit **v);
 
-/* The next forward and backward are of micro-batch 'micro'; its sizes are vit_local().
- * A step does all of them in order, and begins with 0, which is the largest.
+/* The next forward and backward are of micro-batch 'micro', whose sizes vit_local()
+ * tells.  A step does all vit_micros() of them in order, from 0, the largest, on.
  */
 void vit_micro(struct vit *v, int micro);
 int vit_micros(const struct vit *v);
 
 /* Run the model on this data row's images [B_l, image*image*3] and targets [B_l, K_l]
- * of the micro-batch (dev_acc() type; every rank of a row has the same images), keeping
- * what backward needs.  Collective over 'mesh'.
+ * of the micro-batch, both of dev_acc() type, and keep what backward needs.  Every rank
+ * of a row must have the same images.  Collective over 'mesh'.
  */
 void vit_forward(struct vit *v, struct mat images, struct mat targets);
 
-/* The loss of the last forward's images times their share: the sum over micro-batches
- * and data rows is the mean over the B images.  The M partial sums are gathered and
- * added in rank order, so the value has the same bits on all ranks of a model group.
- * Waits for the device.  Collective over the model axis.
+/* What the last forward's images add to the loss, the mean over the B images of a
+ * step: its sum over all micro-batches and data rows is that mean.  The M partial sums
+ * are gathered and added in rank order, so the value has the same bits on all ranks of
+ * a data row.  Waits for the device.  Collective over the model axis.
  */
 double vit_loss(struct vit *v);
 
-/* Likewise what this rank's classes add to it, a number for every micro-batch since the
- * first one's forward, [1, micros] of dev_acc() type: summed over them and all ranks it
- * is the loss of the step.
+/* What this rank's images and classes add to the loss, on the device: one number for
+ * each micro-batch of the step, [1, micros] of dev_acc() type.  The sum over
+ * micro-batches and all ranks is the loss of the step.
  */
 struct mat vit_losses(const struct vit *v);
 
-/* The gradients of the last forward, written over the old ones in the first micro-batch
- * and added in the others.  Those of a group are summed over the data axis
- * (shard_scatter_*) while the next one computes; all are done when the last
- * micro-batch's backward returns.  Collective over 'mesh'.
+/* The gradients of the last forward.  The first micro-batch writes them over the old
+ * ones, the others add theirs.  The gradients of one group are summed over the data
+ * axis (shard_scatter_*) while those of the next are computed; all sums are complete
+ * when the last micro-batch's backward returns.  Collective over 'mesh'.
  */
 void vit_backward(struct vit *v);
 
-/* From now on 'written' (NULL: nobody) is told in the backward of the last micro-batch
- * which group's gradients are written, as far as this rank goes, before the next one's
- * are; the embedding has none.
+/* From now on the backward of the last micro-batch calls 'written' (NULL: nothing) for
+ * each group but the embedding, when this rank has put its part of that group's
+ * gradients on the stream and before it goes on to the next group.
  */
 typedef void (*vit_group_fn)(void *ctx, int group);
 void vit_tell(struct vit *v, vit_group_fn written, void *ctx);
 
-/* The largest attention logit of the blocks since the first micro-batch's forward, of
- * this rank's heads and images, [1, 1] of dev_acc() type; logits [B_l, K_l] of the last
- * forward.
+/* The largest attention logit that this rank's heads and images had in any block since
+ * the first micro-batch's forward, [1, 1] of dev_acc() type.  The classifier's logits
+ * of the last forward, [B_l, K_l].
  */
 struct mat vit_peak_logit(const struct vit *v);
 struct mat vit_logits(const struct vit *v);
 
-/* Likewise what the classifier was given [B_l, C_l], and what block 'i' has left
- * [B_l*N, C_l].
+/* Of the last forward, too: the input of the classifier [B_l, C_l], and the output of
+ * block 'i' [B_l*N, C_l].
  */
 struct mat vit_pooled(const struct vit *v);
 struct mat vit_block_rows(const struct vit *v, int64_t i);
@@ -96,7 +97,7 @@ struct mat vit_block_rows(const struct vit *v, int64_t i);
 const double *vit_seconds(struct vit *v);
 void vit_reset_seconds(struct vit *v);
 
-/* The watch that tells, for who records a step; borrowed. */
+/* The laps behind vit_seconds(), borrowed: whoever records a step needs them. */
 struct laps *vit_watch(struct vit *v);
 
 /* Bytes of activations and of working memory that vit_open() has allocated: what
@@ -104,8 +105,9 @@ struct laps *vit_watch(struct vit *v);
  */
 int64_t vit_bytes(const struct vit *v);
 
-/* Say that parameters were changed from outside (a load); or by the optimizer, which
- * may have seen to copies of them.
+/* To be called when parameters have changed, so that rounded and packed copies of them
+ * are made anew: vit_changed() after a change from outside (a load), vit_updated()
+ * after the optimizer, which may have written the rounded ones itself.
  */
 void vit_changed(struct vit *v);
 void vit_updated(struct vit *v);
@@ -120,9 +122,9 @@ struct mesh *vit_mesh(struct vit *v);
 struct dev *vit_dev(struct vit *v);
 int64_t vit_batch(const struct vit *v); /* B */
 
-/* Run one block alone (for the benchmark), with parameters that are gathered once:
- * forward on its input, which keeps what it held, and backward of it with the gradient
- * that happens to be there.  Timing only.
+/* Run one block alone, for timing: its parameters are gathered once, forward takes the
+ * input that lies there and leaves it as it is, and backward takes whatever gradient
+ * lies there.  The results mean nothing.
  */
 void vit_block_forward(struct vit *v, int64_t block);
 void vit_block_backward(struct vit *v, int64_t block);
