@@ -328,14 +328,20 @@ static struct mat flat(struct mat a, bool is_packed)
     return a;
 }
 
-static void ops_adamw(struct dev_stream *s, const struct dev_segment *segment,
-                      int count, const struct adamw *a)
+/* How many parameters the segments hold. */
+static inline int64_t params_in(const struct dev_segment *segment, int count)
 {
     int64_t size = 0;
 
     for (int i = 0; i < count; i++)
         size += mat_size(segment[i].param);
-    THREADS(s, size)
+    return size;
+}
+
+static void ops_adamw(struct dev_stream *s, const struct dev_segment *segment,
+                      int count, const struct adamw *a)
+{
+    THREADS(s, params_in(segment, count))
     for (int i = 0; i < count; i++) {
         const struct dev_segment *g = &segment[i];
         const bool is_packed = mat_is_packed(g->param) && mat_is_packed(g->grad) &&

@@ -4,11 +4,7 @@
 static void ops_sgd(struct dev_stream *s, const struct dev_segment *segment, int count,
                     const struct sgd *a)
 {
-    int64_t size = 0;
-
-    for (int i = 0; i < count; i++)
-        size += mat_size(segment[i].param);
-    THREADS(s, size)
+    THREADS(s, params_in(segment, count))
     for (int i = 0; i < count; i++) {
         const struct dev_segment *g = &segment[i];
         const struct box b          = my_box(g->param.rows, g->param.cols);
@@ -61,11 +57,7 @@ static struct stretch stretch_at(const struct dev_factors *f, int64_t r, int64_t
 static void ops_factor_sums(struct dev_stream *s, const struct dev_segment *segment,
                             int count, const struct adafactor *a)
 {
-    int64_t size = 0;
-
-    for (int i = 0; i < count; i++)
-        size += mat_size(segment[i].grad);
-    THREADS(s, size)
+    THREADS(s, params_in(segment, count))
     for (int i = 0; i < count; i++) {
         const struct dev_segment *g = &segment[i];
         const struct dev_factors *f = g->factors;
@@ -87,11 +79,7 @@ static void ops_factor_sums(struct dev_stream *s, const struct dev_segment *segm
 static void ops_adafactor(struct dev_stream *s, const struct dev_segment *segment,
                           int count, const struct adafactor *a)
 {
-    int64_t size = 0;
-
-    for (int i = 0; i < count; i++)
-        size += mat_size(segment[i].param);
-    THREADS(s, size)
+    THREADS(s, params_in(segment, count))
     for (int i = 0; i < count; i++) {
         const struct dev_segment *g = &segment[i];
         const struct box b          = my_box(g->param.rows, g->param.cols);
