@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vitbench without what its two programs differ in: on the machine at hand, and
- * simulated.
+/* What the two programs of the benchmark have in common: vitbench, which runs on the
+ * machine at hand, and the ranks of vitbench-sim, which are simulated.
  */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H

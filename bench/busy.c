@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A small product again and again, with a look at the messages after each, as the rings
- * of mesh/ do it.
+/* A small product is made again and again, with a poll after each, as the rings of
+ * mesh/ do it; with a message under way it takes longer by what the core spends on
+ * that.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How much of a message's time the core must spend on it, where messages are moved in
- * passing while products run.
+/* How much of a message's time a core must spend on it itself, where messages are moved
+ * by polling while products run.
  */
 #ifndef BENCH_BUSY_H
 #define BENCH_BUSY_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One thing worth timing, and what all of them share. */
+/* A case of the benchmark, one thing worth timing, and what all cases share. */
 #ifndef BENCH_CASE_H
 #define BENCH_CASE_H
 

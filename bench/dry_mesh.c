@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Meshes as a table and as JSON. */
+/* The predicted step and the best meshes, as a table and as JSON. */
 #include "config.h"
 
 #include "bench/dry_mesh.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A rate that is measured several times: the fastest counts, for what else goes on
- * meanwhile makes slower, and is believed when another measurement comes near it.
+/* A rate that is measured several times.  The fastest measurement counts, for whatever
+ * else goes on at the time only makes slower; it is believed when another one comes
+ * near it.
  */
 #ifndef BENCH_GAUGE_H
 #define BENCH_GAUGE_H

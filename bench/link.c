@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Ping-pong, half of a round trip a message.  alpha is the time of a small message,
- * beta the slope between two large ones; medians.
+/* Ping-pong: a message takes half of a round trip.  alpha is the time of a small
+ * message, beta the slope between two large ones; both are medians.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How fast messages go between two ranks, by how far these are apart: alpha + beta
- * bytes.
+/* How fast messages go between two ranks, for each distance between them (on a package,
+ * on a node, between nodes): a message takes alpha + beta bytes.
  */
 #ifndef BENCH_LINK_H
 #define BENCH_LINK_H

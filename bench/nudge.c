@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Parameters read as doubles, some rows at a time, and written back in their format. */
+/* Parameters are read as doubles, some rows at a time, nudged, and written back in
+ * their format.
+ */
 #include "config.h"
 
 #include "bench/nudge.h"

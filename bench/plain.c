@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* As dd does it, with fsync. */
+/* A file written and read block by block, as dd does it, with an fsync at the end. */
 #include "config.h"
 
 #include "bench/plain.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One product in its three forms. */
+/* A layer's product forward, for the data and for the weights: timed and checked. */
 #include "config.h"
 
 #include "bench/product.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The profile: the device counts, here it is divided by what is possible. */
+/* The profile: the device counts seconds, FLOPs and bytes of each operation; here they
+ * are divided by what the machine could do.
+ */
 #include "config.h"
 
 #include "bench/profile.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where the time of a step goes: operation by operation, against what the machine could
- * do (--profile).  Of rank 0; its products stand against the measured peak, all else
- * against the bandwidth of memory, which is measured for it.
+/* Where the time of a step goes (--profile): each operation of rank 0 against what the
+ * machine could do.  For products that is the measured peak, for all others the
+ * bandwidth of memory, which is measured for this.
  */
 #ifndef BENCH_PROFILE_H
 #define BENCH_PROFILE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Times of steps in lists that grow by doubling. */
+/* Times of steps, in arrays that grow by doubling. */
 #include "config.h"
 
 #include "bench/series.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Ways of doing a product, agreed by all ranks.  Ranks of uneven shards
- * may have met other numbers of products: then nothing is chosen, and all
- * do as they do without timing.
+/* All ranks agree on the way in which each product is done.  With uneven shards some
+ * may have met more products than others: then nothing is chosen, and all do as they
+ * would without timing.
  */
 #include "config.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opened in the order in which one borrows the other. */
+/* Model, optimizer and images are opened in this order, as each borrows from those
+ * before, and closed in reverse.
+ */
 #include "config.h"
 
 #include "bench/setup.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the checks of a step share. */
+/* What the checks of a step share: residuals, and the verdict on them. */
 #include "config.h"
 
 #include "bench/verify.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Thing 'i' may be begun when the thing AHEAD_ROOMS before is no longer in use. */
+/* Thing 'i' has the room of thing 'i' - AHEAD_ROOMS, so it may be begun when that
+ * one is no longer in use.
+ */
 #include "config.h"
 
 #include "ckpt/ahead.h"

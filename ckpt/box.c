@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Positions are taken apart from the last dimension on, and put together again. */
+/* An element's number is taken apart into its positions, from the last dimension on,
+ * and put together again in the other array's shape.
+ */
 #include "config.h"
 
 #include "ckpt/box.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads sleep until there is a job, do it, and say how it ended.  An error's sentence
- * belongs to a thread: it is handed to the one that waits.
+/* The threads sleep until there is a job, do it, and say how it ended.  The sentence of
+ * an error is kept by the thread that met it, so it is handed to the thread that waits.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Two threads that wait for the disk while the main thread does something else: while
- * one sums digests, what the other has is on its way.  They call neither HDF5 nor MPI.
+/* Two threads that read and write while the main thread does something else.  While one
+ * waits for the disk the other sums digests.  They call neither HDF5 nor MPI.
  */
 #ifndef CKPT_CREW_H
 #define CKPT_CREW_H

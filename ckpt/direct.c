@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* To write, two descriptors of one file: they never write the same block, so that the
- * system has nothing to reconcile.
+/* A file is written through two descriptors, one past the cache and one through it.
+ * They never write the same block, so that the system has nothing to reconcile.
  */
 #include "config.h"
 

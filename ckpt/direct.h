@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Between memory and the disk without a copy in the system's cache of pages, where the
- * file system can do that: nobody would read a checkpoint's pages again, and nothing is
- * left to be moved by the fsync.
+/* Reading and writing past the system's page cache (O_DIRECT), where the file system
+ * can do that: nobody would read a checkpoint's pages again, and no data is left
+ * that the fsync would have to move.
  *
- * To write, only whole blocks can go that way, from memory whose address lies in a
- * block as the place in the file does:
+ * Only whole blocks can be written that way, and only from memory whose address has the
+ * same place within a block as the data has in the file:
  *
  *      |  .. ends | whole blocks: straight | begins .. |
  *

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* /meta: numbers as they are, objects as JSON texts. */
+/* /meta: a number is an attribute with that number, an object one with its JSON
+ * text.
+ */
 #include "config.h"
 
 #include "ckpt/meta.h"

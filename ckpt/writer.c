@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Each thread takes the next part until none is left. */
+/* Each thread of the crew takes the next part of the file until none is left. */
 #include "config.h"
 
 #include "ckpt/writer.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs drawn. */
+/* gnuplot scripts of runs. */
 #include "config.h"
 
 #include "src/fit/plot_runs.h"

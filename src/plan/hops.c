@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Hops.  Gathering is scattering backwards: in each hop what came goes and what went
- * comes.
+/* Hops.  A gather is a scatter backwards: its hops are in reverse order, and in each
+ * what was received is sent and what was sent is received.
  */
 #include "config.h"
 

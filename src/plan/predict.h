@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a run will need, before it: memory of a rank, and which mesh to take. */
+/* What a run will need, known before it: the memory of a rank, and which mesh fits. */
 #ifndef PLAN_PREDICT_H
 #define PLAN_PREDICT_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Lines. */
+/* The lines of a run, as text and as JSON. */
 #include "config.h"
 
 #include "src/train/journal.h"

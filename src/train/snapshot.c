@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A list of views of the device, and a block of the host for what is in them. */
+/* A list of views of what is kept on the device, and a block of host memory that holds
+ * a copy of them all.
+ */
 #include "config.h"
 
 #include "src/train/snapshot.h"

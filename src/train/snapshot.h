@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Parameters and optimizer's state aside in host memory, and back: what a fork of a run
- * leaves behind.  Bit for bit, in every number format.
+/* Parameters and optimizer's state, copied to host memory before a fork of a run and
+ * put back after it, bit for bit, in every number format.
  */
 #ifndef TRAIN_SNAPSHOT_H
 #define TRAIN_SNAPSHOT_H

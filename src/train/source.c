@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which source, with what; held-out images are never changed. */
+/* Which source the images come from, with which options.  Held-out images are never
+ * augmented.
+ */
 #include "config.h"
 
 #include "src/train/source.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What this rank was told, and the clock. */
+/* Whether this rank was told to end (base/told.h), and what the clock says. */
 #include "config.h"
 
 #include "src/train/stop.h"

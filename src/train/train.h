@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A training run: steps from where it begins, or goes on, to its end; forks, looks at
- * the held-out images, saves, and a good end when it is told to stop.
+/* A training run: its steps, from the first or from where it goes on, to the last; its
+ * forks, evaluations on held-out images, and saves; and an orderly end when it is told
+ * to stop.
  */
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
