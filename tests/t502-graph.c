@@ -320,9 +320,9 @@ static void no_waiting(void)
     if (dev_manner(two->got, false, false, true) != 0 ||
         dev_event_open(&past, two->got) != 0)
         die("%s", err_sentence());
-    w.s = dev_stream(two->got, LANE_COMPUTE);
     w.x = twin_random(two, 64, 64, 1.0).got;
     w.y = twin_random(two, 64, 64, 1.0).got;
+    w.s = twin_stream(two, 1);
     for (int i = 0; i < REPLAY_WATCHES; i++) {
         laps_open(&w.watch[i], w.s, 1);
         r.watch[i] = w.watch[i];
