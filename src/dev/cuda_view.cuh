@@ -171,10 +171,9 @@ static void launch(struct dev_stream *s, const char *what,
                    Arguments... arguments)
 {
 #ifdef CUDA_ON_HOST
-    (void)what;
     emu_launch(
-        cuda_on(s), (const void *)kernel, [=] { kernel(arguments...); }, grid, block,
-        shared);
+        cuda_on(s), what, (const void *)kernel, [=] { kernel(arguments...); }, grid,
+        block, shared);
 #else
     cudaError_t rc;
 

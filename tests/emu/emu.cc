@@ -9,6 +9,7 @@
 #include "tests/emu/emu.h"
 
 #include "tests/emu/emu_stream.h"
+#include "tests/emu/race.h"
 
 #include <map>
 #include <numeric>
@@ -42,6 +43,7 @@ struct copy {
     const void *from; /* NULL: zeros */
     size_t bytes;
     int group;
+    bool is_done;
 };
 
 struct thread {
@@ -59,6 +61,7 @@ struct thread {
 struct warp {
     barrier gate;
     int lanes;
+    unsigned met; /* __syncwarp(), so often */
     alignas(16) char shown[WARP][SHOWN];
 };
 
@@ -151,11 +154,17 @@ void start(thread *t)
         swapcontext(&outside, &inside);
 }
 
+void stand(void)
+{
+    race_thread(now->number, block_gate.passed, warps[now->number / WARP].met);
+}
+
 /* Let the thread run until it waits or ends. */
 void resume(thread *t)
 {
     now       = t;
     threadIdx = t->index;
+    stand();
     if (_setjmp(scheduler) == 0)
         _longjmp(t->place, 1);
 }
@@ -215,6 +224,7 @@ void run_block(unsigned count)
     block_gate = {};
     for (unsigned w = 0; w < warps.size(); w++) {
         warps[w].gate  = {};
+        warps[w].met   = 0;
         warps[w].lanes = (int)min(count - w * WARP, (unsigned)WARP);
     }
     for (unsigned i = 0; i < count; i++)
@@ -237,7 +247,8 @@ void take_room(size_t bytes)
     memset(room, 0xff, bytes);
 }
 
-void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t shared)
+void run_all(const char *what, const std::function<void()> &kernel, dim3 grid,
+             dim3 block, size_t shared)
 {
     const unsigned count = block.x * block.y * block.z;
 
@@ -257,6 +268,7 @@ void run_all(const std::function<void()> &kernel, dim3 grid, dim3 block, size_t 
         take_room(shared);
         memset(__start_emu_shared, 0xff,
                (size_t)(__stop_emu_shared - __start_emu_shared));
+        race_block(what, n, __start_emu_shared, __stop_emu_shared, room, shared);
         run_block(count);
     }
 }
@@ -282,8 +294,8 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what
     return cudaSuccess;
 }
 
-void emu_launch(cudaStream_t stream, const void *kernel, std::function<void()> call,
-                dim3 grid, dim3 block, size_t shared)
+void emu_launch(cudaStream_t stream, const char *what, const void *kernel,
+                std::function<void()> call, dim3 grid, dim3 block, size_t shared)
 {
     const unsigned count = block.x * block.y * block.z;
 
@@ -291,7 +303,7 @@ void emu_launch(cudaStream_t stream, const void *kernel, std::function<void()> c
         grid.y > 65535 || grid.z == 0 || grid.z > 65535 ||
         (shared > UNASKED_SHARED && shared > allowed[kernel]))
         fail("an impossible launch");
-    emu_put(stream, [=] { run_all(call, grid, block, shared); });
+    emu_put(stream, [=] { run_all(what, call, grid, block, shared); });
 }
 
 void *emu_shared(void)
@@ -302,15 +314,30 @@ void *emu_shared(void)
 void __syncthreads(void)
 {
     wait_at(&block_gate, alive);
+    stand();
 }
 
-void emu_sync_warp(void)
+static warp *meet(void)
 {
     warp *w = &warps[now->number / WARP];
 
     if (w->lanes != WARP)
         fail("an exchange in a warp of which lanes are gone");
     wait_at(&w->gate, WARP);
+    return w;
+}
+
+void __syncwarp(void)
+{
+    warp *w = meet();
+
+    w->met = w->gate.passed;
+    stand();
+}
+
+void emu_seen_all(void)
+{
+    meet();
 }
 
 void emu_need_aligned(const void *at, size_t bytes)
@@ -321,14 +348,14 @@ void emu_need_aligned(const void *at, size_t bytes)
 
 void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in)
 {
-    const copy c = { to, is_in ? from : NULL, bytes, now->groups };
+    const copy c = { to, is_in ? from : NULL, bytes, now->groups, emu_draw() % 2 == 0 };
 
     emu_need_aligned(to, bytes);
     emu_need_aligned(from, bytes);
-    if (emu_draw() % 2 == 0)
+    race_copy_starts(c.to, c.from, bytes);
+    if (c.is_done)
         finish(c);
-    else
-        now->copies.push_back(c);
+    now->copies.push_back(c);
 }
 
 void emu_copies_close(void)
@@ -345,7 +372,9 @@ void emu_copies_wait(int left)
 
         if (c.group >= now->groups - left)
             break;
-        finish(c);
+        if (!c.is_done)
+            finish(c);
+        race_copy_ends(c.to, c.bytes);
     }
     now->copies.erase(now->copies.begin(), now->copies.begin() + (long)done);
 }
@@ -360,7 +389,7 @@ void emu_show(const void *mine, size_t bytes)
     if (bytes > SHOWN)
         fail("too much to show");
     memcpy(warps[now->number / WARP].shown[emu_lane()], mine, bytes);
-    emu_sync_warp();
+    meet();
 }
 
 const void *emu_seen(int lane)

@@ -7,8 +7,8 @@
  * come to where others wait, which a GPU might have let pass; addresses that are not
  * aligned; indices beyond arrays, and what lies behind the block's shared memory.
  * Shared memory begins as NaN.  What is computed is what a GPU computes but for
- * roundings inside products on tensor cores; nothing is learnt about speed, about
- * memory that several blocks write at a time, or about the driver.
+ * roundings inside products on tensor cores; nothing is learnt about speed or about the
+ * driver, and about memory that several blocks write at a time by race.cc alone.
  */
 #ifndef TESTS_EMU_H
 #define TESTS_EMU_H
@@ -34,15 +34,14 @@ using std::min;
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 
-void emu_launch(cudaStream_t stream, const void *kernel, std::function<void()> call,
-                dim3 grid, dim3 block, size_t shared);
+void emu_launch(cudaStream_t stream, const char *what, const void *kernel,
+                std::function<void()> call, dim3 grid, dim3 block, size_t shared);
 void *emu_shared(void);
 #define SHARED_ROOM(type, name) type *name = (type *)emu_shared()
 
 /* All threads of the block, or of the warp, come here. */
 void __syncthreads(void);
-void emu_sync_warp(void);
-#define __syncwarp emu_sync_warp
+void __syncwarp(void);
 
 /* 'at' is a multiple of 'bytes'. */
 void emu_need_aligned(const void *at, size_t bytes);
@@ -54,11 +53,12 @@ void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in);
 void emu_copies_close(void);
 void emu_copies_wait(int left);
 
-/* 'bytes' that every lane shows to its warp; those of lane 'lane'; valid until the next
- * emu_sync_warp().
+/* 'bytes' that every lane shows to its warp; those of lane 'lane'; valid until
+ * emu_seen_all(), which all lanes come to and which orders nothing else.
  */
 void emu_show(const void *mine, size_t bytes);
 const void *emu_seen(int lane);
+void emu_seen_all(void);
 int emu_lane(void);
 
 template <class T> static inline T __shfl_sync(unsigned, T x, int lane)
@@ -67,7 +67,7 @@ template <class T> static inline T __shfl_sync(unsigned, T x, int lane)
 
     emu_show(&x, sizeof x);
     result = *(const T *)emu_seen(lane % 32);
-    emu_sync_warp();
+    emu_seen_all();
     return result;
 }
 

@@ -23,7 +23,7 @@ static inline void load_four(uint32_t (&r)[4], const bf16 *at)
 
         __builtin_memcpy(&r[i], row + lane % 4 * 2, sizeof r[i]);
     }
-    emu_sync_warp();
+    emu_seen_all();
 }
 
 static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
@@ -40,7 +40,7 @@ static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
                 (*(const bf16 *const *)emu_seen(8 * i + lane % 4 * 2 + k))[lane / 4];
         __builtin_memcpy(&r[i], two, sizeof r[i]);
     }
-    emu_sync_warp();
+    emu_seen_all();
 }
 
 struct emu_fragments {
@@ -75,7 +75,7 @@ static inline void mma(float (&acc)[4], const uint32_t (&a)[4], uint32_t b0,
         }
         acc[i] = sum;
     }
-    emu_sync_warp();
+    emu_seen_all();
 }
 
 static inline void mma_half(float (&acc)[4], const uint32_t (&a)[4], uint32_t b0)

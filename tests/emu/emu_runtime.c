@@ -6,6 +6,7 @@
  * and what is pinned is known apart.
  */
 #include "tests/emu/emu_stream.h"
+#include "tests/emu/race.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -126,14 +127,15 @@ static cudaError_t take(void **at, size_t bytes, int is_gpu)
     if (emu_is_capturing())
         return cudaErrorStreamCaptureUnsupported;
     if (bytes <= LARGEST && in_use + all <= MEMORY)
-        block =
-            mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        block = mmap(race_place(all, is_gpu), all, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED || mprotect(block + PAGE + pages, PAGE, PROT_NONE) != 0)
         return cudaErrorMemoryAllocation;
     memcpy(block, &all, sizeof all);
     *at = memset(block + PAGE + pages - room, 0xff, room);
     in_use += all;
     note_array(*at, bytes, is_gpu);
+    race_array(*at, bytes);
     return cudaSuccess;
 }
 
@@ -152,6 +154,7 @@ static cudaError_t give(void *at, int is_gpu)
     memcpy(&all, block, sizeof all);
     in_use -= all;
     munmap(block, all);
+    race_free(at);
     return cudaSuccess;
 }
 

@@ -11,7 +11,10 @@
  */
 #include "tests/emu/emu_stream.h"
 
+#include "tests/emu/race.h"
+
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <stdio.h>
@@ -35,6 +38,7 @@ struct moment {
     timespec at      = {};
     std::weak_ptr<capture> in; /* while that is made; these nodes come before it */
     std::set<size_t> after;
+    race_clock before; /* it, where it was recorded last */
 };
 
 /* One event, whose moments outlive it on streams. */
@@ -48,6 +52,7 @@ struct node {
     std::function<void()> work;
     std::shared_ptr<moment> record;
     std::set<size_t> after;
+    stream *on; /* where it was captured */
 };
 
 typedef std::vector<node> graph;
@@ -63,6 +68,8 @@ struct stream {
     std::deque<std::function<void()>> queue;
     std::shared_ptr<struct capture> capture;
     std::set<size_t> after; /* the nodes that its next one comes after */
+    race_line line;
+    std::map<stream *, race_line> branch; /* of graphs launched here, captured there */
 };
 
 std::set<stream *> all;
@@ -113,7 +120,7 @@ void add_node(stream *s, std::function<void()> work, std::shared_ptr<moment> rec
 {
     graph &g = s->capture->g;
 
-    g.push_back({ work, record, s->after });
+    g.push_back({ work, record, s->after, s });
     s->after = { g.size() - 1 };
 }
 
@@ -140,10 +147,11 @@ void reach(const std::shared_ptr<moment> &m, long number)
     }
 }
 
-void record(const std::shared_ptr<moment> &m, stream *s)
+void record(const std::shared_ptr<moment> &m, stream *s, const race_clock &before)
 {
     const long number = ++m->recorded;
 
+    m->before      = before;
     m->on          = s;
     m->is_captured = false;
     s->queue.push_back([m, number] {
@@ -156,10 +164,12 @@ void record(const std::shared_ptr<moment> &m, stream *s)
 
 void emu_put(cudaStream_t s, std::function<void()> work)
 {
-    if (of(s)->capture != NULL)
+    if (of(s)->capture != NULL) {
         add_node(of(s), work, NULL);
-    else
-        of(s)->queue.push_back(work);
+    } else {
+        race_after_host(&of(s)->line);
+        of(s)->queue.push_back(race_work(&of(s)->line, work));
+    }
     count.works += of(s)->capture == NULL;
 }
 
@@ -180,8 +190,10 @@ int emu_finish_all(void)
 {
     if (emu_is_capturing())
         return 0;
-    for (stream *s : all)
+    for (stream *s : all) {
         finish(s);
+        race_waited(s->line.seen);
+    }
     return 1;
 }
 
@@ -221,6 +233,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
         return refuse();
     count.stream_waits += !of(s)->queue.empty();
     finish(of(s));
+    race_waited(of(s)->line.seen);
     return cudaSuccess;
 }
 
@@ -250,7 +263,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
         return cudaErrorStreamCaptureIsolation;
     }
 
-    emu_put(s, [m, number] { reach(m, number); });
+    race_join(&of(s)->line.seen, m->before);
+    of(s)->queue.push_back([m, number] { reach(m, number); });
+    count.works++;
     return cudaSuccess;
 }
 
@@ -280,7 +295,7 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes,
         return cudaSuccess;
     if (!is_sound(dst, bytes, src, bytes, kind))
         return cudaErrorInvalidValue;
-    emu_put(s, [=] { memcpy(dst, src, bytes); });
+    emu_put(s, [=] { race_memcpy(dst, src, bytes); });
     return cudaSuccess;
 }
 
@@ -296,7 +311,7 @@ cudaError_t cudaMemcpy2DAsync(void *dst, size_t to, const void *src, size_t from
         return cudaErrorInvalidValue;
     emu_put(s, [=] {
         for (size_t r = 0; r < rows; r++)
-            memcpy((char *)dst + r * to, (const char *)src + r * from, width);
+            race_memcpy((char *)dst + r * to, (const char *)src + r * from, width);
     });
     return cudaSuccess;
 }
@@ -305,7 +320,7 @@ cudaError_t cudaMemsetAsync(void *at, int value, size_t bytes, cudaStream_t s)
 {
     if (!emu_is_array(at, bytes, 1))
         return cudaErrorInvalidValue;
-    emu_put(s, [=] { memset(at, value, bytes); });
+    emu_put(s, [=] { race_memset(at, value, bytes); });
     return cudaSuccess;
 }
 
@@ -338,7 +353,8 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t e, cudaStream_t s, unsigned fla
         (of(s)->capture == NULL && flags == cudaEventRecordExternal))
         return cudaErrorInvalidValue;
     if (of(s)->capture == NULL) {
-        record(of(e)->m, of(s));
+        race_after_host(&of(s)->line);
+        record(of(e)->m, of(s), of(s)->line.seen);
     } else if (flags == cudaEventRecordExternal) {
         add_node(of(s), NULL, of(e)->m);
     } else {
@@ -373,8 +389,10 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
 
     if (rc != cudaSuccess)
         return rc;
-    if (of(e)->m->past == of(e)->m->recorded)
+    if (of(e)->m->past == of(e)->m->recorded) {
+        race_waited(of(e)->m->before);
         return cudaSuccess;
+    }
     do_one(of(e)->m->on);
     return cudaErrorNotReady;
 }
@@ -387,6 +405,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
         return rc;
     count.event_waits += of(e)->m->past < of(e)->m->recorded;
     reach(of(e)->m, of(e)->m->recorded);
+    race_waited(of(e)->m->before);
     return cudaSuccess;
 }
 
@@ -509,13 +528,26 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
         if (n.record != NULL && n.record->is_gone)
             return cudaErrorInvalidResourceHandle;
     count.graphs++;
-    for (size_t i : in_some_order(*(graph *)(void *)exec)) {
-        const node &n = (*(graph *)(void *)exec)[i];
+    race_after_host(&of(s)->line);
 
+    const graph &g          = *(graph *)(void *)exec;
+    const race_clock before = of(s)->line.seen;
+    std::vector<race_clock> done(g.size(), before);
+
+    for (size_t i : in_some_order(g)) {
+        const node &n = g[i];
+        race_line *l  = n.on == of(s) ? &of(s)->line : &of(s)->branch[n.on];
+
+        race_join(&l->seen, before);
+        for (size_t k : n.after)
+            race_join(&l->seen, done[k]);
         if (n.record != NULL)
-            record(n.record, of(s));
+            record(n.record, of(s), l->seen);
         else
-            of(s)->queue.push_back(n.work);
+            of(s)->queue.push_back(race_work(l, n.work));
+        done[i] = l->seen;
     }
+    for (const race_clock &c : done)
+        race_join(&of(s)->line.seen, c);
     return cudaSuccess;
 }

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Races and other faults that are planted, each beside the same without it: race.cc
+ * must find the ones, and nothing in the others.  Each runs in a process of its own.
+ */
+#include "tests/emu/race.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace {
+
+enum { N = 64 };
+
+cudaStream_t new_stream(void)
+{
+    cudaStream_t s;
+
+    cudaStreamCreateWithPriority(&s, cudaStreamNonBlocking, 0);
+    return s;
+}
+
+cudaEvent_t new_event(void)
+{
+    cudaEvent_t e;
+
+    cudaEventCreateWithFlags(&e, cudaEventDisableTiming);
+    return e;
+}
+
+float *new_array(void)
+{
+    void *at;
+
+    cudaMalloc(&at, N * sizeof(float));
+    return (float *)at;
+}
+
+float *new_pinned(void)
+{
+    void *at;
+
+    cudaHostAlloc(&at, N * sizeof(float), cudaHostAllocDefault);
+    return (float *)at;
+}
+
+/* Put a kernel on 's', of 'blocks' of N threads. */
+void run(cudaStream_t s, std::function<void()> kernel, unsigned blocks = 1)
+{
+    emu_launch(s, "planted", NULL, kernel, dim3(blocks), dim3(N), N * sizeof(float));
+}
+
+void fill(cudaStream_t s, float *x)
+{
+    run(s, [=] { x[threadIdx.x] = 1.0F; });
+}
+
+/* What is left out when 'is_faulty'. */
+
+void block_barrier(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    run(s, [=] {
+        __shared__ float x[N];
+
+        x[threadIdx.x] = 1.0F;
+        if (!is_faulty)
+            __syncthreads();
+        y[threadIdx.x] = x[N - 1 - threadIdx.x];
+    });
+    cudaStreamSynchronize(s);
+}
+
+/* The next turn overwrites what others may not have read yet. */
+void second_barrier(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    run(s, [=] {
+        SHARED_ROOM(float, x);
+
+        for (int turn = 0; turn < 2; turn++) {
+            x[threadIdx.x] = 1.0F;
+            __syncthreads();
+            y[threadIdx.x] = x[(threadIdx.x + 32) % N];
+            if (!is_faulty)
+                __syncthreads();
+        }
+    });
+    cudaStreamSynchronize(s);
+}
+
+/* An exchange of the warp is no barrier for memory. */
+void warp_barrier(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    run(s, [=] {
+        SHARED_ROOM(float, x);
+
+        x[threadIdx.x] = 1.0F;
+        y[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1.0F, 1);
+        if (!is_faulty)
+            __syncwarp();
+        y[threadIdx.x] += x[threadIdx.x ^ 1];
+    });
+    cudaStreamSynchronize(s);
+}
+
+void blocks_apart(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    run(
+        s,
+        [=] {
+            const unsigned i = blockIdx.x * N / 2 + threadIdx.x / 2;
+
+            if (threadIdx.x % 2 == 0)
+                y[is_faulty ? i % 32 : i] = 1.0F;
+        },
+        2);
+    cudaStreamSynchronize(s);
+}
+
+void copy_wait(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    fill(s, y);
+    run(s, [=] {
+        SHARED_ROOM(float, x);
+
+        if (threadIdx.x % 2 == 0)
+            copy_start<8>(x + threadIdx.x, y + threadIdx.x, true);
+        copies_close();
+        if (!is_faulty)
+            copies_wait<0>();
+        __syncthreads();
+        y[threadIdx.x] = x[threadIdx.x];
+    });
+    cudaStreamSynchronize(s);
+}
+
+void copy_barrier(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    fill(s, y);
+    run(s, [=] {
+        SHARED_ROOM(float, x);
+
+        if (threadIdx.x % 2 == 0)
+            copy_start<8>(x + threadIdx.x, y + threadIdx.x, true);
+        copies_close();
+        copies_wait<0>();
+        if (!is_faulty)
+            __syncthreads();
+        y[threadIdx.x] = x[threadIdx.x];
+    });
+    cudaStreamSynchronize(s);
+}
+
+void event_wait(bool is_faulty)
+{
+    const cudaStream_t s = new_stream(), other = new_stream();
+    const cudaEvent_t e = new_event();
+    float *x            = new_array();
+
+    fill(s, x);
+    cudaEventRecord(e, s);
+    if (!is_faulty)
+        cudaStreamWaitEvent(other, e, 0);
+    run(other, [=] { x[threadIdx.x] += 1.0F; });
+    cudaStreamSynchronize(s);
+    cudaStreamSynchronize(other);
+}
+
+/* A branch that reads what the other one writes. */
+void graph_edge(bool is_faulty)
+{
+    const cudaStream_t s = new_stream(), other = new_stream();
+    const cudaEvent_t begun = new_event(), e = new_event();
+    float *x = new_array();
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+
+    fill(s, x);
+    cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed);
+    cudaEventRecord(begun, s);
+    fill(s, x);
+    cudaEventRecord(e, s);
+    cudaStreamWaitEvent(other, is_faulty ? begun : e, 0);
+    run(other, [=] { x[threadIdx.x] += 1.0F; });
+    cudaEventRecord(e, other);
+    cudaStreamWaitEvent(s, e, 0);
+    cudaStreamEndCapture(s, &graph);
+    cudaGraphInstantiateWithFlags(&exec, graph, 0);
+    cudaGraphLaunch(exec, s);
+    cudaGraphLaunch(exec, s);
+    cudaStreamSynchronize(s);
+}
+
+void pinned_write(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    const cudaEvent_t e  = new_event();
+    float *x = new_array(), *piece = new_pinned();
+
+    for (int turn = 0; turn < 2; turn++) {
+        race_memset(piece, turn, N * sizeof(float));
+        cudaMemcpyAsync(x, piece, N * sizeof(float), cudaMemcpyHostToDevice, s);
+        cudaEventRecord(e, s);
+        if (!is_faulty)
+            cudaEventSynchronize(e);
+    }
+    cudaStreamSynchronize(s);
+}
+
+/* What MPI sends is written before the message is over. */
+void message(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *x = new_array(), *piece = new_pinned();
+
+    fill(s, x);
+    cudaMemcpyAsync(piece, x, N * sizeof(float), cudaMemcpyDeviceToHost, s);
+    cudaStreamSynchronize(s);
+
+    const uint32_t sent = race_posted(piece, N * sizeof(float), 0);
+
+    if (!is_faulty)
+        race_over(sent);
+    cudaMemcpyAsync(piece, x, N * sizeof(float), cudaMemcpyDeviceToHost, s);
+    cudaStreamSynchronize(s);
+    if (is_faulty)
+        race_over(sent);
+}
+
+void not_written(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *x             = new_array();
+
+    if (!is_faulty)
+        fill(s, x);
+    run(s, [=] { x[threadIdx.x] += 1.0F; });
+    cudaStreamSynchronize(s);
+}
+
+void shared_end(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+
+    emu_launch(
+        s, "planted", NULL,
+        [=] {
+            SHARED_ROOM(float, x);
+
+            x[threadIdx.x] = 1.0F;
+        },
+        dim3(1), dim3(N), (N - is_faulty) * sizeof(float));
+    cudaStreamSynchronize(s);
+}
+
+void array_end(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    void *at;
+
+    cudaMalloc(&at, (N - is_faulty) * sizeof(float));
+    fill(s, (float *)at);
+    cudaStreamSynchronize(s);
+}
+
+void host_access(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *x             = is_faulty ? new_array() : new_pinned();
+
+    fill(s, x);
+    cudaStreamSynchronize(s);
+    x[0] = 2.0F;
+}
+
+const struct {
+    const char *what;
+    void (*run)(bool is_faulty);
+    const char *says;
+} faults[] = {
+    { "no barrier of the block before others' writes are read", block_barrier,
+      "written by" },
+    { "no barrier of the block before what others read is written", second_barrier,
+      "read by" },
+    { "no barrier of the warp but an exchange", warp_barrier, "written by" },
+    { "two blocks write one element", blocks_apart, "written by" },
+    { "a copy into shared memory is not waited for", copy_wait, "is under way" },
+    { "a copy is waited for by its own thread alone", copy_barrier, "written by" },
+    { "no wait for another stream's event", event_wait, "written by" },
+    { "no edge between two branches of a graph", graph_edge, "written by" },
+    { "the host writes pinned memory before it is copied", pinned_write,
+      "written by the host" },
+    { "what MPI sends is written before it is gone", message, "read by" },
+    { "an array is read that nobody wrote", not_written, "nobody wrote" },
+    { "shared memory is left", shared_end, "beyond shared memory" },
+    { "an array is left", array_end, "beyond arrays" },
+    { "the host touches the GPU's memory", host_access, "which is the GPU's" },
+};
+
+/* What a process says that does it, with its exit status in the end. */
+std::string said(void (*work)(bool), bool is_faulty, int *status)
+{
+    std::string text;
+    char part[1000];
+    int ends[2];
+    ssize_t n;
+    pid_t child;
+
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        return "no process";
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        unsetenv("EMU_RACE_LOG");
+        work(is_faulty);
+        exit(0);
+    }
+    close(ends[1]);
+    while ((n = read(ends[0], part, sizeof part)) > 0)
+        text.append(part, (size_t)n);
+    close(ends[0]);
+    waitpid(child, status, 0);
+    return text;
+}
+
+} /* namespace */
+
+int main(void)
+{
+    const int count = (int)(sizeof faults / sizeof faults[0]);
+    int bad         = 0;
+
+    for (int i = 0; i < count; i++) {
+        int status, status_without;
+        const std::string text    = said(faults[i].run, true, &status);
+        const std::string without = said(faults[i].run, false, &status_without);
+        const bool is_ok          = text.find(faults[i].says) != std::string::npos &&
+                           status != 0 && status_without == 0 &&
+                           without.find("race: ") == std::string::npos;
+
+        bad += !is_ok;
+        printf("%sok %d - %s\n", is_ok ? "" : "not ", i + 1, faults[i].what);
+        if (!is_ok)
+            printf("# with the fault:\n%s# without:\n%s", text.c_str(),
+                   without.c_str());
+        fflush(stdout);
+    }
+    printf("1..%d\n", count);
+    return bad > 0;
+}
