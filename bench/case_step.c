@@ -10,14 +10,15 @@
 #include "config.h"
 
 #include "bench/case.h"
-#include "bench/setup.h"
+#include "bench/env.h"
 #include "bench/overlap.h"
 #include "bench/profile.h"
 #include "bench/report.h"
 #include "bench/run.h"
 #include "bench/series.h"
-#include "bench/straggler.h"
 #include "bench/settle.h"
+#include "bench/setup.h"
+#include "bench/straggler.h"
 #include "bench/verify.h"
 
 #include "src/base/clock.h"
