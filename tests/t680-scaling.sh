@@ -43,18 +43,7 @@ ok 'So400m on 1 to 8 GPUs are four lines, none simulated'
 ! grep -q '.\{81\}' "$folder/out"
 ok 'of 80 columns'
 
-# What awk's numbers look like where it is called.
-cat >"$folder/awk" <<EOF
-#!/bin/sh
-[ "\$LC_ALL" = C ] || touch "$folder/is_translated"
-exec ${AWK:-awk} "\$@"
-EOF
-chmod +x "$folder/awk"
-(
-    LC_ALL=de_DE.UTF-8 AWK=$folder/awk
-    export LC_ALL AWK
-    run --machine=h200 --shape=So400m --ranks=1 --kind=weak
-)
+in_german run --machine=h200 --shape=So400m --ranks=1 --kind=weak
 grep -q ' 1x1 ' "$folder/out" && [ ! -e "$folder/is_translated" ]
 ok 'numbers are read and written with points in every language'
 

@@ -36,18 +36,7 @@ run --shape=mu --batches=1,2 --tokens=49 --widths=64,128 --threads=1
     grep -q '^tokens *49 *83 *49 ' "$folder/out"
 ok 'two batches, one number of tokens and two widths are five lines'
 
-# What awk's numbers look like where it is called.
-cat >"$folder/awk" <<EOF
-#!/bin/sh
-[ "\$LC_ALL" = C ] || touch "$folder/is_translated"
-exec ${AWK:-awk} "\$@"
-EOF
-chmod +x "$folder/awk"
-(
-    LC_ALL=de_DE.UTF-8 AWK=$folder/awk
-    export LC_ALL AWK
-    run --shape=mu --batches=1 --tokens=none --widths=none --threads=1
-)
+in_german run --shape=mu --batches=1 --tokens=none --widths=none --threads=1
 grep -q '^batch ' "$folder/out" && [ ! -e "$folder/is_translated" ]
 ok 'numbers are read and written with points in every language'
 

@@ -45,6 +45,22 @@ json_after() {
         is_there && $1 == name { sub(/,$/, "", $2); print $2; exit }' "$1"
 }
 
+# in_german COMMAND..: by a user whose numbers have commas; the file "is_translated" is
+# there if an awk that was called would have seen any.
+in_german() {
+    cat >"$folder/awk" <<EOF
+#!/bin/sh
+[ "\$LC_ALL" = C ] || touch "$folder/is_translated"
+exec ${AWK:-awk} "\$@"
+EOF
+    chmod +x "$folder/awk"
+    (
+        LC_ALL=de_DE.UTF-8 AWK=$folder/awk
+        export LC_ALL AWK
+        "$@"
+    )
+}
+
 # holds EXPRESSION: of numbers, as awk understands them.
 holds() {
     ${AWK:-awk} "BEGIN { exit !($1) }"

@@ -130,7 +130,8 @@ void blocks_apart(bool is_faulty)
     cudaStreamSynchronize(s);
 }
 
-void copy_wait(bool is_faulty)
+/* A thread's copy into shared memory, which others read. */
+void copy(bool waits, bool meets)
 {
     const cudaStream_t s = new_stream();
     float *y             = new_array();
@@ -142,32 +143,23 @@ void copy_wait(bool is_faulty)
         if (threadIdx.x % 2 == 0)
             copy_start<8>(x + threadIdx.x, y + threadIdx.x, true);
         copies_close();
-        if (!is_faulty)
+        if (waits)
             copies_wait<0>();
-        __syncthreads();
+        if (meets)
+            __syncthreads();
         y[threadIdx.x] = x[threadIdx.x];
     });
     cudaStreamSynchronize(s);
 }
 
+void copy_wait(bool is_faulty)
+{
+    copy(!is_faulty, true);
+}
+
 void copy_barrier(bool is_faulty)
 {
-    const cudaStream_t s = new_stream();
-    float *y             = new_array();
-
-    fill(s, y);
-    run(s, [=] {
-        SHARED_ROOM(float, x);
-
-        if (threadIdx.x % 2 == 0)
-            copy_start<8>(x + threadIdx.x, y + threadIdx.x, true);
-        copies_close();
-        copies_wait<0>();
-        if (!is_faulty)
-            __syncthreads();
-        y[threadIdx.x] = x[threadIdx.x];
-    });
-    cudaStreamSynchronize(s);
+    copy(true, !is_faulty);
 }
 
 void event_wait(bool is_faulty)

@@ -56,6 +56,19 @@ static void note_over(MPI_Request before, MPI_Request after)
     }
 }
 
+static void keep(MPI_Request before[FLYING], const MPI_Request *request, int count)
+{
+    if (count > FLYING)
+        abort();
+    memcpy(before, request, (size_t)count * sizeof *before);
+}
+
+static void note_some_over(const MPI_Request *before, const MPI_Request *after, int n)
+{
+    for (int i = 0; i < n; i++)
+        note_over(before[i], after[i]);
+}
+
 int __wrap_MPI_Isend(const void *at, int count, MPI_Datatype type, int to, int tag,
                      MPI_Comm comm, MPI_Request *request)
 {
@@ -100,13 +113,9 @@ int __wrap_MPI_Testall(int count, MPI_Request request[], int *is_done,
     MPI_Request before[FLYING];
     int rc;
 
-    if (count > FLYING)
-        abort();
-    for (int i = 0; i < count; i++)
-        before[i] = request[i];
+    keep(before, request, count);
     rc = __real_MPI_Testall(count, request, is_done, status);
-    for (int i = 0; i < count; i++)
-        note_over(before[i], request[i]);
+    note_some_over(before, request, count);
     return rc;
 }
 
@@ -115,13 +124,9 @@ int __wrap_MPI_Waitany(int count, MPI_Request request[], int *index, MPI_Status 
     MPI_Request before[FLYING];
     int rc;
 
-    if (count > FLYING)
-        abort();
-    for (int i = 0; i < count; i++)
-        before[i] = request[i];
+    keep(before, request, count);
     rc = __real_MPI_Waitany(count, request, index, status);
-    for (int i = 0; i < count; i++)
-        note_over(before[i], request[i]);
+    note_some_over(before, request, count);
     return rc;
 }
 
