@@ -52,6 +52,7 @@
 #include "src/plan/act.h"
 #include "src/plan/cut.h"
 #include "src/plan/factor.h"
+#include "src/plan/rank_sample.h"
 
 const char *param_shard_name(enum param_shard shard, int D)
 {
@@ -366,19 +367,29 @@ static void replicated_gradients(const struct rank *r)
     traffic_allreduce(&r->t[REDUCE], elements, size, r->job->D, r->d);
 }
 
-/* How many of Adafactor's averages are summed over an axis: those that
- * are cut over it.
- */
-static int64_t factors_over(const struct rank *r, bool is_model)
+/* How many of Adafactor's averages this rank has. */
+static struct factor_sizes averages_of(const struct rank *r)
 {
-    struct factor_sizes n;
+    struct factor_sizes n = { 0 };
 
-    if (r->job->optimizer != OPTIMIZER_ADAFACTOR)
-        return 0;
-    factor_sizes(&n, r->params, r->job->M, r->m);
-    if (is_model)
-        return n.joint + n.joint_means;
+    if (r->job->optimizer == OPTIMIZER_ADAFACTOR)
+        factor_sizes(&n, r->params, r->job->M, r->m);
+    return n;
+}
+
+/* How many of them are summed over each axis: those that are cut over it. */
+static int64_t averages_over_data(const struct rank *r)
+{
+    const struct factor_sizes n = averages_of(r);
+
     return job_is_cut(r->job) ? n.own + n.joint : 0;
+}
+
+static int64_t averages_over_model(const struct rank *r)
+{
+    const struct factor_sizes n = averages_of(r);
+
+    return n.joint + n.joint_means;
 }
 
 /* Make of 'r' the rank (d, m) and count into 't' its step, but for the groups over the
@@ -400,8 +411,8 @@ static void count_rest(struct traffic_count t[TRAFFIC_KINDS], struct rank *r, in
         activations(r);
     }
     replicated_gradients(r);
-    traffic_allreduce(&t[REDUCE], factors_over(r, false), (size_t)r->sum, job->D, d);
-    traffic_allreduce(&t[REDUCE], factors_over(r, true), (size_t)r->sum, job->M, m);
+    traffic_allreduce(&t[REDUCE], averages_over_data(r), (size_t)r->sum, job->D, d);
+    traffic_allreduce(&t[REDUCE], averages_over_model(r), (size_t)r->sum, job->M, m);
     if (job->D > 1 || job->M > 1)
         post_call(&t[REDUCE], TRAFFIC_VERDICT);
 }
@@ -448,65 +459,6 @@ void traffic_of_rank(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s
 
 /* ---- the busiest rank ------------------------------------------------------------ */
 
-/* Shares have two sizes, and so have those of a rank's neighbour: along an axis traffic
- * changes only where a remainder ends, one before it, and at the last rank, whose
- * neighbour is rank 0; where sums are doubled and halved, also as far from there as a
- * round reaches.  The ends of each stretch stand for all of it.  Of few ranks all are
- * looked at.
- */
-enum { FEW_RANKS = 64, STRETCHES = 4096 };
-
-struct stretches {
-    int start[STRETCHES];
-    int count, ranks;
-};
-
-static void stretches_point(struct stretches *st, int64_t at)
-{
-    const int rank = (int)(((at % st->ranks) + st->ranks) % st->ranks);
-
-    for (int k = 0; k < st->count; k++) {
-        if (st->start[k] == rank)
-            return;
-    }
-    if (st->count < STRETCHES)
-        st->start[st->count++] = rank;
-}
-
-/* Around 'at', and at the reach of every round from there. */
-static void stretches_bend(struct stretches *st, int64_t at)
-{
-    for (int side = -1; side <= 1; side++) {
-        stretches_point(st, at + side);
-        for (int64_t d = 1; d < st->ranks; d *= 2) {
-            const int round = traffic_round(st->ranks, (int)d);
-
-            stretches_point(st, at + side - d);
-            stretches_point(st, at + side - round);
-            stretches_point(st, at + side - d - round);
-        }
-    }
-}
-
-static void stretches_open(struct stretches *st, int ranks)
-{
-    st->count = 0;
-    st->ranks = ranks;
-    if (ranks > FEW_RANKS) {
-        stretches_bend(st, 0);
-        return;
-    }
-    for (int rank = 0; rank < ranks; rank++)
-        st->start[st->count++] = rank;
-}
-
-/* A size that is split over the axis. */
-static void stretches_add(struct stretches *st, int64_t size)
-{
-    if (st->ranks > FEW_RANKS && size % st->ranks != 0)
-        stretches_bend(st, size % st->ranks);
-}
-
 static void take_larger(struct traffic_count most[TRAFFIC_KINDS],
                         const struct traffic_count t[TRAFFIC_KINDS])
 {
@@ -542,33 +494,33 @@ static void most_of_groups(struct traffic_count most[TRAFFIC_KINDS],
 void traffic_most(struct traffic_count most[TRAFFIC_KINDS], const struct spec *s,
                   const struct traffic_job *job)
 {
-    struct stretches of_m, of_d;
+    struct rank_sample of_m, of_d;
     struct params params;
     struct rank r;
 
     for (int k = 0; k < TRAFFIC_KINDS; k++)
         most[k] = (struct traffic_count){ 0, 0 };
     rank_open(&r, &params, s, job);
-    stretches_open(&of_m, job->M);
-    stretches_add(&of_m, s->C);
-    stretches_add(&of_m, s->H);
-    stretches_add(&of_m, s->F);
-    stretches_add(&of_m, s->K);
-    stretches_add(&of_m, group_elements(&r, group_replicated(s)));
-    stretches_add(&of_m, factors_over(&r, true));
+    rank_sample_open(&of_m, job->M);
+    rank_sample_split(&of_m, s->C);
+    rank_sample_split(&of_m, s->H);
+    rank_sample_split(&of_m, s->F);
+    rank_sample_split(&of_m, s->K);
+    rank_sample_split(&of_m, group_elements(&r, group_replicated(s)));
+    rank_sample_split(&of_m, averages_over_model(&r));
 
     for (int i = 0; i < of_m.count; i++) {
-        r.m = of_m.start[i];
+        r.m = of_m.rank[i];
         if (job->D > 1)
             most_of_groups(most, &r);
-        stretches_open(&of_d, job->D);
-        stretches_add(&of_d, job->B);
-        stretches_add(&of_d, group_elements(&r, group_replicated(s)));
-        stretches_add(&of_d, factors_over(&r, false));
+        rank_sample_open(&of_d, job->D);
+        rank_sample_split(&of_d, job->B);
+        rank_sample_split(&of_d, group_elements(&r, group_replicated(s)));
+        rank_sample_split(&of_d, averages_over_data(&r));
         for (int j = 0; j < of_d.count; j++) {
             struct traffic_count t[TRAFFIC_KINDS];
 
-            count_rest(t, &r, of_d.start[j], of_m.start[i]);
+            count_rest(t, &r, of_d.rank[j], of_m.rank[i]);
             take_larger(most, t);
         }
     }
