@@ -130,7 +130,7 @@ int report_banner(FILE *out, const struct result *r, const struct opts *o)
           r->peak_by, r->peak_spec > 0 ? number(spec, r->peak_spec * giga, 6) : "n/a",
           r->peak_spec > 0 ? " GFLOP/s, " : "", r->peak_spec > 0 ? r->peak_source : "");
     fprintf(out, "\nOptions; all others are at their defaults (--print-config):\n");
-    opts_echo(o, out, 1);
+    opts_echo(o, out);
     for (int i = 0; i < r->warnings; i++)
         field(out, "WARNING", "%s", r->warning[i]);
     fprintf(out, "\n");

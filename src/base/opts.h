@@ -79,12 +79,14 @@ int opts_set(struct opts *o, const char *name, const char *text,
  */
 bool opts_word(char *word, size_t size, const char **rest, char separator);
 
-/* Read one number of the option 'name' by the rules of a row 'type': 0 or ERR_USAGE. */
+/* Read one number of the option 'name' by the rules of a row of 'type' into 'value', an
+ * int64_t or a double: 0 or ERR_USAGE.
+ */
 int opts_number(void *value, const char *text, const char *name, enum opt_type type,
                 double min, double max);
 
 /* True if the row 'name' was given by anyone (not FROM_DEFAULT). */
-int opts_is_given(const struct opts *o, const char *name);
+bool opts_is_given(const struct opts *o, const char *name);
 
 /* In a program of several commands a heading names those that its rows are for, or
  * "every".  ERR_USAGE for a row of the command line that 'command' would pass over in
@@ -92,24 +94,25 @@ int opts_is_given(const struct opts *o, const char *name);
  */
 int opts_check_command(const struct opts *o, const char *command);
 
-/* The same for rows that nothing hears as things are: ERR_USAGE and the sentence. */
+/* ERR_USAGE for an option of the command line that has no effect as the others are: the
+ * first that is named in 'idle[count]' by a row that is idle.
+ */
 struct opt_idle {
     const char *name;
     bool is_idle;
-    const char *sentence; /* after the name */
+    const char *sentence; /* of the error, after the name */
 };
-
 int opts_check_idle(const struct opts *o, const struct opt_idle *idle, int count);
 
 /* The help: 'usage' lines, then the table in 80 columns. */
 void opts_help(const struct opts *o, FILE *out, const char *usage, const char *about);
 
-/* One line an option, "  name  value  (source)"; 'given_only' drops the defaults.
- * opts_dump() writes "name = value" lines that --config reads back, those of defaults
- * and of the program as comments: what nobody has given is given by nobody who reads
- * them.
+/* The options that are not at their defaults, one a line: "  name  value  (source)". */
+void opts_echo(const struct opts *o, FILE *out);
+
+/* All options as "name = value" lines that --config reads back.  Lines of defaults, and
+ * of what the program chose, are comments: who reads the file back has not given them.
  */
-void opts_echo(const struct opts *o, FILE *out, int given_only);
 void opts_dump(const struct opts *o, FILE *out);
 
 /* {"name": {"value": .., "source": ".."}, ..}; the caller owns the reference. */

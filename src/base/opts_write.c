@@ -151,14 +151,14 @@ void opts_help(const struct opts *o, FILE *out, const char *usage, const char *a
         help_row(out, &o->table[i]);
 }
 
-void opts_echo(const struct opts *o, FILE *out, int given_only)
+void opts_echo(const struct opts *o, FILE *out)
 {
     char text[4096];
 
     for (int i = 0; i < o->count; i++) {
         const struct opt *row = &o->table[i];
 
-        if (!has_value(row) || (given_only && o->source[i] == FROM_DEFAULT))
+        if (!has_value(row) || o->source[i] == FROM_DEFAULT)
             continue;
         opts_text(o, row, text, sizeof text);
         fprintf(out, "  %-20s %-24s (%s)\n", row->name, text, source_name(o, row));
