@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 1 << 27 }; /* multiply-adds of a product */
+enum { MOST = 1 << 26 }; /* multiply-adds of a product */
 
 struct desc {
     cublasOperation_t a, b;

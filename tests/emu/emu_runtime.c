@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CUDA's run-time library, as far as src/dev/cuda* calls it, without what emu_stream.cc
  * has: memory is the host's.
- * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 40:
- * what fills a real GPU to measure it has to be content with less.  What is the GPU's
- * and what is pinned is known apart.
+ * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 8
+ * but the room of cuBLASLt: what fills a real GPU to measure it has to be content with
+ * less.  What is the GPU's and what is pinned is known apart.
  */
+#include "src/dev/cuda_gemm.h"
 #include "tests/emu/emu_stream.h"
 #include "tests/emu/race.h"
 
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)40 << 20;
+static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)8 << 20;
 enum { PAGE = 4096 };
 
 static size_t in_use;
@@ -126,7 +127,7 @@ static cudaError_t take(void **at, size_t bytes, int is_gpu)
     *at = NULL;
     if (emu_is_capturing())
         return cudaErrorStreamCaptureUnsupported;
-    if (bytes <= LARGEST && in_use + all <= MEMORY)
+    if ((bytes <= LARGEST || bytes == CUDA_LT_WORK) && in_use + all <= MEMORY)
         block = mmap(race_place(all, is_gpu), all, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED || mprotect(block + PAGE + pages, PAGE, PROT_NONE) != 0)
