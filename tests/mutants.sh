@@ -169,7 +169,7 @@ mutant 'anything is identified' src/fit/fit.c \
     's/hi <= 2 \* lo/hi <= 2000 * lo/' t810-planted
 mutant 'residuals of a fit taken for the noise' src/fit/boot.c \
     's/sqrt((double)rows \/ free)/0.8/' t815-coverage
-mutant 'a design that costs twice as much' src/fit/design.c \
+mutant 'a design that costs twice as much' src/fit/design_exchange.c \
     's/cost > e->most/cost > 2 * e->most/' t830-design
 mutant 'x0 on the edge of the grid' src/fit/pareto.c \
     's/lo < x && x < hi/lo <= x \&\& x < hi/' t835-pareto

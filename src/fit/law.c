@@ -204,6 +204,11 @@ double law_dim_best(const struct law_dim *d, double t)
     return pow(d->alpha * d->a * pow(t, d->c) / (d->beta * d->b), 1 / (d->a + d->b));
 }
 
+double law_dim_growth(const struct law_dim *d)
+{
+    return d->c / (d->a + d->b);
+}
+
 void law_dim_of(struct law_dim *d, const struct law *l, const double *theta, int k,
                 const double *x)
 {

@@ -66,14 +66,15 @@ double law_value(const struct law *l, const double *theta, int arm, const double
 /* The growth exponent of slope i. */
 double law_slope(const struct law *l, const double *theta, int i);
 
-/* Seven constants of one dimension, and what follows from them: the value, and the best
- * x at compute t (the law's minimum).
+/* Seven constants of one dimension, and what follows from them: the value, the best x
+ * at compute t (the law's minimum), and the exponent with which that grows.
  */
 struct law_dim {
     double a, b, c, alpha, beta, xi, eps;
 };
 double law_dim_value(const struct law_dim *d, double x, double t);
 double law_dim_best(const struct law_dim *d, double t);
+double law_dim_growth(const struct law_dim *d); /* s */
 
 /* The constants of dimension k in a sovit law, and of everything else at 'x' what is
  * constant and what falls with t^-c: a joint law's other dimensions stand still.
