@@ -104,19 +104,20 @@ static void sums(struct twins *two)
     }
     ok(is_right, "sums of columns, tables, pools");
 
-    struct mat ref[3], got[3];
+    static const int64_t rows[] = { 3, 140, 140, 3 }, cols[] = { 211, 211, 208, 0 };
+    struct mat ref[4], got[4];
     struct twin sum = twin_blank_f64(two, 1, 1);
     double terms    = 0.0;
 
-    for (int i = 0; i < 3; i++) {
-        struct twin x = twin_random(two, i == 1 ? 140 : 3, i == 2 ? 0 : 211, 1.0);
+    for (int i = 0; i < 4; i++) {
+        struct twin x = twin_random(two, rows[i], cols[i], 1.0);
 
         ref[i] = x.ref;
         got[i] = x.got;
         terms += (double)mat_size(x.ref);
     }
-    dev_sum_squares(twin_stream(two, 0), sum.ref, ref, 3, false);
-    dev_sum_squares(twin_stream(two, 1), sum.got, got + 1, 2, false);
+    dev_sum_squares(twin_stream(two, 0), sum.ref, ref, 4, false);
+    dev_sum_squares(twin_stream(two, 1), sum.got, got + 1, 3, false);
     dev_sum_squares(twin_stream(two, 1), sum.got, got, 1, true);
     /* squares and sums are formed in double in every format */
     ok(fabs(twin_got(sum, 0, 0) / twin_ref(sum, 0, 0) - 1.0) < terms * 0x1p-53,

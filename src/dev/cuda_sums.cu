@@ -213,7 +213,7 @@ __global__ void square_parts(double *partial, const squared *list, int count)
     if (g.wide) {
         for (int64_t i = first + threadIdx.x * WIDE; i < first + SQUARES && i < size;
              i += BLOCK_THREADS * WIDE) {
-            load(v, g.x, 0, i);
+            load(v, g.x, i / g.x.cols, i % g.x.cols);
 #pragma unroll
             for (int k = 0; k < WIDE; k++)
                 sum += (double)v[k] * (double)v[k];
@@ -269,7 +269,7 @@ void cuda_sum_squares(struct dev_stream *s, struct mat sum, const struct mat *x,
             continue;
         if (is_packed(v))
             flatten(&v);
-        list[pieces++] = { v, v.rows == 1 && is_wide(v), 0, blocks };
+        list[pieces++] = { v, is_wide(v), 0, blocks };
         blocks += blocks_for(mat_size(x[i]), SQUARES);
     }
     there   = (const squared *)cuda_describe(s, list, sizeof *list, (size_t)pieces);

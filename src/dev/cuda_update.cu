@@ -174,13 +174,13 @@ struct adafactor_method {
 
 /* ---- One launch ------------------------------------------------------------------ */
 
-/* Of a flattened piece, elements 'first' to 'end'. */
+/* Elements 'first' to 'end', of rows of whole vectors. */
 template <bool IS_F32, class Method>
 __device__ void update_wide(const Method &method, const piece &g, int64_t first,
                             int64_t end)
 {
     for (int64_t i = first + threadIdx.x * WIDE; i < end; i += THREADS * WIDE)
-        method.template at<WIDE, IS_F32>(g, 0, i);
+        method.template at<WIDE, IS_F32>(g, i / g.param.cols, i % g.param.cols);
 }
 
 template <class Method>
@@ -230,9 +230,9 @@ piece piece_of(const struct dev_segment *s, int64_t first)
         flatten(&g.mu);
         flatten(&g.nu);
         flatten(&g.copy);
-        g.wide = is_wide(g.param) && is_wide(g.grad) && is_wide(g.mu) &&
-                 is_wide(g.nu) && is_wide(g.copy);
     }
+    g.wide = is_wide(g.param) && is_wide(g.grad) && is_wide(g.mu) && is_wide(g.nu) &&
+             is_wide(g.copy);
     if (s->factors != NULL) {
         g.is_factored = 1;
         g.f.row       = view_of(s->factors->row);
