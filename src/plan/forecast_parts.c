@@ -324,7 +324,6 @@ static void head_backward(const struct play *p, struct part *to)
     few_gather_back(p, to, p->l.K_l);
     switch (p->spec->pool) {
     case POOL_MAP:
-        norm_again(p, to, n);
         map_backward(p, to);
         break;
     case POOL_GAP:

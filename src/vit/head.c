@@ -144,13 +144,9 @@ static void pool_forward(struct vit *v, struct mat pooled, struct mat xn)
 
 static void pool_backward(struct vit *v, struct mat dxn, struct mat d_pooled)
 {
-    const struct mat xn = vit_work(v, WORK_XN);
-
     switch (v->spec.pool) {
-    case POOL_MAP:
-        norm_again(v, xn, vit_act(v, KEPT_STAT, 0), vit_act(v, KEPT_X, v->spec.L),
-                   head(v), SLOT_NORM);
-        map_backward(v, dxn, d_pooled, xn);
+    case POOL_MAP: /* the rows are as forward has left them, just before */
+        map_backward(v, dxn, d_pooled, vit_work(v, WORK_XN));
         break;
     case POOL_GAP:
         dev_spread_rows(v->stream, dxn, d_pooled, 1 / (double)v->spec.N);
