@@ -7,8 +7,9 @@
 
 #include "mesh/coll.h"
 
-#include "mesh/doubling.h"
+#include "mesh/await.h"
 #include "mesh/berth.h"
+#include "mesh/doubling.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/told.h"
@@ -294,9 +295,9 @@ void coll_host_gather(struct mesh *mesh, enum axis axis, enum traffic kind, doub
             memcpy(all + (size_t)j * (size_t)n, x, (size_t)n * sizeof *x);
         return;
     }
-    progress_waits(mesh, kind);
+    await_all(mesh, kind);
     TRY_MPI(MPI_Allgather(x, n, MPI_DOUBLE, all, n, MPI_DOUBLE, mesh->comm[axis]));
-    mesh->waited[kind] += progress_waited(mesh);
+    mesh->waited[kind] += await_end(mesh);
     mesh->sent[kind].messages++;
     mesh->sent[kind].bytes += n * (int64_t)sizeof *x;
 }
@@ -334,9 +335,9 @@ static double reduced(struct mesh *mesh, enum axis axis, double x, MPI_Op op)
 {
     double result;
 
-    progress_waits(mesh, REDUCE);
+    await_all(mesh, REDUCE);
     TRY_MPI(MPI_Allreduce(&x, &result, 1, MPI_DOUBLE, op, mesh->comm[axis]));
-    progress_waited(mesh);
+    await_end(mesh);
     return result;
 }
 
@@ -357,16 +358,16 @@ double coll_smallest(struct mesh *mesh, enum axis axis, double x)
 
 void coll_largest_of(struct mesh *mesh, enum axis axis, double *x, int n)
 {
-    progress_waits(mesh, REDUCE);
+    await_all(mesh, REDUCE);
     TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, MPI_MAX, mesh->comm[axis]));
-    progress_waited(mesh);
+    await_end(mesh);
 }
 
 void coll_barrier(struct mesh *mesh)
 {
-    progress_waits(mesh, REDUCE);
+    await_all(mesh, REDUCE);
     TRY_MPI(MPI_Barrier(mesh->comm[AXIS_ALL]));
-    progress_waited(mesh);
+    await_end(mesh);
 }
 
 bool coll_is_told(struct mesh *mesh)
@@ -377,7 +378,7 @@ bool coll_is_told(struct mesh *mesh)
 void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,
                     int64_t bytes)
 {
-    progress_waits(mesh, REDUCE);
+    await_all(mesh, REDUCE);
     for (int64_t from = 0; from < bytes; from += WIRE_CHUNK) {
         const int64_t rest = bytes - from;
 
@@ -385,5 +386,5 @@ void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,
                           (int)(rest < WIRE_CHUNK ? rest : WIRE_CHUNK), MPI_BYTE, root,
                           mesh->comm[axis]));
     }
-    progress_waited(mesh);
+    await_end(mesh);
 }

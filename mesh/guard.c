@@ -15,9 +15,9 @@
 
 #include "mesh/guard.h"
 
+#include "mesh/await.h"
 #include "mesh/lost.h"
 #include "mesh/mesh.h"
-#include "mesh/progress.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/told.h"
@@ -88,7 +88,7 @@ static void say(const char *why)
     char awaited[96]  = "";
 
     if (the_guard.mesh != NULL)
-        progress_state(the_guard.mesh, awaited, sizeof awaited);
+        await_text(awaited, sizeof awaited, the_guard.mesh);
     log_line(LOG_ERROR, "%s, in phase %s, waiting for %s", why,
              phase != NULL ? phase : "start",
              awaited[0] != '\0' ? awaited : "nothing from other ranks");

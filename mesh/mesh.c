@@ -4,8 +4,9 @@
 
 #include "mesh/mesh.h"
 
-#include "mesh/progress.h"
+#include "mesh/await.h"
 #include "mesh/berth.h"
+#include "mesh/progress.h"
 #include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
@@ -106,6 +107,7 @@ int mesh_open(struct mesh **mesh, MPI_Comm comm, int D, int M)
     find_nodes(new);
     new->fault        = fault_of(new->rank);
     new->reaches_gpus = berth_mpi_reaches_gpus();
+    await_open(new);
     progress_open(new);
     *mesh = new;
     return 0;
@@ -117,6 +119,7 @@ void mesh_close(struct mesh **mesh)
         return;
     guard_stop(*mesh);
     progress_close(*mesh);
+    await_close(*mesh);
     for (int axis = 0; axis < AXES; axis++)
         MPI_Comm_free(&(*mesh)->comm[axis]);
     berths_close(*mesh);

@@ -67,6 +67,7 @@ struct mesh {
     bool has_narrow_grads;
     enum fault fault;               /* planted on this rank */
     struct progress *progress;      /* messages under way: mesh/progress.h */
+    struct await *await;            /* what is waited for: mesh/await.h */
     bool reaches_gpus;              /* MPI moves GPUs' memory by itself */
     struct berth *berths;           /* of messages from and to it: mesh/berth.h */
     struct trace *trace;            /* what is being recorded, or NULL: mesh/trace.h */

@@ -8,6 +8,7 @@
 
 #include "mesh/progress.h"
 
+#include "mesh/await.h"
 #include "mesh/berth.h"
 #include "mesh/simulated.h"
 #include "mesh/trace.h"
@@ -16,8 +17,6 @@
 #include "src/base/mem.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <time.h>
 #ifdef __linux__
 #include <sys/prctl.h>
@@ -29,9 +28,6 @@ const char *const progress_name[PROGRESS_FORMS] = {
     [PROGRESS_NONE]   = "none",
 };
 
-/* What the main thread waits for, as the guard's thread may read it. */
-enum { AWAIT_NOTHING = -1, AWAIT_ALL = -1 };
-
 enum { AWAITED = 64 }; /* messages under way at a time, at most */
 
 struct progress {
@@ -42,16 +38,11 @@ struct progress {
     pthread_t thread;           /* with PROGRESS_THREAD */
     pthread_cond_t is_needed;   /* there is a first message, or the thread is to end */
     bool is_ending;
-    double since;    /* when the wait in progress began */
-    atomic_int kind; /* of the message that is waited for, or AWAIT_NOTHING */
-    atomic_int peer; /* its other end in AXIS_ALL, or AWAIT_ALL */
-    atomic_bool is_send;
 };
 
 void progress_open(struct mesh *mesh)
 {
     mesh->progress = mem_new(1, sizeof *mesh->progress);
-    atomic_store(&mesh->progress->kind, AWAIT_NOTHING);
     pthread_mutex_init(&mesh->progress->lock, NULL);
     pthread_cond_init(&mesh->progress->is_needed, NULL);
 }
@@ -66,55 +57,6 @@ void progress_close(struct mesh *mesh)
     pthread_mutex_destroy(&mesh->progress->lock);
     mem_free(mesh->progress);
     mesh->progress = NULL;
-}
-
-/* ---- waiting --------------------------------------------------------------------- */
-
-static void wait_begins(struct mesh *mesh, enum traffic kind, int peer, bool is_send)
-{
-    struct progress *p = mesh->progress;
-
-    clock_settle();
-    atomic_store_explicit(&p->peer, peer, memory_order_relaxed);
-    atomic_store_explicit(&p->is_send, is_send, memory_order_relaxed);
-    atomic_store_explicit(&p->kind, (int)kind, memory_order_release);
-    p->since = clock_now();
-}
-
-void progress_waits(struct mesh *mesh, enum traffic kind)
-{
-    wait_begins(mesh, kind, AWAIT_ALL, false);
-}
-
-double progress_waited(struct mesh *mesh)
-{
-    struct progress *p = mesh->progress;
-    const double now   = clock_now();
-
-    trace_add(mesh, (struct trace_span){ .track = TRACE_COMPUTE,
-                                         .name  = "wait",
-                                         .what  = traffic_name[atomic_load(&p->kind)],
-                                         .start = p->since,
-                                         .end   = now });
-    atomic_store_explicit(&p->kind, AWAIT_NOTHING, memory_order_relaxed);
-    guard_alive();
-    return now - p->since;
-}
-
-void progress_state(const struct mesh *mesh, char *text, size_t size)
-{
-    const struct progress *p = mesh->progress;
-    const int kind           = atomic_load_explicit(&p->kind, memory_order_acquire);
-    const int peer           = atomic_load_explicit(&p->peer, memory_order_relaxed);
-    const bool is_send       = atomic_load_explicit(&p->is_send, memory_order_relaxed);
-
-    if (kind == AWAIT_NOTHING)
-        snprintf(text, size, "%s", "");
-    else if (peer == AWAIT_ALL)
-        snprintf(text, size, "%s among ranks", traffic_name[kind]);
-    else
-        snprintf(text, size, "%s %s rank %d", traffic_name[kind],
-                 is_send ? "to" : "from", peer);
 }
 
 /* ---- wires ----------------------------------------------------------------------- */
@@ -452,16 +394,16 @@ void wire_wait(struct wire *w)
     if (!w->is_active)
         return;
     p = w->mesh->progress;
-    wait_begins(w->mesh, w->kind, w->peer, w->is_send);
+    await_peer(w->mesh, w->kind, w->peer, w->is_send);
     while (w->is_active && (p->task != NULL || has_berths(p)))
         push_on(p, w);
     if (take(w)) {
         for (int k = 0; k < w->requests; k++)
             TRY_MPI(MPI_Wait(&w->request[k], MPI_STATUS_IGNORE));
         wire_done(w);
-        simulated_pay(w, clock_now() - p->since);
+        simulated_pay(w, clock_now() - await_since(w->mesh));
     }
-    w->mesh->waited[w->kind] += progress_waited(w->mesh);
+    w->mesh->waited[w->kind] += await_end(w->mesh);
 }
 
 void wire_wait_busy(struct wire *w, const struct meanwhile *work)
@@ -498,10 +440,10 @@ void progress_remove(struct mesh *mesh, struct progress_task *task)
 
 void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy)
 {
-    progress_waits(mesh, kind);
+    await_all(mesh, kind);
     while (*is_busy)
         push_on(mesh->progress, NULL);
-    mesh->waited[kind] += progress_waited(mesh);
+    mesh->waited[kind] += await_end(mesh);
 }
 
 /* ---- the thread ------------------------------------------------------------------ */

@@ -110,17 +110,6 @@ void progress_remove(struct mesh *mesh, struct progress_task *task);
  */
 void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy);
 
-/* What is being waited for, as "act_gather from rank 3", in 'text'; empty when nothing
- * is.  For the hang guard: may be called from another thread.
- */
-void progress_state(const struct mesh *mesh, char *text, size_t size);
-
-/* Around a blocking call of MPI that is not a wire: what is waited for is 'kind' among
- * all ranks of an axis.  progress_waited() returns the seconds since.
- */
-void progress_waits(struct mesh *mesh, enum traffic kind);
-double progress_waited(struct mesh *mesh);
-
 /* For mesh_open() and mesh_close(). */
 void progress_open(struct mesh *mesh);
 void progress_close(struct mesh *mesh);

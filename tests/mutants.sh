@@ -231,7 +231,7 @@ mutant 'the end of a direct write elsewhere' ckpt/direct.c \
 mutant 'the seconds that a process is stopped count' mesh/guard.c \
     's/passed < 2 \* interval ? passed : 2 \* interval/passed/' t315-guard
 mutant 'waits not added up' mesh/progress.c \
-    '/^void wire_wait(/,/^}/s/\[w->kind\] += progress_waited/[w->kind] = progress_waited/' \
+    '/^void wire_wait(/,/^}/s/\[w->kind\] += await_end/[w->kind] = await_end/' \
     t310-wire
 mutant 'a cut line alone in a file stays' src/plan/record.c \
     's/newline != NULL || start == 0/newline != NULL/' t165-record

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "mesh/await.h"
 #include "mesh/progress.h"
 
 #include "src/base/err.h"
@@ -151,7 +152,7 @@ static void *look(void *unused)
     (void)unused;
     for (int i = 0; i < 200 && looked[0] == '\0'; i++) {
         nap(0.005);
-        progress_state(mesh, looked, sizeof looked);
+        await_text(looked, sizeof looked, mesh);
     }
     return NULL;
 }
@@ -162,11 +163,11 @@ static void test_state(void)
     struct wire w;
     pthread_t thread;
 
-    progress_state(mesh, text, sizeof text);
+    await_text(text, sizeof text, mesh);
     ok(text[0] == '\0', "nothing is waited for between calls");
-    progress_waits(mesh, REDUCE);
-    progress_state(mesh, text, sizeof text);
-    progress_waited(mesh);
+    await_all(mesh, REDUCE);
+    await_text(text, sizeof text, mesh);
+    await_end(mesh);
     ok(strcmp(text, "reduce among ranks") == 0, "a blocking call says so");
     if (size == 1)
         return;

@@ -9,6 +9,7 @@
 
 #include "src/step/timeline.h"
 
+#include "mesh/await.h"
 #include "mesh/trace.h"
 #include "src/base/draft.h"
 #include "src/base/err.h"
@@ -67,7 +68,7 @@ double timeline_clock_offset(struct mesh *mesh)
     int bit            = 1;
     double offset      = 0, above;
 
-    progress_waits(mesh, REDUCE);
+    await_all(mesh, REDUCE);
     while (bit < mesh->size && (rank & bit) == 0)
         bit *= 2;
     if (rank > 0) {
@@ -82,7 +83,7 @@ double timeline_clock_offset(struct mesh *mesh)
         answer(all, rank + bit);
         TRY_MPI(MPI_Send(&offset, 1, MPI_DOUBLE, rank + bit, TAG_OFFSET, all));
     }
-    progress_waited(mesh);
+    await_end(mesh);
     return offset;
 }
 
@@ -244,9 +245,9 @@ static void write_mine(struct mesh *mesh, struct trace *t, double zero)
         die("no memory for the text of a trace");
     write_part(out, mesh, t, zero);
     fclose(out);
-    progress_waits(mesh, REDUCE);
+    await_all(mesh, REDUCE);
     send_part(mesh, text, size);
-    progress_waited(mesh);
+    await_end(mesh);
     free(text);
 }
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The wait in progress.  Its kind is stored last and loaded first, so that a thread
+ * that sees the kind sees the peer that belongs to it.
+ */
+#include "config.h"
+
+#include "mesh/await.h"
+
+#include "mesh/guard.h"
+#include "mesh/trace.h"
+#include "src/base/clock.h"
+#include "src/base/mem.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+enum { NOTHING = -1, ALL = -1 };
+
+struct await {
+    double since;    /* when it began */
+    atomic_int kind; /* of the message, or NOTHING */
+    atomic_int peer; /* its other end in AXIS_ALL, or ALL */
+    atomic_bool is_send;
+};
+
+void await_open(struct mesh *mesh)
+{
+    mesh->await = mem_new(1, sizeof *mesh->await);
+    atomic_store(&mesh->await->kind, NOTHING);
+}
+
+void await_close(struct mesh *mesh)
+{
+    mem_free(mesh->await);
+    mesh->await = NULL;
+}
+
+void await_peer(struct mesh *mesh, enum traffic kind, int peer, bool is_send)
+{
+    struct await *a = mesh->await;
+
+    clock_settle();
+    atomic_store_explicit(&a->peer, peer, memory_order_relaxed);
+    atomic_store_explicit(&a->is_send, is_send, memory_order_relaxed);
+    atomic_store_explicit(&a->kind, (int)kind, memory_order_release);
+    a->since = clock_now();
+}
+
+void await_all(struct mesh *mesh, enum traffic kind)
+{
+    await_peer(mesh, kind, ALL, false);
+}
+
+double await_since(const struct mesh *mesh)
+{
+    return mesh->await->since;
+}
+
+double await_end(struct mesh *mesh)
+{
+    struct await *a  = mesh->await;
+    const double now = clock_now();
+
+    trace_add(mesh, (struct trace_span){ .track = TRACE_COMPUTE,
+                                         .name  = "wait",
+                                         .what  = traffic_name[atomic_load(&a->kind)],
+                                         .start = a->since,
+                                         .end   = now });
+    atomic_store_explicit(&a->kind, NOTHING, memory_order_relaxed);
+    guard_alive();
+    return now - a->since;
+}
+
+void await_text(char *text, size_t size, const struct mesh *mesh)
+{
+    const struct await *a = mesh->await;
+    const int kind        = atomic_load_explicit(&a->kind, memory_order_acquire);
+    const int peer        = atomic_load_explicit(&a->peer, memory_order_relaxed);
+    const bool is_send    = atomic_load_explicit(&a->is_send, memory_order_relaxed);
+
+    if (kind == NOTHING)
+        snprintf(text, size, "%s", "");
+    else if (peer == ALL)
+        snprintf(text, size, "%s among ranks", traffic_name[kind]);
+    else
+        snprintf(text, size, "%s %s rank %d", traffic_name[kind],
+                 is_send ? "to" : "from", peer);
+}
