@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The memory of groups, and the flights that gather and scatter them over the data
- * axis.
+/* The memory of groups: what is owned, what is whole, and views of both.  How they
+ * travel over the data axis is shard_move.c.
  */
 #include "config.h"
 
-#include "mesh/shard.h"
+#include "mesh/shard_impl.h"
 
 #include "mesh/guard.h"
 #include "src/base/err.h"
@@ -56,14 +56,6 @@ static void lane_close(struct shard_lane *l)
     dev_event_close(&l->out);
     dev_event_close(&l->home);
     dev_event_close(&l->ready);
-}
-
-/* What is put on 'later' from here on is done after all that 'earlier' holds. */
-static void follow(struct dev_stream *later, struct dev_stream *earlier,
-                   struct dev_event *e)
-{
-    dev_event_record(e, earlier);
-    dev_event_wait(later, e);
 }
 
 static bool has_copy(const struct shard *sh, int group)
@@ -220,7 +212,7 @@ static struct buf *whole_params(const struct shard *sh, int group)
     return has_copy(sh, group) ? &of->copy[group] : &of->param[group];
 }
 
-static struct buf *whole_grads(const struct shard *sh, int group)
+struct buf *shard_whole_grads(const struct shard *sh, int group)
 {
     struct shard *of = (struct shard *)sh;
 
@@ -247,7 +239,8 @@ struct mat shard_param(const struct shard *sh, int group, enum slot slot, int bl
 
 struct mat shard_grad(const struct shard *sh, int group, enum slot slot, int block)
 {
-    return slot_view(sh, whole_grads(sh, group), dev_acc(sh->dev), group, slot, block);
+    return slot_view(sh, shard_whole_grads(sh, group), dev_acc(sh->dev), group, slot,
+                     block);
 }
 
 struct mat shard_item_param(const struct shard *sh, const struct item *it)
@@ -262,7 +255,7 @@ struct mat shard_item_param(const struct shard *sh, const struct item *it)
 
 struct mat shard_item_grad(const struct shard *sh, const struct item *it)
 {
-    return (struct mat){ whole_grads(sh, it->group),
+    return (struct mat){ shard_whole_grads(sh, it->group),
                          dev_acc(sh->dev),
                          it->offset,
                          it->rows,
@@ -305,190 +298,25 @@ struct mat shard_piece_copy(const struct shard *sh, const struct item *it,
     };
 }
 
-/* Everything that is owned of a group, and its place in the whole. */
-static struct mat owned(const struct shard *sh, struct buf *of, int group)
+struct mat shard_owned(const struct shard *sh, struct buf *of, int group)
 {
     return mat_of(&of[group], dev_acc(sh->dev), 1, shard_own_size(sh, group));
 }
 
-static struct mat whole(const struct shard *sh, struct buf *of, enum dtype dtype,
-                        int group)
+struct mat shard_whole(const struct shard *sh, struct buf *of, enum dtype dtype,
+                       int group)
 {
     return mat_of(of, dtype, 1, sh->layout->size[group]);
 }
 
-static struct mat own_place(const struct shard *sh, struct mat all, int group)
-{
-    const int64_t *cut = layout_cut(sh->layout, group);
-
-    return mat_cols(all, cut[sh->layout->d], cut[sh->layout->d + 1]);
-}
-
-static struct flight_plan plan_of(const struct shard *sh, enum traffic kind,
-                                  struct mat all, int group)
-{
-    struct shard *of = (struct shard *)sh;
-    const enum dtype wire =
-        traffic_grads_wire(dev_dtype(sh->dev), sh->mesh->has_narrow_grads);
-    const struct shard_lane *lane = kind == PARAM_GATHER ? &sh->gathers : &sh->scatters;
-
-    return (struct flight_plan){
-        .mesh   = sh->mesh,
-        .axis   = AXIS_DATA,
-        .kind   = kind,
-        .stream = lane->stream,
-        .ready  = lane->ready,
-        .x      = all,
-        .cut    = layout_cut(sh->layout, group),
-        .work =
-            mat_of(&of->work, wire, 1, (int64_t)(sh->work.bytes / dtype_size(wire))),
-        .ring_most = HOPS_RING,
-    };
-}
-
-/* ---- parameters ------------------------------------------------------------------ */
+/* ---- changes --------------------------------------------------------------------- */
 
 void shard_changed(struct shard *sh, bool has_copies)
 {
     for (int g = 0; g < sh->layout->groups && !has_copies; g++) {
         if (has_copy(sh, g))
-            dev_copy(sh->stream, whole(sh, &sh->copy[g], dev_dtype(sh->dev), g),
-                     owned(sh, sh->param, g));
+            dev_copy(sh->stream, shard_whole(sh, &sh->copy[g], dev_dtype(sh->dev), g),
+                     shard_owned(sh, sh->param, g));
     }
     arena_drop_all(&sh->params);
-}
-
-void shard_gather_start(struct shard *sh, int group)
-{
-    struct flight_plan plan;
-    struct mat all;
-
-    if (!layout_is_sharded(sh->layout, group) || !arena_take(&sh->params, group))
-        return;
-    all = whole(sh, arena_room(&sh->params, group), dev_dtype(sh->dev), group);
-    follow(sh->gathers.stream, sh->stream, sh->gathers.out);
-    dev_copy(sh->gathers.stream, own_place(sh, all, group),
-             owned(sh, sh->param, group));
-    plan = plan_of(sh, PARAM_GATHER, all, group);
-    flight_start(&sh->gather, HOPS_GATHER, &plan);
-    sh->gathering = group;
-}
-
-/* The planted fault: this rank's copy of what another one owns, a bit off. */
-static void spoil_copy(struct shard *sh, int group)
-{
-    const int64_t *cut = layout_cut(sh->layout, group);
-    const int64_t at   = sh->layout->d > 0 ? 0 : cut[1];
-    const struct mat all =
-        whole(sh, arena_room(&sh->params, group), dev_dtype(sh->dev), group);
-    unsigned char bytes[sizeof(double)] = { 0 };
-
-    if (at == all.cols)
-        return;
-    dev_get(sh->stream, bytes, mat_cols(all, at, at + 1));
-    bytes[0] ^= 1;
-    dev_put(sh->stream, mat_cols(all, at, at + 1), bytes);
-}
-
-bool shard_is_here(const struct shard *sh, int group)
-{
-    return !layout_is_sharded(sh->layout, group) || arena_has(&sh->params, group);
-}
-
-bool shard_gather_finish(struct shard *sh, int group)
-{
-    if (sh->gathering != group)
-        return false;
-    dev_flush(sh->stream);
-    flight_finish(&sh->gather);
-    follow(sh->stream, sh->gathers.stream, sh->gathers.home);
-    sh->gathering = ARENA_FREE;
-    if (sh->mesh->fault == FAULT_REPLICA)
-        spoil_copy(sh, group);
-    return true;
-}
-
-void shard_release(struct shard *sh, int group)
-{
-    arena_drop(&sh->params, group);
-}
-
-void shard_release_all(struct shard *sh)
-{
-    arena_drop_all(&sh->params);
-    arena_drop_all(&sh->grads);
-}
-
-/* ---- gradients ------------------------------------------------------------------- */
-
-void shard_micro(struct shard *sh, int micro, int micros)
-{
-    sh->is_first_micro = micro == 0;
-    sh->is_last_micro  = micro == micros - 1;
-}
-
-bool shard_write(struct shard *sh, int group)
-{
-    if (!layout_is_sharded(sh->layout, group))
-        return !sh->is_first_micro;
-    arena_take(&sh->grads, group);
-    return false;
-}
-
-/* In place, over one axis, while the host waits: of the replicated group. */
-static void sum_over(struct shard *sh, enum axis axis, int group)
-{
-    const enum dtype acc = dev_acc(sh->dev);
-    const int64_t size   = sh->layout->size[group];
-    const int ranks      = mesh_axis_size(sh->mesh, axis);
-
-    if (ranks == 1 || size == 0)
-        return;
-    coll_allreduce(sh->mesh, axis, REDUCE, sh->stream, owned(sh, sh->grad, group),
-                   mat_of(&sh->work, acc, 1,
-                          traffic_allreduce_room(size, dtype_size(acc), ranks)));
-}
-
-void shard_scatter_start(struct shard *sh, int group)
-{
-    const bool is_sharded = layout_is_sharded(sh->layout, group);
-    const struct mat all  = whole(sh, whole_grads(sh, group), dev_acc(sh->dev), group);
-    struct flight_plan plan;
-
-    if (sh->layout->D == 1 || group == sh->layout->groups - 1 ||
-        (!is_sharded && !sh->is_last_micro))
-        return;
-    follow(sh->scatters.stream, sh->stream, sh->scatters.out);
-    plan = plan_of(sh, GRAD_SCATTER, all, group);
-    flight_start(&sh->scatter, is_sharded ? HOPS_SCATTER : HOPS_SUM, &plan);
-    sh->scattering = group;
-}
-
-/* What has come home of a sharded group goes to the sums that are owned. */
-static void take_home(struct shard *sh, int group)
-{
-    const struct mat all = whole(sh, whole_grads(sh, group), dev_acc(sh->dev), group);
-    const struct mat to  = owned(sh, sh->grad, group);
-
-    if (sh->is_first_micro)
-        dev_copy(sh->stream, to, own_place(sh, all, group));
-    else
-        dev_add(sh->stream, to, own_place(sh, all, group));
-    arena_drop(&sh->grads, group);
-}
-
-void shard_scatter_finish(struct shard *sh, int group)
-{
-    if (group == sh->layout->groups - 1 && sh->is_last_micro) {
-        sum_over(sh, AXIS_MODEL, group);
-        sum_over(sh, AXIS_DATA, group);
-    }
-    if (sh->scattering != group)
-        return;
-    dev_flush(sh->stream);
-    flight_finish(&sh->scatter);
-    follow(sh->stream, sh->scatters.stream, sh->scatters.home);
-    sh->scattering = ARENA_FREE;
-    if (layout_is_sharded(sh->layout, group))
-        take_home(sh, group);
 }

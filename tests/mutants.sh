@@ -71,13 +71,13 @@ mutant 'arrived sums not added' mesh/ring.c \
 mutant 'gradients not summed over the data axis' mesh/flight.c \
     's/dev_add(f->plan.stream, parts_of(f, h.in), arrival(f, .h));/;/' t340-shard \
     t345-flight t420-mesh
-mutant 'replicated gradients not summed over the model axis' mesh/shard.c \
+mutant 'replicated gradients not summed over the model axis' mesh/shard_move.c \
     '/sum_over(sh, AXIS_MODEL, group);/d' t340-shard t420-mesh
-mutant 'a part owned by its neighbour' mesh/shard.c \
+mutant 'a part owned by its neighbour' mesh/shard_move.c \
     's/cut\[sh->layout->d\], cut/cut[0], cut/' t340-shard t436-full
-mutant 'micro-batches written over each other' mesh/shard.c \
+mutant 'micro-batches written over each other' mesh/shard_move.c \
     's/return !sh->is_first_micro;/return false;/' t340-shard t436-full
-mutant 'sharded sums written over each other' mesh/shard.c \
+mutant 'sharded sums written over each other' mesh/shard_move.c \
     '/^static void take_home/,/^}/s/if (sh->is_first_micro)/if (true)/' t340-shard \
     t436-full
 mutant 'a group given back before backward is over' src/vit/vit.c \
