@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The answer of 'vitfit shape' as text and as JSON. */
+#include "config.h"
+
+#include "src/fit/answer.h"
+
+#include "src/base/field.h"
+#include "src/base/json.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { LABEL = 15 };
+
+const char *const answer_dim[LAW_DIMS] = { "width", "depth", "MLP" };
+
+/* What the fit's law expects of the shape 'x' at compute 't'; NaN if it cannot say. */
+static double expect(const struct answer *a, const double *x, double t)
+{
+    double at[LAW_VARS];
+
+    if (a->fit == NULL || !a->fit->has_law || a->fit->kind != LAW_SOVIT)
+        return NAN;
+    for (int v = 0; v < a->fit->law.vars; v++) {
+        at[v] = t;
+        for (int k = 0; k < LAW_DIMS; k++) {
+            if (strcmp(a->fit->law.var[v], a->fit->dim[k]) == 0)
+                at[v] = x[k];
+        }
+    }
+    return law_value(&a->fit->law, a->fit->theta, LAW_EVERY, at);
+}
+
+static void rounded(double x[LAW_DIMS], const struct spec *s)
+{
+    x[0] = (double)s->C;
+    x[1] = (double)s->L;
+    x[2] = (double)s->F;
+}
+
+/* ---- text ------------------------------------------------------------------------ */
+
+static void print_readings(FILE *out, const struct answer *a)
+{
+    static const char *const text[READINGS] = { "tau^(s w)  this one",
+                                                "tau^w  as printed",
+                                                "tau^s  unshared" };
+
+    fprintf(out, "%-21s%8s%8s%8s%10s%10s%13s\n", "rule", "width", "depth", "MLP",
+            "params/M", "GFLOP", "examples");
+    fprintf(out, "%-21s%8s%8s%8s%10s%10s%13s\n", "", "", "", "", "", "an image", "");
+    for (int how = 0; how < READINGS; how++) {
+        const struct spec *s = &a->spec[how];
+        const struct cost *c = &a->cost[how];
+
+        if (!a->is_shape[how]) {
+            fprintf(out, "%-21s%8.2g%8.2g%8.2g%10s%10s%13s\n", text[how],
+                    a->exact[how][0], a->exact[how][1], a->exact[how][2], "-", "-",
+                    "no shape");
+            continue;
+        }
+        fprintf(out, "%-21s%8lld%8lld%8lld%10.4g%10.4g%13.4g\n", text[how],
+                (long long)s->C, (long long)s->L, (long long)s->F,
+                1e-6 * (double)c->params, 1e-9 * c->forward, a->t / c->forward);
+    }
+    fprintf(
+        out,
+        "\nThe paper prints tau^w for every dimension; its argument, and its shapes, "
+        "follow\ntau^(s w): a dimension takes a share w of the growth of compute, and "
+        "turns\nit into size with its own exponent s.  tau^w would make parameters "
+        "grow "
+        "about\nas fast as compute.\n\n");
+}
+
+static void print_rounding(FILE *out, const struct answer *a)
+{
+    const struct spec *s = &a->spec[READING_SHARED];
+    const double *x      = a->exact[READING_SHARED];
+    const double exact   = cost_forward(x[0], x[1], x[2], s);
+    double whole[LAW_DIMS];
+
+    rounded(whole, s);
+    fprintf(out, "rounding       %-6s%12s%10s%8s  multiple of\n", "", "exact",
+            "rounded", "");
+    for (int k = 0; k < LAW_DIMS; k++)
+        fprintf(out, "  %-19s%12.2f%10.0f%+7.2f%%  %lld\n", answer_dim[k], x[k],
+                whole[k], 100 * (whole[k] / x[k] - 1), (long long)a->multiple[k]);
+    fprintf(out, "  FLOP an image %+.2f %%, examples %+.2f %% at the same compute\n",
+            100 * (a->cost[0].forward / exact - 1),
+            100 * (exact / a->cost[0].forward - 1));
+    if (isfinite(expect(a, x, a->t)))
+        fprintf(out, "  %s %.5g exact, %.5g rounded: rounding costs %+.3g %%\n",
+                a->fit->y, expect(a, x, a->t), expect(a, whole, a->t),
+                100 * (expect(a, whole, a->t) / expect(a, x, a->t) - 1));
+    fprintf(out, "\n");
+}
+
+static void print_expected(FILE *out, const struct answer *a)
+{
+    const struct cost *c  = &a->cost[READING_SHARED];
+    const struct spec *s  = &a->spec[READING_SHARED];
+    const double examples = a->t / c->forward;
+    double whole[LAW_DIMS];
+
+    rounded(whole, s);
+    field_print(out, LABEL, "shape", "--shape=%s", s->name);
+    field_print(out, LABEL, "compute", "%.4g FLOP forward, %.4g FLOP of training", a->t,
+                examples * c->train);
+    field_print(out, LABEL, "examples", "%.4g (%.4g tokens)", examples,
+                examples * (double)s->T);
+    if (isfinite(expect(a, whole, a->t)))
+        field_print(out, LABEL, "predicted", "%s %.5g", a->fit->y,
+                    expect(a, whole, a->t));
+    else
+        field_print(out, LABEL, "predicted", "n/a: needs --fit of a fit with --joint");
+    if (a->machine == NULL) {
+        field_print(out, LABEL, "time, memory", "n/a: needs --machine");
+        return;
+    }
+
+    const double seconds = examples * c->seconds;
+    const int of_node = a->machine->ranks_per_node > 0 ? a->machine->ranks_per_node : 1;
+
+    field_print(out, LABEL, "machine", "%s: %d x %d ranks, mesh %dx%d",
+                a->machine->name, a->machine->nodes, of_node, c->D, c->M);
+    field_print(out, LABEL, "memory", "%.2f GB a rank, with %lld images a step%s",
+                1e-9 * (double)c->bytes, (long long)c->batch,
+                c->fits ? "" : ": DOES NOT FIT");
+    field_print(out, LABEL, "time",
+                "%.4g device-seconds, %.4g node-hours (no waiting for messages)",
+                seconds, seconds / 3600 / of_node);
+}
+
+void answer_print(FILE *out, const struct answer *a)
+{
+    const struct rule *r = &a->rule;
+
+    fprintf(out, "From %g/%g/%g at t0 = %.4g FLOP to t = %.4g FLOP: tau = %.4g\n",
+            r->x0[0], r->x0[1], r->x0[2], r->t0, a->t, a->t / r->t0);
+    fprintf(out,
+            "s = %.4g/%.4g/%.4g, w = %.4g/%.4g/%.4g, %lld heads, patch %lld, %lld "
+            "pixels\n\n",
+            r->s[0], r->s[1], r->s[2], r->w[0], r->w[1], r->w[2],
+            (long long)a->o->heads, (long long)a->o->patch, (long long)a->o->image);
+    for (int k = 0; k < LAW_DIMS; k++) {
+        if (a->is_guess[k])
+            fprintf(out, "s of %s is not identified: a guess\n", answer_dim[k]);
+    }
+    print_readings(out, a);
+    print_rounding(out, a);
+    print_expected(out, a);
+}
+
+void answer_print_trial(FILE *out, const struct answer *a)
+{
+    const struct sweep *s = &a->trial;
+
+    fprintf(out, "\n%-19s%8s%13s%13s%12s\n", "beside others", "steps", "GFLOP image",
+            "compute", "predicted");
+    for (int i = 0; i < s->runs; i += (int)s->training.seeds) {
+        const struct run *r  = &s->run[i];
+        const double compute = sweep_images(s, r) * r->cost.forward;
+        double x[LAW_DIMS];
+        char predicted[16] = "n/a";
+
+        rounded(x, &r->spec);
+        if (isfinite(expect(a, x, compute)))
+            snprintf(predicted, sizeof predicted, "%.5g", expect(a, x, compute));
+        fprintf(out, "%-19s%8lld%13.4g%13.4g%12s\n", r->spec.name,
+                (long long)r->step[0], 1e-9 * r->cost.forward, compute, predicted);
+    }
+}
+
+/* ---- JSON ------------------------------------------------------------------------ */
+
+json_t *answer_json(const struct answer *a)
+{
+    const struct cost *c  = &a->cost[READING_SHARED];
+    const struct spec *s  = &a->spec[READING_SHARED];
+    const double *x       = a->exact[READING_SHARED];
+    const double examples = a->t / c->forward;
+    double whole[LAW_DIMS];
+
+    rounded(whole, s);
+    return json_pack(
+        "{ss sf sf s[fff] s[III] sI sf sf sf so so so so sb}", "shape", s->name,
+        "compute", a->t, "tau", a->t / a->rule.t0, "exact", x[0], x[1], x[2], "rounded",
+        (json_int_t)s->C, (json_int_t)s->L, (json_int_t)s->F, "params",
+        (json_int_t)c->params, "flops_per_image", c->forward, "examples", examples,
+        "rounding_cost", c->forward / cost_forward(x[0], x[1], x[2], s) - 1,
+        "predicted", json_finite(expect(a, whole, a->t)), "device_seconds",
+        json_finite(examples * c->seconds), "bytes_per_rank",
+        a->machine != NULL ? json_integer((json_int_t)c->bytes) : json_null(), "mesh",
+        a->machine != NULL ? json_pack("{si si}", "D", c->D, "M", c->M) : json_null(),
+        "fits", (int)c->fits);
+}
