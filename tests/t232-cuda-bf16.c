@@ -348,8 +348,11 @@ int main(int argc, char **argv)
     head_norms(two, 40, 2, 64, NORM_RMS);
     head_norms(two, 5, 1, 256, NORM_LAYER);
     attention(two, (struct attn){ 2, 3, 9, 5, 7 });
+    attention(two, (struct attn){ 2, 3, 9, 17, 7 });
     attention(two, (struct attn){ 1, 2, 72, 70, 70 });
+    attention(two, (struct attn){ 2, 2, 72, 1, 70 });
     attention(two, (struct attn){ 1, 1, 38, 9, 65 });
+    attention(two, (struct attn){ 1, 1, 38, 18, 65 });
     attention(two, (struct attn){ 1, 1, 64, 66, 130 });
     attention(two, (struct attn){ 1, 2, 88, 130, 70 });
     attention(two, (struct attn){ 1, 1, 80, 20, 90 });

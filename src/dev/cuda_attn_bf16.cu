@@ -468,9 +468,17 @@ void launch_keys(struct dev_stream *s, const attention &a)
  * reads 5/7 as much of shared memory, which is what those kernels are short of; a
  * device that times what can be done in several ways takes the faster one.  Both leave
  * the same bits.
+ *
+ * Of pooling's one query a head, FEW rows are made, by one warp, so that four blocks or
+ * more read keys and values at a time and wait for memory, not for products of zeros.
  */
+enum { FEW = 16 };
+
 template <int EP> void forward_of(struct dev_stream *s, const attention &a)
 {
+    if constexpr (EP <= 128)
+        if (a.Nq <= FEW)
+            return launch_forward<EP, 32, 1, 1, 1, rows_in_memory>(s, a);
     if constexpr (EP <= 64)
         launch_forward<EP, 64, 1, 4, 4, rows_in_registers>(s, a);
     else if constexpr (EP <= 128)
@@ -505,6 +513,12 @@ template <int EP> void choose_queries(struct dev_stream *s, attention a)
 
 template <int EP> void backward_of(struct dev_stream *s, const attention &a)
 {
+    if constexpr (EP <= 128)
+        if (a.Nq <= FEW) {
+            launch_queries<EP, 32, 1, 1, 1>(s, a);
+            launch_keys<EP, 16, 1, 4, 2, OF_KEYS | OF_VALUES>(s, a);
+            return;
+        }
     if constexpr (EP <= 64) {
         launch_queries<EP, 32, 2, 4, 3>(s, a);
         launch_keys<EP, 64, 1, 4, 3, OF_KEYS | OF_VALUES>(s, a);
