@@ -7,6 +7,7 @@
 #include "src/plan/act.h"
 
 #include "src/base/mem.h"
+#include "src/plan/param.h"
 
 #include <string.h>
 
@@ -107,7 +108,7 @@ static void add_blocks(struct maker *k, const struct spec *s, const struct local
 static void add_rest(struct maker *k, const struct spec *s, const struct local *l,
                      int64_t kept_attn)
 {
-    add(k, KEPT_ROWS, l->rows, s->P);
+    add(k, KEPT_ROWS, l->rows, param_round(s->P)); /* as GPUs' products want rows */
     add_acc(k, KEPT_STAT, l->rows, 2);
     add(k, KEPT_POOLED, l->B_l, l->C_l);
     add_acc(k, KEPT_LOGITS, l->B_l, l->K_l);

@@ -39,7 +39,7 @@ enum act {
     KEPT_UP,     /* [n, F]       seq: MLP before GELU                                 */
     KEPT_ACT,    /* [n, F]       seq: MLP after GELU                                  */
     /* kept, once; "map" with that pooling alone */
-    KEPT_ROWS,     /* [n, P]       patches as rows                                    */
+    KEPT_ROWS,     /* [n, P ..]    patches as rows, a multiple of 16 elements apart   */
     KEPT_STAT,     /* [n, 2]   acc of encoder_norm                                    */
     KEPT_POOLED,   /* [B_l, C]     what the classifier is given                       */
     KEPT_LOGITS,   /* [B_l, K] acc                                                    */

@@ -13,10 +13,16 @@ static struct mat patch_rows(const struct vit *v, struct mat table)
     return mat_rows(table, v->spec.N - v->spec.T, v->spec.N);
 }
 
+/* Patches as rows, which lie further apart than they are long. */
+static struct mat patches(struct vit *v)
+{
+    return mat_cols(vit_act(v, KEPT_ROWS, 0), 0, v->spec.P);
+}
+
 void patch_forward(struct vit *v, struct mat images)
 {
     const struct spec *s   = &v->spec;
-    const struct mat rows  = vit_act(v, KEPT_ROWS, 0);
+    const struct mat rows  = patches(v);
     const struct mat x     = vit_act(v, KEPT_X, 0);
     const struct mat table = vit_work(v, WORK_TABLE);
     const struct mat each  = patch_rows(v, table);
@@ -57,6 +63,6 @@ void patch_backward(struct vit *v)
     keep(v, SLOT_POS, each, is_added);
     dev_column_sums(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH_BIAS), each,
                     is_added);
-    dev_gemm_dw(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH),
-                vit_act(v, KEPT_ROWS, 0), dx, is_added);
+    dev_gemm_dw(v->stream, vit_grad(v, GROUP_EMBED, SLOT_PATCH), patches(v), dx,
+                is_added);
 }
