@@ -121,12 +121,10 @@ static int confirm_products(struct measured *g, struct bench *b, struct case_res
 /* The peak once more; no product is faster. */
 static void confirm_peak(struct machine *m, struct bench *b, struct case_result *c)
 {
-    const double most = 1.05; /* of the peak: clocks wander */
-
     run_peak(b);
     c->row[0].rate             = b->peak;
     m->peak[dev_dtype(b->dev)] = b->peak;
-    if (machine_over_peak(m) > most && b->result != NULL)
+    if (machine_over_peak(m) > MACHINE_OVER_PEAK && b->result != NULL)
         result_warn(b->result,
                     "a product reaches %.0f %% of the peak: something else ran while "
                     "that was measured; measure again",

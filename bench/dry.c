@@ -16,6 +16,7 @@
 #include "src/plan/predict.h"
 #include "src/plan/traffic.h"
 
+#include <string.h>
 #include <unistd.h>
 
 struct plan {
@@ -182,23 +183,46 @@ static void print_terms(FILE *out, const struct plan *p)
             all / (double)p->spec.T, all * (double)p->job.B);
 }
 
+enum { FAMILIES = 7 };
+struct family {
+    const char *title, *name; /* in the text, in JSON */
+    int64_t bytes;
+};
+
+/* What the memory of a rank is for. */
+static void families_of(struct family family[FAMILIES], const struct predict_memory *m)
+{
+    const struct family all[FAMILIES] = {
+        { "parameters", "params", m->params },
+        { "gradients", "grads", m->grads },
+        { "moments", "moments", m->moments },
+        { "packed weights", "packed", m->packed },
+        { "kept activations", "kept", m->kept },
+        { "working memory", "work", m->work },
+        { "batch", "batch", m->batch },
+    };
+
+    memcpy(family, all, sizeof all);
+}
+
+static void print_bytes(FILE *out, const char *title, int64_t n)
+{
+    char bytes[32];
+
+    fprintf(out, "%-16s %19s %16.3f\n", title, grouped(bytes, n), 1e-9 * (double)n);
+}
+
 static void print_memory(FILE *out, const struct plan *p)
 {
     const struct predict_memory *m = &p->memory;
-    const struct {
-        const char *name;
-        int64_t bytes;
-    } family[] = { { "parameters", m->params },     { "gradients", m->grads },
-                   { "moments", m->moments },       { "packed weights", m->packed },
-                   { "kept activations", m->kept }, { "working memory", m->work },
-                   { "batch", m->batch },           { "all", m->total } };
-    char bytes[32];
+    struct family family[FAMILIES];
 
     fprintf(out, "%-16s%20s%17s\n", "memory", "bytes", "GB");
     field_rule(out, '-');
-    for (size_t i = 0; i < sizeof family / sizeof family[0]; i++)
-        fprintf(out, "%-16s %19s %16.3f\n", family[i].name,
-                grouped(bytes, family[i].bytes), 1e-9 * (double)family[i].bytes);
+    families_of(family, m);
+    for (int i = 0; i < FAMILIES; i++)
+        print_bytes(out, family[i].title, family[i].bytes);
+    print_bytes(out, "all", m->total);
     if (p->least < m->total)
         fprintf(out,
                 "The most it takes: tuning may leave weights unpacked, down to %.3f GB "
@@ -243,6 +267,28 @@ static json_t *terms_json(const struct plan *p)
     return all;
 }
 
+static json_t *memory_json(const struct plan *p)
+{
+    json_t *all = json_object();
+    struct family family[FAMILIES];
+
+    families_of(family, &p->memory);
+    for (int i = 0; i < FAMILIES; i++)
+        json_object_set_new(all, family[i].name, json_integer(family[i].bytes));
+    return all;
+}
+
+static json_t *traffic_json(const struct plan *p)
+{
+    json_t *all = json_object();
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        json_object_set_new(all, traffic_name[k],
+                            json_pack("{sI sI}", "bytes", (json_int_t)p->sent[k].bytes,
+                                      "messages", (json_int_t)p->sent[k].messages));
+    return all;
+}
+
 /* Parameters and FLOPs are of the whole job, the rest of the rank that has most; of
  * messages each kind has its own.  A term's FLOPs are those of a training step, its
  * bytes those of its parameters.
@@ -257,15 +303,17 @@ static json_t *plan_json(const struct plan *p)
         bytes += p->sent[k].bytes;
     }
     plan = json_pack(
-        "{ss sI si s{si si} sI sI sf sf sI sI sI sI so}", "shape", p->spec.name,
-        "batch", (json_int_t)p->job.B, "ranks", p->ranks, "mesh", "D", p->job.D, "M",
-        p->job.M, "params", (json_int_t)count_params(&p->spec), "params_matmul",
+        "{ss sI ss si s{si si} sI sI sf sf sI sI so sI sI so so}", "shape",
+        p->spec.name, "batch", (json_int_t)p->job.B, "dtype", dtype_name(p->job.dtype),
+        "ranks", p->ranks, "mesh", "D", p->job.D, "M", p->job.M, "params",
+        (json_int_t)count_params(&p->spec), "params_matmul",
         (json_int_t)count_params_matmul(&p->spec), "flops_per_image_forward",
         count_flops_forward(&p->spec), "flops_per_token_train",
         count_flops_train(&p->spec) / (double)p->spec.T, "bytes_per_rank",
         (json_int_t)p->memory.total, "bytes_per_rank_least", (json_int_t)p->least,
-        "messages_per_step", (json_int_t)messages, "bytes_per_step", (json_int_t)bytes,
-        "terms", terms_json(p));
+        "memory", memory_json(p), "messages_per_step", (json_int_t)messages,
+        "bytes_per_step", (json_int_t)bytes, "comm", traffic_json(p), "terms",
+        terms_json(p));
     if (p->meshes.machine != NULL)
         dry_mesh_json(plan, &p->meshes);
     return plan;

@@ -10,6 +10,8 @@
 #include "src/base/mem.h"
 #include "src/plan/predict.h"
 
+#include <math.h>
+
 enum { BEST = 10, STEP = 8 }; /* lines of the table, letters of its seconds */
 
 /* ---- make ------------------------------------------------------------------------ */
@@ -35,7 +37,9 @@ int dry_mesh_open(struct dry_mesh *d, const struct spec *s,
         dry_mesh_close(d);
         return rc;
     }
-    d->own = d->list[0];
+    d->nodes   = cost.nodes;
+    d->on_node = cost.on_node;
+    d->own     = d->list[0];
     if (job->D > 0) {
         struct traffic_job asked = *job;
 
@@ -59,20 +63,48 @@ static double percent_waited(const struct forecast *f, enum traffic kind)
     return 100 * f->comm[kind].exposed_s / f->step_s;
 }
 
+/* In per cent with one digit; without a peak there is no MFU. */
+static const char *utilisation(char text[16], double mfu)
+{
+    if (isnan(mfu))
+        return "n/a";
+    snprintf(text, 16, "%.1f", 100 * mfu);
+    return text;
+}
+
 static void print_line(FILE *out, int place, const struct choice *c)
 {
     const struct forecast *f = &c->forecast;
-    char mesh[24], step[24];
+    char mesh[24], step[24], mfu[16];
 
     snprintf(mesh, sizeof mesh, "%dx%d", c->job.D, c->job.M);
     if (snprintf(step, sizeof step, "%.4g", f->step_s) > STEP)
         snprintf(step, sizeof step, "%.3g", f->step_s);
-    fprintf(out, "%2d%c%-8s %-5s %7lld %*s %8.3g %5.1f %6.1f %5.1f %5.1f %5.1f %5.1f\n",
+    fprintf(out, "%2d%c%-8s %-5s %7lld %*s %8.3g %5s %6.1f %5.1f %5.1f %5.1f %5.1f\n",
             place, c->fits ? ' ' : '*', mesh, cmm_form_name[c->job.form],
-            (long long)c->job.B, STEP, step, f->tokens_per_s, 100 * f->mfu,
+            (long long)c->job.B, STEP, step, f->tokens_per_s, utilisation(mfu, f->mfu),
             percent_waited(f, ACT_GATHER) + percent_waited(f, ACT_SCATTER),
             percent_waited(f, PARAM_GATHER), percent_waited(f, GRAD_SCATTER),
             percent_waited(f, REDUCE), 1e-9 * (double)c->bytes);
+}
+
+/* How many nodes, and what in the machine's file makes the prediction doubtful. */
+static void print_doubts(FILE *out, const struct dry_mesh *d)
+{
+    const struct machine *m = d->machine;
+    const double over       = machine_over_peak(m);
+
+    fprintf(out, "It takes %d node%s of %d rank%s.\n", d->nodes,
+            d->nodes == 1 ? "" : "s", d->on_node, d->on_node == 1 ? "" : "s");
+    if (d->on_node > m->ranks_per_node)
+        fprintf(out, "%s has only %d node%s of %d: more ranks share a node's %s.\n",
+                m->name, m->nodes, m->nodes == 1 ? "" : "s", m->ranks_per_node,
+                m->gpus > 0 ? "GPUs" : "cores");
+    if (over > MACHINE_OVER_PEAK)
+        fprintf(out,
+                "A product of its file reaches %.0f %% of the peak: one of the two is "
+                "wrong.\n",
+                100 * over);
 }
 
 void dry_mesh_print(FILE *out, const struct dry_mesh *d)
@@ -80,11 +112,12 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
     const struct forecast *f = &d->own.forecast;
     const int lines          = d->count < BEST ? d->count : BEST;
     bool is_all              = true;
+    char mfu[16];
 
-    fprintf(out,
-            "On %s a step of mesh %dx%d takes %.4g s:\n%.4g tokens/s, MFU %.1f %%.\n",
+    fprintf(out, "On %s a step of mesh %dx%d takes %.4g s:\n%.4g tokens/s, MFU %s%s.\n",
             d->machine->name, d->own.job.D, d->own.job.M, f->step_s, f->tokens_per_s,
-            100 * f->mfu);
+            utilisation(mfu, f->mfu), isnan(f->mfu) ? "" : " %");
+    print_doubts(out, d);
     for (int i = 0; i < FORECAST_STAGES; i++)
         fprintf(out, "%s%s %.2g", i > 0 ? ", " : "Stages: ", forecast_stage_name[i],
                 f->stage_s[i]);
@@ -134,6 +167,8 @@ void dry_mesh_json(json_t *plan, const struct dry_mesh *d)
     for (int i = 0; i < d->count; i++)
         json_array_append_new(all, choice_json(&d->list[i]));
     json_object_set_new(plan, "machine", json_string(d->machine->name));
+    json_object_set_new(plan, "nodes", json_integer(d->nodes));
+    json_object_set_new(plan, "ranks_per_node", json_integer(d->on_node));
     json_object_set_new(plan, "step_s", json_finite(f->step_s));
     json_object_set_new(plan, "mfu", json_finite(f->mfu));
     json_object_set_new(plan, "exposed_s", json_finite(f->exposed_s));

@@ -17,6 +17,7 @@ struct dry_mesh {
     struct choice *list;           /* 'count' of them, the best first; owned */
     int count;
     struct choice own;
+    int nodes, on_node; /* that its ranks fill, and how many on each */
 };
 
 /* Find them for 'job', whose batch of 0 stands for 'images' a data rank; the mesh that
@@ -30,7 +31,7 @@ void dry_mesh_close(struct dry_mesh *d);
 
 void dry_mesh_print(FILE *out, const struct dry_mesh *d);
 
-/* Add step_s, mfu, exposed_s and meshes[] to 'plan'. */
+/* Add nodes, ranks_per_node, step_s, mfu, exposed_s and meshes[] to 'plan'. */
 void dry_mesh_json(json_t *plan, const struct dry_mesh *d);
 
 #endif

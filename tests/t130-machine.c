@@ -144,6 +144,11 @@ static void bad_files(const char *path)
                json_pack("[{s:s,s:f,s:f,s:f}]", "level", "node", "alpha_s", 1e-6,
                          "beta_s_per_byte", 1e-9, "bussy", 0.5),
                "'links[0].bussy' is unknown");
+    one_change(path, "links",
+               json_pack("[{s:s,s:f,s:f},{s:s,s:f,s:f}]", "level", "node", "alpha_s",
+                         1e-6, "beta_s_per_byte", 1e-9, "level", "node", "alpha_s",
+                         1e-6, "beta_s_per_byte", 1e-10),
+               "'links[1].level' is that of a link before");
     one_change(path, "kernels",
                json_pack("[{s:s,s:s,s:[i,i,i],s:f,s:f}]", "op", "gemm", "dtype", "f32",
                          "shape", 1, 2, 3, "rate", 1.0, "flops", 2.0),

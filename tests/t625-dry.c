@@ -59,6 +59,21 @@ static double number(const char *name)
     return json_number_value(json_object_get(json, name));
 }
 
+/* The sum over the members of the object 'name', or over 'field' of each of them. */
+static double sum_of(const char *name, const char *field)
+{
+    double sum = 0;
+    const char *member;
+    json_t *value;
+
+    json_object_foreach(json_object_get(json, name), member, value)
+    {
+        (void)member;
+        sum += json_number_value(field != NULL ? json_object_get(value, field) : value);
+    }
+    return sum;
+}
+
 static int widest(void)
 {
     int most = 0;
@@ -130,6 +145,10 @@ static void test_22B(void)
     }
     ok(number("messages_per_step") == messages && number("bytes_per_step") == bytes,
        "messages and bytes");
+    ok(sum_of("comm", "messages") == messages && sum_of("comm", "bytes") == bytes,
+       "also by kind");
+    ok(sum_of("memory", NULL) == number("bytes_per_rank"),
+       "and what the memory is for");
     json_object_foreach(json_object_get(json, "terms"), name, term)
     {
         params += json_number_value(json_object_get(term, "params"));
@@ -210,6 +229,16 @@ static void test_machine(void)
     ok(strstr(text, ", bf16, ") != NULL, "GPUs compute in bf16");
     ok(strstr(text, "On h200 a step of mesh") != NULL && strstr(text, "grad") != NULL,
        "the text has the table");
+    ok(strstr(text, "It takes 512 nodes of 8 ranks.\n") != NULL &&
+           number("nodes") == 512 && number("ranks_per_node") == 8 &&
+           strstr(text, "has only") == NULL,
+       "and the nodes");
+    ok(dry("--shape=22B", "--ranks=16384", "--machine=h200", "--batch=131072", NULL) ==
+               0 &&
+           strstr(text, "h200 has only 1024 nodes of 8: more ranks share a node's "
+                        "GPUs.\n") != NULL &&
+           number("ranks_per_node") == 16,
+       "more ranks than it has places are told");
     ok(dry("--shape=22B", "--mesh=4096x1", "--machine=h200", "--batch=32768", NULL) ==
                0 &&
            number("step_s") >
@@ -226,6 +255,31 @@ static void test_machine(void)
     unsetenv("VIT_MACHINES");
 }
 
+/* A machine whose file has no peak of the format, or one that its products pass. */
+static void test_peak(void)
+{
+    const char *mine = scratch_path("machine.json");
+    char option[600];
+    struct machine m;
+
+    snprintf(option, sizeof option, "%s/src/plan/machines/h200.json",
+             getenv("srcdir") != NULL ? getenv("srcdir") : ".");
+    ok(machine_load(&m, option) == 0, "a machine");
+    snprintf(option, sizeof option, "--machine=%s", mine);
+    m.peak[DTYPE_BF16] = 0;
+    ok(machine_save(&m, mine) == 0 &&
+           dry("--shape=22B", "--ranks=64", option, NULL) == 0 && number("step_s") > 0,
+       "without a peak in bf16");
+    ok(json_is_null(json_object_get(json, "mfu")) &&
+           strstr(text, "tokens/s, MFU n/a.\n") != NULL && widest() <= 80,
+       "MFU is unknown, and not of the peak of another format");
+    m.peak[DTYPE_BF16] = 275e12;
+    ok(machine_save(&m, mine) == 0 &&
+           dry("--shape=22B", "--ranks=64", option, NULL) == 0 &&
+           strstr(text, "reaches 247 % of the peak: one of the two is wrong") != NULL,
+       "a peak that products pass is doubted");
+}
+
 int main(void)
 {
     scratch_open();
@@ -235,6 +289,7 @@ int main(void)
     test_others();
     test_lists();
     test_machine();
+    test_peak();
     free(text);
     json_decref(json);
     return tap_done();

@@ -73,7 +73,8 @@ static void add_points(struct cost_rank *c)
     }
 }
 
-static double peak_of(const struct machine *m, enum dtype t)
+/* What products reach that were not measured. */
+static double bound_of(const struct machine *m, enum dtype t)
 {
     for (int other = t; other >= 0; other--) { /* a wider format is no faster */
         if (m->peak[other] > 0)
@@ -118,9 +119,10 @@ int cost_make_on(struct cost_rank *c, const struct machine *m, enum dtype dtype,
     c->on_node = on_node > 0 ? on_node : ranks_on_node(m, ranks);
     c->nodes   = (int)((ranks + c->on_node - 1) / c->on_node);
     c->share   = share_of(c, threads);
-    c->peak    = c->share * peak_of(m, dtype);
+    c->peak    = c->share * m->peak[dtype];
+    c->bound   = c->share * bound_of(m, dtype);
     add_points(c);
-    if (c->peak <= 0 && !has_gemm(m, NULL))
+    if (c->bound <= 0 && !has_gemm(m, NULL))
         return ERR(ERR_DATA, "machine %s: neither products nor a peak in %s", m->name,
                    dtype_name(dtype));
     if (m->mem_bw <= 0)
@@ -182,7 +184,7 @@ double cost_gemm(const struct cost_rank *c, enum cost_product product, int64_t n
     if (rate == 0)
         rate = rate_of(c, name[COST_GEMM], N, J, I);
     if (rate == 0)
-        rate = c->peak;
+        rate = c->bound;
     return product_seconds(c, 2 * N * I * J, rate,
                            fmax(fmax(N * I, N * J), I * J) *
                                (double)dtype_size(c->dtype));
@@ -203,7 +205,7 @@ double cost_attn(const struct cost_rank *c, bool is_backward, int64_t B, int64_t
     if (rate == 0) /* as a product of one head */
         rate = rate_of(c, "gemm", (double)Nq, (double)Nk, (double)E);
     if (rate == 0)
-        rate = c->peak;
+        rate = c->bound;
     return product_seconds(c, flops, rate,
                            elements * larger * (double)dtype_size(c->dtype));
 }

@@ -35,7 +35,8 @@ struct cost_rank {
     int on_node;  /* ranks on a full node */
     int nodes;    /* in use */
     double share; /* of what a rank of the machine's file has to compute with */
-    double peak;  /* FLOP/s, with that share */
+    double peak;  /* FLOP/s, with that share; 0: not in the file */
+    double bound; /* the same of a wider format, where there is none */
     int points;
     struct cost_point point[MACHINE_KERNELS];
 };

@@ -103,9 +103,10 @@ double machine_parameter(const struct machine *m, const char *name, double missi
 const struct machine_link *machine_link_at(const struct machine *m,
                                            enum machine_level level);
 
-/* The fastest product's rate over the peak of its format, where that is known: above 1
- * the peak is not one.  0 without such products.
+/* The fastest product's rate over the peak of its format, where that is known: above
+ * MACHINE_OVER_PEAK (clocks wander) the peak is not one.  0 without such products.
  */
+#define MACHINE_OVER_PEAK 1.05
 double machine_over_peak(const struct machine *m);
 
 /* Ranks of a package when a node has 'on_node' of them; 0:

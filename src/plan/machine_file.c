@@ -337,6 +337,11 @@ static int read_machine(struct machine *m, const json_t *o, const char *path)
         snprintf(what, sizeof what, "links[%d].", i);
         TRY(read_link(&m->link[i], json_array_get(list, (size_t)i),
                       &(struct place){ path, what }));
+        for (int j = 0; j < i; j++) {
+            if (strcmp(m->link[j].level, m->link[i].level) == 0)
+                return bad_field(&(struct place){ path, what }, "level",
+                                 "is that of a link before");
+        }
     }
     return 0;
 }
