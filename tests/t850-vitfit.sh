@@ -305,6 +305,15 @@ run shape --budget="${seconds}s" --machine="$folder/machine.json" --json="$folde
     grep -q '2 x 4 ranks, mesh 4x2$' "$folder/out" && grep -q 'with 32 images a step' "$folder/out" &&
     [ "$(grep '"shape"' "$folder/flop.json")" = "$(grep '"shape"' "$folder/time.json")" ]
 ok 'a budget in device-seconds gives the same shape as its FLOPs'
+grep -q '^on this mesh   n/a' "$folder/out"
+ok 'without links nobody knows what messages take'
+sed 's/"links": \[\]/"links": [{"level": "core", "alpha_s": 0, "beta_s_per_byte": 1e-7}]/' \
+    "$folder/machine.json" >"$folder/slow.json"
+run shape --budget=1e20 --machine="$folder/slow.json" --json="$folder/slow.out"
+hours=$(sed -n 's/.*"hours": \([0-9.e+]*\).*/\1/p' "$folder/slow.out")
+[ $status -eq 0 ] && awk "BEGIN { exit !(3600 * 8 * $hours > 3 * $seconds) }" &&
+    grep -q "^on this mesh   .* s a step with messages: .* hours, " "$folder/out"
+ok 'over slow links a mesh takes longer than its devices do'
 run fit "$folder/joint.csv" --bootstrap=0 --joint --json="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^s_depth  *0.45 ' "$folder/out" && grep -q '^eps  *0.1 ' "$folder/out"
 ok 'one law of all dimensions is found'

@@ -95,6 +95,28 @@ static void print_rounding(FILE *out, const struct answer *a)
     fprintf(out, "\n");
 }
 
+/* Hours in which the mesh of 'c' trains on 'examples', messages and all. */
+static double hours_of(const struct cost *c, double examples)
+{
+    return examples / (double)c->batch * c->step_s / 3600;
+}
+
+static void print_time(FILE *out, const struct cost *c, double examples, int of_node)
+{
+    const double seconds = examples * c->seconds, hours = hours_of(c, examples);
+    const int nodes = (c->D * c->M + of_node - 1) / of_node;
+
+    field_print(out, LABEL, "time",
+                "%.4g device-seconds, %.4g node-hours, messages apart", seconds,
+                seconds / 3600 / of_node);
+    if (isnan(hours))
+        field_print(out, LABEL, "on this mesh", "n/a: the file has no links");
+    else
+        field_print(out, LABEL, "on this mesh",
+                    "%.4g s a step with messages: %.4g hours, %.4g node-hours",
+                    c->step_s, hours, hours * nodes);
+}
+
 static void print_expected(FILE *out, const struct answer *a)
 {
     const struct cost *c  = &a->cost[READING_SHARED];
@@ -118,7 +140,6 @@ static void print_expected(FILE *out, const struct answer *a)
         return;
     }
 
-    const double seconds = examples * c->seconds;
     const int of_node = a->machine->ranks_per_node > 0 ? a->machine->ranks_per_node : 1;
 
     field_print(out, LABEL, "machine", "%s: %d x %d ranks, mesh %dx%d",
@@ -126,9 +147,7 @@ static void print_expected(FILE *out, const struct answer *a)
     field_print(out, LABEL, "memory", "%.2f GB a rank, with %lld images a step%s",
                 1e-9 * (double)c->bytes, (long long)c->batch,
                 c->fits ? "" : ": DOES NOT FIT");
-    field_print(out, LABEL, "time",
-                "%.4g device-seconds, %.4g node-hours (no waiting for messages)",
-                seconds, seconds / 3600 / of_node);
+    print_time(out, c, examples, of_node);
 }
 
 void answer_print(FILE *out, const struct answer *a)
@@ -183,13 +202,14 @@ json_t *answer_json(const struct answer *a)
 
     rounded(whole, s);
     return json_pack(
-        "{ss sf sf s[fff] s[III] sI sf sf sf so so so so sb}", "shape", s->name,
+        "{ss sf sf s[fff] s[III] sI sf sf sf so so so so so so sb}", "shape", s->name,
         "compute", a->t, "tau", a->t / a->rule.t0, "exact", x[0], x[1], x[2], "rounded",
         (json_int_t)s->C, (json_int_t)s->L, (json_int_t)s->F, "params",
         (json_int_t)c->params, "flops_per_image", c->forward, "examples", examples,
         "rounding_cost", c->forward / cost_forward(x[0], x[1], x[2], s) - 1,
         "predicted", json_finite(expect(a, whole, a->t)), "device_seconds",
-        json_finite(examples * c->seconds), "bytes_per_rank",
+        json_finite(examples * c->seconds), "step_s", json_finite(c->step_s), "hours",
+        json_finite(hours_of(c, examples)), "bytes_per_rank",
         a->machine != NULL ? json_integer((json_int_t)c->bytes) : json_null(), "mesh",
         a->machine != NULL ? json_pack("{si si}", "D", c->D, "M", c->M) : json_null(),
         "fits", (int)c->fits);

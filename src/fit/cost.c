@@ -36,34 +36,41 @@ static enum dtype dtype_of(const struct machine *m)
     return m->gpus > 0 ? DTYPE_BF16 : DTYPE_F32;
 }
 
-/* Device-seconds of one image by the model of a step, on a device by itself: messages
- * come on top.
- */
+/* Seconds of a step of 'job' by the model of a step, 'on_node' ranks sharing a node. */
+static double step_of(const struct spec *s, const struct machine *m,
+                      const struct traffic_job *job, int on_node)
+{
+    struct cost_rank rank;
+    struct forecast f;
+
+    if (cost_make_on(&rank, m, job->dtype, (int64_t)job->D * job->M, on_node, 0) != 0) {
+        err_forget();
+        return NAN;
+    }
+    forecast_step(&f, s, job, &rank);
+    return f.step_s;
+}
+
+/* Device-seconds of one image, on a device by itself: messages come on top. */
 static double seconds_of(const struct spec *s, const struct machine *m)
 {
     const struct traffic_job job = {
         .B = IMAGES_OF_RANK, .D = 1, .M = 1, .dtype = dtype_of(m), .form = CMM_RING
     };
-    struct cost_rank rank;
-    struct forecast f;
 
-    if (cost_make_on(&rank, m, job.dtype, 1, m->ranks_per_node, 0) != 0) {
-        err_forget();
-        return NAN;
-    }
-    forecast_step(&f, s, &job, &rank);
-    return f.step_s / IMAGES_OF_RANK;
+    return step_of(s, m, &job, m->ranks_per_node) / IMAGES_OF_RANK;
 }
 
 /* The mesh for 'batch' images: the fewest model ranks with which it fits,
- * else those that need least.
+ * else those that need least; and the time of its step.
  */
 static void find_mesh(struct cost *c, const struct spec *s, const struct machine *m,
                       int64_t batch)
 {
-    const int of_node = m->ranks_per_node > 0 ? m->ranks_per_node : 1;
-    const int ranks   = (m->nodes > 0 ? m->nodes : 1) * of_node;
-    const int64_t fed = (batch + IMAGES_OF_RANK - 1) / IMAGES_OF_RANK;
+    const int of_node       = m->ranks_per_node > 0 ? m->ranks_per_node : 1;
+    const int ranks         = (m->nodes > 0 ? m->nodes : 1) * of_node;
+    const int64_t fed       = (batch + IMAGES_OF_RANK - 1) / IMAGES_OF_RANK;
+    struct traffic_job best = { 0 };
 
     c->fits = false;
     for (int M = 1; M <= ranks && M <= s->H && M <= s->F && !c->fits; M++) {
@@ -86,7 +93,9 @@ static void find_mesh(struct cost *c, const struct spec *s, const struct machine
         c->batch = job.B;
         c->bytes = bytes;
         c->fits  = (double)bytes * on_node < (double)m->memory_bytes;
+        best     = job;
     }
+    c->step_s = step_of(s, m, &best, 0);
 }
 
 void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
@@ -96,6 +105,7 @@ void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
                         .train   = count_flops_train(s),
                         .params  = count_params(s),
                         .seconds = NAN,
+                        .step_s  = NAN,
                         .fits    = true };
     if (m == NULL)
         return;

@@ -12,9 +12,10 @@ struct cost {
     double forward, train; /* FLOP of an image */
     int64_t params;
     /* With a machine, else NaN and 0: */
-    double seconds; /* device-seconds of training on an image */
+    double seconds; /* device-seconds of training on an image, without messages */
     int D, M;
     int64_t batch; /* images of a step on this mesh */
+    double step_s; /* that such a step takes, with its messages */
     int64_t bytes; /* of a rank */
     bool fits;
 };
