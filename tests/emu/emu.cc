@@ -73,6 +73,7 @@ thread *now;
 jmp_buf scheduler;
 const std::function<void()> *body;
 char *room; /* of the block; behind it is a page that nobody can touch */
+size_t room_bytes;
 std::map<const void *, size_t> allowed; /* kernels' most bytes of it */
 
 void finish(const copy &c)
@@ -245,6 +246,7 @@ void take_room(size_t bytes)
         fail("no memory");
     room = all + MOST_SHARED - (bytes + 15) / 16 * 16;
     memset(room, 0xff, bytes);
+    room_bytes = bytes;
 }
 
 void run_all(const char *what, const std::function<void()> &kernel, dim3 grid,
@@ -299,10 +301,14 @@ void emu_launch(cudaStream_t stream, const char *what, const void *kernel,
 {
     const unsigned count = block.x * block.y * block.z;
 
-    if (count == 0 || count > 1024 || block.z > 64 || grid.x == 0 || grid.y == 0 ||
-        grid.y > 65535 || grid.z == 0 || grid.z > 65535 ||
-        (shared > UNASKED_SHARED && shared > allowed[kernel]))
+    if (count == 0 || count > 1024 || block.z > 64 || grid.x == 0 ||
+        grid.x > INT32_MAX || grid.y == 0 || grid.y > 65535 || grid.z == 0 ||
+        grid.z > 65535 || (shared > UNASKED_SHARED && shared > allowed[kernel]))
         fail("an impossible launch");
+    if (!emu_has_device())
+        fail("a launch from a thread that has not set its device");
+    if (cudaGetLastError() != cudaSuccess)
+        fail("a launch after an error that nobody has taken");
     emu_put(stream, [=] { run_all(what, call, grid, block, shared); });
 }
 
@@ -346,11 +352,33 @@ void emu_need_aligned(const void *at, size_t bytes)
         fail("an address that is not aligned");
 }
 
+static bool is_within(const void *at, size_t bytes, const char *from, size_t all)
+{
+    const uintptr_t offset = (uintptr_t)at - (uintptr_t)from;
+
+    return offset < all && bytes <= all - offset;
+}
+
+static void need_shared(const void *at, size_t bytes)
+{
+    emu_need_aligned(at, bytes);
+    if (!is_within(at, bytes, room, room_bytes) &&
+        !is_within(at, bytes, __start_emu_shared,
+                   (size_t)(__stop_emu_shared - __start_emu_shared)))
+        fail("an address that is not of shared memory");
+}
+
+void emu_need_all(unsigned mask)
+{
+    if (mask != 0xffffffffu)
+        fail("an exchange in a warp that leaves lanes out");
+}
+
 void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in)
 {
     const copy c = { to, is_in ? from : NULL, bytes, now->groups, emu_draw() % 2 == 0 };
 
-    emu_need_aligned(to, bytes);
+    need_shared(to, bytes);
     emu_need_aligned(from, bytes);
     race_copy_starts(c.to, c.from, bytes);
     if (c.is_done)
@@ -390,6 +418,14 @@ void emu_show(const void *mine, size_t bytes)
         fail("too much to show");
     memcpy(warps[now->number / WARP].shown[emu_lane()], mine, bytes);
     meet();
+}
+
+/* Which lane of a warp it is that reads a row is not said: no lane's own elements. */
+void emu_show_row(const void *at)
+{
+    need_shared(at, 16);
+    race_touch(at, 16, false, __builtin_return_address(0));
+    emu_show(&at, sizeof at);
 }
 
 const void *emu_seen(int lane)

@@ -46,6 +46,9 @@ void __syncwarp(void);
 /* 'at' is a multiple of 'bytes'. */
 void emu_need_aligned(const void *at, size_t bytes);
 
+/* An exchange is one of all lanes. */
+void emu_need_all(unsigned mask);
+
 /* A thread's copies into shared memory: done at once, or when their
  * group is waited for.
  */
@@ -61,10 +64,14 @@ const void *emu_seen(int lane);
 void emu_seen_all(void);
 int emu_lane(void);
 
-template <class T> static inline T __shfl_sync(unsigned, T x, int lane)
+/* The same of a row in shared memory, 16 bytes at 'at': any lane may read it. */
+void emu_show_row(const void *at);
+
+template <class T> static inline T __shfl_sync(unsigned mask, T x, int lane)
 {
     T result;
 
+    emu_need_all(mask);
     emu_show(&x, sizeof x);
     result = *(const T *)emu_seen(lane % 32);
     emu_seen_all();

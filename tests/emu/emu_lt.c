@@ -21,7 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 1 << 26 }; /* multiply-adds of a product */
+enum { MOST = 1 << 26 };  /* multiply-adds of a product */
+enum { MOST_ALIGN = 16 }; /* that an algorithm asks of a matrix, in bytes */
 
 struct desc {
     cublasOperation_t a, b;
@@ -147,9 +148,17 @@ static cublasStatus_t layout_destroy(cublasLtMatrixLayout_t layout)
     return CUBLAS_STATUS_SUCCESS;
 }
 
+/* How aligned A, B, C and D are at least, in bytes. */
+struct preference {
+    uint32_t align[4];
+};
+
 static cublasStatus_t preference_create(cublasLtMatmulPreference_t *preference)
 {
-    *preference = calloc(1, sizeof **preference);
+    struct preference *p = malloc(sizeof *p);
+
+    *p          = (struct preference){ { 256, 256, 256, 256 } };
+    *preference = (cublasLtMatmulPreference_t)(void *)p;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -163,13 +172,18 @@ static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference,
                                      cublasLtMatmulPreferenceAttributes_t what,
                                      const void *value, size_t size)
 {
-    const size_t wanted = what == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
-                              ? sizeof(size_t)
-                              : sizeof(uint32_t);
+    struct preference *p = (struct preference *)(void *)preference;
+    const size_t wanted  = what == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+                               ? sizeof(size_t)
+                               : sizeof(uint32_t);
 
-    return preference != NULL && value != NULL && size == wanted
-               ? CUBLAS_STATUS_SUCCESS
-               : CUBLAS_STATUS_INVALID_VALUE;
+    if (p == NULL || value == NULL || size != wanted)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (what >= CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES &&
+        what <= CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES)
+        memcpy(&p->align[what - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value,
+               size);
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 /* Bytes, at most 256; none is aligned as well as any. */
@@ -188,8 +202,9 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
                                 cublasLtMatmulPreference_t preference, int wanted,
                                 cublasLtMatmulHeuristicResult_t *result, int *count)
 {
-    const struct desc *of  = (const struct desc *)(const void *)desc;
-    const struct layout *l = (const struct layout *)(const void *)d;
+    const struct desc *of      = (const struct desc *)(const void *)desc;
+    const struct layout *l     = (const struct layout *)(const void *)d;
+    const struct preference *p = (const struct preference *)(const void *)preference;
 
     (void)a, (void)b, (void)c;
     *count = 0;
@@ -210,6 +225,9 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
     for (int i = 0; i < 2; i++) {
         result[i].algo.data[1] = alignment_of(of->bias);
         result[i].algo.data[2] = alignment_of(of->aux);
+        for (int k = 0; k < 4; k++)
+            result[i].algo.data[3 + k] =
+                p->align[k] < MOST_ALIGN ? p->align[k] : MOST_ALIGN;
     }
     *count = 2;
     return CUBLAS_STATUS_SUCCESS;
@@ -324,6 +342,15 @@ static void do_job(const void *args)
     }
 }
 
+static bool is_as_aligned(const cublasLtMatmulAlgo_t *algo, const void *at[6])
+{
+    bool is = true;
+
+    for (int i = 0; i < 6; i++)
+        is &= (uintptr_t)at[i] % algo->data[1 + i] == 0;
+    return is;
+}
+
 static cublasStatus_t
 matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
        const void *a, cublasLtMatrixLayout_t la, const void *b,
@@ -346,8 +373,7 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
         (of->b == CUBLAS_OP_T ? y->rows : y->cols) != z->cols ||
         (of->b == CUBLAS_OP_T ? y->cols : y->rows) != depth)
         return CUBLAS_STATUS_INVALID_VALUE;
-    if ((uintptr_t)of->bias % algo->data[1] != 0 ||
-        (uintptr_t)of->aux % algo->data[2] != 0)
+    if (!is_as_aligned(algo, (const void *[]){ of->bias, of->aux, a, b, c, d }))
         abort(); /* which one is offered depends on it */
     if (is_refusing("all", of) || (is_refusing("first", of) && algo->data[0] == 1))
         return CUBLAS_STATUS_INTERNAL_ERROR;

@@ -16,8 +16,7 @@ static inline void load_four(uint32_t (&r)[4], const bf16 *at)
 {
     const int lane = emu_lane();
 
-    emu_need_aligned(at, 16);
-    emu_show(&at, sizeof at);
+    emu_show_row(at);
     for (int i = 0; i < 4; i++) {
         const bf16 *row = *(const bf16 *const *)emu_seen(8 * i + lane / 4);
 
@@ -30,8 +29,7 @@ static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
 {
     const int lane = emu_lane();
 
-    emu_need_aligned(at, 16);
-    emu_show(&at, sizeof at);
+    emu_show_row(at);
     for (int i = 0; i < 4; i++) {
         bf16 two[2];
 

@@ -19,6 +19,7 @@ static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)8 << 20;
 enum { PAGE = 4096 };
 
 static size_t in_use;
+static cudaError_t last; /* error, which a launch would report for its own */
 
 static struct array {
     struct array *next;
@@ -66,9 +67,25 @@ cudaError_t cudaGetDeviceCount(int *count)
     return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 
-cudaError_t cudaSetDevice(int device)
+/* A thread that has not set its device has the machine's first one, which is another
+ * rank's.
+ */
+static _Thread_local int has_set_device;
+
+int emu_has_device(void)
+{
+    return has_set_device;
+}
+
+static cudaError_t need_device(int device)
 {
     return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    has_set_device = device == 0;
+    return need_device(device);
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
@@ -80,7 +97,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
     prop->major               = 9;
     prop->multiProcessorCount = 1;
     prop->totalGlobalMem      = MEMORY;
-    return cudaSetDevice(device);
+    return need_device(device);
 }
 
 cudaError_t cudaRuntimeGetVersion(int *version)
@@ -99,7 +116,7 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
 cudaError_t cudaDeviceGetPCIBusId(char *bus, int size, int device)
 {
     strncpy(bus, "0000:00:00.0", (size_t)size);
-    return cudaSetDevice(device);
+    return need_device(device);
 }
 
 const char *cudaGetErrorString(cudaError_t error)
@@ -114,7 +131,10 @@ const char *cudaGetErrorName(cudaError_t error)
 
 cudaError_t cudaGetLastError(void)
 {
-    return cudaSuccess;
+    const cudaError_t error = last;
+
+    last = cudaSuccess;
+    return error;
 }
 
 /* A page with its size, the array, a page that nobody can touch. */
@@ -125,13 +145,15 @@ static cudaError_t take(void **at, size_t bytes, int is_gpu)
     char *block = MAP_FAILED;
 
     *at = NULL;
+    if (!has_set_device)
+        return cudaErrorInvalidDevice;
     if (emu_is_capturing())
         return cudaErrorStreamCaptureUnsupported;
     if ((bytes <= LARGEST || bytes == CUDA_LT_WORK) && in_use + all <= MEMORY)
         block = mmap(race_place(all, is_gpu), all, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED || mprotect(block + PAGE + pages, PAGE, PROT_NONE) != 0)
-        return cudaErrorMemoryAllocation;
+        return last = cudaErrorMemoryAllocation;
     memcpy(block, &all, sizeof all);
     *at = memset(block + PAGE + pages - room, 0xff, room);
     in_use += all;
@@ -140,6 +162,9 @@ static cudaError_t take(void **at, size_t bytes, int is_gpu)
     return cudaSuccess;
 }
 
+/* What is under way is waited for when the GPU's memory is freed; with pinned memory it
+ * is not said that it is.
+ */
 static cudaError_t give(void *at, int is_gpu)
 {
     char *block;
@@ -147,7 +172,7 @@ static cudaError_t give(void *at, int is_gpu)
 
     if (at == NULL)
         return cudaSuccess;
-    if (!emu_finish_all())
+    if (is_gpu ? !emu_finish_all() : emu_is_capturing())
         return cudaErrorStreamCaptureUnsupported;
     if (!forget_array(at, is_gpu))
         return cudaErrorInvalidValue;

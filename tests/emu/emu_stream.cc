@@ -288,6 +288,16 @@ static bool is_sound(const void *dst, size_t to, const void *src, size_t from,
             is_from_gpu == (kind != cudaMemcpyHostToDevice));
 }
 
+/* When a copy is done its arrays are still there. */
+static void need_sound(const void *dst, size_t to, const void *src, size_t from,
+                       enum cudaMemcpyKind kind)
+{
+    if (is_sound(dst, to, src, from, kind))
+        return;
+    fprintf(stderr, "emulated GPU: a copy of memory that was freed\n");
+    abort();
+}
+
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes,
                             enum cudaMemcpyKind kind, cudaStream_t s)
 {
@@ -295,7 +305,10 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes,
         return cudaSuccess;
     if (!is_sound(dst, bytes, src, bytes, kind))
         return cudaErrorInvalidValue;
-    emu_put(s, [=] { race_memcpy(dst, src, bytes); });
+    emu_put(s, [=] {
+        need_sound(dst, bytes, src, bytes, kind);
+        race_memcpy(dst, src, bytes);
+    });
     return cudaSuccess;
 }
 
@@ -310,6 +323,7 @@ cudaError_t cudaMemcpy2DAsync(void *dst, size_t to, const void *src, size_t from
     if (!is_sound(dst, (rows - 1) * to + width, src, (rows - 1) * from + width, kind))
         return cudaErrorInvalidValue;
     emu_put(s, [=] {
+        need_sound(dst, (rows - 1) * to + width, src, (rows - 1) * from + width, kind);
         for (size_t r = 0; r < rows; r++)
             race_memcpy((char *)dst + r * to, (const char *)src + r * from, width);
     });

@@ -19,6 +19,9 @@ extern "C" {
 void emu_put_call(cudaStream_t stream, void (*work)(const void *args), const void *args,
                   size_t size);
 
+/* Whether the thread that asks has set its device. */
+int emu_has_device(void);
+
 /* A number that is drawn; others with another EMU_SEED. */
 unsigned emu_draw(void);
 

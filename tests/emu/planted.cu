@@ -4,6 +4,7 @@
  */
 #include "tests/emu/race.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string>
@@ -113,6 +114,39 @@ void warp_barrier(bool is_faulty)
     cudaStreamSynchronize(s);
 }
 
+/* Lanes that take rows into a product write over them: each over what came to itself,
+ * of a row that another one may have read.
+ */
+void row_barrier(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+
+    run(s, [=] {
+        SHARED_ROOM(float, x);
+        const unsigned first = threadIdx.x / 32 * 32 + threadIdx.x % 8 * 4;
+        uint32_t r[4];
+
+        x[threadIdx.x] = 1.0F;
+        __syncwarp();
+        load_four(r, (const bf16 *)(x + first));
+        if (!is_faulty)
+            __syncwarp();
+        x[threadIdx.x] = (float)r[0];
+    });
+    cudaStreamSynchronize(s);
+}
+
+void lanes_left_out(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    run(s, [=] {
+        y[threadIdx.x] = __shfl_xor_sync(is_faulty ? 0xffffu : 0xffffffffu, 1.0F, 1);
+    });
+    cudaStreamSynchronize(s);
+}
+
 void blocks_apart(bool is_faulty)
 {
     const cudaStream_t s = new_stream();
@@ -148,6 +182,23 @@ void copy(bool waits, bool meets)
         if (meets)
             __syncthreads();
         y[threadIdx.x] = x[threadIdx.x];
+    });
+    cudaStreamSynchronize(s);
+}
+
+void copy_elsewhere(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *y             = new_array();
+
+    fill(s, y);
+    run(s, [=] {
+        SHARED_ROOM(float, x);
+
+        if (threadIdx.x == 0)
+            copy_start<8>(is_faulty ? y : x, y + 2, true);
+        copies_close();
+        copies_wait<0>();
     });
     cudaStreamSynchronize(s);
 }
@@ -218,6 +269,19 @@ void pinned_write(bool is_faulty)
     cudaStreamSynchronize(s);
 }
 
+void pinned_free(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *x = new_array(), *piece = new_pinned();
+
+    race_memset(piece, 0, N * sizeof(float));
+    cudaMemcpyAsync(x, piece, N * sizeof(float), cudaMemcpyHostToDevice, s);
+    if (!is_faulty)
+        cudaStreamSynchronize(s);
+    cudaFreeHost(piece);
+    cudaStreamSynchronize(s);
+}
+
 /* What MPI sends is written before the message is over. */
 void message(bool is_faulty)
 {
@@ -274,6 +338,45 @@ void array_end(bool is_faulty)
     cudaStreamSynchronize(s);
 }
 
+void failed_before(bool is_faulty)
+{
+    const cudaStream_t s = new_stream();
+    float *x             = new_array();
+    void *at;
+
+    cudaMalloc(&at, (size_t)1 << 40);
+    if (!is_faulty)
+        cudaGetLastError();
+    fill(s, x);
+    cudaStreamSynchronize(s);
+}
+
+struct launcher {
+    cudaStream_t s;
+    float *x;
+    bool has_device;
+};
+
+void *launch_there(void *ctx)
+{
+    const launcher *l = (const launcher *)ctx;
+
+    if (l->has_device)
+        cudaSetDevice(0);
+    fill(l->s, l->x);
+    return NULL;
+}
+
+void other_thread(bool is_faulty)
+{
+    launcher l = { new_stream(), new_array(), !is_faulty };
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, launch_there, &l);
+    pthread_join(thread, NULL);
+    cudaStreamSynchronize(l.s);
+}
+
 void host_access(bool is_faulty)
 {
     const cudaStream_t s = new_stream();
@@ -294,17 +397,24 @@ const struct {
     { "no barrier of the block before what others read is written", second_barrier,
       "read by" },
     { "no barrier of the warp but an exchange", warp_barrier, "written by" },
+    { "no barrier of the warp before rows of a product are written", row_barrier,
+      "read by" },
+    { "an exchange of half a warp", lanes_left_out, "leaves lanes out" },
     { "two blocks write one element", blocks_apart, "written by" },
+    { "a copy to where no shared memory is", copy_elsewhere, "not of shared memory" },
     { "a copy into shared memory is not waited for", copy_wait, "is under way" },
     { "a copy is waited for by its own thread alone", copy_barrier, "written by" },
     { "no wait for another stream's event", event_wait, "written by" },
     { "no edge between two branches of a graph", graph_edge, "written by" },
     { "the host writes pinned memory before it is copied", pinned_write,
       "written by the host" },
+    { "pinned memory is freed before it is copied", pinned_free, "that was freed" },
     { "what MPI sends is written before it is gone", message, "read by" },
     { "an array is read that nobody wrote", not_written, "nobody wrote" },
     { "shared memory is left", shared_end, "beyond shared memory" },
     { "an array is left", array_end, "beyond arrays" },
+    { "a launch after an allocation that failed", failed_before, "nobody has taken" },
+    { "a launch from a thread without a device", other_thread, "has not set its" },
     { "the host touches the GPU's memory", host_access, "which is the GPU's" },
 };
 
@@ -320,6 +430,7 @@ std::string said(void (*work)(bool), bool is_faulty, int *status)
     if (pipe(ends) != 0 || (child = fork()) < 0)
         return "no process";
     if (child == 0) {
+        cudaSetDevice(0);
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
         close(ends[1]);

@@ -98,6 +98,9 @@ static inline std::function<void()> race_work(race_line *, std::function<void()>
 {
     return work;
 }
+static inline void race_touch(const void *, size_t, bool, const void *)
+{
+}
 static inline void race_block(const char *, unsigned, const void *, const void *,
                               const void *, size_t)
 {
