@@ -89,42 +89,41 @@ static __device__ float value_of(const look &l, const taps &down, int image, int
     return sum / (down.sum * l.across.sum) * (2 / 255.0F) - 1.0F;
 }
 
-/* Image r is of picture r or, with two looks, of r + 1 and the one before it. */
+/* Image r is of picture r or, with two looks, of r + 1 and the one before it.  Blocks
+ * are numbered across an image, then down, then by images.
+ */
 template <int LOOKS>
 static __global__ void view_pictures(view images, const dev_picture *list,
-                                     const char *bytes, int image, float own,
-                                     float other)
+                                     const char *bytes, int image, int across,
+                                     int bands, float own, float other)
 {
     __shared__ taps down[LOOKS][BAND];
-    const int v          = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    const int from       = (int)blockIdx.y * BAND;
-    const int rows       = image - from < BAND ? image - from : BAND;
+    const int64_t r = blockIdx.x / (unsigned)(across * bands);
+    const int from  = (int)(blockIdx.x / (unsigned)across % (unsigned)bands) * BAND;
+    const int v     = (int)(blockIdx.x % (unsigned)across * blockDim.x + threadIdx.x);
+    const int rows  = image - from < BAND ? image - from : BAND;
     const bool has_value = v < 3 * image;
+    const dev_picture *p = list + r + LOOKS - 1;
     look l[LOOKS];
 
-    for (int64_t r = blockIdx.z; r < images.rows; r += gridDim.z) {
-        const dev_picture *p = list + r + LOOKS - 1;
+    for (int t = (int)threadIdx.x; t < LOOKS * rows; t += (int)blockDim.x) {
+        const dev_picture *q = p - t / rows;
 
-        for (int t = (int)threadIdx.x; t < LOOKS * rows; t += (int)blockDim.x) {
-            const dev_picture *q = p - t / rows;
-
-            if (!q->is_image)
-                down[t / rows][t % rows] = taps_of(q->y + from + t % rows, q->height,
-                                                   q->to_height, q->is_smooth);
-        }
+        if (!q->is_image)
+            down[t / rows][t % rows] =
+                taps_of(q->y + from + t % rows, q->height, q->to_height, q->is_smooth);
+    }
 #pragma unroll
-        for (int k = 0; k < LOOKS; k++)
-            if (has_value)
-                open_look(l[k], p - k, bytes, image, v / 3);
-        __syncthreads();
-        for (int y = 0; y < rows && has_value; y++) {
-            float x = value_of(l[0], down[0][y], image, from + y, v);
+    for (int k = 0; k < LOOKS; k++)
+        if (has_value)
+            open_look(l[k], p - k, bytes, image, v / 3);
+    __syncthreads();
+    for (int y = 0; y < rows && has_value; y++) {
+        float x = value_of(l[0], down[0][y], image, from + y, v);
 
-            if constexpr (LOOKS == 2)
-                x = own * x + other * value_of(l[1], down[1][y], image, from + y, v);
-            put_one(images, r * images.ld + (int64_t)(from + y) * 3 * image + v, x);
-        }
-        __syncthreads();
+        if constexpr (LOOKS == 2)
+            x = own * x + other * value_of(l[1], down[1][y], image, from + y, v);
+        put_one(images, r * images.ld + (int64_t)(from + y) * 3 * image + v, x);
     }
 }
 
@@ -138,11 +137,10 @@ void cuda_view_pictures(struct dev_stream *s, struct mat images, struct mat ther
     const char *at        = (const char *)mat_ptr(there);
     const char *bytes     = at + dev_picture_list(count) - list->first;
     const dev_picture *of = (const dev_picture *)at;
-    const int64_t deep    = to.rows < 65535 ? to.rows : 65535;
-    const dim3 grid((unsigned)blocks_for(3 * (int64_t)image, BLOCK_THREADS),
-                    (unsigned)blocks_for(image, BAND), (unsigned)deep);
+    const int64_t across  = blocks_for(3 * (int64_t)image, BLOCK_THREADS);
+    const int64_t bands   = blocks_for(image, BAND);
 
     launch(s, "view_pictures", count == to.rows ? view_pictures<1> : view_pictures<2>,
-           grid, dim3(BLOCK_THREADS), 0, to, of, bytes, image, (float)share,
-           (float)(1.0 - share));
+           (unsigned)(to.rows * bands * across), dim3(BLOCK_THREADS), 0, to, of, bytes,
+           image, (int)across, (int)bands, (float)share, (float)(1.0 - share));
 }
