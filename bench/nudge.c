@@ -15,17 +15,28 @@ static void nudge_piece(struct mat a, const struct item *it, const struct piece 
 {
     const uint64_t stream = RNG_CHECK + it->param->stream;
     const int64_t step    = reader_rows(reader, a);
+    const int threads     = reader_threads(reader);
     void *raw             = mem_new((size_t)(step * a.cols), dtype_size(a.dtype));
 
+    (void)threads; /* the only one without OpenMP */
     for (int64_t lo = 0; lo < a.rows; lo += step) {
         const int64_t hi = lo + step < a.rows ? lo + step : a.rows;
         const double *x  = reader_get(reader, a, lo, hi);
 
-        for (int64_t i = 0; i < (hi - lo) * a.cols; i++) {
-            const int64_t index = item_index(it, p->row + lo + i / a.cols, i % a.cols);
-            const double u      = 2 * rng_uniform(seed, stream, (uint64_t)index) - 1;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) num_threads(threads)
+#endif
+        for (int64_t r = 0; r < hi - lo; r++) {
+            /* Rows are whole runs. */
+            const int64_t first = item_index(it, p->row + lo + r, 0);
 
-            dtype_store(a.dtype, raw, i, x[i] * (1 + eps * u));
+            for (int64_t c = 0; c < a.cols; c++) {
+                const uint64_t index = (uint64_t)(first + c);
+                const double u       = 2 * rng_uniform(seed, stream, index) - 1;
+                const int64_t i      = r * a.cols + c;
+
+                dtype_store(a.dtype, raw, i, x[i] * (1 + eps * u));
+            }
         }
         dev_put(dev_stream(reader->dev, LANE_COMPUTE), mat_rows(a, lo, hi), raw);
         guard_alive();

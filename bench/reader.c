@@ -20,7 +20,7 @@ enum { READER_ROOM = 1 << 17, READER_ROOM_APART = 1 << 20 };
 enum { THREADED = 1 << 14 };
 
 /* A modelled device has those of the machine that it models. */
-static int threads_of(const struct reader *r)
+int reader_threads(const struct reader *r)
 {
     return dev_is_hollow(r->dev) ? 1 : dev_threads(r->dev);
 }
@@ -39,7 +39,8 @@ static void make_room(struct reader *r, int64_t elements)
 void reader_open(struct reader *r, struct dev *dev)
 {
     *r = (struct reader){ .dev = dev };
-    make_room(r, dev_is_host(dev) ? READER_ROOM * threads_of(r) : READER_ROOM_APART);
+    make_room(r,
+              dev_is_host(dev) ? READER_ROOM * reader_threads(r) : READER_ROOM_APART);
 }
 
 void reader_close(struct reader *r)
@@ -165,7 +166,7 @@ void reader_combine(struct reader *r, double *sum, double *by_col, int n,
 {
     enum { LINE = 8 }; /* doubles */
     const int64_t lines = (a.cols + LINE - 1) / LINE;
-    const int threads   = threads_of(r);
+    const int threads   = reader_threads(r);
 
     (void)threads; /* the only one without OpenMP */
     if (by_col != NULL)
@@ -195,7 +196,7 @@ typedef void (*row_fn)(void *ctx, int64_t i, const double *value);
 
 static void each_row(struct reader *r, struct mat a, row_fn use, void *ctx)
 {
-    const int threads = threads_of(r);
+    const int threads = reader_threads(r);
 
     (void)threads; /* the only one without OpenMP */
     for (int64_t lo = 0, hi; lo < a.rows; lo = hi) {

@@ -17,6 +17,9 @@ struct reader {
 void reader_open(struct reader *r, struct dev *dev);
 void reader_close(struct reader *r);
 
+/* All threads of the device's ranks. */
+int reader_threads(const struct reader *r);
+
 /* How many rows of 'a' are read at once; at least one. */
 int64_t reader_rows(const struct reader *r, struct mat a);
 

@@ -39,7 +39,7 @@ static double sum_signed(const double *g, int64_t n, uint64_t first, uint64_t se
 
         if (c == 0 || i % 64 == 0)
             bits = rng_bits(seed, stream, i / 64);
-        sum += bits >> i % 64 & 1 ? g[c] : -g[c];
+        sum += g[c] * (2 * (double)(bits >> i % 64 & 1) - 1); /* no branch */
     }
     return sum;
 }
