@@ -64,6 +64,7 @@ double await_end(struct mesh *mesh)
     trace_add(mesh, (struct trace_span){ .track = TRACE_COMPUTE,
                                          .name  = "wait",
                                          .what  = traffic_name[atomic_load(&a->kind)],
+                                         .group = mesh->group,
                                          .start = a->since,
                                          .end   = now });
     atomic_store_explicit(&a->kind, NOTHING, memory_order_relaxed);

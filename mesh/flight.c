@@ -60,12 +60,15 @@ static void depart(struct flight *f)
     const int tag               = h.is_sum                   ? TAG_SCATTER
                                   : f->hops.form == HOPS_SUM ? TAG_SUM
                                                              : TAG_GATHER;
+    const int before            = p->mesh->group; /* a wait of another one's, perhaps */
 
+    p->mesh->group = p->group;
     if (h.from != HOPS_NOBODY)
         coll_recv(&f->recv, p->mesh, p->kind, p->axis, h.from, tag, arrival(f, &h),
                   p->ready);
     if (h.to != HOPS_NOBODY)
         coll_send(&f->send, p->mesh, p->kind, p->axis, h.to, tag, f->out, p->ready);
+    p->mesh->group      = before;
     f->recv.is_for_task = f->send.is_for_task = true;
 }
 
@@ -125,7 +128,9 @@ void flight_finish(struct flight *f)
 {
     if (f->task.step == NULL)
         return;
+    f->plan.mesh->group = f->plan.group;
     progress_until(f->plan.mesh, f->plan.kind, &f->is_active);
+    f->plan.mesh->group = 0;
     progress_remove(f->plan.mesh, &f->task);
     f->task.step = NULL;
 }

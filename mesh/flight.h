@@ -25,6 +25,7 @@ struct flight_plan {
     struct mesh *mesh;
     enum axis axis;
     enum traffic kind;
+    int group;                 /* of parameters, for a trace: from 1 on; 0: none */
     struct dev_stream *stream; /* of the additions, and of who wrote x */
     /* Borrowed: a hop's messages are posted when the stream has come so far; NULL: the
      * host waits for it.

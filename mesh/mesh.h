@@ -65,12 +65,13 @@ struct mesh {
     bool is_muted[TRAFFIC_KINDS]; /* set by mesh_mute() */
     bool has_wide_sums;           /* on the wire, as has_narrow_grads: mesh_wires() */
     bool has_narrow_grads;
-    enum fault fault;               /* planted on this rank */
-    struct progress *progress;      /* messages under way: mesh/progress.h */
-    struct await *await;            /* what is waited for: mesh/await.h */
-    bool reaches_gpus;              /* MPI moves GPUs' memory by itself */
-    struct berth *berths;           /* of messages from and to it: mesh/berth.h */
-    struct trace *trace;            /* what is being recorded, or NULL: mesh/trace.h */
+    enum fault fault;          /* planted on this rank */
+    struct progress *progress; /* messages under way: mesh/progress.h */
+    struct await *await;       /* what is waited for: mesh/await.h */
+    bool reaches_gpus;         /* MPI moves GPUs' memory by itself */
+    struct berth *berths;      /* of messages from and to it: mesh/berth.h */
+    struct trace *trace;       /* what is being recorded, or NULL: mesh/trace.h */
+    int group; /* of parameters, that is sent or waited for; from 1 on, 0: none */
     const struct mesh_model *model; /* of a simulation, borrowed; else NULL */
     unsigned places_taken;          /* of its places, a bit each */
     double *host; /* scratch of coll_host_sum(), 'host_room' numbers */

@@ -99,6 +99,7 @@ static void wire_start(struct wire *w, struct mesh *mesh, enum traffic kind,
     w->look_s      = 0;
     w->order       = mesh->posted++;
     w->bytes       = bytes;
+    w->group       = mesh->group;
     w->start       = clock_now();
     w->is_active   = true;
     l.part[0].at   = simulated_enter(w, l.part[0].at);
@@ -179,6 +180,7 @@ static void wire_done(struct wire *w)
         berth_leave(w->berth);
     trace_add(w->mesh, (struct trace_span){ .track   = TRACE_MESSAGES,
                                             .name    = traffic_name[w->kind],
+                                            .group   = w->group,
                                             .start   = w->start,
                                             .end     = clock_now(),
                                             .bytes   = w->bytes,

@@ -27,6 +27,7 @@ struct wire {
     int64_t order;        /* of the post on this rank */
     bool is_for_task;     /* a task goes on when it is there: set after the start */
     int64_t bytes;
+    int group;             /* that it is of: the mesh's when it was posted */
     double start;          /* when it was posted */
     struct berth *berth;   /* what posts it piece by piece, or NULL */
     struct wire *next;     /* in the list of messages under way */

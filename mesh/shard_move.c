@@ -33,6 +33,7 @@ static struct flight_plan plan_of(struct shard *sh, enum traffic kind, struct ma
         .mesh   = sh->mesh,
         .axis   = AXIS_DATA,
         .kind   = kind,
+        .group  = 1 + group,
         .stream = lane->stream,
         .ready  = lane->ready,
         .x      = all,

@@ -20,6 +20,7 @@ struct trace_span {
     enum trace_track track;
     const char *name;  /* "gemm", "wait", "act_gather" */
     const char *what;  /* "in", or NULL */
+    int group;         /* of parameters that it is about, from 1 on; 0: none */
     double start, end; /* MPI_Wtime() of this rank */
     int64_t bytes;     /* of a message */
     int peer;          /* its other end in AXIS_ALL */

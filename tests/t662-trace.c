@@ -197,6 +197,85 @@ static void test_step(enum cmm_form form)
     bed_close(&bed);
 }
 
+/* The first span of 'rank' whose name begins and ends so; NULL without. */
+static const json_t *span_of(const json_t *events, int rank, const char *begin,
+                             const char *group)
+{
+    const size_t length = strlen(begin), tail = strlen(group);
+    size_t i;
+    json_t *e;
+
+    json_array_foreach(events, i, e)
+    {
+        const char *name = text(e, "name");
+
+        if (is_span(e) && number(e, "pid") == rank &&
+            strncmp(name, begin, length) == 0 && strlen(name) >= length + tail &&
+            strcmp(name + strlen(name) - tail, group) == 0)
+            return e;
+    }
+    return NULL;
+}
+
+/* What a rank does is told by groups, and whose parameters are on their way: those of
+ * block 1 set out while block 0 goes forward, its gradients while it goes backward.
+ */
+static void check_groups(const json_t *events, int rank)
+{
+    const json_t *first    = span_of(events, rank, "forward", " of block 0");
+    const json_t *second   = span_of(events, rank, "forward", " of block 1");
+    const json_t *back     = span_of(events, rank, "backward", " of block 0");
+    const json_t *gathered = span_of(events, rank, "param_gather from", " of block 1");
+    const json_t *summed   = span_of(events, rank, "grad_scatter to", " of block 1");
+
+    ok(first != NULL && second != NULL && back != NULL &&
+           span_of(events, rank, "forward", " of embed") != NULL &&
+           span_of(events, rank, "backward", " of head") != NULL &&
+           number(second, "ts") + 0.002 >= end_of(first) &&
+           number(back, "ts") > end_of(second),
+       "rank %d: blocks pass one after the other, forward and back", rank);
+    if (size == 1)
+        return;
+    ok(gathered != NULL && number(gathered, "ts") >= number(first, "ts") &&
+           number(gathered, "ts") <= end_of(first),
+       "parameters of the next block set out while one goes forward");
+    ok(summed != NULL && number(summed, "ts") <= number(back, "ts") + NEAR &&
+           span_of(events, rank, "wait param_gather", " of embed") != NULL,
+       "gradients of a block while the next one goes back; waits have a name, too");
+}
+
+static void test_groups(void)
+{
+    const struct spec spec = bed_spec("48/2/96/4", WIRING_SEQUENTIAL, POOL_GAP);
+    struct step_result ignored;
+    struct setup setup;
+    struct bed bed;
+    char path[64];
+    int id = (int)getpid();
+
+    bed_open(&bed, size, 1, "cpu:ref", DTYPE_F32, CMM_RING);
+    bed.choices.way.shard = SHARD_FULL;
+    MPI_Bcast(&id, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    snprintf(path, sizeof path, "t662-%d.json", id);
+    if (setup_open(&setup, &bed.bench, &spec, size, 1) != 0)
+        MPI_Abort(MPI_COMM_WORLD, 99);
+    step_run(setup.step, 1.0, &ignored);
+    ok(timeline_step(setup.step, 1.0, &ignored, path) == 0, "parameters that are cut");
+    if (bed.bench.mesh->rank == 0) {
+        bool (*reduce)(bool) = tap_reduce;
+        json_t *file         = json_load_file(path, 0, NULL);
+
+        tap_reduce = NULL;
+        for (int rank = 0; rank < size; rank++)
+            check_groups(json_object_get(file, "traceEvents"), rank);
+        tap_reduce = reduce;
+        json_decref(file);
+        remove(path);
+    }
+    setup_close(&setup);
+    bed_close(&bed);
+}
+
 /* Clocks that are the same differ by less than a message takes, once ranks that share
  * cores run while they are asked.
  */
@@ -223,5 +302,6 @@ int main(int argc, char **argv)
     test_clock();
     test_step(CMM_RING);
     test_step(CMM_BIDIR);
+    test_groups();
     return ranks_done();
 }

@@ -117,7 +117,10 @@ static void write_track(FILE *out, int rank, int track, const char *name, int la
             rank, track, name);
     if (lane > 0)
         fprintf(out, " %d", lane + 1);
-    fprintf(out, "\"}}");
+    fprintf(out,
+            "\"}},\n{\"name\":\"thread_sort_index\",\"ph\":\"M\",\"pid\":%d,"
+            "\"tid\":%d,\"args\":{\"sort_index\":%d}}",
+            rank, track, track);
 }
 
 static void write_head(FILE *out, const struct mesh *mesh)
@@ -136,9 +139,22 @@ static void write_head(FILE *out, const struct mesh *mesh)
     write_track(out, mesh->rank, 0, "compute", 0);
 }
 
+/* " of block 3": the group of parameters that a span is about. */
+static void write_group(FILE *out, const struct spec *spec, int group)
+{
+    if (group == GROUP_EMBED)
+        fprintf(out, " of embed");
+    else if (group == group_head(spec))
+        fprintf(out, " of head");
+    else if (group == group_replicated(spec))
+        fprintf(out, " of replicated");
+    else
+        fprintf(out, " of block %d", group - group_block(0));
+}
+
 /* 'zero' is the start of the time line on this rank's clock. */
-static void write_span(FILE *out, const struct mesh *mesh, const struct trace_span *s,
-                       int track, double zero)
+static void write_span(FILE *out, const struct mesh *mesh, const struct spec *spec,
+                       const struct trace_span *s, int track, double zero)
 {
     const double micro = 1e6;
 
@@ -146,6 +162,8 @@ static void write_span(FILE *out, const struct mesh *mesh, const struct trace_sp
             s->what != NULL ? s->what : "");
     if (s->track == TRACE_MESSAGES)
         fprintf(out, " %s %d", s->is_send ? "to" : "from", s->peer);
+    if (s->group > 0)
+        write_group(out, spec, s->group - 1);
     fprintf(out,
             "\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,"
             "\"dur\":%.3f",
@@ -158,7 +176,8 @@ static void write_span(FILE *out, const struct mesh *mesh, const struct trace_sp
 }
 
 /* What rank 0's file has of this rank; sorts the record. */
-static void write_part(FILE *out, const struct mesh *mesh, struct trace *t, double zero)
+static void write_part(FILE *out, const struct mesh *mesh, const struct spec *spec,
+                       struct trace *t, double zero)
 {
     const int count = trace_count(t);
     double end_of[LANES_MOST];
@@ -175,7 +194,7 @@ static void write_part(FILE *out, const struct mesh *mesh, struct trace *t, doub
 
         if (lane >= lanes)
             write_track(out, mesh->rank, lane + 1, "messages", lanes++);
-        write_span(out, mesh, s, lane + 1, zero);
+        write_span(out, mesh, spec, s, lane + 1, zero);
     }
 }
 
@@ -216,7 +235,8 @@ static void collect(FILE *out, struct mesh *mesh)
     mem_free(piece);
 }
 
-static int write_all(struct mesh *mesh, struct trace *t, double zero, const char *path)
+static int write_all(struct mesh *mesh, const struct spec *spec, struct trace *t,
+                     double zero, const char *path)
 {
     struct draft d, nowhere;
     const int rc = draft_open(&d, path);
@@ -229,13 +249,14 @@ static int write_all(struct mesh *mesh, struct trace *t, double zero, const char
         return rc;
     }
     fprintf(d.file, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
-    write_part(d.file, mesh, t, zero);
+    write_part(d.file, mesh, spec, t, zero);
     collect(d.file, mesh);
     fprintf(d.file, "\n]}\n");
     return draft_finish(&d);
 }
 
-static void write_mine(struct mesh *mesh, struct trace *t, double zero)
+static void write_mine(struct mesh *mesh, const struct spec *spec, struct trace *t,
+                       double zero)
 {
     char *text;
     size_t size;
@@ -243,7 +264,7 @@ static void write_mine(struct mesh *mesh, struct trace *t, double zero)
 
     if (out == NULL)
         die("no memory for the text of a trace");
-    write_part(out, mesh, t, zero);
+    write_part(out, mesh, spec, t, zero);
     fclose(out);
     await_all(mesh, REDUCE);
     send_part(mesh, text, size);
@@ -263,8 +284,9 @@ static void note_operation(void *ctx, const char *op, double start, double end)
 int timeline_step(struct step *step, double schedule, struct step_result *result,
                   const char *path)
 {
-    struct mesh *mesh = vit_mesh(step_vit(step));
-    struct dev *dev   = vit_dev(step_vit(step));
+    const struct spec *spec = vit_spec(step_vit(step));
+    struct mesh *mesh       = vit_mesh(step_vit(step));
+    struct dev *dev         = vit_dev(step_vit(step));
     struct trace *t;
     double offset, zero;
     int rc = 0;
@@ -281,9 +303,9 @@ int timeline_step(struct step *step, double schedule, struct step_result *result
     if (atomic_load(&t->count) > SPANS)
         WARN("the trace lacks %d spans of this rank", atomic_load(&t->count) - SPANS);
     if (mesh->rank == 0)
-        rc = write_all(mesh, t, zero - offset, path);
+        rc = write_all(mesh, spec, t, zero - offset, path);
     else
-        write_mine(mesh, t, zero - offset);
+        write_mine(mesh, spec, t, zero - offset);
     mem_free(t);
     return mesh_agree(mesh, rc);
 }

@@ -9,6 +9,8 @@
 #include "src/vit/vit.h"
 
 #include "mesh/guard.h"
+#include "mesh/trace.h"
+#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/dev/lap.h"
@@ -246,6 +248,19 @@ static void leave_group(struct vit *v, int group, int last)
     shard_scatter_start(v->shard, group);
 }
 
+/* For a trace: 'pass' through 'group' took from 'start' until now: returns that. */
+static double passed(struct vit *v, const char *pass, int group, double start)
+{
+    const double now = clock_now();
+
+    trace_add(v->mesh, (struct trace_span){ .track = TRACE_COMPUTE,
+                                            .name  = pass,
+                                            .group = 1 + group,
+                                            .start = start,
+                                            .end   = now });
+    return now;
+}
+
 void vit_tell(struct vit *v, vit_group_fn written, void *ctx)
 {
     v->written     = written;
@@ -256,6 +271,7 @@ void vit_forward(struct vit *v, struct mat images, struct mat targets)
 {
     const int head     = group_head(&v->spec);
     const int64_t last = v->spec.L - 1;
+    double start       = clock_now();
 
     laps_start(v->laps);
     if (v->micro == 0)
@@ -264,6 +280,7 @@ void vit_forward(struct vit *v, struct mat images, struct mat targets)
     enter_group(v, GROUP_EMBED, group_block(0));
     patch_forward(v, images);
     shard_release(v->shard, GROUP_EMBED);
+    start = passed(v, "forward", GROUP_EMBED, start);
     laps_take(v->laps, VIT_EMBED);
 
     /* After the last block's group comes the head's; both stay for backward. */
@@ -272,12 +289,14 @@ void vit_forward(struct vit *v, struct mat images, struct mat targets)
         block_forward(v, i);
         if (i < last)
             shard_release(v->shard, group_block(i));
+        start = passed(v, "forward", group_block(i), start);
     }
     laps_take(v->laps, VIT_BLOCKS);
 
     enter_group(v, head, -1);
     head_forward(v);
     loss_forward(v, targets);
+    passed(v, "forward", head, start);
     laps_take(v->laps, VIT_HEAD);
 }
 
@@ -286,18 +305,21 @@ void vit_backward(struct vit *v)
 {
     const int head       = group_head(&v->spec);
     const int replicated = group_replicated(&v->spec);
+    double start         = clock_now();
 
     laps_start(v->laps);
     shard_micro(v->shard, v->micro, vit_micros(v));
     enter_group(v, head, -1);
     head_backward(v);
     leave_group(v, head, -1);
+    start = passed(v, "backward", head, start);
     laps_take(v->laps, VIT_HEAD);
 
     for (int64_t i = v->spec.L - 1; i >= 0; i--) {
         enter_group(v, group_block(i), i > 0 ? group_block(i - 1) : -1);
         block_backward(v, i);
         leave_group(v, group_block(i), group_block(i + 1));
+        start = passed(v, "backward", group_block(i), start);
     }
     laps_take(v->laps, VIT_BLOCKS);
 
@@ -305,6 +327,7 @@ void vit_backward(struct vit *v)
     leave_group(v, GROUP_EMBED, group_block(0));
     shard_scatter_finish(v->shard, GROUP_EMBED);
     shard_scatter_finish(v->shard, replicated);
+    passed(v, "backward", GROUP_EMBED, start);
     laps_take(v->laps, VIT_EMBED);
 }
 
