@@ -61,7 +61,7 @@ static void add_seed(struct maker *k, const struct spec *s, const struct local *
 }
 
 static void add_inner(struct maker *k, const struct spec *s, const struct local *l,
-                      bool keeps_norms, int64_t kept_attn)
+                      const struct act_form *form)
 {
     const bool is_parallel = s->wiring == WIRING_PARALLEL;
     const int64_t n = l->rows, A = l->A_l, F = l->F_l;
@@ -75,10 +75,10 @@ static void add_inner(struct maker *k, const struct spec *s, const struct local 
         add_acc(k, KEPT_Q_STAT, n, 2 * l->H_l);
         add_acc(k, KEPT_K_STAT, n, 2 * l->H_l);
     }
-    add_acc(k, KEPT_ATTN, 1, kept_attn);
-    if (keeps_norms)
+    add_acc(k, KEPT_ATTN, 1, form->kept_block);
+    if (form->keeps_norms)
         add(k, KEPT_XN0, n, l->C_l);
-    if (keeps_norms && !is_parallel)
+    if (form->keeps_norms && !is_parallel)
         add(k, KEPT_XN1, n, l->C_l);
     if (!is_parallel) {
         add(k, KEPT_X1, n, l->C_l);
@@ -89,24 +89,24 @@ static void add_inner(struct maker *k, const struct spec *s, const struct local 
 
 /* All blocks, and x of block L. */
 static void add_blocks(struct maker *k, const struct spec *s, const struct local *l,
-                       enum remat remat, bool keeps_norms, int64_t kept_attn)
+                       const struct act_form *form)
 {
     int64_t stride;
 
     add_seed(k, s, l);
-    if (remat == REMAT_NONE)
-        add_inner(k, s, l, keeps_norms, kept_attn);
+    if (form->remat == REMAT_NONE)
+        add_inner(k, s, l, form);
     stride = k->at;
     for (int i = KEPT_X; i <= KEPT_ACT; i++)
         k->t->place[i].stride = stride;
     k->at = s->L * stride;
     k->at += (int64_t)mem_round((size_t)(l->rows * l->C_l) * dtype_size(k->dtype));
-    if (remat == REMAT_BLOCK)
-        add_inner(k, s, l, keeps_norms, kept_attn); /* without a stride */
+    if (form->remat == REMAT_BLOCK)
+        add_inner(k, s, l, form); /* without a stride */
 }
 
 static void add_rest(struct maker *k, const struct spec *s, const struct local *l,
-                     int64_t kept_attn)
+                     int64_t kept_map)
 {
     add(k, KEPT_ROWS, l->rows, param_round(s->P)); /* as GPUs' products want rows */
     add_acc(k, KEPT_STAT, l->rows, 2);
@@ -117,7 +117,7 @@ static void add_rest(struct maker *k, const struct spec *s, const struct local *
         add(k, KEPT_MAP_Q, l->B_l, l->A_l);
         add(k, KEPT_MAP_KV, l->rows, 2 * l->A_l);
         add(k, KEPT_MAP_O, l->B_l, l->A_l);
-        add_acc(k, KEPT_MAP_ATTN, 1, kept_attn);
+        add_acc(k, KEPT_MAP_ATTN, 1, kept_map);
         add(k, KEPT_MAP_X, l->B_l, l->C_l);
         add_acc(k, KEPT_MAP_STAT, l->B_l, 2);
         add(k, KEPT_MAP_XN, l->B_l, l->C_l);
@@ -178,22 +178,21 @@ static void add_work_images(struct maker *k, const struct spec *s,
 /* ---- the table ------------------------------------------------------------------- */
 
 void act_make(struct act_table *t, const struct spec *s, const struct local *l,
-              enum dtype dtype, int M, enum remat remat, bool keeps_norms,
-              int64_t kept_block, int64_t kept_map)
+              const struct act_form *form)
 {
-    struct maker k       = { .t = t, .dtype = dtype, .acc = act_acc(dtype) };
+    struct maker k = { .t = t, .dtype = form->dtype, .acc = act_acc(form->dtype) };
     const int64_t pixels = 3 * (int64_t)s->image * s->image;
 
     memset(t, 0, sizeof *t);
 
     start(&k, ACT_KEPT);
-    add_blocks(&k, s, l, remat, keeps_norms, kept_block);
-    add_rest(&k, s, l, kept_map);
+    add_blocks(&k, s, l, form);
+    add_rest(&k, s, l, form->kept_map);
     t->bytes[ACT_KEPT] = k.at;
 
     start(&k, ACT_WORK);
-    add_work_rows(&k, s, l, M);
-    add_work_images(&k, s, l, M);
+    add_work_rows(&k, s, l, form->M);
+    add_work_images(&k, s, l, form->M);
     t->bytes[ACT_WORK] = k.at;
 
     start(&k, ACT_BATCH);
@@ -261,16 +260,21 @@ void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *
     const enum dtype sums = traffic_sums_wire(job->dtype, job->has_wide_sums);
     struct local m        = *l;
     struct act_table t, row; /* of a micro-batch, of all that the host holds */
+    struct act_form form = { .dtype       = job->dtype,
+                             .M           = job->M,
+                             .remat       = job->remat,
+                             .keeps_norms = job->is_apart };
 
     spec_micro(&m, s, job_micros(job), 0);
-    act_make(&t, s, &m, job->dtype, job->M, job->remat, job->is_apart,
-             act_attn_kept(m.B_l, m.H_l, s->N), act_attn_kept(m.B_l, m.H_l, 1));
+    form.kept_block = act_attn_kept(m.B_l, m.H_l, s->N);
+    form.kept_map   = act_attn_kept(m.B_l, m.H_l, 1);
+    act_make(&t, s, &m, &form);
     *kept = t.bytes[ACT_KEPT];
     *work = t.bytes[ACT_WORK] +
             act_cmm_bytes(m.rows, s->C, job->M, job->dtype, sums, job->form) +
             act_cmm_bytes(m.B_l, s->C, job->M, job->dtype, sums, CMM_PLAIN);
     *work += job->is_apart ? ACT_PRODUCTS : 0;
-    act_make(&row, s, l, job->dtype, job->M, job->remat, false, 0, 0);
+    act_make(&row, s, l, &form);
     /* Where the host's memory does not count, the batch after it is sent ahead. */
     *batch = job->is_apart ? 2 * t.bytes[ACT_BATCH]
                            : t.bytes[ACT_BATCH] + row.bytes[ACT_HOST];

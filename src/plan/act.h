@@ -18,8 +18,9 @@
 
 #include "src/plan/traffic.h"
 
-/* n is B_l N rows; A, F, C stand for A_l, F_l, C_l.  Matrices are of the run's dtype
- * where nothing is said; 'acc' is the type of accumulations, R as in the norms.
+/* n is B_l N rows; A, C, F, H, K stand for A_l, C_l, F_l, H_l, K_l.  Matrices are of the
+ * run's dtype where nothing is said; 'acc' is act_acc(), and R the numbers that a norm
+ * has of a row: 1 for RMS, 2 for layer norms.
  */
 enum act {
     /* kept, of every block; "seq" of sequential ones, "qk" with QK-norm alone */
@@ -108,18 +109,32 @@ struct act_table {
     int64_t bytes[ACT_FAMILIES];
 };
 
-/* Lay out the activations of a rank with the local sizes 'l'.  Attention keeps
- * 'kept_block' numbers of acc type in a block and 'kept_map' in the pooling: only the
- * device knows how many; act_attn_kept() is what the CPU devices do.  With
- * 'keeps_norms' a block keeps the results of its norms, too, which backward else makes
- * again: devices with memory of their own do, where passing over x once more costs as
- * much as it does in forward, and memory is less scarce than beside everything else
- * that a host holds.
- */
-void act_make(struct act_table *t, const struct spec *s, const struct local *l,
-              enum dtype dtype, int M, enum remat remat, bool keeps_norms,
-              int64_t kept_block, int64_t kept_map);
+/* How a run and its device keep activations.  Batches depend on the dtype alone. */
+struct act_form {
+    enum dtype dtype;
+    int M;
+    enum remat remat;
 
+    /* A block keeps the results of its norms, too, which backward else makes again.
+     * Devices with memory of their own do, where passing over x once more costs as much
+     * as it does in forward, and memory is less scarce than beside everything else that
+     * a host holds.
+     */
+    bool keeps_norms;
+
+    /* Numbers of acc type that attention keeps in a block, and in the pooling: only the
+     * device knows how many.
+     */
+    int64_t kept_block, kept_map;
+};
+
+/* Lay out the activations of a rank with the local sizes 'l'. */
+void act_make(struct act_table *t, const struct spec *s, const struct local *l,
+              const struct act_form *form);
+
+/* What attention of B images, H heads and Nq query rows keeps on CPU devices: two
+ * numbers a row of logits.
+ */
 int64_t act_attn_kept(int64_t B, int64_t H, int64_t Nq);
 
 /* Bytes that products take for themselves on a device with memory of its own. */
@@ -139,10 +154,10 @@ int act_cmm_sums(int M, enum dtype dtype, enum dtype sums);
 /* The type of accumulations, statistics and losses in runs of 'dtype'. */
 enum dtype act_acc(enum dtype dtype);
 
-/* Bytes of the rank with the local sizes 'l' in 'job', those of its largest
- * micro-batch: 'kept' activations, 'work' (gradients of activations, slices
- * of collective matmuls, scratch), 'batch' (images and targets, and
- * pictures if the job has them).
+/* Bytes of the rank with the local sizes 'l' in 'job': 'kept' activations and 'work'
+ * (gradients of activations, slices of collective matmuls, scratch) of its largest
+ * micro-batch, and 'batch' (images and targets, on the host those of the whole batch,
+ * and pictures if the job has them).
  */
 void act_bytes(int64_t *kept, int64_t *work, int64_t *batch, const struct spec *s,
                const struct local *l, const struct traffic_job *job);

@@ -58,11 +58,11 @@ _Static_assert((int)ACT_PICTURE == (int)PICTURE_NUMBERS, "the room of a picture"
 /* The first image of micro-batch 'micro' in the row's, and places for it in 'b'. */
 static int64_t place_batch(struct batch *b, struct batches *all, int micro)
 {
-    struct local l = all->row;
+    const struct act_form form = { .dtype = dev_dtype(vit_dev(all->vit)) };
+    struct local l             = all->row;
 
     spec_micro(&l, vit_spec(all->vit), vit_micros(all->vit), micro);
-    act_make(&b->act, vit_spec(all->vit), &l, dev_dtype(vit_dev(all->vit)),
-             vit_mesh(all->vit)->M, REMAT_NONE, false, 0, 0);
+    act_make(&b->act, vit_spec(all->vit), &l, &form);
     return l.b.lo - all->row.b.lo;
 }
 
@@ -116,16 +116,16 @@ static int open_pictures(struct batches *all)
 
 static int open_all(struct batches *all, const struct data *data)
 {
-    struct dev *dev       = vit_dev(all->vit);
-    struct mesh *mesh     = vit_mesh(all->vit);
-    const struct local *l = &all->row;
+    struct dev *dev            = vit_dev(all->vit);
+    struct mesh *mesh          = vit_mesh(all->vit);
+    const struct local *l      = &all->row;
+    const struct act_form form = { .dtype = dev_dtype(dev) };
     void *host;
 
     vit_micro(all->vit, 0);
     spec_local(&all->row, vit_spec(all->vit), vit_batch(all->vit), mesh->D, mesh->M,
                mesh->d, mesh->m);
-    act_make(&all->host_act, vit_spec(all->vit), l, dev_dtype(dev), mesh->M, REMAT_NONE,
-             false, 0, 0);
+    act_make(&all->host_act, vit_spec(all->vit), l, &form);
     TRY(open_places(all));
     TRY(mem_alloc(&host, (size_t)all->host_act.bytes[ACT_HOST]));
     all->host = host;

@@ -102,12 +102,16 @@ static bool keeps_norms(const struct dev *dev)
 /* Places for the activations of the micro-batch at hand. */
 static void place_activations(struct vit *v)
 {
-    const struct attn block = attn_of_block(&v->spec, &v->local);
-    const struct attn map   = attn_of_map(&v->spec, &v->local);
+    const struct attn block    = attn_of_block(&v->spec, &v->local);
+    const struct attn map      = attn_of_map(&v->spec, &v->local);
+    const struct act_form form = { .dtype       = dev_dtype(v->dev),
+                                   .M           = v->mesh->M,
+                                   .remat       = v->options.remat,
+                                   .keeps_norms = keeps_norms(v->dev),
+                                   .kept_block  = dev_attn_kept(v->dev, &block),
+                                   .kept_map    = dev_attn_kept(v->dev, &map) };
 
-    act_make(&v->act, &v->spec, &v->local, dev_dtype(v->dev), v->mesh->M,
-             v->options.remat, keeps_norms(v->dev), dev_attn_kept(v->dev, &block),
-             dev_attn_kept(v->dev, &map));
+    act_make(&v->act, &v->spec, &v->local, &form);
 }
 
 int vit_micros(const struct vit *v)
