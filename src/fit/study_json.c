@@ -8,19 +8,16 @@
 #include <math.h>
 #include <string.h>
 
-static json_t *estimate_json(const struct estimate *e, bool has_verdict)
+static json_t *estimate_json(const struct estimate *e)
 {
-    json_t *o =
-        json_pack("{so so so so so}", "value", json_finite(e->value), "lo",
-                  json_finite(e->lo), "hi", json_finite(e->hi), "profile_lo",
-                  json_finite(e->profile_lo), "profile_hi", json_finite(e->profile_hi));
-
-    if (has_verdict)
-        json_object_set_new(o, "identified",
-                            e->identified == VERDICT_NONE
+    json_t *is_identified = e->identified == VERDICT_NONE
                                 ? json_null()
-                                : json_boolean(e->identified == VERDICT_YES));
-    return o;
+                                : json_boolean(e->identified == VERDICT_YES);
+
+    return json_pack("{so so so so so so}", "value", json_finite(e->value), "lo",
+                     json_finite(e->lo), "hi", json_finite(e->hi), "profile_lo",
+                     json_finite(e->profile_lo), "profile_hi",
+                     json_finite(e->profile_hi), "identified", is_identified);
 }
 
 static json_t *form_json(const struct study *s)
@@ -41,18 +38,17 @@ static json_t *term_json(const struct fit *f, int j)
     json_t *o;
 
     for (int i = 0; i < t->factors; i++) {
-        json_t *e = estimate_json(&f->param[f->law.coefs + t->factor[i].exp], true);
+        json_t *e = estimate_json(&f->param[f->law.coefs + t->factor[i].exp]);
 
         json_object_set_new(e, "sign", json_integer(t->factor[i].sign));
         json_object_set_new(e, "name", json_string(f->law.exp_name[t->factor[i].exp]));
         json_object_set_new(factors, f->law.var[t->factor[i].var], e);
     }
-    o = json_pack("{ss so so so}", "name", t->name, "coef",
-                  estimate_json(&f->param[j], true), "exp",
-                  t->factors > 0
-                      ? estimate_json(&f->param[f->law.coefs + t->factor[0].exp], true)
-                      : json_null(),
-                  "factors", factors);
+    o = json_pack(
+        "{ss so so so}", "name", t->name, "coef", estimate_json(&f->param[j]), "exp",
+        t->factors > 0 ? estimate_json(&f->param[f->law.coefs + t->factor[0].exp])
+                       : json_null(),
+        "factors", factors);
     return o;
 }
 
@@ -72,7 +68,7 @@ static json_t *floor_json(const struct study *s)
 {
     if (s->form == FORM_ARMS || s->form == FORM_SHARED)
         return json_null();
-    return estimate_json(&s->fit[0].param[s->fit[0].law.coefs - 1], true);
+    return estimate_json(&s->fit[0].param[s->fit[0].law.coefs - 1]);
 }
 
 static json_t *dim_json(const struct study *s, int k)
@@ -101,7 +97,7 @@ static json_t *slopes_json(const struct study *s, int slopes)
 
         json_object_set_new(all, s->dim[k],
                             f != NULL
-                                ? estimate_json(&f->slope[slope], true)
+                                ? estimate_json(&f->slope[slope])
                                 : json_pack("{sn sn sn sb ss}", "value", "lo", "hi",
                                             "identified", 0, "why", s->why[k]));
     }
