@@ -18,9 +18,9 @@
 
 #include "src/plan/traffic.h"
 
-/* n is B_l N rows; A, C, F, H, K stand for A_l, C_l, F_l, H_l, K_l.  Matrices are of the
- * run's dtype where nothing is said; 'acc' is act_acc(), and R the numbers that a norm
- * has of a row: 1 for RMS, 2 for layer norms.
+/* n is B_l N rows; A, C, F, H, K stand for A_l, C_l, F_l, H_l, K_l.  Matrices are of
+ * the run's dtype where nothing is said; 'acc' is act_acc(), and R the numbers that a
+ * norm has of a row: 1 for RMS, 2 for layer norms.
  */
 enum act {
     /* kept, of every block; "seq" of sequential ones, "qk" with QK-norm alone */

@@ -14,14 +14,14 @@ struct choice {
     struct forecast forecast;
 };
 
-/* A list has no more than this: meshes with M up to the number of heads. */
+/* Meshes of a list at most: an M divides the ranks and is not above H. */
 enum { CHOICES = 256 };
 
 /* Put into 'list' all meshes that 'ranks' ranks can have, with the batch 'B', or with
  * 'B_per_data_rank' images for every data rank if B is 0; all else as in 'like'.
- * CMM_AUTO becomes the fastest of the three forms, and there are no more micro-batches
- * than a data rank has images.  Those that fit come first, then
- * those with more tokens a second, then the smaller M.  Returns 0 and how many in
+ * CMM_AUTO without choices of its own becomes the fastest of the three forms, and there
+ * are no more micro-batches than a data rank has images.  Those that fit come first,
+ * then those with more tokens a second, then the smaller M.  Returns 0 and how many in
  * '*count' (0: this batch or model has no mesh of so many ranks), or the code of
  * cost_make().
  */
@@ -29,7 +29,7 @@ int choice_list(struct choice list[CHOICES], int *count, const struct spec *s,
                 const struct traffic_job *like, const struct machine *m, int ranks,
                 int64_t B, int64_t B_per_data_rank);
 
-/* The same of one mesh, which 's' and B are known to allow. */
+/* The same of the mesh and batch in 'job', which 's' is known to allow. */
 void choice_make(struct choice *choice, const struct spec *s,
                  const struct traffic_job *job, const struct cost_rank *c);
 

@@ -14,7 +14,7 @@
 
 #include "src/plan/param.h"
 
-enum { CUT_SLOTS = 24 }; /* more than a group has that is cut */
+enum { CUT_SLOTS = 24 }; /* more than any group has */
 
 struct cut {
     int64_t size; /* elements of the group, as param_group_elements() has them */
@@ -31,12 +31,12 @@ void cut_make(struct cut *c, const struct params *p, int group, int M, int m);
 /* Where part 'd' of D begins; that of d = D is the end. */
 int64_t cut_at(const struct cut *c, int D, int d);
 
-/* The same, if groups are sharded; else they are whole on every rank, and parts that
- * only travel are nearly equal.
+/* The same if groups are sharded; else every rank has all of a group, and the parts in
+ * which it travels are nearly equal.
  */
 int64_t cut_place(const struct cut *c, bool is_sharded, int D, int d);
 
-/* hops_room() of these parts: the most elements that come to be added in a hop. */
+/* The most elements of these parts that come to be added in one hop (plan/hops.h). */
 int64_t cut_room(const struct cut *c, bool is_sharded, int D);
 
 /* How many rows of a matrix go together: the colours of a pixel of the patch kernel. */

@@ -51,19 +51,18 @@ void part_waited(struct part *p, enum traffic kind, double alone, double exposed
     p->exposed_s += exposed;
 }
 
-/* 'to' += 'times' times 'from'. */
-static void add_times(struct part *to, const struct part *from, double times)
+static void add_part(struct part *to, const struct part *from)
 {
     for (int i = 0; i < from->ops; i++)
-        part_op(to, from->op[i].name, times * from->op[i].flops,
-                times * from->op[i].bytes, times * from->op[i].seconds);
+        part_op(to, from->op[i].name, from->op[i].flops, from->op[i].bytes,
+                from->op[i].seconds);
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
         const struct forecast_comm *c = &from->comm[k];
 
-        part_posted(to, (enum traffic)k, times * c->messages, times * c->bytes);
-        part_waited(to, (enum traffic)k, times * c->alone_s, times * c->exposed_s);
+        part_posted(to, (enum traffic)k, c->messages, c->bytes);
+        part_waited(to, (enum traffic)k, c->alone_s, c->exposed_s);
     }
-    to->link_s += times * from->link_s;
+    to->link_s += from->link_s;
 }
 
 /* ---- flights --------------------------------------------------------------------- */
@@ -137,10 +136,10 @@ static void pass(struct timeline *t, double seconds)
     t->stage_s[t->stage] += seconds;
 }
 
-static void do_part(struct timeline *t, const struct part *part, double times)
+static void do_part(struct timeline *t, const struct part *part)
 {
-    add_times(&t->all, part, times);
-    pass(t, times * (part->compute_s + part->exposed_s));
+    add_part(&t->all, part);
+    pass(t, part->compute_s + part->exposed_s);
 }
 
 static void take_off(struct timeline *t, struct airborne *a, enum traffic kind,
@@ -203,7 +202,7 @@ static void now_move(struct timeline *t, const char *op, double bytes)
     struct part one = { 0 };
 
     part_op(&one, op, 0, bytes, cost_move(t->play->cost, op, bytes));
-    do_part(t, &one, 1);
+    do_part(t, &one);
 }
 
 /* The weights' packed copies are made anew. */
@@ -270,16 +269,16 @@ static void forward(struct timeline *t, const struct group g[GROUPS],
     start_gather(t, &g[EMBED]);
     finish_gather(t, &g[EMBED]);
     start_gather(t, L > 0 ? &g[BLOCK] : &g[HEAD]);
-    do_part(t, &parts->embed_forward, 1);
+    do_part(t, &parts->embed_forward);
     t->stage = FORECAST_BLOCKS;
     for (int64_t i = 0; i < L; i++) {
         finish_gather(t, &g[BLOCK]);
         start_gather(t, i + 1 < L ? &g[BLOCK] : &g[HEAD]);
-        do_part(t, &parts->block_forward, 1);
+        do_part(t, &parts->block_forward);
     }
     t->stage = FORECAST_HEAD;
     finish_gather(t, &g[HEAD]);
-    do_part(t, &parts->head_forward, 1);
+    do_part(t, &parts->head_forward);
 }
 
 /* The last block and the head are still there. */
@@ -288,7 +287,7 @@ static void backward(struct timeline *t, const struct group g[GROUPS],
 {
     const int64_t L = t->play->spec->L;
 
-    do_part(t, &parts->head_backward, 1);
+    do_part(t, &parts->head_backward);
     start_scatter(t, &g[HEAD], is_last);
     t->stage = FORECAST_BLOCKS;
     for (int64_t i = L - 1; i >= 0; i--) {
@@ -296,12 +295,12 @@ static void backward(struct timeline *t, const struct group g[GROUPS],
             finish_gather(t, &g[BLOCK]);
         if (i > 0)
             start_gather(t, &g[BLOCK]);
-        do_part(t, &parts->block_backward, 1);
+        do_part(t, &parts->block_backward);
         finish_scatter(t, i == L - 1 ? &g[HEAD] : &g[BLOCK], is_first);
         start_scatter(t, &g[BLOCK], is_last);
     }
     t->stage = FORECAST_EMBED;
-    do_part(t, &parts->embed_backward, 1);
+    do_part(t, &parts->embed_backward);
     finish_scatter(t, L > 0 ? &g[BLOCK] : &g[HEAD], is_first);
     start_scatter(t, &g[EMBED], is_last);
     finish_scatter(t, &g[EMBED], is_first);
@@ -322,7 +321,7 @@ static void update(struct timeline *t, const struct group g[GROUPS], double repl
 
     t->stage = FORECAST_UPDATE;
     now_move(t, "sum_squares", own * acc);
-    do_part(t, &p->verdict, 1);
+    do_part(t, &p->verdict);
     switch (p->job->optimizer) {
     case OPTIMIZER_ADAFACTOR:
         now_move(t, "factor_sums", own * acc);
@@ -374,11 +373,11 @@ void forecast_step(struct forecast *forecast, const struct spec *s,
         const bool is_last = micro == job_micros(job) - 1;
 
         t.stage = FORECAST_INPUT;
-        do_part(&t, &parts.input, 1);
+        do_part(&t, &parts.input);
         forward(&t, group, &parts);
         backward(&t, group, &parts, micro == 0, is_last);
     }
-    do_part(&t, &parts.replicated, 1);
+    do_part(&t, &parts.replicated);
     update(&t, group, play.replicated);
     conclude(forecast, &t);
 }

@@ -9,7 +9,8 @@
  *               lower half the last rank of the upper one serves two.  About
  *               log2(ranks) hops.
  *
- * Both send all parts but one or so, in total.  No pair of ranks meets twice.
+ * Both send all parts but one or so, in total.  On its recursive way down, or back, no
+ * rank meets another twice.
  *
  * What a hop moves is one stretch of memory, so that it can go straight to its
  * place while the rank computes.  Collectives that a rank waits for count slices

@@ -5,8 +5,7 @@
 
 #include "src/plan/traffic.h"
 
-/* Bytes of one rank, by family.  vit_open() and friends allocate by the same numbers.
- */
+/* Bytes of one rank, by family: what it will have allocated. */
 struct predict_memory {
     int64_t params, grads, moments; /* what is owned, and what is whole for a while */
     int64_t packed;                 /* copies of weights in the device's own order */
@@ -16,16 +15,17 @@ struct predict_memory {
     int64_t total;
 };
 
-/* What a run may take of a node's memory; the rest is for the system,
- * the MPI, files.
+/* What a run may take of a node's memory; the rest is for the system, the MPI, files.
  */
 #define PREDICT_SHARE 0.8
 
+/* What rank (d, m) of 'job' needs. */
 void predict_memory(struct predict_memory *p, const struct spec *s,
                     const struct traffic_job *job, int d, int m);
 
-/* The rank with the most, and its total: the first ones have most images and columns;
- * of sharded parameters, whose parts are whole rows, the largest share of any is taken.
+/* The same of the rank with the most, and its total: the first ranks have most images
+ * and columns; of sharded parameters, whose parts are whole rows, the largest share of
+ * any is taken.
  */
 void predict_largest(struct predict_memory *p, const struct spec *s,
                      const struct traffic_job *job);
@@ -33,9 +33,9 @@ int64_t predict_most(const struct spec *s, const struct traffic_job *job);
 
 /* The mesh for 'ranks' ranks: the smallest M that divides 'ranks', is not above H or F,
  * and with which 'ranks_per_node' times the memory of a rank stays below 'node_bytes';
- * the batch is B images for every data rank, all else as in 'like'.  Returns 0, or
- * ERR_MEMORY with a sentence (what is the least that any mesh needs) leaving '*M' at
- * the M that needs least.
+ * every data rank has 'B_per_data_rank' images, and all else is as in 'like'.  Returns
+ * 0; ERR_MEMORY with a sentence (what is the least that any mesh needs), '*D' and '*M'
+ * then being the mesh that needs least; or what spec_check_mesh() returns.
  */
 int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
                  int64_t B_per_data_rank, const struct traffic_job *like,

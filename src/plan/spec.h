@@ -29,7 +29,6 @@ enum pool { POOL_MAP, POOL_GAP, POOL_CLS };
 enum loss_kind { LOSS_SIGMOID, LOSS_SOFTMAX };
 
 /* A model, complete.  'L' blocks are run, of the 'L_full' that the shape has. */
-/* A model, complete.  'L' blocks are run, of the 'L_full' that the shape has. */
 struct spec {
     char name[32]; /* "22B", "So400m", .. or "C/L/F/H" */
     int64_t C, H, E, F, L, L_full, K, T, N, P;

@@ -68,26 +68,29 @@ int cmm_pieces(int64_t rows, int M);
  */
 bool cmm_keeps(int M, enum cmm_form forward, enum cmm_form backward);
 
+/* A step as planning sees it. */
 struct traffic_job {
     int64_t B;
     int D, M;
     enum dtype dtype;
-    enum cmm_form form;
+    enum cmm_form form;            /* of the products over the model axis */
+    const struct cmm_tuned *tuned; /* borrowed; for CMM_AUTO; NULL: rings */
     enum optimizer optimizer;
-    const struct cmm_tuned *tuned; /* for CMM_AUTO; NULL: rings */
-    bool is_apart;     /* the device's memory is not the host's, and is what counts */
-    bool has_pictures; /* which a device with memory of its own makes images of */
-    int packs; /* packed copies of every weight, which only memory has to do with */
     enum param_shard shard;
     enum remat remat;
     int micros;                           /* micro-batches of a step; 0 means 1 */
     bool has_wide_sums, has_narrow_grads; /* on the wire, as below */
+
+    /* Of memory and time alone; messages do not depend on them. */
+    bool is_apart;     /* the device has memory of its own, and that is what counts */
+    bool has_pictures; /* such a device makes images of pictures */
+    int packs;         /* packed copies that the device keeps of every weight */
 };
 
-/* Where a run's format is not the one that adds, in bf16: the partial sums of
- * activations travel in bf16, or are wide, in f32; gradients travel over the data axis
- * in f32, or are narrow, in bf16, and rounded in each hop.  Either are added in f32
- * where they arrive.
+/* The format of partial sums of activations, and of gradients over the data axis, on
+ * their way.  They differ in bf16 runs alone, which add in f32 what arrives: partial
+ * sums travel in bf16, or are wide, in f32; gradients travel in f32, or are narrow, in
+ * bf16, and rounded in each hop.
  */
 enum dtype traffic_sums_wire(enum dtype dtype, bool has_wide_sums);
 enum dtype traffic_grads_wire(enum dtype dtype, bool has_narrow_grads);
@@ -97,18 +100,19 @@ static inline int job_micros(const struct traffic_job *job)
     return job->micros > 1 ? job->micros : 1;
 }
 
-/* As the options have them; what is really done with D data ranks. */
+/* As the options spell them: what is really done with D data ranks. */
 const char *param_shard_name(enum param_shard shard, int D);
 const char *remat_name(enum remat remat);
 
+/* Whether parameters are cut over the data axis. */
 static inline bool job_is_cut(const struct traffic_job *job)
 {
     return job->shard == SHARD_FULL && job->D > 1;
 }
 
-/* What rank (d, m) sends in one step; the maximum over all ranks (by bytes, and by
- * messages, each on its own), taken over the few distinct ranks, so it is fast for any
- * number of ranks.
+/* What rank (d, m) sends in one step, by kind; and the most that any rank sends, of
+ * bytes and of messages each on its own, which is fast for any number of ranks: only a
+ * sample of them is looked at (rank_sample.h).
  */
 void traffic_of_rank(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
                      const struct traffic_job *job, int d, int m);
@@ -137,8 +141,8 @@ void traffic_most(struct traffic_count t[TRAFFIC_KINDS], const struct spec *s,
  */
 #define WIRE_CHUNK ((int64_t)1 << 30)
 
-/* More ranks than this double and halve; so do all-reduces of few bytes, where it is
- * the number of messages that takes the time.
+/* More ranks than this double and halve; so do more than 3 with an all-reduce of few
+ * bytes, where it is the number of messages that takes the time.
  */
 enum { TRAFFIC_DIRECT_RANKS = 16, TRAFFIC_FEW_BYTES = 1 << 15 };
 static inline bool traffic_is_doubled(int ranks)
@@ -151,13 +155,15 @@ static inline bool traffic_is_doubled_sum(int ranks, int64_t bytes)
     return traffic_is_doubled(ranks) || (ranks > 3 && bytes <= TRAFFIC_FEW_BYTES);
 }
 
-/* Slices that a round of this distance sends. */
+/* Slices that a round of this distance sends: c above. */
 static inline int traffic_round(int ranks, int distance)
 {
     return distance < ranks - distance ? distance : ranks - distance;
 }
 
-/* Elements of the room that all-reduces of up to 'count' elements receive sums in. */
+/* Elements, of 'size' bytes, of the room in which all-reduces of up to 'count' of them
+ * receive sums.
+ */
 int64_t traffic_allreduce_room(int64_t count, size_t size, int ranks);
 
 void traffic_ring_gather(struct traffic_count *t, const int64_t *bytes, int ranks,
