@@ -42,8 +42,8 @@ struct view {
     bool is_flipped; /* left and right */
 };
 
-/* The view that image 'index' of a 'height' x 'width' picture has with 'how': the same
- * for the same arguments; 'size' is the side of the result.
+/* What image 'index' sees of its picture, of 'height' x 'width' pixels, with 'how':
+ * 'size' is the side of the image.  The same arguments give the same view.
  */
 struct view augment_view(int height, int width, int size, enum augment how,
                          uint64_t seed, int64_t index);
@@ -59,10 +59,10 @@ struct view augment_middle(int height, int width, int size);
  */
 void augment_apply(float *image, struct pixels p, int first_row, const struct view *v);
 
-/* The same for a device to make: 'picture' is what dev_view_pictures() wants to know of
- * what is left in 'room', 'first' aside.  These are the box's bytes or, if the image's
- * numbers are fewer, the image.  'room' is that of the image, which is square, and
- * PICTURE_ALIGN bytes.
+/* The same for a device to make: 'room' gets the bytes of the box or, if those of the
+ * image's numbers are fewer, the image, and 'picture' what dev_view_pictures() is to
+ * know of it, 'first' aside.  'room' is as large as the image, which is square, and
+ * PICTURE_ALIGN bytes more.
  */
 void augment_cut(struct dev_picture *picture, void *room, struct pixels p,
                  int first_row, const struct view *v);

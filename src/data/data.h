@@ -16,8 +16,8 @@ struct data;
 struct data_ops {
     const char *name;
     /* image [image * image * 3], values about -1 .. 1, and its target's classes 'k' of
-     * K; called by several threads at once.  Sources that are shared must take NULL for
-     * either: it is not asked for.
+     * K, target [k].  Either may be NULL: it is not asked for.  Called by several
+     * threads at once.
      */
     void (*get)(const struct data *data, float *image, float *target, struct range k,
                 int64_t index);
@@ -29,11 +29,13 @@ struct data_ops {
                     int64_t index);
     void (*close)(struct data *data);
     bool is_shared; /* an image costs more to make than to send: see feed.h */
-    /* The numbers of an image of index i are normal ones of (seed, RNG_IMAGE) from i
-     * image^2 3 on: whoever has the images may draw them.
+    /* The numbers of the image of index i are the normal ones of (seed, RNG_IMAGE) from
+     * index i * image * image * 3 on: a device may draw them itself.
      */
     bool is_normal;
-    /* 0, or the code and sentence of what get() met and could not return. */
+    /* 0, or the code and sentence of what get() met and could not return.  NULL: it
+     * meets nothing.
+     */
     int (*failure)(const struct data *data);
 };
 
@@ -44,8 +46,8 @@ struct data {
     uint64_t seed;
     int64_t count;     /* images of a pass; 0: there is no end */
     uint64_t identity; /* of a set: the digest of its items in their order; 0: none */
-    /* these two may be set until the first batch */
-    double mixup;     /* 0: none, else the p of the share a ~ Beta(p, p) of a step */
+    /* These two may be set until the first batch. */
+    double mixup;     /* 0: none, else p: a step's share a is drawn from Beta(p, p) */
     double smoothing; /* this part of a target is spread evenly over all classes */
 };
 
@@ -64,8 +66,8 @@ struct data_options {
 /* Normal-distributed images and one random class each: for benchmarks. */
 int data_open_noise(struct data **data, int image, int64_t classes, uint64_t seed);
 
-/* Nothing at all: images and targets stay as they are.  For devices
- * that hold nothing.
+/* Nothing at all: images and targets stay as they are.  For devices that hold nothing
+ * (dev_is_hollow()).
  */
 int data_open_nothing(struct data **data, int image, int64_t classes);
 
@@ -75,8 +77,9 @@ int data_open_nothing(struct data **data, int image, int64_t classes);
 int data_open_fractal(struct data **data, const struct data_options *o);
 
 /* The set 'path' (h5set.h); in libvith5.  Which images are held out depends on their
- * number and the share alone.  Returns 0; ERR_IO; ERR_DATA for a file that is no set,
- * is damaged, or has labels beyond 'classes'; ERR_USAGE where nothing is left.
+ * number and the share alone.  Returns 0; ERR_IO; ERR_DATA for a file that is no set of
+ * images, is damaged, or has more classes than 'classes'; ERR_USAGE where nothing is
+ * left; or ERR_ENV.
  */
 int data_open_file(struct data **data, const char *path, const struct data_options *o);
 
@@ -95,9 +98,9 @@ int data_failure(const struct data *data);
 void data_batch(const struct data *data, float *images, float *targets, int64_t B,
                 int64_t step, struct range b, struct range k, int threads);
 
-/* The same in parts: the targets; the index of the image before the first of
- * 'b'; a; and x[j] = a x[j] + (1 - a) x[j-1] for 'n' things of 'size'
- * numbers, 'before' the first.
+/* The same in parts: the targets; the index of the image before the first of 'b'; the
+ * share a, 1 without mixup; and x[j] = a x[j] + (1 - a) x[j-1] in place, for 'n' rows
+ * of 'size' numbers, of which 'before' stands before the first.
  */
 void data_targets(const struct data *data, float *targets, int64_t B, int64_t step,
                   struct range b, struct range k);

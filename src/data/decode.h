@@ -31,10 +31,12 @@ struct decode_room {
     size_t size;
 };
 
-/* By the first bytes. */
+/* What the file is, by its first bytes. */
 enum decode_kind decode_kind(const void *file, size_t size);
 
-/* The picture's sides, from the head of the file. */
+/* The picture's sides, from the head of the file.  Returns, as the next does, 0,
+ * ERR_DATA, or ERR_ENV for a format that this build lacks.
+ */
 int decode_size(int *height, int *width, const void *file, size_t size);
 
 /* The rows 'first' .. 'last' - 1 of the picture; others may be left out.  'p' holds
@@ -47,7 +49,9 @@ int decode_rows(struct pixels *p, struct decode_room *room, const void *file,
 
 void decode_free(struct decode_room *room);
 
-/* The picture as a JPEG file of 'quality' 1 .. 100, or as a PNG file, in the room. */
+/* The picture as a JPEG file of 'quality' 1 .. 100, or as a PNG file, of '*size' bytes
+ * in the room.  Likewise.
+ */
 int encode_jpeg(struct decode_room *room, size_t *size, struct pixels p, int quality);
 int encode_png(struct decode_room *room, size_t *size, struct pixels p);
 

@@ -7,9 +7,9 @@
 
 #include "src/data/feed.h"
 
+#include "mesh/guard.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "mesh/guard.h"
 #include "src/data/pass.h"
 
 #include <pthread.h>

@@ -20,11 +20,13 @@
 
 struct feed;
 
-/* What is wanted of a source: images; cheap ones ahead, too, where cores would be idle;
- * pictures, which a device makes images of (src/dev/picture.h), if the source has them;
- * or targets alone.
- */
-enum feed_form { FEED_IMAGES, FEED_IMAGES_AHEAD, FEED_PICTURES, FEED_TARGETS };
+/* What is wanted of a source. */
+enum feed_form {
+    FEED_IMAGES,
+    FEED_IMAGES_AHEAD, /* cheap ones ahead, too: cores would be idle */
+    FEED_PICTURES,     /* a device makes images of them; of sources with picture() */
+    FEED_TARGETS,      /* and nothing else */
+};
 
 /* 'data' and 'mesh' are borrowed.  This rank's row has the images 'b' of every batch of
  * B; this rank wants the classes 'k' of their targets.  'threads' make images.  Returns
@@ -44,9 +46,9 @@ void feed_batch(struct feed *feed, float *images, float *targets, int64_t step);
 
 /* The same of a feed of pictures, for dev_send_pictures() and dev_view_pictures():
  * 'list' [1 + B_l] begins with the picture before the row's first one, which is there
- * with mixup alone; 'bytes' has PICTURE_NUMBERS more of f32 for each than its image.
- * Returns the share a picture has in its image.  Three library all-gathers, the first
- * and second of them small.
+ * with mixup alone; 'bytes' has for each the room of its image in f32, and
+ * PICTURE_NUMBERS more.  Returns the share that a picture has in its image.  Three
+ * library all-gathers instead of one, the first and second of them small.
  */
 double feed_pictures(struct feed *feed, struct dev_picture *list, char *bytes,
                      float *targets, int64_t step);

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 struct gather_file {
-    char *path; /* owned */
-    int32_t *label;
+    char *path;     /* owned, as is 'label' */
+    int32_t *label; /* [labels] */
     int labels;
     int64_t bytes; /* 0: not known yet */
 };
@@ -18,12 +18,12 @@ struct gather {
     int64_t count, room;
     int64_t classes;
     bool has_many;     /* a file has another number of labels than one */
-    char *names;       /* of the classes, a line each, or "" */
-    int64_t bad_lines; /* of a list, each named on stderr */
+    char *names;       /* of the classes, a line each, or ""; owned */
+    int64_t bad_lines; /* lines, or files, that were skipped, each named on stderr */
 };
 
-/* All files below the folder, or of the list, 'from'; see pack.h.  Returns 0, ERR_IO or
- * ERR_DATA.  Close with gather_close(), also after an error.
+/* All files below the folder 'from', or those of the list 'from', as pack.h has it.
+ * Returns 0, ERR_IO or ERR_DATA.  Close with gather_close(), also after an error.
  */
 int gather_folder(struct gather *g, const char *from);
 int gather_list(struct gather *g, const char *from);

@@ -43,7 +43,9 @@ void h5set_close(struct h5set **set);
 /* Borrowed, valid until the set is closed. */
 const struct h5set_shape *h5set_shape(const struct h5set *set);
 
-/* The names of the classes, a line each, or "", for mem_free() also where it fails. */
+/* The names of the classes, a line each, or "", which the caller owns (mem_free), also
+ * where it fails.  Returns 0 or ERR_IO.
+ */
 int h5set_names(char **names, const char *path);
 
 /* 0 if no class has one name in the set 'a' and another in 'b': numbers are what labels
@@ -51,7 +53,9 @@ int h5set_names(char **names, const char *path);
  */
 int h5set_same_classes(const char *a, const char *b);
 
-/* Item 'i' into the room: the file, the pixels or the numbers.  Any thread. */
+/* Item 'i' into the room, '*size' bytes: the file, the pixels or the numbers.  Returns,
+ * as the next two do, 0, ERR_IO or ERR_DATA.  Any thread.
+ */
 int h5set_read(struct decode_room *room, size_t *size, const struct h5set *set,
                int64_t i);
 
@@ -72,7 +76,8 @@ int h5set_check(const char *path);
 /* A new set of 'shape' at 'path', to be filled in order with 'shape->count' items:
  * 'size' bytes and one label, or 'labels' of them.  The file has the name 'path'.part
  * until h5set_finish(), which makes sure that all of it is on disk and closes the set;
- * it and h5set_drop() leave no half-written file.  'names' may be "".
+ * it and h5set_drop() leave no half-written file.  'names' may be "".  They return 0 or
+ * ERR_IO, said, and die of items or labels that are not those of 'shape'.
  */
 int h5set_create(struct h5set **set, const char *path, const struct h5set_shape *shape,
                  const char *names);

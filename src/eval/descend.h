@@ -10,7 +10,7 @@
 #include "src/eval/linear.h"
 
 struct descend {
-    double lr, epochs, decay; /* decay of the kernel: lr x decay a step */
+    double lr, epochs, decay; /* a step takes schedule x lr x decay of the kernel off */
     int64_t batch;
     uint64_t seed; /* of the order of the images */
 };

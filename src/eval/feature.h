@@ -24,14 +24,16 @@ enum { FEATURE_POOLED = -1, FEATURE_LOGITS = -2 };
 
 /* Run the images 0 .. count - 1 of 'data' through the model of 'step' and take 'kinds'
  * things from each: f[i] is of what kind[i] says.  Returns 0; ERR_DATA for an image
- * that has not one label, or numbers that are not finite; ERR_MEMORY; the same on all
- * ranks.  features_free() in every case.  Collective over the mesh.
+ * that has not one label, or numbers that are not finite; ERR_SHAPE for more than 2^31
+ * images; ERR_MEMORY; or what data_failure() does; the same on all ranks.
+ * features_free() in every case.  Collective over the mesh.
  */
 int features_run(struct features *f, const int64_t *kind, int kinds, struct step *step,
                  struct data *data, int64_t count);
 
-/* Read a set of features (h5set.h), or write one with the rows in their order: 0,
- * ERR_IO or ERR_DATA likewise.
+/* Read a set of features (h5set.h), or write one with the rows in their order.  Returns
+ * 0, ERR_IO, ERR_DATA, ERR_SHAPE or ERR_MEMORY, the same on all ranks.  Collective over
+ * the mesh.
  */
 int features_read(struct features *f, struct mesh *mesh, const char *path);
 int features_write(const struct features *f, const char *path);
