@@ -170,7 +170,7 @@ const struct dev_cost *dev_costs(struct dev *dev, int *count);
 typedef void (*dev_note_fn)(void *ctx, const char *op, double start, double end);
 void dev_note(struct dev *dev, dev_note_fn note, void *ctx);
 
-/* ---- Memory, streams, events ----------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------- */
 
 /* Returns 0 or ERR_MEMORY; 'b' is empty after failure or free.  Not zeroed. */
 int dev_alloc(struct buf *b, struct dev *dev, size_t bytes);
@@ -185,6 +185,8 @@ int64_t dev_bytes_most(struct dev *dev, bool is_reset);
  * be less than dev_packs() says, since products chosen by timing may need fewer.
  */
 int64_t dev_packed_most(struct dev *dev, bool is_reset);
+
+/* ---- Streams and events ---------------------------------------------------------- */
 
 /* The streams, which are opened with the device. */
 enum dev_lane {
@@ -225,6 +227,8 @@ void dev_join(struct dev_stream *s, struct dev_stream *other);
  */
 void dev_flush(struct dev_stream *s);
 
+/* ---- Tapes ----------------------------------------------------------------------- */
+
 /* Tapes (CUDA graphs).  What is put on a stream between dev_tape_start() and
  * dev_tape_stop() is not done but recorded; each dev_tape_play() then does all of it by
  * one call.  While recording nothing can be waited for, read or allocated, so
@@ -240,6 +244,8 @@ void dev_tape_stop(struct dev_tape **t, struct dev_stream *s);
 bool dev_tape_play(struct dev_tape *t, struct dev_stream *s);
 bool dev_tape_is_good(const struct dev_tape *t);
 void dev_tape_close(struct dev_tape **t);
+
+/* ---- Copies ---------------------------------------------------------------------- */
 
 /* Between host arrays (packed rows, the matrix's dtype) and the device.  dev_put() has
  * read 'src' when it returns; dev_get() waits for the stream.
@@ -374,7 +380,9 @@ void dev_norm_whole_backward(struct dev_stream *s, struct mat dx, bool is_dx_add
                              struct mat scale, struct mat part, enum norm_kind k);
 
 /* Every head's E columns of x [n, H_l * E] normalised by themselves, with one scale
- * [1, E] for all; stat is [n, 2 * H_l]: (mean, rstd) of each head.
+ * [1, E] for all; stat is [n, 2 * H_l]: (mean, rstd) of each head.  Backward, by the
+ * formulas above with C = E: dx is written; dscale [1, E] = or += the sum over rows and
+ * heads of dy xhat.
  */
 void dev_head_norm(struct dev_stream *s, struct mat y, struct mat stat, struct mat x,
                    struct mat scale, int64_t E, enum norm_kind k);
@@ -385,7 +393,8 @@ void dev_head_norm_backward(struct dev_stream *s, struct mat dx, struct mat dsca
 /* ---- Attention ------------------------------------------------------------------- */
 
 /* 'B' images with 'Nq' query and 'Nk' key rows each, 'H' heads of 'E' columns, side by
- * side; logits are q k^T / sqrt(E).
+ * side; of every image and head
+ *   o = p v,  p = softmax(q k^T / sqrt(E)) over the Nk keys
  */
 struct attn {
     int64_t B, H, E, Nq, Nk;
@@ -395,7 +404,9 @@ struct attn {
 int64_t dev_attn_kept(const struct dev *dev, const struct attn *a);
 
 /* o [B*Nq, H*E] from q (same), k and v [B*Nk, H*E]; 'kept' [1, dev_attn_kept()] is the
- * backend's own, image by image; 'peak' [1, 1] of dev_acc() receives the largest logit.
+ * backend's own, image by image; 'peak' [1, 1] of dev_acc() receives the largest logit,
+ * a number of q k^T / sqrt(E).  Backward writes dq, dk, dv, of the shapes of q, k, v,
+ * from d_o, the gradient of o, and what forward was given and has left.
  */
 void dev_attn(struct dev_stream *s, struct mat o, struct mat kept, struct mat peak,
               struct mat q, struct mat k, struct mat v, const struct attn *a);
@@ -425,19 +436,22 @@ void dev_spread_rows(struct dev_stream *s, struct mat dx, struct mat dy, double 
 
 /* ---- Losses ---------------------------------------------------------------------- */
 
-/* Targets are [B_l, K_l] in dev_acc() type: labels in 0 .. 1.  loss [1, 1] (dev_acc())
- * is 'scale' times the sum over images and local classes; dlogits its gradient.
+/* Logits z and targets y, labels in 0 .. 1, are [B_l, K_l] of dev_acc() type, as is the
+ * loss [1, 1]; dlogits [B_l, K_l], its gradient, is in the run's format.  Sums go over
+ * images and local classes:
+ *   loss = scale * sum of (log(1 + exp(z)) - y z);  dlogits = scale (1/(1+exp(-z)) - y)
  */
 void dev_sigmoid_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
                       struct mat logits, struct mat targets, double scale);
 
-/* Softmax over classes that are split: largest [B_l, 1] local logit; sum [B_l, 1] of
- * exp(logit - largest) with the largest of all; then the loss
- *   scale * sum of targets * (largest + log(sum) - logit)
- * and its gradient, scale * (total * exp(logit - largest) / sum - target),
- * where 'total' [B_l, 1] is the sum of the image's targets over all classes:
- * dev_softmax_sum() finds that of the local ones, which is summed like
- * 'sum'.  All four are dev_acc().
+/* The same of a softmax over classes that are split over the model axis, in three steps
+ * with messages between them; all are [B_l, 1] of dev_acc() type, a number an image:
+ *
+ *   largest       the largest local logit; dev_max() finds that of all ranks
+ *   sum, total    of exp(z - largest), and of y, over local classes; then added up over
+ *                 all ranks
+ *   loss    = scale * sum of y (largest + log(sum) - z)
+ *   dlogits = scale (total exp(z - largest) / sum - y)
  */
 void dev_softmax_largest(struct dev_stream *s, struct mat largest, struct mat logits);
 void dev_softmax_sum(struct dev_stream *s, struct mat sum, struct mat total,
@@ -446,30 +460,33 @@ void dev_softmax_loss(struct dev_stream *s, struct mat loss, struct mat dlogits,
                       struct mat logits, struct mat targets, struct mat largest,
                       struct mat sum, struct mat total, double scale);
 
-/* Elementwise maximum: y = max(y, x), to merge 'largest' of several ranks. */
+/* y = max(y, x), element by element. */
 void dev_max(struct dev_stream *s, struct mat y, struct mat x);
 
 /* ---- Optimizer ------------------------------------------------------------------- */
 
-/* Where Adafactor's averages of a tensor's second moments lie, as plan/factor.h has
- * them.  The segment is a box of the tensor, its first 'fold' axes being the rows of
- * its matrices.  Views of [1, ..] begin at the number for the segment's first element;
- * from one index of an axis to the next the place moves by 'step', 0 along the axis
- * that is averaged over.  Numbers have dev_acc() type.
+/* Adafactor's averages "row" and "col" (plan/factor.h) as a segment finds them.  The
+ * segment is a box of its tensor with 'extent' by axis; the first 'fold' axes are the
+ * rows of its matrices, the others the columns.
  */
 enum { DEV_AXES = 4 };
 struct dev_factors {
+    /* [1, ..] of dev_acc(), from the number on that the first element belongs to. */
     struct mat row, col;
     int axes, fold;
-    int64_t extent[DEV_AXES], row_step[DEV_AXES], col_step[DEV_AXES];
-    int tensor; /* segments of one tensor share its averages: its number */
+    int64_t extent[DEV_AXES];
+    /* Numbers from one index of an axis to the next; 0: the average runs along it. */
+    int64_t row_step[DEV_AXES], col_step[DEV_AXES];
+    int tensor; /* its number: segments of one tensor share its averages */
 };
 
-/* One tensor's part on this rank. */
+/* A part of one tensor on this rank; matrices of one shape, of dev_acc() type. */
 struct dev_segment {
-    struct mat param, grad, mu, nu;    /* nu: AdamW, and Adafactor without factors */
-    struct mat copy;                   /* of param, rounded; or none */
-    double decay;                      /* weight decay x the tensor's multiplier */
+    struct mat param, grad;
+    struct mat mu;   /* first moment, or SGD's momentum; of Adafactor in bf16 */
+    struct mat nu;   /* second moment: AdamW, and Adafactor without factors */
+    struct mat copy; /* of param in the run's format; or none */
+    double decay;    /* weight decay x the tensor's multiplier */
     const struct dev_factors *factors; /* Adafactor; NULL: the tensor has none */
 };
 
@@ -486,14 +503,15 @@ enum {
     PACES
 };
 
-/* pace [1, 1], the clip: 'most' over the root of 'sum' [1, 1] of f64, but at most 1,
- * and 1 if 'most' is 0; not a number unless 'sum' and all 'others' [1, n] are finite.
- * Only where the device has a pace.
+/* pace [1, 1], the clip: min(1, most / sqrt(sum)) with 'sum' [1, 1] of f64, or 1 if
+ * 'most' is 0; not a number unless 'sum' and all 'others' [1, n] are finite.  Only
+ * where the device has a pace.
  */
 void dev_clip(struct dev_stream *s, struct mat pace, struct mat sum, struct mat others,
               double most);
 
-/* AdamW with bias correction at step 't' (1, 2, ..), gradients scaled by 'clip':
+/* AdamW with bias correction at step 't' (1, 2, ..), gradients scaled by 'clip'; b1, b2
+ * are beta1, beta2, and 'schedule' is the factor of 'lr' at this step, in all updates:
  *   g = clip grad;  mu = b1 mu + (1 - b1) g;  nu = b2 nu + (1 - b2) g^2
  *   param -= schedule lr ((mu / (1 - b1^t)) / (sqrt(nu / (1 - b2^t)) + eps)
  *                         + decay param)
@@ -528,30 +546,31 @@ struct adafactor {
 void dev_factor_sums(struct dev_stream *s, const struct dev_segment *segment, int count,
                      const struct adafactor *a);
 
-/* What becomes of one tensor's sums.  row is [outer, along, inner]. */
+/* What becomes of one tensor's sums.  All matrices are [1, n] of dev_acc() type; as a
+ * box row is [outer, along, inner].
+ */
 struct dev_averages {
-    struct mat row,
-        col; /* the sums, and then the factors: dev_segment's 'row', 'col' */
+    struct mat row, col; /* those of struct dev_factors: the sums, then the factors */
     struct mat v_row, v_col; /* running averages */
     struct mat mean;         /* [1, outer * inner]: of v_row over 'along' */
     double row_count, col_count, mean_count; /* numbers that each is the mean of */
     int64_t outer, along, inner;
 };
 
-/* v_row = beta2 v_row + (1 - beta2) (row / row_count + eps), and of its part here
+/* Second, v_row = beta2 v_row + (1 - beta2) (row / row_count + eps), and of its part
+ * here
  *   mean = sum over 'along' of v_row / mean_count
  */
 void dev_factor_rows(struct dev_stream *s, const struct dev_averages *tensor, int count,
                      const struct adafactor *a);
 
-/* v_col likewise; then  row = sqrt(mean / v_row),  col = 1 / sqrt(v_col). */
+/* Third, v_col likewise; then  row = sqrt(mean / v_row),  col = 1 / sqrt(v_col). */
 void dev_factor_scales(struct dev_stream *s, const struct dev_averages *tensor,
                        int count, const struct adafactor *a);
 
-/* Last:  g = clip grad;  u = g row col;  without factors:
+/* Last,  g = clip grad;  u = g row col, or without factors
  *   nu = b2 nu + (1 - b2) (g^2 + eps);  u = g / sqrt(nu)
- * and  m = b1 mu + (1 - b1) u;  param -= schedule lr (m + decay param);  mu = m
- * with mu in bf16.
+ * then  m = b1 mu + (1 - b1) u;  param -= schedule lr (m + decay param);  mu = m
  */
 void dev_adafactor(struct dev_stream *s, const struct dev_segment *segment, int count,
                    const struct adafactor *a);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a backend is: a table of functions.  For backends and dev.c only.
+/* What a backend is: a table of functions.  For backends and dev*.c only.
  *
  * dev.h documents each operation; its slot here has the same arguments.  Slots left
  * NULL are filled at open, if dev.c lists them in SLOTS: from the table in 'real' for
