@@ -114,7 +114,8 @@ static int measure(struct case_result *c, struct bench *b, struct setup *setup)
     c->mfu_spec       = count_mfu(flops, c->steps.median, b->mesh->size, b->peak_spec);
     TRY(rc);
     check(c, b, setup);
-    result_judge(c, b->choices->require_mfu, b->choices->require_mfu_spec);
+    result_judge(c);
+    result_judge_mfu(c, b->choices->require_mfu, b->choices->require_mfu_spec);
     return 0;
 }
 

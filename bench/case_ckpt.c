@@ -301,7 +301,7 @@ int case_ckpt(struct bench *b, struct case_result *c, const struct spec *spec,
         rc = take_turn(&j, turn);
     if (rc == 0) {
         report(c, &j);
-        result_judge(c, 0, false);
+        result_judge(c);
     }
     close_all(&j);
     if (rc == ERR_MEMORY)

@@ -207,6 +207,6 @@ int case_cmm(struct bench *b, struct case_result *c, const struct spec *spec,
     if (rc == ERR_MEMORY)
         case_skip(c, "not enough memory");
     if (rc == 0)
-        result_judge(c, 0, false);
+        result_judge(c);
     return rc == ERR_MEMORY ? 0 : rc;
 }

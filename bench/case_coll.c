@@ -213,7 +213,7 @@ int case_coll(struct bench *b, struct case_result *c, const struct spec *spec,
                          bytes < (double)number ? number : (int64_t)bytes);
     }
     if (rc == 0)
-        result_judge(c, 0, false);
+        result_judge(c);
     for (int i = 0; i < 3; i++)
         dev_free(&j.buf[i]);
     reader_close(&j.reader);

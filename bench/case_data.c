@@ -379,7 +379,7 @@ int case_data(struct bench *b, struct case_result *c, const struct spec *spec,
         if (rc == 0)
             rc = measure_all(c, &j);
         if (rc == 0)
-            result_judge(c, 0, false);
+            result_judge(c);
     }
     for (int i = 0; i < FILES; i++) {
         decode_free(&j.sample[i].file);

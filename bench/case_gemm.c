@@ -37,6 +37,6 @@ int case_gemm(struct bench *b, struct case_result *c, const struct spec *spec,
         }
         TRY(rc);
     }
-    result_judge(c, 0, false);
+    result_judge(c);
     return 0;
 }

@@ -310,7 +310,7 @@ int case_machine(struct bench *b, struct case_result *c, const struct spec *spec
     if (rc == 0 && path[0] != '\0')
         rc = mesh_agree(b->mesh, b->mesh->rank == 0 ? machine_save(&g->m, path) : 0);
     if (rc == 0)
-        result_judge(c, 0, false);
+        result_judge(c);
     mem_free(g);
     return rc;
 }

@@ -420,7 +420,8 @@ static void judge(struct run *r, bool is_traffic_wrong)
 {
     const struct choices *choices = r->bench->choices;
 
-    result_judge(r->c, choices->require_mfu, choices->require_mfu_spec);
+    result_judge(r->c);
+    result_judge_mfu(r->c, choices->require_mfu, choices->require_mfu_spec);
     result_judge_overlap(r->c, choices->require_overlap);
     if (is_traffic_wrong)
         case_fail(r->c, "messages or bytes are not what was planned");

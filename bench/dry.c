@@ -53,9 +53,10 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 {
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int fill         = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
-    int64_t bytes    = mem_machine(), unit;
+    int64_t bytes    = mem_machine();
     int64_t B        = p->job.B > 0 ? p->job.B : (int64_t)AGENDA_IMAGES * p->ranks;
-    int units, rc;
+    struct dev_units units;
+    int rc;
 
     if (c->way.D > 0 && o->ranks > 0 && (int64_t)c->way.D * c->way.M != o->ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %lld", c->way.D,
@@ -69,9 +70,10 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
         return choose_on(p, machine);
     if (c->way.D > 0)
         return 0;
-    if (dev_is_apart(&units, &unit, c->way.device, c->way.dtype, false) && units > 0) {
-        fill  = units < p->ranks ? units : p->ranks; /* a rank for each */
-        bytes = unit * fill;
+    units = dev_units(c->way.device, c->way.dtype, false);
+    if (units.count > 0) {
+        fill  = units.count < p->ranks ? units.count : p->ranks; /* a rank for each */
+        bytes = units.bytes * fill;
     }
     rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, AGENDA_IMAGES, &p->job,
                       fill, bytes);

@@ -163,14 +163,17 @@ void case_skip(struct case_result *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* The verdict on a case that ran, from what it found: it fails if a check or a row did,
- * if an MFU is above 100 %, or if the MFU of the bar is below 'require_mfu' per cent
- * (0: no bar, also for cases without MFU; 'is_spec': the data sheet's MFU; an unknown
- * MFU counts as below).  Sets 'status' and 'reason'.
+ * or if an MFU is above 100 %.  Sets 'status' and 'reason'.
  */
-void result_judge(struct case_result *c, double require_mfu, bool is_spec);
+void result_judge(struct case_result *c);
 
-/* Fail a case whose messages are not hidden by 'percent' (0: no bar): every kind that
- * takes 5 % of a step alone, or more, must be, and there must be such a kind; what
+/* Then fail a case whose MFU is below 'percent' (0: no bar), or unknown: the measured
+ * one, or with 'is_spec' the data sheet's.
+ */
+void result_judge_mfu(struct case_result *c, double percent, bool is_spec);
+
+/* Then fail a case whose messages are not hidden by 'percent' (0: no bar): every kind
+ * that takes 5 % of a step alone, or more, must be, and there must be such a kind; what
  * cannot be told fails in the words of the report.
  */
 void result_judge_overlap(struct case_result *c, double percent);

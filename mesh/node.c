@@ -105,12 +105,14 @@ int node_same_device(MPI_Comm comm, const char *name, enum dtype dtype)
 
 int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype)
 {
-    int64_t bytes = 0;
-    int units     = 0;
+    struct dev_units units;
+    int64_t bytes;
 
     TRY(node_same_device(comm, dev_first(name, dtype), dtype));
-    if (dev_is_apart(&units, &bytes, name, dtype, true) && units > 0)
-        bytes /= (n->ranks + units - 1) / units; /* of these share a unit */
+    units = dev_units(name, dtype, true);
+    bytes = units.bytes;
+    if (units.count > 0)
+        bytes /= (n->ranks + units.count - 1) / units.count; /* of these share a unit */
     TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_MIN, comm));
     if (bytes > 0)
         n->bytes = bytes * n->ranks_most;

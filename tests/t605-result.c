@@ -47,31 +47,34 @@ static void test_judge(void)
     struct case_result c = { .mfu_spec = NAN, .mfu_measured = 0.6, .checks = 2 };
     struct row row       = { .status = STATUS_PASS };
 
-    result_judge(&c, 0, false);
+    result_judge(&c);
     ok(c.status == STATUS_PASS && c.reason[0] == '\0', "nothing wrong: passed");
-    result_judge(&c, 60, false);
+    result_judge(&c);
+    result_judge_mfu(&c, 60, false);
     ok(c.status == STATUS_PASS, "the bar is reached");
-    result_judge(&c, 60.1, false);
+    result_judge(&c);
+    result_judge_mfu(&c, 60.1, false);
     ok(c.status == STATUS_FAIL && strstr(c.reason, "60.0 % is below") != NULL,
        "below the bar: failed");
-    result_judge(&c, 1, true);
+    result_judge(&c);
+    result_judge_mfu(&c, 1, true);
     ok(c.status == STATUS_FAIL && strstr(c.reason, "unknown") != NULL,
        "an unknown MFU reaches no bar");
     c.mfu_measured = 1.001;
-    result_judge(&c, 0, false);
+    result_judge(&c);
     ok(c.status == STATUS_FAIL && strstr(c.reason, "100.1 %") != NULL,
        "more than 100 %% is an error");
     c.mfu_measured    = 0.6;
     c.check[1].status = STATUS_FAIL;
     strcpy(c.check[1].name, "overlap");
-    result_judge(&c, 0, false);
+    result_judge(&c);
     ok(c.status == STATUS_FAIL && strstr(c.reason, "check overlap") != NULL,
        "a failed check fails the case");
     c.check[1].status = STATUS_PASS;
     c.row             = &row;
     c.rows            = 1;
     row.status        = STATUS_FAIL;
-    result_judge(&c, 0, false);
+    result_judge(&c);
     ok(c.status == STATUS_FAIL && strstr(c.reason, "1 of 1 rows") != NULL,
        "so does a row");
 }

@@ -194,7 +194,7 @@ static void test_verdicts(void)
     r->cases[0].checks = 4;
 
     r->cases[0].check[2].status = STATUS_FAIL;
-    result_judge(&r->cases[0], 0, false);
+    result_judge(&r->cases[0]);
     text = print(r);
     has(text, ".. FAILED\n");
     has(text, "  FAILED       check overlap");

@@ -154,22 +154,21 @@ int dev_packs(const char *name, enum dtype dtype)
     return ops != NULL ? ops->packs : 0;
 }
 
-bool dev_is_apart(int *units, int64_t *bytes, const char *name, enum dtype dtype,
-                  bool is_free)
+bool dev_is_apart(const char *name, enum dtype dtype)
 {
     const struct dev_ops *ops = backend_of(name, dtype);
-    int64_t each              = 0;
-    int count                 = 0;
 
-    if (ops == NULL || ops->apart == NULL)
-        return false;
-    if (units != NULL || bytes != NULL)
-        ops->apart(&count, &each, is_free);
-    if (units != NULL)
-        *units = count;
-    if (bytes != NULL)
-        *bytes = each;
-    return true;
+    return ops != NULL && ops->apart != NULL;
+}
+
+struct dev_units dev_units(const char *name, enum dtype dtype, bool is_free)
+{
+    const struct dev_ops *ops = backend_of(name, dtype);
+    struct dev_units units    = { 0 };
+
+    if (ops != NULL && ops->apart != NULL)
+        ops->apart(&units.count, &units.bytes, is_free);
+    return units;
 }
 
 void dev_close(struct dev **dev)

@@ -57,13 +57,18 @@ int dev_packs(const char *name, enum dtype dtype);
 /* Whether tuning may find that none of these copies is worth its memory. */
 bool dev_spares_packs(const char *name, enum dtype dtype);
 
-/* Whether the device 'name' has memory of its own, apart from the machine's.  If so,
- * 'units' is set to the number of such devices (GPUs) in this machine and 'bytes' to
- * the memory of one, or with 'is_free' to what of it nobody uses now, for which the
- * device must be started.  Either pointer may be NULL.
+/* Whether the device 'name' has memory of its own, apart from the machine's. */
+bool dev_is_apart(const char *name, enum dtype dtype);
+
+/* How many such devices (GPUs) this machine has, 0 if its memory is not apart, and the
+ * memory of one; or with 'is_free' what of it nobody uses now, for which the device is
+ * started.
  */
-bool dev_is_apart(int *units, int64_t *bytes, const char *name, enum dtype dtype,
-                  bool is_free);
+struct dev_units {
+    int count;
+    int64_t bytes;
+};
+struct dev_units dev_units(const char *name, enum dtype dtype, bool is_free);
 
 const char *dev_name(const struct dev *dev); /* "cpu:blis" */
 const char *

@@ -46,7 +46,7 @@ struct dev_ops {
 
     bool (*is_there)(void); /* NULL: always; asked before a device is opened */
 
-    /* Memory of its own, as dev_is_apart() has it; NULL: it uses the machine's. */
+    /* Memory of its own, as dev_units() has it; NULL: it uses the machine's. */
     void (*apart)(int *units, int64_t *bytes, bool is_free);
 
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */

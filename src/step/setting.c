@@ -72,8 +72,7 @@ const char *setting_wires(const struct way *way)
 static bool is_on_gpu(const struct setting *o)
 {
     return o->device == DEVICE_CUDA ||
-           (o->device == DEVICE_AUTO &&
-            dev_is_apart(NULL, NULL, "auto", DTYPE_BF16, false));
+           (o->device == DEVICE_AUTO && dev_is_apart("auto", DTYPE_BF16));
 }
 
 static enum dtype dtype_of(const struct setting *o)
@@ -143,7 +142,7 @@ int setting_resolve(struct way *way, const struct setting *o)
     TRY(check_wires(o, made.dtype));
     TRY(parse_mesh(&made, o));
     made.packs    = dev_packs(made.device, made.dtype);
-    made.is_apart = dev_is_apart(NULL, NULL, made.device, made.dtype, false);
+    made.is_apart = dev_is_apart(made.device, made.dtype);
     *way          = made;
     return 0;
 }
