@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "src/dev/dev.h"
+#include "src/dev/dev_update.h"
 
 #include "src/base/err.h"
 #include "src/base/rng.h"

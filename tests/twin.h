@@ -7,7 +7,7 @@
 #ifndef TESTS_TWIN_H
 #define TESTS_TWIN_H
 
-#include "src/dev/dev.h"
+#include "src/dev/dev_update.h"
 
 enum { TWINS = 64 };
 

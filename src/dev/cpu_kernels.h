@@ -10,7 +10,7 @@
 #define DEV_CPU_KERNELS_H
 
 #include "src/dev/cpu_info.h"
-#include "src/dev/dev.h"
+#include "src/dev/dev_update.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The arithmetic of cpu:ref, once for each number format (cpu_real.h).  Loops follow
- * the formulas of dev.h and nothing else; every sum is formed in double.
+ * the formulas of dev.h and dev_update.h and nothing else; every sum is formed in
+ * double.
  */
 
 #include "src/dev/cpu_gelu.h"

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a backend is: a table of functions.  For backends and dev*.c only.
  *
- * dev.h documents each operation; its slot here has the same arguments.  Slots left
- * NULL are filled at open, if dev.c lists them in SLOTS: from the table in 'real' for
- * the number format of the run, then from 'fallback', which must share the memory
- * family, and so on.  dev_ops.c calls them and says what they cost.
+ * dev.h and dev_update.h document each operation; its slot here has the same arguments.
+ * Slots left NULL are filled at open, if dev.c lists them in SLOTS: from the table in
+ * 'real' for the number format of the run, then from 'fallback', which must share the
+ * memory family, and so on.  dev_ops.c calls them and says what they cost.
  */
 #ifndef DEV_DEV_IMPL_H
 #define DEV_DEV_IMPL_H
 
-#include "src/dev/dev.h"
+#include "src/dev/dev_update.h"
 #include "src/dev/picture.h"
 
 /* An operation as its cost knows it: FLOPs of a product or of attention, bytes of

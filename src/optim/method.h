@@ -8,6 +8,7 @@
 #ifndef OPTIM_METHOD_H
 #define OPTIM_METHOD_H
 
+#include "src/dev/dev_update.h"
 #include "src/optim/optim.h"
 
 struct optim_method {
@@ -27,7 +28,7 @@ struct optim_method {
 
     void (*update)(struct optim *o, double clip, double schedule);
 
-    /* The numbers of the next update but for its clip, as dev.h names them. */
+    /* The numbers of the next update but for its clip, as dev_update.h names them. */
     void (*pace)(double pace[PACES], const struct optim *o, double schedule);
 };
 

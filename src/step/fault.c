@@ -8,7 +8,7 @@
 
 /* The planted fault, once: this rank's replica of one tensor a bit off.  A tensor that
  * the model axis replicates, if there is one; the last of the table, else any that the
- * data axis does.  (Sharded parameters have no replicas but in flight: shard.c.)
+ * data axis does.  (Sharded parameters have no replicas but in flight: shard_move.c.)
  */
 static void spoil_replica(struct vit *v)
 {

@@ -6,6 +6,8 @@
 
 #include "src/step/finite.h"
 
+#include "src/dev/dev_update.h"
+
 #include <math.h>
 #include <stdio.h>
 
