@@ -216,6 +216,24 @@ static void ring_gather_backward(struct cmm *c, struct mat dx, struct mat dw,
     }
 }
 
+/* What this rank contributes, of 'rows' of x, to the sum that a lane has in hand; with
+ * its own sum come its part of 'bias' and the rest.
+ */
+static void make_partial(struct cmm *c, const struct ring *out, struct range rows,
+                         struct mat x, const struct dev_weight *w, struct mat bias,
+                         bool is_own)
+{
+    const struct mat sum    = scatter_partial(out);
+    const struct range part = ring_part(out, scatter_owner(out));
+    const struct mat share =
+        mat_is_none(bias) ? bias : mat_cols(bias, part.lo, part.hi);
+    struct cmm_section with_bias = cmm_bias_section(sum, share);
+
+    with_bias.epilogue.rest = c->rest;
+    cmm_multiply(c, sum, rows, mat_rows(x, rows.lo, rows.hi), w, range_all(x.cols),
+                 place_of_sum(c, out), false, is_own ? &with_bias : NULL, 1);
+}
+
 static void ring_scatter(struct cmm *c, struct mat y, struct mat x,
                          const struct dev_weight *w, struct mat bias)
 {
@@ -233,16 +251,7 @@ static void ring_scatter(struct cmm *c, struct mat y, struct mat x,
 
             cmm_need(c, rows.hi);
             for (int l = 0; l < c->lanes; l++) {
-                const struct mat sum    = scatter_partial(&out[l]);
-                const struct range part = ring_part(&out[l], scatter_owner(&out[l]));
-                const struct mat share =
-                    mat_is_none(bias) ? bias : mat_cols(bias, part.lo, part.hi);
-                struct cmm_section with_bias = cmm_bias_section(sum, share);
-
-                with_bias.epilogue.rest = c->rest;
-                cmm_multiply(c, sum, rows, mat_rows(x, rows.lo, rows.hi), w,
-                             range_all(x.cols), place_of_sum(c, &out[l]), false,
-                             is_own ? &with_bias : NULL, 1);
+                make_partial(c, &out[l], rows, x, w, bias, is_own);
                 if (!is_own) /* it goes on, larger by the own part */
                     scatter_send(&out[l], k, c->stream);
             }

@@ -29,31 +29,35 @@ static void shape_text(char *text, size_t size, const double *x, int dims)
             (size_t)snprintf(text + used, size - used, "%s%g", k > 0 ? "/" : "", x[k]);
 }
 
+/* The run of shape 's' with the least compute above 'after'; -1 if there is none. */
+static int next_run(const struct pareto *f, int s, double after)
+{
+    const struct points *p = f->points;
+    int next               = -1;
+
+    for (int i = 0; i < p->rows; i++) {
+        const double compute = row(p, i)[f->dims];
+
+        if (f->shape_of[i] == s && compute > after &&
+            (next < 0 || compute < row(p, next)[f->dims]))
+            next = i;
+    }
+    return next;
+}
+
 /* The runs of every shape by compute; the range of compute. */
 static struct bounds print_shapes(struct plot *plot, const struct pareto *f)
 {
-    const struct points *p = f->points;
-    struct bounds t        = { 0 };
+    struct bounds t = { 0 };
 
     for (int s = 0; s < f->shapes; s++) {
-        double last = 0;
-
         fprintf(plot->script, "$shape%d << EOD\n", s);
-        for (;;) {
-            int next = -1;
+        for (int i = next_run(f, s, 0); i >= 0;) {
+            const double compute = row(f->points, i)[f->dims];
 
-            for (int i = 0; i < p->rows; i++) {
-                const double t = row(p, i)[f->dims];
-
-                if (f->shape_of[i] == s && t > last &&
-                    (next < 0 || t < row(p, next)[f->dims]))
-                    next = i;
-            }
-            if (next < 0)
-                break;
-            last = row(p, next)[f->dims];
-            plot_widen(&t, last);
-            fprintf(plot->script, "%.8g %.8g\n", last, p->y[next]);
+            plot_widen(&t, compute);
+            fprintf(plot->script, "%.8g %.8g\n", compute, f->points->y[i]);
+            i = next_run(f, s, compute);
         }
         fprintf(plot->script, "EOD\n");
     }
