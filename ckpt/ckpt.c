@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Saving: the order of things, and what happens when one fails.
- *
- * This rank's share lies on the host until it is written.  Where memory is short it is
- * taken in several passes, and all but the last are waited for.
+/* Saving: the order of things, and what happens when one fails.  Of a copy that is
+ * taken in several passes (copy.h) all but the last are waited for.
  */
 #include "config.h"
 
 #include "ckpt/ckpt.h"
 
-#include "ckpt/boxes.h"
+#include "ckpt/copy.h"
 #include "ckpt/crew.h"
-#include "ckpt/direct.h"
-#include "ckpt/file.h"
 #include "ckpt/folder.h"
-#include "ckpt/writer.h"
 #include "mesh/coll.h"
 #include "mesh/guard.h"
 #include "src/base/clock.h"
@@ -41,12 +36,9 @@ struct ckpt {
     struct ckpt_file file; /* the datasets; the path when it is complete */
     int *dataset;          /* of each tensor: its number in the file */
 
-    float *share;             /* of one pass, f32 */
-    size_t share_bytes;       /* of its room */
-    struct writer_part *part; /* of one pass */
-    uint64_t *digest;         /* of this rank's elements, by dataset */
-    int64_t memory;           /* for it, 0: half of what is free */
-    int passes;               /* 0: not known yet */
+    struct copy copy; /* of the tensors, on the host; open from the first save on */
+    int64_t memory;   /* for it, 0: half of what is free */
+    uint64_t *digest; /* of this rank's elements, by dataset */
 
     char making[CKPT_PATH + 8]; /* the path until then */
     enum phase phase;
@@ -138,16 +130,6 @@ int ckpt_open(struct ckpt **ckpt, struct mesh *mesh, struct dev *dev,
     return 0;
 }
 
-/* The room of a pass, which alloc_share() makes anew. */
-static void free_share(struct ckpt *c)
-{
-    mem_unmap(c->share, c->share_bytes);
-    mem_free(c->part);
-    c->share  = NULL;
-    c->part   = NULL;
-    c->passes = 0;
-}
-
 void ckpt_close(struct ckpt **ckpt)
 {
     struct ckpt *c = *ckpt;
@@ -163,7 +145,7 @@ void ckpt_close(struct ckpt **ckpt)
     }
     claim_drop(&c->claim);
     boxes_close(&c->boxes);
-    free_share(c);
+    copy_close(&c->copy);
     mem_free(c->file.entry);
     mem_free(c->dataset);
     mem_free(c->digest);
@@ -171,130 +153,15 @@ void ckpt_close(struct ckpt **ckpt)
     *ckpt = NULL;
 }
 
-/* ---- the snapshot ---------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------- */
 
-/* Numbers left free before a share that is worth it, at most, so that its memory lies
- * in blocks as its place in the file does (direct.h).
+/* Take a pass, and let the threads write it.  They begin when all is taken: training
+ * stands still until then, and would for longer if they shared its cores.
  */
-static int64_t spare_of(const struct slab *s)
+static void write_pass(struct ckpt *c, int pass)
 {
-    const int64_t size = sizeof(float);
-
-    return s->share * size >= DIRECT_LEAST ? DIRECT_BLOCK / size : 0;
-}
-
-/* The first place from 'at' on for a share that goes to byte 'offset' of the file. */
-static float *place(float *at, const struct slab *s, int64_t offset)
-{
-    const int64_t size     = sizeof(float);
-    const int64_t short_of = offset - (int64_t)((uintptr_t)at % DIRECT_BLOCK);
-
-    if (spare_of(s) == 0)
-        return at;
-    return at + (short_of % DIRECT_BLOCK + DIRECT_BLOCK) % DIRECT_BLOCK / size;
-}
-
-/* What this rank takes in one pass: numbers, and stretches of the file. */
-struct load {
-    int64_t elements;
-    int parts;
-};
-
-static struct load load_of(const struct ckpt *c, int passes, int pass)
-{
-    const struct range slabs = split_range(boxes_count(c->boxes), passes, pass);
-    struct load load         = { 0 };
-
-    for (int64_t i = slabs.lo; i < slabs.hi; i++) {
-        const struct slab *s = boxes_slab(c->boxes, (int)i);
-
-        load.elements += s->share + spare_of(s);
-        load.parts += s->extents;
-    }
-    return load;
-}
-
-static struct load largest_load(const struct ckpt *c, int passes)
-{
-    struct load most = { 0 };
-
-    for (int pass = 0; pass < passes; pass++) {
-        const struct load load = load_of(c, passes, pass);
-
-        most.elements = load.elements > most.elements ? load.elements : most.elements;
-        most.parts    = load.parts > most.parts ? load.parts : most.parts;
-    }
-    return most;
-}
-
-/* How many passes it takes on the rank that has the least room for its share. */
-static int choose_passes(const struct ckpt *c)
-{
-    enum { MOST = 64 };
-    const double half = 0.5 * (double)mem_available() / c->mesh->node_size;
-    const double room = c->memory > 0 ? (double)c->memory : half;
-    int passes        = 1;
-
-    while (room > 0 && passes < MOST &&
-           (double)largest_load(c, passes).elements * (double)sizeof(float) > room)
-        passes++;
-    return (int)coll_largest(c->mesh, AXIS_ALL, passes);
-}
-
-/* Room for a pass; it is kept from save to save. */
-static int alloc_share(struct ckpt *c)
-{
-    const struct load most = largest_load(c, c->passes);
-    void *room;
-
-    c->share_bytes = (size_t)most.elements * sizeof(float);
-    TRY(mem_map(&room, c->share_bytes));
-    c->share = room;
-    TRY(mem_alloc(&room, (size_t)most.parts * sizeof *c->part));
-    c->part = room;
-    return 0;
-}
-
-/* The place in the file of an extent of tensor 't'. */
-static int64_t part_offset(const struct entry *e, const struct ckpt_tensor *t,
-                           const struct extent *extent)
-{
-    return e->offset + (file_index(t) + extent->start) * (int64_t)sizeof(float);
-}
-
-/* Take a pass from the device and let the threads write it.  They begin
- * when all is taken: training stands still until then, and would for longer
- * if they shared its cores.
- */
-static void take(struct ckpt *c, int pass)
-{
-    const struct range slabs = split_range(boxes_count(c->boxes), c->passes, pass);
-    float *at                = c->share;
-    int parts                = 0;
-
-    for (int64_t i = slabs.lo; i < slabs.hi; i++) {
-        const struct slab *s        = boxes_slab(c->boxes, (int)i);
-        const struct ckpt_tensor *t = &c->list->tensor[s->tensor];
-        const struct entry *e       = &c->file.entry[c->dataset[s->tensor]];
-
-        if (s->extents > 0)
-            at = place(at, s, part_offset(e, t, &s->extent[0]));
-        boxes_get(c->boxes, (int)i, at);
-        for (int k = 0; k < s->extents; k++) {
-            const int64_t index = file_index(t) + s->extent[k].start;
-
-            c->part[parts++] = (struct writer_part){
-                .at      = at + s->extent[k].at,
-                .count   = s->extent[k].count,
-                .index   = index,
-                .offset  = part_offset(e, t, &s->extent[k]),
-                .dataset = c->dataset[s->tensor],
-            };
-        }
-        at += s->share;
-        guard_alive();
-    }
-    writer_start(c->writer, c->making, c->part, parts, c->digest);
+    copy_take(&c->copy, c->file.entry, pass);
+    writer_start(c->writer, c->making, c->copy.part, c->copy.parts, c->digest);
 }
 
 /* Wait until all ranks have written.  They ask each other now and then, so that nobody
@@ -343,13 +210,9 @@ static int make_file(struct ckpt *c)
     TRY(mesh_agree(c->mesh, rc));
     coll_broadcast(c->mesh, AXIS_ALL, 0, c->file.entry,
                    c->file.entries * (int64_t)sizeof *c->file.entry);
-    if (c->passes > 0)
-        return 0;
-    c->passes = choose_passes(c);
-    rc        = mesh_agree(c->mesh, alloc_share(c));
-    if (rc != 0)
-        free_share(c); /* another save may find some */
-    return rc;
+    if (c->copy.passes > 0)
+        return 0; /* it is kept from save to save */
+    return copy_open(&c->copy, c->mesh, c->boxes, c->list, c->dataset, c->memory);
 }
 
 int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta)
@@ -364,9 +227,9 @@ int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta)
     snprintf(c->making, sizeof c->making, "%s.part", c->file.path);
     memset(c->digest, 0, (size_t)c->file.entries * sizeof *c->digest);
     rc = make_file(c);
-    for (int pass = 0; rc == 0 && pass < c->passes; pass++) {
-        take(c, pass);
-        if (pass < c->passes - 1)
+    for (int pass = 0; rc == 0 && pass < c->copy.passes; pass++) {
+        write_pass(c, pass);
+        if (pass < c->copy.passes - 1)
             rc = await(c);
     }
     c->file.meta.options = c->file.meta.tuned = NULL; /* were borrowed */

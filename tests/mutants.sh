@@ -219,7 +219,7 @@ mutant 'the digest forgets where an element is' ckpt/digest.c \
 mutant 'a damaged checkpoint is loaded' ckpt/load.c \
     's/l->digest\[e - l->file->entry\] != e->digest/false/' t464-ckpt
 mutant 'only the last pass is waited for' ckpt/ckpt.c \
-    's/if (pass < c->passes - 1)/if (false)/' t464-ckpt
+    's/if (pass < c->copy.passes - 1)/if (false)/' t464-ckpt
 mutant 'published before it is complete' ckpt/ckpt.c '/TRY(file_complete/d' t464-ckpt
 mutant 'a save that failed is published' ckpt/ckpt.c \
     '/^static int next_phase/,/^}/s/if (rc != 0)/if (false)/' t464-ckpt
