@@ -8,27 +8,14 @@
 #include "src/base/json.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { LABEL = 15 };
 
 const char *const answer_dim[LAW_DIMS] = { "width", "depth", "MLP" };
 
-/* What the fit's law expects of the shape 'x' at compute 't'; NaN if it cannot say. */
 static double expect(const struct answer *a, const double *x, double t)
 {
-    double at[LAW_VARS];
-
-    if (a->fit == NULL || !a->fit->has_law || a->fit->kind != LAW_SOVIT)
-        return NAN;
-    for (int v = 0; v < a->fit->law.vars; v++) {
-        at[v] = t;
-        for (int k = 0; k < LAW_DIMS; k++) {
-            if (strcmp(a->fit->law.var[v], a->fit->dim[k]) == 0)
-                at[v] = x[k];
-        }
-    }
-    return law_value(&a->fit->law, a->fit->theta, LAW_EVERY, at);
+    return a->fit != NULL ? fitfile_expect(a->fit, x, t) : NAN;
 }
 
 static void rounded(double x[LAW_DIMS], const struct spec *s)

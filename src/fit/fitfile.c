@@ -194,3 +194,19 @@ int fitfile_read(struct fitfile *f, const char *path)
     json_decref(root);
     return rc;
 }
+
+double fitfile_expect(const struct fitfile *f, const double *x, double t)
+{
+    double at[LAW_VARS];
+
+    if (!f->has_law || f->kind != LAW_SOVIT)
+        return NAN;
+    for (int v = 0; v < f->law.vars; v++) {
+        at[v] = t;
+        for (int k = 0; k < LAW_DIMS; k++) {
+            if (strcmp(f->law.var[v], f->dim[k]) == 0)
+                at[v] = x[k];
+        }
+    }
+    return law_value(&f->law, f->theta, LAW_EVERY, at);
+}

@@ -29,4 +29,9 @@ struct fitfile {
 /* 0, ERR_IO, or ERR_DATA with a sentence that names the member. */
 int fitfile_read(struct fitfile *f, const char *path);
 
+/* What a sovit law of everything expects of the sizes 'x' [dims], in the order of
+ * 'dim', at compute 't'; NaN if the fit has none.
+ */
+double fitfile_expect(const struct fitfile *f, const double *x, double t);
+
 #endif

@@ -67,21 +67,9 @@ static const double *row(const struct points *p, int i)
     return p->x + (size_t)i * LAW_VARS;
 }
 
-/* The law at row 'x', whose variables it may have in another order. */
 static double expect(const struct fitfile *f, const double *x)
 {
-    double at[LAW_VARS];
-
-    if (f == NULL || !f->has_law || f->kind != LAW_SOVIT || f->dims != LAW_DIMS)
-        return NAN;
-    for (int v = 0; v < f->law.vars; v++) {
-        at[v] = x[LAW_DIMS];
-        for (int k = 0; k < LAW_DIMS; k++) {
-            if (strcmp(f->law.var[v], f->dim[k]) == 0)
-                at[v] = x[k];
-        }
-    }
-    return law_value(&f->law, f->theta, LAW_EVERY, at);
+    return f != NULL && f->dims == LAW_DIMS ? fitfile_expect(f, x, x[LAW_DIMS]) : NAN;
 }
 
 /* The place of the shape 'x', which joins the others if it is new; -1: no room. */
