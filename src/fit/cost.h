@@ -20,13 +20,15 @@ struct cost {
     bool fits;
 };
 
-/* The spec of width/depth/mlp with 'heads'; as spec_make(). */
+/* The spec of C/L/F with 'heads' and MAP pooling.  Returns as spec_make() does. */
 int cost_spec(struct spec *s, int64_t C, int64_t L, int64_t F, int64_t heads, int patch,
               int image, int64_t classes);
 
-/* 'm' may be NULL; 'batch' is the global batch, of which a data rank has at most 8, so
- * that few images leave ranks of a large machine idle, and parameters are cut over
- * those that work.  Never fails: what does not fit says so.
+/* What training 's' costs; with a machine 'm', else NULL, what it takes there, on the
+ * mesh with the fewest model ranks that fits.  'batch' is the global batch, of which a
+ * data rank has at most 8 images, so that few images leave ranks of a large machine
+ * idle, and parameters are cut over those that work.  Never fails: what does not fit
+ * says so.
  */
 void cost_of(struct cost *c, const struct spec *s, const struct machine *m,
              int64_t batch);

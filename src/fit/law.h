@@ -50,13 +50,18 @@ struct law {
     struct slope slope[LAW_SLOPES];
 };
 
-/* Variables of the sovit laws: the 'dims' dimensions, then compute. */
+/* Make 'l' a sovit law of the columns 'dim' [dims] and 'compute', its variables in this
+ * order: of arm k alone; of every arm, each with its own terms, but one c for all; or
+ * of everything in one sum.
+ */
 void law_sovit_arm(struct law *l, const char *const *dim, int dims, int k,
                    const char *compute);
 void law_sovit_shared(struct law *l, const char *const *dim, int dims,
                       const char *compute);
 void law_sovit_joint(struct law *l, const char *const *dim, int dims,
                      const char *compute);
+
+/* The same of the other two laws. */
 void law_chinchilla(struct law *l, const char *params, const char *tokens);
 void law_additive(struct law *l, const char *const *var, int vars);
 

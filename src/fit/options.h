@@ -50,9 +50,9 @@ enum { OBJECTIVE_CHOICE_AUTO, OBJECTIVE_CHOICE_RELATIVE, OBJECTIVE_CHOICE_HUBER 
 extern const struct opt vitfit_options[];
 extern const int vitfit_options_count;
 
-/* 0, or ERR_USAGE: an option was given that 'command' does not hear, or
- * its picture 'kind' ("" for others).  Those of a file or the environment
- * may be for another command.
+/* 0, or ERR_USAGE for an option of the command line that has no effect on 'command',
+ * or, of 'plot', on pictures of 'kind' ("" for other commands).  Options of a file or
+ * the environment may be for another command.
  */
 int options_check(const struct opts *opts, const char *command, const char *kind);
 

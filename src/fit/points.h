@@ -42,7 +42,7 @@ int points_read(struct points *p, char *const *file, int files,
 void points_close(struct points *p);
 void points_copy(struct points *copy, const struct points *p);
 
-/* Sort the rows onto the arms around 'centre' [dims]. */
+/* Say of every row on which arm around 'centre' [dims] it lies. */
 void points_arms(struct points *p, const double *centre, int dims);
 
 /* The most frequent value of every dimension. */
