@@ -132,12 +132,20 @@ static void say_progress(const struct run *r, int wanted, double *next)
 /* The line of step 'i' from 0: what this rank knows of it so far. */
 static void write_line(const struct run *r, int i)
 {
-    const struct bench *b = r->bench;
-    const double seconds  = r->series.seconds[i];
+    const struct bench *b        = r->bench;
+    const double seconds         = r->series.seconds[i];
+    const struct jsonl_step line = {
+        .name         = r->c->name,
+        .step         = i + 1,
+        .seconds      = seconds,
+        .loss         = r->series.loss[i],
+        .grad_norm    = r->series.grad_norm[i],
+        .tokens_per_s = (double)(r->batch * r->spec->T) / seconds,
+        .mfu_measured =
+            count_mfu(r->c->flops_per_step, seconds, b->mesh->size, b->peak),
+    };
 
-    report_jsonl_step(b->jsonl, r->c->name, i + 1, seconds, r->series.loss[i],
-                      r->series.grad_norm[i], (double)(r->batch * r->spec->T) / seconds,
-                      count_mfu(r->c->flops_per_step, seconds, b->mesh->size, b->peak));
+    report_jsonl_step(b->jsonl, &line);
 }
 
 /* The lines with the figures of the result: times of the slowest rank,

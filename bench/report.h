@@ -41,13 +41,16 @@ extern const char report_schema[];
  * said, once, and is the last one; report_jsonl_close() returns ERR_IO then.
  */
 struct jsonl;
+struct jsonl_step {
+    const char *name;                                            /* of the case */
+    int64_t step;                                                /* from 1 */
+    double seconds, loss, grad_norm, tokens_per_s, mfu_measured; /* NaN: not known */
+};
 int report_jsonl_open(struct jsonl **j, const char *path);
 void report_jsonl_begin(struct jsonl *j);
 bool report_jsonl_again(struct jsonl *j);
 bool report_jsonl_settle(struct jsonl *j);
-void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
-                       double loss, double grad_norm, double tokens_per_s,
-                       double mfu_measured);
+void report_jsonl_step(struct jsonl *j, const struct jsonl_step *step);
 int report_jsonl_close(struct jsonl **j);
 
 #endif

@@ -415,21 +415,20 @@ bool report_jsonl_settle(struct jsonl *j)
     return true;
 }
 
-void report_jsonl_step(struct jsonl *j, const char *name, int64_t step, double seconds,
-                       double loss, double grad_norm, double tokens_per_s,
-                       double mfu_measured)
+void report_jsonl_step(struct jsonl *j, const struct jsonl_step *step)
 {
     FILE *to;
     json_t *line;
 
     if (j == NULL || ferror(j->file) != 0)
         return;
-    to   = j->again.file != NULL ? j->again.file : j->file;
-    line = json_pack("{so sI so so so so so}", "case", text(name), "step",
-                     (json_int_t)step, "seconds", json_finite(seconds), "loss",
-                     json_finite(loss), "grad_norm", json_finite(grad_norm),
-                     "tokens_per_s", json_finite(tokens_per_s), "mfu_measured",
-                     json_finite(mfu_measured));
+    to = j->again.file != NULL ? j->again.file : j->file;
+    line =
+        json_pack("{so sI so so so so so}", "case", text(step->name), "step",
+                  (json_int_t)step->step, "seconds", json_finite(step->seconds), "loss",
+                  json_finite(step->loss), "grad_norm", json_finite(step->grad_norm),
+                  "tokens_per_s", json_finite(step->tokens_per_s), "mfu_measured",
+                  json_finite(step->mfu_measured));
     json_dumpf(line, to, JSON_COMPACT | JSON_REAL_PRECISION(17));
     fputc('\n', to);
     if (fflush(to) != 0 && to == j->file)

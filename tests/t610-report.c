@@ -257,6 +257,17 @@ static int lines_of(const char *name)
     return n;
 }
 
+static void add_step(struct jsonl *j, int64_t step, double seconds, double mfu)
+{
+    report_jsonl_step(j, &(struct jsonl_step){ .name         = "step",
+                                               .step         = step,
+                                               .seconds      = seconds,
+                                               .loss         = 693.25,
+                                               .grad_norm    = 12.5,
+                                               .tokens_per_s = 100,
+                                               .mfu_measured = mfu });
+}
+
 /* Steps whose lines go to a disk that is full, and what is said of it. */
 static void test_full_disk(void)
 {
@@ -266,9 +277,9 @@ static void test_full_disk(void)
 
     ok(report_jsonl_open(&j, "/dev/full") == 0, "a disk that is full");
     freopen(scratch_path("said"), "w", stderr);
-    report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
+    add_step(j, 1, 1, 1);
     said = lines_of("said");
-    report_jsonl_step(j, "step", 2, 1, 1, 1, 1, 1);
+    add_step(j, 2, 1, 1);
     ok(report_jsonl_close(&j) == ERR_IO, "spoils the run");
     fflush(stderr);
     dup2(err, STDERR_FILENO);
@@ -286,7 +297,7 @@ static void test_jsonl(void)
     FILE *file;
 
     ok(report_jsonl_open(&j, "") == 0 && j == NULL, "no path, no file");
-    report_jsonl_step(j, "step", 1, 1, 1, 1, 1, 1);
+    add_step(j, 1, 1, 1);
     ok(report_jsonl_close(&j) == 0 && !report_jsonl_again(j),
        "none to close or to write anew");
     test_full_disk();
@@ -294,7 +305,7 @@ static void test_jsonl(void)
        "a bad path is refused");
     err_forget();
     ok(report_jsonl_open(&j, scratch_path("steps")) == 0, "one line a step");
-    report_jsonl_step(j, "step", 1, 0.1, 693.25, 12.5, 100, NAN);
+    add_step(j, 1, 0.1, NAN);
     file = fopen(scratch_path("steps"), "r");
     ok(fgets(line, sizeof line, file) != NULL && strchr(line, '\n') != NULL,
        "is there as soon as the step is done");
@@ -303,25 +314,25 @@ static void test_jsonl(void)
            json_real_value(json_object_get(step, "seconds")) == 0.1,
        "with every digit");
     ok(json_is_null(json_object_get(step, "mfu_measured")), "and null for NaN");
-    report_jsonl_step(j, "step", 2, 0.1, 693.25, 12.5, 100, 0.5);
+    add_step(j, 2, 0.1, 0.5);
     ok(fgets(line, sizeof line, file) != NULL && fgets(line, sizeof line, file) == NULL,
        "two steps, two lines");
     json_decref(step);
     fclose(file);
     report_jsonl_begin(j);
-    report_jsonl_step(j, "step", 1, 0.1, 693.25, 12.5, 100, 0.123456789);
+    add_step(j, 1, 0.1, 0.123456789);
     have_room(64);
     report_jsonl_again(j);
-    report_jsonl_step(j, "step", 1, 0.2, 693, 12, 50, 0.25);
+    add_step(j, 1, 0.2, 0.25);
     is_refused = !report_jsonl_settle(j);
     have_room(RLIM_INFINITY); /* for verdicts, too */
     ok(is_refused && lines_of("steps") == 3,
        "on a full disk the lines of the second case stay as they are");
     ok(report_jsonl_again(j), "else they are written anew");
-    report_jsonl_step(j, "step", 1, 0.2, 693, 12, 50, 0.25);
+    add_step(j, 1, 0.2, 0.25);
     ok(lines_of("steps") == 3 && report_jsonl_settle(j), "and then take their place");
     report_jsonl_begin(j);
-    report_jsonl_step(j, "step", 1, 0.3, 693, 12, 50, 0.25);
+    add_step(j, 1, 0.3, 0.25);
     ok(report_jsonl_close(&j) == 0 && lines_of("steps") == 4, "a third case goes on");
     ok(j == NULL, "closed");
     file = fopen(scratch_path("steps"), "r");
@@ -332,7 +343,7 @@ static void test_jsonl(void)
     json_decref(step);
     fclose(file);
     report_jsonl_open(&j, scratch_path("steps"));
-    report_jsonl_step(j, "step", 1, 0.3, 693, 12, 50, 0.25);
+    add_step(j, 1, 0.3, 0.25);
     report_jsonl_begin(j);
     ok(truncate(scratch_path("steps"), 0) == 0 && !report_jsonl_again(j),
        "of a file that somebody cuts off nothing is written anew");
