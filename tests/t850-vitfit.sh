@@ -113,6 +113,7 @@ refused 2 '--compute is for other laws' fit "$data" --law=chinchilla --compute=f
 refused 2 'a law of one c' fit "$folder/star.csv" --joint --shared-c
 refused 2 'needs --budget' shape
 refused 2 'needs --machine' shape --budget=2e8s
+refused 2 'budget=1e21,1e22: expected a number above 0' shape --budget=1e21,1e22
 refused 2 'expected C/L/F@T0' shape --budget=1e20 --from=608/10/928
 refused 2 'no model is that large: width' shape --budget=1e300
 refused 2 'below that of the smallest shape: width 6.66' shape --budget=1e-8

@@ -76,6 +76,14 @@ ok 'or a set of pixels'
 run sheet "$folder/a.png" --data="$folder/a.h5" --rows=3 --columns=2 --image=16 \
     --augment=crop+flip && [ "$(head -c 4 "$folder/a.png" | tail -c 3)" = PNG ]
 ok 'a sheet of it is drawn'
+run sheet "$folder/b.png" --data="$folder/a.h5" --rows=8 --columns=2 --image=16 \
+    --augment=crop+flip && cmp "$folder/a.png" "$folder/b.png"
+ok 'with no more rows than images'
+cp "$data/bars.jpg" "$folder/one.jpg"
+echo 'one.jpg 0' >"$folder/one.txt"
+run pack "$folder/one.h5" --from="$folder/one.txt" && run info "$folder/one.h5" &&
+    says '^pictures *[0-9]* wide, [0-9]* high$' && says '^classes *1, of 1 item each$'
+ok 'what all have alike is said once'
 refused 2 'is a name of a set' sheet "$folder/a.h5"
 ln -s a.h5 "$folder/link"
 refused 2 'is read, and would be written over' sheet "$folder/link" --data="$folder/a.h5"

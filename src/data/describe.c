@@ -18,6 +18,16 @@ static void widen(struct span *s, int64_t x)
     s->most  = x > s->most ? x : s->most;
 }
 
+/* "640", or "480 to 640". */
+static const char *span_text(char text[48], const struct span *s)
+{
+    if (s->least == s->most)
+        snprintf(text, 48, "%lld", (long long)s->most);
+    else
+        snprintf(text, 48, "%lld to %lld", (long long)s->least, (long long)s->most);
+    return text;
+}
+
 /* Sides and bytes of encoded files, from their heads. */
 static int print_files(FILE *out, const struct h5set *set)
 {
@@ -26,6 +36,7 @@ static int print_files(FILE *out, const struct h5set *set)
     struct decode_room room = { 0 };
     int64_t kinds[3]        = { 0 };
     int rc                  = 0;
+    char text[48], high[48];
 
     for (int64_t i = 0; rc == 0 && i < s->count; i++) {
         size_t size;
@@ -46,14 +57,12 @@ static int print_files(FILE *out, const struct h5set *set)
     decode_free(&room);
     if (rc != 0)
         return rc;
-    fprintf(out, "files      %lld JPEG, %lld PNG, %lld neither; %lld to %lld bytes\n",
+    fprintf(out, "files      %lld JPEG, %lld PNG, %lld neither; %s bytes\n",
             (long long)kinds[DECODE_JPEG], (long long)kinds[DECODE_PNG],
-            (long long)kinds[DECODE_UNKNOWN], (long long)bytes.least,
-            (long long)bytes.most);
+            (long long)kinds[DECODE_UNKNOWN], span_text(text, &bytes));
     if (width.most > 0)
-        fprintf(out, "pictures   %lld to %lld wide, %lld to %lld high\n",
-                (long long)width.least, (long long)width.most, (long long)height.least,
-                (long long)height.most);
+        fprintf(out, "pictures   %s wide, %s high\n", span_text(text, &width),
+                span_text(high, &height));
     return 0;
 }
 
@@ -66,6 +75,7 @@ static int print_classes(FILE *out, const struct h5set *set)
     struct span span            = { INT64_MAX, 0 };
     int64_t labels              = 0;
     int rc                      = 0;
+    char text[48];
 
     for (int64_t i = 0; rc == 0 && i < s->count; i++) {
         int32_t label = 0;
@@ -83,8 +93,8 @@ static int print_classes(FILE *out, const struct h5set *set)
         widen(&span, items[k]);
         labels += items[k];
     }
-    fprintf(out, "classes    %lld, of %lld to %lld items each\n", (long long)s->classes,
-            (long long)span.least, (long long)span.most);
+    fprintf(out, "classes    %lld, of %s item%s each\n", (long long)s->classes,
+            span_text(text, &span), span.most == 1 ? "" : "s");
     if (s->has_many)
         fprintf(out, "labels     %.3g an item\n", (double)labels / (double)s->count);
     mem_free(target);

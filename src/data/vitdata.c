@@ -149,13 +149,16 @@ static int sheet(const char *out, const struct options *o)
 {
     const char *ending = strrchr(out, '.');
     struct data *data  = NULL;
+    int64_t most; /* a row more would be one of them again */
     int rc;
 
     if (ending != NULL && strcmp(ending, ".h5") == 0)
         return ERR(ERR_USAGE, "%s is a name of a set, and a sheet is a PNG file", out);
     TRY(draft_apart((const char *[]){ out, o->data }, 1, 1));
     TRY(open_data(&data, o));
-    rc = sheet_write(out, data, (int)o->rows, (int)o->columns);
+    most = data->count > 0 ? data->count : data->classes;
+    rc =
+        sheet_write(out, data, (int)(o->rows < most ? o->rows : most), (int)o->columns);
     data_close(&data);
     return rc;
 }

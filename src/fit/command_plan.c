@@ -240,8 +240,10 @@ static void print_totals(FILE *out, const struct plan *p)
             train);
     if (p->has_machine)
         fprintf(out, "      %.4g device-seconds on %s\n", seconds, p->machine.name);
-    fprintf(out, "(points as forks of one run a shape; each by itself: %.4g FLOP)\n",
-            design_cost(s));
+    if (points > s->runs)
+        fprintf(out,
+                "(points as forks of one run a shape; each by itself: %.4g FLOP)\n",
+                design_cost(s));
     for (int i = 0; i < s->drops; i++)
         field_print(out, sizeof "dropped", "dropped", "%lld/%lld/%lld: %s",
                     (long long)s->dropped[i].x[0], (long long)s->dropped[i].x[1],

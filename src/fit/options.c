@@ -285,14 +285,20 @@ int options_numbers(double *x, int most, const char *text, char separator,
     int n          = 0;
 
     for (;; at++) {
-        if (n == most)
+        const bool is_more = n == most;
+
+        if (is_more && most > 1)
             return ERR(ERR_USAGE, "--%s=%s: more than %d numbers", option, text, most);
-        if (!parse_one(&x[n++], &at, separator == ',') ||
-            (*at != separator && *at != '\0'))
-            return ERR(ERR_USAGE, "--%s=%s: expected numbers above 0, parted by '%c'",
-                       option, text, separator);
-        if (*at == '\0')
-            return n;
+        if (!is_more && parse_one(&x[n++], &at, separator == ',') &&
+            (*at == separator || *at == '\0')) {
+            if (*at == '\0')
+                return n;
+            continue;
+        }
+        if (most == 1)
+            return ERR(ERR_USAGE, "--%s=%s: expected a number above 0", option, text);
+        return ERR(ERR_USAGE, "--%s=%s: expected numbers above 0, parted by '%c'",
+                   option, text, separator);
     }
 }
 
