@@ -45,21 +45,21 @@ __global__ void sum_rows(float *partial, view x, int64_t strip)
     leave_strip(partial, x, c, sum);
 }
 
-/* Eight columns of each thread, AT_ONCE rows of them under way. */
+/* Add rows r, r + 'step', .. before 'end' of eight columns, AT_ONCE of them under way:
+ * were each asked for whether it is there, each would wait for the one before.
+ */
 template <bool IS_BF16>
-__global__ void sum_wide_rows(float *partial, view x, int64_t strip)
+__device__ __forceinline__ void add_rows(float (&sum)[WIDE], view x, int64_t r,
+                                         int64_t end, int64_t step, int64_t c)
 {
-    const int64_t c  = ((int64_t)blockIdx.x * ACROSS + threadIdx.x) * WIDE;
-    const int64_t lo = blockIdx.y * strip, hi = min(lo + strip, x.rows);
-    float sum[WIDE] = {}, v[WIDE];
+    float v[WIDE];
 
-    for (int64_t r = lo + threadIdx.y; r < hi && c < x.cols; r += DOWN * AT_ONCE) {
-        eight<IS_BF16> e[AT_ONCE] = {};
+    for (; r + (AT_ONCE - 1) * step < end; r += AT_ONCE * step) {
+        eight<IS_BF16> e[AT_ONCE];
 
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++)
-            if (r + i * DOWN < hi)
-                fetch(e[i], x, (r + i * DOWN) * x.ld + c);
+            fetch(e[i], x, (r + i * step) * x.ld + c);
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++) {
             unpack(v, e[i]);
@@ -68,6 +68,26 @@ __global__ void sum_wide_rows(float *partial, view x, int64_t strip)
                 sum[k] += v[k];
         }
     }
+    for (; r < end; r += step) {
+        eight<IS_BF16> e;
+
+        fetch(e, x, r * x.ld + c);
+        unpack(v, e);
+#pragma unroll
+        for (int k = 0; k < WIDE; k++)
+            sum[k] += v[k];
+    }
+}
+
+template <bool IS_BF16>
+__global__ void sum_wide_rows(float *partial, view x, int64_t strip)
+{
+    const int64_t c  = ((int64_t)blockIdx.x * ACROSS + threadIdx.x) * WIDE;
+    const int64_t lo = blockIdx.y * strip, hi = min(lo + strip, x.rows);
+    float sum[WIDE] = {};
+
+    if (c < x.cols)
+        add_rows<IS_BF16>(sum, x, lo + threadIdx.y, hi, DOWN, c);
     leave_strip(partial, x, c, sum);
 }
 
@@ -107,14 +127,15 @@ struct sum_of_rows_op {
     bool is_added;
     template <int V> __device__ void at(int64_t r, int64_t c) const
     {
+        const int64_t from = r * first, end = from + count * step;
         float sum[V] = {}, v[V];
 
-        for (int64_t i = 0; i < count; i++) {
-            load(v, x, r * first + i * step, c);
-#pragma unroll
-            for (int k = 0; k < V; k++)
-                sum[k] += v[k];
-        }
+        if constexpr (V == WIDE)
+            x.type == DTYPE_BF16 ? add_rows<true>(sum, x, from, end, step, c)
+                                 : add_rows<false>(sum, x, from, end, step, c);
+        else
+            for (int64_t i = from; i < end; i += step)
+                sum[0] += get_one<float>(x, i * x.ld + c);
 #pragma unroll
         for (int k = 0; k < V; k++)
             sum[k] *= factor;
