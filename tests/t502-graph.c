@@ -23,7 +23,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { STEPS = 6, GROWS = 2, SPOILED = 3, PLAIN = 4, CURVE = 8 };
+enum { STEPS = 6, GROWS = 2, SPOILED = 3, PLAIN = 4, CROWDED = 5, CURVE = 8 };
+enum { LISTS = 1100 };
 
 /* Sizes that tensor cores take, all kinds of layers. */
 static struct model_options tiny(const char *device, enum dtype dtype,
@@ -71,6 +72,26 @@ static void grow(struct model *m, int64_t n)
     dev_fill(dev_stream(m->dev, LANE_COMPUTE), x, 1);
     dev_column_sums(dev_stream(m->dev, LANE_COMPUTE), mat_at(&b, DTYPE_F32, 0, 1, n), x,
                     false);
+    dev_free(&b);
+}
+
+/* Let operations work from many other lists: those of steps are to stay. */
+static void crowd(struct model *m)
+{
+    struct dev_stream *s = dev_stream(m->dev, LANE_COMPUTE);
+    struct buf b;
+    struct mat x, sum;
+
+    if (dev_alloc(&b, m->dev, LISTS * sizeof(float) + sizeof(double)) != 0)
+        die("%s", err_sentence());
+    sum = mat_at(&b, DTYPE_F64, 0, 1, 1);
+    x   = mat_at(&b, DTYPE_F32, 2, 1, LISTS);
+    dev_fill(s, x, 1);
+    for (int i = 1; i <= LISTS; i++) {
+        const struct mat part = mat_cols(x, 0, i);
+
+        dev_sum_squares(s, sum, &part, 1, false);
+    }
     dev_free(&b);
 }
 
@@ -161,6 +182,8 @@ static void take_steps(struct run *run, const struct model_options *o, bool is_w
 
         if (s == GROWS)
             grow(&m, 200);
+        if (s == CROWDED && o->D * o->M == 1 && o->micros == 2)
+            crowd(&m);
         if (s == PLAIN && o->M > 1)
             cmm_set_form(vit_cmm(m.vit), CMM_PLAIN);
         if (s == SPOILED)

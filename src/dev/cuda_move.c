@@ -245,36 +245,16 @@ void cuda_get_all(struct dev_stream *s, const struct dev_result *result, int cou
 
 /* ---- Lists ----------------------------------------------------------------------- */
 
-enum { LISTS = 1024 /* that stay */ };
-
-static void list_close(struct cuda_list **at)
-{
-    struct cuda_list *l = *at;
-
-    *at = l->next;
-    cudaFree(l->there);
-    mem_free(l->host);
-    mem_free(l);
-}
-
 void cuda_lists_close(struct cuda_state *state)
 {
-    while (state->lists != NULL)
-        list_close(&state->lists);
-}
+    while (state->lists != NULL) {
+        struct cuda_list *l = state->lists;
 
-/* Only so many of them: the oldest one goes. */
-static void drop_oldest(struct cuda_state *state)
-{
-    struct cuda_list **at = &state->lists;
-    int count             = 0;
-
-    for (; *at != NULL && (*at)->next != NULL; at = &(*at)->next)
-        count++;
-    if (count + 1 < LISTS)
-        return;
-    state->moves++;
-    list_close(at);
+        state->lists = l->next;
+        cudaFree(l->there);
+        mem_free(l->host);
+        mem_free(l);
+    }
 }
 
 static const void *remember(struct dev_stream *s, const void *list, size_t bytes)
@@ -286,7 +266,6 @@ static const void *remember(struct dev_stream *s, const void *list, size_t bytes
 
     if (bytes > PIECE)
         die("a list of %zu bytes does not fit in a piece of %zu", bytes, PIECE);
-    drop_oldest(state);
     l        = mem_new(1, sizeof *l);
     l->bytes = bytes;
     l->host  = mem_new(bytes, 1);
