@@ -69,8 +69,7 @@ void *cuda_work(struct dev_stream *s, size_t bytes)
     struct cuda_lane *lane = cuda_lane_of(s);
 
     if (lane->work_bytes < bytes) {
-        TRY_CUDA(cudaStreamSynchronize(lane->stream));
-        TRY_CUDA(cudaFree(lane->work));
+        TRY_CUDA(cudaFree(lane->work)); /* waits for what works in it */
         lane->work = NULL;
         TRY_CUDA(cudaMalloc(&lane->work, bytes));
         cuda_of(s->dev)->moves++;
@@ -217,14 +216,13 @@ void cuda_get(struct dev_stream *s, void *dst, struct mat src)
     }
     for (int i = 0; i < CUDA_PIECES; i++, pass_on(lane))
         empty_piece(lane, dst, &arriving[lane->next]);
-    TRY_CUDA(cudaStreamSynchronize(cuda_on(s)));
 }
 
-/* All of them in one piece. */
+/* All of them in one piece, which the stream itself has done with before. */
 void cuda_get_all(struct dev_stream *s, const struct dev_result *result, int count)
 {
     struct cuda_lane *lane = cuda_lane_of(s);
-    char *piece            = take_piece(lane);
+    char *piece            = lane->piece[lane->next];
     size_t at              = 0;
 
     for (int i = 0; i < count; i++) {
@@ -275,8 +273,7 @@ static const void *remember(struct dev_stream *s, const void *list, size_t bytes
     memcpy(piece, list, bytes);
     TRY_CUDA(
         cudaMemcpyAsync(l->there, piece, bytes, cudaMemcpyHostToDevice, lane->stream));
-    give_piece(lane);
-    TRY_CUDA(cudaStreamSynchronize(lane->stream)); /* for the other streams */
+    TRY_CUDA(cudaStreamSynchronize(lane->stream)); /* also for the other streams */
     l->next      = state->lists;
     state->lists = l;
     return l->there;

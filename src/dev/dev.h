@@ -255,7 +255,7 @@ void dev_tape_close(struct dev_tape **t);
 /* ---- Copies ---------------------------------------------------------------------- */
 
 /* Between host arrays (packed rows, the matrix's dtype) and the device.  dev_put() has
- * read 'src' when it returns; dev_get() waits for the stream.
+ * read 'src' when it returns; dev_get() waits for the stream, if there is what to get.
  */
 void dev_put(struct dev_stream *s, struct mat dst, const void *src);
 void dev_get(struct dev_stream *s, void *dst, struct mat src);
