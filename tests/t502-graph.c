@@ -372,6 +372,35 @@ static void no_waiting(void)
     twins_close(two);
 }
 
+/* ---- pictures -------------------------------------------------------------------- */
+
+/* A batch that was not brought ahead is made on the stream that computes, and the next
+ * micro-batch of the same pictures on another: in the room that both of them have.
+ */
+static void pictures(void)
+{
+    const struct data_options from = { .image = 8, .classes = 8, .seed = 1 };
+    struct model_options o         = tiny("cuda", DTYPE_F32, OPTIMIZER_ADAMW, 1, 1);
+    struct step_result first, again;
+    struct data *data;
+    struct step *step;
+    struct model m;
+
+    o.micros = 2;
+    model_open(&m, &o, MPI_COMM_WORLD);
+    if (data_open_fractal(&data, &from) != 0 ||
+        step_open(&step, m.vit, m.optim, data) != 0)
+        die("%s", err_sentence());
+    step_gradients(step, &first);
+    step_gradients(step, &again);
+    ok(first.is_finite && is_same(first.loss, again.loss) &&
+           is_same(first.grad_norm, again.grad_norm),
+       "pictures of a step are the same when it is done again");
+    step_close(&step);
+    data_close(&data);
+    model_close(&m);
+}
+
 int main(int argc, char **argv)
 {
     const int size = ranks_open(&argc, &argv, "t502-graph");
@@ -397,6 +426,7 @@ int main(int argc, char **argv)
     compare_with(OPTIMIZER_ADAMW, 1, 1, 3, SHARD_NONE, REMAT_BLOCK);
     compare_with(OPTIMIZER_SGD, 1, 1, 2, SHARD_NONE, REMAT_NONE);
     no_waiting();
+    pictures();
     curve(DTYPE_F32, 1e-4);
     curve(DTYPE_BF16, 2e-2);
     return ranks_done();
