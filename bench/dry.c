@@ -162,23 +162,26 @@ static void print_head(FILE *out, const struct plan *p)
 
 static void print_terms(FILE *out, const struct plan *p)
 {
-    const double all = count_flops_train(&p->spec);
+    const double all    = count_flops_train(&p->spec);
+    const bool is_small = all < 1e9; /* whose terms would be 0.000 GFLOP */
+    const double unit   = is_small ? 1e-6 : 1e-9;
     char params[32];
 
-    fprintf(out, "%-16s%20s%17s%18s%9s\n", "term", "parameters", "forward GFLOP",
-            "training GFLOP", "share");
+    fprintf(out, "%-16s%20s%17s%18s%9s\n", "term", "parameters",
+            is_small ? "forward MFLOP" : "forward GFLOP",
+            is_small ? "training MFLOP" : "training GFLOP", "share");
     fprintf(out, "%-16s%20s%17s%18s%9s\n", "", "", "an image", "an image", "");
     field_rule(out, '-');
     for (int i = 0; i < p->terms; i++) {
         const struct count_term *t = &p->term[i];
 
         fprintf(out, "%-16s %19s %16.3f %17.3f%8.2f%%\n", t->name,
-                grouped(params, t->params), 2e-9 * t->macs, 1e-9 * t->train_flops,
+                grouped(params, t->params), 2 * unit * t->macs, unit * t->train_flops,
                 100 * t->train_flops / all);
     }
     fprintf(out, "%-16s %19s %16.3f %17.3f%8.2f%%\n", "all",
             grouped(params, count_params(&p->spec)),
-            1e-9 * count_flops_forward(&p->spec), 1e-9 * all, 100.0);
+            unit * count_flops_forward(&p->spec), unit * all, 100.0);
     fprintf(out, "%-16s%20s\n\n", "block kernels",
             grouped(params, count_params_matmul(&p->spec)));
     fprintf(out, "Training costs %.4g FLOP a token, %.4g FLOP a step.\n\n",

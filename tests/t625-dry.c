@@ -159,19 +159,6 @@ static void test_22B(void)
              "and to the FLOPs of a step");
 }
 
-static void test_others(void)
-{
-    ok(dry("--ranks=4096", NULL) == 0 && json_array_size(json) == 4 && widest() <= 80,
-       "the default run is four plans");
-    ok(dry("--shape=So400m", "--layers=4", NULL) == 0 && number("ranks") == 1 &&
-           strstr(text, "4 of 27 blocks") != NULL,
-       "a slice on one rank");
-    ok(dry("--shape=B", "--mesh=4x2", NULL) == 0 && number("ranks") == 8,
-       "a mesh says how many ranks there are");
-    ok(dry("--shape=B", "--ranks=10000000", NULL) == 0 && widest() <= 80,
-       "ten million ranks");
-}
-
 static int count_of(const char *words)
 {
     int n = 0;
@@ -179,6 +166,23 @@ static int count_of(const char *words)
     for (const char *at = text; (at = strstr(at, words)) != NULL; at++)
         n++;
     return n;
+}
+
+static void test_others(void)
+{
+    ok(dry("--ranks=4096", NULL) == 0 && json_array_size(json) == 4 && widest() <= 80,
+       "the default run is four plans");
+    ok(dry("--shape=So400m", "--layers=4", NULL) == 0 && number("ranks") == 1 &&
+           strstr(text, "4 of 27 blocks") != NULL,
+       "a slice on one rank");
+    ok(dry("--shape=96/2/256/4", "--image=56", "--classes=10", NULL) == 0 &&
+           count_of("training MFLOP") == 1 && count_of("           8.241 ") == 1 &&
+           widest() <= 80,
+       "a small model's terms are in MFLOP");
+    ok(dry("--shape=B", "--mesh=4x2", NULL) == 0 && number("ranks") == 8,
+       "a mesh says how many ranks there are");
+    ok(dry("--shape=B", "--ranks=10000000", NULL) == 0 && widest() <= 80,
+       "ten million ranks");
 }
 
 /* Every shape with every batch has a plan. */
