@@ -139,7 +139,7 @@ MATH_FN float math_adafactor(float p, float direction, float *mu, float decay,
     return p - a->rate * (*mu + decay * p);
 }
 
-/* Where element (r, c) of a segment has its averages: dev.h's struct dev_factors. */
+/* Where element (r, c) of a segment has its averages: struct dev_factors. */
 MATH_FN void math_factor_place(int64_t *row, int64_t *col, int axes, int fold,
                                const int64_t *extent, const int64_t *row_step,
                                const int64_t *col_step, int64_t r, int64_t c)
