@@ -146,8 +146,8 @@ static void get_all(struct run *run, struct model *m)
     }
 }
 
-/* A step, and from then on the gradients of biases come with those of weights, as far
- * as they can, which timing may choose.
+/* From here on the gradients of biases come with those of weights, as far as they can,
+ * which timing may choose; what comes until it has updates nothing.
  */
 static void bring_together(struct model *m)
 {
@@ -156,7 +156,7 @@ static void bring_together(struct model *m)
     int count;
 
     dev_tune(m->dev, true);
-    step_run(m->step, 1, &first);
+    step_gradients(m->step, &first);
     dev_tune(m->dev, false);
     choice = dev_choices(m->dev, &count);
     for (int i = 0; i < count; i++)
