@@ -6,6 +6,7 @@
 
 #include "mesh/trace.h"
 
+#include "src/base/clock.h"
 #include "src/base/mem.h"
 
 void trace_start(struct mesh *mesh, int room)
@@ -35,6 +36,18 @@ void trace_add(struct mesh *mesh, struct trace_span span)
     place = atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
     if (place < t->room)
         t->span[place] = span;
+}
+
+double trace_passed(struct mesh *mesh, const char *name, int group, double start)
+{
+    const double now = clock_now();
+
+    trace_add(mesh, (struct trace_span){ .track = TRACE_COMPUTE,
+                                         .name  = name,
+                                         .group = group,
+                                         .start = start,
+                                         .end   = now });
+    return now;
 }
 
 int trace_count(const struct trace *t)

@@ -43,6 +43,9 @@ struct trace *trace_stop(struct mesh *mesh);
 /* Add a span if there is a record; from any thread. */
 void trace_add(struct mesh *mesh, struct trace_span span);
 
+/* This rank was at 'name', about 'group', from 'start' until now: returns that. */
+double trace_passed(struct mesh *mesh, const char *name, int group, double start);
+
 /* Spans that the record holds. */
 int trace_count(const struct trace *t);
 

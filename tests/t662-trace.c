@@ -231,6 +231,8 @@ static void check_groups(const json_t *events, int rank)
     ok(first != NULL && second != NULL && back != NULL &&
            span_of(events, rank, "forward", " of embed") != NULL &&
            span_of(events, rank, "backward", " of head") != NULL &&
+           span_of(events, rank, "input", "") != NULL &&
+           span_of(events, rank, "update", "") != NULL &&
            number(second, "ts") + 0.002 >= end_of(first) &&
            number(back, "ts") > end_of(second),
        "rank %d: blocks pass one after the other, forward and back", rank);

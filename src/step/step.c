@@ -10,6 +10,8 @@
 
 #include "src/step/step.h"
 
+#include "mesh/trace.h"
+#include "src/base/clock.h"
 #include "src/base/mem.h"
 #include "src/dev/lap.h"
 #include "src/step/batch.h"
@@ -130,11 +132,14 @@ struct mat step_targets(struct step *s)
 
 static void next_batch(struct step *s, int micro)
 {
+    const double start = clock_now();
+
     laps_start(s->laps);
     batches_next(s->batches, s->count, micro);
     s->at = batches_at(s->batches);
     vit_micro(s->vit, micro);
     laps_take(s->laps, STAGE_INPUT);
+    trace_passed(vit_mesh(s->vit), stage_name[STAGE_INPUT], 0, start);
 }
 
 double step_forward(struct step *s, struct data *data, int64_t number, int micro)
@@ -340,13 +345,16 @@ static void update(struct step *s, double norm, double schedule)
 static void run_waiting(struct step *s, double schedule, struct step_result *result)
 {
     const double before = dev_busy(vit_dev(s->vit));
+    double start;
 
     run_passes(s, put_pass, true);
+    start = clock_now();
     settle(s, result);
     if (result->is_finite)
         update(s, result->grad_norm, schedule);
     fault_dawdle(s->vit, s->optim, before);
     laps_take(s->laps, STAGE_UPDATE);
+    trace_passed(vit_mesh(s->vit), stage_name[STAGE_UPDATE], 0, start);
 }
 
 void step_run(struct step *s, double schedule, struct step_result *result)

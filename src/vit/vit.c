@@ -252,19 +252,6 @@ static void leave_group(struct vit *v, int group, int last)
     shard_scatter_start(v->shard, group);
 }
 
-/* For a trace: 'pass' through 'group' took from 'start' until now: returns that. */
-static double passed(struct vit *v, const char *pass, int group, double start)
-{
-    const double now = clock_now();
-
-    trace_add(v->mesh, (struct trace_span){ .track = TRACE_COMPUTE,
-                                            .name  = pass,
-                                            .group = 1 + group,
-                                            .start = start,
-                                            .end   = now });
-    return now;
-}
-
 void vit_tell(struct vit *v, vit_group_fn written, void *ctx)
 {
     v->written     = written;
@@ -284,7 +271,7 @@ void vit_forward(struct vit *v, struct mat images, struct mat targets)
     enter_group(v, GROUP_EMBED, group_block(0));
     patch_forward(v, images);
     shard_release(v->shard, GROUP_EMBED);
-    start = passed(v, "forward", GROUP_EMBED, start);
+    start = trace_passed(v->mesh, "forward", 1 + GROUP_EMBED, start);
     laps_take(v->laps, VIT_EMBED);
 
     /* After the last block's group comes the head's; both stay for backward. */
@@ -293,14 +280,14 @@ void vit_forward(struct vit *v, struct mat images, struct mat targets)
         block_forward(v, i);
         if (i < last)
             shard_release(v->shard, group_block(i));
-        start = passed(v, "forward", group_block(i), start);
+        start = trace_passed(v->mesh, "forward", 1 + group_block(i), start);
     }
     laps_take(v->laps, VIT_BLOCKS);
 
     enter_group(v, head, -1);
     head_forward(v);
     loss_forward(v, targets);
-    passed(v, "forward", head, start);
+    trace_passed(v->mesh, "forward", 1 + head, start);
     laps_take(v->laps, VIT_HEAD);
 }
 
@@ -316,14 +303,14 @@ void vit_backward(struct vit *v)
     enter_group(v, head, -1);
     head_backward(v);
     leave_group(v, head, -1);
-    start = passed(v, "backward", head, start);
+    start = trace_passed(v->mesh, "backward", 1 + head, start);
     laps_take(v->laps, VIT_HEAD);
 
     for (int64_t i = v->spec.L - 1; i >= 0; i--) {
         enter_group(v, group_block(i), i > 0 ? group_block(i - 1) : -1);
         block_backward(v, i);
         leave_group(v, group_block(i), group_block(i + 1));
-        start = passed(v, "backward", group_block(i), start);
+        start = trace_passed(v->mesh, "backward", 1 + group_block(i), start);
     }
     laps_take(v->laps, VIT_BLOCKS);
 
@@ -331,7 +318,7 @@ void vit_backward(struct vit *v)
     leave_group(v, GROUP_EMBED, group_block(0));
     shard_scatter_finish(v->shard, GROUP_EMBED);
     shard_scatter_finish(v->shard, replicated);
-    passed(v, "backward", GROUP_EMBED, start);
+    trace_passed(v->mesh, "backward", 1 + GROUP_EMBED, start);
     laps_take(v->laps, VIT_EMBED);
 }
 
