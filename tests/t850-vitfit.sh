@@ -322,6 +322,16 @@ run shape --budget=2e19 --from=1000/14/1808@2e19 --fit="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^predicted  *err_10shot 0.8' "$folder/out" &&
     grep -q 'rounding costs' "$folder/out"
 ok 'and predicts the metric of a shape: eight terms of 0.1'
+grep -E '^(width|depth|MLP|predicted) ' "$folder/out" >"$folder/in-order"
+run fit "$folder/joint.csv" --bootstrap=0 --joint --dims=mlp,width,depth --json="$folder/turned.json"
+run shape --budget=2e19 --from=1000/14/1808@2e19 --fit="$folder/turned.json"
+[ $status -eq 0 ] && grep -E '^(width|depth|MLP|predicted) ' "$folder/out" |
+    cmp -s - "$folder/in-order" && grep -q '^predicted' "$folder/in-order"
+ok 'in whatever order --dims had them'
+sed '1s/depth/layers/' "$folder/joint.csv" >"$folder/layers.csv"
+run fit "$folder/layers.csv" --bootstrap=0 --joint --dims=width,layers,mlp --json="$folder/layers.json"
+refused 2 'no fit of --law=sovit by width, depth and mlp' shape --budget=2e19 \
+    --fit="$folder/layers.json"
 run shape --budget=2e20 --from=1000/14/1808@2e19 --fit="$folder/joint.json" --out="$folder/trial" \
     --batch=256 --seeds=2 --warmup-steps=10 --cooldown-steps=10
 [ $status -eq 0 ] && [ "$(wc -l <"$folder/trial/plan.jsonl")" -eq 6 ] &&

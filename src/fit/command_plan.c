@@ -15,7 +15,6 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const dim_name[LAW_DIMS]   = { "width", "depth", "mlp" };
 static const char *const star_grid[LAW_DIMS]  = { "608,768,928,1088,1328,1648",
                                                   "8,10,12,16,20,24",
                                                   "1088,1360,1728,2160,2592,3072" };
@@ -69,7 +68,7 @@ static int parse_values(struct sweep *s, const struct options *o)
         if (given[k][0] == '\0' && is_any && s->is_star)
             continue;
         TRY(whole_numbers(s->value[k], &s->values[k], SWEEP_VALUES,
-                          given[k][0] != '\0' ? given[k] : preset, dim_name[k]));
+                          given[k][0] != '\0' ? given[k] : preset, law_dim_name[k]));
     }
     return 0;
 }
@@ -143,7 +142,7 @@ static int choose_law(struct plan *p)
         for (int k = 0; k < LAW_DIMS; k++) {
             const struct law_dim *d = &f.constants[i];
 
-            if (strcmp(f.dim[i], dim_name[k]) != 0 || !f.has_dim[i] ||
+            if (strcmp(f.dim[i], law_dim_name[k]) != 0 || !f.has_dim[i] ||
                 !(d->alpha > 0 && d->beta > 0))
                 continue;
             p->law.dim[k] = *d;
@@ -271,13 +270,13 @@ static void print_expected(FILE *out, const struct plan *p)
             snprintf(before, sizeof before, "%.4g, x %.2f", p->before[k].error,
                      e->error / p->before[k].error);
         if (!isfinite(e->error)) {
-            fprintf(out, "%-10s%8d%9.3g%12s%22s%17s\n", dim_name[k], e->points, e->s,
-                    "-", "not identified", before);
+            fprintf(out, "%-10s%8d%9.3g%12s%22s%17s\n", law_dim_name[k], e->points,
+                    e->s, "-", "not identified", before);
             continue;
         }
         snprintf(range, sizeof range, "%.3g .. %.3g", e->s * exp(-z * e->error / e->s),
                  e->s * exp(z * e->error / e->s));
-        fprintf(out, "%-10s%8d%9.3g%12.3g%22s%17s\n", dim_name[k], e->points, e->s,
+        fprintf(out, "%-10s%8d%9.3g%12.3g%22s%17s\n", law_dim_name[k], e->points, e->s,
                 e->error, range, before);
     }
 }
@@ -294,19 +293,19 @@ static void print_warnings(FILE *out, const struct plan *p)
             fprintf(out,
                     "warning: with %d values of %s an optimum could only lie on the "
                     "grid's edge\n",
-                    s->values[k], dim_name[k]);
+                    s->values[k], law_dim_name[k]);
         if (s->is_star && s->values[k] > 0 &&
             s->value[k][s->values[k] - 1] > s->centre[k])
             fprintf(out,
                     "warning: a star goes down from its centre, but %s has values "
                     "above %lld\n",
-                    dim_name[k], (long long)s->centre[k]);
+                    law_dim_name[k], (long long)s->centre[k]);
         if (s->is_star && p->law.has[k] && isfinite(e->error) &&
             2 * fit_student(p->o->level, 1 << 30) * e->error / e->s > log(2))
             fprintf(out,
                     "warning: s_%s will not be identified: its interval will span "
                     "more than\n         a factor of 2\n",
-                    dim_name[k]);
+                    law_dim_name[k]);
     }
 }
 
@@ -339,7 +338,7 @@ static void print_edges(FILE *out, const struct plan *p)
                 "warning: at the compute of these runs the optimal %s is %.4g to "
                 "%.4g, outside\n         the grid: an optimum could only lie on its "
                 "edge\n",
-                dim_name[k], lo, hi);
+                law_dim_name[k], lo, hi);
     }
 }
 
@@ -355,7 +354,7 @@ static json_t *make_json(const struct plan *p)
 
         if (p->sweep.is_star && p->law.has[k])
             json_object_set_new(
-                expected, dim_name[k],
+                expected, law_dim_name[k],
                 json_pack("{so so so so}", "value", json_finite(e->s), "error",
                           json_finite(e->error), "lo",
                           json_finite(e->s * exp(-z * e->error / e->s)), "hi",

@@ -121,8 +121,8 @@ static int choose_exponents(struct answer *a)
                    sum);
     if (a->fit == NULL || given[0] != '\0')
         return 0;
-    if (a->fit->kind != LAW_SOVIT || a->fit->dims != LAW_DIMS)
-        return ERR(ERR_USAGE, "%s: is no fit of --law=sovit with three dimensions",
+    if (!fitfile_is_of_shapes(a->fit))
+        return ERR(ERR_USAGE, "%s: is no fit of --law=sovit by width, depth and mlp",
                    a->fit->path);
     for (int k = 0; k < LAW_DIMS; k++) {
         const struct growth *g = &a->fit->growth[k];

@@ -10,8 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const dim_name[LAW_DIMS] = { "width", "depth", "mlp" };
-
 int command_read_trial(struct points *p, const struct options *o, char *const *word,
                        int words, const char *y)
 {
@@ -23,7 +21,7 @@ int command_read_trial(struct points *p, const struct options *o, char *const *w
     if (words == 0)
         return ERR(ERR_USAGE, "a trial needs a file of runs");
     for (int k = 0; k < LAW_DIMS; k++)
-        c.var[k] = dim_name[k];
+        c.var[k] = law_dim_name[k];
     c.var[LAW_DIMS] = o->compute;
     return points_read(p, word, words, &c);
 }

@@ -131,31 +131,52 @@ static int read_constants(struct fitfile *f, int k, const json_t *o)
     return read_real(&f->centre[k], o, "centre", f);
 }
 
+static int read_dim(struct fitfile *f, const char *name, const json_t *slope,
+                    const json_t *root)
+{
+    const int k = f->dims;
+
+    if (k == LAW_DIMS || strlen(name) >= LAW_NAME)
+        return bad(f, "s_k");
+    strcpy(f->dim[f->dims++], name);
+    f->growth[k] = (struct growth){
+        .value         = real_or_nan(slope, "value"),
+        .lo            = real_or_nan(slope, "lo"),
+        .hi            = real_or_nan(slope, "hi"),
+        .is_identified = json_is_true(json_object_get(slope, "identified")),
+    };
+    if (f->kind != LAW_SOVIT)
+        return 0;
+    return read_constants(f, k, json_object_get(json_object_get(root, "dims"), name));
+}
+
+/* Whatever order --dims had, those of shapes come first, in the order that all else
+ * has them in.
+ */
 static int read_dims(struct fitfile *f, const json_t *root)
 {
-    json_t *slopes     = json_object_get(root, "s_k"), *slope;
-    const json_t *dims = json_object_get(root, "dims");
+    json_t *slopes = json_object_get(root, "s_k"), *slope;
     const char *name;
+    int known;
 
     if (f->kind == LAW_ADDITIVE)
         return 0;
     if (!json_is_object(slopes))
         return bad(f, "s_k");
+    for (int k = 0; k < LAW_DIMS; k++) {
+        slope = json_object_get(slopes, law_dim_name[k]);
+        if (slope != NULL)
+            TRY(read_dim(f, law_dim_name[k], slope, root));
+    }
+    known = f->dims;
     json_object_foreach(slopes, name, slope)
     {
-        const int k = f->dims;
+        int k = 0;
 
-        if (k == LAW_DIMS || strlen(name) >= LAW_NAME)
-            return bad(f, "s_k");
-        strcpy(f->dim[f->dims++], name);
-        f->growth[k] = (struct growth){
-            .value         = real_or_nan(slope, "value"),
-            .lo            = real_or_nan(slope, "lo"),
-            .hi            = real_or_nan(slope, "hi"),
-            .is_identified = json_is_true(json_object_get(slope, "identified")),
-        };
-        if (f->kind == LAW_SOVIT)
-            TRY(read_constants(f, k, json_object_get(dims, name)));
+        while (k < known && strcmp(f->dim[k], name) != 0)
+            k++;
+        if (k == known)
+            TRY(read_dim(f, name, slope, root));
     }
     return 0;
 }
@@ -195,11 +216,20 @@ int fitfile_read(struct fitfile *f, const char *path)
     return rc;
 }
 
+bool fitfile_is_of_shapes(const struct fitfile *f)
+{
+    bool is = f->kind == LAW_SOVIT && f->dims == LAW_DIMS;
+
+    for (int k = 0; k < LAW_DIMS; k++)
+        is = is && strcmp(f->dim[k], law_dim_name[k]) == 0;
+    return is;
+}
+
 double fitfile_expect(const struct fitfile *f, const double *x, double t)
 {
     double at[LAW_VARS];
 
-    if (!f->has_law || f->kind != LAW_SOVIT)
+    if (!f->has_law || !fitfile_is_of_shapes(f))
         return NAN;
     for (int v = 0; v < f->law.vars; v++) {
         at[v] = t;

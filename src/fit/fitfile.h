@@ -14,7 +14,7 @@ struct fitfile {
     char path[512], y[LAW_NAME];
     enum law_kind kind;
     double noise, level;
-    int dims; /* of sovit; 2 of chinchilla */
+    int dims; /* of sovit; 2 of chinchilla; those of law_dim_name in their order */
     char dim[LAW_DIMS][LAW_NAME];
     struct growth growth[LAW_DIMS];
     bool has_dim[LAW_DIMS];             /* the arm could be fitted */
@@ -29,8 +29,11 @@ struct fitfile {
 /* 0, ERR_IO, or ERR_DATA with a sentence that names the member. */
 int fitfile_read(struct fitfile *f, const char *path);
 
-/* What a sovit law of everything expects of the sizes 'x' [dims], in the order of
- * 'dim', at compute 't'; NaN if the fit has none.
+/* True of a sovit law of width, depth and mlp. */
+bool fitfile_is_of_shapes(const struct fitfile *f);
+
+/* What a sovit law of everything expects of the shape 'x' [LAW_DIMS] at compute 't';
+ * NaN if the fit has none, or is not of shapes.
  */
 double fitfile_expect(const struct fitfile *f, const double *x, double t);
 

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const law_dim_name[LAW_DIMS] = { "width", "depth", "mlp" };
+
 /* ---- building -------------------------------------------------------------------- */
 
 static void set_name(char name[LAW_NAME], const char *what, const char *of)

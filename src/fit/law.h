@@ -18,6 +18,11 @@
 #include "src/fit/powers.h"
 
 enum { LAW_VARS = 8, LAW_DIMS = 3, LAW_NAME = 32, LAW_SLOPES = 3 };
+
+/* The dimensions of a shape, in this order wherever there are three of them, by the
+ * names that they have in plans and records: "width", "depth", "mlp".
+ */
+extern const char *const law_dim_name[LAW_DIMS];
 enum { LAW_EVERY = -1 }; /* an arm: all rows */
 
 struct factor {

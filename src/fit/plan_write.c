@@ -17,8 +17,6 @@
 
 enum { PATH_MOST = 1024 };
 
-static const char *const dim_name[LAW_DIMS] = { "width", "depth", "mlp" };
-
 /* As in a record, compute is flops_per_image x examples: what the run's own record will
  * say.  All that it trains on, with the cool-downs of its forks, and the device-seconds
  * of that, are what it costs.
@@ -40,7 +38,7 @@ json_t *plan_json(const struct sweep *s, const struct run *r)
     }
     return json_pack(
         "{ss ss sI sI sI sI sI sI sI sI sI sI sI so so sf sf sf so sf so sI}", "id",
-        r->id, "arm", r->arm < 0 ? "grid" : dim_name[r->arm], "width",
+        r->id, "arm", r->arm < 0 ? "grid" : law_dim_name[r->arm], "width",
         (json_int_t)r->x[0], "depth", (json_int_t)r->x[1], "mlp", (json_int_t)r->x[2],
         "heads", (json_int_t)t->heads, "patch", (json_int_t)t->patch, "image",
         (json_int_t)t->image, "classes", (json_int_t)t->classes, "batch",

@@ -290,8 +290,6 @@ int plot_files(struct plot *plot, char *const *file, int files, const char *x,
 
 /* ---- design ---------------------------------------------------------------------- */
 
-static const char *const arm_name[LAW_DIMS] = { "width", "depth", "mlp" };
-
 struct extent {
     struct bounds x[LAW_DIMS], t;
     struct sizes size[LAW_DIMS];
@@ -315,12 +313,12 @@ static int print_line(struct plot *plot, struct extent *e, const json_t *o, int 
 {
     const json_t *forks    = json_object_get(o, "cooldown_at");
     const double step_cost = member(o, "flops_per_image") * member(o, "batch");
-    const double x         = member(o, arm_name[k]);
+    const double x         = member(o, law_dim_name[k]);
     const char *arm        = json_string_value(json_object_get(o, "arm"));
 
     if (arm == NULL || !(x > 0) || !(step_cost > 0))
         return ERR_DATA;
-    if (strcmp(arm, arm_name[k]) != 0)
+    if (strcmp(arm, law_dim_name[k]) != 0)
         return 0;
     for (size_t i = 0; i < json_array_size(forks); i++)
         print_point(plot, e, k, x,
@@ -353,7 +351,7 @@ static int print_plan(struct plot *plot, struct extent *e, const char *path, int
 static void print_design_panel(struct plot *plot, const struct extent *e,
                                char *const *file, int files, int k)
 {
-    fprintf(plot->script, "set xlabel '%s'\n%s", arm_name[k],
+    fprintf(plot->script, "set xlabel '%s'\n%s", law_dim_name[k],
             k == 0 ? "set ylabel 'compute, FLOP'\n" : "unset ylabel\nunset key\n");
     plot_range(plot, "x", e->x[k], 0.06);
     plot_sizes(plot, &e->size[k]);

@@ -69,7 +69,7 @@ static const double *row(const struct points *p, int i)
 
 static double expect(const struct fitfile *f, const double *x)
 {
-    return f != NULL && f->dims == LAW_DIMS ? fitfile_expect(f, x, x[LAW_DIMS]) : NAN;
+    return f != NULL ? fitfile_expect(f, x, x[LAW_DIMS]) : NAN;
 }
 
 /* The place of the shape 'x', which joins the others if it is new; -1: no room. */
