@@ -89,6 +89,7 @@ bool shard_gather_finish(struct shard *sh, int group)
         return false;
     dev_flush(sh->stream);
     flight_finish(&sh->gather);
+    /* Messages have waited for this rank's own part, but muted ones have not. */
     follow(sh->stream, sh->gathers.stream, sh->gathers.home);
     sh->gathering = ARENA_FREE;
     if (sh->mesh->fault == FAULT_REPLICA)
