@@ -222,9 +222,10 @@ static void head_norms(struct twins *two, int64_t n, int64_t H, int64_t E,
 
 /* Logits are sums of E products of bf16 in f32; weights are rounded to 2^-8 of
  * themselves, so outputs, averages of v, are off by as much of its largest; so it goes
- * with the gradients, which are sums over Nk or Nq.
+ * with the gradients, which are sums over Nk or Nq.  With 'low' all logits are about
+ * -low^2 sqrt(E), so that weights of 0, where a tile has no key, would be infinite.
  */
-static void attention(struct twins *two, struct attn a)
+static void attention_at(struct twins *two, struct attn a, double low)
 {
     const int64_t q_rows = a.B * a.Nq, k_rows = a.B * a.Nk, A = a.H * a.E;
     struct twin q = twin_random(two, q_rows, A, 1.0),
@@ -238,17 +239,27 @@ static void attention(struct twins *two, struct attn a)
                              twin_blank_acc(two, 1, dev_attn_kept(two->got, &a)).got };
     bool is_right    = true;
 
+    for (int64_t i = 0; low > 0.0 && i < q_rows * A; i++)
+        twin_set(q, i / A, i % A, low);
+    for (int64_t i = 0; low > 0.0 && i < k_rows * A; i++)
+        twin_set(k, i / A, i % A, 0.25 * sin((double)i) - low);
     EACH dev_attn(ON, V(o), V(kept), V(peak), V(q), V(k), V(v), &a);
     is_right &= twin_agrees(two, o, 2.0, fmax(1.0, twin_largest(o)), "attention");
-    is_right &= twin_agrees(two, peak, (double)a.E + 32.0, 8.0, "largest logit");
+    is_right &= twin_agrees(two, peak, (double)a.E + 32.0,
+                            fmax(8.0, low * low * (double)a.E), "largest logit");
     EACH dev_attn_backward(ON, V(dq), V(dk), V(dv), V(d_o), V(o), V(kept), V(q), V(k),
                            V(v), &a);
     is_right &= twin_agrees(two, dq, 4.0, fmax(1.0, twin_largest(dq)), "dq");
     is_right &= twin_agrees(two, dk, 4.0, fmax(1.0, twin_largest(dk)), "dk");
     is_right &= twin_agrees(two, dv, 4.0, fmax(1.0, twin_largest(dv)), "dv");
-    ok(is_right, "attention, %d heads of %d, %d x %d", (int)a.H, (int)a.E, (int)a.Nq,
-       (int)a.Nk);
+    ok(is_right, "attention, %d heads of %d, %d x %d%s", (int)a.H, (int)a.E, (int)a.Nq,
+       (int)a.Nk, low > 0.0 ? ", of logits far below 0" : "");
     twins_clear(two);
+}
+
+static void attention(struct twins *two, struct attn a)
+{
+    attention_at(two, a, 0.0);
 }
 
 static void losses(struct twins *two)
@@ -361,6 +372,8 @@ int main(int argc, char **argv)
     attention(two, (struct attn){ 1, 1, 128, 140, 150 });
     attention(two, (struct attn){ 1, 2, 100, 70, 60 });
     attention(two, (struct attn){ 1, 1, 256, 20, 33 });
+    attention_at(two, (struct attn){ 1, 1, 64, 20, 63 }, 8.0);
+    attention_at(two, (struct attn){ 1, 1, 128, 20, 63 }, 8.0);
     losses(two);
     if (argc == 1)
         ways(two);
