@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CUDA's run-time library, as far as src/dev/cuda* calls it, without what emu_stream.cc
  * has: memory is the host's.
- * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 10
+ * Fresh memory is full of NaN.  There are 256 MiB of it, and no array of more than 16
  * but the room of cuBLASLt: what fills a real GPU to measure it has to be content with
  * less.  What is the GPU's and what is pinned is known apart.
  */
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)10 << 20;
+static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)16 << 20;
 enum { PAGE = 4096 };
 
 static size_t in_use;

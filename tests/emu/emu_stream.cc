@@ -28,17 +28,21 @@ namespace {
 struct stream;
 struct capture;
 
-/* Recorded so many times, the last time on 'on'; so many of them are past. */
+/* Where an event was recorded once: who waits for that does not wait for later ones. */
+struct mark {
+    stream *on;
+    race_clock before; /* what comes before it */
+    bool is_past = false;
+    timespec at  = {};
+};
+
 struct moment {
-    stream *on    = NULL;
-    long recorded = 0, past = 0;
+    std::shared_ptr<mark> last; /* NULL: never recorded */
     /* It belongs to a graph: the host cannot ask for it. */
     bool is_captured = false;
-    bool is_gone     = false; /* its event was destroyed */
-    timespec at      = {};
+    bool is_gone     = false;  /* its event was destroyed */
     std::weak_ptr<capture> in; /* while that is made; these nodes come before it */
     std::set<size_t> after;
-    race_clock before; /* it, where it was recorded last */
 };
 
 /* One event, whose moments outlive it on streams. */
@@ -138,9 +142,9 @@ void finish(stream *s)
         do_one(s);
 }
 
-void reach(const std::shared_ptr<moment> &m, long number)
+void reach(const std::shared_ptr<mark> &m)
 {
-    while (m->past < number) {
+    while (m != NULL && !m->is_past) {
         if (m->on->queue.empty())
             abort(); /* what was recorded is on its queue */
         do_one(m->on);
@@ -149,14 +153,15 @@ void reach(const std::shared_ptr<moment> &m, long number)
 
 void record(const std::shared_ptr<moment> &m, stream *s, const race_clock &before)
 {
-    const long number = ++m->recorded;
+    const auto made = std::make_shared<mark>();
 
-    m->before      = before;
-    m->on          = s;
+    made->on       = s;
+    made->before   = before;
+    m->last        = made;
     m->is_captured = false;
-    s->queue.push_back([m, number] {
-        m->past = number;
-        clock_gettime(CLOCK_MONOTONIC, &m->at);
+    s->queue.push_back([made] {
+        made->is_past = true;
+        clock_gettime(CLOCK_MONOTONIC, &made->at);
     });
 }
 
@@ -247,7 +252,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 
     const std::shared_ptr<moment> m           = of(e)->m;
     const std::shared_ptr<struct capture> its = m->in.lock();
-    const long number                         = m->recorded;
+    const std::shared_ptr<mark> last          = m->last;
 
     if (m->is_captured && its == NULL)
         return cudaErrorInvalidValue;
@@ -263,8 +268,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
         return cudaErrorStreamCaptureIsolation;
     }
 
-    race_join(&of(s)->line.seen, m->before);
-    of(s)->queue.push_back([m, number] { reach(m, number); });
+    if (last != NULL)
+        race_join(&of(s)->line.seen, last->before);
+    of(s)->queue.push_back([last] { reach(last); });
     count.works++;
     return cudaSuccess;
 }
@@ -403,12 +409,16 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
 
     if (rc != cudaSuccess)
         return rc;
-    if (of(e)->m->past == of(e)->m->recorded) {
-        race_waited(of(e)->m->before);
-        return cudaSuccess;
+
+    const std::shared_ptr<mark> last = of(e)->m->last;
+
+    if (last != NULL && !last->is_past) {
+        do_one(last->on);
+        return cudaErrorNotReady;
     }
-    do_one(of(e)->m->on);
-    return cudaErrorNotReady;
+    if (last != NULL)
+        race_waited(last->before);
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
@@ -417,9 +427,14 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
 
     if (rc != cudaSuccess)
         return rc;
-    count.event_waits += of(e)->m->past < of(e)->m->recorded;
-    reach(of(e)->m, of(e)->m->recorded);
-    race_waited(of(e)->m->before);
+
+    const std::shared_ptr<mark> last = of(e)->m->last;
+
+    if (last == NULL)
+        return cudaSuccess;
+    count.event_waits += !last->is_past;
+    reach(last);
+    race_waited(last->before);
     return cudaSuccess;
 }
 
@@ -430,14 +445,14 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
     if (!of(start)->is_timed || !of(end)->is_timed)
         return cudaErrorInvalidResourceHandle;
 
-    const moment &a = *of(start)->m, &b = *of(end)->m;
+    const std::shared_ptr<mark> a = of(start)->m->last, b = of(end)->m->last;
 
-    if (a.recorded == 0 || b.recorded == 0 || a.is_captured || b.is_captured)
+    if (a == NULL || b == NULL || of(start)->m->is_captured || of(end)->m->is_captured)
         return cudaErrorInvalidResourceHandle;
-    if (a.past < a.recorded || b.past < b.recorded)
+    if (!a->is_past || !b->is_past)
         return cudaErrorNotReady;
-    *ms = (float)(1e3 * (double)(b.at.tv_sec - a.at.tv_sec) +
-                  1e-6 * (double)(b.at.tv_nsec - a.at.tv_nsec));
+    *ms = (float)(1e3 * (double)(b->at.tv_sec - a->at.tv_sec) +
+                  1e-6 * (double)(b->at.tv_nsec - a->at.tv_nsec));
     return cudaSuccess;
 }
 

@@ -228,6 +228,26 @@ void event_wait(bool is_faulty)
     cudaStreamSynchronize(other);
 }
 
+/* Who waits for an event waits for where it was recorded then, not for where it is
+ * recorded later.
+ */
+void event_again(bool is_faulty)
+{
+    const cudaStream_t s = new_stream(), other = new_stream();
+    const cudaEvent_t e = new_event();
+    float *x            = new_array();
+
+    fill(s, x);
+    cudaEventRecord(e, s);
+    if (is_faulty)
+        cudaEventRecord(e, other);
+    cudaStreamWaitEvent(other, e, 0);
+    if (!is_faulty)
+        cudaEventRecord(e, other);
+    run(other, [=] { x[threadIdx.x] += 1.0F; });
+    cudaStreamSynchronize(other);
+}
+
 /* A branch that reads what the other one writes. */
 void graph_edge(bool is_faulty)
 {
@@ -405,6 +425,8 @@ const struct {
     { "a copy into shared memory is not waited for", copy_wait, "is under way" },
     { "a copy is waited for by its own thread alone", copy_barrier, "written by" },
     { "no wait for another stream's event", event_wait, "written by" },
+    { "a wait for an event that is recorded anew elsewhere", event_again,
+      "nobody wrote" },
     { "no edge between two branches of a graph", graph_edge, "written by" },
     { "the host writes pinned memory before it is copied", pinned_write,
       "written by the host" },
