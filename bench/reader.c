@@ -19,7 +19,7 @@ enum { READER_ROOM = 1 << 17, READER_ROOM_APART = 1 << 20 };
 /* Below this many elements threads cost more than they bring. */
 enum { THREADED = 1 << 14 };
 
-/* A modelled device has those of the machine that it models. */
+/* A modelled device's threads are those of the machine that it models. */
 int reader_threads(const struct reader *r)
 {
     return dev_is_hollow(r->dev) ? 1 : dev_threads(r->dev);

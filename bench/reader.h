@@ -17,7 +17,7 @@ struct reader {
 void reader_open(struct reader *r, struct dev *dev);
 void reader_close(struct reader *r);
 
-/* All threads of the device's ranks. */
+/* Threads for what is read: the device's, or one where it is a model of another. */
 int reader_threads(const struct reader *r);
 
 /* How many rows of 'a' are read at once; at least one. */

@@ -13,11 +13,6 @@ enum { LABEL = 15 };
 
 const char *const answer_dim[LAW_DIMS] = { "width", "depth", "MLP" };
 
-static double expect(const struct answer *a, const double *x, double t)
-{
-    return a->fit != NULL ? fitfile_expect(a->fit, x, t) : NAN;
-}
-
 static void rounded(double x[LAW_DIMS], const struct spec *s)
 {
     x[0] = (double)s->C;
@@ -64,9 +59,11 @@ static void print_rounding(FILE *out, const struct answer *a)
     const struct spec *s = &a->spec[READING_SHARED];
     const double *x      = a->exact[READING_SHARED];
     const double exact   = cost_forward(x[0], x[1], x[2], s);
-    double whole[LAW_DIMS];
+    const double best    = fitfile_expect(a->fit, x, a->t);
+    double whole[LAW_DIMS], got;
 
     rounded(whole, s);
+    got = fitfile_expect(a->fit, whole, a->t);
     fprintf(out, "rounding       %-6s%12s%10s%8s  multiple of\n", "", "exact",
             "rounded", "");
     for (int k = 0; k < LAW_DIMS; k++)
@@ -75,10 +72,9 @@ static void print_rounding(FILE *out, const struct answer *a)
     fprintf(out, "  FLOP an image %+.2f %%, examples %+.2f %% at the same compute\n",
             100 * (a->cost[0].forward / exact - 1),
             100 * (exact / a->cost[0].forward - 1));
-    if (isfinite(expect(a, x, a->t)))
+    if (isfinite(best))
         fprintf(out, "  %s %.5g exact, %.5g rounded: rounding costs %+.3g %%\n",
-                a->fit->y, expect(a, x, a->t), expect(a, whole, a->t),
-                100 * (expect(a, whole, a->t) / expect(a, x, a->t) - 1));
+                a->fit->y, best, got, 100 * (got / best - 1));
     fprintf(out, "\n");
 }
 
@@ -109,7 +105,7 @@ static void print_expected(FILE *out, const struct answer *a)
     const struct cost *c  = &a->cost[READING_SHARED];
     const struct spec *s  = &a->spec[READING_SHARED];
     const double examples = a->t / c->forward;
-    double whole[LAW_DIMS];
+    double whole[LAW_DIMS], y;
 
     rounded(whole, s);
     field_print(out, LABEL, "shape", "--shape=%s", s->name);
@@ -117,9 +113,9 @@ static void print_expected(FILE *out, const struct answer *a)
                 examples * c->train);
     field_print(out, LABEL, "examples", "%.4g (%.4g tokens)", examples,
                 examples * (double)s->T);
-    if (isfinite(expect(a, whole, a->t)))
-        field_print(out, LABEL, "predicted", "%s %.5g", a->fit->y,
-                    expect(a, whole, a->t));
+    y = fitfile_expect(a->fit, whole, a->t);
+    if (isfinite(y))
+        field_print(out, LABEL, "predicted", "%s %.5g", a->fit->y, y);
     else
         field_print(out, LABEL, "predicted", "n/a: needs --fit of a fit with --joint");
     if (a->machine == NULL) {
@@ -166,12 +162,13 @@ void answer_print_trial(FILE *out, const struct answer *a)
     for (int i = 0; i < s->runs; i += (int)s->training.seeds) {
         const struct run *r  = &s->run[i];
         const double compute = sweep_images(s, r) * r->cost.forward;
-        double x[LAW_DIMS];
+        double x[LAW_DIMS], y;
         char predicted[16] = "n/a";
 
         rounded(x, &r->spec);
-        if (isfinite(expect(a, x, compute)))
-            snprintf(predicted, sizeof predicted, "%.5g", expect(a, x, compute));
+        y = fitfile_expect(a->fit, x, compute);
+        if (isfinite(y))
+            snprintf(predicted, sizeof predicted, "%.5g", y);
         fprintf(out, "%-19s%8lld%13.4g%13.4g%12s\n", r->spec.name,
                 (long long)r->step[0], 1e-9 * r->cost.forward, compute, predicted);
     }
@@ -194,7 +191,7 @@ json_t *answer_json(const struct answer *a)
         (json_int_t)s->C, (json_int_t)s->L, (json_int_t)s->F, "params",
         (json_int_t)c->params, "flops_per_image", c->forward, "examples", examples,
         "rounding_cost", c->forward / cost_forward(x[0], x[1], x[2], s) - 1,
-        "predicted", json_finite(expect(a, whole, a->t)), "device_seconds",
+        "predicted", json_finite(fitfile_expect(a->fit, whole, a->t)), "device_seconds",
         json_finite(examples * c->seconds), "step_s", json_finite(c->step_s), "hours",
         json_finite(hours_of(c, examples)), "bytes_per_rank",
         a->machine != NULL ? json_integer((json_int_t)c->bytes) : json_null(), "mesh",

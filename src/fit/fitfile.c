@@ -229,7 +229,7 @@ double fitfile_expect(const struct fitfile *f, const double *x, double t)
 {
     double at[LAW_VARS];
 
-    if (!f->has_law || !fitfile_is_of_shapes(f))
+    if (f == NULL || !f->has_law || !fitfile_is_of_shapes(f))
         return NAN;
     for (int v = 0; v < f->law.vars; v++) {
         at[v] = t;

@@ -33,7 +33,7 @@ int fitfile_read(struct fitfile *f, const char *path);
 bool fitfile_is_of_shapes(const struct fitfile *f);
 
 /* What a sovit law of everything expects of the shape 'x' [LAW_DIMS] at compute 't';
- * NaN if the fit has none, or is not of shapes.
+ * NaN if the fit has none, or is not of shapes, or 'f' is NULL.
  */
 double fitfile_expect(const struct fitfile *f, const double *x, double t);
 

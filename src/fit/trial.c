@@ -67,11 +67,6 @@ static const double *row(const struct points *p, int i)
     return p->x + (size_t)i * LAW_VARS;
 }
 
-static double expect(const struct fitfile *f, const double *x)
-{
-    return f != NULL ? fitfile_expect(f, x, x[LAW_DIMS]) : NAN;
-}
-
 /* The place of the shape 'x', which joins the others if it is new; -1: no room. */
 static int place_of(struct trial *t, const double *x)
 {
@@ -101,7 +96,7 @@ static void average(struct trial *t, int s, const struct fitfile *f)
         one->runs++;
         one->mean += (p->y[i] - one->mean) / one->runs;
         one->compute += (row(p, i)[LAW_DIMS] - one->compute) / one->runs;
-        one->expected = expect(f, row(p, i));
+        one->expected = fitfile_expect(f, row(p, i), row(p, i)[LAW_DIMS]);
     }
     for (int i = 0; i < p->rows; i++) {
         if (t->shape_of[i] == s)
