@@ -40,6 +40,13 @@ ok 'one that is not there is missing, whatever the system has'
 grep -q 'a place has a space, and libtool cannot install there' "$folder/out"
 ok 'a prefix that libtool cannot install into is refused'
 
+to=$folder/to
+for what in install-data uninstall; do
+    ${MAKE:-make} -C "$build" $what DESTDIR="$to" >"$folder/out" 2>&1 && find "$to" -name '*vitbench*' >"$folder/$what"
+done
+[ -s "$folder/install-data" ] && [ ! -s "$folder/uninstall" ]
+ok 'uninstalling leaves no file or folder of ours'
+
 ${MAKE:-make} -C "$build" -n -W Makefile vitfit >"$folder/out" 2>&1
 grep -q 'machine_file\.lo' "$folder/out" && grep -q 'plan_write\.lo' "$folder/out"
 ok 'after another configure the paths within the programs are made anew'
