@@ -290,16 +290,15 @@ int plot_exponents(struct plot *plot, const struct fitfile *f)
         if (!isfinite(g->value))
             fprintf(plot->script, "set label %d '  not fitted'\n", k + 1);
     }
-    fprintf(plot->script, "set key bottom right\nplot ");
+    fprintf(plot->script, "unset key\nplot ");
     if (known > 0)
         fprintf(plot->script,
-                "$known using 1:2:3:4 with xerrorbars pt 7 ps 1.4 lw 2.5 lc rgb '%s' "
-                "title 'identified'%s",
+                "$known using 1:2:3:4 with xerrorbars pt 7 ps 1.4 lw 2.5 lc rgb '%s'%s",
                 plot_colour(0), unknown > 0 ? ", " : "\n");
     if (unknown > 0)
         fprintf(plot->script,
-                "$unknown using 1:2:3:4 with xerrorbars pt 6 ps 1.4 lw 1.5 lc rgb '%s' "
-                "title 'not identified'\n",
+                "$unknown using 1:2:3:4 with xerrorbars pt 6 ps 1.4 lw 1.5 lc rgb "
+                "'%s'\n",
                 plot_colour(1));
     return 0;
 }
