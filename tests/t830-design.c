@@ -10,6 +10,7 @@
 #include "tests/tap.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { SETS = 120 };
 
@@ -118,6 +119,34 @@ static void budgets(const struct planted *p)
     err_forget();
 }
 
+/* Widths of 12 heads and of 24 lie 24 apart: the best of them tell the same. */
+static void heads(const struct planted *p)
+{
+    static const int64_t width[] = { 384, 480, 576, 672, 768, 864 }, few[] = { 12, 24 };
+    struct expected e[2][LAW_DIMS];
+
+    for (int i = 0; i < 2; i++) {
+        struct sweep star = { .training    = p->sweep.training,
+                              .is_star     = true,
+                              .step_values = p->sweep.step_values },
+                     best;
+
+        star.training.heads = few[i];
+        star.values[0]      = sizeof width / sizeof width[0];
+        memcpy(star.value[0], width, sizeof width);
+        memcpy(star.centre, p->sweep.centre, sizeof star.centre);
+        memcpy(star.step, p->sweep.step, sizeof star.step);
+        if (sweep_make(&star, NULL) != 0 ||
+            design_improve(&best, &star, &p->law, design_cost(&star), NULL) != 0)
+            die("%s", err_sentence());
+        design_expect(e[i], &best, &p->law, noise);
+        sweep_close(&best);
+        sweep_close(&star);
+    }
+    ok(e[0][0].error == e[1][0].error, "12 heads and 24 have a plan as good");
+    tap_note("%.6f and %.6f", e[0][0].error, e[1][0].error);
+}
+
 int main(void)
 {
     struct expected star[LAW_DIMS], better[LAW_DIMS];
@@ -136,6 +165,7 @@ int main(void)
     compare("better", &best, &p.law, better);
     unable(&p);
     budgets(&p);
+    heads(&p);
     sweep_close(&best);
     planted_close(&p);
     return tap_done();

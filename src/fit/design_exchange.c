@@ -17,19 +17,19 @@ enum { LEVELS = 12, STEP_LEVELS = 7, EXCHANGES_MOST = 400 };
 /* ---- candidates ------------------------------------------------------------------ */
 
 /* Value i of LEVELS between the least and the largest of arm k, evenly in logarithms:
- * widths and MLPs in steps of 16, widths of more heads than that in steps of their
- * number, depths in blocks.  A width that is not of whole heads is dropped in the end.
+ * MLPs in steps of 16, widths in the least steps of whole heads that are as large,
+ * depths in blocks.
  */
 static int64_t level(const struct sweep *s, int k, int i)
 {
-    int64_t lo = INT64_MAX, hi = 0, unit = k == 1 ? 1 : 16;
+    const int64_t heads = k == 0 ? s->training.heads : 1, least = k == 1 ? 1 : 16;
+    const int64_t unit = (least + heads - 1) / heads * heads;
+    int64_t lo = INT64_MAX, hi = 0;
 
     for (int v = 0; v < s->values[k]; v++) {
         lo = s->value[k][v] < lo ? s->value[k][v] : lo;
         hi = s->value[k][v] > hi ? s->value[k][v] : hi;
     }
-    if (k == 0 && s->training.heads > unit)
-        unit = s->training.heads;
 
     const double x  = (double)lo * pow((double)hi / (double)lo, i / (LEVELS - 1.0));
     const int64_t n = llround((x - (double)lo) / (double)unit) * unit + lo;
