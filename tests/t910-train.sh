@@ -43,7 +43,7 @@ refused 'did you mean --shape' --shap=B
 refused 'too small for 2 data ranks' --shape=mu --batch=1 --mesh=2x1
 refused 'is for 4 ranks' --shape=mu --mesh=2x2
 refused 'is no HDF5 file' --shape=mu --data="$0"
-refused 'none.h5 cannot be opened' --shape=mu --data="$folder/none.h5"
+refused 'none.h5 cannot be read' --shape=mu --data="$folder/none.h5"
 refused 'same file' --shape=mu --jsonl="$folder/one" --records="$folder/one"
 refused 'same file' --shape=mu --out="$folder" --json="$folder/log.jsonl"
 refused 'measures no machine' --shape=mu --machine-out="$folder/machine.json"
@@ -93,6 +93,9 @@ if [ -f "$folder/two.h5" ]; then
     run 2 $packed --steps=2 --out="$folder/packed"
     status_is '0 0 '
     ok 'a run goes on with its set'
+    "${train%vittrain}vitckpt" list "$folder/packed/ckpt-00000002.h5" >"$folder/out" 2>&1 &&
+        grep -q '^  --classes=3$' "$folder/out"
+    ok 'and its checkpoint is listed with the classes of the set'
     mv "$folder/one/z/2.png" "$folder/one/z/0.png"
     "${train%vittrain}vitdata" pack "$folder/one.h5" --from="$folder/one" >/dev/null 2>&1
     refused 'holds other images than in the run that is to go on' $packed --steps=3 \

@@ -76,17 +76,22 @@ static int64_t block_size(struct range share, int64_t at)
 
 /* ---- list ------------------------------------------------------------------------ */
 
-/* The options of the run: texts by name, but for those that are empty. */
-static void print_options(FILE *out, const json_t *options)
+/* The options of the run: texts by name, but for those that are empty; the classes are
+ * those of its classifier, for a set may have had others than its options say.
+ */
+static void print_options(FILE *out, const struct ckpt_file *f)
 {
+    const struct entry *bias = file_find(f, "params/head/bias");
     const char *name;
     json_t *value;
 
-    json_object_foreach((json_t *)options, name, value)
+    json_object_foreach(f->meta.options, name, value)
     {
         const char *text = json_string_value(value);
 
-        if (text != NULL && text[0] != '\0')
+        if (strcmp(name, "classes") == 0 && bias != NULL)
+            fprintf(out, "  --classes=%" PRId64 "\n", bias->elements);
+        else if (text != NULL && text[0] != '\0')
             fprintf(out, "  --%s=%s\n", name, text);
     }
 }
@@ -105,7 +110,7 @@ static void print_list(FILE *out, const struct ckpt_file *f)
             f->meta.step, f->meta.examples, f->meta.version);
     fprintf(out, "%" PRId64 " parameters, %d datasets, %.3f MB\n", params, f->entries,
             (double)f->bytes / 1e6);
-    print_options(out, f->meta.options);
+    print_options(out, f);
     for (int i = 0; i < f->entries; i++) {
         const struct entry *e = &f->entry[i];
 
