@@ -157,6 +157,13 @@ static void bad_files(const char *path)
                json_pack("[{s:s,s:s,s:[i,i,i],s:f}]", "op", "gemm", "dtype", "f33",
                          "shape", 1, 2, 3, "rate", 1.0),
                "'kernels[0].dtype'");
+    one_change(path, "kernels",
+               json_pack("[{s:s,s:s,s:[i,i,i],s:f}]", "op", "gem", "dtype", "f32",
+                         "shape", 1, 2, 3, "rate", 1.0),
+               "'kernels[0].op' is 'gem', which is none of adafactor, ");
+    one_change(path, "topology",
+               json_pack("{s:s,s:{s:i}}", "kind", "tree", "parameters", "node_bw", 0),
+               "'topology.parameters.node_bw' is 0");
     one_change(path, "name",
                json_string("a name of more than sixty-three characters, which is more "
                            "than there is room for"),

@@ -56,7 +56,7 @@ struct machine_parameter {
 
 enum { MACHINE_LINKS = MACHINE_LEVELS, MACHINE_KERNELS = 160, MACHINE_PARAMETERS = 8 };
 
-/* Parameters that cost.h knows; all may be missing:
+/* Parameters that cost.h knows, above 0; all may be missing:
  *
  *   ranks_per_package  of ranks_per_node, those that share a package; missing: all
  *   node_bw            bytes/s that leave a node, all its ranks together

@@ -220,6 +220,28 @@ static int read_peaks(struct machine *m, const json_t *o, const struct place *at
     return 0;
 }
 
+/* What devices do (dev.h), and what products do beside. */
+static const char known_ops[] =
+    "adafactor, adamw, add, add_table, attn, attn_backward, clip, column_sums, copy, "
+    "epilogue, factor_rows, factor_scales, factor_sums, fill, gemm, gemm_dw, gemm_t, "
+    "get, get_all, head_norm, head_norm_backward, max, norm_apply, norm_backward, "
+    "norm_backward_moments, norm_merge, norm_moments, norm_whole, "
+    "norm_whole_backward, normals, patches, pool_rows, put, send, sgd, sigmoid_loss, "
+    "softmax_largest, softmax_loss, softmax_sum, spread_rows, sum_squares, "
+    "sum_tables, view_pictures, weight_changed";
+
+static bool is_known_op(const char *op)
+{
+    size_t n;
+
+    for (const char *at = known_ops; *at != '\0'; at += n + strspn(at + n, ", ")) {
+        n = strcspn(at, ",");
+        if (strlen(op) == n && strncmp(op, at, n) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int read_kernel(struct machine_kernel *k, const json_t *o,
                        const struct place *at)
 {
@@ -229,6 +251,9 @@ static int read_kernel(struct machine_kernel *k, const json_t *o,
 
     TRY(refuse_others(o, known, at));
     TRY(read_text(k->op, sizeof k->op, o, "op", at));
+    if (!is_known_op(k->op))
+        return ERR(ERR_DATA, "%s: '%sop' is '%s', which is none of %s", at->path,
+                   at->what, k->op, known_ops);
     TRY(read_text(k->dtype, sizeof k->dtype, o, "dtype", at));
     if (dtype_parse(&t, k->dtype) != 0)
         return bad_field(at, "dtype", "is not a number format");
@@ -286,6 +311,8 @@ static int read_parameters(struct machine *m, const json_t *topology, const char
         (void)value;
         memcpy(p->name, name, strlen(name) + 1);
         TRY(read_real(&p->value, all, name, &at));
+        if (p->value == 0)
+            return bad_field(&at, name, "is 0: left out, it does not count");
         m->parameters++;
     }
     return 0;
