@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STATUS                                                                         \
     "\nExit status: 0 passed; 1 a check or a required bar failed; 2 an option is "     \
@@ -75,15 +76,18 @@ static void note_choices(struct opts *opts, const struct bench *b)
         opts_set(opts, "overlap", cmm_form_name[b->choices->way.form], FROM_PROGRAM);
 }
 
-/* The files of the output options are apart and can be written; found out before the
- * work.
+/* What the output options name can be written; found out before the work.  The folder
+ * of --out must be there: with a wrong name another disk would be measured.
  */
 static int probe_outputs(const struct options *o)
 {
     enum { FILES = 4, RESULT_MOST = 1 << 18 };
     const char *const path[FILES] = { o->json, o->jsonl, o->machine_out, o->trace };
+    char inside[sizeof o->out + 2];
 
-    TRY(draft_apart(path, FILES, 0));
+    snprintf(inside, sizeof inside, "%s/.", o->out);
+    if (o->out[0] != '\0' && access(inside, F_OK) != 0)
+        return ERR(ERR_USAGE, "--out=%s: there is no such folder", o->out);
     for (int i = 0; i < FILES; i++)
         TRY(draft_probe(path[i], RESULT_MOST));
     return 0;

@@ -111,6 +111,15 @@ static void test_not_in_this_version(void)
        "--compare is for steps");
     refused("--data=x.h5", "is for --case=data");
     refused("--out=here", "is for --case=ckpt");
+    ok(resolve("--case=machine", "--machine=here.json", "--machine-out=./here.json",
+               NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "is read, and would be written over") != NULL,
+       "a machine that is read is not written over");
+    ok(resolve("--dry-run", "--machine=here.json", "--json=here.json", NULL) ==
+           ERR_USAGE,
+       "nor by what is planned for it");
+    ok(resolve("--compare=old.json", "--json=old.json", NULL) == ERR_USAGE,
+       "nor is a result that is compared with");
     refused("--ranks=8", "is for --dry-run");
 }
 

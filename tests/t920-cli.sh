@@ -45,6 +45,7 @@ refused 3 'cannot be written' --shape=mu --steps=1 --json=/nowhere/at/all.json
 refused 3 'cannot be written' --shape=mu --steps=1 --jsonl=/
 refused 2 'same file' --shape=mu --steps=1 --json=one.json --jsonl=./one.json
 refused 3 'cannot be written' --shape=mu --steps=1 --trace=/nowhere/at/all.json
+refused 2 'there is no such folder' --shape=mu --case=ckpt --out="$folder/scrach"
 refused 3 'not enough memory' --shape=983040/100/983040/3840 --classes=10
 
 run 2 --shape=mu --mesh=2x1 --batch=1
