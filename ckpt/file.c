@@ -155,14 +155,17 @@ static int check_signature(const char *path)
     char found[sizeof signature]   = { 0 };
     int64_t bytes                  = 0;
     FILE *file;
+    int rc;
 
     TRY(size_of(&bytes, path));
     file = fopen(path, "rb");
     if (file == NULL)
-        return ERR(ERR_IO, "%s cannot be read: %s", path, strerror(errno));
+        return err_unread(path);
     if (fread(found, 1, sizeof found, file) != sizeof found)
         found[0] = '\0';
+    rc = ferror(file) ? err_unread(path) : 0;
     fclose(file);
+    TRY(rc);
     if (memcmp(found, signature, sizeof signature) != 0)
         return ERR(ERR_DATA, "%s is not a checkpoint: no HDF5 file", path);
     return 0;
@@ -181,9 +184,6 @@ int file_open(struct ckpt_file **file, const char *path)
         if (rc == 0)
             rc = read_all(f, h5);
         h5_close(&h5);
-        /* It can be read: what HDF5 cannot do with it, is the file's fault. */
-        if (rc == ERR_IO)
-            rc = ERR_DATA;
     }
     if (rc == 0)
         *file = f;

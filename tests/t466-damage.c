@@ -17,10 +17,12 @@
 #include "tests/scratch.h"
 #include "tests/tensors.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { FLIPS = 400, CUTS = 40, PLACE = 4 << 20 }; /* where the numbers begin */
@@ -174,6 +176,38 @@ static bool is_readable_later(void)
     return true;
 }
 
+static int reads_left = -1; /* until one fails; below 0: none does */
+
+/* In the place of the system's, for HDF5 too. */
+ssize_t pread(int fd, void *to, size_t count, off_t at)
+{
+    if (reads_left-- == 0) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, to, count, at);
+}
+
+/* Whichever part of a whole one the disk does not give is no damage either. */
+static bool is_whole_on_bad_disk(void)
+{
+    struct ckpt_file *f = NULL;
+    int rc              = ERR_IO, n;
+
+    write_file(bytes, size);
+    for (n = 0; rc == ERR_IO; n++) {
+        reads_left = n;
+        rc         = file_open(&f, path);
+        if (rc == ERR_DATA)
+            tap_note("read %d: %s", n, err_sentence());
+        err_forget();
+    }
+    reads_left = -1;
+    file_close(&f);
+    tap_note("%d reads", n - 1);
+    return rc == 0 && n > 1;
+}
+
 /* Some file systems have no locks, and others here look at files with HDF5's. */
 static bool is_readable_locked(void)
 {
@@ -221,6 +255,10 @@ int main(int argc, char **argv)
     ok(is_seen(), "nor is an empty file");
     ok(is_readable_later(),
        "a whole one without a descriptor to read it is not damaged");
+    ok(is_whole_on_bad_disk(), "nor is one that a disk does not give");
+    ok(file_open(&(struct ckpt_file *){ NULL }, "/proc/self/mem") == ERR_IO,
+       "or of which it gives nothing");
+    err_forget();
     ok(is_readable_locked(), "one that another program has locked is read");
 
     fclose(out);

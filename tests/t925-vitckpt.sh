@@ -73,6 +73,7 @@ head -c 100000 "$a" >"$folder/cut.h5"
 gives 2 'truncated file' verify "$folder/cut.h5"
 echo 'no checkpoint' >"$folder/text.h5"
 gives 2 'no HDF5 file' list "$folder/text.h5"
+gives 3 'cannot be read' list /proc/self/mem
 gives 2 'No such file' verify "$folder/none.h5"
 gives 2 'is not a file' list "$folder"
 

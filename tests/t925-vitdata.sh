@@ -42,7 +42,7 @@ refused 2 'No such file' pack "$folder/x.h5" --from="$folder/none"
 refused 2 'unpack it first' pack "$folder/x.h5" --from=digits.csv.gz
 refused 2 "is not for 'info'" info x.h5 --n=3
 refused 2 'did you mean --from' pack x.h5 --fro=y
-refused 2 'cannot be opened' info "$folder/none.h5"
+refused 2 'none.h5 cannot be read' info "$folder/none.h5"
 refused 2 'is a folder: vitdata pack' info "$folder"
 refused 3 'cannot be written' sheet /nonexistent/x.png --rows=1 --columns=1 --image=8
 for option in --help --version; do

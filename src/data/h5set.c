@@ -106,15 +106,20 @@ static int find(struct h5_shape *shape, int64_t *at, const struct h5 *file,
     return 0;
 }
 
-/* Sets that others make say nothing of it. */
+/* 'rc' of reading what sets that others make need not say. */
+static int may_lack(int rc)
+{
+    if (rc != ERR_DATA)
+        return rc;
+    err_forget();
+    return 0;
+}
+
 static int check_format(const struct h5set *set, const struct h5 *file)
 {
-    char format[64];
+    char format[64] = "";
 
-    if (h5_get_text(format, sizeof format, file, "/", "format") != 0) {
-        err_forget();
-        return 0;
-    }
+    TRY(may_lack(h5_get_text(format, sizeof format, file, "/", "format")));
     if (strncmp(format, H5SET_FORMAT, strcspn(H5SET_FORMAT, "0123456789")) == 0 &&
         strcmp(format, H5SET_FORMAT) != 0)
         return ERR(ERR_DATA,
@@ -179,11 +184,9 @@ static int find_labels(struct h5set *set, const struct h5 *file, int64_t length)
         return ERR(ERR_DATA, "%s: there are %lld items, but not as many labels",
                    set->path, (long long)s->count);
     s->classes = s->has_many ? shape.size[1] : 0;
-    if (!s->has_many && h5_get_int(&s->classes, file, "/", "classes") != 0)
-        err_forget();
-    if (h5_get_int(&s->digest, file, "/", "digest") != 0)
-        err_forget();
-    return 0;
+    if (!s->has_many)
+        TRY(may_lack(h5_get_int(&s->classes, file, "/", "classes")));
+    return may_lack(h5_get_int(&s->digest, file, "/", "digest"));
 }
 
 /* ---- tables ---------------------------------------------------------------------- */
@@ -241,21 +244,21 @@ static int open_set(struct h5set *set)
 
     set->fd = open(set->path, O_RDONLY | O_CLOEXEC);
     if (set->fd < 0 || fstat(set->fd, &about) != 0)
-        return ERR(ERR_DATA, "%s cannot be opened: %s", set->path, strerror(errno));
+        return err_unread(set->path);
     if (S_ISDIR(about.st_mode))
         return ERR(ERR_DATA, "%s is a folder: vitdata pack makes a set of it",
                    set->path);
     rc = h5_open(&file, MPI_COMM_NULL, set->path);
-    if (rc != 0)
+    if (rc == ERR_DATA)
         return ERR(ERR_DATA, "%s is no HDF5 file, or a damaged one", set->path);
+    TRY(rc);
     rc = check_format(set, file);
     if (rc == 0)
         rc = find_items(set, file, about.st_size);
     if (rc == 0)
         rc = find_labels(set, file, about.st_size);
     h5_close(&file);
-    if (rc != 0)
-        return ERR_DATA; /* what the file holds is wrong, whoever noticed */
+    TRY(rc);
     if (set->shape.kind == H5SET_ENCODED)
         TRY(check_offsets(set));
     return check_labels(set);

@@ -15,34 +15,42 @@
 
 /* --- Errors ----------------------------------------------------------------------- */
 
+struct failure {
+    char sentence[512];
+    int rc;
+};
+
 /* The stack's entries come from the innermost call outwards; the first says
  * most.  Of what a driver says of the system's call, two lines long, what
  * failed and why is taken.
  */
-static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *sentence)
+static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *ctx)
 {
     static const char before[] = "error message = '";
     const char *why            = strstr(entry->desc, before);
+    struct failure *f          = ctx;
 
     if (n > 0)
         return 0;
+    f->rc = why != NULL || strstr(entry->desc, "MPI_") != NULL ? ERR_IO : ERR_DATA;
     if (why == NULL)
-        snprintf(sentence, 512, "%s: %s", entry->func_name, entry->desc);
+        snprintf(f->sentence, sizeof f->sentence, "%s: %s", entry->func_name,
+                 entry->desc);
     else
-        snprintf(sentence, 512, "%.*s: %.*s", (int)strcspn(entry->desc, ":"),
-                 entry->desc, (int)strcspn(why + strlen(before), "'"),
-                 why + strlen(before));
+        snprintf(f->sentence, sizeof f->sentence, "%.*s: %.*s",
+                 (int)strcspn(entry->desc, ":"), entry->desc,
+                 (int)strcspn(why + strlen(before), "'"), why + strlen(before));
     return 0;
 }
 
 int h5_failed(const char *path, const char *file, int line)
 {
-    char sentence[512] = "HDF5 does not say why";
+    struct failure f = { "HDF5 does not say why", ERR_DATA };
 
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, sentence);
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, &f);
     H5Eclear2(H5E_DEFAULT);
-    err_keep(file, line, "%s: %s", path, sentence);
-    return ERR_IO;
+    err_keep(file, line, "%s: %s", path, f.sentence);
+    return f.rc;
 }
 
 /* --- Types ------------------------------------------------------------------------ */
@@ -297,17 +305,15 @@ struct visit {
     int rc;
 };
 
-static bool is_dataset(hid_t place, const char *name)
+static int visit_object(struct visit *v, hid_t place, const char *name)
 {
-    const hid_t object = H5Oopen(place, name, H5P_DEFAULT);
-    bool answer        = false;
+    hid_t object;
+    bool is_dataset;
 
-    if (object >= 0) {
-        answer = H5Iget_type(object) == H5I_DATASET;
-        H5Oclose(object);
-    }
-    H5Eclear2(H5E_DEFAULT);
-    return answer;
+    TRY_H5(v->file->path, object = H5Oopen(place, name, H5P_DEFAULT));
+    is_dataset = H5Iget_type(object) == H5I_DATASET;
+    H5Oclose(object);
+    return is_dataset ? v->call(v->ctx, v->file, name) : 0;
 }
 
 static herr_t visit_link(hid_t root, const char *name, const H5L_info_t *info,
@@ -315,8 +321,8 @@ static herr_t visit_link(hid_t root, const char *name, const H5L_info_t *info,
 {
     struct visit *v = ctx;
 
-    if (info->type == H5L_TYPE_HARD && is_dataset(root, name))
-        v->rc = v->call(v->ctx, v->file, name);
+    if (info->type == H5L_TYPE_HARD)
+        v->rc = visit_object(v, root, name);
     return v->rc != 0;
 }
 
@@ -338,11 +344,11 @@ bool h5_has(const struct h5 *file, const char *name)
         if (*end != '/')
             continue;
         *end = '\0';
-        if (H5Lexists(file->id, path, H5P_DEFAULT) <= 0)
+        if (H5Lexists(file->id, path, H5P_DEFAULT) == 0)
             return false;
         *end = '/';
     }
-    return strcmp(path, "/") == 0 || H5Lexists(file->id, path, H5P_DEFAULT) > 0;
+    return strcmp(path, "/") == 0 || H5Lexists(file->id, path, H5P_DEFAULT) != 0;
 }
 
 static int open_dataset(hid_t *dataset, const struct h5 *file, const char *name)

@@ -9,9 +9,10 @@
  *
  * A file that was opened with a communicator is collective: all its ranks make the same
  * calls with the same arguments, but for the part of a dataset that each reads or
- * writes.  Functions return 0 or ERR_IO (ERR_DATA when a file does not hold what was
- * asked for) with HDF5's own sentence, on the ranks that met the error: mesh_agree()
- * makes it common.
+ * writes.  Functions return 0, ERR_IO where the system cannot read or write, or
+ * ERR_DATA where the file does not hold what was asked for or HDF5 can make nothing of
+ * it, with HDF5's own sentence, on the ranks that met the error: mesh_agree() makes it
+ * common.
  */
 #ifndef IO_H5_H
 #define IO_H5_H
@@ -81,7 +82,9 @@ int h5_group(struct h5 *file, const char *name);
 typedef int (*h5_visit_fn)(void *ctx, const struct h5 *file, const char *name);
 int h5_each(const struct h5 *file, h5_visit_fn visit, void *ctx);
 
-/* True if there is a dataset or group 'name'. */
+/* True if there is a dataset or group 'name', or if that cannot be told: what is asked
+ * of it next fails, and says why.
+ */
 bool h5_has(const struct h5 *file, const char *name);
 
 /* What the dataset 'name' is. */

@@ -67,7 +67,7 @@ static int open_attribute(hid_t *attribute, const struct h5 *file, const char *w
                           const char *name)
 {
     if (!h5_has(file, where) ||
-        H5Aexists_by_name(file->id, where, name, H5P_DEFAULT) <= 0)
+        H5Aexists_by_name(file->id, where, name, H5P_DEFAULT) == 0)
         return ERR(ERR_DATA, "%s: '%s' has no attribute '%s'", file->path, where, name);
     TRY_H5(file->path, *attribute = H5Aopen_by_name(file->id, where, name, H5P_DEFAULT,
                                                     H5P_DEFAULT));

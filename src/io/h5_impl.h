@@ -14,8 +14,8 @@ struct h5 {
     struct h5_image *image; /* borrowed; NULL: the file is on the disk */
 };
 
-/* Return ERR_IO from the calling function, with HDF5's sentence, if 'call' fails.  For
- * functions that hold nothing.
+/* Return h5_failed() from the calling function if 'call' fails.  For functions that
+ * hold nothing.
  */
 #define TRY_H5(path, call)                                                             \
     do {                                                                               \
@@ -35,7 +35,9 @@ struct h5 {
 /* Let a file that is opened with 'access' be in memory. */
 int h5_image_use(hid_t access, struct h5_image *image, const char *path);
 
-/* Keep HDF5's own sentence about the call that failed; ERR_IO. */
+/* Keep HDF5's own sentence about the call that failed; ERR_IO where it is the system
+ * that failed, else ERR_DATA.
+ */
 int h5_failed(const char *path, const char *file, int line);
 
 #endif
