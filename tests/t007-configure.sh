@@ -41,10 +41,10 @@ grep -q 'a place has a space, and libtool cannot install there' "$folder/out"
 ok 'a prefix that libtool cannot install into is refused'
 
 to=$folder/to
-for what in install-data uninstall; do
+for what in install uninstall; do
     ${MAKE:-make} -C "$build" $what DESTDIR="$to" >"$folder/out" 2>&1 && find "$to" -name '*vitbench*' >"$folder/$what"
 done
-[ -s "$folder/install-data" ] && [ ! -s "$folder/uninstall" ]
+[ -s "$folder/install" ] && [ ! -s "$folder/uninstall" ]
 ok 'uninstalling leaves no file or folder of ours'
 
 ${MAKE:-make} -C "$build" -n -W Makefile vitfit >"$folder/out" 2>&1
