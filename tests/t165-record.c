@@ -185,6 +185,31 @@ static void full(void)
     mem_free(back);
 }
 
+/* What a file of other things holds is not to be lost to a wrong name. */
+static void others(void)
+{
+    static const struct {
+        const char *text;
+        int rc;
+    } file[] = {
+        { "", 0 },
+        { "{\"id\": \"a\"}\n{\"id\"", 0 },
+        { "{\"id\": \"a", 0 },
+        { "{\n  \"rating\": 1\n}", ERR_DATA },
+        { "id,status\na,done\n", ERR_DATA },
+        { "\x89HDF\r\n\x1a\n", ERR_DATA },
+        { "[1]\n", ERR_DATA },
+    };
+    bool is_right = true;
+
+    for (size_t i = 0; i < sizeof file / sizeof file[0]; i++) {
+        put("w", file[i].text);
+        is_right = record_probe(path) == file[i].rc && is_right;
+        err_forget();
+    }
+    ok(is_right, "records are not put behind what is none");
+}
+
 /* On a disk of its own, in a process of its own: 0 if a probe says whether there is
  * room, 77 if it cannot, or this user may mount no disk.
  */
@@ -233,6 +258,7 @@ int main(void)
     path   = scratch_path("record");
     log_set_level(LOG_ERROR);
     round_trip();
+    others();
     csv();
     refused("{\"id\":\"a\",\"width\":1.5}\n",
             "line 1, column width: 1.5 is not a whole");

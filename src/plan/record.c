@@ -182,12 +182,13 @@ static bool lock(int file)
     return rc == 0;
 }
 
+enum { LINE_MOST = 1 << 16 };
+
 /* Make the file end with a newline: complete a whole line, cut off a part of one.
  * Leaves the file's new size in '*size'.
  */
 static int mend_end(off_t *size, int file, const char *path)
 {
-    enum { LINE_MOST = 1 << 16 };
     char *tail        = mem_new(LINE_MOST + 1, 1);
     const off_t start = *size > LINE_MOST ? *size - LINE_MOST : 0;
     const ssize_t got = pread(file, tail, LINE_MOST, start);
@@ -256,6 +257,27 @@ static bool has_room(int file)
 #endif
 }
 
+/* A file of something else would be spoilt by a record, and its last line perhaps cut
+ * off: the first line must be an object, or a part of one where it is the only line.
+ */
+static bool has_records(int file)
+{
+    char *line        = mem_new(LINE_MOST + 1, 1);
+    const ssize_t got = pread(file, line, LINE_MOST, 0);
+    char *newline     = strchr(line, '\n');
+    bool is           = got <= 0 || line[0] == '{';
+
+    if (newline != NULL) {
+        *newline  = '\0';
+        json_t *o = json_loads(line, 0, NULL);
+
+        is = is && json_is_object(o);
+        json_decref(o);
+    }
+    mem_free(line);
+    return is;
+}
+
 int record_probe(const char *path)
 {
     const int file = path[0] != '\0' ? open_to_append(path) : -1;
@@ -265,7 +287,9 @@ int record_probe(const char *path)
         return 0;
     if (file < 0)
         return err_unwritten(path);
-    if (!has_room(file))
+    if (!has_records(file))
+        rc = ERR(ERR_DATA, "%s holds no records: its first line is not one", path);
+    else if (!has_room(file))
         rc = err_unwritten(path);
     close(file);
     return rc;

@@ -28,7 +28,7 @@ void record_init(struct record *r);
 void record_set_spec(struct record *r, const struct spec *s, int64_t examples);
 
 /* Make sure, before the work, that 'path' (empty: none) can be appended to, as far as
- * that can be told: 0 or ERR_IO.
+ * that can be told: 0, ERR_IO, or ERR_DATA where it holds something else.
  */
 int record_probe(const char *path);
 
