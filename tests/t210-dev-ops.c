@@ -347,15 +347,17 @@ static void head_norms(struct twins *two)
 
 /* Logits are sums of E products; an error d of one makes its weight wrong by a factor
  * 1 + d; the weights sum to one, so that outputs, averages of v, are off by 2 d max
- * |v|. Backward passes through two such steps, and sums over Nk or Nq.
+ * |v|. Backward passes through two such steps, and sums over Nk or Nq.  With 'low' all
+ * logits are about -low^2 sqrt(E), beside which 0 would have an infinite weight.
  */
-static bool attention_is_right(struct twins *two, struct attn a)
+static bool attention_is_right(struct twins *two, struct attn a, double low)
 {
     const int64_t q_rows = a.B * a.Nq, k_rows = a.B * a.Nk, A = a.H * a.E;
-    const double d = (double)a.E + 32.0;
+    const double d = ((double)a.E + 32.0) * fmax(1.0, low * low * sqrt((double)a.E));
     /* side by side, as the product before leaves them */
     struct twin qkv = twin_random(two, q_rows > k_rows ? q_rows : k_rows, 3 * A, 1.0);
-    struct twin q = qkv, k = qkv, v = qkv;
+    struct twin q = twin_part(qkv, q_rows, 0, A), k = twin_part(qkv, k_rows, A, 2 * A);
+    struct twin v = twin_part(qkv, k_rows, 2 * A, 3 * A);
     struct twin o = twin_blank(two, q_rows, A), d_o = twin_random(two, q_rows, A, 1.0);
     struct twin dq = twin_blank(two, q_rows, A), dk = twin_blank(two, k_rows, A);
     struct twin dv = twin_blank(two, k_rows, A), peak = twin_blank(two, 1, 1);
@@ -363,12 +365,10 @@ static bool attention_is_right(struct twins *two, struct attn a)
                          .got = twin_blank(two, 1, dev_attn_kept(two->got, &a)).got };
     bool is_right    = true;
 
-    q.ref = mat_cols(mat_rows(qkv.ref, 0, q_rows), 0, A);
-    q.got = mat_cols(mat_rows(qkv.got, 0, q_rows), 0, A);
-    k.ref = mat_cols(mat_rows(qkv.ref, 0, k_rows), A, 2 * A);
-    k.got = mat_cols(mat_rows(qkv.got, 0, k_rows), A, 2 * A);
-    v.ref = mat_cols(mat_rows(qkv.ref, 0, k_rows), 2 * A, 3 * A);
-    v.got = mat_cols(mat_rows(qkv.got, 0, k_rows), 2 * A, 3 * A);
+    for (int64_t i = 0; low > 0.0 && i < q_rows * A; i++)
+        twin_set(q, i / A, i % A, low);
+    for (int64_t i = 0; low > 0.0 && i < k_rows * A; i++)
+        twin_set(k, i / A, i % A, 0.25 * sin((double)i) - low);
     EACH dev_attn(ON, V(o), V(kept), V(peak), V(q), V(k), V(v), &a);
     is_right &= twin_agrees(two, o, 2.0 * d, 5.0, "attention");
     if (a.B * a.H > 0)
@@ -394,23 +394,23 @@ static void attention(struct twins *two)
     bool is_right                = true;
 
     for (int i = 0; i < 6; i++) {
-        const int64_t E = heads[i];
-
-        is_right &= attention_is_right(two, (struct attn){ 2, 3, E, 9, 9 });
-        is_right &= attention_is_right(two, (struct attn){ 7, 1, E, 1, 10 });
+        is_right &= attention_is_right(two, (struct attn){ 2, 3, heads[i], 9, 9 }, 0.0);
+        is_right &=
+            attention_is_right(two, (struct attn){ 7, 1, heads[i], 1, 10 }, 0.0);
     }
     ok(is_right, "attention, head sizes 8 to 256");
-    is_right = attention_is_right(two, (struct attn){ 1, 2, 10, 300, 70 });
+    is_right = attention_is_right(two, (struct attn){ 1, 2, 10, 300, 70 }, 0.0);
 #ifndef CUDA_ON_HOST
-    is_right &= attention_is_right(two, (struct attn){ 1, 1, 10, 515, 300 });
-    is_right &= attention_is_right(two, (struct attn){ 1, 1, 9, 20, 4096 });
+    is_right &= attention_is_right(two, (struct attn){ 1, 1, 10, 515, 300 }, 0.0);
+    is_right &= attention_is_right(two, (struct attn){ 1, 1, 9, 20, 4096 }, 0.0);
 #endif
-    is_right &= attention_is_right(two, (struct attn){ 1, 1, 80, 49, 49 });
+    is_right &= attention_is_right(two, (struct attn){ 1, 1, 80, 49, 49 }, 0.0);
     ok(is_right, "attention of long sequences");
-    is_right = attention_is_right(two, (struct attn){ 0, 2, 10, 9, 9 });
-    is_right &= attention_is_right(two, (struct attn){ 2, 0, 10, 9, 9 });
-    is_right &= attention_is_right(two, (struct attn){ 3, 5, 10, 1, 1 });
-    ok(is_right, "attention of nothing, and of one row");
+    is_right = attention_is_right(two, (struct attn){ 0, 2, 10, 9, 9 }, 0.0);
+    is_right &= attention_is_right(two, (struct attn){ 2, 0, 10, 9, 9 }, 0.0);
+    is_right &= attention_is_right(two, (struct attn){ 3, 5, 10, 1, 1 }, 0.0);
+    is_right &= attention_is_right(two, (struct attn){ 1, 1, 8, 5, 6 }, 8.0);
+    ok(is_right, "attention of nothing, of one row, and of logits far below 0");
 }
 
 /* Logits up to a thousand: exponentials stay finite. */

@@ -34,21 +34,18 @@ static struct scene scene_of(struct twins *two, struct attn a)
 {
     const int64_t n = a.B * (a.Nq > a.Nk ? a.Nq : a.Nk), A = a.H * a.E;
     const struct twin all = twin_random(two, n, 3 * A, 1.0); /* side by side */
-    struct scene s        = { .a = a, .q = all, .k = all, .v = all };
+    struct scene s        = { .a = a };
 
-    s.q.ref = mat_cols(mat_rows(all.ref, 0, a.B * a.Nq), 0, A);
-    s.q.got = mat_cols(mat_rows(all.got, 0, a.B * a.Nq), 0, A);
-    s.k.ref = mat_cols(mat_rows(all.ref, 0, a.B * a.Nk), A, 2 * A);
-    s.k.got = mat_cols(mat_rows(all.got, 0, a.B * a.Nk), A, 2 * A);
-    s.v.ref = mat_cols(mat_rows(all.ref, 0, a.B * a.Nk), 2 * A, 3 * A);
-    s.v.got = mat_cols(mat_rows(all.got, 0, a.B * a.Nk), 2 * A, 3 * A);
-    s.d_o   = twin_random(two, a.B * a.Nq, A, 1.0);
-    s.o     = twin_blank(two, a.B * a.Nq, A);
-    s.dq    = twin_blank(two, a.B * a.Nq, A);
-    s.dk    = twin_blank(two, a.B * a.Nk, A);
-    s.dv    = twin_blank(two, a.B * a.Nk, A);
-    s.kept  = twin_blank_acc(two, 1, dev_attn_kept(two->got, &a));
-    s.peak  = twin_blank_acc(two, 1, 1);
+    s.q    = twin_part(all, a.B * a.Nq, 0, A);
+    s.k    = twin_part(all, a.B * a.Nk, A, 2 * A);
+    s.v    = twin_part(all, a.B * a.Nk, 2 * A, 3 * A);
+    s.d_o  = twin_random(two, a.B * a.Nq, A, 1.0);
+    s.o    = twin_blank(two, a.B * a.Nq, A);
+    s.dq   = twin_blank(two, a.B * a.Nq, A);
+    s.dk   = twin_blank(two, a.B * a.Nk, A);
+    s.dv   = twin_blank(two, a.B * a.Nk, A);
+    s.kept = twin_blank_acc(two, 1, dev_attn_kept(two->got, &a));
+    s.peak = twin_blank_acc(two, 1, 1);
     return s;
 }
 

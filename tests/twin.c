@@ -144,6 +144,12 @@ struct twin twin_blank_acc(struct twins *two, int64_t rows, int64_t cols)
     return make(two, dev_acc(two->got), rows, cols);
 }
 
+struct twin twin_part(struct twin a, int64_t rows, int64_t lo, int64_t hi)
+{
+    return (struct twin){ .ref = mat_cols(mat_rows(a.ref, 0, rows), lo, hi),
+                          .got = mat_cols(mat_rows(a.got, 0, rows), lo, hi) };
+}
+
 struct twin twin_none(void)
 {
     return (struct twin){ .ref = mat_none(), .got = mat_none() };

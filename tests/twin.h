@@ -50,6 +50,9 @@ struct twin twin_random(struct twins *two, int64_t rows, int64_t cols, double si
 /* A copy of 'a' as it is on ref, rounded to the format: equal on both. */
 struct twin twin_like(struct twins *two, struct twin a);
 
+/* The first 'rows' rows of columns 'lo' to 'hi'. */
+struct twin twin_part(struct twin a, int64_t rows, int64_t lo, int64_t hi);
+
 void twin_set(struct twin a, int64_t r, int64_t c, double value); /* on both */
 double twin_ref(struct twin a, int64_t r, int64_t c);
 double twin_got(struct twin a, int64_t r, int64_t c);

@@ -80,15 +80,6 @@ bool is_near(view a, int64_t rows)
     return rows * a.ld <= INT32_MAX;
 }
 
-/* Rows of heads begin at multiples of 16 bytes. */
-bool has_wide_heads(view a, int64_t E)
-{
-    const int64_t each = 16 / (a.type == DTYPE_BF16 ? 2 : 4);
-
-    return a.at == NULL || ((uintptr_t)a.at % 16 == 0 && E % each == 0 &&
-                            (a.rows <= 1 || a.ld % each == 0));
-}
-
 void finish(attention *a, const struct attn *sizes)
 {
     a->B      = sizes->B;
@@ -97,10 +88,9 @@ void finish(attention *a, const struct attn *sizes)
     a->Nq     = sizes->Nq;
     a->Nk     = sizes->Nk;
     a->factor = (float)(1.0 / sqrt((double)sizes->E));
-    a->wide   = has_wide_heads(a->q, a->E) && has_wide_heads(a->k, a->E) &&
-              has_wide_heads(a->v, a->E) && has_wide_heads(a->o, a->E) &&
-              has_wide_heads(a->d_o, a->E) && has_wide_heads(a->dq, a->E) &&
-              has_wide_heads(a->dk, a->E) && has_wide_heads(a->dv, a->E);
+    a->wide   = a->E % WIDE == 0 && is_wide(a->q) && is_wide(a->k) && is_wide(a->v) &&
+              is_wide(a->o) && is_wide(a->d_o) && is_wide(a->dq) && is_wide(a->dk) &&
+              is_wide(a->dv);
     if (a->E > 256)
         die("heads of %lld; the largest are of 256", (long long)a->E);
     if (!is_near(a->q, a->Nq) || !is_near(a->o, a->Nq) || !is_near(a->d_o, a->Nq) ||

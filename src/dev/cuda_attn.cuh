@@ -14,7 +14,7 @@ struct attention {
     float *known; /* bf16: [B, H, Nq, 2], what backward knows of a row */
     int64_t B, H, E, Nq, Nk;
     float factor; /* 1 / sqrt(E) */
-    bool wide;    /* heads' rows can be read 16 bytes at a time */
+    bool wide;    /* bf16: rows of heads can be read 16 bytes at a time */
 };
 
 void attn_forward_bf16(struct dev_stream *s, const attention &a);
