@@ -471,12 +471,15 @@ void launch_keys(struct dev_stream *s, const attention &a)
  *
  * Of pooling's one query a head, FEW rows are made, by one warp, so that four blocks or
  * more read keys and values at a time and wait for memory, not for products of zeros.
+ * Heads of less than 64 are of models too small to be worth more kernels.
  */
 enum { FEW = 16 };
 
+template <int EP> constexpr bool has_few = EP >= 64 && EP <= 128;
+
 template <int EP> void forward_of(struct dev_stream *s, const attention &a)
 {
-    if constexpr (EP <= 128)
+    if constexpr (has_few<EP>)
         if (a.Nq <= FEW)
             return launch_forward<EP, 32, 1, 1, 1, rows_in_memory>(s, a);
     if constexpr (EP <= 64)
@@ -513,7 +516,7 @@ template <int EP> void choose_queries(struct dev_stream *s, attention a)
 
 template <int EP> void backward_of(struct dev_stream *s, const attention &a)
 {
-    if constexpr (EP <= 128)
+    if constexpr (has_few<EP>)
         if (a.Nq <= FEW) {
             launch_queries<EP, 32, 1, 1, 1>(s, a);
             launch_keys<EP, 16, 1, 4, 2, OF_KEYS | OF_VALUES>(s, a);
