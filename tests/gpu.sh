@@ -9,11 +9,11 @@
 #
 # By default what decides comes first: tests of the device cuda against cpu:ref; whole steps
 # on 1x1, 1x2 and 2x1 ranks that share the GPU; benchmarks; PyTorch beside them where it is
-# installed; other ways of computing; compute-sanitizer, where it works.  Each has its own
-# bound (longer where GPU_SECONDS is), and each kind its share of GPU_SECONDS, with what
-# those before it have left: what hangs takes no time of what follows.  REPORT grows as they
-# end, and so does the archive of their logs beside it, so that what has run is there when
-# the rest was cut off.  No GPU: 77.
+# installed; other ways of computing; compute-sanitizer, where it works.  Each kind has its
+# share of GPU_SECONDS, with what those before it have left, and of that a part has half, or
+# its own bound (longer where GPU_SECONDS is): what hangs takes no time of what follows.
+# REPORT grows as they end, and so does the archive of their logs beside it, so that what
+# has run is there when the rest was cut off.  No GPU: 77.
 set -u
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 if [ -d "$here/libexec" ]; then
@@ -93,7 +93,8 @@ bound() {
     [ $all -eq 0 ] || end=$((SECONDS + (limit - SECONDS) * $(weight "$1") / all))
 }
 
-# part NAME SECONDS COMMAND..: run it, its output in a log, its verdict in the report.
+# part NAME SECONDS COMMAND..: run it, its output in a log, its verdict in the report; with
+# "half" for SECONDS, no longer than half of what its kind has left.
 part() {
     local name=$1 most=$2 left=$((end - SECONDS)) start=$SECONDS status=0
 
@@ -102,7 +103,11 @@ part() {
         say "SKIP  $name: no time left"
         return 77
     fi
-    [ "$limit" -le 570 ] || most=$((most * limit / 570)) # a slow machine
+    if [ "$most" = half ]; then
+        most=$(((left + 5) / 2))
+    elif [ "$limit" -gt 570 ]; then # a slow machine
+        most=$((most * limit / 570))
+    fi
     [ "$most" -lt $left ] || most=$left
     timeout -k 5 "$most" "$@" >"$logs/$name.log" 2>&1 </dev/null || status=$?
     case $status in
@@ -114,7 +119,7 @@ part() {
         reasons "$logs/$name.log" | tee -a "$report"
         ;;
     esac
-    tar -C "$logs" -czf "$archive" . 2>/dev/null
+    tar -C "$logs" -czf "$archive.new" . 2>/dev/null && mv "$archive.new" "$archive"
     return $status
 }
 
@@ -146,7 +151,7 @@ tiny() {
     local name=$1 ranks=$2
 
     shift 2
-    part "$name" 45 mpirun -n "$ranks" "$bin/vitbench" --device=cuda \
+    part "$name" half mpirun -n "$ranks" "$bin/vitbench" --device=cuda \
         ${GPU_TINY:-$tiny} --classes=10 \
         --steps=2 --warmup=1 --seconds=0.1 --jsonl="$logs/$name.jsonl" "$@"
 }
@@ -161,8 +166,8 @@ test_all() {
 
     for test in ${GPU_TESTS-t200-dev t205-dev-products t210-dev-ops \
         t212-dev-pictures t230-dev-adamw t232-cuda-bf16 t435-optim t502-graph}; do
-        part "$test" 45 "$tests/$test"
-        [ "$test" != t502-graph ] || part t502-graph-2 45 mpirun -n 2 "$tests/$test"
+        part "$test" half "$tests/$test"
+        [ "$test" != t502-graph ] || part t502-graph-2 half mpirun -n 2 "$tests/$test"
     done
 }
 
@@ -213,10 +218,9 @@ next_manner() {
     esac
 }
 
-# Steps as a graph, with all checks; and some whose operations are timed, which has none.
-# Graphs are recorded in the second step and the third, one for either batch's place.
-# Should they fail, other ways are tried, one if no step ended; should checks take too long,
-# the steps are there.
+# Steps as a graph, with all checks.  Graphs are recorded in the second step and the third,
+# one for either batch's place.  Should they fail, other ways are tried, one if no step
+# ended; should checks take too long, the steps are there.
 bench() {
     local name=$1 run=bench-$1 manner='' status=1
 
@@ -240,19 +244,30 @@ bench() {
     done
     manner_of[$name]=$manner
     ways "$run"
-    part "profile-$name" 40 "$@" --steps=5 --profile --no-check $manner \
-        --json="$logs/profile-$name.json"
-    table "profile-$name" '^  operation'
+}
+
+# Some steps whose operations are timed; they are no graph.
+profile() {
+    local run=profile-$1 manner=${manner_of[$1]-}
+
+    shift
+    part "$run" 40 "$bin/vitbench" --device=cuda --dtype=bf16 "$@" --steps=5 --profile \
+        --no-check $manner --json="$logs/$run.json"
+    table "$run" '^  operation'
 }
 
 bench_all() {
-    if [ -n "${GPU_SMALL-}" ]; then
-        bench small $GPU_SMALL
-        return
-    fi
-    bench So400m --shape=So400m --batch=128
-    bench 22B --shape=22B --layers=4 --batch=64
-    bench g --shape=g --batch=64
+    local how
+
+    for how in bench profile; do
+        if [ -n "${GPU_SMALL-}" ]; then
+            $how small $GPU_SMALL
+            continue
+        fi
+        $how So400m --shape=So400m --batch=128
+        $how 22B --shape=22B --layers=4 --batch=64
+        $how g --shape=g --batch=64
+    done
 }
 
 # compare SHAPE[-WORD] OPTION..: both beside each other on the same steps, by turns.  The first
@@ -309,15 +324,20 @@ modes_all() {
 # runs by this machine's C library, which the tool may know better than the bundle's.
 # Errors of calls are the program's own to see: some ask what is not ready, or not there.
 sanitize() {
-    local name=sanitizer-$1
+    local name=sanitizer-$1 status=0
 
     set -- compute-sanitizer --tool="$2" --error-exitcode=1 --report-api-errors=no \
         --target-processes=all "${@:3}"
-    part "$name" 60 env BUNDLE_BARE=1 "$@"
-    if [ -d "$dir/libexec" ] && ! grep -q SUMMARY "$logs/$name.log" 2>/dev/null; then
-        name=$name-again
-        part "$name" 60 "$@"
-    fi
+    part "$name" half env BUNDLE_BARE=1 "$@" || status=$?
+    case $status in
+    0 | 77 | 124 | 137) ;;
+    *)
+        if [ -d "$dir/libexec" ] && ! grep -q SUMMARY "$logs/$name.log"; then
+            name=$name-again
+            part "$name" half "$@"
+        fi
+        ;;
+    esac
     grep -h SUMMARY "$logs/$name.log" 2>/dev/null | tee -a "$report"
 }
 

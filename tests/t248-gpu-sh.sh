@@ -59,6 +59,17 @@ GPU_PARTS=sanitizer bash "$script" "$folder/bare" "$folder/report.txt" >"$folder
     grep -A1 '^PASS  sanitizer-step' "$folder/report.txt" |
     grep -q '^========= ERROR SUMMARY: 0 errors'
 ok 'what a sanitizer sums up is in the report'
+mkdir "$folder/bundle" "$folder/bundle/bin" "$folder/bundle/libexec"
+printf '#!/bin/sh\n[ -z "${BUNDLE_BARE-}" ]\n' >"$folder/bundle/bin/t232-cuda-bf16"
+printf '#!/bin/sh\nexec sleep 100\n' >"$folder/bundle/bin/vitbench"
+chmod +x "$folder/bundle/bin/"*
+GPU_PARTS=sanitizer GPU_SECONDS=12 bash "$script" "$folder/bundle" "$folder/report.txt" \
+    >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -A1 '^PASS  sanitizer-racecheck-again' "$folder/report.txt" |
+    grep -q '^========= ERROR SUMMARY: 0 errors' &&
+    grep -q '^FAIL  sanitizer-step: status 124' "$folder/report.txt" &&
+    ! grep -q 'sanitizer-step-again' "$folder/report.txt"
+ok 'what the C library of the machine does not run is run by ours, but not what hangs'
 cat >"$folder/vitbench" <<'EOF'
 #!/bin/sh
 case $* in *--no-check*) exit 0 ;; esac
@@ -80,12 +91,14 @@ GPU_PARTS='bench no' bash "$script" "$folder" "$folder/report.txt" >"$folder/out
 ok 'of a benchmark cut off in its checks the steps are there; a part that is none is named'
 printf '#!/bin/sh\nsleep 100\n' >"$folder/tests/t999-fails"
 printf '#!/bin/sh\nexit 0\n' >"$folder/vitbench"
-GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-fails' GPU_SECONDS=24 bash "$script" \
+printf '#!/bin/sh\nexit 0\n' >"$folder/tests/t999-passes"
+chmod +x "$folder/tests/t999-passes"
+GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-passes' GPU_SECONDS=45 bash "$script" \
     "$folder" "$folder/report.txt" >"$folder/out" 2>&1
 [ $? -ne 0 ] && grep -q '^FAIL  t999-fails: status 124' "$folder/report.txt" &&
-    grep -q '^SKIP  t999-fails: no time left' "$folder/report.txt" &&
+    grep -q '^PASS  t999-passes' "$folder/report.txt" &&
     grep -q '^PASS  bench-small' "$folder/report.txt"
-ok 'what hangs takes no time of other kinds of parts'
+ok 'what hangs takes no time of what follows'
 cat >"$folder/python" <<'EOF'
 #!/bin/sh
 case $* in

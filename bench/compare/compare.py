@@ -477,11 +477,11 @@ def main():
               f"largest gap {gap:.1e}", flush=True)
         if number > 0:
             longest = max(longest, time.monotonic() - before)
-    peer.stdin.close()
-    peer.wait()
     spread = max(ratios) - min(ratios)
     print(f"ratio     {statistics.median(ratios):.3f}, spread {spread:.3f} over "
-          f"{len(ratios)} rounds")
+          f"{len(ratios)} rounds", flush=True)
+    peer.stdin.close()
+    peer.wait()
 
 
 if __name__ == "__main__":
