@@ -33,7 +33,7 @@ struct mark {
     stream *on;
     race_clock before; /* what comes before it */
     bool is_past = false;
-    timespec at  = {};
+    double at    = 0; /* seconds */
 };
 
 struct moment {
@@ -77,6 +77,7 @@ struct stream {
 };
 
 std::set<stream *> all;
+double passed; /* seconds, beside those of the host */
 
 /* What is said at the end. */
 struct counts {
@@ -151,6 +152,14 @@ void reach(const std::shared_ptr<mark> &m)
     }
 }
 
+double seconds_now(void)
+{
+    timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec + passed;
+}
+
 void record(const std::shared_ptr<moment> &m, stream *s, const race_clock &before)
 {
     const auto made = std::make_shared<mark>();
@@ -161,11 +170,16 @@ void record(const std::shared_ptr<moment> &m, stream *s, const race_clock &befor
     m->is_captured = false;
     s->queue.push_back([made] {
         made->is_past = true;
-        clock_gettime(CLOCK_MONOTONIC, &made->at);
+        made->at      = seconds_now();
     });
 }
 
 } /* namespace */
+
+void emu_pass(double seconds)
+{
+    passed += seconds;
+}
 
 void emu_put(cudaStream_t s, std::function<void()> work)
 {
@@ -451,8 +465,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
         return cudaErrorInvalidResourceHandle;
     if (!a->is_past || !b->is_past)
         return cudaErrorNotReady;
-    *ms = (float)(1e3 * (double)(b->at.tv_sec - a->at.tv_sec) +
-                  1e-6 * (double)(b->at.tv_nsec - a->at.tv_nsec));
+    *ms = (float)(1e3 * (b->at - a->at));
     return cudaSuccess;
 }
 

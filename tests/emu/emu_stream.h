@@ -19,6 +19,9 @@ extern "C" {
 void emu_put_call(cudaStream_t stream, void (*work)(const void *args), const void *args,
                   size_t size);
 
+/* Let the GPU's clock go on by so much more than the host's. */
+void emu_pass(double seconds);
+
 /* Whether the thread that asks has set its device. */
 int emu_has_device(void);
 
