@@ -123,9 +123,18 @@ static double seconds_of_case(const struct planner *p, const struct spec *s, int
     return step * (STEPS_ALONE + (ranks > 1 ? STEPS_OF_PROOF : 0));
 }
 
+/* An official run fills a quarter of the memory: double the batch until it does. */
+static int64_t fill_memory(const struct planner *p, const struct spec *s, int64_t B)
+{
+    while (B < INT32_MAX && share_taken(p, s, B) < SHARE_OFFICIAL &&
+           share_taken(p, s, 2 * B) < SHARE_MOST)
+        B *= 2;
+    return B;
+}
+
 /* The largest batch, up to the default one, with which 's' fits and, in the default
- * run, ends in time; 's' becomes the slice that runs with it.  Returns 0 if nothing
- * fits.
+ * run, ends in time, or for --official one that fills memory; 's' becomes the slice
+ * that runs with it.  Returns 0 if nothing fits.
  */
 static int64_t choose_batch(struct spec *s, const struct planner *p)
 {
@@ -142,18 +151,9 @@ static int64_t choose_batch(struct spec *s, const struct planner *p)
             seconds_of_case(p, &slice, b * p->D) > AGENDA_BUDGET)
             continue;
         *s = slice;
-        return b * p->D;
+        return p->options->official ? fill_memory(p, s, b * p->D) : b * p->D;
     }
     return 0;
-}
-
-/* An official run fills a quarter of the memory: double the batch until it does. */
-static int64_t fill_memory(const struct planner *p, const struct spec *s, int64_t B)
-{
-    while (B < INT32_MAX && share_taken(p, s, B) < SHARE_OFFICIAL &&
-           share_taken(p, s, 2 * B) < SHARE_MOST)
-        B *= 2;
-    return B;
 }
 
 /* ---- the mesh -------------------------------------------------------------------- */
@@ -184,18 +184,20 @@ static int runnable(const struct planner *p)
 static double predicted(const struct planner *p)
 {
     const struct choices *c = p->choices;
-    const int64_t B         = c->batches > 0 ? c->batch[0] : least_batch(p);
+    const int64_t least     = c->batches > 0 ? c->batch[0] : least_batch(p);
 
     for (int i = 0; c->machine != NULL && i < c->shapes; i++) {
         struct cost_rank cost;
         struct traffic_job job;
         struct choice choice;
         struct spec s;
+        int64_t B;
 
         if (options_make_spec(&s, p->options, c, c->shape[i]) != 0 ||
-            check_batch(p, &s, B) != 0)
+            check_batch(p, &s, least) != 0)
             continue;
-        s.L = depth(p, &s, B);
+        B   = c->batches > 0 ? least : choose_batch(&s, p);
+        s.L = B > 0 ? depth(p, &s, B) : 0;
         job = job_of(p, B);
         if (s.L == 0 || cost_make_on(&cost, c->machine, c->way.dtype, p->D * p->M,
                                      p->ranks_per_node, 0) != 0)
@@ -314,8 +316,6 @@ static void fit_entry(struct agenda_entry *e, const struct planner *p, int64_t B
         layers   = e->batch;
         if (e->batch == 0)
             e->batch = least_batch(p);
-        else if (p->options->official)
-            e->batch = fill_memory(p, &e->spec, e->batch);
     }
     if (layers == 0)
         no_memory(e, p, e->batch);

@@ -5,6 +5,7 @@
 #include "bench/agenda.h"
 
 #include "src/base/err.h"
+#include "src/plan/choice.h"
 #include "src/plan/predict.h"
 #include "tests/tap.h"
 
@@ -214,6 +215,33 @@ static void test_machine(void)
        "without a machine it is the smallest that fits");
 }
 
+/* The batch with which meshes are compared is the one that runs: with one image a rank,
+ * updates and packed weights would count for more than products do.
+ */
+static void test_batch(void)
+{
+    static struct machine m;
+    static struct choice list[CHOICES];
+    char path[512], *argv[] = { "vitbench", "--device=cpu:blis", "--shape=S" };
+    const char *srcdir = getenv("srcdir");
+    struct traffic_job job;
+    struct opts opts;
+    struct spec s;
+    int count;
+
+    snprintf(path, sizeof path, "%s/src/plan/machines/workstation.json",
+             srcdir != NULL ? srcdir : ".");
+    if (machine_load(&m, path) != 0 || options_read(&opts, &o, 3, argv) != 0 ||
+        options_resolve(&c, &o) != 0 || options_make_spec(&s, &o, &c, c.shape[0]) != 0)
+        die("%s", err_sentence());
+    c.machine = &m;
+    job       = setting_job(&c.way, false, 0, 0, 0);
+    if (choice_list(list, &count, &s, &job, &m, 2, 0, AGENDA_IMAGES) != 0 ||
+        agenda_mesh(&D, &M, &o, &c, 2, 2, 240 * GB) != 0)
+        die("%s", err_sentence());
+    ok(M == list[0].job.M, "a run takes the mesh that a plan finds: %dx%d", D, M);
+}
+
 int main(void)
 {
     test_default_run();
@@ -222,5 +250,6 @@ int main(void)
     test_cases();
     test_official();
     test_machine();
+    test_batch();
     return tap_done();
 }
