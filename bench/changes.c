@@ -11,6 +11,7 @@
 #include "src/step/step.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the earlier run ------------------------------------------------------------- */
@@ -101,6 +102,36 @@ static double exposed_then(const json_t *was, int kind)
     return isnan(s) ? 0 : s;
 }
 
+static void say_option(FILE *out, const char *name, const json_t *was,
+                       const json_t *options)
+{
+    const json_t *then = json_object_get(json_object_get(was, name), "value");
+    const json_t *now  = json_object_get(json_object_get(options, name), "value");
+    char *a, *b;
+
+    if (then == NULL || now == NULL || json_equal(then, now))
+        return;
+    a = json_dumps(then, JSON_ENCODE_ANY);
+    b = json_dumps(now, JSON_ENCODE_ANY);
+    fprintf(out, "  %s was %s, is %s\n", name, a, b);
+    free(a);
+    free(b);
+}
+
+/* Of what the case itself does not tell. */
+static void say_options(FILE *out, const json_t *was, const json_t *options)
+{
+    static const char *const name[] = {
+        "wiring",    "qk-norm", "gelu",          "pool", "image",
+        "patch",     "classes", "loss",          "mesh", "threads",
+        "optimizer", "remat",   "micro-batches", "tune", "ring-wire",
+        "grad-wire", "tf32",    "deterministic", "graph"
+    };
+
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++)
+        say_option(out, name[i], was, options);
+}
+
 static void say_differences(FILE *out, const json_t *was, const struct case_result *c)
 {
     const struct {
@@ -142,7 +173,8 @@ static void conclude(FILE *out, double change, double noise,
     fputc('\n', out);
 }
 
-void changes_print(FILE *out, const struct case_result *c, const json_t *old)
+void changes_print(FILE *out, const struct case_result *c, const json_t *options,
+                   const json_t *old)
 {
     const json_t *was, *stages, *steps;
     struct largest stage = { NULL, 0 }, kind = { NULL, 0 }, none = { NULL, 0 };
@@ -164,6 +196,7 @@ void changes_print(FILE *out, const struct case_result *c, const json_t *old)
 
     fprintf(out, "  %-20s%12s%12s%12s%11s\n", "compared, s a step", "was", "is",
             "change", "of step");
+    say_options(out, json_object_get(old, "options"), options);
     say_differences(out, was, c);
     line(out, "", "step", before, c->steps.median, before, change, &none);
     for (int i = 0; i < STAGES; i++)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 static const char *path;
+static int image = 224; /* of the run that is compared */
 
 /* A run of 1 s a step: 0.1 of input, embedding, head and update each, 0.6 of blocks. */
 static struct case_result earlier(void)
@@ -43,15 +44,16 @@ static json_t *json_of(const struct case_result *c)
     for (int k = 0; k < TRAFFIC_KINDS; k++)
         json_object_set_new(comm, traffic_name[k],
                             json_pack("{sf}", "exposed_s", c->comm[k].exposed_s));
-    return json_pack("{si s[{ss s{sI sI sI} sI sI ss ss ss ss ss s{sf sf sI} so so}]}",
-                     "schema_version", 1, "cases", "case", c->name, "shape", "width",
-                     (json_int_t)c->spec.C, "mlp", (json_int_t)c->spec.F, "heads",
-                     (json_int_t)c->spec.H, "layers_run", (json_int_t)c->spec.L,
-                     "batch", (json_int_t)c->batch, "dtype", dtype_name(c->dtype),
-                     "device", c->device, "overlap", c->overlap, "progress",
-                     c->progress, "param_shard", c->param_shard, "steps", "median",
-                     c->steps.median, "cv", c->steps.cv, "n", (json_int_t)c->steps.n,
-                     "stages", stages, "comm", comm);
+    return json_pack(
+        "{si s{s{si} s{ss}} s[{ss s{sI sI sI} sI sI ss ss ss ss ss s{sf sf sI} so "
+        "so}]}",
+        "schema_version", 1, "options", "image", "value", 224, "mesh", "value", "2x1",
+        "cases", "case", c->name, "shape", "width", (json_int_t)c->spec.C, "mlp",
+        (json_int_t)c->spec.F, "heads", (json_int_t)c->spec.H, "layers_run",
+        (json_int_t)c->spec.L, "batch", (json_int_t)c->batch, "dtype",
+        dtype_name(c->dtype), "device", c->device, "overlap", c->overlap, "progress",
+        c->progress, "param_shard", c->param_shard, "steps", "median", c->steps.median,
+        "cv", c->steps.cv, "n", (json_int_t)c->steps.n, "stages", stages, "comm", comm);
 }
 
 /* What is printed of 'is' against the earlier run holds 'words', in 80 columns. */
@@ -60,6 +62,8 @@ static void prints(const struct case_result *is, const char *words,
 {
     const struct case_result was = earlier();
     json_t *root = json_of(&was), *old = NULL;
+    json_t *options =
+        json_pack("{s{si} s{ss}}", "image", "value", image, "mesh", "value", "2x1");
     char *text = NULL;
     size_t size, widest = 0;
     FILE *out;
@@ -68,12 +72,13 @@ static void prints(const struct case_result *is, const char *words,
     json_decref(root);
     ok(changes_open(&old, path) == 0, "the earlier run is read");
     out = open_memstream(&text, &size);
-    changes_print(out, is, old);
+    changes_print(out, is, options, old);
     fclose(out);
     for (const char *at = text; *at != '\0'; at += strcspn(at, "\n") + 1)
         widest = strcspn(at, "\n") > widest ? strcspn(at, "\n") : widest;
     if (!ok(strstr(text, words) != NULL && widest <= 80, "%s", sentence))
         tap_note("%s", text);
+    json_decref(options);
     json_decref(old);
     free(text);
 }
@@ -109,6 +114,10 @@ static void sentences(void)
     prints(&c, "faster by 0.2 s: -0.2 s in blocks, computing", "faster blocks too");
     strcpy(c.overlap, "plain");
     prints(&c, "overlap was ring, is plain", "other options are told");
+    image = 64;
+    prints(&c, "  image was 224, is 64\n  overlap was",
+           "also those of the model alone");
+    image   = 224;
     c.batch = 16;
     prints(&c, "seconds are not comparable", "and another batch");
     c.spec.L = 5;
