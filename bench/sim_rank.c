@@ -28,16 +28,15 @@ const struct dev_ops *const dev_backends[] = { NULL };
  * shared between them it does not look at, however much is sent from there.  The end is
  * not shared: else all of it would be.
  */
-static char *bytes_apart(int count)
+static char *bytes_apart(int count, size_t step)
 {
     size_t shared[2 * MESH_PLACES];
 
     for (int k = 0; k < count; k++) {
-        shared[2 * k]     = (size_t)k * MESH_PLACE_STEP + 1;
-        shared[2 * k + 1] = (size_t)(k + 1) * MESH_PLACE_STEP;
+        shared[2 * k]     = (size_t)k * step + 1;
+        shared[2 * k + 1] = (size_t)(k + 1) * step;
     }
-    return SMPI_PARTIAL_SHARED_MALLOC((size_t)count * MESH_PLACE_STEP + 1, shared,
-                                      count);
+    return SMPI_PARTIAL_SHARED_MALLOC((size_t)count * step + 1, shared, count);
 }
 
 /* Memory that SMPI calls shared it does not copy. */
@@ -48,9 +47,12 @@ static void *block(struct mesh_model *model, MPI_Comm comm)
 
     clock_set_pass(sg_actor_sleep_for);
     MPI_Comm_rank(comm, &rank);
-    model->places = bytes_apart(MESH_PLACES);
+    model->places = bytes_apart(MESH_PLACES, MESH_PLACE_STEP);
     if (rank == 0) {
-        model->sign    = bytes_apart(1);
+        /* Its end must not meet the next place: a message would take back the one
+         * that has come there.
+         */
+        model->sign    = bytes_apart(1, MESH_PLACE_STEP / 2);
         model->sign[0] = 1;
         at[0]          = SMPI_SHARED_MALLOC(DEV_MODEL_BLOCK);
         at[1]          = model->sign;
