@@ -158,6 +158,7 @@ void play_library(const struct play *p, struct part *to, int ranks, double bytes
 struct turns {
     double product_s; /* of one turn */
     double up, down;  /* bytes that are gathered and that are added up */
+    double cut_s; /* that a ring's products take longer, all turns, for their cuts */
 };
 
 static double link_seconds(const struct play *p, double up, double down)
@@ -207,7 +208,7 @@ static enum cmm_form form_of(const struct play *p, const struct turns *t,
         return job->tuned->of[product][pass].form;
     ring  = pass_wait(p, t, CMM_RING, &alone);
     bidir = pass_wait(p, t, CMM_BIDIR, &alone) + cost_move(p->cost, "copy", 2 * t->up);
-    if (plain_seconds(p, t) < fmin(ring, bidir))
+    if (plain_seconds(p, t) < fmin(ring, bidir) + t->cut_s)
         return CMM_PLAIN;
     return bidir < ring ? CMM_BIDIR : CMM_RING;
 }
@@ -250,14 +251,36 @@ struct product {
     int64_t n, cols, depth;
 };
 
+static double product_seconds(const struct play *p, const struct product *one,
+                              int64_t n)
+{
+    return cost_gemm(p->cost, one->kind, n, one->cols, one->depth);
+}
+
+/* Pieces of rows in which a ring multiplies what travels; a rank's own slice is whole,
+ * and so are gradients of weights.
+ */
+static int pieces_of(const struct play *p, const struct product *one)
+{
+    return one->kind != COST_GEMM_DW ? cmm_pieces(p->l.rows, p->job->M) : 1;
+}
+
 static struct turns turns_of(const struct play *p, const struct product *list,
                              int count, double up, double down)
 {
     struct turns t = { .up = up, .down = down };
 
-    for (int i = 0; i < count; i++)
-        t.product_s +=
-            cost_gemm(p->cost, list[i].kind, list[i].n, list[i].cols, list[i].depth);
+    for (int i = 0; i < count; i++) {
+        const struct product *one = &list[i];
+        const int pieces          = pieces_of(p, one);
+        const double whole        = product_seconds(p, one, one->n);
+
+        t.product_s += whole;
+        t.cut_s -= (p->job->M - 1) * whole;
+        for (int k = 0; k < pieces; k++)
+            t.cut_s += (p->job->M - 1) *
+                       product_seconds(p, one, split_size(one->n, pieces, k));
+    }
     return t;
 }
 
@@ -265,12 +288,20 @@ static void pass_of(const struct play *p, struct part *to, const struct product 
                     int count, double up, double down, enum cmm_product product,
                     enum cmm_pass pass)
 {
+    const int M          = p->job->M;
     const struct turns t = turns_of(p, list, count, up, down);
+    const bool is_ring   = M > 1 && form_of(p, &t, product, pass) != CMM_PLAIN;
 
-    for (int i = 0; i < count; i++)
-        play_gemm(p, to, list[i].kind, list[i].n, list[i].cols, list[i].depth,
-                  p->job->M);
-    if (p->job->M > 1)
+    for (int i = 0; i < count; i++) {
+        const struct product *one = &list[i];
+        const int pieces          = is_ring ? pieces_of(p, one) : 1;
+
+        play_gemm(p, to, one->kind, one->n, one->cols, one->depth, 1);
+        for (int k = 0; k < pieces; k++)
+            play_gemm(p, to, one->kind, split_size(one->n, pieces, k), one->cols,
+                      one->depth, M - 1);
+    }
+    if (M > 1)
         send_slices(p, to, &t, product, pass);
 }
 
