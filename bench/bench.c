@@ -293,6 +293,7 @@ static int open_bench(struct bench *b, struct choices *choices, struct node *nod
     if (b->model != NULL) {
         clock_set(program->clock);
         b->mesh->model = &s->messages;
+        b->mesh->near  = hops_near(NULL, b->on_node, grid[0], grid[1]);
     }
     rc = open_device(b, node, block);
     if (rc == 0 && b->mesh->rank == 0)

@@ -489,6 +489,7 @@ int case_step(struct bench *b, struct case_result *c, const struct spec *spec,
     int rc;
 
     r.job.tuned       = b->tuned;
+    r.job.near        = b->mesh->near;
     c->flops_per_step = (double)batch * count_flops_train(spec);
     r.mark            = r.start;
     if (!fits(&r))

@@ -42,6 +42,7 @@ static int choose_on(struct plan *p, const struct machine *machine)
     TRY(dry_mesh_open(&p->meshes, &p->spec, &p->job, machine, p->ranks, AGENDA_IMAGES));
     p->job.D    = p->meshes.own.job.D;
     p->job.M    = p->meshes.own.job.M;
+    p->job.near = p->meshes.own.job.near;
     p->is_tight = !p->meshes.own.fits;
     return 0;
 }
@@ -68,6 +69,7 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
     TRY(spec_check_mesh(&p->spec, B > p->ranks ? B : p->ranks, p->ranks, 1));
     if (machine != NULL)
         return choose_on(p, machine);
+    p->job.near = 1; /* nodes are not known */
     if (c->way.D > 0)
         return 0;
     units = dev_units(c->way.device, c->way.dtype, false);
@@ -308,10 +310,10 @@ static json_t *plan_json(const struct plan *p)
         bytes += p->sent[k].bytes;
     }
     plan = json_pack(
-        "{ss sI ss si s{si si} sI sI sf sf sI sI so sI sI so so}", "shape",
+        "{ss sI ss si s{si si si} sI sI sf sf sI sI so sI sI so so}", "shape",
         p->spec.name, "batch", (json_int_t)p->job.B, "dtype", dtype_name(p->job.dtype),
-        "ranks", p->ranks, "mesh", "D", p->job.D, "M", p->job.M, "params",
-        (json_int_t)count_params(&p->spec), "params_matmul",
+        "ranks", p->ranks, "mesh", "D", p->job.D, "M", p->job.M, "near", p->job.near,
+        "params", (json_int_t)count_params(&p->spec), "params_matmul",
         (json_int_t)count_params_matmul(&p->spec), "flops_per_image_forward",
         count_flops_forward(&p->spec), "flops_per_token_train",
         count_flops_train(&p->spec) / (double)p->spec.T, "bytes_per_rank",

@@ -111,6 +111,7 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
 {
     const struct forecast *f = &d->own.forecast;
     const int lines          = d->count < BEST ? d->count : BEST;
+    const int near           = d->own.job.near;
     bool is_all              = true;
     char mfu[16];
 
@@ -118,6 +119,11 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
             d->machine->name, d->own.job.D, d->own.job.M, f->step_s, f->tokens_per_s,
             utilisation(mfu, f->mfu), isnan(f->mfu) ? "" : " %");
     print_doubts(out, d);
+    if (near > 1 && near < d->own.job.D)
+        fprintf(out,
+                "On the data axis %d ranks of a node exchange first, then %d such "
+                "groups.\n",
+                near, d->own.job.D / near);
     for (int i = 0; i < FORECAST_STAGES; i++)
         fprintf(out, "%s%s %.2g", i > 0 ? ", " : "Stages: ", forecast_stage_name[i],
                 f->stage_s[i]);

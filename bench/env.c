@@ -172,6 +172,7 @@ static void fill(struct result *r, struct mesh *mesh, struct dev *dev, json_t *n
     cpu_model(cpu, sizeof cpu);
     r->D      = mesh->D;
     r->M      = mesh->M;
+    r->near   = mesh->near;
     r->ranks  = mesh->size;
     r->env    = environment();
     r->build  = build();

@@ -306,11 +306,11 @@ json_t *report_json(const struct result *r)
         json_array_append_new(
             warnings, json_string("INCOMPLETE: stopped before all cases were done"));
     return json_pack(
-        "{si ss ss ss ss ss so so so so so s{si si} s{so so so} so so sb so si}",
+        "{si ss ss ss ss ss so so so so so s{si si si} s{so so so} so so sb so si}",
         "schema_version", SCHEMA_VERSION, "tool", "vitbench", "version", version_text(),
         "git", version_git(), "start", r->start, "end", r->end, "args", args, "options",
         part(r->options), "env", part(r->env), "build", part(r->build), "system",
-        part(r->system), "mesh", "D", r->D, "M", r->M, "peak", "spec",
+        part(r->system), "mesh", "D", r->D, "M", r->M, "near", r->near, "peak", "spec",
         positive(r->peak_spec), "measured", positive(r->peak_measured), "measured_by",
         text(r->peak_by), "cases", cases, "rating", rating_json(r), "simulated",
         r->is_simulated, "warnings", warnings, "exit_status", r->exit_status);

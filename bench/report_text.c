@@ -96,7 +96,7 @@ static void list_of(char *text, size_t size, json_t *values)
 
 int report_banner(FILE *out, const struct result *r, const struct opts *o)
 {
-    char spec[NUMBER], hosts[4096], libraries[4096];
+    char spec[NUMBER], hosts[4096], libraries[4096], near[NUMBER + 32] = "";
     const double giga = 1e-9;
 
     list_of(hosts, sizeof hosts, json_object_get(r->system, "hosts"));
@@ -112,8 +112,10 @@ int report_banner(FILE *out, const struct result *r, const struct opts *o)
     fprintf(out, "\n");
     field(out, "start", "%s", r->start);
     field(out, "hosts", "%s", hosts);
-    field(out, "mesh", "%d data x %d model = %d %s", r->D, r->M, r->ranks,
-          r->ranks == 1 ? "rank" : "ranks");
+    if (r->near > 1 && r->near < r->D)
+        snprintf(near, sizeof near, ", by %d data ranks of a node", r->near);
+    field(out, "mesh", "%d data x %d model = %d %s%s", r->D, r->M, r->ranks,
+          r->ranks == 1 ? "rank" : "ranks", near);
     if (json_is_string(json_object_get(r->system, "gpu")))
         field(out, "GPU", "%s", text_of(r->system, "gpu"));
     field(out, "processor", "%s, %lld cores and %.1f GB a node",

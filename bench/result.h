@@ -133,7 +133,7 @@ struct result {
     char start[24], end[24];
     int argc;
     char **argv;
-    int D, M, ranks;
+    int D, M, near, ranks;
     double peak_spec,
         peak_measured; /* FLOP/s of one rank, the slowest; spec 0: unknown */
     char peak_source[160], peak_by[96];

@@ -43,7 +43,7 @@ static struct mat departure(const struct flight *f, struct mat out)
 /* The sums are complete: this rank keeps its own as others will get it. */
 static void round_own(const struct flight *f)
 {
-    const int i = f->hops.rank;
+    const int i = f->hops.part;
     struct mat own;
 
     if (!is_rounded(f) || f->hops.form != HOPS_SUM || 2 * f->hop != f->hops.count)
@@ -115,7 +115,7 @@ void flight_start(struct flight *f, enum hops_form form, const struct flight_pla
 {
     *f = (struct flight){ .plan = *plan };
     hops_make(&f->hops, form, mesh_axis_size(plan->mesh, plan->axis),
-              mesh_axis_rank(plan->mesh, plan->axis), plan->ring_most);
+              mesh_axis_rank(plan->mesh, plan->axis), plan->near, plan->ring_most);
     f->is_active = f->hops.count > 0;
     if (!f->is_active)
         return;

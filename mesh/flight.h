@@ -3,7 +3,8 @@
  * every progress_poll() and by whatever waits for messages, and finished when its
  * result is needed.
  *
- * It works on one flat buffer x of 'ranks' parts, in the hops of plan/hops.h:
+ * It works on one flat buffer x of 'ranks' parts, in the hops of plan/hops.h, which
+ * says whose part is which, too:
  *
  *   HOPS_GATHER    every rank brings its own part, in its place, and gets all
  *   HOPS_SCATTER   every rank brings all parts, and gets the sum of its own; what is
@@ -37,6 +38,7 @@ struct flight_plan {
      * sums travel then, [1, 2 hops_room()]: behind it lies what is sent.
      */
     struct mat work;
+    int near;      /* ranks in a row that share a node: 0 as 1 */
     int ring_most; /* a ring up to so many ranks: HOPS_RING */
 };
 

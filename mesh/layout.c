@@ -218,7 +218,7 @@ static void lay_slot(struct layout *l, struct item *item, int count)
 }
 
 /* The cuts of three groups stand for all, since blocks are alike. */
-static void make_cuts(struct layout *l, const struct spec *s)
+static void make_cuts(struct layout *l, const struct spec *s, int near)
 {
     const int group[] = { GROUP_EMBED, group_block(0), group_head(s) };
 
@@ -230,14 +230,14 @@ static void make_cuts(struct layout *l, const struct spec *s)
         cut_make(&cut, &l->params, group[k], l->M, l->m);
         for (int d = 0; d <= l->D; d++)
             l->cut[k][d] = cut_place(&cut, l->is_sharded, l->D, d);
-        room = cut_room(&cut, l->is_sharded, l->D);
+        room = cut_room(&cut, l->is_sharded, l->D, near);
         if (room > l->room)
             l->room = room;
     }
 }
 
 void layout_make(struct layout *l, const struct spec *s, enum head_init head,
-                 enum param_shard shard, int D, int M, int d, int m)
+                 enum param_shard shard, int D, int M, int near, int d, int m)
 {
     int next;
 
@@ -245,7 +245,8 @@ void layout_make(struct layout *l, const struct spec *s, enum head_init head,
                           .blocks     = s->L,
                           .D          = D,
                           .M          = M,
-                          .d          = d,
+                          .near       = near,
+                          .d          = hops_part(d, D, near),
                           .m          = m,
                           .is_sharded = shard == SHARD_FULL && D > 1 };
     params_make(&l->params, s, head);
@@ -262,7 +263,7 @@ void layout_make(struct layout *l, const struct spec *s, enum head_init head,
         }
         lay_slot(l, &l->item[i], next - i);
     }
-    make_cuts(l, s);
+    make_cuts(l, s, near);
 }
 
 void layout_free(struct layout *l)

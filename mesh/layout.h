@@ -38,13 +38,14 @@ struct layout {
     int64_t *cut[3]; /* [D + 1] of the embedding, of every block, of the head */
     int64_t room;    /* elements that come to be added in a hop, at most */
     int64_t blocks;
-    int D, M, d, m;
+    int D, M, d, m;  /* 'd': its part over the data axis */
+    int near;        /* data ranks in a row that share a node: plan/hops.h; 0: as 1 */
     bool is_sharded; /* over the data axis: ranks own parts of groups */
 };
 
 /* Lay the model 's' out for rank (d, m) of a D x M mesh.  Pure arithmetic. */
 void layout_make(struct layout *l, const struct spec *s, enum head_init head,
-                 enum param_shard shard, int D, int M, int d, int m);
+                 enum param_shard shard, int D, int M, int near, int d, int m);
 void layout_free(struct layout *l);
 
 /* The place of a slot in its group's buffer; in the replicated group, of block 'block'
@@ -54,20 +55,20 @@ struct slot_place layout_slot(const struct layout *l, int group, enum slot slot,
                               int block);
 
 /* Where the parts of a group that travel over the data axis begin: part d is elements
- * cut[d] .. cut[d + 1] - 1 of its buffer.  If the group is sharded, part d is what data
- * rank d owns, on whole rows; else parts are nearly equal, and everyone owns all.  The
- * replicated group has no parts.
+ * cut[d] .. cut[d + 1] - 1 of its buffer.  If the group is sharded, a data rank owns
+ * the part that hops_part() gives it, on whole rows; else parts are nearly equal, and
+ * everyone owns all.  The replicated group has no parts.
  */
 const int64_t *layout_cut(const struct layout *l, int group);
 bool layout_is_sharded(const struct layout *l, int group);
 
-/* Elements that data rank 'd' owns of a group. */
+/* Elements that the data rank with part 'd' owns of a group. */
 int64_t layout_own_size(const struct layout *l, int group, int d);
 
 /* The logical (row-major) index of element (r, c) of an item's part. */
 int64_t item_index(const struct item *it, int64_t r, int64_t c);
 
-/* The boxes of the logical tensor that rank (d, m) owns: 'lo' and 'hi' by dimension,
+/* The boxes of the logical tensor in part d of model rank m: 'lo', 'hi' by dimension,
  * where its first element lies in what the rank owns of the group, and whether this
  * rank is the first of the replicas.  The boxes are rows 'row' .. of the item, in
  * order.  Optimizer and sharding use all pieces; norms, digests, writes and counting

@@ -68,17 +68,21 @@ static void split(struct mesh *mesh, enum axis axis, int color)
 
 static void find_nodes(struct mesh *mesh)
 {
+    int *all  = mem_new((size_t)mesh->size, sizeof *all); /* the first rank of each */
+    int first = mesh->rank;
     MPI_Comm node;
-    int is_first;
 
     TRY_MPI(MPI_Comm_split_type(mesh->comm[AXIS_ALL], MPI_COMM_TYPE_SHARED, mesh->rank,
                                 MPI_INFO_NULL, &node));
     TRY_MPI(MPI_Comm_rank(node, &mesh->node_rank));
     TRY_MPI(MPI_Comm_size(node, &mesh->node_size));
+    TRY_MPI(MPI_Bcast(&first, 1, MPI_INT, 0, node));
     TRY_MPI(MPI_Comm_free(&node));
-    is_first = mesh->node_rank == 0;
-    TRY_MPI(MPI_Allreduce(&is_first, &mesh->nodes, 1, MPI_INT, MPI_SUM,
-                          mesh->comm[AXIS_ALL]));
+    TRY_MPI(MPI_Allgather(&first, 1, MPI_INT, all, 1, MPI_INT, mesh->comm[AXIS_ALL]));
+    for (int r = 0; r < mesh->size; r++)
+        mesh->nodes += all[r] == r;
+    mesh->near = hops_near(all, 0, mesh->D, mesh->M);
+    mem_free(all);
 }
 
 int mesh_open(struct mesh **mesh, MPI_Comm comm, int D, int M)

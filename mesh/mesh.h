@@ -56,6 +56,7 @@ struct mesh {
     int rank, size;           /* in AXIS_ALL */
     int node_rank, node_size; /* among the ranks that share this rank's memory */
     int nodes;
+    int near;            /* data ranks in a row that share a node: plan/hops.h */
     MPI_Comm comm[AXES]; /* this rank's column, its row, everyone */
 
     struct traffic_count sent[TRAFFIC_KINDS]; /* since mesh_count_reset() */

@@ -40,6 +40,7 @@ static struct flight_plan plan_of(struct shard *sh, enum traffic kind, struct ma
         .cut    = layout_cut(sh->layout, group),
         .work =
             mat_of(&sh->work, wire, 1, (int64_t)(sh->work.bytes / dtype_size(wire))),
+        .near      = sh->layout->near,
         .ring_most = HOPS_RING,
     };
 }

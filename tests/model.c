@@ -57,6 +57,7 @@ void model_open(struct model *m, const struct model_options *o, MPI_Comm comm)
     *m = (struct model){ 0 };
     MUST(spec_make(&m->spec, &o->spec));
     MUST(mesh_open(&m->mesh, comm, o->D, o->M));
+    m->mesh->near = o->near > 0 ? o->near : m->mesh->near;
     mesh_wires(m->mesh, o->has_wide_sums, o->has_narrow_grads);
     MUST(dev_open(&m->dev, o->device, o->dtype, 1));
     MUST(vit_open(&m->vit, &m->spec, m->mesh, m->dev, &with));

@@ -12,6 +12,7 @@ struct model_options {
     struct spec_options spec;
     const char *device;
     int D, M;
+    int near; /* data ranks in a row that share a node; 0: as it is */
     int64_t B;
     enum dtype dtype;
     enum cmm_form form;

@@ -110,9 +110,9 @@ struct result *sample_result(void)
     struct case_result *c;
 
     strcpy(r->end, "2026-01-31T12:00:00Z");
-    r->argc          = 3;
-    r->argv          = argv;
-    r->D             = 1;
+    r->argc = 3;
+    r->argv = argv;
+    r->D = r->near   = 1;
     r->M             = 2;
     r->ranks         = 2;
     r->peak_measured = 1e12;

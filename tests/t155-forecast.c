@@ -92,6 +92,7 @@ static void counts(void)
             struct traffic_job job = {
                 .D      = meshes[i][0],
                 .M      = meshes[i][1],
+                .near   = variant & 1 && meshes[i][0] > 4 ? 4 : 0,
                 .B      = (int64_t)4 * meshes[i][0],
                 .dtype  = variant & 2 ? DTYPE_BF16 : DTYPE_F32,
                 .form   = (enum cmm_form)(variant % 3),
@@ -214,6 +215,38 @@ static void flights(void)
        "on a slow link nearly all is waited for");
     close_to(f.step_s, f.compute_s + f.exposed_s, 1e-9 * f.step_s,
              "a step is its operations and its waiting");
+}
+
+/* The data axis of 4 ranks on each of two nodes, of links that take a second a byte in
+ * the node and between: in the node 3/4 of a group go round, between the nodes half of
+ * what is left; a gather may be on the one while sums are on the other.
+ */
+static void two_legs(void)
+{
+    struct machine m       = products_only();
+    const struct spec s    = spec_of("So400m", 8);
+    struct traffic_job job = {
+        .B = 64, .D = 8, .M = 1, .near = 4, .dtype = DTYPE_F32, .shard = SHARD_FULL
+    };
+    struct forecast f, flat;
+
+    m.kernel[0].rate = m.peak[DTYPE_F32] = 1e300;
+    m.ranks_per_node                     = 4;
+    for (int i = 0; i < m.links; i++)
+        m.link[i].beta_s_per_byte = 1;
+    m.parameters = 0;
+    f            = forecast_of(&m, &s, &job);
+    job.near     = 1;
+    flat         = forecast_of(&m, &s, &job);
+    close_to(f.comm[PARAM_GATHER].alone_s / flat.comm[PARAM_GATHER].alone_s, 1, 0.01,
+             "where all links are alike both legs take as long as one ring");
+    ok(f.exposed_s < 0.99 * flat.exposed_s && f.exposed_s > 0.8 * flat.exposed_s,
+       "but for what a gather and sums do at a time on links of their own");
+    m.link[0].beta_s_per_byte = 1e-3;
+    job.near                  = 4;
+    f                         = forecast_of(&m, &s, &job);
+    close_to(f.step_s / flat.step_s, 1.0 / 8 / (7.0 / 8), 0.02,
+             "on slow links between nodes a step takes an eighth for seven");
 }
 
 /* ---- never ----------------------------------------------------------------------- */
@@ -386,6 +419,7 @@ int main(void)
     counts();
     by_hand();
     flights();
+    two_legs();
     never_slower();
     automatic();
     return tap_done();

@@ -66,7 +66,7 @@ static void tally_rank(struct tally *t, const struct spec *s, enum param_shard s
     struct layout l;
     unsigned char **used;
 
-    layout_make(&l, s, HEAD_INIT_NORMAL, shard, D, M, d, m);
+    layout_make(&l, s, HEAD_INIT_NORMAL, shard, D, M, 1, d, m);
     used = mem_new((size_t)l.groups, sizeof *used);
     for (int g = 0; g < l.groups; g++) {
         used[g] = mem_new((size_t)l.size[g] + 1, 1);
@@ -164,7 +164,7 @@ static void test_order(void)
     struct layout l;
     struct slot_place at;
 
-    layout_make(&l, &s, HEAD_INIT_NORMAL, SHARD_NONE, 2, 3, 0, 1);
+    layout_make(&l, &s, HEAD_INIT_NORMAL, SHARD_NONE, 2, 3, 1, 0, 1);
     at = layout_slot(&l, group_block(1), SLOT_IN, 1);
     ok(at.rows == 50 && at.cols == 3 * A + F, "the in-product is [C, 3A + F]");
     ok(find(&l, MHA "query/kernel")->offset == at.offset &&

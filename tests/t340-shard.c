@@ -113,6 +113,8 @@ static void test_values(struct shard *sh)
     for_pieces(sh, check_initial, &is_right);
     ok(is_right, "%dx%d, shard %s: initial values are those of the table", l->D, l->M,
        l->is_sharded ? "full" : "none");
+    if (l->near < l->D)
+        tap_note("%d data ranks share a node", l->near);
     for (int g = 0; g < l->groups; g++) {
         shard_gather_start(sh, g);
         shard_gather_finish(sh, g);
@@ -194,12 +196,22 @@ static void plan_sums(struct traffic_count want[TRAFFIC_KINDS], const struct sha
 
     for (int g = 0; g < l->groups; g++) {
         const bool is_last = g == l->groups - 1;
+        const int d        = sh->mesh->d;
 
-        if (is_last)
+        if (is_last) {
             traffic_allreduce(&want[REDUCE], l->size[g], size, l->M, l->m);
-        if (!layout_is_sharded(l, g)) {
-            traffic_allreduce(&want[is_last ? REDUCE : GRAD_SCATTER], l->size[g], size,
-                              l->D, l->d);
+            traffic_allreduce(&want[REDUCE], l->size[g], size, l->D, d);
+            continue;
+        }
+        if (l->near > 1 && l->near < l->D) {
+            for (int k = 0; k < (l->is_sharded ? micros : 1); k++)
+                traffic_hops(&want[GRAD_SCATTER], layout_cut(l, g), size,
+                             l->is_sharded ? HOPS_SCATTER : HOPS_SUM, l->D, d, l->near,
+                             HOPS_RING);
+            continue;
+        }
+        if (!l->is_sharded) {
+            traffic_allreduce(&want[GRAD_SCATTER], l->size[g], size, l->D, d);
             continue;
         }
         for (int d = 0; d < l->D; d++)
@@ -249,12 +261,15 @@ int main(int argc, char **argv)
             continue;
         if (mesh_open(&mesh, MPI_COMM_WORLD, D, size / D) != 0)
             die("%s", err_sentence());
-        for (int t = 0; t < 4; t++) {
+        for (int t = 0; t < 4 * D; t++) {
+            const int near = D - t / 4;
             struct dev *dev;
             struct shard *sh;
 
-            layout_make(&l, &s, HEAD_INIT_NORMAL, (enum param_shard)(t / 2), mesh->D,
-                        mesh->M, mesh->d, mesh->m);
+            if (D % near != 0)
+                continue;
+            layout_make(&l, &s, HEAD_INIT_NORMAL, (enum param_shard)(t / 2 % 2),
+                        mesh->D, mesh->M, near, mesh->d, mesh->m);
             if (dev_open(&dev, "cpu:ref", dtypes[t % 2], 1) != 0 ||
                 shard_open(&sh, mesh, dev, &l, 7, true) != 0)
                 die("%s", err_sentence());

@@ -19,7 +19,7 @@
 
 enum { MOST = 64, PART = 40 };
 
-static int ring_most;
+static int ring_most, near = 1;
 
 static struct mesh *mesh;
 static struct dev *dev;
@@ -29,17 +29,17 @@ static struct dev_event *ready; /* NULL: the host waits for what is put on the s
 struct parts_held {
     struct buf x, work;
     int64_t cut[MOST + 1], room;
-    int ranks, i;
+    int ranks, i; /* i: this rank's part */
 };
 
 static void parts_open(struct parts_held *p, enum axis axis, int seed)
 {
     p->ranks  = mesh_axis_size(mesh, axis);
-    p->i      = mesh_axis_rank(mesh, axis);
+    p->i      = hops_part(mesh_axis_rank(mesh, axis), p->ranks, near);
     p->cut[0] = 0;
     for (int j = 0; j < p->ranks; j++)
         p->cut[j + 1] = p->cut[j] + (j * 7 + seed) % 5 * (PART / 4);
-    p->room = hops_room(p->cut, p->ranks, ring_most);
+    p->room = hops_room(p->cut, p->ranks, near, ring_most);
     if (dev_alloc(&p->x, dev, (size_t)(p->cut[p->ranks] + 1) * sizeof(double)) != 0 ||
         dev_alloc(&p->work, dev, (size_t)p->room * sizeof(double)) != 0)
         die("%s", err_sentence());
@@ -73,6 +73,7 @@ static void start(struct flight *f, struct parts_held *p, enum hops_form form,
         .x         = mat_of(&p->x, DTYPE_F64, 1, p->cut[p->ranks]),
         .cut       = p->cut,
         .work      = mat_of(&p->work, DTYPE_F64, 1, p->room),
+        .near      = near,
         .ring_most = ring_most,
     };
 
@@ -105,7 +106,8 @@ static struct traffic_count planned(const struct parts_held *p, enum hops_form f
 {
     struct traffic_count t = { 0 };
 
-    traffic_hops(&t, p->cut, sizeof(double), form, p->ranks, p->i, ring_most);
+    traffic_hops(&t, p->cut, sizeof(double), form, p->ranks,
+                 mesh_axis_rank(mesh, AXIS_DATA), near, ring_most);
     return t;
 }
 
@@ -132,8 +134,8 @@ static void one_by_one(enum axis axis)
             is_planned &= memcmp(&mesh->sent[GRAD_SCATTER], &want, sizeof want) == 0;
             parts_close(&p);
         }
-        ok(is, "%s %s over %d ranks", ring_most > 1 ? "ring" : "recursive", name[form],
-           mesh_axis_size(mesh, axis));
+        ok(is, "%s %s over %d ranks, by %d", ring_most > 1 ? "ring" : "recursive",
+           name[form], mesh_axis_size(mesh, axis), near);
         ok(is_planned, "with the messages of the plan");
     }
 }
@@ -258,10 +260,15 @@ int main(int argc, char **argv)
         if (mesh_open(&mesh, MPI_COMM_WORLD, D, size / D) != 0 ||
             dev_open(&dev, "cpu:ref", DTYPE_F64, 1) != 0)
             die("%s", err_sentence());
-        for (ring_most = 1; ring_most <= HOPS_RING; ring_most += HOPS_RING - 1) {
-            one_by_one(AXIS_DATA);
-            together();
+        for (near = D; near > 0; near--) {
+            if (D % near != 0)
+                continue;
+            for (ring_most = 1; ring_most <= HOPS_RING; ring_most += HOPS_RING - 1) {
+                one_by_one(AXIS_DATA);
+                together();
+            }
         }
+        near      = 1;
         ring_most = HOPS_RING;
         if (D == size) {
             tap_note("the same on a device that does nothing until it is waited for");

@@ -199,8 +199,8 @@ static float summed(int ranks, int owner, int64_t k, bool is_integer)
 }
 
 /* Parts of different sizes; returns whether every element of the result is right. */
-static bool fly(struct mesh *mesh, enum hops_form form, int ring_most, bool is_integer,
-                int64_t *bytes)
+static bool fly(struct mesh *mesh, enum hops_form form, int near, int ring_most,
+                bool is_integer, int64_t *bytes)
 {
     const int ranks    = mesh->size;
     int64_t cut[7 + 1] = { 0 };
@@ -212,7 +212,7 @@ static bool fly(struct mesh *mesh, enum hops_form form, int ring_most, bool is_i
 
     for (int j = 0; j < ranks; j++)
         cut[j + 1] = cut[j] + PART + (j * 7) % 3;
-    room = hops_room(cut, ranks, ring_most);
+    room = hops_room(cut, ranks, near, ring_most);
     if (dev_alloc(&x, dev, (size_t)cut[ranks] * sizeof(float)) != 0 ||
         dev_alloc(&work, dev, (size_t)room * sizeof(float)) != 0)
         die("%s", err_sentence());
@@ -228,6 +228,7 @@ static bool fly(struct mesh *mesh, enum hops_form form, int ring_most, bool is_i
                                         .x      = mat_of(&x, DTYPE_F32, 1, cut[ranks]),
                                         .cut    = cut,
                                         .work = mat_of(&work, DTYPE_BF16, 1, 2 * room),
+                                        .near = near,
                                         .ring_most = ring_most });
     flight_finish(&f);
     dev_sync(stream);
@@ -237,7 +238,7 @@ static bool fly(struct mesh *mesh, enum hops_form form, int ring_most, bool is_i
             const float sum  = summed(ranks, j, k, is_integer);
             const float want = form == HOPS_SUM ? rounded(sum) : sum;
 
-            if (form == HOPS_SUM || j == mesh->rank)
+            if (form == HOPS_SUM || j == hops_part(mesh->rank, ranks, near))
                 is_right &= value[k] == want;
         }
     }
@@ -254,19 +255,25 @@ static void test_flights(struct mesh *mesh)
         int64_t bytes = 0, planned = 0;
         struct traffic_count t = { 0 };
 
-        ok(fly(mesh, form, HOPS_RING, false, &bytes),
+        ok(fly(mesh, form, 1, HOPS_RING, false, &bytes),
            "%s of narrow gradients over %d ranks: rounded in each hop, added in f32",
            name[form], mesh->size);
-        ok(fly(mesh, form, HOPS_RING, true, &planned) && planned == bytes,
+        ok(fly(mesh, form, 1, HOPS_RING, true, &planned) && planned == bytes,
            "%s of integers over %d ranks is exact", name[form], mesh->size);
-        ok(fly(mesh, form, 1, true, &bytes), "recursively, too");
+        ok(fly(mesh, form, 1, 1, true, &bytes), "recursively, too");
 
         int64_t cut[7 + 1] = { 0 };
 
         for (int j = 0; j < mesh->size; j++)
             cut[j + 1] = cut[j] + PART + (j * 7) % 3;
-        traffic_hops(&t, cut, dtype_size(DTYPE_BF16), form, mesh->size, mesh->rank, 1);
+        traffic_hops(&t, cut, dtype_size(DTYPE_BF16), form, mesh->size, mesh->rank, 1,
+                     1);
         ok(bytes == t.bytes, "with the bytes of the plan");
+        for (int near = 2; near < mesh->size; near++) {
+            if (mesh->size % near == 0)
+                ok(fly(mesh, form, near, HOPS_RING, true, &bytes),
+                   "and on nodes of %d ranks", near);
+        }
     }
 }
 

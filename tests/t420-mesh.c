@@ -2,8 +2,8 @@
 /* RUN np=1,2,3,4,6 */
 /* The same model on a mesh and on one rank: loss and gradients of a step, and
  * parameters after three steps of AdamW; with both forms of collective
- * matmul, which must be the one that ran.  Sizes divide nothing, and some
- * model ranks have no class at all.
+ * matmul, which must be the one that ran, and of data ranks that share nodes.
+ * Sizes divide nothing, and some model ranks have no class at all.
  */
 #include "config.h"
 
@@ -30,8 +30,8 @@ static void compare(const struct alone *a, const struct model_options *o,
     char name[128];
     struct model m;
 
-    snprintf(name, sizeof name, "%s on %dx%d %s", what, o->D, o->M,
-             o->form == CMM_PLAIN ? "plain" : "ring");
+    snprintf(name, sizeof name, "%s on %dx%d %s, by %d", what, o->D, o->M,
+             o->form == CMM_PLAIN ? "plain" : "ring", o->near);
     model_open(&m, o, MPI_COMM_WORLD);
     alone_compare(&m, a, o->optim.lr, name);
     if (!ok(m.mesh->rings == (ALONE_STEPS + 1) * rings_expected(&m.spec, o),
@@ -51,8 +51,17 @@ static void check(struct model_options o, int ranks, const char *what)
         o.M = M;
         o.D = ranks / M;
         for (int form = CMM_PLAIN; form <= CMM_RING; form++) {
-            o.form = (enum cmm_form)form;
+            o.form  = (enum cmm_form)form;
+            o.near  = 0;
+            o.shard = SHARD_NONE;
             compare(&a, &o, what);
+        }
+        for (o.near = 2; o.near < o.D; o.near++) {
+            for (int shard = SHARD_NONE; shard <= SHARD_FULL; shard++) {
+                o.shard = (enum param_shard)shard;
+                if (o.D % o.near == 0)
+                    compare(&a, &o, what);
+            }
         }
     }
     alone_free(&a);

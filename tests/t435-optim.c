@@ -49,8 +49,8 @@ static void bench_open(struct bench *b, struct spec_options shape,
         mesh_open(&b->mesh, MPI_COMM_WORLD, D, M) != 0 ||
         dev_open(&b->dev, device, dtype, 2) != 0)
         die("%s", err_sentence());
-    layout_make(&b->layout, &b->spec, HEAD_INIT_NORMAL, shard, D, M, b->mesh->d,
-                b->mesh->m);
+    layout_make(&b->layout, &b->spec, HEAD_INIT_NORMAL, shard, D, M, b->mesh->near,
+                b->mesh->d, b->mesh->m);
     if (shard_open(&b->shard, b->mesh, b->dev, &b->layout, 1, false) != 0 ||
         optim_open(&b->optim, b->shard, &b->options) != 0)
         die("%s", err_sentence());

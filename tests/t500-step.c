@@ -8,6 +8,7 @@
 #include "tests/model.h"
 #include "tests/ranks.h"
 
+#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/plan/act.h"
 #include "src/plan/predict.h"
@@ -80,6 +81,7 @@ static struct traffic_job job_of(const struct model_options *o)
     return (struct traffic_job){ .B                = o->B,
                                  .D                = o->D,
                                  .M                = o->M,
+                                 .near             = o->near,
                                  .dtype            = o->dtype,
                                  .form             = o->form,
                                  .optimizer        = o->optim.method,
@@ -313,6 +315,31 @@ static void check_wires(int M, int D)
     }
 }
 
+/* The data axis of four ranks on two nodes; what is counted for four nodes is not what
+ * is sent.
+ */
+static void check_nodes(struct model_options o)
+{
+    for (int k = 0; k < 2; k++) {
+        struct traffic_count two[TRAFFIC_KINDS], four[TRAFFIC_KINDS];
+        struct traffic_job job;
+        struct spec s;
+
+        o.near  = 2;
+        o.shard = k ? SHARD_FULL : SHARD_NONE;
+        check_traffic(o, "two nodes");
+        check_memory(o);
+        if (spec_make(&s, &o.spec) != 0)
+            die("%s", err_sentence());
+        job = job_of(&o);
+        traffic_of_rank(two, &s, &job, 1, 0);
+        job.near = 1;
+        traffic_of_rank(four, &s, &job, 1, 0);
+        ok(two[GRAD_SCATTER].messages < four[GRAD_SCATTER].messages,
+           "with fewer messages than on four");
+    }
+}
+
 int main(int argc, char **argv)
 {
     const int ranks = ranks_open(&argc, &argv, "t500-step");
@@ -323,6 +350,8 @@ int main(int argc, char **argv)
         o.M = M;
         o.D = ranks / M;
         check_costs(o, "parallel with MAP head");
+        if (o.D == 4)
+            check_nodes(o);
         check_verdicts(o);
         o.shard = SHARD_FULL;
         check_verdicts(o);

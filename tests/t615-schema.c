@@ -112,7 +112,7 @@ static void test_own(const json_t *schema)
     result_close(&r);
 
     r    = result_open();
-    r->D = r->M = 1;
+    r->D = r->M = r->near = 1;
     strcpy(r->end, r->start);
     json = report_json(r);
     ok(!schema_allows(schema, json, why, sizeof why) && strstr(why, "/system") != NULL,

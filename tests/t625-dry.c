@@ -249,6 +249,12 @@ static void test_machine(void)
                json_number_value(json_object_get(
                    json_array_get(json_object_get(json, "meshes"), 0), "step_s")),
        "a mesh that is asked for is planned with, and compared");
+    ok(strstr(text,
+              "\nOn the data axis 8 ranks of a node exchange first, then 512 such "
+              "groups.\n") != NULL &&
+           json_integer_value(json_object_get(json_object_get(json, "mesh"), "near")) ==
+               8,
+       "and says which data ranks exchange first");
     ok(dry("--shape=22B", "--ranks=4096", "--machine=workstation", "--batch=32768",
            NULL) == 0 &&
            count_of(" 32768 2.57e+06 ") == 1 && widest() <= 80,

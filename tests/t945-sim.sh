@@ -66,7 +66,7 @@ counts() {
     # shellcheck disable=SC2086
     sim $model $run "$@" --json="$folder/run" &&
         "$build/vitbench" --dry-run $run --image=32 --patch=8 --classes=10 "$@" --no-tune \
-            --json="$folder/dry" >"$folder/dry.out"
+            --machine="$machines/cpu-cluster.json" --json="$folder/dry" >"$folder/dry.out"
     for what in messages bytes; do
         sent=$(sed -n '/"comm"/,/"check"/s/.*"'$what'": \([0-9]*\).*/\1/p' "$folder/run" |
             awk '{ n += $1 } END { printf "%.0f\n", n }')
@@ -75,6 +75,10 @@ counts() {
 }
 counts 512 128x4 64/1/128/4 128
 ok 'on 512 ranks as many messages and bytes are sent as a dry run counts'
+counts 224 224x1 64/1/128/4 224
+[ "$(json_after "$folder/run" '"mesh"' near)" -eq 56 ] &&
+    [ "$(json_after "$folder/dry" '"mesh"' near)" -eq 56 ]
+ok 'likewise where 56 data ranks of a node exchange first'
 counts 24 8x3 64/1/128/4 32 --dtype=bf16 --ring-wire=f32 --grad-wire=bf16
 ok 'in bf16 with other formats on the wire, too'
 counts 96 16x6 192/2/384/6 32

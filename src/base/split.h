@@ -41,6 +41,18 @@ static inline int64_t split_most(int64_t n, int owners)
     return split_size(n, owners, 0);
 }
 
+/* The greatest number that divides both. */
+static inline int64_t split_divisor(int64_t a, int64_t b)
+{
+    while (b > 0) {
+        const int64_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 static inline int split_owner(int64_t n, int owners, int64_t i)
 {
     const int64_t base = n / owners, rest = n % owners;

@@ -75,16 +75,17 @@ static void find_mesh(struct cost *c, const struct spec *s, const struct machine
     c->fits = false;
     for (int M = 1; M <= ranks && M <= s->H && M <= s->F && !c->fits; M++) {
         const int D                  = (int)(fed < ranks / M ? fed : ranks / M);
+        const int on_node            = D * M < of_node ? D * M : of_node;
         const struct traffic_job job = { .B     = batch < (int64_t)D * IMAGES_OF_RANK
                                                       ? batch
                                                       : (int64_t)D * IMAGES_OF_RANK,
                                          .D     = D,
                                          .M     = M,
+                                         .near  = hops_near(NULL, on_node, D, M),
                                          .dtype = dtype_of(m),
                                          .form  = CMM_RING,
                                          .shard = SHARD_FULL };
         const int64_t bytes          = predict_most(s, &job);
-        const int on_node            = D * M < of_node ? D * M : of_node;
 
         if (M > 1 && bytes >= c->bytes)
             continue;

@@ -18,6 +18,8 @@ void choice_make(struct choice *choice, const struct spec *s,
     const int gpus = c->machine->gpus, sharers = c->on_node > gpus ? c->on_node : gpus;
     struct choice best = { .job = *job };
 
+    if (best.job.near == 0)
+        best.job.near = hops_near(NULL, c->on_node, job->D, job->M);
     if (best.job.micros > images)
         best.job.micros = images;
     if (job->form != CMM_AUTO || job->tuned != NULL || job->M == 1) {
@@ -67,9 +69,10 @@ int choice_list(struct choice list[CHOICES], int *count, const struct spec *s,
 
         if (ranks % M != 0)
             continue;
-        job.D = ranks / M;
-        job.M = M;
-        job.B = B > 0 ? B : B_per_data_rank * job.D;
+        job.D    = ranks / M;
+        job.M    = M;
+        job.near = 0;
+        job.B    = B > 0 ? B : B_per_data_rank * job.D;
         if (spec_check_mesh(s, job.B, job.D, job.M) != 0) {
             err_forget();
             continue;

@@ -29,7 +29,9 @@ int choice_list(struct choice list[CHOICES], int *count, const struct spec *s,
                 const struct traffic_job *like, const struct machine *m, int ranks,
                 int64_t B, int64_t B_per_data_rank);
 
-/* The same of the mesh and batch in 'job', which 's' is known to allow. */
+/* The same of the mesh and batch in 'job', which 's' is known to allow; how many of its
+ * data ranks share a node is as 'c' has it where 'job' does not say.
+ */
 void choice_make(struct choice *choice, const struct spec *s,
                  const struct traffic_job *job, const struct cost_rank *c);
 

@@ -11,6 +11,7 @@
 #include "src/plan/cost.h"
 
 #include "src/base/err.h"
+#include "src/base/split.h"
 
 #include <math.h>
 #include <string.h>
@@ -314,17 +315,6 @@ void cost_axis(struct cost_path *p, const struct cost_rank *c, int64_t stride, i
     }
 }
 
-static int64_t common_divisor(int64_t a, int64_t b)
-{
-    while (b > 0) {
-        const int64_t rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* A turn on the links of 'level' that join blocks of 'block' ranks, of which
  * 'out' speak to a neighbour outside and share 'bandwidth' on the way.  Where the
  * ranks of a ring lie two or more together in a block, none speaks to both
@@ -340,7 +330,7 @@ static double turn_between(const struct cost_rank *c, enum machine_level level,
     if (out <= 0)
         return 0;
     take_link(&p, c, level);
-    is_apart = size > 2 && (p.lanes > 1 || common_divisor(size, block) > 1);
+    is_apart = size > 2 && (p.lanes > 1 || split_divisor(size, block) > 1);
     return p.alpha_s + fmax((is_apart ? fmax(up, down) : up + down) * p.beta_s_per_byte,
                             (up + down) * shared((double)out, bandwidth));
 }

@@ -102,17 +102,16 @@ int64_t cut_place(const struct cut *c, bool is_sharded, int D, int d)
     return is_sharded ? cut_at(c, D, d) : split_start(c->size, D, d);
 }
 
-int64_t cut_room(const struct cut *c, bool is_sharded, int D)
+int64_t cut_room(const struct cut *c, bool is_sharded, int D, int near)
 {
     int64_t at[HOPS_RING + 1];
-    const int parts = D <= HOPS_RING ? D : 2;
+    int first, unit, step, parts = 0;
 
-    for (int j = 0; j <= D && D <= HOPS_RING; j++)
-        at[j] = cut_place(c, is_sharded, D, j);
-    if (D > HOPS_RING) { /* the first hop brings half of all */
-        at[0] = 0;
-        at[1] = cut_place(c, is_sharded, D, (D + 1) / 2);
-        at[2] = c->size;
-    }
-    return hops_room(at, parts, HOPS_RING);
+    hops_first(&first, &unit, D, near);
+    step =
+        first > HOPS_RING ? (first + 1) / 2 : 1; /* the first hop brings half of all */
+    for (int j = 0; j < first; j += step)
+        at[parts++] = cut_place(c, is_sharded, D, j * unit);
+    at[parts] = c->size;
+    return hops_room(at, parts, 1, HOPS_RING);
 }

@@ -37,7 +37,7 @@ int64_t cut_at(const struct cut *c, int D, int d);
 int64_t cut_place(const struct cut *c, bool is_sharded, int D, int d);
 
 /* The most elements of these parts that come to be added in one hop (plan/hops.h). */
-int64_t cut_room(const struct cut *c, bool is_sharded, int D);
+int64_t cut_room(const struct cut *c, bool is_sharded, int D, int near);
 
 /* How many rows of a matrix go together: the colours of a pixel of the patch kernel. */
 int64_t cut_rows_together(const struct param *p);

@@ -67,64 +67,75 @@ static void add_part(struct part *to, const struct part *from)
 
 /* ---- flights --------------------------------------------------------------------- */
 
-/* A group that flies over the data axis: seconds of the link, bytes and messages. */
+/* A group that flies over the data axis: seconds of the links of each leg, bytes and
+ * messages.
+ */
 struct flight {
-    double seconds, busy_s;
+    double leg_s[2], busy_s;
     double messages, bytes;
 };
 
-static void add_hop(struct flight *f, const struct play *p, double bytes,
-                    int64_t distance)
+/* 'times' hops of leg 'k'. */
+static void add_hops(struct flight *f, const struct play *p, int k, int distance,
+                     double bytes, int times)
 {
     struct cost_path path;
 
-    cost_axis(&path, p->cost, p->job->M, p->job->D, distance);
-    f->seconds += cost_message(&path, bytes);
-    f->busy_s += path.busy * cost_message(&path, bytes);
-    f->bytes += bytes;
-    f->messages += ceil(bytes / (double)WIRE_CHUNK);
+    cost_axis(&path, p->cost, p->leg[k].stride, p->leg[k].ranks, distance);
+    f->leg_s[k] += times * cost_message(&path, bytes);
+    f->busy_s += times * path.busy * cost_message(&path, bytes);
+    f->bytes += times * bytes;
+    f->messages += times * ceil(bytes / (double)WIRE_CHUNK);
+}
+
+/* Leg 'k', of 'bytes' for each of its ranks, 'times' over. */
+static void add_leg(struct flight *f, const struct play *p, int k, double bytes,
+                    int times)
+{
+    const int ranks = p->leg[k].ranks;
+
+    if (ranks == 1)
+        return;
+    if (ranks <= HOPS_RING) {
+        add_hops(f, p, k, 1, bytes, (ranks - 1) * times);
+        return;
+    }
+    for (int n = ranks; n > 1; n = (n + 1) / 2)
+        add_hops(f, p, k, (n + 1) / 2, bytes * (n / 2), times);
 }
 
 /* Of 'elements' of 'size' bytes, cut evenly, in the hops of plan/hops.h. */
 static struct flight flight_of(const struct play *p, enum hops_form form,
                                double elements, double size)
 {
-    const int D     = p->job->D;
     const int times = form == HOPS_SUM ? 2 : 1;
     struct flight f = { 0 };
 
-    if (D <= HOPS_RING) {
-        struct flight hop = { 0 };
-
-        if (D == 1)
-            return f;
-        add_hop(&hop, p, elements * size / D, 1);
-        f.seconds  = hop.seconds * (D - 1) * times;
-        f.busy_s   = hop.busy_s * (D - 1) * times;
-        f.messages = hop.messages * (D - 1) * times;
-        f.bytes    = hop.bytes * (D - 1) * times;
-        return f;
-    }
-    for (int n = D; n > 1; n = (n + 1) / 2) {
-        for (int i = 0; i < times; i++)
-            add_hop(&f, p, elements * size * (n / 2) / D, (n + 1) / 2);
-    }
+    add_leg(&f, p, 0, elements * size / p->leg[0].ranks, times);
+    add_leg(&f, p, 1, elements * size / p->job->D, times);
     return f;
 }
 
 /* A flight under way. */
 struct airborne {
     enum traffic kind;
-    double landing; /* when it is over if the link has nothing else to do */
+    double landing; /* when it is over if its links have nothing else to do */
     double alone, busy, link_before;
+    double shared; /* the part of it on links that activations use */
     bool is_active;
+};
+
+/* When the links of a leg are taken. */
+struct links {
+    double from, to;
 };
 
 /* The timeline. */
 struct timeline {
     struct play *play;
     struct part all;
-    double now, link_free;
+    double now;
+    struct links links[2];
     enum forecast_stage stage;
     double stage_s[FORECAST_STAGES];
     struct airborne gather, scatter;
@@ -142,27 +153,49 @@ static void do_part(struct timeline *t, const struct part *part)
     pass(t, part->compute_s + part->exposed_s);
 }
 
+/* Take the links for 'seconds' from 'at' on, when they are free; returns the end.  One
+ * flight may be among near ranks while another is among far ones.
+ */
+static double take_links(struct links *l, double at, double seconds)
+{
+    const double before = fmin(seconds, fmax(l->from - at, 0));
+    const double end =
+        seconds > before ? fmax(at, l->to) + seconds - before : at + seconds;
+
+    l->from = at < l->to ? fmin(at, l->from) : at;
+    l->to   = fmax(end, l->to);
+    return end;
+}
+
 static void take_off(struct timeline *t, struct airborne *a, enum traffic kind,
                      const struct flight *f)
 {
-    const double start = fmax(t->now, t->link_free);
+    const int first    = kind == PARAM_GATHER ? 1 : 0; /* a gather comes back */
+    const double alone = f->leg_s[0] + f->leg_s[1];
+    double at          = t->now;
 
-    if (f->seconds == 0)
+    if (alone == 0)
         return;
-    *a           = (struct airborne){ .kind        = kind,
-                                      .landing     = start + f->seconds,
-                                      .alone       = f->seconds,
-                                      .busy        = f->busy_s,
-                                      .link_before = t->all.link_s,
-                                      .is_active   = true };
-    t->link_free = a->landing;
+    *a = (struct airborne){ .kind        = kind,
+                            .alone       = alone,
+                            .busy        = f->busy_s,
+                            .link_before = t->all.link_s,
+                            .is_active   = true };
+    for (int i = 0; i < 2; i++) {
+        const int k = i == 0 ? first : 1 - first;
+
+        if (f->leg_s[k] > 0)
+            at = take_links(&t->links[k], at, f->leg_s[k]);
+        a->shared += t->play->leg[k].is_shared ? f->leg_s[k] / alone : 0;
+    }
+    a->landing = at;
     part_posted(&t->all, kind, f->messages, f->bytes);
 }
 
 /* The cores' share of it is spent, and the rest waited for. */
 static void land(struct timeline *t, struct airborne *a)
 {
-    const double delay = t->all.link_s - a->link_before;
+    const double delay = (t->all.link_s - a->link_before) * a->shared;
     const double wait  = fmax(a->busy, a->landing + delay - t->now);
 
     if (!a->is_active)
@@ -170,7 +203,6 @@ static void land(struct timeline *t, struct airborne *a)
     part_waited(&t->all, a->kind, a->alone, wait);
     pass(t, wait);
     a->is_active = false;
-    t->link_free = fmax(t->link_free, t->now);
 }
 
 /* ---- groups ---------------------------------------------------------------------- */

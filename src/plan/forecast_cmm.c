@@ -98,6 +98,11 @@ static double as_left(const struct play *p, double bytes)
     return bytes * (double)p->size / (double)p->partial;
 }
 
+static bool is_shared(const struct play *p)
+{
+    return p->leg[0].is_shared || p->leg[1].is_shared;
+}
+
 /* A plain collective over the model axis, which is waited for. */
 void play_plain(const struct play *p, struct part *to, enum traffic kind, double slice)
 {
@@ -111,7 +116,7 @@ void play_plain(const struct play *p, struct part *to, enum traffic kind, double
         play_move(p, to, "add", 3 * slice * (p->job->M - 1));
     seconds = each_to_each(p, to, kind, p->job->M, slice);
     part_waited(to, kind, seconds, seconds);
-    to->link_s += p->is_shared ? seconds : 0;
+    to->link_s += is_shared(p) ? seconds : 0;
 }
 
 void play_allreduce(const struct play *p, struct part *to, int64_t stride, int ranks,
@@ -242,7 +247,7 @@ static void send_slices(const struct play *p, struct part *to, const struct turn
                 (M - 1) * t->down);
     part_waited(to, ACT_GATHER, share * alone, share * wait);
     part_waited(to, ACT_SCATTER, (1 - share) * alone, (1 - share) * wait);
-    to->link_s += p->is_shared ? alone : 0;
+    to->link_s += is_shared(p) ? alone : 0;
 }
 
 /* One product's part in a pass. */
@@ -383,7 +388,7 @@ static void count_groups(struct play *p)
 void play_make(struct play *p, const struct spec *s, const struct traffic_job *job,
                const struct cost_rank *c)
 {
-    struct cost_path data;
+    const int near = job->near > 1 ? job->near : 1;
 
     *p = (struct play){ .spec    = s,
                         .job     = job,
@@ -399,6 +404,14 @@ void play_make(struct play *p, const struct spec *s, const struct traffic_job *j
     spec_micro(&p->l, s, job_micros(job), 0);
     count_groups(p);
     cost_axis(&p->ring, c, 1, job->M, 1);
-    cost_axis(&data, c, job->M, job->D, 1);
-    p->is_shared = job->M > 1 && job->D > 1 && p->ring.level == data.level;
+    p->leg[0] = (struct leg){ .stride = job->M, .ranks = near };
+    p->leg[1] =
+        (struct leg){ .stride = (int64_t)job->M * near, .ranks = job->D / near };
+    for (int k = 0; k < 2; k++) {
+        struct leg *l = &p->leg[k];
+        struct cost_path data;
+
+        cost_axis(&data, c, l->stride, l->ranks, 1);
+        l->is_shared = job->M > 1 && l->ranks > 1 && p->ring.level == data.level;
+    }
 }

@@ -10,7 +10,7 @@
 /* What a part of the step costs when it runs without flights. */
 struct part {
     double compute_s, exposed_s;
-    double link_s; /* for which activations use the link that flights use */
+    double link_s; /* for which activations use a link that flights use */
     struct forecast_comm comm[TRAFFIC_KINDS];
     struct forecast_op op[FORECAST_OPS];
     int ops;
@@ -20,6 +20,13 @@ void part_op(struct part *p, const char *name, double flops, double bytes,
              double seconds);
 void part_posted(struct part *p, enum traffic kind, double messages, double bytes);
 void part_waited(struct part *p, enum traffic kind, double alone, double exposed);
+
+/* A level of the data axis (plan/hops.h): how far its ranks are apart. */
+struct leg {
+    int64_t stride;
+    int ranks;
+    bool is_shared; /* its links are those of the model axis */
+};
 
 /* The step that is played. */
 struct play {
@@ -33,7 +40,7 @@ struct play {
     double embed, block, head, replicated; /* elements of the groups */
     double factors[2];     /* Adafactor's averages summed over data and model axis */
     struct cost_path ring; /* to the neighbour of the model axis */
-    bool is_shared;        /* the links of the model axis are those of the data axis */
+    struct leg leg[2];     /* of the data axis, near and far */
     struct part verdict;   /* what all ranks tell each other at the end */
 };
 

@@ -7,24 +7,53 @@
 #include "src/plan/hops.h"
 
 #include "src/base/err.h"
+#include "src/base/split.h"
+
+/* ---- near and far ---------------------------------------------------------------- */
+
+int hops_near(const int *node, int on_node, int D, int M)
+{
+    int near = D;
+
+    for (int r = M; r < D * M; r++) {
+        const bool is_same =
+            node != NULL ? node[r] == node[r - M] : r / on_node == (r - M) / on_node;
+
+        if (!is_same)
+            near = (int)split_divisor(near, r / M);
+    }
+    return near;
+}
+
+int hops_part(int rank, int ranks, int near)
+{
+    return near > 1 ? rank % near * (ranks / near) + rank / near : rank;
+}
+
+void hops_first(int *first, int *unit, int ranks, int near)
+{
+    *first = near > 1 ? near : ranks;
+    *unit  = ranks / *first;
+}
 
 /* ---- recursive ------------------------------------------------------------------- */
 
-static void add(struct hops *h, int to, struct parts out, int from, struct parts in)
+static void add(struct hops_level *l, int to, struct parts out, int from,
+                struct parts in)
 {
-    if (h->levels == 2 * HOPS_LEVELS)
-        die("%d ranks are too many", h->ranks);
-    h->level[h->levels++] =
-        (struct hop){ .to = to, .from = from, .out = out, .in = in, .is_sum = true };
+    if (l->halvings == 2 * HOPS_LEVELS)
+        die("%d ranks are too many", l->ranks);
+    l->halving[l->halvings++] =
+        (struct hop){ .to = to, .from = from, .out = out, .in = in };
 }
 
 /* Halve the ranks lo .. hi - 1, this one among them, until it is alone. */
-static void halve(struct hops *h)
+static void halve(struct hops_level *l)
 {
-    int lo = 0, hi = h->ranks;
+    int lo = 0, hi = l->ranks;
 
     while (hi - lo > 1) {
-        const int mid = lo + (hi - lo + 1) / 2, rank = h->rank;
+        const int mid = lo + (hi - lo + 1) / 2, rank = l->rank;
         const bool is_odd        = (hi - lo) % 2 != 0;
         const struct parts lower = { lo, mid }, upper = { mid, hi };
 
@@ -32,16 +61,16 @@ static void halve(struct hops *h)
             const int other = rank + (mid - lo);
 
             if (other < hi)
-                add(h, other, upper, other, lower);
+                add(l, other, upper, other, lower);
             else
-                add(h, hi - 1, upper, HOPS_NOBODY, lower);
+                add(l, hi - 1, upper, HOPS_NOBODY, lower);
             hi = mid;
         } else {
             const int other = rank - (mid - lo);
 
-            add(h, other, lower, other, upper);
+            add(l, other, lower, other, upper);
             if (is_odd && rank == hi - 1)
-                add(h, HOPS_NOBODY, lower, mid - 1, upper);
+                add(l, HOPS_NOBODY, lower, mid - 1, upper);
             lo = mid;
         }
     }
@@ -49,40 +78,89 @@ static void halve(struct hops *h)
 
 /* ---- ring ------------------------------------------------------------------------ */
 
-static struct parts one(const struct hops *h, int part)
+static struct parts one(const struct hops_level *l, int part)
 {
-    const int j = (part % h->ranks + h->ranks) % h->ranks;
+    const int j = (part % l->ranks + l->ranks) % l->ranks;
 
     return (struct parts){ j, j + 1 };
 }
 
 /* Hop i of a scatter: what this rank holds of part rank + 1 + i goes down. */
-static struct hop ring_hop(const struct hops *h, int i)
+static struct hop ring_hop(const struct hops_level *l, int i)
 {
-    return (struct hop){ .to     = one(h, h->rank - 1).lo,
-                         .from   = one(h, h->rank + 1).lo,
-                         .out    = one(h, h->rank + 1 + i),
-                         .in     = one(h, h->rank + 2 + i),
+    return (struct hop){ .to   = one(l, l->rank - 1).lo,
+                         .from = one(l, l->rank + 1).lo,
+                         .out  = one(l, l->rank + 1 + i),
+                         .in   = one(l, l->rank + 2 + i) };
+}
+
+/* ---- levels ---------------------------------------------------------------------- */
+
+static void level_make(struct hops_level *l, int ring_most)
+{
+    l->is_ring = l->ranks <= ring_most;
+    if (!l->is_ring)
+        halve(l);
+    l->count = l->is_ring ? l->ranks - 1 : l->halvings;
+}
+
+static int rank_of(const struct hops_level *l, int rank)
+{
+    return rank == HOPS_NOBODY ? HOPS_NOBODY : l->rank0 + rank * l->stride;
+}
+
+static struct parts parts_of(const struct hops_level *l, struct parts p)
+{
+    return (struct parts){ l->part0 + p.lo * l->unit, l->part0 + p.hi * l->unit };
+}
+
+/* Hop i of the level, with ranks and parts as all have them. */
+static struct hop level_hop(const struct hops_level *l, int i)
+{
+    const struct hop h = l->is_ring ? ring_hop(l, i) : l->halving[i];
+
+    return (struct hop){ .to     = rank_of(l, h.to),
+                         .from   = rank_of(l, h.from),
+                         .out    = parts_of(l, h.out),
+                         .in     = parts_of(l, h.in),
                          .is_sum = true };
 }
 
-/* ---- either ---------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------ */
 
-void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int ring_most)
+void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int near,
+               int ring_most)
 {
+    const int n = near > 1 ? near : 1, far = ranks / n;
+
     *h = (struct hops){
-        .ranks = ranks, .rank = rank, .form = form, .is_ring = ranks <= ring_most
+        .part  = hops_part(rank, ranks, n),
+        .form  = form,
+        .level = { { .ranks  = n,
+                     .rank   = rank % n,
+                     .rank0  = rank - rank % n,
+                     .stride = 1,
+                     .unit   = far },
+                   { .ranks  = far,
+                     .rank   = rank / n,
+                     .rank0  = rank % n,
+                     .stride = n,
+                     .part0  = rank % n * far,
+                     .unit   = 1 } },
     };
-    if (!h->is_ring)
-        halve(h);
-    h->count = h->is_ring ? ranks - 1 : h->levels;
+    for (int k = 0; k < 2; k++) {
+        level_make(&h->level[k], ring_most);
+        h->count += h->level[k].count;
+    }
     if (form == HOPS_SUM)
         h->count *= 2;
 }
 
 static struct hop scatter_hop(const struct hops *h, int i)
 {
-    return h->is_ring ? ring_hop(h, i) : h->level[i];
+    const int first = h->level[0].count;
+
+    return i < first ? level_hop(&h->level[0], i) : level_hop(&h->level[1], i - first);
 }
 
 struct hop hops_get(const struct hops *h, int i)
@@ -97,17 +175,20 @@ struct hop hops_get(const struct hops *h, int i)
         struct hop){ .to = back.from, .from = back.to, .out = back.in, .in = back.out };
 }
 
-int64_t hops_room(const int64_t *cut, int ranks, int ring_most)
+int64_t hops_room(const int64_t *cut, int ranks, int near, int ring_most)
 {
-    const int mid = (ranks + 1) / 2;
-    int64_t most  = 0;
+    int first, unit, step;
+    int64_t most = 0;
 
     if (ranks == 1)
         return 0;
-    if (ranks > ring_most)
-        return cut[mid] - cut[0] > cut[ranks] - cut[mid] ? cut[mid] - cut[0]
-                                                         : cut[ranks] - cut[mid];
-    for (int j = 0; j < ranks; j++)
-        most = cut[j + 1] - cut[j] > most ? cut[j + 1] - cut[j] : most;
+    hops_first(&first, &unit, ranks, near);
+    step = first > ring_most ? (first + 1) / 2 : 1; /* halves, or parts of a ring */
+    for (int lo = 0; lo < first; lo += step) {
+        const int hi       = lo + step < first ? lo + step : first;
+        const int64_t size = cut[hi * unit] - cut[lo * unit];
+
+        most = size > most ? size : most;
+    }
     return most;
 }

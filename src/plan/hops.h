@@ -12,6 +12,18 @@
  * Both send all parts but one or so, in total.  On its recursive way down, or back, no
  * rank meets another twice.
  *
+ * Where nodes hold several of the ranks, these go first, and then, among nodes, ranks
+ * of the same place, each with its share: the buffer leaves a node once, not once for
+ * each of the node's ranks, by all of its ways at a time (Karonis et al., Exploiting
+ * hierarchy in parallel computer networks, 2000; within a level as in Chan et al.,
+ * Collective communication: theory, practice, and experience, 2007).
+ *
+ *   near, far     ranks that share a node, 'near' in a row, and how many times that:
+ *                 rank = f near + n has part n far + f
+ *
+ *       rank  0 1 2 3 | 4 5 6 7       near 4, far 2: first 0 1 2 3 and 4 5 6 7, then
+ *       part  0 2 4 6 | 1 3 5 7       0 4, 1 5, 2 6, 3 7, of two parts each
+ *
  * What a hop moves is one stretch of memory, so that it can go straight to its
  * place while the rank computes.  Collectives that a rank waits for count slices
  * round a circle instead (mesh/doubling.h): no rank serves two, but a message
@@ -31,6 +43,15 @@ enum hops_form {
     HOPS_SUM,     /* the sums to all: a scatter, then a gather */
 };
 
+/* The data axis of a D x M mesh, whose rank d M + m is on node[d M + m], or, where
+ * 'node' is NULL, on (d M + m) / on_node: the most ranks in a row, a divisor of D, that
+ * always are on one node, on every column.
+ */
+int hops_near(const int *node, int on_node, int D, int M);
+
+/* The part of 'rank' among 'ranks', of which 'near' (0: as 1) in a row share a node. */
+int hops_part(int rank, int ranks, int near);
+
 /* Parts lo .. hi - 1. */
 struct parts {
     int lo, hi;
@@ -43,21 +64,35 @@ struct hop {
     bool is_sum; /* 'in' is added to what is there */
 };
 
-struct hops {
+/* The scatter of one level, of which rank and part 0 are those of all ranks here. */
+struct hops_level {
     int ranks, rank, count;
-    enum hops_form form;
+    int rank0, stride; /* of ranks; */
+    int part0, unit;   /* of parts */
     bool is_ring;
-    int levels; /* of the scatter, when it is recursive */
-    struct hop level[2 * HOPS_LEVELS];
+    int halvings; /* when it is not */
+    struct hop halving[2 * HOPS_LEVELS];
 };
 
-/* The hops of 'rank' among 'ranks'; a ring if these are up to 'ring_most'. */
-void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int ring_most);
+struct hops {
+    int part, count; /* of this rank; of hops */
+    enum hops_form form;
+    struct hops_level level[2]; /* near, then far; one rank has no hops */
+};
+
+/* The hops of 'rank' among 'ranks', of which 'near' (0: as 1) in a row share a node; a
+ * level is a ring if its ranks are up to 'ring_most'.
+ */
+void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int near,
+               int ring_most);
 struct hop hops_get(const struct hops *h, int i); /* 0 <= i < count */
 
 /* The most elements that come to be added in one hop, where part j is elements cut[j]
  * .. cut[j + 1] - 1.
  */
-int64_t hops_room(const int64_t *cut, int ranks, int ring_most);
+int64_t hops_room(const int64_t *cut, int ranks, int near, int ring_most);
+
+/* Of the first level with more than one rank: its ranks, and the parts of each. */
+void hops_first(int *first, int *unit, int ranks, int near);
 
 #endif

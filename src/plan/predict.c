@@ -54,7 +54,7 @@ static void kinds_make(struct kinds *k, const struct spec *s, int M, int m)
     params_free(&params);
 }
 
-/* Elements that data rank 'd' owns. */
+/* Elements of the data rank that has part 'd'. */
 static int64_t owned(const struct kinds *k, const struct traffic_job *job, int d)
 {
     int64_t own = k->replicated;
@@ -112,7 +112,7 @@ static void group_sums(struct sums *sum, const struct kinds *k, const struct spe
             continue;
         sum->copied += is_cut ? 0 : n * c->size;
         sum->packed += (is_cut && n > ROOMS ? ROOMS : n) * c->size;
-        sum->room = larger(sum->room, cut_room(c, is_cut, job->D));
+        sum->room = larger(sum->room, cut_room(c, is_cut, job->D, job->near));
         for (int64_t j = 0; is_cut && j < n && j < ROOMS; j++)
             room[(first + j) % ROOMS] = larger(room[(first + j) % ROOMS], c->size);
     }
@@ -200,7 +200,7 @@ void predict_memory(struct predict_memory *p, const struct spec *s,
     struct kinds k;
 
     kinds_make(&k, s, job->M, m);
-    memory_of(p, s, job, &k, d, d, m);
+    memory_of(p, s, job, &k, hops_part(d, job->D, job->near), d, m);
 }
 
 void predict_largest(struct predict_memory *p, const struct spec *s,

@@ -336,12 +336,13 @@ static void groups_close_all(struct groups g[3])
 
 /* Add 'times' times what data rank d sends of one collective. */
 static void add_times(struct traffic_count *t, const struct groups *g,
-                      enum hops_form form, int64_t size, int64_t times, int D, int d)
+                      enum hops_form form, int64_t size, int64_t times,
+                      const struct traffic_job *job, int d)
 {
     struct traffic_count one = { 0 };
 
     if (times > 0)
-        traffic_hops(&one, g->at, (size_t)size, form, D, d, HOPS_RING);
+        traffic_hops(&one, g->at, (size_t)size, form, job->D, d, job->near, HOPS_RING);
     t->messages += times * one.messages;
     t->bytes += times * one.bytes;
 }
@@ -349,12 +350,13 @@ static void add_times(struct traffic_count *t, const struct groups *g,
 static void groups_count(struct traffic_count t[TRAFFIC_KINDS],
                          const struct groups g[3], const struct rank *r, int d)
 {
-    const int D = r->job->D;
+    const struct traffic_job *job = r->job;
 
     for (int k = 0; k < 3; k++) {
-        add_times(&t[PARAM_GATHER], &g[k], HOPS_GATHER, r->size, g[k].gathers, D, d);
-        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SCATTER, r->grad, g[k].scatters, D, d);
-        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SUM, r->grad, g[k].sums, D, d);
+        add_times(&t[PARAM_GATHER], &g[k], HOPS_GATHER, r->size, g[k].gathers, job, d);
+        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SCATTER, r->grad, g[k].scatters, job,
+                  d);
+        add_times(&t[GRAD_SCATTER], &g[k], HOPS_SUM, r->grad, g[k].sums, job, d);
     }
 }
 

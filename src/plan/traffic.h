@@ -72,6 +72,7 @@ bool cmm_keeps(int M, enum cmm_form forward, enum cmm_form backward);
 struct traffic_job {
     int64_t B;
     int D, M;
+    int near; /* data ranks in a row that share a node: plan/hops.h; 0: not known */
     enum dtype dtype;
     enum cmm_form form;            /* of the products over the model axis */
     const struct cmm_tuned *tuned; /* borrowed; for CMM_AUTO; NULL: rings */
@@ -181,6 +182,6 @@ void traffic_allreduce(struct traffic_count *t, int64_t count, size_t size, int 
  * part j begins at element cut[j].
  */
 void traffic_hops(struct traffic_count *t, const int64_t *cut, size_t size,
-                  enum hops_form form, int ranks, int i, int ring_most);
+                  enum hops_form form, int ranks, int i, int near, int ring_most);
 
 #endif

@@ -149,11 +149,11 @@ int64_t traffic_allreduce_room(int64_t count, size_t size, int ranks)
 }
 
 void traffic_hops(struct traffic_count *t, const int64_t *cut, size_t size,
-                  enum hops_form form, int ranks, int i, int ring_most)
+                  enum hops_form form, int ranks, int i, int near, int ring_most)
 {
     struct hops hops;
 
-    hops_make(&hops, form, ranks, i, ring_most);
+    hops_make(&hops, form, ranks, i, near, ring_most);
     for (int k = 0; k < hops.count; k++) {
         const struct hop h = hops_get(&hops, k);
 

@@ -52,10 +52,12 @@ static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
 /* What it needs must be there: touching more would end in a kill. */
 static int check_memory(const struct trainer *t, const struct node *node)
 {
-    const struct traffic_job job = setting_job(
-        &t->plan.way, has_pictures(t), t->options->batch, t->mesh->D, t->mesh->M);
-    const double most = (double)predict_most(&t->plan.spec, &job);
+    struct traffic_job job = setting_job(&t->plan.way, has_pictures(t),
+                                         t->options->batch, t->mesh->D, t->mesh->M);
+    double most;
 
+    job.near = t->mesh->near;
+    most     = (double)predict_most(&t->plan.spec, &job);
     if (node->bytes == 0 || most * node->ranks_most <= (double)node->bytes)
         return 0;
     return ERR(

@@ -173,7 +173,8 @@ int vit_open(struct vit **vit, const struct spec *s, struct mesh *mesh, struct d
     v->stream  = dev_stream(dev, LANE_COMPUTE);
     laps_open(&v->laps, v->stream, VIT_PARTS);
     spec_local(&v->row, s, o->B, mesh->D, mesh->M, mesh->d, mesh->m);
-    layout_make(&v->layout, s, o->head, o->shard, mesh->D, mesh->M, mesh->d, mesh->m);
+    layout_make(&v->layout, s, o->head, o->shard, mesh->D, mesh->M, mesh->near, mesh->d,
+                mesh->m);
     vit_micro(v, 0);
     open_lists(v);
 
