@@ -15,10 +15,17 @@ sent() {
     done | tr '\n' ' '
 }
 
-# used OPTION ..: bytes that a run has made each host send.
+# pairs [OPTION ..]: vitbench with two ranks on every host.
+pairs() {
+    mpirun -n $((2 * hosts)) --map-by ppr:2:node --oversubscribe "$build/vitbench" \
+        --threads=1 "$@" </dev/null >"$folder/out" 2>&1
+    status=$?
+}
+
+# used COMMAND ..: bytes that a run has made each host send.
 used() {
     before=$(sent)
-    vitbench "$@"
+    "$@"
     echo "$before $(sent)" | ${AWK:-awk} '{ print $3 - $1, $4 - $2 }'
 }
 
@@ -32,15 +39,32 @@ for mesh in 1x2 2x1; do
         >"$folder/out" 2>&1
     plan=$(json_after "$folder/plan" '{' bytes_per_step)
     ok "--dry-run plans a step on $mesh: $plan bytes a rank"
-    few=$(used $fixed --steps=2) && [ -n "$few" ]
+    few=$(used vitbench $fixed --steps=2) && [ -n "$few" ]
     ok 'a run crosses the link'
-    many=$(used $fixed --steps=12)
+    many=$(used vitbench $fixed --steps=12)
     a_step=$(echo "$few $many" | ${AWK:-awk} '{ print ($3 - $1) / 10, ($4 - $2) / 10 }')
     for each in $a_step; do
         holds "$each >= $plan && $each <= 1.1 * $plan"
         ok "an interface has sent $each bytes a step: the plan, and headers"
     done
 done
+
+# Of two data ranks on a host each sends half of a group to the other and a quarter to the
+# other host, which is a third of all and not, as round a ring, all that one of them sends.
+fixed="$model --mesh=4x1 --no-check --no-tune --warmup=1 --seconds=0.01"
+"$build/vitbench" --dry-run --ranks=4 $model --mesh=4x1 --json="$folder/plan" \
+    >"$folder/out" 2>&1
+plan=$(json_after "$folder/plan" '{' bytes_per_step)
+few=$(used pairs $fixed --steps=2) many=$(used pairs $fixed --steps=12)
+a_step=$(echo "$few $many" | ${AWK:-awk} '{ print ($3 - $1) / 10, ($4 - $2) / 10 }')
+for each in $a_step; do
+    holds "$each >= 2 / 3 * $plan && $each <= 1.1 * 2 / 3 * $plan"
+    ok "with two ranks a host an interface sends $each bytes a step, of $plan a rank"
+done
+pairs $model --mesh=4x1 --steps=3 --seconds=0.5 --json="$folder/json"
+[ $status -eq 0 ] && grep -q 'is VALID' "$folder/out" &&
+    [ "$(json_after "$folder/json" '"mesh"' near)" -eq 2 ]
+ok 'whose steps are right'
 
 # Whole steps, with all checks.
 vitbench $model --mesh=1x2 --steps=5 --seconds=2 --json="$folder/json"
