@@ -63,6 +63,10 @@ ask="$set $few"
         grep '"compute": [1-9].*"loss": [0-9].*"err_1shot": 0.*"err_10shot": null' |
         grep -q '"examples": 24,.*"devices": 1,'
     ok "the run's record gets errors and keeps what it had"
+    run 1 $set --shots=10 --records="$folder/records.jsonl"
+    tail -n 1 "$folder/records.jsonl" |
+        grep -q '"err_1shot": 0.*"err_5shot": 0.*"err_10shot": 0'
+    ok "errors with other numbers of shots, too"
     "$build/vittrain" --shape=24/2/32/4 --image=8 --patch=2 --data="$folder/set.h5" \
         --steps=6 --cooldown-at=2 --cooldown-steps=1 --save-every=4 --holdout=0.25 \
         --batch=8 --threads=1 --out="$folder/forked" --records="$folder/forked.jsonl" \

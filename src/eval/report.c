@@ -12,6 +12,7 @@
 #include "src/base/version.h"
 #include "src/plan/record.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,15 @@ static void describe(struct record *r, const struct probe *p)
     r->seed = seed != NULL ? strtoll(seed, NULL, 10) : p->options->seed;
 }
 
+/* The error with 'shots' images of a class, if that was asked for. */
+static void set_error(double *error, const struct probe *p, int64_t shots)
+{
+    const double found = fewshot_mean(&p->few, &p->plan.few, shots);
+
+    if (!isnan(found))
+        *error = found;
+}
+
 static void set_result(struct record *r, const struct probe *p)
 {
     switch ((enum probe_method)p->options->method) {
@@ -246,10 +256,10 @@ static void set_result(struct record *r, const struct probe *p)
         r->top1 = p->linear.right;
         break;
     default:
-        r->err_1shot  = fewshot_mean(&p->few, &p->plan.few, 1);
-        r->err_5shot  = fewshot_mean(&p->few, &p->plan.few, 5);
-        r->err_10shot = fewshot_mean(&p->few, &p->plan.few, 10);
-        r->err_25shot = fewshot_mean(&p->few, &p->plan.few, 25);
+        set_error(&r->err_1shot, p, 1);
+        set_error(&r->err_5shot, p, 5);
+        set_error(&r->err_10shot, p, 10);
+        set_error(&r->err_25shot, p, 25);
     }
 }
 
