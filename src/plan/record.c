@@ -259,9 +259,15 @@ static bool has_room(int file)
 
 /* A file of something else would be spoilt by a record, and its last line perhaps cut
  * off: the first line must be an object, or a part of one where it is the only line.
+ * What is read from a device says nothing.
  */
 static bool has_records(int file)
 {
+    struct stat state;
+
+    if (fstat(file, &state) == 0 && !S_ISREG(state.st_mode))
+        return true;
+
     char *line        = mem_new(LINE_MOST + 1, 1);
     const ssize_t got = pread(file, line, LINE_MOST, 0);
     char *newline     = strchr(line, '\n');
