@@ -13,7 +13,6 @@
 
 #include <map>
 #include <numeric>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,23 +45,26 @@ struct copy {
     bool is_done;
 };
 
+/* Where one goes on: what the compiler's own setjmp() keeps, without a system's care
+ * for threads and signals, which takes longer than most kernels between two barriers.
+ */
+typedef void *place[5];
+
 struct thread {
-    jmp_buf place; /* where it goes on */
+    place here;
     char *stack;
     uint3 index;
     int number;
-    bool is_done;
-    const barrier *at; /* where it waits, for 'passed' to become another number */
-    unsigned passed;
     std::vector<copy> copies;
     int groups; /* closed */
 };
 
+/* Lanes as bits: those that have not ended, and those of them that wait for nobody. */
 struct warp {
     barrier gate;
-    int lanes;
-    unsigned met; /* __syncwarp(), so often */
-    alignas(16) char shown[WARP][SHOWN];
+    unsigned there, ready;
+    unsigned met;                           /* __syncwarp(), so often */
+    alignas(16) char shown[2][WARP][SHOWN]; /* by turns */
 };
 
 std::vector<thread> threads;
@@ -70,7 +72,7 @@ std::vector<warp> warps;
 barrier block_gate;
 int alive;
 thread *now;
-jmp_buf scheduler;
+place scheduler;
 const std::function<void()> *body;
 char *room; /* of the block; behind it is a page that nobody can touch */
 size_t room_bytes;
@@ -92,18 +94,33 @@ void finish(const copy &c)
 
 /* The numbers below 'count' in an order that is drawn. */
 struct order {
-    unsigned count, first = emu_draw(), step = emu_draw() | 1;
+    unsigned count, number, step;
 
-    explicit order(unsigned n) : count(n)
+    explicit order(unsigned n) : count(n), number(emu_draw() % n), step(emu_draw() | 1)
     {
-        while (std::gcd(step, count) != 1)
-            step += 2;
+        if ((count & (count - 1)) != 0) /* no power of 2 */
+            while (std::gcd(step, count) != 1)
+                step += 2;
+        step %= count;
     }
-    unsigned at(unsigned i) const
+    unsigned next(void)
     {
-        return (unsigned)((first + (uint64_t)i * step) % count);
+        const unsigned n = number;
+
+        number += step < count - number ? step : step - count;
+        return n;
     }
 };
+
+unsigned bit_of(const thread *t)
+{
+    return 1U << t->number % WARP;
+}
+
+warp *warp_of(const thread *t)
+{
+    return &warps[t->number / WARP];
+}
 
 void open_gate(barrier *b)
 {
@@ -111,16 +128,40 @@ void open_gate(barrier *b)
     b->passed++;
 }
 
-void wait_at(barrier *b, int all)
+/* The last one to come, of 'all', opens the barrier and goes on. */
+bool is_last_at(barrier *b, int all)
 {
-    if (++b->arrived == all) {
-        open_gate(b);
-        return;
-    }
-    now->at     = b;
-    now->passed = b->passed;
-    if (_setjmp(now->place) == 0)
-        _longjmp(scheduler, 1);
+    if (++b->arrived != all)
+        return false;
+    open_gate(b);
+    return true;
+}
+
+void wake(warp *w)
+{
+    w->ready = w->there & (w == warp_of(now) ? ~bit_of(now) : ~0U);
+}
+
+void wake_all(void)
+{
+    for (warp &w : warps)
+        wake(&w);
+}
+
+/* The compiler wants the jump in a function of its own, and is not to conclude from
+ * what it sees which registers a call leaves as they are.
+ */
+#define JUMPS __attribute__((noipa))
+
+[[noreturn]] JUMPS void jump(void **to)
+{
+    __builtin_longjmp(to, 1);
+}
+
+JUMPS void give_way(void)
+{
+    if (__builtin_setjmp(now->here) == 0)
+        jump(scheduler);
 }
 
 /* One thread after another: a context is made once, with system calls; what follows are
@@ -129,18 +170,18 @@ void wait_at(barrier *b, int all)
 void run_threads(void)
 {
     for (;;) {
-        if (_setjmp(now->place) == 0)
-            _longjmp(scheduler, 1);
+        give_way();
         (*body)();
-        now->is_done = true;
+        warp_of(now)->there &= ~bit_of(now);
         alive--;
-        warps[now->number / WARP].lanes--;
-        if (block_gate.arrived > 0 && block_gate.arrived == alive)
+        if (block_gate.arrived > 0 && block_gate.arrived == alive) {
             open_gate(&block_gate);
+            wake_all();
+        }
     }
 }
 
-void start(thread *t)
+JUMPS void start(thread *t)
 {
     ucontext_t outside, inside;
 
@@ -151,34 +192,33 @@ void start(thread *t)
     inside.uc_link          = NULL;
     makecontext(&inside, run_threads, 0);
     now = t;
-    if (_setjmp(scheduler) == 0)
+    if (__builtin_setjmp(scheduler) == 0)
         swapcontext(&outside, &inside);
 }
 
 void stand(void)
 {
-    race_thread(now->number, block_gate.passed, warps[now->number / WARP].met);
+    race_thread(now->number, block_gate.passed, warp_of(now)->met);
 }
 
 /* Let the thread run until it waits or ends. */
-void resume(thread *t)
+JUMPS void resume(thread *t)
 {
     now       = t;
     threadIdx = t->index;
+    warp_of(t)->ready &= ~bit_of(t);
     stand();
-    if (_setjmp(scheduler) == 0)
-        _longjmp(t->place, 1);
+    if (__builtin_setjmp(scheduler) == 0)
+        jump(t->here);
 }
 
 void prepare(thread *t, unsigned i)
 {
-    t->index   = { i % blockDim.x, i / blockDim.x % blockDim.y,
-                   i / blockDim.x / blockDim.y };
-    t->number  = (int)i;
-    t->is_done = false;
-    t->groups  = 0;
+    t->index  = { i % blockDim.x, i / blockDim.x % blockDim.y,
+                  i / blockDim.x / blockDim.y };
+    t->number = (int)i;
+    t->groups = 0;
     t->copies.clear();
-    t->at = NULL;
     if (t->stack == NULL)
         start(t);
 }
@@ -189,33 +229,29 @@ void prepare(thread *t, unsigned i)
 bool run_warp(unsigned w, unsigned count)
 {
     const unsigned lanes = min(count - w * WARP, (unsigned)WARP);
-    bool has_run = false, goes_on = true;
+    const bool can_run   = warps[w].ready != 0;
 
-    while (goes_on) {
-        const order lane(lanes);
+    while (warps[w].ready != 0) {
+        order lane(lanes);
 
-        goes_on = false;
         for (unsigned i = 0; i < lanes; i++) {
-            thread *t = &threads[w * WARP + lane.at(i)];
+            thread *t = &threads[w * WARP + lane.next()];
 
-            if (t->is_done || (t->at != NULL && t->at->passed == t->passed))
-                continue;
-            t->at = NULL;
-            resume(t);
-            goes_on = has_run = true;
+            if ((warps[w].ready & bit_of(t)) != 0)
+                resume(t);
         }
     }
-    return has_run;
+    return can_run;
 }
 
 /* Run all that can; false if none could. */
 bool turn(unsigned count)
 {
-    const order warp((unsigned)warps.size());
+    order warp((unsigned)warps.size());
     bool has_run = false;
 
     for (unsigned i = 0; i < warp.count; i++)
-        has_run |= run_warp(warp.at(i), count);
+        has_run |= run_warp(warp.next(), count);
     return has_run;
 }
 
@@ -226,7 +262,8 @@ void run_block(unsigned count)
     for (unsigned w = 0; w < warps.size(); w++) {
         warps[w].gate  = {};
         warps[w].met   = 0;
-        warps[w].lanes = (int)min(count - w * WARP, (unsigned)WARP);
+        warps[w].there = ~0U >> (WARP - min(count - w * WARP, (unsigned)WARP));
+        warps[w].ready = warps[w].there;
     }
     for (unsigned i = 0; i < count; i++)
         prepare(&threads[i], i);
@@ -261,10 +298,10 @@ void run_all(const char *what, const std::function<void()> &kernel, dim3 grid,
         threads.resize(count);
     warps.resize((count + WARP - 1) / WARP);
 
-    const order block_of(grid.x * grid.y * grid.z);
+    order block_of(grid.x * grid.y * grid.z);
 
     for (unsigned i = 0; i < block_of.count; i++) {
-        const unsigned n = block_of.at(i);
+        const unsigned n = block_of.next();
 
         blockIdx = { n % grid.x, n / grid.x % grid.y, n / grid.x / grid.y };
         take_room(shared);
@@ -319,17 +356,23 @@ void *emu_shared(void)
 
 void __syncthreads(void)
 {
-    wait_at(&block_gate, alive);
+    if (is_last_at(&block_gate, alive))
+        wake_all();
+    else
+        give_way();
     stand();
 }
 
 static warp *meet(void)
 {
-    warp *w = &warps[now->number / WARP];
+    warp *w = warp_of(now);
 
-    if (w->lanes != WARP)
+    if (w->there != ~0U)
         fail("an exchange in a warp of which lanes are gone");
-    wait_at(&w->gate, WARP);
+    if (is_last_at(&w->gate, WARP))
+        wake(w);
+    else
+        give_way();
     return w;
 }
 
@@ -416,7 +459,7 @@ void emu_show(const void *mine, size_t bytes)
 {
     if (bytes > SHOWN)
         fail("too much to show");
-    memcpy(warps[now->number / WARP].shown[emu_lane()], mine, bytes);
+    memcpy(warp_of(now)->shown[warp_of(now)->gate.passed % 2][emu_lane()], mine, bytes);
     meet();
 }
 
@@ -430,5 +473,5 @@ void emu_show_row(const void *at)
 
 const void *emu_seen(int lane)
 {
-    return warps[now->number / WARP].shown[lane];
+    return warp_of(now)->shown[(warp_of(now)->gate.passed - 1) % 2][lane];
 }

@@ -56,16 +56,18 @@ void emu_copy_start(void *to, const void *from, size_t bytes, bool is_in);
 void emu_copies_close(void);
 void emu_copies_wait(int left);
 
-/* 'bytes' that every lane shows to its warp; those of lane 'lane'; valid until
- * emu_seen_all(), which all lanes come to and which orders nothing else.
+/* 'bytes' that every lane shows to its warp; those of lane 'lane', until the one that
+ * asks shows others or comes to a barrier.
  */
 void emu_show(const void *mine, size_t bytes);
 const void *emu_seen(int lane);
-void emu_seen_all(void);
 int emu_lane(void);
 
-/* The same of a row in shared memory, 16 bytes at 'at': any lane may read it. */
+/* The same of a row in shared memory, 16 bytes at 'at': any lane may read it until
+ * emu_seen_all(), which all lanes come to and which orders nothing else.
+ */
 void emu_show_row(const void *at);
+void emu_seen_all(void);
 
 template <class T> static inline T __shfl_sync(unsigned mask, T x, int lane)
 {
@@ -74,7 +76,6 @@ template <class T> static inline T __shfl_sync(unsigned mask, T x, int lane)
     emu_need_all(mask);
     emu_show(&x, sizeof x);
     result = *(const T *)emu_seen(lane % 32);
-    emu_seen_all();
     return result;
 }
 

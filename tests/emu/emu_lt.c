@@ -65,10 +65,14 @@ static size_t version(void)
 /* Products as 'of'. */
 static bool is_refusing(const char *what, const struct desc *of)
 {
-    const char *asked = getenv("EMU_REFUSE");
+    static const char *asked;
+    static bool is_known;
     char word[16];
     int epilogue = 0;
 
+    if (!is_known)
+        asked = getenv("EMU_REFUSE");
+    is_known = true;
     return asked != NULL && sscanf(asked, "%15s %d", word, &epilogue) > 0 &&
            strcmp(word, what) == 0 && (epilogue == 0 || epilogue == (int)of->epilogue);
 }

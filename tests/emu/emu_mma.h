@@ -73,7 +73,6 @@ static inline void mma(float (&acc)[4], const uint32_t (&a)[4], uint32_t b0,
         }
         acc[i] = sum;
     }
-    emu_seen_all();
 }
 
 static inline void mma_half(float (&acc)[4], const uint32_t (&a)[4], uint32_t b0)
