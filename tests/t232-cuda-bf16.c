@@ -408,6 +408,7 @@ int main(int argc, char **argv)
     attention(two, (struct attn){ 2, 3, 9, 17, 7 });
     attention(two, (struct attn){ 1, 2, 72, 70, 70 });
     attention(two, (struct attn){ 2, 2, 72, 1, 70 });
+    attention(two, (struct attn){ 1, 2, 70, 20, 40 });
     attention(two, (struct attn){ 1, 1, 38, 9, 65 });
     attention(two, (struct attn){ 1, 1, 38, 18, 65 });
     attention(two, (struct attn){ 1, 1, 64, 66, 130 });

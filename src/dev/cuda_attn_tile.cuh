@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Tiles of attention's matrices in shared memory, and products of them on tensor cores.
  *
- * A tile has rows of a head, filled up with zeros from E to EP columns and more.  Of a
+ * A tile has rows of a head, filled up with zeros from E to EP columns.  Of a
  * product's result, 16 rows a warp, lane l holds columns 8 j + 2 (l % 4) and the next
  * one of rows l / 4 (numbers 0 and 1 of acc[j]) and l / 4 + 8 (2 and 3); that is also
  * how mma wants its left operand.
@@ -22,7 +22,7 @@ template <int EP> struct head {
     enum { STEPS = EP / 16, HAS_HALF = EP % 16 / 8, WHOLE = STEPS + HAS_HALF };
 };
 template <int EP> struct pitch {
-    enum { value = head<EP>::WHOLE * 16 + 8 };
+    enum { value = head<EP>::HAS_HALF ? EP : EP + 8 };
 };
 
 /* Elements of a tile. */
@@ -53,7 +53,7 @@ __device__ source source_of(const attention &a, const view &v, int64_t b, int64_
 template <int EP, int ROWS, int THREADS>
 __device__ __forceinline__ void load_tile(bf16 *to, const source &from, int first)
 {
-    enum { VECTORS = head<EP>::WHOLE * 2, APART = THREADS / VECTORS };
+    enum { VECTORS = EP / 8, APART = THREADS / VECTORS };
     const int r = threadIdx.x / VECTORS, e = threadIdx.x % VECTORS * 8;
 
     if (from.wide) {
@@ -71,8 +71,8 @@ __device__ __forceinline__ void load_tile(bf16 *to, const source &from, int firs
         }
         return;
     }
-    for (int i = threadIdx.x; i < ROWS * VECTORS * 8; i += THREADS) {
-        const int row = i / (VECTORS * 8), c = i % (VECTORS * 8);
+    for (int i = threadIdx.x; i < ROWS * EP; i += THREADS) {
+        const int row = i / EP, c = i % EP;
         const bool is_in = first + row < from.count && c < from.E;
 
         to[row * pitch<EP>::value + c] =
@@ -127,7 +127,10 @@ template <int EP> struct rows_in_memory {
     }
     __device__ void get(uint32_t (&a)[4], int step) const
     {
-        load_four(a, at + 16 * step);
+        if (step < head<EP>::STEPS)
+            load_four(a, at + 16 * step);
+        else
+            load_two(a, at + 16 * step);
     }
 };
 
@@ -151,8 +154,8 @@ template <int EP> struct rows_in_registers {
     }
 };
 
-/* acc [MT][16, NT] = MT times 16 rows of a warp, times NT rows of
- * 'other', transposed.
+/* acc [MT][16, NT] = MT times 16 rows of a warp, times NT rows of 'other', transposed.
+ * Of a half step, 8 columns of up to 32 rows come at a time.
  */
 template <int EP, int NT, int MT, class Rows>
 __device__ __forceinline__ void multiply_rows(float (&acc)[MT][NT / 8][4],
@@ -161,6 +164,7 @@ __device__ __forceinline__ void multiply_rows(float (&acc)[MT][NT / 8][4],
     const int lane = threadIdx.x % LANES_OF_WARP;
     const bf16 *at =
         other + (lane % 8 + lane / 16 * 8) * pitch<EP>::value + lane / 8 % 2 * 8;
+    const bf16 *half = other + lane % NT * pitch<EP>::value + 16 * head<EP>::STEPS;
 
 #pragma unroll
     for (int m = 0; m < MT; m++)
@@ -174,18 +178,28 @@ __device__ __forceinline__ void multiply_rows(float (&acc)[MT][NT / 8][4],
 #pragma unroll
         for (int m = 0; m < MT; m++)
             own[m].get(a[m], step);
+        if (step == head<EP>::STEPS) {
+#pragma unroll
+            for (int j = 0; j < NT / 8; j += 4) {
+                if (NT % 32 == 0)
+                    load_four(b, half + j * 8 * pitch<EP>::value);
+                else
+                    load_two(b, half + j * 8 * pitch<EP>::value);
+#pragma unroll
+                for (int m = 0; m < MT; m++)
+#pragma unroll
+                    for (int i = 0; i < 4 && j + i < NT / 8; i++)
+                        mma_half(acc[m][j + i], a[m], b[i]);
+            }
+            break;
+        }
 #pragma unroll
         for (int j = 0; j < NT / 16; j++) {
             load_four(b, at + j * 16 * pitch<EP>::value + 16 * step);
 #pragma unroll
             for (int m = 0; m < MT; m++) {
-                if (step < head<EP>::STEPS) {
-                    mma(acc[m][2 * j], a[m], b[0], b[1]);
-                    mma(acc[m][2 * j + 1], a[m], b[2], b[3]);
-                } else {
-                    mma_half(acc[m][2 * j], a[m], b[0]);
-                    mma_half(acc[m][2 * j + 1], a[m], b[2]);
-                }
+                mma(acc[m][2 * j], a[m], b[0], b[1]);
+                mma(acc[m][2 * j + 1], a[m], b[2], b[3]);
             }
         }
     }
@@ -221,7 +235,10 @@ __device__ __forceinline__ void multiply_weights(float (&out)[MT][EP / 8][4],
 
 #pragma unroll
         for (int e = 0; e < EP; e += 16) {
-            load_four_turned(b, at + j * 16 * pitch<EP>::value + e);
+            if (e + 8 < EP)
+                load_four_turned(b, at + j * 16 * pitch<EP>::value + e);
+            else
+                load_two_turned(b, at + j * 16 * pitch<EP>::value + e);
 #pragma unroll
             for (int m = 0; m < MT; m++) {
                 mma(out[m][e / 8], w[m].held[j], b[0], b[1]);

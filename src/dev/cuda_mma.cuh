@@ -35,6 +35,27 @@ static __device__ __forceinline__ void load_four_turned(uint32_t (&r)[4],
         : "memory");
 }
 
+/* The first two of them, of which the lower 16 lanes have the rows. */
+static __device__ __forceinline__ void load_two(uint32_t (&r)[4], const bf16 *at)
+{
+    const uint32_t where = (uint32_t)__cvta_generic_to_shared(at);
+
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(where)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void load_two_turned(uint32_t (&r)[4], const bf16 *at)
+{
+    const uint32_t where = (uint32_t)__cvta_generic_to_shared(at);
+
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(where)
+                 : "memory");
+}
+
 /* acc [16, 8] += a [16, 16] b [16, 8] */
 static __device__ __forceinline__ void mma(float (&acc)[4], const uint32_t (&a)[4],
                                            uint32_t b0, uint32_t b1)

@@ -11,13 +11,21 @@
 
 typedef __nv_bfloat16 bf16;
 
-/* Four 8 x 8 matrices; lane 8 i + r shows row r of matrix i. */
-static inline void load_four(uint32_t (&r)[4], const bf16 *at)
+/* COUNT 8 x 8 matrices; lane 8 i + r shows row r of matrix i. */
+template <int COUNT> static inline void emu_show_rows(const bf16 *at)
+{
+    if (emu_lane() < 8 * COUNT)
+        emu_show_row(at);
+    else
+        emu_show(&at, sizeof at);
+}
+
+template <int COUNT> static inline void emu_load(uint32_t (&r)[4], const bf16 *at)
 {
     const int lane = emu_lane();
 
-    emu_show_row(at);
-    for (int i = 0; i < 4; i++) {
+    emu_show_rows<COUNT>(at);
+    for (int i = 0; i < COUNT; i++) {
         const bf16 *row = *(const bf16 *const *)emu_seen(8 * i + lane / 4);
 
         __builtin_memcpy(&r[i], row + lane % 4 * 2, sizeof r[i]);
@@ -25,12 +33,13 @@ static inline void load_four(uint32_t (&r)[4], const bf16 *at)
     emu_seen_all();
 }
 
-static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
+template <int COUNT>
+static inline void emu_load_turned(uint32_t (&r)[4], const bf16 *at)
 {
     const int lane = emu_lane();
 
-    emu_show_row(at);
-    for (int i = 0; i < 4; i++) {
+    emu_show_rows<COUNT>(at);
+    for (int i = 0; i < COUNT; i++) {
         bf16 two[2];
 
         for (int k = 0; k < 2; k++)
@@ -39,6 +48,26 @@ static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
         __builtin_memcpy(&r[i], two, sizeof r[i]);
     }
     emu_seen_all();
+}
+
+static inline void load_four(uint32_t (&r)[4], const bf16 *at)
+{
+    emu_load<4>(r, at);
+}
+
+static inline void load_four_turned(uint32_t (&r)[4], const bf16 *at)
+{
+    emu_load_turned<4>(r, at);
+}
+
+static inline void load_two(uint32_t (&r)[4], const bf16 *at)
+{
+    emu_load<2>(r, at);
+}
+
+static inline void load_two_turned(uint32_t (&r)[4], const bf16 *at)
+{
+    emu_load_turned<2>(r, at);
 }
 
 struct emu_fragments {
