@@ -144,6 +144,10 @@ static void test_near(enum hops_form form, const char *name)
             play(form, ranks, near, 1);
             wrong += p.wrong;
             too_long += p.longest > times * 2 * (halvings(near) + halvings(far));
+            play(form, ranks, near, HOPS_RING);
+            wrong += p.wrong;
+            if (ranks > HOPS_RING && 1 << halvings(ranks) == ranks)
+                too_long += p.longest != times * halvings(ranks);
             play(form, ranks, near, RANKS);
             wrong += p.wrong;
             too_long += p.longest != times * (near - 1 + far - 1);
@@ -263,7 +267,8 @@ int main(void)
     test_uneven();
     ok(hops_room(cut, 5, 1, 16) == 8 && hops_room(cut, 5, 1, 1) == 12 &&
            hops_room(cut, 1, 1, 16) == 0 && hops_room(even, 6, 3, 16) == 15 &&
-           hops_room(even, 6, 3, 1) == 20 && hops_room(even, 6, 6, 16) == 9,
+           hops_room(even, 6, 3, 1) == 15 && hops_room(even, 6, 6, 1) == 18 &&
+           hops_room(even, 6, 6, 16) == 9,
        "room for the largest part, or half, that comes to be added");
     return tap_done();
 }

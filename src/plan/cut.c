@@ -108,8 +108,8 @@ int64_t cut_room(const struct cut *c, bool is_sharded, int D, int near)
     int first, unit, step, parts = 0;
 
     hops_first(&first, &unit, D, near);
-    step =
-        first > HOPS_RING ? (first + 1) / 2 : 1; /* the first hop brings half of all */
+    /* else the first hop brings half of all */
+    step = hops_is_ring(first, D, HOPS_RING) ? 1 : (first + 1) / 2;
     for (int j = 0; j < first; j += step)
         at[parts++] = cut_place(c, is_sharded, D, j * unit);
     at[parts] = c->size;

@@ -96,7 +96,7 @@ static void add_leg(struct flight *f, const struct play *p, int k, double bytes,
 
     if (ranks == 1)
         return;
-    if (ranks <= HOPS_RING) {
+    if (hops_is_ring(ranks, p->job->D, HOPS_RING)) {
         add_hops(f, p, k, 1, bytes, (ranks - 1) * times);
         return;
     }

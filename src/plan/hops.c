@@ -96,9 +96,14 @@ static struct hop ring_hop(const struct hops_level *l, int i)
 
 /* ---- levels ---------------------------------------------------------------------- */
 
-static void level_make(struct hops_level *l, int ring_most)
+bool hops_is_ring(int level, int ranks, int ring_most)
 {
-    l->is_ring = l->ranks <= ring_most;
+    return ranks <= ring_most || level <= HOPS_FEW;
+}
+
+static void level_make(struct hops_level *l, int ranks, int ring_most)
+{
+    l->is_ring = hops_is_ring(l->ranks, ranks, ring_most);
     if (!l->is_ring)
         halve(l);
     l->count = l->is_ring ? l->ranks - 1 : l->halvings;
@@ -149,7 +154,7 @@ void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int nea
                      .unit   = 1 } },
     };
     for (int k = 0; k < 2; k++) {
-        level_make(&h->level[k], ring_most);
+        level_make(&h->level[k], ranks, ring_most);
         h->count += h->level[k].count;
     }
     if (form == HOPS_SUM)
@@ -183,7 +188,7 @@ int64_t hops_room(const int64_t *cut, int ranks, int near, int ring_most)
     if (ranks == 1)
         return 0;
     hops_first(&first, &unit, ranks, near);
-    step = first > ring_most ? (first + 1) / 2 : 1; /* halves, or parts of a ring */
+    step = hops_is_ring(first, ranks, ring_most) ? 1 : (first + 1) / 2;
     for (int lo = 0; lo < first; lo += step) {
         const int hi       = lo + step < first ? lo + step : first;
         const int64_t size = cut[hi * unit] - cut[lo * unit];

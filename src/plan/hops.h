@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Collectives on parts of a flat buffer, hop by hop, as one rank takes part in them.
  *
- *   ring        up to HOPS_RING ranks: each hop passes one part to a neighbour, sums
- *               downwards, what is gathered upwards: ranks - 1 hops
+ *   ring        up to HOPS_RING ranks in all, or HOPS_FEW where it takes no more hops:
+ *               each passes one part to a neighbour, sums downwards, what is gathered
+ *               upwards: ranks - 1 hops
  *   recursive   above: the ranks are halved; those of one half send to those of the
  *               other the sums of all its parts, then each half goes on by itself;
  *               what is gathered takes the same way back.  With a rank more in the
@@ -35,7 +36,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { HOPS_RING = 16, HOPS_LEVELS = 32, HOPS_NOBODY = -1 };
+enum { HOPS_RING = 16, HOPS_FEW = 3, HOPS_LEVELS = 32, HOPS_NOBODY = -1 };
 
 enum hops_form {
     HOPS_GATHER,  /* everyone's own part, to all */
@@ -80,9 +81,12 @@ struct hops {
     struct hops_level level[2]; /* near, then far; one rank has no hops */
 };
 
-/* The hops of 'rank' among 'ranks', of which 'near' (0: as 1) in a row share a node; a
- * level is a ring if its ranks are up to 'ring_most'.
+/* Whether a level of so many ranks, of 'ranks' in all, is a ring: few small hops count
+ * more than even ones where there are more than 'ring_most'.
  */
+bool hops_is_ring(int level, int ranks, int ring_most);
+
+/* The hops of 'rank' among 'ranks', of which 'near' (0: as 1) in a row share a node. */
 void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int near,
                int ring_most);
 struct hop hops_get(const struct hops *h, int i); /* 0 <= i < count */
