@@ -172,6 +172,7 @@ ask="$set $few"
     refuses 2 'id is for --records' $ask --id=name
     refuses 2 'same file' $ask --features-out="$folder/x.h5" --logits-out="$folder/x.h5"
     refuses 2 'would be written over' $ask --features-out="$folder/set.h5"
+    refuses 2 'asks for none of these' $set --shots=2,3 --records="$folder/r.jsonl"
     refuses 2 'no errors for --records' $set --method=none --features-out="$folder/x.h5" \
         --records="$folder/r.jsonl"
 }

@@ -288,6 +288,17 @@ static int plan_linear(struct probe_plan *p, const struct probe_options *o)
                      "l2", OPT_REAL, 0);
 }
 
+/* Whether records have a place for one of the errors. */
+static bool has_recorded_shots(const struct fewshot *f)
+{
+    bool is = false;
+
+    for (int i = 0; i < f->shot_count; i++)
+        is = is || f->shots[i] == 1 || f->shots[i] == 5 || f->shots[i] == 10 ||
+             f->shots[i] == 25;
+    return is;
+}
+
 static int plan_methods(const struct probe_plan *p, const struct probe_options *o)
 {
     if (!p->has_model && (o->method == METHOD_HEAD || o->logits_out[0] != '\0'))
@@ -298,6 +309,12 @@ static int plan_methods(const struct probe_plan *p, const struct probe_options *
         return ERR(ERR_USAGE, "--method=none needs --features-out or --logits-out");
     if (o->method == METHOD_NONE && o->records[0] != '\0')
         return ERR(ERR_USAGE, "--method=none has no errors for --records");
+    if (o->method == METHOD_RIDGE && o->records[0] != '\0' &&
+        !has_recorded_shots(&p->few))
+        return ERR(ERR_USAGE,
+                   "--records have errors of 1, 5, 10 and 25 shots, and "
+                   "--shots=%s asks for none of these",
+                   o->shots);
     return 0;
 }
 
