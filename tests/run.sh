@@ -4,11 +4,13 @@
 # Run one test program or script and print its verdicts as one TAP stream.  The source of
 # a program may say, near its top,
 #
-#   /* RUN np=1,2,4 [threads=2] [long] */
+#   /* RUN np=1,2,4 [threads=2] [alone] [long] */
 #
 # and is then started by $MPIEXEC once for each count of ranks; a script says "# RUN ..".
-# Tests marked 'long' are skipped unless $TEST_LONG is set.  A run that takes longer than
-# $TEST_TIMEOUT seconds (240; long ones ten times that) is ended, and has failed.
+# Tests marked 'long' are skipped unless $TEST_LONG is set.  One marked 'alone', for what it
+# measures or for its many ranks, waits until no other runs, and others wait for it, where
+# 'make -j' runs several at a time.  A run that takes longer than $TEST_TIMEOUT seconds
+# (240; long ones ten times that) is ended, and has failed.
 test=$1
 name=$(basename "$test" .sh)
 source=${srcdir:-.}/tests/$name.c
@@ -16,10 +18,12 @@ source=${srcdir:-.}/tests/$name.c
 line=$(sed -n '1,20s/^.*RUN \(.*\)$/\1/p' "$source" | head -n 1)
 limit=${TEST_TIMEOUT:-240}
 counts=
+sharing=-s
 for word in $line; do
     case $word in
     np=*) counts=$(echo "${word#np=}" | tr ',' ' ') ;;
     threads=*) OMP_NUM_THREADS=${word#threads=} ;;
+    alone) sharing=-x ;;
     long)
         if [ -z "$TEST_LONG" ]; then
             echo "1..0 # SKIP long: make check-long runs it"
@@ -56,9 +60,13 @@ start() {
         set -- "$1" "${MPIEXEC:-mpiexec}" -n "$@"
     fi
     shift
-    timeout -k 10 "$limit" "$@" </dev/null 2>&1
+    timeout -k 10 "$limit" "$@" </dev/null 2>&1 9>&-
     echo "run.sh: status $?"
 }
+
+# Whoever holds the lock runs; where nothing locks files, all do.
+exec 9<"$0"
+flock $sharing 9 2>/dev/null
 
 # Number the verdicts through, name the ranks, and count a run that ended badly, or
 # without its plan, as a failure.

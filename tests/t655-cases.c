@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1,2,4 */
+/* RUN np=1,2,4 alone */
 /* Every case on small shapes: it passes, and its figures fit together and are what the
  * plan says.
  */

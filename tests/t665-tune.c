@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1,2,4 */
+/* RUN np=1,2,4 alone */
 /* Choices by timing: made for every product, the same on all ranks, followed by the run
  * and counted by the plan; the bar of overlap; who moves the messages.
  */
