@@ -46,7 +46,7 @@ export LC_ALL=C
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0
-# It looks for none where there is no fabric, which takes a quarter of a second a start.
+# Where there is no fabric Open MPI need not look for one: a quarter of a second a start.
 [ -d /sys/class/infiniband ] || export OMPI_MCA_pml="${OMPI_MCA_pml-ob1}"
 export OMP_WAIT_POLICY=passive OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 

@@ -104,14 +104,15 @@ int64_t cut_place(const struct cut *c, bool is_sharded, int D, int d)
 
 int64_t cut_room(const struct cut *c, bool is_sharded, int D, int near)
 {
-    int64_t at[HOPS_RING + 1];
-    int first, unit, step, parts = 0;
+    const int stretch = hops_stretch(D, near, HOPS_RING);
+    int64_t most      = 0;
 
-    hops_first(&first, &unit, D, near);
-    /* else the first hop brings half of all */
-    step = hops_is_ring(first, D, HOPS_RING) ? 1 : (first + 1) / 2;
-    for (int j = 0; j < first; j += step)
-        at[parts++] = cut_place(c, is_sharded, D, j * unit);
-    at[parts] = c->size;
-    return hops_room(at, parts, 1, HOPS_RING);
+    for (int d = 0; D > 1 && d < D; d += stretch) {
+        const int end = d + stretch < D ? d + stretch : D;
+        const int64_t size =
+            cut_place(c, is_sharded, D, end) - cut_place(c, is_sharded, D, d);
+
+        most = size > most ? size : most;
+    }
+    return most;
 }

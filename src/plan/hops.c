@@ -30,12 +30,6 @@ int hops_part(int rank, int ranks, int near)
     return near > 1 ? rank % near * (ranks / near) + rank / near : rank;
 }
 
-void hops_first(int *first, int *unit, int ranks, int near)
-{
-    *first = near > 1 ? near : ranks;
-    *unit  = ranks / *first;
-}
-
 /* ---- recursive ------------------------------------------------------------------- */
 
 static void add(struct hops_level *l, int to, struct parts out, int from,
@@ -180,20 +174,23 @@ struct hop hops_get(const struct hops *h, int i)
         struct hop){ .to = back.from, .from = back.to, .out = back.in, .in = back.out };
 }
 
+int hops_stretch(int ranks, int near, int ring_most)
+{
+    const int first = near > 1 ? near : ranks;
+
+    return ranks / first *
+           (hops_is_ring(first, ranks, ring_most) ? 1 : (first + 1) / 2);
+}
+
 int64_t hops_room(const int64_t *cut, int ranks, int near, int ring_most)
 {
-    int first, unit, step;
-    int64_t most = 0;
+    const int stretch = hops_stretch(ranks, near, ring_most);
+    int64_t most      = 0;
 
-    if (ranks == 1)
-        return 0;
-    hops_first(&first, &unit, ranks, near);
-    step = hops_is_ring(first, ranks, ring_most) ? 1 : (first + 1) / 2;
-    for (int lo = 0; lo < first; lo += step) {
-        const int hi       = lo + step < first ? lo + step : first;
-        const int64_t size = cut[hi * unit] - cut[lo * unit];
+    for (int lo = 0; ranks > 1 && lo < ranks; lo += stretch) {
+        const int hi = lo + stretch < ranks ? lo + stretch : ranks;
 
-        most = size > most ? size : most;
+        most = cut[hi] - cut[lo] > most ? cut[hi] - cut[lo] : most;
     }
     return most;
 }

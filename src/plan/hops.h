@@ -68,8 +68,8 @@ struct hop {
 /* The scatter of one level, of which rank and part 0 are those of all ranks here. */
 struct hops_level {
     int ranks, rank, count;
-    int rank0, stride; /* of ranks; */
-    int part0, unit;   /* of parts */
+    int rank0, stride; /* rank 0 among all, and from one rank to the next */
+    int part0, unit;   /* so of parts */
     bool is_ring;
     int halvings; /* when it is not */
     struct hop halving[2 * HOPS_LEVELS];
@@ -91,12 +91,14 @@ void hops_make(struct hops *h, enum hops_form form, int ranks, int rank, int nea
                int ring_most);
 struct hop hops_get(const struct hops *h, int i); /* 0 <= i < count */
 
+/* How many parts, from a multiple of that on, a hop brings at most: in the first level
+ * of more than one rank, one rank's in a ring, else half of all.
+ */
+int hops_stretch(int ranks, int near, int ring_most);
+
 /* The most elements that come to be added in one hop, where part j is elements cut[j]
  * .. cut[j + 1] - 1.
  */
 int64_t hops_room(const int64_t *cut, int ranks, int near, int ring_most);
-
-/* Of the first level with more than one rank: its ranks, and the parts of each. */
-void hops_first(int *first, int *unit, int ranks, int near);
 
 #endif
