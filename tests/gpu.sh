@@ -53,6 +53,8 @@ PATH=$PATH:/usr/local/cuda/bin # compute-sanitizer, where the machine has a tool
 export PATH LD_LIBRARY_PATH
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+# A sandbox may not let one process read another's memory, which Open MPI takes for granted.
+export OMPI_MCA_btl_vader_single_copy_mechanism=none
 
 say() {
     printf '%s\n' "$*" | tee -a "$report"
