@@ -180,7 +180,7 @@ int file_open(struct ckpt_file **file, const char *path)
     snprintf(f->path, sizeof f->path, "%s", path);
     rc = check_signature(path);
     if (rc == 0) {
-        rc = h5_open(&h5, MPI_COMM_NULL, path);
+        rc = h5_open(&h5, path);
         if (rc == 0)
             rc = read_all(f, h5);
         h5_close(&h5);

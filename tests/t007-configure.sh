@@ -36,6 +36,21 @@ grep -q '^checking for Jansson... yes' "$folder/out" &&
 ok 'a library is taken from lib64, its header from a folder of its own'
 tail -n 1 "$folder/out" | grep -q "^configure: error: BLIS is missing in $folder/empty: install"
 ok 'one that is not there is missing, whatever the system has'
+
+# An HDF5 that knows no MPI will do, one of another MPI will not.
+mkdir -p "$folder/h5/include" "$folder/h5/lib"
+echo 'int H5Fopen(void) { return 0; }' >"$folder/h5.c"
+$cc -shared -fPIC "$folder/h5.c" -o "$folder/h5/lib/libhdf5.so"
+for parallel in '' '#define H5_HAVE_PARALLEL 1'; do
+    printf '%s\n' 'int H5Fopen(const char *, unsigned, long);' "$parallel" \
+        '#define H5F_ACC_RDONLY 0' '#define H5P_DEFAULT 0' >"$folder/h5/include/hdf5.h"
+    "$source/configure" -C CC="$cc" --without-blis --without-onednn \
+        --with-hdf5="$folder/h5" --with-jpeg="$folder/empty" 2>&1 |
+        sed -n 's/^checking for HDF5... //p' >>"$folder/hdf5"
+done
+[ "$(tr '\n' ' ' <"$folder/hdf5")" = 'yes no ' ]
+ok 'HDF5 may be serial, and is refused where it is of another MPI'
+
 "$source/configure" --prefix="$folder/a place" >"$folder/out" 2>&1
 grep -q 'a place has a space, and libtool cannot install there' "$folder/out"
 ok 'a prefix that libtool cannot install into is refused'

@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1,2 */
-/* HDF5 files: what ranks write together, they and plain pread() find again. */
+/* HDF5 files: what plain pwrite() puts where a dataset is, HDF5 reads. */
 #include "config.h"
 
 #include "src/io/h5.h"
 
 #include "src/base/err.h"
-#include "src/base/split.h"
-#include "tests/ranks.h"
 #include "tests/scratch.h"
+#include "tests/tap.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { ROWS = 7, COLUMNS = 5 };
-
-static int rank, size;
 
 static void test_bad(const char *path)
 {
@@ -25,15 +21,12 @@ static void test_bad(const char *path)
     int64_t value;
     char text[4];
 
-    ok(tap_says(h5_open(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO,
-                "x.h5: ") &&
-           file == NULL,
+    ok(tap_says(h5_open(&file, "/nonexistent/x.h5"), ERR_IO, "x.h5: ") && file == NULL,
        "a file that is not there is an error with HDF5's sentence");
-    ok(tap_says(h5_create(&file, MPI_COMM_WORLD, "/nonexistent/x.h5"), ERR_IO,
-                "x.h5: "),
+    ok(tap_says(h5_create(&file, "/nonexistent/x.h5"), ERR_IO, "x.h5: "),
        "so is a folder that is not there");
     ok(h5_close(&file) == 0, "nothing can be closed");
-    ok(h5_open(&file, MPI_COMM_WORLD, path) == 0, "a file opens");
+    ok(h5_open(&file, path) == 0, "a file opens");
     ok(tap_says(h5_shape(&shape, file, "/a/none"), ERR_DATA, "no dataset '/a/none'"),
        "a dataset that is not there is named");
     ok(tap_says(h5_get_int(&value, file, "/", "none"), ERR_DATA, "no attribute 'none'"),
@@ -49,22 +42,18 @@ static void test_bad(const char *path)
     ok(h5_close(&file) == 0, "and closes");
 }
 
-/* Every rank writes its rows of a matrix whose elements tell their places, at the
- * dataset's offset, without HDF5.
- */
+/* A matrix whose elements tell their places, written at the dataset's offset. */
 static void write_rows(const char *path)
 {
-    const struct range mine     = split_range(ROWS, size, rank);
-    const size_t bytes          = (size_t)range_size(mine) * COLUMNS * sizeof(float);
     const struct h5_shape shape = { H5_TYPE_F32, 2, { ROWS, COLUMNS } };
     float data[ROWS * COLUMNS];
     struct h5 *file = NULL;
     int64_t offset  = 0;
     int fd;
 
-    for (int i = 0; i < range_size(mine) * COLUMNS; i++)
-        data[i] = (float)(mine.lo * COLUMNS + i);
-    ok(h5_create(&file, MPI_COMM_WORLD, path) == 0, "a file is created");
+    for (int i = 0; i < ROWS * COLUMNS; i++)
+        data[i] = (float)i;
+    ok(h5_create(&file, path) == 0, "a file is created");
     ok(h5_dataset(file, "/a/x", &shape) == 0, "and a dataset in a group");
     ok(h5_offset(&offset, file, "/a/x") == 0 && offset > 0,
        "the dataset has a place in the file");
@@ -74,23 +63,20 @@ static void write_rows(const char *path)
        "attributes are written, and written again");
     ok(h5_close(&file) == 0, "the file is closed");
     fd = open(path, O_RDWR);
-    ok(pwrite(fd, data, bytes, offset + mine.lo * COLUMNS * (int64_t)sizeof *data) ==
-           (ssize_t)bytes,
-       "all ranks write their rows");
+    ok(pwrite(fd, data, sizeof data, offset) == (ssize_t)sizeof data,
+       "and its rows are put there");
     close(fd);
-    MPI_Barrier(MPI_COMM_WORLD);
 }
 
-/* Column by column, in another type; the last rank reads nothing. */
+/* Column by column, in another type. */
 static void read_columns(const char *path)
 {
     struct h5 *file       = NULL;
     struct h5_shape shape = { 0 };
-    const bool is_empty   = size > 1 && rank == size - 1;
     double column[ROWS]   = { 0 };
     bool are_right        = true;
 
-    ok(h5_open(&file, MPI_COMM_WORLD, path) == 0, "the file is opened again");
+    ok(h5_open(&file, path) == 0, "the file is opened again");
     ok(h5_has(file, "/a/x") && h5_has(file, "/a") && !h5_has(file, "/b/x") &&
            h5_has(file, "/"),
        "it has what was written and no more");
@@ -99,12 +85,17 @@ static void read_columns(const char *path)
        "the dataset has its shape and type");
     for (int j = 0; j < COLUMNS; j++) {
         are_right = h5_read(column, H5_TYPE_F64, file, "/a/x", (int64_t[]){ 0, j },
-                            (int64_t[]){ is_empty ? 0 : ROWS, 1 }) == 0 &&
+                            (int64_t[]){ ROWS, 1 }) == 0 &&
                     are_right;
         for (int i = 0; i < ROWS; i++)
-            are_right = are_right && column[i] == (is_empty ? 0 : i * COLUMNS + j);
+            are_right = are_right && column[i] == i * COLUMNS + j;
     }
-    ok(are_right, "columns read back what rows wrote, and an empty box nothing");
+    ok(are_right, "columns read back what rows wrote");
+    column[0] = -1;
+    ok(h5_read(column, H5_TYPE_F64, file, "/a/x", (int64_t[]){ 0, 0 },
+               (int64_t[]){ 0, 1 }) == 0 &&
+           column[0] == -1,
+       "and an empty box nothing");
     ok(h5_close(&file) == 0, "it is closed");
 }
 
@@ -114,8 +105,7 @@ static void test_attributes(const char *path)
     char text[16];
     int64_t steps;
 
-    ok(h5_open(&file, MPI_COMM_NULL, path) == 0,
-       "each rank alone opens it without MPI");
+    ok(h5_open(&file, path) == 0, "it is opened once more");
     ok(h5_get_text(text, sizeof text, file, "/a/x", "about") == 0 &&
            strcmp(text, "eleven") == 0 && h5_get_int(&steps, file, "/", "steps") == 0 &&
            steps == -5,
@@ -128,12 +118,11 @@ static void test_change(const char *path)
     struct h5 *file = NULL;
     int64_t steps;
 
-    ok(h5_change(&file, MPI_COMM_WORLD, path) == 0 &&
-           h5_set_int(file, "/", "steps", 12) == 0 && h5_close(&file) == 0,
+    ok(h5_change(&file, path) == 0 && h5_set_int(file, "/", "steps", 12) == 0 &&
+           h5_close(&file) == 0,
        "a file can be changed");
-    ok(h5_open(&file, MPI_COMM_WORLD, path) == 0 &&
-           h5_get_int(&steps, file, "/", "steps") == 0 && steps == 12 &&
-           h5_has(file, "/a/x") && h5_close(&file) == 0,
+    ok(h5_open(&file, path) == 0 && h5_get_int(&steps, file, "/", "steps") == 0 &&
+           steps == 12 && h5_has(file, "/a/x") && h5_close(&file) == 0,
        "and keeps the rest");
 }
 
@@ -150,18 +139,13 @@ static void test_each(const char *path)
     char names[64]              = "";
     struct h5 *file             = NULL;
 
-    if (rank == 0)
-        ok(h5_change(&file, MPI_COMM_NULL, path) == 0 && h5_group(file, "c/d") == 0 &&
-               h5_has(file, "/c/d") && h5_set_int(file, "/c/d", "n", 3) == 0 &&
-               h5_dataset(file, "b/stop", &shape) == 0 &&
-               h5_dataset(file, "b/go", &shape) == 0 &&
-               h5_dataset(file, "e", &shape) == 0 && h5_close(&file) == 0,
-           "groups are made, and attributes of them");
-    else
-        ok(true, "groups are made, and attributes of them");
-    MPI_Barrier(MPI_COMM_WORLD);
-    ok(h5_open(&file, MPI_COMM_NULL, path) == 0 &&
-           h5_each(file, note_name, names) == ERR_CHECK &&
+    ok(h5_change(&file, path) == 0 && h5_group(file, "c/d") == 0 &&
+           h5_has(file, "/c/d") && h5_set_int(file, "/c/d", "n", 3) == 0 &&
+           h5_dataset(file, "b/stop", &shape) == 0 &&
+           h5_dataset(file, "b/go", &shape) == 0 &&
+           h5_dataset(file, "e", &shape) == 0 && h5_close(&file) == 0,
+       "groups are made, and attributes of them");
+    ok(h5_open(&file, path) == 0 && h5_each(file, note_name, names) == ERR_CHECK &&
            strcmp(names, "a/x b/go b/stop ") == 0 && h5_close(&file) == 0,
        "all datasets are visited by name until the visitor says no");
 }
@@ -174,6 +158,7 @@ static void test_image(const char *path)
     struct h5 *file             = NULL;
     struct h5_shape found;
     int64_t offset = 0, again = 0, n = 0;
+    int fd;
 
     ok(h5_create_image(&file, &image, "an image") == 0 &&
            strcmp(h5_path(file), "an image") == 0 &&
@@ -184,31 +169,24 @@ static void test_image(const char *path)
     ok(image.at != NULL && image.bytes <= offset && offset < 10 << 20 &&
            image.size == offset + 4 * 10000 * 5000,
        "it is as large as its data, which are not in memory");
-    MPI_Barrier(MPI_COMM_WORLD);
-    if (rank == 0) {
-        const int fd = open(path, O_WRONLY | O_TRUNC);
-
-        if (write(fd, image.at, (size_t)image.bytes) != image.bytes ||
-            ftruncate(fd, image.size) != 0)
-            tap_note("%s cannot be written", path);
-        close(fd);
-    }
-    MPI_Barrier(MPI_COMM_WORLD);
-    ok(h5_open(&file, MPI_COMM_NULL, path) == 0 &&
-           h5_shape(&found, file, "g/large") == 0 && found.size[0] == 10000 &&
-           h5_offset(&again, file, "g/large") == 0 && again == offset &&
-           h5_get_int(&n, file, "g/large", "n") == 0 && n == 5 && h5_close(&file) == 0,
+    fd = open(path, O_WRONLY | O_TRUNC);
+    if (write(fd, image.at, (size_t)image.bytes) != image.bytes ||
+        ftruncate(fd, image.size) != 0)
+        tap_note("%s cannot be written", path);
+    close(fd);
+    ok(h5_open(&file, path) == 0 && h5_shape(&found, file, "g/large") == 0 &&
+           found.size[0] == 10000 && h5_offset(&again, file, "g/large") == 0 &&
+           again == offset && h5_get_int(&n, file, "g/large", "n") == 0 && n == 5 &&
+           h5_close(&file) == 0,
        "on the disk it is a file like any other");
     h5_image_free(&image);
     ok(image.at == NULL, "and the memory is given back");
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     const char *path;
 
-    size = ranks_open(&argc, &argv, "t355-h5");
-    rank = log_rank();
     scratch_open();
     path = scratch_path("file.h5");
 
@@ -219,5 +197,5 @@ int main(int argc, char **argv)
     test_change(path);
     test_each(path);
     test_image(path);
-    return ranks_done();
+    return tap_done();
 }

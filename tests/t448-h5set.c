@@ -165,7 +165,7 @@ static int64_t place_of(const char *name)
     struct h5 *file = NULL;
     int64_t at      = 0;
 
-    if (h5_open(&file, MPI_COMM_NULL, path) != 0 || h5_offset(&at, file, name) != 0)
+    if (h5_open(&file, path) != 0 || h5_offset(&at, file, name) != 0)
         abort();
     h5_close(&file);
     return at;
@@ -214,7 +214,7 @@ static void foreign(const char *name, enum h5_type type, int64_t n, int64_t labe
 {
     struct h5 *file = NULL;
 
-    if (h5_create(&file, MPI_COMM_NULL, path) != 0 ||
+    if (h5_create(&file, path) != 0 ||
         h5_dataset(file, name, &(struct h5_shape){ type, 4, { n, 2, 2, 3 } }) != 0 ||
         (labels > 0 &&
          h5_dataset(file, "/labels",
@@ -227,8 +227,7 @@ static void name_format(const char *format)
 {
     struct h5 *file = NULL;
 
-    if (h5_change(&file, MPI_COMM_NULL, path) != 0 ||
-        h5_set_text(file, "/", "format", format) != 0)
+    if (h5_change(&file, path) != 0 || h5_set_text(file, "/", "format", format) != 0)
         die("%s", err_sentence());
     h5_close(&file);
 }

@@ -118,7 +118,7 @@ static bool is_file_right(const char *path, int64_t seed)
 
     if (rank != 0)
         return true;
-    if (file_open(&f, path) != 0 || h5_open(&h5, MPI_COMM_NULL, path) != 0)
+    if (file_open(&f, path) != 0 || h5_open(&h5, path) != 0)
         return false;
     fd = open(path, O_RDONLY);
     for (int i = 0; i < f->entries; i++)
@@ -285,8 +285,8 @@ static void set_format(const char *path, int64_t format)
     struct h5 *h5 = NULL;
 
     MPI_Barrier(MPI_COMM_WORLD);
-    if (rank == 0 && (h5_change(&h5, MPI_COMM_NULL, path) != 0 ||
-                      h5_set_int(h5, "meta", "format", format) != 0))
+    if (rank == 0 &&
+        (h5_change(&h5, path) != 0 || h5_set_int(h5, "meta", "format", format) != 0))
         die("%s cannot be changed", path);
     h5_close(&h5);
     MPI_Barrier(MPI_COMM_WORLD);

@@ -248,7 +248,7 @@ static int open_set(struct h5set *set)
     if (S_ISDIR(about.st_mode))
         return ERR(ERR_DATA, "%s is a folder: vitdata pack makes a set of it",
                    set->path);
-    rc = h5_open(&file, MPI_COMM_NULL, set->path);
+    rc = h5_open(&file, set->path);
     if (rc == ERR_DATA)
         return ERR(ERR_DATA, "%s is no HDF5 file, or a damaged one", set->path);
     TRY(rc);
@@ -306,7 +306,7 @@ int h5set_names(char **names, const char *path)
     struct h5 *file = NULL;
 
     *names = mem_new(ROOM, 1);
-    TRY(h5_open(&file, MPI_COMM_NULL, path));
+    TRY(h5_open(&file, path));
     if (h5_get_text(*names, ROOM, file, "/", "names") != 0) {
         err_forget();
         (*names)[0] = '\0';

@@ -106,7 +106,7 @@ static int create(struct h5set *set, const char *names)
     int rc, closed;
 
     TRY(check_place(set));
-    TRY(h5_create(&file, MPI_COMM_NULL, set->part));
+    TRY(h5_create(&file, set->part));
     rc     = lay_out(set, file, names);
     closed = h5_close(&file);
     TRY(rc != 0 ? rc : closed);
@@ -208,7 +208,7 @@ static int write_digest(const struct h5set *set)
     struct h5 *file = NULL;
     int rc, closed;
 
-    TRY(h5_change(&file, MPI_COMM_NULL, set->part));
+    TRY(h5_change(&file, set->part));
     rc     = h5_set_int(file, "/", "digest", (int64_t)set->digest);
     closed = h5_close(&file);
     return rc != 0 ? rc : closed;

@@ -32,7 +32,7 @@ static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *ctx)
 
     if (n > 0)
         return 0;
-    f->rc = why != NULL || strstr(entry->desc, "MPI_") != NULL ? ERR_IO : ERR_DATA;
+    f->rc = why != NULL ? ERR_IO : ERR_DATA;
     if (why == NULL)
         snprintf(f->sentence, sizeof f->sentence, "%s: %s", entry->func_name,
                  entry->desc);
@@ -98,10 +98,9 @@ static hid_t file_type(enum h5_type type)
 enum how { CREATE, READ, CHANGE };
 
 /* Files are closed with all that is open in them.  What describes the data has check
- * sums, which the format has from version 1.8 on.  With MPI, metadata is read by one
- * rank for all and written together.
+ * sums, which the format has from version 1.8 on.
  */
-static int access_list(hid_t *list, MPI_Comm comm, const char *path)
+static int access_list(hid_t *list, const char *path)
 {
     int rc = 0;
 
@@ -109,28 +108,11 @@ static int access_list(hid_t *list, MPI_Comm comm, const char *path)
     TRY_H5_GOTO(fail, rc, path, H5Pset_fclose_degree(*list, H5F_CLOSE_STRONG));
     TRY_H5_GOTO(fail, rc, path,
                 H5Pset_libver_bounds(*list, H5F_LIBVER_V18, H5F_LIBVER_LATEST));
-    if (comm == MPI_COMM_NULL)
-        return 0;
-    TRY_H5_GOTO(fail, rc, path, H5Pset_fapl_mpio(*list, comm, MPI_INFO_NULL));
-    TRY_H5_GOTO(fail, rc, path, H5Pset_all_coll_metadata_ops(*list, true));
-    TRY_H5_GOTO(fail, rc, path, H5Pset_coll_metadata_write(*list, true));
     return 0;
 
 fail:
     H5Pclose(*list);
     return rc;
-}
-
-static int transfer_list(hid_t *list, MPI_Comm comm, const char *path)
-{
-    TRY_H5(path, *list = H5Pcreate(H5P_DATASET_XFER));
-    if (comm != MPI_COMM_NULL && H5Pset_dxpl_mpio(*list, H5FD_MPIO_COLLECTIVE) < 0) {
-        const int rc = h5_failed(path, __FILE__, __LINE__);
-
-        H5Pclose(*list);
-        return rc;
-    }
-    return 0;
 }
 
 /* A new file; dates would make files differ that hold the same. */
@@ -156,7 +138,7 @@ static int open_old(hid_t *file, const char *path, enum how how, hid_t access)
     return 0;
 }
 
-static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how how,
+static int open_file(struct h5 **file, const char *path, enum how how,
                      struct h5_image *image)
 {
     struct h5 *f = mem_new(1, sizeof *f);
@@ -170,12 +152,9 @@ static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are said by err_say() alone */
     snprintf(f->path, sizeof f->path, "%s", path);
     f->image = image;
-    rc       = transfer_list(&f->transfer, comm, path);
+    rc       = access_list(&access, path);
     if (rc != 0)
         goto free_file;
-    rc = access_list(&access, comm, path);
-    if (rc != 0)
-        goto close_transfer;
     if (image != NULL)
         rc = h5_image_use(access, image, path);
     if (rc != 0)
@@ -190,31 +169,29 @@ static int open_file(struct h5 **file, MPI_Comm comm, const char *path, enum how
 
 close_access:
     H5Pclose(access);
-close_transfer:
-    H5Pclose(f->transfer);
 free_file:
     mem_free(f);
     return rc;
 }
 
-int h5_create(struct h5 **file, MPI_Comm comm, const char *path)
+int h5_create(struct h5 **file, const char *path)
 {
-    return open_file(file, comm, path, CREATE, NULL);
+    return open_file(file, path, CREATE, NULL);
 }
 
-int h5_open(struct h5 **file, MPI_Comm comm, const char *path)
+int h5_open(struct h5 **file, const char *path)
 {
-    return open_file(file, comm, path, READ, NULL);
+    return open_file(file, path, READ, NULL);
 }
 
-int h5_change(struct h5 **file, MPI_Comm comm, const char *path)
+int h5_change(struct h5 **file, const char *path)
 {
-    return open_file(file, comm, path, CHANGE, NULL);
+    return open_file(file, path, CHANGE, NULL);
 }
 
 int h5_create_image(struct h5 **file, struct h5_image *image, const char *path)
 {
-    return open_file(file, MPI_COMM_NULL, path, CREATE, image);
+    return open_file(file, path, CREATE, image);
 }
 
 const char *h5_path(const struct h5 *file)
@@ -231,7 +208,6 @@ int h5_close(struct h5 **file)
     if (f == NULL)
         return 0;
     *file = NULL;
-    H5Pclose(f->transfer);
     if (f->image != NULL && H5Fget_filesize(f->id, &size) < 0)
         rc = h5_failed(f->path, __FILE__, __LINE__);
     if (f->image != NULL)
@@ -453,11 +429,11 @@ close_dataset:
 int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *name,
             const int64_t *start, const int64_t *count)
 {
-    hid_t dataset, memory, space;
+    hid_t dataset, memory = H5I_INVALID_HID, space;
     int rc = 0;
 
     TRY(open_box(&dataset, &memory, &space, file, name, start, count));
-    if (H5Dread(dataset, memory_type(type), memory, space, file->transfer, data) < 0)
+    if (H5Dread(dataset, memory_type(type), memory, space, H5P_DEFAULT, data) < 0)
         rc = h5_failed(file->path, __FILE__, __LINE__);
     H5Sclose(memory);
     H5Sclose(space);

@@ -7,17 +7,14 @@
  * pwrite() reach them.  Groups on the way to a name are made as needed.  HDF5 is not
  * thread-safe: one thread makes all calls.
  *
- * A file that was opened with a communicator is collective: all its ranks make the same
- * calls with the same arguments, but for the part of a dataset that each reads or
- * writes.  Functions return 0, ERR_IO where the system cannot read or write, or
- * ERR_DATA where the file does not hold what was asked for or HDF5 can make nothing of
- * it, with HDF5's own sentence, on the ranks that met the error: mesh_agree() makes it
- * common.
+ * Nothing here is collective: one rank makes a file, and ranks that write or read it
+ * together do so without HDF5.  Functions return 0, ERR_IO where the system cannot read
+ * or write, or ERR_DATA where the file does not hold what was asked for or HDF5 can
+ * make nothing of it, with HDF5's own sentence.
  */
 #ifndef IO_H5_H
 #define IO_H5_H
 
-#include <mpi.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,12 +40,11 @@ struct h5_shape {
 };
 
 /* A new file in the place of any old one; an old file to read; an old file to read and
- * change.  MPI_COMM_NULL: this process alone, without MPI.
- * Collective over 'comm'.
+ * change.
  */
-int h5_create(struct h5 **file, MPI_Comm comm, const char *path);
-int h5_open(struct h5 **file, MPI_Comm comm, const char *path);
-int h5_change(struct h5 **file, MPI_Comm comm, const char *path);
+int h5_create(struct h5 **file, const char *path);
+int h5_open(struct h5 **file, const char *path);
+int h5_change(struct h5 **file, const char *path);
 
 /* A new file in memory.  When it is closed, 'image' has what HDF5 has written, from the
  * file's first byte on, and how large the file is: what is missing is room for
@@ -64,20 +60,19 @@ void h5_image_free(struct h5_image *image);
 
 const char *h5_path(const struct h5 *file);
 
-/* What was written is in the file only if this returns 0.  Accepts NULL.  Collective.
- */
+/* What was written is in the file only if this returns 0.  Accepts NULL. */
 int h5_close(struct h5 **file);
 
 /* Make the dataset 'name'; its elements are not written: whoever does so finds their
- * place by h5_offset().  Collective.
+ * place by h5_offset().
  */
 int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape);
 
-/* Make the group 'name', and those on the way to it.  Collective. */
+/* Make the group 'name', and those on the way to it. */
 int h5_group(struct h5 *file, const char *name);
 
 /* Call 'visit' for every dataset of the file, by name in the order of their letters,
- * until it returns something other than 0, which is then returned.  Not collective.
+ * until it returns something other than 0, which is then returned.
  */
 typedef int (*h5_visit_fn)(void *ctx, const struct h5 *file, const char *name);
 int h5_each(const struct h5 *file, h5_visit_fn visit, void *ctx);
@@ -91,8 +86,8 @@ bool h5_has(const struct h5 *file, const char *name);
 int h5_shape(struct h5_shape *shape, const struct h5 *file, const char *name);
 
 /* Read the box of 'count' elements from 'start' on, one number a dimension; 'data' is
- * packed.  A box with a count of 0 is empty, which is legal on some or all ranks.
- * 'type' is that of 'data' and may differ from the file's.  Collective.
+ * packed.  A box with a count of 0 is empty.  'type' is that of 'data' and may differ
+ * from the file's.
  */
 int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *name,
             const int64_t *start, const int64_t *count);
@@ -101,7 +96,7 @@ int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *na
 int h5_offset(int64_t *bytes, const struct h5 *file, const char *name);
 
 /* Attributes of the dataset or group 'where'; "/" is the file's own.  Writing replaces.
- * A text that does not fit into 'size' bytes is ERR_DATA.  Collective.
+ * A text that does not fit into 'size' bytes is ERR_DATA.
  */
 int h5_set_text(struct h5 *file, const char *where, const char *name, const char *text);
 int h5_set_int(struct h5 *file, const char *where, const char *name, int64_t value);

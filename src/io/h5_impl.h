@@ -9,7 +9,6 @@
 
 struct h5 {
     hid_t id;
-    hid_t transfer; /* how data is read and written: collectively, with MPI */
     char path[1024];
     struct h5_image *image; /* borrowed; NULL: the file is on the disk */
 };
