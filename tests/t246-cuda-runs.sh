@@ -162,6 +162,16 @@ hide --device=auto --dtype=f32 --mesh=1x2
 [ $? -eq 3 ] && [ "$(grep -c 'this rank has cpu.* rank 0 has cuda in f32' "$folder/out")" -eq 1 ]
 ok 'in the same format, too'
 
+EMU_SHARED=101376
+export EMU_SHARED
+set -- --dtype=bf16 --image=20 --steps=1 --warmup=0 --no-check --tune=off
+run large-head 1 --shape=128/1/128/1 "$@"
+[ $? -ne 0 ] && grep -q 'heads of 128 needs [0-9]* bytes of shared memory' "$folder/out"
+ok 'a GPU with too little shared memory for large heads is named as such'
+run small-head 1 --shape=64/1/64/1 "$@"
+ok 'and computes smaller ones'
+unset EMU_SHARED
+
 "$program" --dry-run --device=cuda --shape=608/10/928/16 --ranks=4 >"$folder/out" 2>&1
 [ $? -eq 0 ] && grep -q '1x4 (data x model) chosen' "$folder/out"
 ok 'a dry run plans with the memory of the device'

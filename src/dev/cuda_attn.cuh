@@ -22,14 +22,21 @@ void attn_backward_bf16(struct dev_stream *s, const attention &a);
 void attn_forward_f32(struct dev_stream *s, const attention &a);
 void attn_backward_f32(struct dev_stream *s, const attention &a);
 
-/* Let blocks of 'kernel' have so much shared memory, and launch it. */
+/* Let blocks of 'kernel' have so much shared memory, and launch it.  Workstations' GPUs
+ * have less than half of what others have.
+ */
 template <class Kernel>
 static void launch_attention(struct dev_stream *s, Kernel kernel, int64_t blocks,
                              int threads, size_t shared, const attention &a)
 {
-    TRY_CUDA(cudaFuncSetAttribute((const void *)kernel,
-                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  (int)shared));
+    const cudaError_t rc = cudaFuncSetAttribute(
+        (const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+
+    if (rc == cudaErrorInvalidValue)
+        die("attention with heads of %lld needs %zu bytes of shared memory for a "
+            "block, and this GPU has less",
+            (long long)a.E, shared);
+    TRY_CUDA(rc);
     launch(s, "attention", kernel, (unsigned)blocks, threads, shared, a);
 }
 

@@ -323,11 +323,15 @@ unsigned emu_draw(void)
     return (unsigned)(state >> 33);
 }
 
+/* EMU_SHARED in the environment: so many bytes are the most, as of a smaller GPU. */
 cudaError_t cudaFuncSetAttribute(const void *kernel, enum cudaFuncAttribute what,
                                  int value)
 {
+    static const char *const asked = getenv("EMU_SHARED");
+    static const int most = asked != NULL ? atoi(asked) : MOST_SHARED - (1 << 10);
+
     if (kernel == NULL || what != cudaFuncAttributeMaxDynamicSharedMemorySize ||
-        value < 0 || value > MOST_SHARED - (1 << 10))
+        value < 0 || value > most)
         return cudaErrorInvalidValue;
     allowed[kernel] = (size_t)value;
     return cudaSuccess;
