@@ -12,7 +12,7 @@ struct ckpt_meta {
     int64_t examples; /* images that were seen */
     int64_t position; /* where the image source goes on */
     json_t *options;  /* an object: texts by name; NULL: none */
-    json_t *tuned;    /* choices that were made by timing; NULL: none */
+    json_t *tuned;    /* where, and what was chosen by timing; NULL: none */
     char version[64]; /* that wrote the file: meta_write() takes this program's */
 };
 

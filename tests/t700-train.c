@@ -6,6 +6,7 @@
 
 #include "src/base/clock.h"
 #include "src/base/err.h"
+#include "src/step/place.h"
 #include "src/train/journal.h"
 #include "src/train/options.h"
 #include "src/train/stop.h"
@@ -163,6 +164,22 @@ static void lengths(void)
        "and by steps");
     ok(resolve(0, "--holdout=other.h5", NULL) == 0 && isnan(plan.holdout),
        "a file to hold out");
+}
+
+/* A place is compared as far as a checkpoint tells it. */
+static void places(void)
+{
+    json_t *here = json_pack("{ss si si}", "mesh", "4x1", "near", 2, "threads", 1);
+    json_t *from = json_pack("{ss si sf}", "mesh", "4x1", "near", 4, "seconds", 1.0);
+    char text[64];
+
+    place_compare(text, sizeof text, from, here);
+    ok(strcmp(text, "data ranks of a node 4 (now 2)") == 0, "other nodes are seen: %s",
+       text);
+    place_compare(text, sizeof text, here, here);
+    ok(text[0] == '\0', "the same ones are not mentioned");
+    json_decref(here);
+    json_decref(from);
 }
 
 static void going_on(void)
@@ -333,6 +350,7 @@ int main(void)
     small_run();
     lengths();
     going_on();
+    places();
     times_left();
     stopping();
     scratch_open();

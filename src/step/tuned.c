@@ -4,7 +4,7 @@
 
 #include "src/step/tuned.h"
 
-#include "src/base/version.h"
+#include "src/step/place.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,17 +24,6 @@ void tuned_choice(char name[TUNED_TEXT], char text[TUNED_TEXT],
     else
         snprintf(text, TUNED_TEXT, "%s %d", cmm_form_name[choice->form],
                  choice->panels);
-}
-
-/* Where choices hold. */
-static json_t *place_json(const struct mesh *mesh, const struct dev *dev)
-{
-    char at[32], device[64];
-
-    snprintf(at, sizeof at, "%dx%d", mesh->D, mesh->M);
-    snprintf(device, sizeof device, "%s %s", dev_name(dev), dtype_name(dev_dtype(dev)));
-    return json_pack("{ss ss ss}", "mesh", at, "device", device, "build",
-                     version_git());
 }
 
 json_t *tuned_json(const struct tuned *t, const struct mesh *mesh,
@@ -77,18 +66,17 @@ static bool take_choice(struct cmm_choice *to, const char *text)
 bool tuned_take(struct tuned *t, const json_t *from, const struct mesh *mesh,
                 const struct dev *dev)
 {
+    static const char *const holds_for[] = { "mesh", "device", "build" };
     const char *progress = json_string_value(json_object_get(from, "progress"));
-    json_t *here         = place_json(mesh, dev), *value;
+    json_t *here         = place_json(mesh, dev);
     struct tuned made    = { 0 };
     char name[TUNED_TEXT], text[TUNED_TEXT];
     bool is_right = progress != NULL;
-    const char *key;
-    int form = 0;
+    int form      = 0;
 
-    json_object_foreach(here, key, value)
-    {
-        is_right &= json_equal(value, json_object_get(from, key)) != 0;
-    }
+    for (size_t i = 0; i < sizeof holds_for / sizeof holds_for[0]; i++)
+        is_right &= json_equal(json_object_get(here, holds_for[i]),
+                               json_object_get(from, holds_for[i])) != 0;
     json_decref(here);
     if (is_right)
         form = find_word(progress, strlen(progress), progress_name, PROGRESS_FORMS);

@@ -21,7 +21,7 @@ void tuned_choice(char name[TUNED_TEXT], char text[TUNED_TEXT],
                   const struct cmm_tuned *t, enum cmm_product product,
                   enum cmm_pass pass);
 
-/* All of it, and where it holds: {"mesh": "2x1", "device": .., "build": .., "progress":
+/* All of it, and the place it was made at (place.h): {"mesh": "2x1", .., "progress":
  * "poll", "in": "ring 4", ..}.  The caller owns the reference.
  */
 json_t *tuned_json(const struct tuned *t, const struct mesh *mesh,

@@ -6,6 +6,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/step/place.h"
 #include "src/step/state.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ struct save {
     struct ckpt_list list;
     const struct opts *opts;  /* borrowed */
     const struct data *train; /* borrowed */
-    json_t *tuned;            /* what timing chose, an object */
+    json_t *tuned;            /* where it is, and what timing chose, an object */
     int64_t step, started;    /* of the last save that was finished, that was begun */
 };
 
@@ -153,9 +154,9 @@ int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
 
     s->opts  = opts;
     s->train = train;
-    s->tuned =
-        tuned != NULL ? tuned_json(tuned, vit_mesh(vit), vit_dev(vit)) : json_object();
-    s->step = -1;
+    s->tuned = tuned != NULL ? tuned_json(tuned, vit_mesh(vit), vit_dev(vit))
+                             : place_json(vit_mesh(vit), vit_dev(vit));
+    s->step  = -1;
     if (dir[0] != '\0') {
         state_list(&s->list, vit, optim);
         rc = ckpt_open(&s->ckpt, vit_mesh(vit), vit_dev(vit), &s->list, dir, keep);

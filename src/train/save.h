@@ -24,7 +24,7 @@ struct saved {
     bool is_of_run;        /* it is one of this run's own, in --out */
     int64_t step;
     struct spent spent;
-    json_t *tuned;          /* what timing chose, owned; NULL: not known */
+    json_t *tuned;          /* where, and what timing chose, owned; NULL: not known */
     struct adopted adopted; /* of --init: what was not taken as it is */
 };
 

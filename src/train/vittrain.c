@@ -10,6 +10,7 @@
 #include "src/base/err.h"
 #include "src/base/json.h"
 #include "src/base/version.h"
+#include "src/step/place.h"
 
 #define USAGE "mpirun -n RANKS vittrain [--name=value ..]"
 #define ABOUT                                                                          \
@@ -66,6 +67,19 @@ static void tell_small(struct trainer *t)
                   all);
 }
 
+/* Whether what comes now can have the bits of a run that never stopped. */
+static void tell_place(struct trainer *t)
+{
+    json_t *here = place_json(t->mesh, t->dev);
+    char text[512];
+
+    place_compare(text, sizeof text, t->saved.tuned, here);
+    json_decref(here);
+    if (text[0] != '\0')
+        journal_field(&t->journal, "  last bits",
+                      "may be others than without the stop: %s", text);
+}
+
 static void banner(struct trainer *t)
 {
     const struct train_options *o = t->options;
@@ -99,9 +113,11 @@ static void banner(struct trainer *t)
         journal_say(j, "  starts from %s%s%s", o->init,
                     t->saved.adopted.text[0] != '\0' ? ": " : "",
                     t->saved.adopted.text);
-    if (t->saved.path[0] != '\0')
+    if (t->saved.path[0] != '\0') {
         journal_say(j, "  goes on     from %s, step %lld", t->saved.path,
                     (long long)t->saved.step);
+        tell_place(t);
+    }
 }
 
 /* ---- the end --------------------------------------------------------------------- */
