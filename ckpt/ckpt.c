@@ -42,8 +42,8 @@ struct ckpt {
 
     char making[CKPT_PATH + 8]; /* the path until then */
     enum phase phase;
-    double start, blocked;
-    double named; /* when it had its name, on rank 0 */
+    double start, blocked; /* on clock_monotonic(), as a thread cannot ask MPI */
+    double named;          /* when it had its name, on rank 0 */
     struct ckpt_cost cost;
     int64_t newest; /* the step of the newest complete file, -1: none */
 };
@@ -221,7 +221,7 @@ int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta)
 
     (void)ckpt_finish(c); /* what went wrong has been said */
     c->phase     = WRITING;
-    c->start     = clock_now();
+    c->start     = clock_monotonic();
     c->file.meta = *meta;
     folder_path(c->file.path, c->dir, meta->step);
     snprintf(c->making, sizeof c->making, "%s.part", c->file.path);
@@ -233,7 +233,7 @@ int ckpt_start(struct ckpt *c, const struct ckpt_meta *meta)
             rc = await(c);
     }
     c->file.meta.options = c->file.meta.tuned = NULL; /* were borrowed */
-    c->blocked                                = clock_now() - c->start;
+    c->blocked                                = clock_monotonic() - c->start;
     return rc == 0 ? 0 : give_up(c, rc);
 }
 
@@ -259,7 +259,7 @@ static int publish(void *ctx)
 
     TRY(file_complete(&c->file, c->making));
     TRY(draft_rename(c->file.path, c->making));
-    c->named = clock_now();
+    c->named = clock_monotonic();
     folder_keep(c->dir, c->keep, c->file.meta.step);
     return 0;
 }
@@ -301,7 +301,7 @@ static int next_phase(struct ckpt *c, int rc, double start)
         return give_up(c, rc);
     if (c->phase == WRITING)
         add_digests(c);
-    c->blocked += clock_now() - start;
+    c->blocked += clock_monotonic() - start;
     if (c->phase == PUBLISHING) {
         conclude(c);
         return 0;
@@ -314,7 +314,7 @@ static int next_phase(struct ckpt *c, int rc, double start)
 
 int ckpt_proceed(struct ckpt *c)
 {
-    const double start = clock_now();
+    const double start = clock_monotonic();
 
     return next_phase(c, mesh_agree(c->mesh, crew_result(c->crew)), start);
 }
@@ -322,7 +322,7 @@ int ckpt_proceed(struct ckpt *c)
 int ckpt_finish(struct ckpt *c)
 {
     while (ckpt_is_busy(c)) {
-        const double start = clock_now();
+        const double start = clock_monotonic();
 
         TRY(next_phase(c, await(c), start));
     }

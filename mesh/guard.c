@@ -18,6 +18,7 @@
 #include "mesh/await.h"
 #include "mesh/lost.h"
 #include "mesh/mesh.h"
+#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/told.h"
@@ -48,20 +49,6 @@ static struct {
 enum { STATUS_HANG = 3, LAST_WORDS = 2 /* seconds */, TURNS = 32 };
 static const double a_turn = 0.5, a_look = 0.1, lately = 30; /* seconds */
 
-static double read_clock(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* The clock of the system, not that of MPI. */
-static double now(void)
-{
-    return read_clock(CLOCK_MONOTONIC);
-}
-
 /* In how many seconds all ranks, or so many that few have a turn in
  * common, have theirs.
  */
@@ -77,8 +64,12 @@ static double until_turn(void)
 {
     const double all = all_turns();
     const int rank   = the_guard.mesh != NULL ? the_guard.mesh->rank : 0;
+    struct timespec day;
 
-    return fmod(rank * a_turn + all - fmod(read_clock(CLOCK_REALTIME), all), all);
+    clock_gettime(CLOCK_REALTIME, &day);
+    return fmod(rank * a_turn + all -
+                    fmod((double)day.tv_sec + 1e-9 * (double)day.tv_nsec, all),
+                all);
 }
 
 /* Say 'why', where that is, and what is waited for. */
@@ -107,7 +98,7 @@ _Noreturn static void give_up(void)
 /* Wait up to 'seconds'; true if the guard is to stop. */
 static bool is_stopped_within(double seconds)
 {
-    const double until      = now() + seconds;
+    const double until      = clock_monotonic() + seconds;
     const struct timespec t = { (time_t)until, (long)(1e9 * (until - (time_t)until)) };
     bool is_stopping;
 
@@ -136,17 +127,17 @@ _Noreturn static void give_up_host(const char *host, double seconds)
  */
 static bool await_turn(struct lost *lost)
 {
-    const double turn = now() + until_turn();
+    const double turn = clock_monotonic() + until_turn();
     double silent;
 
     do {
         if (is_stopped_within(a_look))
             return false;
-        lost_look(&silent, lost, now());
-        if (now() - atomic_load(&the_guard.told) < lately ||
-            lost_has_ended(lost, now()))
+        lost_look(&silent, lost, clock_monotonic());
+        if (clock_monotonic() - atomic_load(&the_guard.told) < lately ||
+            lost_has_ended(lost, clock_monotonic()))
             _exit(STATUS_HANG);
-    } while (now() < turn);
+    } while (clock_monotonic() < turn);
     return true;
 }
 
@@ -154,13 +145,13 @@ static void *watch(void *unused)
 {
     const double interval = the_guard.seconds < 10 ? the_guard.seconds / 10 : 1;
     unsigned lives        = atomic_load(&the_guard.lives);
-    double still = 0, last = now(), silent = 0;
+    double still = 0, last = clock_monotonic(), silent = 0;
     struct lost *lost;
 
     (void)unused;
     lost_open(&lost, all_turns());
     while (!is_stopped_within(interval)) {
-        const double passed = now() - last;
+        const double passed = clock_monotonic() - last;
         const unsigned seen = atomic_load(&the_guard.lives);
         const char *host    = lost_look(&silent, lost, last + passed);
 
@@ -243,7 +234,7 @@ void guard_alive(void)
 static void note_signal(int number)
 {
     (void)number;
-    atomic_store(&the_guard.told, now());
+    atomic_store(&the_guard.told, clock_monotonic());
 }
 
 int guard_catch_signals(void)

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
-static double monotonic(void)
+double clock_monotonic(void)
 {
     struct timespec t;
 
@@ -20,7 +20,7 @@ static double monotonic(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static double (*source)(void) = monotonic;
+static double (*source)(void) = clock_monotonic;
 
 static double ahead_of_process;
 static void (*pass_on)(double seconds);
@@ -70,7 +70,7 @@ void clock_set_pass(void (*pass)(double seconds))
 
 void clock_set(double (*now)(void))
 {
-    source = now != NULL ? now : monotonic;
+    source = now != NULL ? now : clock_monotonic;
 }
 
 double clock_displaced(void)

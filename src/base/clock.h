@@ -9,6 +9,9 @@
 double clock_now(void);
 void clock_set(double (*now)(void));
 
+/* CLOCK_MONOTONIC whatever was set, in any thread: MPI_Wtime is the main one's. */
+double clock_monotonic(void);
+
 /* Take back what was spent and has not passed yet: it is as if it had
  * not been spent.
  */
