@@ -70,9 +70,12 @@ run 2 $model --mesh=1x2 --tune --steps=3 --out="$folder/tuned"
 ok 'a run that goes on takes over what timing chose'
 ! grep -q 'last bits' "$folder/out"
 ok 'and says nothing of other bits'
+run 2 $model --mesh=1x2 --progress=none --tune --steps=3 --out="$folder/tuned"
+tuned | grep -q '^progress none, .*; as before$'
+ok 'but for what it is told to do otherwise'
 run 2 $model --mesh=2x1 --tune --steps=4 --out="$folder/tuned"
 tuned | grep -q '; anew$'
-ok 'but not onto another mesh'
+ok 'and not onto another mesh'
 unfolded | grep -qF 'last bits may be others than without the stop: mesh 1x2 (now 2x1), data ranks of a node 1 (now 2)'
 ok 'where it says what may change the last bits'
 

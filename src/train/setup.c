@@ -173,18 +173,20 @@ static int choose(struct trainer *t)
     if (t->saved.tuned != NULL)
         is_here = tuned_take(&t->tuned, t->saved.tuned, mesh, t->dev);
     t->is_taken_over = coll_smallest(mesh, AXIS_ALL, is_here) > 0;
-    if (!t->is_taken_over) {
-        t->tuned.progress = tune_progress(mesh, o->progress, true);
-        if (mesh->M > 1)
-            peak = coll_smallest(mesh, AXIS_ALL, dev_peak(t->dev, 0.1));
-        if (tune_products(&t->tuned.products, mesh, t->dev, &t->plan.spec, o->batch,
-                          t->plan.way.micros, peak, t->node_memory) != 0)
-            return mesh_agree(mesh, ERR(ERR_STOPPED, "stopped by a signal before the "
-                                                     "first step: start it again"));
-        mesh_count_reset(mesh);
-    } else if (o->progress == PROGRESS_CHOICE_AUTO) {
-        progress_set(mesh, t->tuned.progress);
+    if (t->is_taken_over) {
+        if (o->progress == PROGRESS_CHOICE_AUTO)
+            progress_set(mesh, t->tuned.progress);
+        t->tuned.progress = progress_of(mesh);
+        return 0;
     }
+    t->tuned.progress = tune_progress(mesh, o->progress, true);
+    if (mesh->M > 1)
+        peak = coll_smallest(mesh, AXIS_ALL, dev_peak(t->dev, 0.1));
+    if (tune_products(&t->tuned.products, mesh, t->dev, &t->plan.spec, o->batch,
+                      t->plan.way.micros, peak, t->node_memory) != 0)
+        return mesh_agree(mesh, ERR(ERR_STOPPED, "stopped by a signal before the first "
+                                                 "step: start it again"));
+    mesh_count_reset(mesh);
     return 0;
 }
 
