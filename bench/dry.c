@@ -94,8 +94,6 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
                               .wires = setting_wires(&c->way) };
     p->ranks = o->ranks > 0 ? (int)o->ranks : c->way.D > 0 ? c->way.D * c->way.M : 1;
     TRY(options_make_spec(&p->spec, o, c, shape));
-    if (machine != NULL && machine->gpus > 0 && o->dtype == DTYPE_CHOICE_AUTO)
-        p->job.dtype = DTYPE_BF16;
     if (machine != NULL) {
         p->job.is_apart = machine->gpus > 0;
         p->job.packs    = machine->packs;
@@ -149,9 +147,9 @@ static void print_head(FILE *out, const struct plan *p)
             p->ranks == 1 ? "rank" : "ranks", p->job.D, p->job.M,
             p->is_chosen ? " chosen" : "", (long long)p->job.B,
             dtype_name(p->job.dtype), cmm_form_name[p->job.form]);
-    fprintf(out, "param-shard %s, remat %s, %d micro-batch%s%s\n",
-            param_shard_name(p->job.shard, p->job.D), remat_name(p->job.remat),
-            job_micros(&p->job), job_micros(&p->job) == 1 ? "" : "es", p->wires);
+    field_print(out, 0, "", "param-shard %s, remat %s, %d micro-batch%s%s",
+                param_shard_name(p->job.shard, p->job.D), remat_name(p->job.remat),
+                job_micros(&p->job), job_micros(&p->job) == 1 ? "" : "es", p->wires);
     if (p->is_tight)
         fprintf(
             out, "%s",

@@ -113,7 +113,8 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
     const int lines          = d->count < BEST ? d->count : BEST;
     const int near           = d->own.job.near;
     bool is_all              = true;
-    char mfu[16];
+    char mfu[16], stages[160];
+    int used = 0;
 
     fprintf(out, "On %s a step of mesh %dx%d takes %.4g s:\n%.4g tokens/s, MFU %s%s.\n",
             d->machine->name, d->own.job.D, d->own.job.M, f->step_s, f->tokens_per_s,
@@ -125,10 +126,10 @@ void dry_mesh_print(FILE *out, const struct dry_mesh *d)
                 "groups.\n",
                 near, d->own.job.D / near);
     for (int i = 0; i < FORECAST_STAGES; i++)
-        fprintf(out, "%s%s %.2g", i > 0 ? ", " : "Stages: ", forecast_stage_name[i],
-                f->stage_s[i]);
-    fprintf(out, " s.\nOf all of it %.3g s are waiting for messages.\n\n",
-            f->exposed_s);
+        used += snprintf(stages + used, sizeof stages - (size_t)used, "%s%s %.2g",
+                         i > 0 ? ", " : "", forecast_stage_name[i], f->stage_s[i]);
+    field_print(out, 0, "", "Stages: %s s.", stages);
+    fprintf(out, "Of all of it %.3g s are waiting for messages.\n\n", f->exposed_s);
     fprintf(out, "%-3s%-9s%-6s%7s%9s%9s%6s%7s%6s%6s%6s%6s\n", "", "", "", "", "", "",
             "", "wait%:", "", "", "", "");
     fprintf(out, "%-3s%-9s%-6s%7s%9s%9s%6s%7s%6s%6s%6s%6s\n", "", "mesh", "form",

@@ -7,6 +7,7 @@
 
 #include "bench/options.h"
 
+#include "src/base/err.h"
 #include "src/base/opts_table.h"
 
 #define OPTS_VALUES struct options
@@ -97,6 +98,16 @@ const struct opt options_table[] = {
 
 const int options_count = sizeof options_table / sizeof options_table[0];
 
+int options_take_machine(struct opts *opts, const struct options *o)
+{
+    struct machine machine;
+
+    if (o->dtype != DTYPE_CHOICE_AUTO || o->machine[0] == '\0')
+        return 0;
+    TRY(machine_find(&machine, o->machine));
+    return machine.gpus > 0 ? opts_set(opts, "dtype", "bf16", FROM_PROGRAM) : 0;
+}
+
 int options_read(struct opts *opts, struct options *o, int argc, char **argv)
 {
     int rc = opts_parse(opts, options_table, options_count, o, argc, argv);
@@ -106,5 +117,7 @@ int options_read(struct opts *opts, struct options *o, int argc, char **argv)
     if (rc == 0 && o->shape[0] == '\0' && !o->official &&
         !opts_is_given(opts, "warmup"))
         rc = opts_set(opts, "warmup", "1", FROM_PROGRAM);
+    if (rc == 0 && o->dry_run)
+        rc = options_take_machine(opts, o);
     return rc;
 }

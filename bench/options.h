@@ -47,10 +47,16 @@ extern const struct opt options_table[];
 extern const int options_count;
 
 /* Parse into 'o' and let the program set what follows from the rest (a default run
- * takes one warm-up step, an official one 600 seconds).  Returns 0 or ERR_USAGE; the
- * rows of the command line alone (--help, --dry-run, ..) hold also after a failure.
+ * takes one warm-up step, an official one 600 seconds).  Returns 0, ERR_USAGE, or the
+ * next one's codes; the rows of the command line alone (--help, --dry-run, ..) hold
+ * also after a failure.
  */
 int options_read(struct opts *opts, struct options *o, int argc, char **argv);
+
+/* What is planned or simulated with --machine is in bf16 where that has GPUs, as it
+ * would be there, and nothing else is asked for.  Returns what machine_find() does.
+ */
+int options_take_machine(struct opts *opts, const struct options *o);
 
 /* The few options that need more than a row: lists, "DxM", combinations that are
  * refused (what this version does not do says so in a sentence).  Returns 0 or

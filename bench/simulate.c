@@ -9,7 +9,6 @@
 #include "mesh/program.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
-#include "src/plan/machine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +27,6 @@ int simulate_read(struct opts *opts, struct options *o, int argc, char **argv)
         { "tune", "false" },
         { "stall-timeout", "0" },
     };
-    struct machine machine;
     int rc = options_read(opts, o, argc, argv);
 
     o->is_simulated = !program_runs_nothing(opts);
@@ -36,11 +34,8 @@ int simulate_read(struct opts *opts, struct options *o, int argc, char **argv)
         if (!opts_is_given(opts, preset[i][0]))
             rc = opts_set(opts, preset[i][0], preset[i][1], FROM_PROGRAM);
     }
-    if (rc == 0 && o->dtype == DTYPE_CHOICE_AUTO && (o->is_simulated || o->dry_run)) {
-        rc = machine_find(&machine, o->machine);
-        if (rc == 0 && machine.gpus > 0)
-            rc = opts_set(opts, "dtype", "bf16", FROM_PROGRAM);
-    }
+    if (rc == 0 && (o->is_simulated || o->dry_run))
+        rc = options_take_machine(opts, o);
     return rc;
 }
 

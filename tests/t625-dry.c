@@ -262,6 +262,9 @@ static void test_machine(void)
     ok(dry("--shape=22B", "--ranks=7919", "--batch=1", "--machine=h200", NULL) ==
            ERR_SHAPE,
        "a batch without a mesh is refused");
+    ok(dry("--machine=h200", "--grad-wire=bf16", "--ring-wire=f32", NULL) == 0 &&
+           count_of(", partial sums in f32, gradients sent") == 4 && widest() <= 80,
+       "as GPUs compute in bf16, there is a choice of what travels");
     unsetenv("VIT_MACHINES");
 }
 
