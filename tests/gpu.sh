@@ -55,6 +55,11 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 # A sandbox may not let one process read another's memory, which Open MPI takes for granted.
 export OMPI_MCA_btl_vader_single_copy_mechanism=none
+# Processes of an MPI meet at 127.0.0.1, even a single one: a machine without a network may
+# have that down.
+ip link set lo up 2>/dev/null || timeout -k 5 20 "$python" -c '
+import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh22x", b"lo", 1))' 2>/dev/null
 
 say() {
     printf '%s\n' "$*" | tee -a "$report"

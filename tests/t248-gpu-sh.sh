@@ -102,6 +102,19 @@ GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-passes' GPU_SECONDS=45 bash "
     grep -q '^PASS  t999-passes' "$folder/report.txt" &&
     grep -q '^PASS  bench-small' "$folder/report.txt"
 ok 'what hangs takes no time of what follows, and ranks pass messages through shared memory'
+printf '#!/bin/sh\ngrep -q 127.0.0.1 /proc/self/net/fib_trie\n' >"$folder/tests/t999-passes"
+if unshare -n true 2>/dev/null; then
+    printf '#!/bin/sh\nexit 1\n' >"$folder/ip"
+    chmod +x "$folder/ip"
+    for has_ip in no yes; do
+        GPU_PARTS=tests GPU_TESTS=t999-passes unshare -n bash "$script" "$folder" \
+            "$folder/report.txt" >"$folder/out" 2>&1
+        ok "127.0.0.1 is brought up where it is down, by ip: $has_ip"
+        rm -f "$folder/ip"
+    done
+else
+    skip '127.0.0.1 is brought up where it is down' 'only root may take it down'
+fi
 cat >"$folder/python" <<'EOF'
 #!/bin/sh
 case $* in
