@@ -343,7 +343,7 @@ void cmm_scatter(struct cmm *c, struct mat y, struct mat x, const struct dev_wei
     c->rest = is_within ? rest : mat_none();
     c->ops->scatter(c, y, x, w, bias);
     c->rest   = mat_none();
-    c->source = (struct cmm_source){ NULL };
+    c->source = (struct cmm_source){ 0 };
     end(c, "scatter", start);
     show(c, (struct cmm_seen){ .kind     = CMM_SCATTER_Y,
                                .y        = y,

@@ -84,7 +84,7 @@ static void ring_open(struct ring *r, struct mesh *mesh, struct dev *dev,
     r->pieces  = cmm_pieces(rows, mesh->M);
     r->taken   = 0;
     r->is_kept = false;
-    r->work    = (struct meanwhile){ NULL };
+    r->work    = (struct meanwhile){ 0 };
     for (int k = 0; k < r->pieces; k++)
         r->send[k].is_active = r->recv[k].is_active = false;
 }

@@ -54,10 +54,10 @@ static void save(struct ckpt *c, struct tensors *t, int64_t step,
 int main(int argc, char **argv)
 {
     struct make_state *state;
-    struct mesh *mesh;
+    struct mesh *mesh = NULL;
     struct tensors t;
     struct ckpt *c;
-    struct dev *dev;
+    struct dev *dev = NULL;
     int rank, ranks;
 
     MPI_Init(&argc, &argv);

@@ -126,7 +126,7 @@ static void test_kind(enum h5set_kind kind, bool has_many, const char *what)
 static void test_long_names(void)
 {
     enum { LENGTH = 3 << 20 };
-    char *names = mem_new(LENGTH + 1, 1), *read;
+    char *names = mem_new(LENGTH + 1, 1), *read = NULL;
 
     memset(names, 'x', LENGTH);
     names[LENGTH / 2] = '\n';
