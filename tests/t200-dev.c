@@ -227,7 +227,9 @@ static void one_gpu(void)
 #endif
 }
 
-/* With one processor allowed, no more than one thread is taken. */
+/* With one processor allowed, no more than one thread is taken.  This comes first: once
+ * LLVM's OpenMP has begun, it keeps the processors that it began with.
+ */
 static void affinity(void)
 {
     cpu_set_t old, one;
@@ -291,6 +293,7 @@ static void names(void)
 
 int main(void)
 {
+    affinity();
     bad_input();
     names();
     plan();
@@ -301,6 +304,5 @@ int main(void)
     one_device("cpu:blis", DTYPE_F32);
 #endif
     one_gpu();
-    affinity();
     return tap_done();
 }
