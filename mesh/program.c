@@ -8,6 +8,7 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/version.h"
+#include "src/dev/cpu_unbind.h"
 #include "src/plan/spec.h"
 
 #include <ctype.h>
@@ -112,6 +113,7 @@ int program_main(const struct program *p, int argc, char **argv)
     if (program_runs_nothing(&opts))
         return without_mpi(p, &opts, rc);
 
+    cpu_unbind();
     let_tcp_run_ahead();
     is_threaded = p->is_threaded != NULL && p->is_threaded(p->values);
     MPI_Init_thread(&argc, &argv,

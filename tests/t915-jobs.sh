@@ -25,7 +25,7 @@ script() {
 
 for file in "$jobs"/*.sh "$jobs"/*.sbatch "$jobs"/*.pbs; do
     sh -n "$file" >out 2>&1 && ! grep -E '@[a-zA-Z]+@' "$file" >>out
-    ok "$(basename "$file") is a script, with its paths filled in"
+    ok "${file##*/} is a script, with its paths filled in"
 done
 if command -v shellcheck >/dev/null; then
     shellcheck -s sh "$jobs"/*.sh "$jobs"/*.sbatch "$jobs"/*.pbs >out 2>&1

@@ -254,12 +254,11 @@ static void set_core(struct cpu_set *cores, int cpu)
         cores->word[cpu / 64] |= UINT64_C(1) << cpu % 64;
 }
 
-void cpu_own_cores(struct cpu_set *cores)
+static void add_own_cores(struct cpu_set *cores)
 {
     const size_t size = CPU_ALLOC_SIZE(CPU_CORES_MOST);
     cpu_set_t *mask   = CPU_ALLOC(CPU_CORES_MOST);
 
-    *cores = (struct cpu_set){ 0 };
     if (mask != NULL && sched_getaffinity(0, size, mask) == 0) {
         for (int cpu = 0; cpu < CPU_CORES_MOST; cpu++) {
             if (CPU_ISSET_S(cpu, size, mask))
@@ -271,9 +270,15 @@ void cpu_own_cores(struct cpu_set *cores)
         set_core(cores, 0);
 }
 
+void cpu_own_cores(struct cpu_set *cores)
+{
+    *cores = (struct cpu_set){ 0 };
+    add_own_cores(cores);
+}
+
 void cpu_team_cores(struct cpu_set *cores)
 {
-    cpu_own_cores(cores);
+    *cores = (struct cpu_set){ 0 };
 #ifdef _OPENMP
     for (int place = 0; place < omp_get_num_places(); place++) {
         const int count = omp_get_place_num_procs(place);
@@ -285,6 +290,7 @@ void cpu_team_cores(struct cpu_set *cores)
         mem_free(cpu);
     }
 #endif
+    add_own_cores(cores); /* LLVM's OpenMP binds this thread when it is first asked */
 }
 
 int cpu_count(const struct cpu_set *cores)
