@@ -107,6 +107,8 @@ check "no file has 600 lines" "$(wc -l $sources $tests |
 check "no line of C has more than 88 columns" "$(wide)"
 check "machine files may name every operation" "$(nameless)"
 check "every file is listed for the build" "$(unlisted)"
+check "no sentence of a verdict runs a command, which would set what is judged" \
+    "$(grep -nE '^[[:space:]]*ok .*\$\(' tests/*.sh)"
 check "every mutant is an edit" "$(. tests/mutants.sh)"
 
 echo "1..$count"
