@@ -168,12 +168,14 @@ equal() {
     part "$1-equals-$2" 5 bash -c "same '$logs/$2.jsonl' '$logs/$1.jsonl' $3"
 }
 
+# What CPUs compute was tested where they do, and would take some of the GPU's time.
 test_all() {
-    local test
+    local test alone
 
     for test in ${GPU_TESTS-t200-dev t205-dev-products t210-dev-ops \
         t212-dev-pictures t230-dev-adamw t232-cuda-bf16 t435-optim t502-graph}; do
-        part "$test" half "$tests/$test"
+        case $test in t205-* | t210-*) alone=cuda ;; *) alone= ;; esac
+        part "$test" half "$tests/$test" $alone
         [ "$test" != t502-graph ] || part t502-graph-2 half mpirun -n 2 "$tests/$test"
     done
 }

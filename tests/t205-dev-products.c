@@ -333,9 +333,9 @@ static void without_room(const char *name, enum dtype dtype)
 }
 #endif
 
-int main(void)
-{
 #ifndef CUDA_ON_HOST
+static void cpus(void)
+{
     one_device("cpu:ref", DTYPE_F32, 1);
 #ifdef HAVE_BLIS
     one_device("cpu:blis", DTYPE_F64, 2);
@@ -352,6 +352,16 @@ int main(void)
     all_ways("cpu:onednn", DTYPE_F32, 3);
 #endif
 #endif
+}
+#endif
+
+/* With any argument cuda alone: what CPUs do needs no GPU machine. */
+int main(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+#ifndef CUDA_ON_HOST
+    if (argc == 1)
+        cpus();
 #endif
     if (twins_can("cuda", DTYPE_F32)) {
         one_device("cuda", DTYPE_F32, 1);

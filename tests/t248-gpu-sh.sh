@@ -103,6 +103,11 @@ GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-passes' GPU_SECONDS=45 bash "
     grep -q '^PASS  bench-small' "$folder/report.txt"
 ok 'what hangs takes no time of what follows, and ranks pass messages through shared memory'
 printf '#!/bin/sh\ngrep -q 127.0.0.1 /proc/self/net/fib_trie\n' >"$folder/tests/t999-passes"
+printf '#!/bin/sh\n[ "$*" = cuda ]\n' >"$folder/tests/t205-alone"
+chmod +x "$folder/tests/t205-alone"
+GPU_PARTS=tests GPU_TESTS='t205-alone t999-passes' bash "$script" "$folder" \
+    "$folder/report.txt" >"$folder/out" 2>&1
+ok 'tests of many devices are told to look at the GPU alone'
 if unshare -n true 2>/dev/null; then
     printf '#!/bin/sh\nexit 1\n' >"$folder/ip"
     chmod +x "$folder/ip"
