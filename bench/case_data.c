@@ -362,6 +362,7 @@ int case_data(struct bench *b, struct case_result *c, const struct spec *spec,
               int64_t batch)
 {
     struct job j = { .bench = b, .size = (int)b->options->image };
+    bool lacks; /* what this build does, this rank's images may not show */
     int rc;
 
     (void)spec;
@@ -370,14 +371,14 @@ int case_data(struct bench *b, struct case_result *c, const struct spec *spec,
     j.first = (int64_t)b->mesh->rank << 32;
     j.image = mem_new(FILES * numbers(&j), sizeof *j.image);
     rc      = open_samples(&j);
-    if (rc == ERR_ENV) { /* what the build lacks, it lacks everywhere */
-        case_skip(c, "%s", err_sentence());
+    lacks   = rc == ERR_ENV;
+    rc      = mesh_agree(b->mesh, lacks ? 0 : rc);
+    if (rc == 0 && coll_largest(b->mesh, AXIS_ALL, lacks) > 0) {
+        case_skip(c, "%s",
+                  lacks ? err_sentence() : "this build lacks what some images need");
         err_forget();
-        rc = 0;
-    } else {
-        rc = mesh_agree(b->mesh, rc);
-        if (rc == 0)
-            rc = measure_all(c, &j);
+    } else if (rc == 0) {
+        rc = measure_all(c, &j);
         if (rc == 0)
             result_judge(c);
     }

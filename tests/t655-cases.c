@@ -5,9 +5,12 @@
  */
 #include "config.h"
 
+#include "bench/files.h"
 #include "bench/overlap.h"
 #include "bench/setup.h"
 #include "src/base/err.h"
+#include "src/base/log.h"
+#include "src/base/mem.h"
 #include "src/dev/dev_impl.h"
 #include "src/plan/count.h"
 #include "src/plan/machine.h"
@@ -248,6 +251,58 @@ static void check_data(struct bed *bed)
          "decoding, augmenting, fractals and noise are the same again");
 }
 
+/* A set whose items need what this build lacks, those of the last rank alone. */
+static const struct h5set_shape lacking = {
+    .kind = H5SET_IMAGES, .count = 1, .height = 16, .width = 16
+};
+
+static int lacking_open(struct h5set **set, const char *path)
+{
+    if (log_rank() == size - 1)
+        return ERR(ERR_ENV, "this build has no %s", path);
+    *set = (struct h5set *)(void *)&lacking;
+    return 0;
+}
+
+static const struct h5set_shape *lacking_shape(const struct h5set *set)
+{
+    return (const struct h5set_shape *)(const void *)set;
+}
+
+static int lacking_read(struct decode_room *room, size_t *bytes,
+                        const struct h5set *set, int64_t i)
+{
+    (void)set;
+    (void)i;
+    *bytes = 3 * 16 * 16;
+    if (room->bytes == NULL)
+        room->bytes = mem_new(*bytes, 1);
+    return 0;
+}
+
+static void lacking_close(struct h5set **set)
+{
+    *set = NULL;
+}
+
+static void check_lacking(struct bed *bed)
+{
+    static const struct bench_files files = { .open_set  = lacking_open,
+                                              .shape     = lacking_shape,
+                                              .read      = lacking_read,
+                                              .close_set = lacking_close };
+    const struct case_result *c;
+
+    strcpy(bed->options.data, "TIFF");
+    bed->bench.files = &files;
+    c                = run_case(bed, CASE_DATA, NULL, 0);
+    says(c, c->status == STATUS_SKIP && strstr(c->reason, "this build") != NULL,
+         "images that some ranks cannot read skip the case on all: %s",
+         c != NULL ? c->reason : "");
+    bed->options.data[0] = '\0';
+    bed->bench.files     = NULL;
+}
+
 static void check_cmm(struct bed *bed)
 {
     const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);
@@ -411,6 +466,7 @@ int main(int argc, char **argv)
             check_block_and_gemm(&bed);
             check_coll(&bed);
             check_data(&bed);
+            check_lacking(&bed);
             check_memory(&bed);
             check_machine(&bed);
             check_signal(&bed); /* last: a signal is not forgotten */
