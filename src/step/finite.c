@@ -43,12 +43,12 @@ void finite_find(char *text, size_t size, struct vit *vit)
     const struct params *params = &vit_layout(vit)->params;
     const piece_fn view[]       = { shard_piece_param, shard_piece_grad };
     const char *const what[]    = { "", "the gradient of " };
-    struct buf room;
+    struct buf room             = { 0 };
+    const int rc =
+        mesh_agree(vit_mesh(vit), dev_alloc(&room, vit_dev(vit), sizeof(double)));
 
     snprintf(text, size, "none of parameters and gradients");
-    if (mesh_agree(vit_mesh(vit), dev_alloc(&room, vit_dev(vit), sizeof(double))) != 0)
-        return;
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; rc == 0 && k < 2; k++) {
         const double own   = first_bad(vit, &room, view[k], params->count);
         const double first = coll_smallest(vit_mesh(vit), AXIS_ALL, own);
 

@@ -1,48 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A list of views of what is kept on the device, and a block of host memory that holds
- * a copy of them all.
+/* The pieces that a checkpoint would save, and a block of host memory that holds a copy
+ * of them all.
  */
 #include "config.h"
 
 #include "src/train/snapshot.h"
 
 #include "src/base/mem.h"
+#include "src/step/state.h"
 
 struct snapshot {
     struct vit *vit; /* borrowed, as is 'optim' */
     struct optim *optim;
     int64_t steps;
-    struct mat *view; /* 'views' of them */
-    int views;
-    char *bytes; /* one after another, each on a multiple of MEM_ALIGN */
+    struct ckpt_list list;
+    char *bytes; /* one piece after another, each on a multiple of MEM_ALIGN */
 };
 
-static void add_view(struct snapshot *s, struct mat view)
+static size_t size_of(const struct ckpt_piece *p)
 {
-    if (mat_size(view) > 0)
-        s->view[s->views++] = view;
-}
-
-static void list_views(struct snapshot *s)
-{
-    const struct layout *l = vit_layout(s->vit);
-    struct optim_state *list;
-    const int states  = optim_states(&list, s->optim);
-    const size_t most = (size_t)(l->params.count + states) * LAYOUT_PIECES;
-
-    s->view = mem_new(most, sizeof *s->view);
-    for (int i = 0; i < l->params.count; i++) {
-        struct piece piece[LAYOUT_PIECES];
-        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
-
-        for (int k = 0; k < pieces; k++)
-            add_view(s, shard_piece_param(vit_shard(s->vit), &l->item[i], &piece[k]));
-    }
-    for (int i = 0; i < states; i++) {
-        for (int k = 0; k < list[i].pieces; k++)
-            add_view(s, list[i].piece[k].at);
-    }
-    mem_free(list);
+    return mem_round((size_t)mat_bytes(p->at));
 }
 
 int snapshot_take(struct snapshot **snapshot, struct vit *vit, struct optim *optim)
@@ -55,18 +32,20 @@ int snapshot_take(struct snapshot **snapshot, struct vit *vit, struct optim *opt
     s->vit   = vit;
     s->optim = optim;
     s->steps = optim_steps(optim);
-    list_views(s);
-    for (int i = 0; i < s->views; i++)
-        size += mem_round((size_t)mat_bytes(s->view[i]));
+    state_list(&s->list, vit, optim);
+    for (int i = 0; i < s->list.pieces; i++)
+        size += size_of(&s->list.piece[i]);
     rc = mem_alloc(&bytes, size);
     if (rc != 0) {
         snapshot_free(&s);
         return rc;
     }
     s->bytes = bytes;
-    for (int i = 0; i < s->views; i++) {
-        dev_get(dev_stream(vit_dev(vit), LANE_COMPUTE), s->bytes + at, s->view[i]);
-        at += mem_round((size_t)mat_bytes(s->view[i]));
+    for (int i = 0; i < s->list.pieces; i++) {
+        const struct ckpt_piece *p = &s->list.piece[i];
+
+        dev_get(dev_stream(vit_dev(vit), LANE_COMPUTE), s->bytes + at, p->at);
+        at += size_of(p);
     }
     *snapshot = s;
     return 0;
@@ -76,9 +55,11 @@ void snapshot_restore(const struct snapshot *s)
 {
     size_t at = 0;
 
-    for (int i = 0; i < s->views; i++) {
-        dev_put(dev_stream(vit_dev(s->vit), LANE_COMPUTE), s->view[i], s->bytes + at);
-        at += mem_round((size_t)mat_bytes(s->view[i]));
+    for (int i = 0; i < s->list.pieces; i++) {
+        const struct ckpt_piece *p = &s->list.piece[i];
+
+        dev_put(dev_stream(vit_dev(s->vit), LANE_COMPUTE), p->at, s->bytes + at);
+        at += size_of(p);
     }
     optim_set_steps(s->optim, s->steps);
     vit_changed(s->vit);
@@ -90,7 +71,7 @@ void snapshot_free(struct snapshot **snapshot)
 
     if (s == NULL)
         return;
-    mem_free(s->view);
+    state_free(&s->list);
     mem_free(s->bytes);
     mem_free(s);
     *snapshot = NULL;

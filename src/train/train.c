@@ -267,7 +267,11 @@ static int run_fork(struct trainer *t, int64_t fork, bool *is_stopped)
     if (folder[0] != '\0' && saved_has(folder, leg.sched.steps, t->mesh))
         return 0;
     finish_save(t);
-    TRY(mesh_agree(t->mesh, snapshot_take(&aside, t->vit, t->optim)));
+    rc = mesh_agree(t->mesh, snapshot_take(&aside, t->vit, t->optim));
+    if (rc != 0) {
+        snapshot_free(&aside); /* where there was memory */
+        return rc;
+    }
     journal_say(&t->journal, "step %lld  fork: cools down to step %lld",
                 (long long)fork, (long long)leg.sched.steps);
     journal_start(&t->journal, fork, leg.sched.steps);
