@@ -285,49 +285,38 @@ void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
 
 /* ---- numbers on the host --------------------------------------------------------- */
 
-void coll_host_gather(struct mesh *mesh, enum axis axis, enum traffic kind, double *all,
-                      const double *x, int n)
+void coll_host_gather(struct mesh *mesh, enum axis axis, double *all, const double *x,
+                      int n)
 {
     const int ranks = mesh_axis_size(mesh, axis);
 
-    if (ranks == 1 || mesh->is_muted[kind]) {
+    if (ranks == 1 || mesh->is_muted[REDUCE]) {
         for (int j = 0; j < ranks; j++)
             memcpy(all + (size_t)j * (size_t)n, x, (size_t)n * sizeof *x);
         return;
     }
-    await_all(mesh, kind);
+    await_all(mesh, REDUCE);
     TRY_MPI(MPI_Allgather(x, n, MPI_DOUBLE, all, n, MPI_DOUBLE, mesh->comm[axis]));
-    mesh->waited[kind] += await_end(mesh);
-    mesh->sent[kind].messages++;
-    mesh->sent[kind].bytes += n * (int64_t)sizeof *x;
+    mesh->waited[REDUCE] += await_end(mesh);
+    mesh->sent[REDUCE].messages++;
+    mesh->sent[REDUCE].bytes += n * (int64_t)sizeof *x;
 }
 
-/* Room for 'n' doubles, kept for the next call. */
-static double *host_room(struct mesh *mesh, int64_t n)
-{
-    if (n > mesh->host_room) {
-        mem_free(mesh->host);
-        mesh->host      = mem_new((size_t)n, sizeof *mesh->host);
-        mesh->host_room = n;
-    }
-    return mesh->host;
-}
-
-void coll_host_sum(struct mesh *mesh, enum axis axis, enum traffic kind, double *x,
-                   int n)
+void coll_host_sum(struct mesh *mesh, enum axis axis, double *x, int n)
 {
     const int ranks = mesh_axis_size(mesh, axis);
     double *all;
 
-    if (ranks == 1 || mesh->is_muted[kind])
+    if (ranks == 1 || mesh->is_muted[REDUCE])
         return;
-    all = host_room(mesh, (int64_t)ranks * n);
-    coll_host_gather(mesh, axis, kind, all, x, n);
+    all = mem_new((size_t)ranks * (size_t)n, sizeof *all);
+    coll_host_gather(mesh, axis, all, x, n);
     memcpy(x, all, (size_t)n * sizeof *x);
     for (int j = 1; j < ranks; j++) {
         for (int k = 0; k < n; k++)
             x[k] += all[(int64_t)j * n + k];
     }
+    mem_free(all);
 }
 
 /* Calls outside steps stand for no kind of traffic; waiting is shown as REDUCE. */

@@ -127,7 +127,6 @@ void mesh_close(struct mesh **mesh)
     for (int axis = 0; axis < AXES; axis++)
         MPI_Comm_free(&(*mesh)->comm[axis]);
     berths_close(*mesh);
-    mem_free((*mesh)->host);
     mem_free(*mesh);
     *mesh = NULL;
 }

@@ -75,8 +75,6 @@ struct mesh {
     int group; /* of parameters, that is sent or waited for; from 1 on, 0: none */
     const struct mesh_model *model; /* of a simulation, borrowed; else NULL */
     unsigned places_taken;          /* of its places, a bit each */
-    double *host; /* scratch of coll_host_sum(), 'host_room' numbers */
-    int64_t host_room;
 };
 
 /* Arrange the ranks of 'comm' as 'D' by 'M' and store the mesh in 'mesh'.

@@ -223,13 +223,13 @@ static void test_host(enum axis axis)
     bool is_right = true;
 
     mesh_count_reset(mesh);
-    coll_host_gather(mesh, axis, REDUCE, all, x, 3);
+    coll_host_gather(mesh, axis, all, x, 3);
     for (int j = 0; j < ranks; j++) {
         is_right &= all[3 * j] == j + 1 && all[3 * j + 1] == 0.1 * j;
         for (int k = 0; k < 3; k++)
             sum[k] += all[3 * j + k];
     }
-    coll_host_sum(mesh, axis, REDUCE, x, 3);
+    coll_host_sum(mesh, axis, x, 3);
     ok(is_right && memcmp(x, sum, sizeof sum) == 0, "numbers of the host, axis %d",
        axis);
     ok(mesh->sent[REDUCE].messages == (ranks > 1 ? 2 : 0) &&
@@ -268,7 +268,7 @@ static void test_muted(enum axis axis)
     coll_allgather(mesh, axis, ACT_GATHER, stream, x.mat,
                    slices_at(x.mat, ROWS, cols, mesh_axis_rank(mesh, axis)), ROWS,
                    cols);
-    coll_host_sum(mesh, axis, REDUCE, &number, 1);
+    coll_host_sum(mesh, axis, &number, 1);
     ok(host(x.mat)[0] == 2 && host(x.mat)[ROWS * 50 - 1] == 2 && number == 3,
        "muted, they leave what is there");
     for (int kind = 0; kind < TRAFFIC_KINDS; kind++) {

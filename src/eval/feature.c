@@ -114,7 +114,7 @@ static void keep(struct features *f, struct vit *vit, int64_t kind, int64_t firs
     double *all           = mem_new((size_t)(l->B_l * wide * M), sizeof *all);
 
     fetch(own, wide, raw, vit, kind);
-    coll_host_gather(f->mesh, AXIS_MODEL, REDUCE, all, own, (int)(l->B_l * wide));
+    coll_host_gather(f->mesh, AXIS_MODEL, all, own, (int)(l->B_l * wide));
     for (int64_t i = 0; i < l->B_l && first + l->b.lo + i < f->count; i++) {
         const int64_t row = first + l->b.lo + i;
         float *x          = f->x + f->place[row] * f->width;

@@ -29,14 +29,14 @@ void scale_open(struct scale *s, int64_t width, const struct part *part,
         for (int64_t c = 0; c < width && x != NULL; c++)
             s->mean[c] += x[c] / n;
     }
-    coll_host_sum(part->of->mesh, AXIS_ALL, REDUCE, s->mean, (int)width);
+    coll_host_sum(part->of->mesh, AXIS_ALL, s->mean, (int)width);
     for (int64_t i = 0; i < part->rows; i++) {
         const float *x = part_own(part, i);
 
         for (int64_t c = 0; c < width && x != NULL; c++)
             s->one_over[c] += (x[c] - s->mean[c]) * (x[c] - s->mean[c]) / n;
     }
-    coll_host_sum(part->of->mesh, AXIS_ALL, REDUCE, s->one_over, (int)width);
+    coll_host_sum(part->of->mesh, AXIS_ALL, s->one_over, (int)width);
     for (int64_t c = 0; c < width; c++)
         s->one_over[c] = 1 / (sqrt(s->one_over[c]) + least);
 }

@@ -29,7 +29,7 @@ enum { SEEN = sizeof(struct seen) / sizeof(double) };
 /* Sums over images. */
 struct sums {
     double n, loss, right;
-    double bin_n[BINS], bin_right[BINS], bin_p[BINS];
+    double bin_right[BINS], bin_p[BINS];
 };
 
 enum { SUMS = sizeof(struct sums) / sizeof(double) };
@@ -90,7 +90,6 @@ static void add_image(struct sums *s, struct seen x, enum loss_kind loss)
     s->right += x.is_right;
     if (!(p >= 0))
         return; /* not a number: the loss says so */
-    s->bin_n[bin]++;
     s->bin_right[bin] += x.is_right;
     s->bin_p[bin] += p;
 }
@@ -127,7 +126,7 @@ static void add_batch(struct sums *s, struct step *step, struct vit *vit,
 
     for (int64_t i = 0; i < l->B_l; i++)
         own[i] = look(logit + i * l->K_l, target + i * l->K_l, l->K_l, loss);
-    coll_host_gather(mesh, AXIS_MODEL, REDUCE, (double *)all, (double *)own,
+    coll_host_gather(mesh, AXIS_MODEL, (double *)all, (double *)own,
                      (int)l->B_l * SEEN);
     for (int64_t i = 0; i < l->B_l && mesh->m == 0 && l->b.lo + i < wanted; i++) {
         struct seen x = all[i];
@@ -174,7 +173,7 @@ void metric_run(struct metric *metric, struct step *step, struct data *data, int
         is_stopped =
             coll_largest(mesh, AXIS_ALL, must_stop != NULL && must_stop(ctx)) > 0;
     }
-    coll_host_sum(mesh, AXIS_ALL, REDUCE, (double *)&sums, SUMS);
+    coll_host_sum(mesh, AXIS_ALL, (double *)&sums, SUMS);
     conclude(metric, &sums);
     metric->is_stopped = is_stopped;
 }

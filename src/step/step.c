@@ -184,8 +184,7 @@ static void conclude(struct step *s, struct step_result *result)
     struct mesh *mesh        = vit_mesh(s->vit);
     double norm_squared      = 0;
 
-    coll_host_gather(mesh, AXIS_ALL, REDUCE, (double *)s->verdict, (double *)&own,
-                     VERDICT);
+    coll_host_gather(mesh, AXIS_ALL, (double *)s->verdict, (double *)&own, VERDICT);
     *result = (struct step_result){ .peak_logit = -INFINITY, .is_written = true };
     for (int i = 0; i < mesh->size; i++) {
         const struct verdict *v = &s->verdict[i];

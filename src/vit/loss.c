@@ -66,7 +66,7 @@ double vit_loss(struct vit *v)
     const double own = vit_sum(v, mat_cols(vit_losses(v), v->micro, v->micro + 1));
     double sum       = 0;
 
-    coll_host_gather(v->mesh, AXIS_MODEL, REDUCE, v->partial, &own, 1);
+    coll_host_gather(v->mesh, AXIS_MODEL, v->partial, &own, 1);
     for (int j = 0; j < v->mesh->M; j++)
         sum += v->partial[j];
     return sum;
