@@ -61,15 +61,14 @@ struct measured {
     struct gauge gauge[MACHINE_KERNELS];
 };
 
-/* Measure a product and its gradients once more; '*doubtful' is how many of the three
- * are not confirmed.
+/* Measure a product and its gradients, in the order of enum cost_product, once more;
+ * '*doubtful' is how many of the three are not confirmed.
  */
 static int measure_product(int *doubtful, struct measured *g, struct bench *b,
                            struct case_result *c, const struct product *p)
 {
-    static const char *const op[] = { "gemm", "gemm_t", "gemm_dw" }; /* y, dx, dw */
-    const int first               = c->rows;
-    const int rc = product_measure(c, b, p, fmin(0.1, b->options->seconds / 10));
+    const int first = c->rows;
+    const int rc    = product_measure(c, b, p, fmin(0.1, b->options->seconds / 10));
 
     *doubtful = 0;
     if (rc == ERR_MEMORY)
@@ -77,7 +76,8 @@ static int measure_product(int *doubtful, struct measured *g, struct bench *b,
     TRY(rc);
     for (int i = first; i < c->rows; i++) {
         struct machine_kernel *k =
-            kernel_of(&g->m, op[(i - first) % 3], c->row[i].shape, c->dtype);
+            kernel_of(&g->m, cost_product_name[(i - first) % COST_PRODUCTS],
+                      c->row[i].shape, c->dtype);
         struct gauge *rate;
 
         if (k == NULL)

@@ -93,12 +93,11 @@ void run_peak(struct bench *b)
 
     guard_phase("measuring the peak");
     coll_barrier(b->mesh);
-    b->peak_own = fmax(b->peak_own, dev_peak(b->dev, seconds));
-    b->peak     = coll_smallest(b->mesh, AXIS_ALL, b->peak_own);
-    b->peak_spec =
-        machine_spec_peak(dev_hardware(b->dev), dev_dtype(b->dev),
-                          b->choices->way.is_tf32, dev_threads(b->dev), &source) *
-        b->units / b->mesh->size;
+    b->peak_own  = fmax(b->peak_own, dev_peak(b->dev, seconds));
+    b->peak      = coll_smallest(b->mesh, AXIS_ALL, b->peak_own);
+    b->peak_spec = machine_spec_peak(dev_hardware(b->dev), dev_dtype(b->dev),
+                                     b->choices->way.is_tf32, &source) *
+                   b->units / b->mesh->size;
     if (r == NULL)
         return;
     r->peak_measured = b->peak;

@@ -16,26 +16,24 @@ static void peaks(void)
 {
     const char *source = NULL;
 
-    ok(machine_spec_peak("NVIDIA H200", DTYPE_BF16, false, 1, &source) == 989.5e12 &&
+    ok(machine_spec_peak("NVIDIA H200", DTYPE_BF16, false, &source) == 989.5e12 &&
            source != NULL && strstr(source, "data sheet") != NULL,
        "the H200's dense bf16 peak comes from its data sheet");
-    ok(machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_BF16, false, 8, &source) ==
-           312e12,
-       "a GPU is whole, whatever the cores");
-    ok(machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_F32, true, 1, &source) ==
-               156e12 &&
-           machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_F32, false, 1, &source) ==
+    ok(machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_BF16, false, &source) == 312e12,
+       "and the A100's");
+    ok(machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_F32, true, &source) == 156e12 &&
+           machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_F32, false, &source) ==
                19.5e12,
        "TF32 is not f32");
     source = NULL;
-    ok(machine_spec_peak("AMD EPYC 9654 96-Core Processor", DTYPE_F32, false, 96,
+    ok(machine_spec_peak("AMD EPYC 9654 96-Core Processor", DTYPE_F32, false,
                          &source) == 0 &&
            source == NULL,
        "a device that is not in the table has no peak");
-    ok(machine_spec_peak("NVIDIA B200", DTYPE_F32, false, 1, &source) == 0 &&
+    ok(machine_spec_peak("NVIDIA B200", DTYPE_F32, false, &source) == 0 &&
            source == NULL,
        "nor has a format for which the sheet is not clear");
-    ok(machine_spec_peak("", DTYPE_F64, false, 1, &source) == 0, "nor has no device");
+    ok(machine_spec_peak("", DTYPE_F64, false, &source) == 0, "nor has no device");
 }
 
 static const struct machine cluster = {

@@ -16,6 +16,10 @@
 #include <math.h>
 #include <string.h>
 
+const char *const cost_product_name[COST_PRODUCTS] = {
+    [COST_GEMM] = "gemm", [COST_GEMM_T] = "gemm_t", [COST_GEMM_DW] = "gemm_dw"
+};
+
 /* ---- a rank ---------------------------------------------------------------------- */
 
 /* By how much products in 't' are faster than those in the format called 'name'. */
@@ -173,17 +177,14 @@ static double product_seconds(const struct cost_rank *c, double flops, double ra
 double cost_gemm(const struct cost_rank *c, enum cost_product product, int64_t n,
                  int64_t cols, int64_t depth)
 {
-    static const char *const name[] = {
-        [COST_GEMM] = "gemm", [COST_GEMM_T] = "gemm_t", [COST_GEMM_DW] = "gemm_dw"
-    };
     const double N = (double)n, J = (double)cols, I = (double)depth;
     double rate;
 
     if (n <= 0 || cols <= 0 || depth <= 0)
         return 0;
-    rate = rate_of(c, name[product], N, J, I);
+    rate = rate_of(c, cost_product_name[product], N, J, I);
     if (rate == 0)
-        rate = rate_of(c, name[COST_GEMM], N, J, I);
+        rate = rate_of(c, cost_product_name[COST_GEMM], N, J, I);
     if (rate == 0)
         rate = c->bound;
     return product_seconds(c, 2 * N * I * J, rate,

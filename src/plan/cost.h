@@ -62,7 +62,8 @@ int cost_make_on(struct cost_rank *c, const struct machine *m, enum dtype dtype,
  *   COST_GEMM_T   y [n, depth] = x [n, cols] W^T
  *   COST_GEMM_DW  dW [depth, cols] = x [n, depth]^T dy [n, cols]
  */
-enum cost_product { COST_GEMM, COST_GEMM_T, COST_GEMM_DW };
+enum cost_product { COST_GEMM, COST_GEMM_T, COST_GEMM_DW, COST_PRODUCTS };
+extern const char *const cost_product_name[COST_PRODUCTS]; /* "gemm", .. */
 double cost_gemm(const struct cost_rank *c, enum cost_product product, int64_t n,
                  int64_t cols, int64_t depth);
 

@@ -36,11 +36,8 @@ double play_sums(const struct play *p, int64_t rows, int64_t cols)
 void play_gemm(const struct play *p, struct part *to, enum cost_product product,
                int64_t n, int64_t cols, int64_t depth, double times)
 {
-    static const char *const name[] = {
-        [COST_GEMM] = "gemm", [COST_GEMM_T] = "gemm_t", [COST_GEMM_DW] = "gemm_dw"
-    };
-
-    part_op(to, name[product], times * 2 * (double)n * (double)cols * (double)depth, 0,
+    part_op(to, cost_product_name[product],
+            times * 2 * (double)n * (double)cols * (double)depth, 0,
             times * cost_gemm(p->cost, product, n, cols, depth));
 }
 

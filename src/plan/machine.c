@@ -16,8 +16,7 @@
 /* ---- data sheets ----------------------------------------------------------------- */
 
 struct sheet {
-    const char *device; /* as the driver or /proc/cpuinfo calls it */
-    int cores;          /* that 'peak' is for; 0: a GPU, always whole */
+    const char *device; /* as the driver calls it */
     double peak[3];     /* FLOP/s by enum dtype, dense; 0: not stated */
     const char *source;
 };
@@ -32,17 +31,17 @@ struct sheet {
  * state half of bf16's for it.
  */
 static const struct sheet sheets[] = {
-    { "NVIDIA A100-SXM4-40GB", 0, { 19.5e12, 19.5e12, 312e12 }, A100 },
-    { "NVIDIA A100-SXM4-80GB", 0, { 19.5e12, 19.5e12, 312e12 }, A100 },
-    { "NVIDIA A100-PCIE-40GB", 0, { 19.5e12, 19.5e12, 312e12 }, A100 },
-    { "NVIDIA A100 80GB PCIe", 0, { 19.5e12, 19.5e12, 312e12 }, A100 },
-    { "NVIDIA H100 80GB HBM3", 0, { 67e12, 67e12, 989.5e12 }, H100 },
-    { "NVIDIA H100 PCIe", 0, { 51e12, 51e12, 756.5e12 }, H100 },
-    { "NVIDIA H200", 0, { 67e12, 67e12, 989.5e12 }, H200 },
-    { "NVIDIA B200", 0, { 0, 0, 2250e12 }, B200 },
+    { "NVIDIA A100-SXM4-40GB", { 19.5e12, 19.5e12, 312e12 }, A100 },
+    { "NVIDIA A100-SXM4-80GB", { 19.5e12, 19.5e12, 312e12 }, A100 },
+    { "NVIDIA A100-PCIE-40GB", { 19.5e12, 19.5e12, 312e12 }, A100 },
+    { "NVIDIA A100 80GB PCIe", { 19.5e12, 19.5e12, 312e12 }, A100 },
+    { "NVIDIA H100 80GB HBM3", { 67e12, 67e12, 989.5e12 }, H100 },
+    { "NVIDIA H100 PCIe", { 51e12, 51e12, 756.5e12 }, H100 },
+    { "NVIDIA H200", { 67e12, 67e12, 989.5e12 }, H200 },
+    { "NVIDIA B200", { 0, 0, 2250e12 }, B200 },
 };
 
-double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32, int cores,
+double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32,
                          const char **source)
 {
     for (size_t i = 0; i < sizeof sheets / sizeof sheets[0]; i++) {
@@ -52,7 +51,7 @@ double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32, int
         if (strcmp(device, t->device) != 0 || peak == 0)
             continue;
         *source = t->source;
-        return t->cores > 0 ? peak / t->cores * cores : peak;
+        return peak;
     }
     return 0;
 }

@@ -9,12 +9,11 @@
 
 #include <stdbool.h>
 
-/* The data sheet's peak of 'device' (a CPU or GPU model name as the system gives it) in
- * FLOP/s, for a CPU of 'cores' cores in use, and where the figure is from (borrowed);
- * with 'is_tf32' that of f32's products in TF32.  Returns 0 when the device is not in
- * the table: never a guess.
+/* The data sheet's peak of 'device' (a GPU's name by its driver) in FLOP/s, and where
+ * the figure is from (borrowed); with 'is_tf32' that of f32's products in TF32.
+ * Returns 0 when the device is not in the table, as no CPU is: never a guess.
  */
-double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32, int cores,
+double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32,
                          const char **source);
 
 /* How far apart two ranks are, near to far: on one processor package (or a GPU's own
