@@ -136,7 +136,7 @@ static struct row *add_row(struct job *j, enum pair_op op, const char *what,
 static void time_operation(struct job *j, enum pair_op op)
 {
     struct manner manner[FORMS * WAYS];
-    double *seconds;
+    double *seconds, *ring;
     int rounds;
 
     list_manners(manner);
@@ -152,10 +152,10 @@ static void time_operation(struct job *j, enum pair_op op)
         row->hidden = form == CMM_PLAIN ? NAN : hidden;
         check_form(row, j, op, (enum cmm_form)form);
     }
-    seconds += CMM_RING * WAYS * rounds;
-    add_row(j, op, "products", seconds + PRODUCTS * rounds, rounds);
-    add_row(j, op, "messages", seconds + MESSAGES * rounds, rounds)->rate = 0;
-    mem_free(seconds - CMM_RING * WAYS * rounds);
+    ring = seconds + CMM_RING * WAYS * rounds;
+    add_row(j, op, "products", ring + PRODUCTS * rounds, rounds);
+    add_row(j, op, "messages", ring + MESSAGES * rounds, rounds)->rate = 0;
+    mem_free(seconds);
 }
 
 /* The pair of the MLP, or the only one. */

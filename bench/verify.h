@@ -39,8 +39,8 @@ int verify_products(struct check *products, struct check *overlap, struct bench 
  * and gradient norm are finite and bitwise equal in a model group.  residual = how many
  * of them do not; threshold 0.
  */
-int verify_replicas(struct check *c, struct bench *b, struct vit *vit,
-                    const struct step_result *last);
+void verify_replicas(struct check *c, struct bench *b, struct vit *vit,
+                     const struct step_result *last);
 
 /* ---- for the checks -------------------------------------------------------------- */
 

@@ -18,7 +18,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { SPANS = 1 << 17, LANES_MOST = 256, PIECE = 1 << 18, TRIPS = 12 };
 enum { TAG_CLOCK = 101, TAG_OFFSET, TAG_ASK, TAG_TEXT };
@@ -125,13 +124,11 @@ static void write_track(FILE *out, int rank, int track, const char *name, int la
 
 static void write_head(FILE *out, const struct mesh *mesh)
 {
-    char host[65] = "";
-
-    gethostname(host, sizeof host - 1);
     fprintf(out,
             "%s\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"args\":{\"name\":"
             "\"rank %d (%d, %d) on %s\"}}",
-            mesh->rank == 0 ? "" : ",", mesh->rank, mesh->rank, mesh->d, mesh->m, host);
+            mesh->rank == 0 ? "" : ",", mesh->rank, mesh->rank, mesh->d, mesh->m,
+            log_host());
     fprintf(out,
             ",\n{\"name\":\"process_sort_index\",\"ph\":\"M\",\"pid\":%d,\"args\":"
             "{\"sort_index\":%d}}",
