@@ -61,6 +61,8 @@ static void test_places(struct mesh *mesh, int D, int M)
        "%dx%d: the axes are rows and columns of the grid", D, M);
     ok(mesh->nodes >= 1 && mesh->node_rank < mesh->node_size && mesh->node_size <= size,
        "%dx%d: nodes are counted", D, M);
+    ok(mesh->node_size < size || (mesh->nodes == 1 && mesh->near == D),
+       "%dx%d: on one node all data ranks are near", D, M);
     before = MPI_Wtime();
     now    = clock_now();
     ok(before <= now && now <= MPI_Wtime(), "%dx%d: the clock is that of MPI", D, M);
