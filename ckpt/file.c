@@ -124,10 +124,12 @@ static int read_all(struct ckpt_file *f, const struct h5 *h5)
     struct h5_shape shape  = { 0 };
     int32_t complete       = 0;
     int64_t format;
+    bool is_ours;
     int rc;
 
     TRY(size_of(&reading.disk_bytes, f->path));
-    if (!h5_has(h5, own_name[FILE_COMPLETE]))
+    TRY(h5_has(&is_ours, h5, own_name[FILE_COMPLETE]));
+    if (!is_ours)
         return ERR(ERR_DATA, "%s is an HDF5 file, but not a checkpoint", f->path);
     TRY(h5_get_int(&format, h5, "meta", "format"));
     if (format != FORMAT)

@@ -10,6 +10,7 @@
 #include "src/base/mem.h"
 #include "src/data/data.h"
 #include "src/io/h5.h"
+#include "tests/disk.h"
 #include "tests/scratch.h"
 #include "tests/tap.h"
 
@@ -265,6 +266,49 @@ static void test_foreign(void)
     h5set_close(&set);
 }
 
+/* Attributes that do not lie together with their names, as HDF5 has them where there
+ * are more than eight.
+ */
+static void add_attributes(void)
+{
+    struct h5 *file = NULL;
+    char name[]     = "a", text[3000];
+
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+
+    if (h5_change(&file, path) != 0)
+        die("%s", err_sentence());
+    for (; name[0] <= 'l'; name[0]++) {
+        if (h5_set_text(file, "/", name, text) != 0)
+            die("%s", err_sentence());
+    }
+    h5_close(&file);
+}
+
+/* Whichever part of a set a disk does not give, it is not taken for missing. */
+static void test_bad_disk(void)
+{
+    struct h5set *set = NULL;
+    int n = 0, wrong = 0, rc;
+
+    write_set(H5SET_IMAGES, false);
+    add_attributes();
+    do {
+        disk_spoil(n++);
+        rc = h5set_open(&set, path);
+        if (disk_is_met() ? rc != ERR_IO : rc != 0) {
+            tap_note("read %d: %s", n, rc != 0 ? err_sentence() : "not missed");
+            wrong++;
+        }
+        err_forget();
+        h5set_close(&set);
+    } while (disk_is_met());
+    disk_spoil(-1);
+    ok(wrong == 0 && n > 4, "nothing of a set that a disk does not give is missing");
+    tap_note("%d reads", n - 1);
+}
+
 static void test_unfinished(void)
 {
     const struct h5set_shape shape = shape_of(H5SET_IMAGES, false);
@@ -412,6 +456,7 @@ int main(void)
     test_damage();
     test_foreign();
     test_unfinished();
+    test_bad_disk();
     write_set(H5SET_IMAGES, false);
     test_order();
     test_holdout();

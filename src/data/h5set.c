@@ -132,8 +132,10 @@ static int find_items(struct h5set *set, const struct h5 *file, int64_t length)
 {
     struct h5set_shape *s = &set->shape;
     struct h5_shape shape;
+    bool is_there;
 
-    if (h5_has(file, "/bytes")) {
+    TRY(h5_has(&is_there, file, "/bytes"));
+    if (is_there) {
         s->kind = H5SET_ENCODED;
         TRY(find(&shape, &set->items_at, file, set->path, "/bytes", H5_TYPE_U8, 1,
                  length));
@@ -143,7 +145,8 @@ static int find_items(struct h5set *set, const struct h5 *file, int64_t length)
         s->count = shape.size[0] - 1;
         return s->count > 0 ? 0 : ERR(ERR_DATA, "%s holds no image", set->path);
     }
-    if (h5_has(file, "/images")) {
+    TRY(h5_has(&is_there, file, "/images"));
+    if (is_there) {
         s->kind = H5SET_IMAGES;
         TRY(find(&shape, &set->items_at, file, set->path, "/images", H5_TYPE_U8, 4,
                  length));
@@ -156,7 +159,8 @@ static int find_items(struct h5set *set, const struct h5 *file, int64_t length)
         s->count  = shape.size[0];
         return 0;
     }
-    if (h5_has(file, "/features")) {
+    TRY(h5_has(&is_there, file, "/features"));
+    if (is_there) {
         s->kind = H5SET_FEATURES;
         TRY(find(&shape, &set->items_at, file, set->path, "/features", H5_TYPE_F32, 2,
                  length));

@@ -17,7 +17,7 @@
 
 struct failure {
     char sentence[512];
-    int rc;
+    bool is_system;
 };
 
 /* The stack's entries come from the innermost call outwards; the first says
@@ -32,7 +32,7 @@ static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *ctx)
 
     if (n > 0)
         return 0;
-    f->rc = why != NULL ? ERR_IO : ERR_DATA;
+    f->is_system = why != NULL;
     if (why == NULL)
         snprintf(f->sentence, sizeof f->sentence, "%s: %s", entry->func_name,
                  entry->desc);
@@ -45,12 +45,12 @@ static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *ctx)
 
 int h5_failed(const char *path, const char *file, int line)
 {
-    struct failure f = { "HDF5 does not say why", ERR_DATA };
+    struct failure f = { "HDF5 does not say why", false };
 
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, &f);
     H5Eclear2(H5E_DEFAULT);
     err_keep(file, line, "%s: %s", path, f.sentence);
-    return f.rc;
+    return f.is_system ? ERR_IO : ERR_DATA;
 }
 
 /* --- Types ------------------------------------------------------------------------ */
@@ -310,26 +310,32 @@ int h5_each(const struct h5 *file, h5_visit_fn visit, void *ctx)
     return v.rc;
 }
 
-bool h5_has(const struct h5 *file, const char *name)
+int h5_has(bool *is, const struct h5 *file, const char *name)
 {
     char path[1024];
+    htri_t is_there = 1;
 
     /* HDF5 wants to be asked about every group on the way. */
     snprintf(path, sizeof path, "%s", name);
-    for (char *end = path + 1; *end != '\0'; end++) {
+    for (char *end = path + 1; *end != '\0' && is_there > 0; end++) {
         if (*end != '/')
             continue;
         *end = '\0';
-        if (H5Lexists(file->id, path, H5P_DEFAULT) == 0)
-            return false;
+        TRY_H5(file->path, is_there = H5Lexists(file->id, path, H5P_DEFAULT));
         *end = '/';
     }
-    return strcmp(path, "/") == 0 || H5Lexists(file->id, path, H5P_DEFAULT) != 0;
+    if (is_there > 0 && strcmp(path, "/") != 0)
+        TRY_H5(file->path, is_there = H5Lexists(file->id, path, H5P_DEFAULT));
+    *is = is_there > 0;
+    return 0;
 }
 
 static int open_dataset(hid_t *dataset, const struct h5 *file, const char *name)
 {
-    if (!h5_has(file, name))
+    bool is_there;
+
+    TRY(h5_has(&is_there, file, name));
+    if (!is_there)
         return ERR(ERR_DATA, "%s: there is no dataset '%s'", file->path, name);
     TRY_H5(file->path, *dataset = H5Dopen2(file->id, name, H5P_DEFAULT));
     return 0;

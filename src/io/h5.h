@@ -77,10 +77,10 @@ int h5_group(struct h5 *file, const char *name);
 typedef int (*h5_visit_fn)(void *ctx, const struct h5 *file, const char *name);
 int h5_each(const struct h5 *file, h5_visit_fn visit, void *ctx);
 
-/* True if there is a dataset or group 'name', or if that cannot be told: what is asked
- * of it next fails, and says why.
+/* Tell in 'is' whether there is a dataset or group 'name'.  Returns 0, or an error if
+ * the file does not give that: asked again, HDF5 may take it for missing.
  */
-bool h5_has(const struct h5 *file, const char *name);
+int h5_has(bool *is, const struct h5 *file, const char *name);
 
 /* What the dataset 'name' is. */
 int h5_shape(struct h5_shape *shape, const struct h5 *file, const char *name);

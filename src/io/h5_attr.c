@@ -66,8 +66,13 @@ int h5_set_int(struct h5 *file, const char *where, const char *name, int64_t val
 static int open_attribute(hid_t *attribute, const struct h5 *file, const char *where,
                           const char *name)
 {
-    if (!h5_has(file, where) ||
-        H5Aexists_by_name(file->id, where, name, H5P_DEFAULT) == 0)
+    htri_t has = 0;
+    bool is_there;
+
+    TRY(h5_has(&is_there, file, where));
+    if (is_there)
+        TRY_H5(file->path, has = H5Aexists_by_name(file->id, where, name, H5P_DEFAULT));
+    if (has == 0)
         return ERR(ERR_DATA, "%s: '%s' has no attribute '%s'", file->path, where, name);
     TRY_H5(file->path, *attribute = H5Aopen_by_name(file->id, where, name, H5P_DEFAULT,
                                                     H5P_DEFAULT));
@@ -77,8 +82,8 @@ static int open_attribute(hid_t *attribute, const struct h5 *file, const char *w
 int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
                const char *name)
 {
-    hid_t attribute, stored;
-    int rc = 0;
+    hid_t attribute = H5I_INVALID_HID, stored;
+    int rc          = 0;
 
     TRY(open_attribute(&attribute, file, where, name));
     TRY_H5_GOTO(close_attribute, rc, file->path, stored = H5Aget_type(attribute));
@@ -96,8 +101,8 @@ close_attribute:
 int h5_get_text(char *text, size_t size, const struct h5 *file, const char *where,
                 const char *name)
 {
-    hid_t attribute, stored, type;
-    int rc = 0;
+    hid_t attribute = H5I_INVALID_HID, stored, type;
+    int rc          = 0;
 
     TRY(open_attribute(&attribute, file, where, name));
     TRY_H5_GOTO(close_attribute, rc, file->path, stored = H5Aget_type(attribute));
