@@ -99,6 +99,38 @@ mutant 'blocks gathered once' src/plan/traffic.c 's/2 \* L - 1 : 1/L : 1/' \
     t140-traffic t500-step
 mutant 'room of one group whole forgotten' src/plan/predict.c \
     's/room\[0\] + room\[1\]/room[0]/' t150-predict t500-step
+mutant 'data ranks on two nodes taken for near' src/plan/hops.c \
+    's/near = (int)split_divisor(near, r \/ M)/near = near/' t117-hops
+mutant 'near ranks own neighbouring parts' src/plan/hops.c \
+    's/return near > 1 ?/return near > ranks ?/' t117-hops
+mutant 'far ranks sum the parts of others' src/plan/hops.c \
+    's/\.part0  = rank % n \* far/.part0  = 0/' t117-hops
+mutant 'a ring of many near ranks' src/plan/hops.c \
+    's/ring_most || level <= HOPS_FEW/ring_most || level <= ring_most/' t117-hops
+mutant 'room for a smaller half' src/plan/hops.c \
+    's/1 : (first + 1) \/ 2/1 : first \/ 2/' t117-hops
+mutant 'the owner of a part by its rank' mesh/layout.c \
+    's/hops_part(d, D, near)/d/' t340-shard
+mutant 'room as on one node' mesh/layout.c \
+    's/l->is_sharded, l->D, near)/l->is_sharded, l->D, 1 + 0 * near)/' t340-shard
+mutant 'a part rounded that another rank owns' mesh/flight.c \
+    's/i = f->hops.part;/i = mesh_axis_rank(f->plan.mesh, f->plan.axis);/' t353-wires
+mutant 'ranks of a node not near' mesh/mesh.c \
+    's/hops_near(all, 0, mesh->D, mesh->M)/1/' t300-mesh
+mutant 'the hops of a plan as on one node' src/plan/traffic.c \
+    's/job->D, d, job->near, HOPS_RING/job->D, d, 1, HOPS_RING/' t500-step
+mutant 'room of a plan as on one node' src/plan/predict.c \
+    's/cut_room(c, is_cut, job->D, job->near)/cut_room(c, is_cut, job->D, 1)/' t500-step
+mutant 'a gather among near ranks first' src/plan/forecast.c \
+    's/kind == PARAM_GATHER ? 1 : 0;/0;/' t155-forecast
+mutant 'links of two legs taken for one' src/plan/forecast.c \
+    's/take_links(&t->links\[k\]/take_links(\&t->links[0]/' t155-forecast
+mutant 'links between nodes that activations use, too' src/plan/forecast_cmm.c \
+    's/p->ring.level == data.level/true/' t155-forecast
+mutant 'pieces of a ring multiplied as one' src/plan/forecast_cmm.c \
+    's/is_ring ? pieces_of(p, one) : 1/is_ring ? 1 : 1/' t155-forecast
+mutant 'a plan with the peak of another format' src/plan/cost.c \
+    's/c->share \* m->peak\[dtype\]/c->share * bound_of(m, dtype)/' t625-dry
 mutant 'reduce-scatter leaves out its own slice' mesh/coll.c \
     's/for (int j = 0; j < x.ranks; j++) {/for (int j = 1; j < x.ranks; j++) {/' \
     t320-coll
@@ -228,6 +260,15 @@ mutant 'layers in one place' ckpt/file.c 's/int64_t size = t->layer;/int64_t siz
 mutant 'the end of a direct write elsewhere' ckpt/direct.c \
     's/tail, offset + head + body)/tail, offset + head)/' t463-direct
 
+mutant 'a bad disk taken for damage' src/io/h5.c \
+    's/is_system = why != NULL;/is_system = false;/' t355-h5
+mutant 'what a disk does not give taken for missing' src/io/h5.c \
+    's/TRY_H5(file->path, \(is_there = H5Lexists(.*)\));/\1 != 0;/' t466-damage
+mutant 'a bad disk taken for a file of something else' ckpt/file.c \
+    's/rc = ferror(file) ? err_unread(path) : 0;/rc = 0;/' t466-damage
+mutant 'a bad disk taken for a set without a format' src/data/h5set.c \
+    's/if (rc != ERR_DATA)/if (false)/' t448-h5set
+
 mutant 'the seconds that a process is stopped count' mesh/guard.c \
     's/passed < 2 \* interval ? passed : 2 \* interval/passed/' t315-guard
 mutant 'waits not added up' mesh/progress.c \
@@ -248,3 +289,15 @@ mutant 'a change within ten times the spread is none' bench/changes.c \
     's/noise  = 2 \* (/noise  = 20 * (/' t670-changes
 mutant 'the chance of one rank to be slow, not of any' bench/straggler.c \
     's/return n \* at_least(/return at_least(/' t635-straggler
+mutant 'records put behind anything' src/plan/record.c \
+    "s/got <= 0 ||/got <= 1 << 17 ||/;s/is \&\& json_is_object(o)/true/" t165-record
+mutant 'an operation that no device has' src/plan/machine_file.c \
+    's/if (!is_known_op(k->op))/if (false)/' t130-machine
+mutant 'a mesh by a batch that does not run' bench/agenda.c \
+    's/c->batches > 0 ? least : choose_batch(&s, p);/least;/' t620-agenda
+mutant 'options that differ not told' bench/changes.c \
+    's/now == NULL || json_equal(then, now))/now == NULL || true)/' t670-changes
+mutant 'widths of parts of heads' src/fit/design_exchange.c \
+    's/k == 0 ? s->training.heads : 1/1/' t830-design
+mutant 'spans of the block behind in the trace' src/step/timeline.c \
+    's/s->group - 1)/s->group)/' t662-trace
