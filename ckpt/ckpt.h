@@ -70,7 +70,8 @@ struct ckpt_cost {
 /* Prepare to save the tensors of 'list' (borrowed, with all that it points to) in the
  * folder 'dir', which is made if it is not there; of the complete files there the
  * 'keep' newest stay (0: all).  What killed runs left half-written in 'dir' is removed.
- * Starts a thread.  Returns 0, ERR_IO or ERR_MEMORY, said, the same on all ranks.
+ * Starts threads.  Returns 0, ERR_USAGE (too long a name), ERR_IO (another run has it,
+ * ..), ERR_MEMORY or ERR_ENV (no threads), said, the same on all ranks.
  * Collective over 'mesh'.
  */
 int ckpt_open(struct ckpt **c, struct mesh *mesh, struct dev *dev,
@@ -132,16 +133,16 @@ int ckpt_newest(char *path, const char *dir, MPI_Comm comm);
  */
 int ckpt_find(char *path, const char *given, MPI_Comm comm);
 
-/* What 'path' says about itself; free with meta_free().  Returns 0, ERR_IO or ERR_DATA
- * (not a checkpoint, not complete), said, the same on all ranks.
- * Collective over 'comm'.
+/* What 'path' says about itself; free with meta_free().  Returns 0, ERR_IO, ERR_MEMORY,
+ * ERR_ENV (another format) or ERR_DATA (not a checkpoint, not complete), said, the same
+ * on all ranks.  Collective over 'comm'.
  */
 int ckpt_meta(struct ckpt_meta *meta, const char *path, MPI_Comm comm);
 
 /* Fill all pieces of 'list' from 'path', which may hold more tensors, and compare their
- * digests.  Returns 0, ERR_IO, ERR_MEMORY or ERR_DATA (missing or of another shape,
- * truncated, damaged), said, the same on all ranks; after a failure the pieces hold
- * anything.  Collective over 'mesh'.
+ * digests.  Returns 0, ERR_IO, ERR_MEMORY, ERR_ENV (another format, no threads) or
+ * ERR_DATA (missing or of another shape, truncated, damaged), said, the same on all
+ * ranks; after a failure the pieces hold anything.  Collective over 'mesh'.
  */
 int ckpt_load(const struct ckpt_list *list, struct mesh *mesh, struct dev *dev,
               const char *path);

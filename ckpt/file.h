@@ -34,8 +34,9 @@ struct ckpt_file {
     struct ckpt_meta meta;
 };
 
-/* Read it without MPI; file_close() frees it.  Returns 0, ERR_IO or ERR_DATA: not a
- * checkpoint, not complete, truncated, or with a dataset that is none of ours.
+/* Read it without MPI; file_close() frees it.  Returns 0, ERR_IO, ERR_MEMORY, ERR_ENV
+ * (of another format), or ERR_DATA: not a checkpoint, not complete, truncated, or with
+ * a dataset that is none of ours.
  */
 int file_open(struct ckpt_file **file, const char *path);
 

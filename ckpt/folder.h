@@ -33,7 +33,7 @@ int folder_has_room(const char *dir, int64_t bytes);
  */
 void folder_drop(const char *path);
 
-/* Remove all but the 'keep' newest (0: none), and never that of 'step'. */
+/* Remove all but the 'keep' newest (0: all stay), and never that of 'step'. */
 void folder_keep(const char *dir, int keep, int64_t step);
 
 #endif

@@ -39,8 +39,8 @@ struct berth *berth_take(struct mesh *mesh, const struct letter *l,
 /* Where it goes, and how long it is. */
 struct letter berth_letter(const struct berth *b);
 
-/* Move on what can be; true when all of it is there (gone).  Messages of the same kind
- * to (from) the same rank are posted in the order in which they took their berths.
+/* Move on what can be; true when all of it is there (gone).  Messages of the same axis
+ * and tag to (from) the same rank are posted in the order in which they took berths.
  */
 bool berth_push(struct berth *b);
 

@@ -33,7 +33,7 @@ int step_open(struct step **step, struct vit *vit, struct optim *optim,
 void step_close(struct step **step);
 
 /* Run the next step (number step_count()).  'schedule' multiplies the learning rate.
- * One MPI_Allgather before its update carries loss, norm and flags of every rank.
+ * Of several ranks one MPI_Allgather before the update carries loss, norm and flags.
  * Collective over the mesh.
  */
 void step_run(struct step *step, double schedule, struct step_result *result);

@@ -84,8 +84,9 @@ static const struct opt table[] = {
       TEXT(init) },
 
     TITLE("How it is run"),
-    { "log-every", OPT_INT, "10", "STEPS", "a line every so many steps; 0: none",
-      AT(log_every), .max = 1e12 },
+    { "log-every", OPT_INT, "10", "STEPS",
+      "a line so often, and of the last step; 0: of that alone", AT(log_every),
+      .max = 1e12 },
     { "eval-every", OPT_INT, NULL, "STEPS",
       "look at the held-out images so often; 0: at the end alone", AT(eval_every),
       .max = 1e12 },

@@ -57,7 +57,7 @@ void save_close(struct save **save);
 /* Start to save 'step' updates of what the records call 'id', after 'spent'.  While
  * save_is_busy(): call save_proceed() whenever save_is_written() holds on all ranks,
  * which waits for nothing; or wait for the end in save_finish().  They return 0, or
- * ERR_IO, said, which leaves the earlier files.
+ * ERR_IO or ERR_MEMORY, said, which leaves the earlier files.
  */
 int save_start(struct save *save, int64_t step, int64_t examples, const char *id,
                struct spent spent);

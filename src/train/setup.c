@@ -6,6 +6,7 @@
 
 #include "ckpt/folder.h"
 #include "mesh/guard.h"
+#include "mesh/node.h"
 #include "mesh/progress.h"
 #include "src/base/clock.h"
 #include "src/base/draft.h"

@@ -6,12 +6,11 @@
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 
-#include "mesh/node.h"
+#include "src/step/tuned.h"
 #include "src/train/journal.h"
 #include "src/train/save.h"
 #include "src/train/source.h"
 #include "src/train/stop.h"
-#include "src/step/tuned.h"
 
 struct trainer {
     const struct opts *opts; /* borrowed, as are the options */
@@ -46,8 +45,8 @@ int trainer_open(struct trainer *t, const struct opts *opts,
 void trainer_close(struct trainer *t);
 
 /* Run to the end.  Returns 0; ERR_STOPPED after a good save, ERR_ENV without one;
- * ERR_CHECK for a loss that is not finite; ERR_IO where the last save failed.  The same
- * on all ranks; said.
+ * ERR_CHECK for a loss that is not finite; ERR_IO or ERR_MEMORY where a record, a fork
+ * or the last save failed.  The same on all ranks; said.
  */
 int trainer_run(struct trainer *t);
 
