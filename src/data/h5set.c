@@ -308,14 +308,13 @@ int h5set_names(char **names, const char *path)
 {
     enum { ROOM = 1 << 24 };
     struct h5 *file = NULL;
+    int rc;
 
     *names = mem_new(ROOM, 1);
     TRY(h5_open(&file, path));
-    if (h5_get_text(*names, ROOM, file, "/", "names") != 0) {
-        err_forget();
-        (*names)[0] = '\0';
-    }
-    return h5_close(&file);
+    rc = may_lack(h5_get_text(*names, ROOM, file, "/", "names"));
+    h5_close(&file);
+    return rc;
 }
 
 int h5set_same_classes(const char *a, const char *b)
