@@ -6,6 +6,7 @@
 
 #include "src/base/err.h"
 #include "src/base/opts_table.h"
+#include "src/plan/record.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -291,11 +292,11 @@ static int plan_linear(struct probe_plan *p, const struct probe_options *o)
 /* Whether records have a place for one of the errors. */
 static bool has_recorded_shots(const struct fewshot *f)
 {
+    struct record r;
     bool is = false;
 
     for (int i = 0; i < f->shot_count; i++)
-        is = is || f->shots[i] == 1 || f->shots[i] == 5 || f->shots[i] == 10 ||
-             f->shots[i] == 25;
+        is = is || record_error(&r, f->shots[i]) != NULL;
     return is;
 }
 

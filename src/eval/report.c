@@ -234,13 +234,16 @@ static void describe(struct record *r, const struct probe *p)
     r->seed = seed != NULL ? strtoll(seed, NULL, 10) : p->options->seed;
 }
 
-/* The error with 'shots' images of a class, if that was asked for. */
-static void set_error(double *error, const struct probe *p, int64_t shots)
+static void set_errors(struct record *r, const struct probe *p)
 {
-    const double found = fewshot_mean(&p->few, &p->plan.few, shots);
+    const struct fewshot *f = &p->plan.few;
 
-    if (!isnan(found))
-        *error = found;
+    for (int i = 0; i < f->shot_count; i++) {
+        double *error = record_error(r, f->shots[i]);
+
+        if (error != NULL)
+            *error = fewshot_mean(&p->few, f, f->shots[i]);
+    }
 }
 
 static void set_result(struct record *r, const struct probe *p)
@@ -256,10 +259,7 @@ static void set_result(struct record *r, const struct probe *p)
         r->top1 = p->linear.right;
         break;
     default:
-        set_error(&r->err_1shot, p, 1);
-        set_error(&r->err_5shot, p, 5);
-        set_error(&r->err_10shot, p, 10);
-        set_error(&r->err_25shot, p, 25);
+        set_errors(r, p);
     }
 }
 

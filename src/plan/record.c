@@ -128,6 +128,22 @@ void record_set_spec(struct record *r, const struct spec *s, int64_t examples)
     r->compute          = r->flops_per_image * (double)examples;
 }
 
+double *record_error(struct record *r, int64_t shots)
+{
+    switch (shots) {
+    case 1:
+        return &r->err_1shot;
+    case 5:
+        return &r->err_5shot;
+    case 10:
+        return &r->err_10shot;
+    case 25:
+        return &r->err_25shot;
+    default:
+        return NULL;
+    }
+}
+
 /* ---- writing --------------------------------------------------------------------- */
 
 static json_t *member_json(const struct record *r, const struct member *m)

@@ -27,6 +27,11 @@ void record_init(struct record *r);
 /* Shape, parameters and FLOPs of 's' after 'examples' images: sets width .. compute. */
 void record_set_spec(struct record *r, const struct spec *s, int64_t examples);
 
+/* Where 'r' has the error of few-shot probes with 'shots' images of a class; NULL:
+ * records have none of these.
+ */
+double *record_error(struct record *r, int64_t shots);
+
 /* Make sure, before the work, that 'path' (empty: none) can be appended to, as far as
  * that can be told: 0, ERR_IO, or ERR_DATA where it holds something else.
  */
