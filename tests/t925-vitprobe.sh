@@ -127,6 +127,17 @@ ask="$set $few"
     run 1 $set --method=head --image=12 --no-interpolate
     [ $status -eq 0 ] && grep -q 'positions as initialised' "$folder/out"
     ok "and without positions"
+    mkdir "$folder/all"
+    "$build/vittrain" --shape=24/2/32/4 --image=8 --patch=2 --data="$folder/set.h5" \
+        --steps=1 --batch=8 --threads=1 --holdout=0 --out="$folder/all" \
+        >"$folder/out" 2>"$folder/err"
+    ln -s "$folder/set.h5" "$folder/all/same.h5"
+    run 1 --checkpoint="$folder/all" --data="$folder/all/same.h5" $few
+    [ $status -eq 0 ] && grep -q 'trained on all of .*same.h5, also on' "$folder/err"
+    ok "a set that was trained on as a whole is known by another name"
+    run 1 $ask
+    [ $status -eq 0 ] && [ ! -s "$folder/err" ]
+    ok "where images were held out nothing is said"
     "$build/vittrain" --shape=24/2/32/4 --image=12 --patch=3 --classes=3 --steps=1 \
         --batch=2 --threads=1 --holdout=0 --init="$folder/run" \
         >"$folder/out" 2>"$folder/err" &&

@@ -40,24 +40,39 @@ static const char *stored_option(const struct probe *p, const char *name)
     return value != NULL ? value : "";
 }
 
+/* The share of its set that the run has held out, 0: none. */
+static double held_share(const struct probe *p)
+{
+    const char *holdout = stored_option(p, "holdout");
+    char *end;
+    const double share = strtod(holdout, &end);
+
+    if (strcmp(holdout, "auto") == 0)
+        return p->plan.share;
+    return *end == '\0' && share > 0 && share < 1 ? share : 0;
+}
+
 /* What the run has held out is tested on, if nothing else is asked for. */
 static void take_holdout(struct probe *p)
 {
-    const struct probe_options *o = p->options;
-    const char *holdout           = stored_option(p, "holdout");
-    char *end;
-    const double share = strtod(holdout, &end);
-    int rank;
+    const double share = held_share(p);
 
-    if (strcmp(o->test, "auto") != 0 || strcmp(holdout, "auto") == 0)
-        return;
-    if (*end == '\0' && share > 0 && share < 1) {
+    if (strcmp(p->options->test, "auto") == 0 && share > 0)
         p->plan.share = share;
-        return;
-    }
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (rank == 0 && probe_is_file(o->data) &&
-        strcmp(o->data, stored_option(p, "data")) == 0)
+}
+
+/* A run that has held out nothing has seen what is tested on, by whatever name the set
+ * goes.
+ */
+static void warn_seen(const struct probe *p)
+{
+    const struct probe_options *o = p->options;
+    const struct data *data = p->learn_data != NULL ? p->learn_data : p->test_data;
+    char set[24];
+
+    snprintf(set, sizeof set, "%016llx", (unsigned long long)data->identity);
+    if (p->file != NULL && p->mesh->rank == 0 && strcmp(o->test, "auto") == 0 &&
+        held_share(p) == 0 && strcmp(set, stored_option(p, "set")) == 0)
         WARN("the model was trained on all of %s, also on what it is tested on now",
              o->data);
 }
@@ -262,6 +277,7 @@ static int open_model(struct probe *p)
                  p->options->feature, (long long)L - 1);
     TRY(mesh_agree(p->mesh, rc));
     TRY(mesh_agree(p->mesh, open_images(p)));
+    warn_seen(p);
     guard_phase("opening the model");
     TRY(vit_open(&p->vit, &p->plan.spec, p->mesh, p->dev, &option));
     TRY(step_open(&p->step, p->vit, NULL,
