@@ -54,6 +54,25 @@ static void refused(char *option, const char *words)
     err_forget();
 }
 
+/* An option that has no effect is refused, and tells what it is for. */
+static void idle_options(void)
+{
+    static char *const idle[][3] = {
+        { "--order=file", "--seed=0", "is for a set" },
+        { "--keep=2", "--seed=0", "needs --out" },
+        { "--augment=flip", "--data=noise", "is for pictures" },
+        { "--mixup=0.1", "--data=noise", "is for pictures" },
+        { "--label-smoothing=0.1", "--data=noise", "is for pictures" },
+        { "--beta2=0.9", "--optimizer=sgd", "is for adamw" },
+        { "--timescale=9", "--schedule=cosine", "is for --schedule=rsqrt" },
+        { "--eval-every=9", "--holdout=0", "leaves none" },
+    };
+
+    for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++)
+        ok(tap_says(resolve(0, idle[i][0], idle[i][1], NULL), ERR_USAGE, idle[i][2]),
+           "%s with %s is refused", idle[i][0], idle[i][1]);
+}
+
 static void bad_options(void)
 {
     refused("--shape=23B", "nor a named shape");
@@ -346,6 +365,7 @@ static void columns(void)
 int main(void)
 {
     bad_options();
+    idle_options();
     defaults();
     small_run();
     lengths();

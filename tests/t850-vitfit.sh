@@ -119,6 +119,7 @@ refused 2 'no model is that large: width' shape --budget=1e300
 refused 2 'below that of the smallest shape: width 6.66' shape --budget=1e-8
 refused 2 'below that of the smallest shape: depth 0.174' shape --budget=1e7
 refused 2 'is for plans with --design=optimal' plan --budget=1e20
+refused 2 'guess is for exponents of --fit' shape --budget=1e20 --guess
 refused 2 'which cost more than that' plan --design=optimal --budget=1e18
 refused 2 'add up to' shape --budget=1e20 --w=1,1,1
 refused 2 'the values must rise' plan --width=700,600

@@ -120,6 +120,9 @@ ok 'with its pixels'
 } >"$folder/u.csv"
 run pack "$folder/u.h5" --from="$folder/u.csv" --csv-max=4 && says '2 images of 2 classes'
 ok 'a mark of UTF-8 before it costs no line'
+refused 2 'csv-max is for a table' pack "$folder/x.h5" --from="$folder" --csv-max=4
+refused 2 'classes is for fractals' sheet "$folder/x.png" --data="$folder/a.h5" --classes=3
+refused 2 'augment is for pictures' sheet "$folder/x.png" --data=noise --augment=flip
 refused 2 'is for image files' pack "$folder/x.h5" --from="$folder/t.csv" --decode=8
 printf '1,2,3,0\n' >"$folder/s.csv"
 refused 2 'not a square' pack "$folder/x.h5" --from="$folder/s.csv"

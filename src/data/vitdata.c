@@ -88,6 +88,31 @@ static const struct opt table[] = {
 
 enum { ROWS = sizeof table / sizeof table[0] };
 
+static bool is_table(const struct options *o)
+{
+    const char *ending = strrchr(o->from, '.');
+
+    return ending != NULL && strcmp(ending, ".csv") == 0;
+}
+
+static bool is_set(const struct options *o)
+{
+    return strcmp(o->data, "fractal") != 0 && strcmp(o->data, "noise") != 0;
+}
+
+/* Options that what is read has no use for. */
+static int check_idle(const struct opts *opts, const struct options *o)
+{
+    const struct opt_idle idle[] = {
+        { "decode", is_table(o), "is for image files: a table has its pixels" },
+        { "csv-max", !is_table(o), "is for a table, a .csv file" },
+        { "augment", strcmp(o->data, "noise") == 0, "is for pictures, not for noise" },
+        { "classes", is_set(o), "is for fractals and noise: a set has its own" },
+    };
+
+    return opts_check_idle(opts, idle, sizeof idle / sizeof idle[0]);
+}
+
 /* ---- commands -------------------------------------------------------------------- */
 
 static int pack(const char *out, const struct options *o)
@@ -100,10 +125,8 @@ static int pack(const char *out, const struct options *o)
     if (ending != NULL && strcmp(ending, ".gz") == 0)
         return ERR(ERR_USAGE, "--from=%s is compressed: unpack it first, with gunzip",
                    o->from);
-    if (ending != NULL && strcmp(ending, ".csv") == 0 && o->decode > 0)
-        return ERR(ERR_USAGE, "--decode is for image files: a table has its pixels");
     TRY(draft_apart((const char *[]){ out, o->from }, 1, 1));
-    if (ending != NULL && strcmp(ending, ".csv") == 0)
+    if (is_table(o))
         TRY(pack_csv(&result, out, o->from, o->csv_max));
     else
         TRY(pack_files(&result, out, o->from, (int)o->decode));
@@ -214,6 +237,7 @@ static int run(int argc, char **argv)
     if (!has_file)
         return ERR(ERR_USAGE, "%s needs the name of a file", c->name);
     TRY(opts_check_command(&opts, c->name));
+    TRY(check_idle(&opts, &o));
     return c->run(argv[2], &o);
 }
 

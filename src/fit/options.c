@@ -237,6 +237,8 @@ int options_check(const struct opts *opts, const char *command, const char *kind
         { "shared-c", o->joint, "goes without saying: --joint is a law of one c" },
         { "joint", o->law != LAW_SOVIT, "is for --law=sovit" },
         { "terms", o->law != LAW_ADDITIVE, "is for --law=additive" },
+        { "resample", o->bootstrap == 0, "is for the data sets of --bootstrap" },
+        { "guess", o->fit[0] == '\0', "is for exponents of --fit" },
         { "delta", !options_is_huber(o), "is for --objective=huber" },
         { "y", is_other(kind, runs), other },
         { "compute", is_other(kind, runs), other },

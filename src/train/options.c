@@ -168,12 +168,34 @@ static int make_small(struct opts *opts, struct train_options *o)
     return 0;
 }
 
+/* Options that the data, the optimizer or the schedule have no use for. */
+static int check_idle(const struct opts *opts, const struct train_options *o)
+{
+    static const char pictures[] = "is for pictures, and noise has none";
+    static const char saves[]    = "needs --out, which checkpoints go to";
+    const bool is_noise          = strcmp(o->data, "noise") == 0;
+    const struct opt_idle idle[] = {
+        { "augment", is_noise, pictures },
+        { "mixup", is_noise, pictures },
+        { "label-smoothing", is_noise, pictures },
+        { "order", is_noise || strcmp(o->data, "fractal") == 0, "is for a set" },
+        { "beta2", o->optimizer == OPTIMIZER_SGD, "is for adamw and adafactor" },
+        { "timescale", o->schedule != SCHED_RSQRT, "is for --schedule=rsqrt" },
+        { "eval-every", strcmp(o->holdout, "0") == 0,
+          "is for held-out images, and --holdout=0 leaves none" },
+        { "keep", o->out[0] == '\0', saves },
+    };
+
+    return opts_check_idle(opts, idle, sizeof idle / sizeof idle[0]);
+}
+
 int train_options_read(struct opts *opts, void *values, int argc, char **argv)
 {
     struct train_options *o = values;
 
     TRY(opts_parse(opts, table, ROWS, values, argc, argv));
     o->has_classes = opts_is_given(opts, "classes");
+    TRY(check_idle(opts, o));
     return make_small(opts, o);
 }
 
