@@ -7,6 +7,7 @@
 #include "src/base/log.h"
 
 #include "src/base/own.h"
+#include "src/base/target.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ void log_open(const char *program, int rank)
 {
     struct own_log *log = the_log();
 
+    target_check();
     log->program = program;
     log->rank    = rank;
 }

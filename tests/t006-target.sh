@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# A program that was compiled for instructions that the processor lacks ends with 3 and a
+# sentence before main(): valgrind is such a processor, without AVX-512.
+# shellcheck disable=SC2086
+# shellcheck source=tests/tap.sh
+. "${srcdir:-.}/tests/tap.sh"
+build=${top_builddir:-.}
+cc=$(sed -n 's/^CC = //p' "$build/Makefile")
+[ -n "$VALGRIND" ] || skip_all 'valgrind is missing'
+cat >"$folder/main.c" <<END
+#include <stdio.h>
+int main(void)
+{
+    puts("begun");
+    return 0;
+}
+END
+
+# starts FLAGS: what compiled with FLAGS says; its status in 'status'.
+starts() {
+    $cc $1 -I"$build" -I"${srcdir:-.}" "${srcdir:-.}/src/base/target.c" "$folder/main.c" \
+        -o "$folder/program" >"$folder/out" 2>&1 ||
+        skip_all "the compiler does not take $1"
+    "$VALGRIND" -q "$folder/program" >"$folder/out" 2>&1
+    status=$?
+}
+
+starts '-O3'
+[ $status -eq 0 ] && [ "$(cat "$folder/out")" = begun ]
+ok 'a program for any processor starts'
+starts '-O3 -mavx512f'
+[ $status -eq 3 ] && grep -q '^program: this processor has no avx512f, ' "$folder/out" &&
+    [ "$(wc -l <"$folder/out")" -eq 1 ]
+ok 'one that may use what the processor lacks says so and ends with 3'
+finish
