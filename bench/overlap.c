@@ -27,7 +27,9 @@
 
 enum { FEWEST_ROUNDS = 3, MOST_ROUNDS = 21, ROUNDS_BEFORE = 2 };
 
-/* Seconds that the fewest rounds may take; of longer steps there are fewer. */
+/* Seconds that the fewest rounds may take; of longer steps there are fewer, and in runs
+ * that are to take less than a second.
+ */
 #define PATIENCE 60.0
 
 /* Below this many times the spread, too, a kind is too small. */
@@ -143,7 +145,8 @@ static int choose_rounds(struct bench *b, int steps, double step_s, double spent
     const double cost = (0.5 + steps) * step_s; /* steps without arithmetic are short */
     const double left = b->budget_s > 0 ? b->budget_s - spent : b->options->seconds;
     const double n    = coll_smallest(b->mesh, AXIS_ALL, left / cost);
-    const double few  = coll_smallest(b->mesh, AXIS_ALL, PATIENCE / cost);
+    const double most = b->options->seconds < 1 ? left : PATIENCE;
+    const double few  = coll_smallest(b->mesh, AXIS_ALL, most / cost);
     const double least = b->is_quick ? 1 : fmin(fmax(few, 1), FEWEST_ROUNDS);
 
     return (int)fmin(fmax(n, least), MOST_ROUNDS);
