@@ -248,6 +248,9 @@ static void print_traffic(FILE *out, const struct plan *p)
                 grouped(messages, p->sent[k].messages));
     fprintf(out,
             "\nMemory and messages are those of the rank that has most of each.\n");
+    if (p->meshes.machine == NULL && p->job.D > 3) /* fewer are not parted */
+        fprintf(out, "Without --machine a node is taken to hold one data rank, or all "
+                     "of them.\n");
     if (p->job.form == CMM_AUTO && p->job.M > 1)
         fprintf(out,
                 "A run chooses forms by timing; messages are counted as of rings.\n");

@@ -124,6 +124,8 @@ static void test_22B(void)
     ok(widest() <= 80, "in 80 columns");
     ok(strstr(text, "1024 ranks, mesh 128x8 (data x model), batch 1024") != NULL,
        "says the mesh and the batch");
+    ok(strstr(text, "a node is taken to hold one data rank, or all") != NULL,
+       "and what it takes a node to hold");
     ok(strstr(text, "21,743,271,936") != NULL,
        "and the parameters of the blocks' kernels");
 
