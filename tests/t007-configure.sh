@@ -51,6 +51,9 @@ done
 [ "$(tr '\n' ' ' <"$folder/hdf5")" = 'yes no ' ]
 ok 'HDF5 may be serial, and is refused where it is of another MPI'
 
+"$source/configure" CC="$cc" ac_cv_prog_c_openmp=unsupported >"$folder/out" 2>&1
+tail -n 1 "$folder/out" | grep -q 'has no OpenMP: install it (.*--disable-openmp$'
+ok 'a compiler without OpenMP is refused, unless one thread a rank was asked for'
 "$source/configure" --prefix="$folder/a place" >"$folder/out" 2>&1
 grep -q 'a place has a space, and libtool cannot install there' "$folder/out"
 ok 'a prefix that libtool cannot install into is refused'
