@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct choice *list;
 static int count;
@@ -139,6 +141,10 @@ static void unknown(struct machine *m)
            strstr(err_sentence(), "cpu-cluster, frontier, h200, workstation") != NULL,
        "an unknown name is answered with those there are: %s", err_sentence());
     ok(machine_find(m, "./no-such-file.json") == ERR_DATA, "a path is a file's");
+    err_forget();
+    mkdir("h200", 0777);
+    ok(machine_find(m, "h200") == 0, "a folder is no machine file");
+    rmdir("h200");
     err_forget();
 }
 

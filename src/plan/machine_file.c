@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- writing --------------------------------------------------------------------- */
@@ -428,14 +429,23 @@ static void list_names(char *text, size_t size)
                  name[i]);
 }
 
+/* Results may lie in a folder of the machine's name. */
+static bool is_file(const char *path)
+{
+    struct stat state;
+
+    return access(path, R_OK) == 0 && stat(path, &state) == 0 &&
+           !S_ISDIR(state.st_mode);
+}
+
 int machine_find(struct machine *m, const char *file_or_name)
 {
     char path[1200], names[1024];
 
-    if (strchr(file_or_name, '/') != NULL || access(file_or_name, R_OK) == 0)
+    if (strchr(file_or_name, '/') != NULL || is_file(file_or_name))
         return machine_load(m, file_or_name);
     snprintf(path, sizeof path, "%s/%s.json", folder(), file_or_name);
-    if (access(path, R_OK) == 0)
+    if (is_file(path))
         return machine_load(m, path);
     list_names(names, sizeof names);
     return ERR(ERR_USAGE, "%s is neither a machine file nor one of those in %s: %s",
