@@ -66,11 +66,14 @@ static void compare(void)
 {
     static struct case_result c = { .name = "step",
                                     .spec = { .C = 608, .L = 4, .F = 928, .H = 16 } };
-    json_t *old;
+    json_t *old, *options;
 
     if (changes_open(&old, path) != 0)
         return;
-    changes_print(none, &c, old);
+    options = json_pack("{s:{s:s}, s:{s:i}}", "wiring", "value", "serial", "image",
+                        "value", 7);
+    changes_print(none, &c, options, old);
+    json_decref(options);
     json_decref(old);
 }
 
