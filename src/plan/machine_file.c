@@ -425,8 +425,8 @@ static void list_names(char *text, size_t size)
         closedir(dir);
     qsort(name, (size_t)count, LENGTH, by_name);
     for (int i = 0; i < count; i++)
-        snprintf(text + strlen(text), size - strlen(text), "%s%s", i > 0 ? ", " : "",
-                 name[i]);
+        snprintf(text + strlen(text), size - strlen(text), "%s%.*s", i > 0 ? ", " : "",
+                 LENGTH - 1, name[i]);
 }
 
 /* Results may lie in a folder of the machine's name. */
