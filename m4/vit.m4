@@ -158,63 +158,44 @@ AM_CONDITIONAL([HAVE_$1], [test $have_$2 = yes])
 AC_DEFUN([VIT_CUDA], [
 AC_ARG_WITH([cuda],
     [AS_HELP_STRING([--with-cuda=DIR],
-        [the CUDA toolkit in DIR; --without-cuda to leave it out])],
+        [the CUDA toolkit in DIR, else that of the nvcc in PATH, CUDA_HOME, CUDA_PATH or /usr/local/cuda; --without-cuda to leave it out])],
     [], [with_cuda=check])
 AC_ARG_WITH([cuda-arch],
     [AS_HELP_STRING([--with-cuda-arch=90,100],
-        [the compute capabilities to build for, without the point])],
-    [AS_IF([test "x$with_cuda" = xcheck], [with_cuda=yes])], [with_cuda_arch=90,100])
+        [the compute capabilities to build for, without the point; else those of 90 and 100 that nvcc knows])],
+    [AS_IF([test "x$with_cuda" = xcheck], [with_cuda=yes])
+     AS_CASE([$with_cuda_arch], [*@<:@!0-9,@:>@* | ,* | *, | *,,* | ''],
+        [AC_MSG_ERROR([--with-cuda-arch=$with_cuda_arch is no list such as 90,100, without points and letters])])],
+    [with_cuda_arch=])
 AC_ARG_VAR([NVCC], [the CUDA compiler])
-AC_ARG_VAR([NVCCFLAGS], [more flags for it])
+AC_ARG_VAR([NVCCFLAGS], [more flags for it, such as -ccbin=g++-12])
 have_cuda=no
+have_cuda_about=no
 AS_IF([test "x$with_cuda" != xno],
     [AS_CASE([$with_cuda],
-        [yes | check], [vit_cuda_path=$PATH:/usr/local/cuda/bin],
+        [yes | check],
+        [vit_path=$PATH${CUDA_HOME:+:$CUDA_HOME/bin}${CUDA_PATH:+:$CUDA_PATH/bin}:/usr/local/cuda/bin
+         vit_why='there is no nvcc in PATH, CUDA_HOME, CUDA_PATH or /usr/local/cuda'],
         [AS_IF([test ! -d "$with_cuda"],
             [AC_MSG_ERROR([--with-cuda=$with_cuda is no directory])])
-         vit_cuda_path=$with_cuda/bin])
-     AC_PATH_PROG([NVCC], [nvcc], [], [$vit_cuda_path])
-     AS_IF([test -n "$NVCC"],
-        [vit_nvcc=`readlink -f "$NVCC"`
-         vit_cuda_dir=`dirname "$vit_nvcc"`
-         vit_cuda_dir=`dirname "$vit_cuda_dir"`
-         NVCC_ARCH=
-         for vit_arch in `echo "$with_cuda_arch" | tr ',' ' '`; do
-             NVCC_ARCH="$NVCC_ARCH -gencode=arch=compute_$vit_arch,code=sm_$vit_arch"
-         done
-         NVCC_ARCH="$NVCC_ARCH -gencode=arch=compute_$vit_arch,code=compute_$vit_arch"
-         AC_MSG_CHECKING([whether $NVCC builds for $with_cuda_arch])
-         AC_LANG_CONFTEST([AC_LANG_SOURCE([[#include <cublasLt.h>
-__global__ void nothing(void) {}
-int main(void) { nothing<<<1, 1>>>(); return 0; }]])])
-         vit_log=`cp conftest.c conftest.cu &&
-             "$NVCC" $NVCC_ARCH -c conftest.cu -o conftest.$OBJEXT 2>&1` && have_cuda=yes
-         AC_MSG_RESULT([$have_cuda])
-         AS_IF([test $have_cuda = no], [AS_ECHO(["$vit_log"]) >&AS_MESSAGE_LOG_FD])
-         rm -f conftest*])
-     AS_IF([test $have_cuda = yes],
-        [vit_cuda_lib=$vit_cuda_dir/lib64
-         AS_IF([test -f "$vit_cuda_lib/libcudart_static.a"], [],
-            [vit_cuda_lib=$vit_cuda_dir/lib])
-         CUDA_CPPFLAGS=-I$vit_cuda_dir/include
-         CUDA_LIBS="-L$vit_cuda_lib -lcudart_static -lrt -lpthread -ldl"
-         vit_save_LIBS=$LIBS
-         LIBS="$CUDA_LIBS $LIBS"
-         AC_MSG_CHECKING([whether programs link with CUDA])
-         AC_LINK_IFELSE([AC_LANG_PROGRAM([[int cudaGetDeviceCount(int *);]],
-                [[int n; return cudaGetDeviceCount(&n);]])], [], [have_cuda=no])
-         AC_MSG_RESULT([$have_cuda])
-         LIBS=$vit_save_LIBS])
-     AS_IF([test $have_cuda = no && test "x$with_cuda" != xcheck],
-        [AC_MSG_ERROR([the CUDA toolkit is missing, or does not build for $with_cuda_arch (see config.log): install it, name its place with --with-cuda=DIR, or leave it out with --without-cuda])])])
-have_cuda_about=$have_cuda
+         vit_path=$with_cuda/bin:$with_cuda/cuda/bin
+         vit_why="there is no nvcc in $with_cuda/bin"])
+     AS_IF([test -z "$NVCC"], [AC_PATH_PROG([NVCC], [nvcc], [], [$vit_path])])
+     AS_IF([test -n "$NVCC"], [VIT_CUDA_ARCH])
+     AS_IF([test -z "$vit_why"], [VIT_CUDA_NVCC])
+     AS_IF([test -z "$vit_why"], [VIT_CUDA_LIBS])
+     AS_IF([test -z "$vit_why"],
+        [have_cuda=yes
+         have_cuda_about="$vit_version by $NVCC, for $with_cuda_arch"],
+        [test "x$with_cuda" = xcheck],
+        [have_cuda_about="no: $vit_why"],
+        [AC_MSG_ERROR([no CUDA: $vit_why (see config.log): install a toolkit, name its place with --with-cuda=DIR, or leave it out with --without-cuda])])])
 AS_IF([test $have_cuda = yes],
-    [have_cuda_about="$vit_cuda_dir, for $with_cuda_arch"
-     AC_DEFINE([HAVE_CUDA], [1], [Define to 1 if the CUDA toolkit is used.])
+    [AC_DEFINE([HAVE_CUDA], [1], [Define to 1 if the CUDA toolkit is used.])
      AC_DEFINE_UNQUOTED([CUDA_ARCHS], ["$with_cuda_arch"],
         [Compute capabilities that kernels are built for.])
-     AC_DEFINE_UNQUOTED([CUDA_LIBDIR], ["$vit_cuda_lib"],
-        [Where the libraries of the CUDA toolkit were when this was built.])],
+     AC_DEFINE_UNQUOTED([CUDA_LIBDIR], ["$vit_lt_dir"],
+        [Where cuBLASLt was when this was built.])],
     [CUDA_CPPFLAGS=
      CUDA_LIBS=
      NVCC_ARCH=])
@@ -224,4 +205,100 @@ AC_SUBST([NVCC_ARCH])
 AM_CONDITIONAL([HAVE_CUDA], [test $have_cuda = yes])
 AC_PATH_PROGS([HOST_CXX], [g++ clang++ c++])
 AM_CONDITIONAL([HAVE_EMULATOR], [test $have_cuda = yes && test -n "$HOST_CXX"])
+])
+
+# The three parts of VIT_CUDA; vit_why is empty, or what stands against CUDA.
+
+# What to build for, 80 at least: tensor cores take bf16 from there on.  The last one is
+# there as PTX, too, which drivers compile for later GPUs.
+AC_DEFUN([VIT_CUDA_ARCH], [
+AC_MSG_CHECKING([what $NVCC builds for])
+vit_log=`$NVCC --list-gpu-arch 2>&1`
+vit_known=`AS_ECHO(["$vit_log"]) | sed -n '/_@<:@1-7@:>@.$/d; s/^compute_//p' | sort -n |
+    tr '\n' ',' | sed 's/,$//'`
+vit_why=
+vit_archs=
+NVCC_ARCH=
+for vit_arch in `echo "${with_cuda_arch:-90,100}" | tr ',' ' '`; do
+    AS_CASE([,$vit_known,],
+        [*,$vit_arch,*],
+        [vit_archs=${vit_archs:+$vit_archs,}$vit_arch
+         vit_last=$vit_arch
+         NVCC_ARCH="$NVCC_ARCH -gencode=arch=compute_$vit_arch,code=sm_$vit_arch"],
+        [AS_IF([test -n "$with_cuda_arch"],
+            [vit_why="$NVCC does not build these kernels for $vit_arch, but for $vit_known"])])
+done
+AS_IF([test -z "$vit_known"],
+    [vit_why=`AS_ECHO(["$NVCC does not run: $vit_log"]) | head -n 1`],
+    [test -z "$vit_why$vit_archs"],
+    [vit_why="$NVCC builds for neither 90 nor 100"])
+with_cuda_arch=$vit_archs
+NVCC_ARCH="$NVCC_ARCH -gencode=arch=compute_$vit_last,code=compute_$vit_last"
+AC_MSG_RESULT([${vit_archs:-nothing}])
+])
+
+# Whether nvcc works, and where it says that headers and libraries are, for that differs by
+# who packs them; NVIDIA's HPC SDK has cuBLASLt apart, in math_libs.
+AC_DEFUN([VIT_CUDA_NVCC], [
+AC_MSG_CHECKING([whether $NVCC works])
+AC_LANG_CONFTEST([AC_LANG_SOURCE([[#include <cuda_bf16.h>
+#if CUDART_VERSION < 12000
+#error vitbench needs CUDA 12.0
+#endif
+__global__ void nothing(void) {}
+int main(void) { nothing<<<1, 1>>>(); return 0; }]])])
+vit_log=`cp conftest.c conftest.cu &&
+    $NVCC -v -std=c++17 $NVCC_ARCH $NVCCFLAGS -c conftest.cu -o conftest.$OBJEXT 2>&1` ||
+    vit_why="$NVCC does not compile: "`AS_ECHO(["$vit_log"]) | grep -v '^#@S|@ ' | grep -m 1 'error\|fatal'`
+AS_IF([test -z "$vit_why"],
+    [vit_version=`$NVCC --version | sed -n 's/.* release \(.*\), V.*/\1/p'`
+     vit_top=`AS_ECHO(["$vit_log"]) | sed -n 's/^#@S|@ TOP=//p'`
+     vit_math=`cd -P "$vit_top/../../math_libs/$vit_version" 2>/dev/null && pwd`
+     CUDA_CPPFLAGS=
+     vit_dirs=
+     for vit_flag in `AS_ECHO(["$vit_log"]) | tr -d '"' |
+             sed -n 's/^#@S|@ INCLUDES=//p; s/^#@S|@ LIBRARIES=//p'` \
+             ${vit_math:+-I$vit_math/include -L$vit_math/lib64}; do
+         vit_dir=`echo "$vit_flag" | sed 's/^-.//'`
+         vit_dir=`cd -P "$vit_dir" 2>/dev/null && pwd`
+         AS_CASE([$vit_flag],
+             [*/stubs], [],
+             [-I*], [CUDA_CPPFLAGS="$CUDA_CPPFLAGS -I$vit_dir"],
+             [-L*], [vit_dirs="$vit_dirs $vit_dir"])
+     done
+     AC_MSG_RESULT([$vit_version])],
+    [AC_MSG_RESULT([no])
+     AS_ECHO(["$vit_log"]) >&AS_MESSAGE_LOG_FD])
+rm -f conftest*
+])
+
+# Whether programs link with the run-time library, and where cuBLASLt is.  No -L: it would
+# come before those of other libraries, and Debian has CUDA's among all others.
+AC_DEFUN([VIT_CUDA_LIBS], [
+CUDA_LIBS=
+vit_lt_dir=
+for vit_dir in $vit_dirs; do
+    AS_IF([test -z "$CUDA_LIBS" && test -f "$vit_dir/libcudart_static.a"],
+        [CUDA_LIBS="$vit_dir/libcudart_static.a -lrt -lpthread -ldl"])
+    AS_IF([test -z "$vit_lt_dir" && ls "$vit_dir"/libcublasLt.so.* >/dev/null 2>&1],
+        [vit_lt_dir=$vit_dir])
+done
+AS_IF([test -z "$CUDA_LIBS"],
+    [vit_why="libcudart_static.a is not in$vit_dirs"],
+    [vit_save_CPPFLAGS=$CPPFLAGS
+     vit_save_LIBS=$LIBS
+     CPPFLAGS="$CPPFLAGS $CUDA_CPPFLAGS"
+     LIBS="$CUDA_LIBS $LIBS"
+     AC_MSG_CHECKING([whether programs compile and link with CUDA])
+     AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <cublasLt.h>
+#include <cuda_runtime.h>]], [[cublasLtHandle_t lt;
+      int n;
+      return cudaGetDeviceCount(&n) == cudaSuccess && sizeof lt > 0;]])],
+        [AC_MSG_RESULT([yes])],
+        [AC_MSG_RESULT([no])
+         vit_why="programs do not compile or link with $CUDA_CPPFLAGS $CUDA_LIBS"
+         AC_PREPROC_IFELSE([AC_LANG_SOURCE([[#include <cublasLt.h>]])], [],
+            [vit_why="cublasLt.h is not with the headers of $NVCC"])])
+     CPPFLAGS=$vit_save_CPPFLAGS
+     LIBS=$vit_save_LIBS])
 ])
