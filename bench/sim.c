@@ -109,6 +109,10 @@ static int make_folder(struct folder *f)
 {
     const char *tmp = getenv("TMPDIR");
 
+    if (tmp != NULL && strpbrk(tmp, " \t\n") != NULL) {
+        unsetenv("TMPDIR"); /* smpirun takes a blank for the end of a name */
+        tmp = NULL;
+    }
     snprintf(f->path, sizeof f->path, "%s/vitbench-sim.XXXXXX",
              tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp");
     if (mkdtemp(f->path) == NULL)

@@ -291,6 +291,10 @@ status_is '1 1 ' && said 'step 2: the loss of held-out images is not finite' &&
     [ ! -f "$folder/last/ckpt-00000002.h5" ]
 ok 'held-out images are seen to be so too, and nothing of it is saved'
 
+"$train" $model --steps=2 --out="$folder/unheard" 2>"$folder/err" <&- >&-
+[ $? -eq 3 ] && said 'the output cannot be written' &&
+    [ "$(find "$folder/unheard" -name '*.h5*' | wc -l)" -eq 0 ]
+ok 'a run that nobody can hear ends before its steps, with 3'
 run 2 $model --steps=2 --out="$folder/records/below"
 status_is '3 3 ' && [ "$(wc -l <"$folder/err")" -eq 1 ]
 ok 'a folder that cannot be made: 3'

@@ -146,6 +146,11 @@ for program in vitbench-sim 'vitbench --dry-run'; do
         [ "$(grep -c . "$folder/out")" -eq 1 ]
     ok "a field of a machine file that $program does not know is refused"
 done
+mkdir "$folder/a blank"
+# shellcheck disable=SC2086
+TMPDIR="$folder/a blank" sim --ranks=4 $model --mesh=2x2 --trace="$folder/blank" &&
+    grep -q '"cat":"messages"' "$folder/blank"
+ok 'temporary files may belong into a folder with a blank in its name'
 "$build/vitbench-sim" --help >"$folder/out" && grep -q -- '--ranks' "$folder/out"
 ok '--help says what there is'
 ! readelf -d "$build/vitbench-ranks" 2>/dev/null |

@@ -9,6 +9,7 @@
 #include "src/base/own.h"
 #include "src/base/target.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,11 +24,26 @@ static struct own_log *the_log(void)
     return o != NULL ? &o->log : &of_process;
 }
 
+/* Standard streams that the caller has closed stay so, but their numbers are taken: else
+ * a file, or a socket of MPI, would get one, and what is printed.
+ */
+static void hold_numbers(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 void log_open(const char *program, int rank)
 {
     struct own_log *log = the_log();
 
     target_check();
+    hold_numbers();
     log->program = program;
     log->rank    = rank;
 }

@@ -122,6 +122,12 @@ static void banner(struct trainer *t)
 
 /* ---- the end --------------------------------------------------------------------- */
 
+/* Whether all lines have arrived, so far. */
+static int heard(const struct trainer *t)
+{
+    return mesh_agree(t->mesh, t->mesh->rank == 0 ? err_unheard(stdout) : 0);
+}
+
 /* How it ended, with status 'status', as JSON on rank 0. */
 static int write_end(const struct trainer *t, int status)
 {
@@ -156,8 +162,12 @@ static int run(struct opts *opts, void *values, int argc, char **argv)
     rc = trainer_open(&t, opts, o);
     if (rc == 0) {
         banner(&t);
-        rc = trainer_run(&t);
+        rc = heard(&t);
     }
+    if (rc == 0)
+        rc = trainer_run(&t);
+    if (rc == 0)
+        rc = heard(&t);
     status = err_exit_status(rc);
     if (t.step != NULL && o->json[0] != '\0') {
         rc = mesh_agree(t.mesh, t.mesh->rank == 0 ? write_end(&t, status) : 0);
