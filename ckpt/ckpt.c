@@ -17,7 +17,6 @@
 #include "src/base/log.h"
 #include "src/base/mem.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,13 +88,8 @@ static void list_datasets(struct ckpt *c)
 
 static int open_local(struct ckpt *c)
 {
-    struct sigaction action;
     int64_t *steps = NULL;
 
-    /* Writing past a limit is an error with a sentence, not the end of the process. */
-    sigaction(SIGXFSZ, NULL, &action);
-    if (action.sa_handler == SIG_DFL)
-        signal(SIGXFSZ, SIG_IGN);
     if (c->mesh->rank == 0) {
         TRY(folder_open(&c->claim, c->dir));
         if (folder_steps(&steps, c->dir) > 0)

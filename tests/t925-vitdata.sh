@@ -84,6 +84,13 @@ echo 'one.jpg 0' >"$folder/one.txt"
 run pack "$folder/one.h5" --from="$folder/one.txt" && run info "$folder/one.h5" &&
     says '^pictures *[0-9]* wide, [0-9]* high$' && says '^classes *1, of 1 item each$'
 ok 'what all have alike is said once'
+(
+    ulimit -f 20
+    run synth "$folder/large.h5" --n=40 --image=32
+)
+[ $? -eq 3 ] && says '^vitdata: .*large.h5.*: File too large$' err &&
+    [ "$(find "$folder" -name 'large*' | wc -l)" -eq 0 ]
+ok 'a set above the limit of files ends with 3 and a sentence, and leaves nothing'
 refused 2 'is a name of a set' sheet "$folder/a.h5"
 ln -s a.h5 "$folder/link"
 refused 2 'is read, and would be written over' sheet "$folder/link" --data="$folder/a.h5"

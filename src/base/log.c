@@ -10,6 +10,7 @@
 #include "src/base/target.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +25,8 @@ static struct own_log *the_log(void)
     return o != NULL ? &o->log : &of_process;
 }
 
-/* Standard streams that the caller has closed stay so, but their numbers are taken: else
- * a file, or a socket of MPI, would get one, and what is printed.
+/* Standard streams that the caller has closed stay so, but their numbers are taken:
+ * else a file, or a socket of MPI, would get one, and what is printed.
  */
 static void hold_numbers(void)
 {
@@ -44,6 +45,7 @@ void log_open(const char *program, int rank)
 
     target_check();
     hold_numbers();
+    signal(SIGXFSZ, SIG_IGN);
     log->program = program;
     log->rank    = rank;
 }

@@ -8,7 +8,9 @@
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 /* Say who is speaking: 'program' is kept by reference.  A negative 'rank' (the start)
- * means that there is one process, and is not printed.
+ * means that there is one process, and is not printed.  To be called first: the numbers
+ * of standard streams that are closed are taken, and to write past a limit of the shell
+ * (SIGXFSZ) is from here on an error as others are.
  */
 void log_open(const char *program, int rank);
 
