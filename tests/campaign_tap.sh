@@ -35,7 +35,7 @@ for fork in $(echo "$forks" | tr ',' ' ') end; do
         y *= 1 + 0.001 * seed
         printf "{\"id\": \"%s%s\", \"status\": \"done\", \"width\": %d, \"depth\": %d, " \
             "\"mlp\": %d, \"compute\": %.15g, \"err_10shot\": %.12g}\n", id,
-            $6 == "end" ? "" : "." $6, $1, $2, $3, t, y }' >>"$records"
+            ($6 == "end" ? "" : "." $6), $1, $2, $3, t, y }' >>"$records"
 done
 EOF
     chmod +x "$1"

@@ -53,7 +53,7 @@ export OMP_WAIT_POLICY=passive OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # One run: $1 ranks, or none for a plain start.  The status follows the output.
 start() {
     case $test in
-    *.sh) set -- "$1" "${SHELL:-sh}" "$test" ;;
+    *.sh) set -- "$1" sh "$test" ;;
     *) set -- "$1" "$test" ;;
     esac
     if [ -n "$1" ]; then
