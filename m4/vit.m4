@@ -238,7 +238,8 @@ AC_MSG_RESULT([${vit_archs:-nothing}])
 ])
 
 # Whether nvcc works, and where it says that headers and libraries are, for that differs by
-# who packs them; NVIDIA's HPC SDK has cuBLASLt apart, in math_libs.
+# who packs them; NVIDIA's HPC SDK has cuBLASLt apart, in math_libs, and Python's packages
+# have lib where nvcc says lib64.
 AC_DEFUN([VIT_CUDA_NVCC], [
 AC_MSG_CHECKING([whether $NVCC works])
 AC_LANG_CONFTEST([AC_LANG_SOURCE([[#include <cuda_bf16.h>
@@ -258,9 +259,10 @@ AS_IF([test -z "$vit_why"],
      vit_dirs=
      for vit_flag in `AS_ECHO(["$vit_log"]) | tr -d '"' |
              sed -n 's/^#@S|@ INCLUDES=//p; s/^#@S|@ LIBRARIES=//p'` \
+             ${vit_top:+-L$vit_top/lib} \
              ${vit_math:+-I$vit_math/include -L$vit_math/lib64}; do
          vit_dir=`echo "$vit_flag" | sed 's/^-.//'`
-         vit_dir=`cd -P "$vit_dir" 2>/dev/null && pwd`
+         vit_dir=`cd -P "$vit_dir" 2>/dev/null && pwd` || continue
          AS_CASE([$vit_flag],
              [*/stubs], [],
              [-I*], [CUDA_CPPFLAGS="$CUDA_CPPFLAGS -I$vit_dir"],
@@ -284,7 +286,7 @@ for vit_dir in $vit_dirs; do
         [vit_lt_dir=$vit_dir])
 done
 AS_IF([test -z "$CUDA_LIBS"],
-    [vit_why="libcudart_static.a is not in$vit_dirs"],
+    [vit_why="libcudart_static.a is not with the libraries of $NVCC"],
     [vit_save_CPPFLAGS=$CPPFLAGS
      vit_save_LIBS=$LIBS
      CPPFLAGS="$CPPFLAGS $CUDA_CPPFLAGS"

@@ -39,17 +39,19 @@ if [ -d "$dir/libexec" ]; then # a bundle: its wrappers find its libraries
 else
     bin=$dir tests=$dir/tests
 fi
-# cuBLASLt: that of PyTorch's packages first, so that both have the same; NVML, too.  PyTorch
-# itself runs without these folders, with its own.
+# cuBLASLt: that of PyTorch's packages first, so that both have the same, NVIDIA's HPC SDK has
+# it in math_libs; NVML, too.  PyTorch itself runs without these folders, with its own.
 python=${GPU_PYTHON:-python3}
 plain_path=${LD_LIBRARY_PATH-}
 packages=$(timeout -k 5 20 "$python" -c '
 import nvidia
 for path in nvidia.__path__: print(path + "/cu13/lib", path + "/cublas/lib")' 2>/dev/null)
-for folder in $packages /usr/local/nvidia/lib64 /usr/local/cuda/lib64; do
+toolkit=${CUDA_HOME:-${CUDA_PATH:-/usr/local/cuda}}
+for folder in $packages /usr/local/nvidia/lib64 "$toolkit/lib64" \
+    "$toolkit/../../math_libs/${toolkit##*/}/lib64"; do
     [ -d "$folder" ] && LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder
 done
-PATH=$PATH:/usr/local/cuda/bin # compute-sanitizer, where the machine has a toolkit
+PATH=$PATH:$toolkit/bin # compute-sanitizer, where the machine has a toolkit
 export PATH LD_LIBRARY_PATH
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none

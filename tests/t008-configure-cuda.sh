@@ -76,6 +76,11 @@ ok 'the toolkit of CUDA_HOME is found, and cuBLASLt where the HPC SDK has it'
 grep -q "CUDA  *12.4 by $sdk/.*/nvcc, for 90\$" "$folder/out" &&
     grep -q "^NVCC_ARCH='.*_90,code=sm_90 .*code=compute_90'" config.log
 ok 'of the usual capabilities those are built for that nvcc knows'
+mv "$sdk/cuda/12.4/targets/sbsa-linux/lib" "$sdk/cuda/12.4/lib"
+configure_cuda --with-cuda="$sdk" --with-cuda-arch=80 &&
+    grep -q "^CUDA_LIBS='$sdk/cuda/12.4/lib/libcudart_static.a " config.log &&
+    grep -q 'CUDA  *12.4 by .*/nvcc, for 80$' "$folder/out"
+ok 'one in a folder named may have its libraries in lib, and builds for what was asked for'
 configure_cuda --with-cuda="$sdk" --with-cuda-arch=90,100
 tail -n 1 "$folder/out" | grep -q 'error: no CUDA: .*/nvcc does not build these kernels for 100, but for 80,90 (see'
 ok 'one that was asked for and that nvcc does not know is refused, with those that it knows'

@@ -102,6 +102,12 @@ GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-passes' GPU_SECONDS=45 bash "
     grep -q '^PASS  t999-passes' "$folder/report.txt" &&
     grep -q '^PASS  bench-small' "$folder/report.txt"
 ok 'what hangs takes no time of what follows, and ranks pass messages through shared memory'
+mkdir -p "$folder/sdk/cuda/12.4/lib64" "$folder/sdk/math_libs/12.4/lib64"
+printf '#!/bin/sh\ncase $LD_LIBRARY_PATH in *12.4/lib64*math_libs/12.4/lib64) ;; *) exit 1 ;; esac\n' \
+    >"$folder/tests/t999-passes"
+CUDA_HOME=$folder/sdk/cuda/12.4 GPU_PARTS=tests GPU_TESTS=t999-passes bash "$script" "$folder" \
+    "$folder/report.txt" >"$folder/out" 2>&1
+ok 'libraries are found in CUDA_HOME, and where the HPC SDK has them'
 printf '#!/bin/sh\ngrep -q 127.0.0.1 /proc/self/net/fib_trie\n' >"$folder/tests/t999-passes"
 printf '#!/bin/sh\n[ "$*" = cuda ]\n' >"$folder/tests/t205-alone"
 chmod +x "$folder/tests/t205-alone"
