@@ -243,8 +243,8 @@ AC_MSG_RESULT([${vit_archs:-nothing}])
 AC_DEFUN([VIT_CUDA_NVCC], [
 AC_MSG_CHECKING([whether $NVCC works])
 AC_LANG_CONFTEST([AC_LANG_SOURCE([[#include <cuda_bf16.h>
-#if CUDART_VERSION < 12000
-#error vitbench needs CUDA 12.0
+#if CUDART_VERSION < 11080
+#error vitbench needs CUDA 11.8
 #endif
 __global__ void nothing(void) {}
 int main(void) { nothing<<<1, 1>>>(); return 0; }]])])
