@@ -23,6 +23,31 @@ AC_MSG_RESULT([$vit_ok])
 AC_SUBST([$1])
 ])
 
+# VIT_PRECISE: floating point as it is written, with NaN and sums in the given order:
+# CFLAGS end with what takes -ffast-math, -Ofast or a default like them back.
+# A function that is nowhere is called where a number is NaN and a sum was rounded: a
+# program that links has been told that this cannot be.
+AC_DEFUN([VIT_PRECISE], [
+AC_MSG_CHECKING([for the flags of precise floating point])
+vit_save_CFLAGS=$CFLAGS
+vit_ok=no
+for vit_flags in '' -fp-model=precise '-fno-fast-math -fno-math-errno' -Kieee -Knoeval; do
+    CFLAGS="$vit_save_CFLAGS $vit_flags"
+    AC_COMPILE_IFELSE([AC_LANG_SOURCE([[#include "$srcdir/src/base/precise.h"]])],
+        [AC_LINK_IFELSE([AC_LANG_PROGRAM([[
+void nowhere(void);
+volatile double given[3];]], [[
+const double x = given[0], y = given[1], z = given[2];
+if (x != x && (y + z) - y > z)
+    nowhere();]])], [], [vit_ok=yes; break])])
+done
+AS_IF([test $vit_ok = no],
+    [AC_MSG_RESULT([unknown])
+     AC_MSG_ERROR([with CFLAGS=$vit_save_CFLAGS the compiler takes no number for NaN, or sums in another order, and checks would prove nothing: add its flag for precise floating point])],
+    [test -z "$vit_flags"], [CFLAGS=$vit_save_CFLAGS; AC_MSG_RESULT([none])],
+    [AC_MSG_RESULT([$vit_flags])])
+])
+
 # VIT_MPI_COMPILER: without a CC of the user's, an MPI's compiler.
 AC_DEFUN([VIT_MPI_COMPILER], [
 AC_ARG_WITH([mpi],
@@ -180,6 +205,8 @@ AS_IF([test "x$with_cuda" != xno],
             [AC_MSG_ERROR([--with-cuda=$with_cuda is no directory])])
          vit_path=$with_cuda/bin:$with_cuda/cuda/bin
          vit_why="there is no nvcc in $with_cuda/bin"])
+     AS_CASE([$NVCCFLAGS], [*use_fast_math*],
+        [AC_MSG_ERROR([NVCCFLAGS=$NVCCFLAGS would make tanh good to 11 bits: leave --use_fast_math out])])
      AS_IF([test -z "$NVCC"], [AC_PATH_PROG([NVCC], [nvcc], [], [$vit_path])])
      AS_IF([test -n "$NVCC"], [VIT_CUDA_ARCH])
      AS_IF([test -z "$vit_why"], [VIT_CUDA_NVCC])

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # configure --with-NAME=DIR takes a library that lies in DIR, in lib64 too, and none that
-# lies elsewhere; what programs know of where they are installed changes with --prefix.
+# lies elsewhere; what programs know of where they are installed changes with --prefix;
+# no flags make floating point imprecise.
 # shellcheck disable=SC2154,SC2015
 # shellcheck source=tests/tap.sh
 . "${srcdir:-.}/tests/tap.sh"
@@ -51,12 +52,37 @@ done
 [ "$(tr '\n' ' ' <"$folder/hdf5")" = 'yes no ' ]
 ok 'HDF5 may be serial, and is refused where it is of another MPI'
 
-"$source/configure" CC="$cc" ac_cv_prog_c_openmp=unsupported >"$folder/out" 2>&1
+"$source/configure" CC="$cc" CFLAGS='-O2 -ffast-math' ac_cv_prog_c_openmp=unsupported \
+    >"$folder/out" 2>&1
 tail -n 1 "$folder/out" | grep -q 'has no OpenMP: install it (.*--disable-openmp$'
 ok 'a compiler without OpenMP is refused, unless one thread a rank was asked for'
+about='checking for the flags of precise floating point...'
+if echo 'int x;' | $cc -ffast-math -Werror -c -o "$folder/x.o" -x c - 2>/dev/null; then
+    grep -q "^$about -f" "$folder/out"
+    ok 'a user who asks for -ffast-math gets precise floating point'
+    for flags in '-O0 -ffast-math' '-O0 -ffast-math -fno-fast-math'; do
+        # shellcheck disable=SC2086
+        $cc $flags -c -o "$folder/x.o" -x c "$source/src/base/precise.h" 2>&1 |
+            grep -c 'NaN has to be seen'
+    done >"$folder/out"
+    [ "$(tr '\n' ' ' <"$folder/out")" = '1 0 ' ]
+    ok 'with other flags of make than of configure, no file compiles that misses NaN'
+    printf '%s\n' '#!/bin/sh' "exec $cc \"\$@\" -O2 -funsafe-math-optimizations" >"$folder/cc"
+    chmod +x "$folder/cc"
+    "$source/configure" CC="$folder/cc" >"$folder/out" 2>&1
+    tail -n 1 "$folder/out" |
+        grep -q '^configure: error: .* checks would prove nothing: add its flag'
+    ok 'a compiler that adds up in an order of its own is refused'
+else
+    skip 'fast floating point is taken back' "$cc takes no -ffast-math"
+fi
 "$source/configure" --prefix="$folder/a place" >"$folder/out" 2>&1
 grep -q 'a place has a space, and libtool cannot install there' "$folder/out"
 ok 'a prefix that libtool cannot install into is refused'
+"$source/configure" -C CC="$cc" NVCCFLAGS=--use_fast_math --without-blis --without-onednn \
+    --without-hdf5 --without-lapack --without-scalapack >"$folder/out" 2>&1
+grep -q 'error: NVCCFLAGS=.*: leave --use_fast_math out$' "$folder/out"
+ok 'nvcc is not asked for fast functions'
 
 to=$folder/to
 for what in install uninstall; do

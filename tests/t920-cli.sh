@@ -209,4 +209,29 @@ wait $!
 [ $? -eq 3 ] && grep -q INCOMPLETE "$folder/out" && grep -q INCOMPLETE "$folder/s.json"
 ok 'stopped by SIGTERM it writes what it has, marked INCOMPLETE, and ends with 3'
 
+# A library that was compiled with gcc's -ffast-math makes subnormals zero for the process.
+cat >"$folder/flush.c" <<END
+#include <stdio.h>
+#include <xmmintrin.h>
+enum { FLUSH = 0x8040 };
+__attribute__((constructor)) static void flush(void)
+{
+    _mm_setcsr(_mm_getcsr() | FLUSH);
+}
+__attribute__((destructor)) static void tell(void)
+{
+    fprintf(stderr, "flushed %d\n", (_mm_getcsr() & FLUSH) != 0);
+}
+END
+why='programs keep subnormals, whatever libraries were compiled with'
+cc=$(sed -n 's/^CC = //p' "${top_builddir:-.}/Makefile")
+if $cc -shared -fPIC "$folder/flush.c" -o "$folder/flush.so" 2>"$folder/err" &&
+    LD_PRELOAD=$folder/flush.so $vitbench --version 2>&1 | grep -q '^flushed 1'; then
+    LD_PRELOAD=$folder/flush.so $vitbench --case=none 2>&1 | grep '^flushed' >"$folder/out"
+    [ "$(cat "$folder/out")" = 'flushed 0' ]
+    ok "$why"
+else
+    skip "$why" 'no library makes them zero here'
+fi
+
 finish
