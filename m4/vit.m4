@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # How vitbench's configure looks for things.
 
-# VIT_CFLAG(VARIABLE, FLAGS): FLAGS in VARIABLE if the compiler takes them.
+# VIT_CFLAG(VARIABLE, FLAGS): FLAGS in VARIABLE if the compiler takes them, without the
+# user's beside, which it may warn of.
 AC_DEFUN([VIT_CFLAG], [
 AC_MSG_CHECKING([whether $CC takes $2])
 vit_save_CFLAGS=$CFLAGS
-CFLAGS="$CFLAGS $2 -Werror"
+CFLAGS="$2 -Werror"
 AC_COMPILE_IFELSE([AC_LANG_PROGRAM], [$1="$2"; vit_ok=yes], [$1=; vit_ok=no])
 CFLAGS=$vit_save_CFLAGS
 AC_MSG_RESULT([$vit_ok])

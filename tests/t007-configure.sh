@@ -52,8 +52,9 @@ done
 [ "$(tr '\n' ' ' <"$folder/hdf5")" = 'yes no ' ]
 ok 'HDF5 may be serial, and is refused where it is of another MPI'
 
-"$source/configure" CC="$cc" CFLAGS='-O2 -ffast-math' ac_cv_prog_c_openmp=unsupported \
-    >"$folder/out" 2>&1
+echo '#warning of it' >"$folder/warns.h"
+"$source/configure" CC="$cc" CFLAGS="-O2 -ffast-math -include $folder/warns.h" \
+    ac_cv_prog_c_openmp=unsupported >"$folder/out" 2>&1
 tail -n 1 "$folder/out" | grep -q 'has no OpenMP: install it (.*--disable-openmp$'
 ok 'a compiler without OpenMP is refused, unless one thread a rank was asked for'
 about='checking for the flags of precise floating point...'
@@ -63,7 +64,7 @@ if echo 'int x;' | $cc -ffast-math -Werror -c -o "$folder/x.o" -x c - 2>/dev/nul
     for flags in '-O0 -ffast-math' '-O0 -ffast-math -fno-fast-math'; do
         # shellcheck disable=SC2086
         $cc $flags -c -o "$folder/x.o" -x c "$source/src/base/precise.h" 2>&1 |
-            grep -c 'NaN has to be seen'
+            grep -c 'error: .*NaN has to be seen'
     done >"$folder/out"
     [ "$(tr '\n' ' ' <"$folder/out")" = '1 0 ' ]
     ok 'with other flags of make than of configure, no file compiles that misses NaN'
@@ -91,6 +92,16 @@ for what in install uninstall; do
 done
 [ -s "$folder/install" ] && [ ! -s "$folder/uninstall" ]
 ok 'uninstalling leaves no file or folder of ours'
+
+why='random numbers have the bits of all machines, whatever CFLAGS fuse'
+unfused=$(sed -n 's/^UNFUSED_CFLAGS = //p' "$build/Makefile")
+if [ -n "$unfused" ]; then
+    ${MAKE:-make} -C "$build" -n V=1 -W src/base/rng.c CFLAGS=-O3 src/base/rng.lo |
+        grep -q -- "-O3 .*$unfused"
+    ok "$why"
+else
+    skip "$why" 'the compiler takes no flag for it'
+fi
 
 ${MAKE:-make} -C "$build" -n -W Makefile vitfit >"$folder/out" 2>&1
 grep -q 'machine_file\.lo' "$folder/out" && grep -q 'plan_write\.lo' "$folder/out"

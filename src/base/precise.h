@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What config.h ends with, and configure tries flags by: no compilation goes on that may
- * take NaN for a number, or sums for exact; a result would be valid whatever it is.
+/* What config.h ends with, and configure tries flags by.  A compiler that takes NaN for
+ * a number, or sums for exact, goes no further: its program would find all valid.
  */
 #ifndef BASE_PRECISE_H
 #define BASE_PRECISE_H

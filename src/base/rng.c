@@ -6,18 +6,12 @@
  * method of Box and Muller.  Logarithm, sine and cosine are written out (rng_draw.h)
  * because those of C libraries differ in their last bits; additions, multiplications,
  * divisions and square roots are the same on every machine as long as the compiler does
- * not fuse them, which is forbidden below.  The loops hold no branch and no conversion
- * of 64-bit integers, so that they vectorise.
+ * not fuse them, which this file is compiled without.  The loops hold no branch and no
+ * conversion of 64-bit integers, so that they vectorise.
  */
 #include "config.h"
 
 #include "src/base/rng.h"
-
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
 
 #include "src/base/rng_draw.h"
 
