@@ -227,7 +227,8 @@ why='programs keep subnormals, whatever libraries were compiled with'
 cc=$(sed -n 's/^CC = //p' "${top_builddir:-.}/Makefile")
 if $cc -shared -fPIC "$folder/flush.c" -o "$folder/flush.so" 2>"$folder/err" &&
     LD_PRELOAD=$folder/flush.so $vitbench --version 2>&1 | grep -q '^flushed 1'; then
-    LD_PRELOAD=$folder/flush.so $vitbench --case=none 2>&1 | grep '^flushed' >"$folder/out"
+    "$mpiexec" -n 1 env LD_PRELOAD="$folder/flush.so" "$vitbench" --case=none 2>&1 |
+        grep '^flushed' >"$folder/out"
     [ "$(cat "$folder/out")" = 'flushed 0' ]
     ok "$why"
 else
