@@ -155,12 +155,16 @@ static void pass_on(int number)
 
 static int await_child(int *status)
 {
-    struct sigaction action = { .sa_handler = pass_on };
+    static const int number[] = { SIGHUP, SIGINT, SIGTERM, SIGUSR1 };
+    struct sigaction action   = { .sa_handler = pass_on }, old;
     int how;
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
+    for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
+        sigaction(number[i], NULL, &old);
+        if (old.sa_handler != SIG_IGN) /* as by nohup */
+            sigaction(number[i], &action, NULL);
+    }
     while (waitpid(the_child, &how, 0) < 0) {
         if (errno != EINTR)
             return ERR(ERR_ENV, "smpirun was lost: %s", strerror(errno));

@@ -11,6 +11,9 @@ build=$(cd "${top_builddir:-.}" && pwd)
 makefile=${top_builddir:-.}/Makefile
 cc=$(sed -n 's/^CC = //p' "$makefile")
 [ -x "$source/configure" ] || skip_all 'there is no configure'
+case $source in
+*[[:space:]]*) skip_all 'configure takes no blank in its own absolute name' ;;
+esac
 [ ! -f "$source/config.status" ] || skip_all 'the source was configured where it lies'
 
 # A prefix with nothing but Jansson, which is looked for first.

@@ -65,9 +65,18 @@ VITBENCH_SIM_PROGRAM=$folder/sim run --machine=h200 --shape=22B --ranks=16 --fir
 grep -q '^ *8 .* 2  *[-+][0-9.]*$' "$folder/out" && grep -q '^ *16 .* -  *-$' "$folder/out"
 ok 'what was simulated stands beside the model'
 
+if [ -c /dev/full ]; then
+    sh "$scaling" --machine=h200 --shape=B --ranks=2 --kind=weak \
+        >/dev/full 2>"$folder/out" </dev/null
+    [ $? -eq 3 ] && [ "$(cat "$folder/out")" = 'vitbench-scaling: the output cannot be written' ]
+    ok 'a table that cannot be written ends with 3'
+else
+    skip 'a table that cannot be written ends with 3' 'there is no /dev/full'
+fi
+
 if command -v gnuplot >/dev/null 2>&1; then
-    run --machine=frontier --shape=B --ranks=16 --out="$folder/x.svg" &&
-        grep -q 'strong scaling' "$folder/x.svg" && grep -q '</svg>' "$folder/x.svg"
+    run --machine=frontier --shape=B --ranks=16 --out="$folder/a user's.svg" &&
+        grep -q 'strong scaling' "$folder/a user's.svg" && grep -q '</svg>' "$folder/a user's.svg"
     ok 'a picture is drawn'
 else
     skip 'a picture is drawn' 'gnuplot is missing'

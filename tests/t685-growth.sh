@@ -66,10 +66,19 @@ wait $!
 [ $? -eq 3 ] && [ -f "$folder/vitbench.told" ] && [ -z "$(ls "$folder/tmp")" ]
 ok 'told to end it ends what it runs, and leaves nothing'
 
+if [ -c /dev/full ]; then
+    sh "$growth" --shape=mu --batches=1 --tokens=none --widths=none --threads=1 \
+        >/dev/full 2>"$folder/out" </dev/null
+    [ $? -eq 3 ] && [ "$(cat "$folder/out")" = 'vitbench-growth: the output cannot be written' ]
+    ok 'a table that cannot be written ends with 3'
+else
+    skip 'a table that cannot be written ends with 3' 'there is no /dev/full'
+fi
+
 if command -v gnuplot >/dev/null 2>&1; then
     run --shape=mu --batches=1,2 --tokens=none --widths=none --threads=1 \
-        --out="$folder/g.svg"
-    grep -q 'tokens/s' "$folder/g.svg"
+        --out="$folder/a user's.svg"
+    grep -q 'tokens/s' "$folder/a user's.svg"
     ok 'the picture is drawn'
     run --out="$folder/nowhere/g.svg"
     [ $? -eq 3 ] && [ "$(wc -l <"$folder/out")" -eq 1 ] &&

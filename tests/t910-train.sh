@@ -277,6 +277,18 @@ sed -n 's/^{"step":\([0-9]*\),.*"seconds":\([^,]*\),.*/\1 \2/p' "$folder/stop/lo
     awk '$2 + 0 <= last { exit 1 } { last = $2 + 0 } END { exit last < 2 }'
 ok 'the seconds of its lines have gone on through all of that'
 
+if command -v gnuplot >/dev/null 2>&1; then
+    mkdir "$folder/a user's"
+    cp "$folder/trunk/log.jsonl" "$folder/a user's/"
+    sh "${srcdir:-.}/src/train/vittrain-plot" "$folder/a user's/x.svg" \
+        "$folder/a user's/log.jsonl" "$folder/stop/log.jsonl" >"$folder/out" 2>&1 &&
+        grep -q 'a user.*s, held out' "$folder/a user's/x.svg" &&
+        grep -q 'stop<' "$folder/a user's/x.svg" && grep -q '</svg>' "$folder/a user's/x.svg"
+    ok 'a picture of two runs is drawn'
+else
+    skip 'a picture of two runs is drawn' 'gnuplot is missing'
+fi
+
 run 2 $model --steps=20 --lr=1e6 --weight-decay=1e6 --clip=0 --warmup-steps=0 \
     --out="$folder/nan" --save-every=1 --log-every=1 --records="$folder/failed"
 lines=$(wc -l <"$folder/nan/log.jsonl")

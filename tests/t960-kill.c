@@ -74,13 +74,14 @@ static pid_t start(int64_t first, int ranks)
     return pid;
 }
 
-/* Wait for the first save, then a part of the time that a save and a half takes, and
- * kill a rank.  Returns 1 if it was inside a save, 0 if not, -1 if there was none.
+/* Wait for the first save, then a part of the time that a save and a half takes, longer
+ * each time while none has ended, and kill a rank.  Returns 1 if it was inside a save,
+ * 0 if not, -1 if there was none.
  */
 static int kill_once(int number, int64_t first, int ranks)
 {
     const double drawn  = rng_uniform(9, RNG_TEST, (uint64_t)number);
-    const double length = state->seconds > 0 ? state->seconds : 0.05;
+    const double length = state->seconds > 0 ? state->seconds : 0.05 * (number + 1);
     const pid_t pid     = start(first, ranks);
     int waited = 0, was_inside = -1;
 
