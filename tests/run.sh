@@ -38,8 +38,11 @@ if [ -n "$counts" ] && ! command -v "${MPIEXEC:-mpiexec}" >/dev/null 2>&1; then
     exit 0
 fi
 
-# Numbers have a point, whatever the user's language.
+# Numbers have a point, whatever the user's language, and options are what tests say.
 export LC_ALL=C
+for name in $(env | sed -n 's/^\(VITBENCH_[A-Z_]*\)=.*/\1/p'); do
+    unset "$name"
+done
 
 # Many ranks share few cores here, perhaps as root in a container.  Other MPIs than Open
 # MPI ignore these.

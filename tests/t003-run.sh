@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# What run.sh makes of a script: its verdicts, whatever shell its user has otherwise, and a
-# failure where it ends badly or without its plan.
+# What run.sh makes of a script: its verdicts, whatever shell and options its user has
+# otherwise, and a failure where it ends badly or without its plan.
 # shellcheck source=tests/tap.sh
 . "${srcdir:-.}/tests/tap.sh"
 mkdir "$folder/tests"
@@ -9,8 +9,8 @@ mkdir "$folder/tests"
 # runs WORDS: a script of them, for one to whom SHELL is a program of another kind.
 runs() {
     echo "$1" >"$folder/tests/t.sh"
-    SHELL=/bin/false srcdir=$folder sh "${srcdir:-.}/tests/run.sh" "$folder/tests/t.sh" \
-        >"$folder/out" 2>&1
+    SHELL=/bin/false VITBENCH_STEPS=1 srcdir=$folder \
+        sh "${srcdir:-.}/tests/run.sh" "$folder/tests/t.sh" >"$folder/out" 2>&1
 }
 
 # gave VERDICTS: "1 ok, 0 not ok"
@@ -21,6 +21,9 @@ gave() {
 runs 'echo "ok 1 - it runs"; echo 1..1'
 gave '1 ok, 0 not ok'
 ok 'a script is run by sh'
+runs 'echo "ok 1 - ${VITBENCH_STEPS:-as it is}"; echo 1..1'
+grep -q '^ok 1 - as it is' "$folder/out"
+ok 'without options of its user'
 runs 'echo "ok 1 - it runs"; echo 1..1; exit 3'
 gave '1 ok, 1 not ok' && grep -q 'exit status 3' "$folder/out"
 ok 'one that ends with another status than 0 has failed'

@@ -117,9 +117,12 @@ ok 'but those that were done'
 [ -s sweep/fit.json ] && [ -s sweep/shape.json ] && grep -q 'shape *--shape=' out
 ok 'and ends with a law and a shape'
 before=$(wc -l <sweep/begun)
+mkdir -p elsewhere/sweep
+export CDPATH="$folder/elsewhere"
 campaign
+unset CDPATH
 [ $status -eq 0 ] && [ "$(wc -l <sweep/begun)" -eq "$before" ] && [ -s sweep/shape.json ]
-ok 'once more, it runs nothing'
+ok 'once more, it runs nothing, nor looks for its folder in CDPATH'
 
 make_sweep both
 make_grid both
