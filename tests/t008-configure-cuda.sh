@@ -43,15 +43,18 @@ esac
 EOF
 chmod +x "$sdk/cuda/12.4/bin/nvcc"
 
-# No other nvcc comes before that of CUDA_HOME.
+# No other nvcc comes before that of CUDA_HOME, but where it lies among all programs.
 home=CUDA_HOME=$sdk/cuda/12.4
-[ ! -x /usr/bin/nvcc ] || home=--with-cuda=$sdk
 path=
 IFS=:
 for of in $PATH; do
     [ -x "$of/nvcc" ] || path=$path${path:+:}$of
 done
 unset IFS
+if [ -x /usr/bin/nvcc ]; then
+    home=--with-cuda=$sdk
+    path=$PATH
+fi
 
 # What is no matter of CUDA was answered when this was built.
 answers() {
