@@ -59,6 +59,11 @@ for file in "$root"/libexec/* "$root"/plugins/* "$root"/pmix/*; do
 done | sort -u | while read -r library; do
     cp -nL "$library" "$root/needed/"
 done
+# The driver and cuBLASLt name these as well; the machine's own go with its own C library.
+libc=$(ldd "$root/libexec/vitbench" | sed -n 's/.*libc\.so[^ ]* => \([^ ]*\).*/\1/p')
+for name in libdl.so.2 libpthread.so.0 librt.so.1; do
+    cp -nL "$(dirname "$libc")/$name" "$root/needed/"
+done
 linker=$(cd "$root/needed" && ls ld-linux*.so.* | head -n 1)
 for file in "$root"/needed/*; do
     name=${file##*/}
