@@ -43,6 +43,8 @@ export LC_ALL=C
 for name in $(env | sed -n 's/^\(VITBENCH_[A-Z_]*\)=.*/\1/p'); do
     unset "$name"
 done
+# Commands in files of tests are given as words: their folder has no blank.
+case ${TMPDIR:-} in *[[:space:]]*) unset TMPDIR ;; esac
 
 # Many ranks share few cores here, perhaps as root in a container.  Other MPIs than Open
 # MPI ignore these.

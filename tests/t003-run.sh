@@ -9,7 +9,7 @@ mkdir "$folder/tests"
 # runs WORDS: a script of them, for one to whom SHELL is a program of another kind.
 runs() {
     echo "$1" >"$folder/tests/t.sh"
-    SHELL=/bin/false VITBENCH_STEPS=1 srcdir=$folder \
+    SHELL=/bin/false VITBENCH_STEPS=1 TMPDIR="$folder/a blank" srcdir=$folder \
         sh "${srcdir:-.}/tests/run.sh" "$folder/tests/t.sh" >"$folder/out" 2>&1
 }
 
@@ -21,9 +21,9 @@ gave() {
 runs 'echo "ok 1 - it runs"; echo 1..1'
 gave '1 ok, 0 not ok'
 ok 'a script is run by sh'
-runs 'echo "ok 1 - ${VITBENCH_STEPS:-as it is}"; echo 1..1'
-grep -q '^ok 1 - as it is' "$folder/out"
-ok 'without options of its user'
+runs 'echo "ok 1 - ${VITBENCH_STEPS:-as it is}${TMPDIR:-}"; echo 1..1'
+grep -q '^ok 1 - as it is$' "$folder/out"
+ok 'without options of its user, or a blank in TMPDIR'
 runs 'echo "ok 1 - it runs"; echo 1..1; exit 3'
 gave '1 ok, 1 not ok' && grep -q 'exit status 3' "$folder/out"
 ok 'one that ends with another status than 0 has failed'
