@@ -69,12 +69,14 @@ static bool is_secret(const char *name)
 
 static json_t *environment(void)
 {
-    static const char *const allowed[] = {
-        "SLURM_", "OMPI_",     "PMI",
-        "MPICH_", "UCX_",      "OMP_",
-        "BLIS_",  "VITBENCH_", "CUDA_VISIBLE_DEVICES="
-    };
-    json_t *all = json_object();
+    static const char *const allowed[] = { "SLURM_",    "OMPI_",
+                                           "PRTE_",     "PMI",
+                                           "MPICH_",    "MPIR_CVAR_",
+                                           "I_MPI_",    "MVP_",
+                                           "UCX_",      "FI_",
+                                           "OMP_",      "BLIS_",
+                                           "VITBENCH_", "CUDA_VISIBLE_DEVICES=" };
+    json_t *all                        = json_object();
 
     for (char **env = environ; *env != NULL; env++) {
         const char *equals = strchr(*env, '=');

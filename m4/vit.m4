@@ -105,7 +105,14 @@ AC_COMPILE_IFELSE([AC_LANG_SOURCE([[#include <mpi.h>
 #endif]])],
     [mpi=mpich; mpi_macro=MPICH_VERSION; mpi_about='MPICH'
      vit_launchers='mpiexec.mpich mpiexec.hydra mpiexec'])
-AC_PATH_PROGS([MPIEXEC], [$vit_launchers], [], [$vit_mpi_path])
+# The one beside the compiler is of the same MPI; another's would start single ranks.
+set dummy $CC
+vit_cc=`command -v "$[2]"` || vit_cc=
+AS_IF([test -n "$vit_cc"],
+    [vit_cc_dir=`dirname "$vit_cc"`
+     AC_PATH_PROGS([MPIEXEC], [$vit_launchers], [], [$vit_cc_dir])])
+AS_IF([test -z "$MPIEXEC"],
+    [AC_PATH_PROGS([MPIEXEC], [$vit_launchers], [], [$vit_mpi_path])])
 ])
 
 # VIT_LIB(NAME, OPTION, TITLE, DEBIAN, MODULES, USUAL, PROLOGUE, BODY, OPTIONAL)

@@ -98,8 +98,10 @@ inside)
     for tool in ip tc hostname taskset; do
         command -v $tool >/dev/null || cannot "$tool is missing (Debian: iproute2, util-linux)"
     done
-    mpirun --version 2>/dev/null | grep -q 'Open MPI' ||
-        cannot 'only mpirun of Open MPI is known to cross it'
+    for launcher in mpirun "${MPIEXEC:-mpirun}"; do # of the path and of the programs
+        "$launcher" --version 2>/dev/null | grep -Eq '\(Open(RTE| MPI)\) 4\.' ||
+            cannot 'only mpirun of Open MPI 4 is known to cross it'
+    done
     exec sh "$here/alone.sh" sh "$here/cluster.sh" inside "$@"
     ;;
 *)

@@ -46,11 +46,14 @@ done
 # Commands in files of tests are given as words: their folder has no blank.
 case ${TMPDIR:-} in *[[:space:]]*) unset TMPDIR ;; esac
 
-# Many ranks share few cores here, perhaps as root in a container.  Other MPIs than Open
-# MPI ignore these.
+# Many ranks share few cores here, perhaps as root in a container.  Each MPI ignores the
+# others' variables: OMPI_ is Open MPI's, PRTE_ of its launcher from 5.0 on, I_MPI_ Intel's.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0
+export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+export PRTE_MCA_hwloc_default_binding_policy=none
+export I_MPI_PIN=0 I_MPI_THREAD_YIELD=3 I_MPI_THREAD_SLEEP=0
 # Where there is no fabric Open MPI need not look for one: a quarter of a second a start.
 [ -d /sys/class/infiniband ] || export OMPI_MCA_pml="${OMPI_MCA_pml-ob1}"
 export OMP_WAIT_POLICY=passive OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"

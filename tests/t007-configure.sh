@@ -55,6 +55,25 @@ done
 [ "$(tr '\n' ' ' <"$folder/hdf5")" = 'yes no ' ]
 ok 'HDF5 may be serial, and is refused where it is of another MPI'
 
+# Another MPI before it in the path, and even one whose launcher has a better name.
+mkdir "$folder/mine" "$folder/theirs"
+printf '#!/bin/sh\nexec %s "$@"\n' "$cc" >"$folder/mine/mpicc"
+for launcher in mpirun mpiexec; do
+    for suffix in '' .openmpi .mpich .hydra; do
+        touch "$folder/theirs/$launcher$suffix"
+    done
+    touch "$folder/mine/$launcher"
+done
+chmod +x "$folder"/mine/* "$folder"/theirs/*
+(
+    unset CC MPIEXEC
+    export PATH="$folder/theirs:$PATH"
+    "$source/configure" CC="$folder/mine/mpicc" --with-jansson="$folder/empty" 2>&1 |
+        grep '^checking for mpi[a-z.]*\.\.\. /' | tail -n 1 >"$folder/out"
+)
+grep -q "\.\.\. $folder/mine/mpi[a-z]*$" "$folder/out"
+ok 'programs are started by the launcher that lies beside the compiler'
+
 echo '#warning of it' >"$folder/warns.h"
 "$source/configure" CC="$cc" CFLAGS="-O2 -ffast-math -include $folder/warns.h" \
     ac_cv_prog_c_openmp=unsupported >"$folder/out" 2>&1

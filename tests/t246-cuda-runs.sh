@@ -149,8 +149,8 @@ ok 'which no CPU has'
 hide() {
     "${MPIEXEC:-mpiexec}" -n 2 sh -c '
         if [ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 1 ]; then
-            EMU_NO_GPU=1
-            export EMU_NO_GPU
+            EMU_GPUS=0
+            export EMU_GPUS
         fi
         exec "$@"' sh "$program" --shape=16/1/32/2 --image=8 --patch=4 --batch=4 "$@" \
         </dev/null >"$folder/out" 2>&1
@@ -161,6 +161,14 @@ ok 'ranks on different devices end with 3, and one of them says so'
 hide --device=auto --dtype=f32 --mesh=1x2
 [ $? -eq 3 ] && [ "$(grep -c 'this rank has cpu.* rank 0 has cuda in f32' "$folder/out")" -eq 1 ]
 ok 'in the same format, too'
+
+# In a job of Slurm's, all that mpiexec starts have the number of the script there, too.
+for own in MPI_LOCALRANKID PALS_LOCAL_RANKID MV2_COMM_WORLD_LOCAL_RANK; do
+    env EMU_GPUS=2 SLURM_LOCALID=0 $own=1 "$program" --device=cuda --shape=16/1/32/2 \
+        --image=8 --patch=4 --batch=4 --steps=1 --seconds=0.1 --threads=1 --no-check \
+        </dev/null >"$folder/out" 2>&1 && grep -q ', GPU 1, ' "$folder/out"
+    ok "a rank takes the GPU of its $own, not of Slurm"
+done
 
 EMU_SHARED=101376
 export EMU_SHARED

@@ -34,6 +34,15 @@ else
     skip 'shellcheck has nothing to say' 'it is missing'
 fi
 
+# As on a Cray.
+(
+    . "$jobs/launch.sh"
+    vit_mpi=mpich vit_mpiexec='' SLURM_JOB_ID=1
+    vit_launcher
+) >out 2>&1
+[ "$(cat out)" = srun ]
+ok 'where MPI has no launcher of its own, srun starts the ranks'
+
 # ---- PBS -------------------------------------------------------------------------------
 
 # Three seconds of walltime, and qsub that remembers what it was given.

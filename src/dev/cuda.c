@@ -28,12 +28,14 @@ void cuda_died(cudaError_t error, const char *call, const char *file, int line)
 
 /* ---- Which GPU ------------------------------------------------------------------- */
 
-/* This process's number among those of its machine, 0 if nobody started it as one. */
+/* This process's number among those of its machine, 0 if nobody started it as one.
+ * Slurm is asked last: where mpiexec starts the ranks, all have that of the script.
+ */
 static int local_rank(void)
 {
-    static const char *const names[] = { "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID",
+    static const char *const names[] = { "OMPI_COMM_WORLD_LOCAL_RANK",
                                          "MPI_LOCALRANKID", "PALS_LOCAL_RANKID",
-                                         "MV2_COMM_WORLD_LOCAL_RANK" };
+                                         "MV2_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID" };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *text = getenv(names[i]);

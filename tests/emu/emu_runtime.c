@@ -61,9 +61,17 @@ static int forget_array(const void *at, int is_gpu)
     return 0;
 }
 
+/* As many as $EMU_GPUS says, or one. */
+static int gpus(void)
+{
+    const char *count = getenv("EMU_GPUS");
+
+    return count != NULL ? atoi(count) : 1;
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = getenv("EMU_NO_GPU") == NULL;
+    *count = gpus();
     return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 
@@ -79,12 +87,12 @@ int emu_has_device(void)
 
 static cudaError_t need_device(int device)
 {
-    return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+    return device >= 0 && device < gpus() ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    has_set_device = device == 0;
+    has_set_device = need_device(device) == cudaSuccess;
     return need_device(device);
 }
 
