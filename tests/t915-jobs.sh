@@ -135,9 +135,21 @@ ok 'once more, it runs nothing, nor looks for its folder in CDPATH'
 
 make_sweep both
 make_grid both
-VIT_AT_ONCE=2 sh "$jobs/campaign.sh" both >out 2>&1
+script unbound <<'EOF'
+[ "$OMPI_MCA_hwloc_base_binding_policy" = none ] &&
+    [ "$PRTE_MCA_hwloc_default_binding_policy" = none ] && [ "$I_MPI_PIN" = 0 ] ||
+    touch is_bound
+exec "$@"
+EOF
+(
+    # To run.sh, none is bound.
+    unset OMPI_MCA_hwloc_base_binding_policy PRTE_MCA_hwloc_default_binding_policy I_MPI_PIN
+    VIT_LAUNCHER="$folder/bin/unbound" VIT_AT_ONCE=2 sh "$jobs/campaign.sh" both
+) >out 2>&1
 [ $? -eq 0 ] && grep -q '^x0 is 64/6/96' both/pareto.txt && [ -s both/joint.json ]
 ok 'with a grid it finds x0, two runs at a time, and one law of all runs'
+[ -z "$(find . -name is_bound)" ]
+ok 'and no MPI binds them to the same cores'
 [ "$(wc -l <both/trial/plan.jsonl)" -eq 6 ] && grep -q '^6 runs of 3 shapes' both/trial.txt &&
     grep -q '^From 64/6/96' both/shape.txt
 ok 'and trains the shape that grows from it beside two others'
