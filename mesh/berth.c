@@ -17,6 +17,9 @@
 #include "src/base/mem.h"
 #include "src/dev/dock.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #if __has_include(<mpi-ext.h>) && !defined(SIMULATED)
 #include <mpi-ext.h>
 #endif
@@ -39,8 +42,14 @@ bool berth_mpi_reaches_gpus(void)
 #if defined(MPIX_CUDA_AWARE_SUPPORT) && MPIX_CUDA_AWARE_SUPPORT
     return MPIX_Query_cuda_support() == 1;
 #elif defined(MPIX_GPU_SUPPORT_CUDA)
-    int is_supported = 0;
+    const char *told = getenv("MPICH_GPU_SUPPORT_ENABLED");
+    char version[MPI_MAX_LIBRARY_VERSION_STRING];
+    int is_supported = 0, length;
 
+    /* Cray's may know how, but does not unless it is told to. */
+    MPI_Get_library_version(version, &length);
+    if (strstr(version, "CRAY") != NULL && (told == NULL || atoi(told) == 0))
+        return false;
     return MPIX_GPU_query_support(MPIX_GPU_SUPPORT_CUDA, &is_supported) ==
                MPI_SUCCESS &&
            is_supported != 0;
