@@ -12,7 +12,6 @@
 #include "src/plan/spec.h"
 
 #include <ctype.h>
-#include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,9 +118,6 @@ int program_main(const struct program *p, int argc, char **argv)
     is_threaded = p->is_threaded != NULL && p->is_threaded(p->values);
     MPI_Init_thread(&argc, &argv,
                     is_threaded ? MPI_THREAD_MULTIPLE : MPI_THREAD_FUNNELED, &level);
-    /* One library built with -ffast-math makes subnormals zero for all; threads inherit
-     * what is set here. */
-    fesetenv(FE_DFL_ENV);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     log_open(p->name, rank);
     if (rank > 0)

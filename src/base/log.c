@@ -10,6 +10,7 @@
 #include "src/base/target.h"
 
 #include <fcntl.h>
+#include <fenv.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,6 +47,7 @@ void log_open(const char *program, int rank)
     target_check();
     hold_numbers();
     signal(SIGXFSZ, SIG_IGN);
+    fesetenv(FE_DFL_ENV);
     log->program = program;
     log->rank    = rank;
 }

@@ -8,9 +8,11 @@
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 /* Say who is speaking: 'program' is kept by reference.  A negative 'rank' (the start)
- * means that there is one process, and is not printed.  To be called first: the numbers
- * of standard streams that are closed are taken, and to write past a limit of the shell
- * (SIGXFSZ) is from here on an error as others are.
+ * means that there is one process, and is not printed.  To be called first, and again
+ * when MPI has begun.  From here on the numbers of standard streams that are closed are
+ * taken, to write past a limit of the shell (SIGXFSZ) is an error as others are, and
+ * subnormals are kept, in threads that begin later, too: one library built with
+ * -ffast-math makes them zero for all.
  */
 void log_open(const char *program, int rank);
 
