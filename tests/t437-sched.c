@@ -45,16 +45,19 @@ static void constant(void)
 /* A fork follows its trunk up to where it cools down. */
 static void forks(void)
 {
-    const struct sched trunk = { SCHED_RSQRT, 1000, 100, 50, 200 };
-    const struct sched made  = sched_fork(&trunk, 300);
-    int wrong                = 0;
+    for (int kind = SCHED_RSQRT; kind <= SCHED_CONSTANT; kind++) {
+        const struct sched trunk = { (enum sched_kind)kind, 1000, 100, 50, 200, 0 };
+        const struct sched made  = sched_fork(&trunk, 300);
+        int wrong                = 0;
 
-    for (int64_t step = 0; step <= 300; step++)
-        wrong += sched_at(&made, step) != sched_at(&trunk, step);
-    ok(wrong == 0 && made.steps == 350, "a fork leaves its trunk at its step");
-    close_to(sched_at(&made, 325), 0.5 * sched_at(&trunk, 325), 1e-15,
-             "is halfway down after half of its cool-down");
-    ok(sched_at(&made, 350) == 0, "and ends there");
+        for (int64_t step = 0; step <= 300; step++)
+            wrong += sched_at(&made, step) != sched_at(&trunk, step);
+        ok(wrong == 0 && made.steps == 350,
+           "kind %d: a fork leaves its trunk at its step", kind);
+        close_to(sched_at(&made, 325), 0.5 * sched_at(&trunk, 325), 1e-15,
+                 "is halfway down after half of its cool-down");
+        ok(sched_at(&made, 350) == 0, "and ends there");
+    }
 }
 
 int main(void)

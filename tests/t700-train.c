@@ -101,6 +101,7 @@ static void bad_options(void)
     refused("--cooldown-at=5,x", "a whole number");
     refused("--cooldown-at=7,5", "growing");
     refused("--cooldown-at=3001", "ends at step 3000");
+    refused("--cooldown-at=2701", "cools down for that from step 2700 on");
     refused("--overlap=bidirectional", "plain|ring|bidir");
     ok(resolve(0, "--steps=5", "--examples=7", NULL) == ERR_USAGE,
        "the length is given once");

@@ -44,6 +44,7 @@ refused 'too small for 2 data ranks' --shape=mu --batch=1 --mesh=2x1
 refused 'is for 4 ranks' --shape=mu --mesh=2x2
 refused 'is no HDF5 file' --shape=mu --data="$0"
 refused 'none.h5 cannot be read' --shape=mu --data="$folder/none.h5"
+refused 'holdout=fractal holds the images that are trained on' --shape=mu --holdout=fractal
 refused 'same file' --shape=mu --jsonl="$folder/one" --records="$folder/one"
 refused 'same file' --shape=mu --out="$folder" --json="$folder/log.jsonl"
 refused 'measures no machine' --shape=mu --machine-out="$folder/machine.json"
@@ -79,6 +80,11 @@ ok 'and not onto another mesh'
 unfolded | grep -qF 'last bits may be others than without the stop: mesh 1x2 (now 2x1), data ranks of a node 1 (now 2)'
 ok 'where it says what may change the last bits'
 
+run 1 $model --dtype=f64 --device=cpu:ref --steps=1 --out="$folder/f64"
+run 1 $model --dtype=f64 --device=cpu:ref --steps=2 --out="$folder/f64"
+status_is '0 ' && unfolded | grep -q 'last bits .*: checkpoints round f64 to f32'
+ok 'f64 does not go on with its last bits'
+
 # A set says how many classes it has, also to a run whose options come from a file.
 for set in one two; do
     for class in a $set z; do
@@ -96,6 +102,8 @@ if [ -f "$folder/two.h5" ]; then
     status_is '0 ' && unfolded | grep -q ' 3 classes, batch 4'
     ok 'printed options make the same run'
     refused 'class 1 is one in .*, and two in ' $packed --holdout="$folder/two.h5"
+    ln -s one.h5 "$folder/same.h5"
+    refused 'same.h5 holds the images that are trained on' $packed --holdout="$folder/same.h5"
     run 2 $packed --out="$folder/packed"
     run 2 $packed --steps=2 --out="$folder/packed"
     status_is '0 0 '
@@ -249,9 +257,11 @@ ok 'a second run in the folder of one that is under way: 3'
 signalled 'kill -KILL $(cat "$folder/pids")' 2 $endless --mesh=1x2
 [ -f "$folder/stop/.lock" ]
 ok 'what a killed run leaves'
-run 2 $endless --mesh=2x1 --time-limit=2
+run 2 $endless --mesh=2x1 --time-limit=2 --json="$folder/late.json"
 status_is '75 75 ' && said 'the time limit'
 ok 'the time limit: 75'
+[ "$(grep -cE '"(loss|top1|ece)": null' "$folder/late.json")" -eq 3 ]
+ok 'and no loss is told of images that were not looked at'
 
 # told PHASE ARGUMENT..: a signal to the second of two ranks as that phase begins.
 told() {

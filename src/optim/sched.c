@@ -13,13 +13,14 @@ static double clamp(double x)
 
 double sched_at(const struct sched *s, int64_t step)
 {
-    const double past = (double)(step - s->warmup);
-    double factor     = 1;
+    const double past   = (double)(step - s->warmup);
+    const int64_t whole = s->trunk > 0 ? s->trunk : s->steps;
+    double factor       = 1;
 
     if (s->kind == SCHED_RSQRT && past > 0)
         factor = 1 / sqrt(1 + past / s->timescale);
-    if (s->kind == SCHED_COSINE && s->steps > s->warmup)
-        factor = 0.5 * (1 + cos(M_PI * clamp(past / (double)(s->steps - s->warmup))));
+    if (s->kind == SCHED_COSINE && whole > s->warmup)
+        factor = 0.5 * (1 + cos(M_PI * clamp(past / (double)(whole - s->warmup))));
     if (s->warmup > 0)
         factor *= clamp((double)step / (double)s->warmup);
     if (s->cooldown > 0)
@@ -32,5 +33,6 @@ struct sched sched_fork(const struct sched *s, int64_t fork)
     struct sched made = *s;
 
     made.steps = fork + s->cooldown;
+    made.trunk = s->steps;
     return made;
 }

@@ -2,7 +2,8 @@
 /* Learning rate schedules, as factors of the learning rate.
  *
  *   rsqrt     1 / sqrt(1 + (step - warmup) / timescale) from step 'warmup' on, 1 before
- *   cosine    (1 + cos(pi p)) / 2, p from 0 at 'warmup' to 1 at 'steps'
+ *   cosine    (1 + cos(pi p)) / 2, p from 0 at 'warmup' to 1 at 'steps' (a fork's: of
+ *             its trunk)
  *   constant  1
  *
  * each times min(1, step / warmup) and min(1, (steps - step) / cooldown).
@@ -20,6 +21,7 @@ struct sched {
     enum sched_kind kind;
     int64_t steps, warmup, cooldown; /* 0: without */
     double timescale;
+    int64_t trunk; /* steps of what a fork has left; 0: it is none */
 };
 
 /* The factor of step 'step', 0 <= step < steps. */

@@ -325,11 +325,14 @@ int train_plan_steps(struct train_plan *p, const struct train_options *o, int64_
         p->sched.warmup = p->steps / TENTH;
     if (p->is_cooldown_auto)
         p->sched.cooldown = p->sched.kind == SCHED_COSINE ? 0 : p->steps / TENTH;
-    if (p->forks > 0 && p->fork[p->forks - 1] > p->steps)
-        return ERR(ERR_USAGE, "--cooldown-at=%s: the run ends at step %lld",
-                   o->cooldown_at, (long long)p->steps);
     if (p->forks > 0 && p->sched.cooldown == 0)
         return ERR(ERR_USAGE, "--cooldown-at needs --cooldown-steps");
+    if (p->forks > 0 && p->fork[p->forks - 1] > p->steps - p->sched.cooldown)
+        return ERR(ERR_USAGE,
+                   "--cooldown-at=%s: the run itself ends at step %lld, and cools down "
+                   "for that from step %lld on",
+                   o->cooldown_at, (long long)p->steps,
+                   (long long)(p->steps - p->sched.cooldown));
     return 0;
 }
 

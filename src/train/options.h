@@ -72,7 +72,7 @@ int train_options_read(struct opts *opts, void *values, int argc, char **argv);
 int train_plan(struct train_plan *p, const struct train_options *o);
 
 /* Complete the schedule: 'count' images are a pass (0: there is no end).  Returns 0 or
- * ERR_USAGE: --epochs without an end, forks beyond it.
+ * ERR_USAGE: --epochs without an end, forks from what is already cooling down.
  */
 int train_plan_steps(struct train_plan *p, const struct train_options *o,
                      int64_t count);

@@ -19,6 +19,7 @@
 #include "src/plan/record.h"
 #include "src/step/tune.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,7 +258,9 @@ static int open_journal(struct trainer *t)
 int trainer_open(struct trainer *t, const struct opts *opts,
                  const struct train_options *o)
 {
-    *t = (struct trainer){ .opts = opts, .options = o };
+    *t = (struct trainer){ .opts    = opts,
+                           .options = o,
+                           .last    = { .loss = NAN, .top1 = NAN, .ece = NAN } };
     TRY(open_place(t));
     t->start = clock_now(); /* which the mesh has set */
     stop_open(&t->stop, o->time_limit, t->mesh->rank == 0);

@@ -32,6 +32,13 @@ static int open_one(struct data **data, const struct data_options *with,
     return data_open_file(data, name, with);
 }
 
+/* Whether the other set is the one that is trained on, by whatever name. */
+static bool is_trained_on(const struct source *s, const struct train_options *o)
+{
+    return strcmp(o->holdout, o->data) == 0 ||
+           (s->held->identity != 0 && s->held->identity == s->train->identity);
+}
+
 /* The images held out of the set itself, or those of another set. */
 static int open_held(struct source *s, const struct data_options *all,
                      const struct train_plan *p, const struct train_options *o)
@@ -49,6 +56,11 @@ static int open_held(struct source *s, const struct data_options *all,
     TRY(open_one(&s->held, &with, is_other ? o->holdout : o->data));
     if (is_other && is_set(o->holdout) && is_set(o->data))
         TRY(h5set_same_classes(o->data, o->holdout));
+    if (is_other && is_trained_on(s, o))
+        return ERR(ERR_USAGE,
+                   "--holdout=%s holds the images that are trained on: give a share of "
+                   "them, or another set",
+                   o->holdout);
     s->held_count = s->held->count > 0 ? s->held->count : HELD_OUT;
     return 0;
 }

@@ -30,6 +30,9 @@ struct leg {
     int64_t fork; /* the step at which it leaves the trunk; -1: it is the trunk */
 };
 
+/* Nothing is known of held-out images. */
+static const struct metric unseen = { .loss = NAN, .top1 = NAN, .ece = NAN };
+
 /* ---- what every leg does --------------------------------------------------------- */
 
 struct spent trainer_spent(const struct trainer *t)
@@ -61,7 +64,7 @@ static int not_finite(struct trainer *t, const struct leg *leg, int64_t step,
     rc = ERR(ERR_CHECK, "step %lld: %s is not finite; the first tensor that is not: %s",
              (long long)step, what, where);
     rc = mesh_agree(t->mesh, rc);
-    t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
+    t->last = unseen;
     trainer_record(t, step, leg->fork, false); /* that it cannot be written, is said */
     return rc;
 }
@@ -72,14 +75,16 @@ static int not_finite(struct trainer *t, const struct leg *leg, int64_t step,
 static int evaluate(struct trainer *t, int64_t step, const struct leg *leg,
                     bool *is_stopped)
 {
-    t->last = (struct metric){ .loss = NAN, .top1 = NAN, .ece = NAN };
+    t->last = unseen;
     if (t->source.held == NULL)
         return 0;
     guard_phase("evaluation");
     metric_run(&t->last, t->step, t->source.held, t->source.held_count, must_stop, t);
     guard_phase("steps");
     *is_stopped = t->last.is_stopped;
-    if (!*is_stopped)
+    if (*is_stopped)
+        t->last = unseen; /* by some of the images */
+    else
         journal_metric(&t->journal, step, leg->fork, &t->last);
     journal_start(&t->journal, step, leg->sched.steps);
     return *is_stopped || isfinite(t->last.loss)
@@ -197,6 +202,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
     const int64_t done = step + 1;
 
     tell(t, leg);
+    t->last = unseen;
     take_step(t, leg, factor, &r);
     guard_alive();
     t->step_seconds = fmax(t->step_seconds, clock_now() - before);
@@ -279,7 +285,8 @@ static int run_fork(struct trainer *t, int64_t fork, bool *is_stopped)
     snapshot_restore(aside);
     snapshot_free(&aside);
     step_set_count(t->step, fork);
-    took = clock_now() - start;
+    t->last = unseen;
+    took    = clock_now() - start;
     t->aside += took;
     t->journal.start += took;
     journal_start(&t->journal, fork, t->plan.sched.steps);
@@ -330,8 +337,6 @@ static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped)
         if (!*is_stopped)
             TRY(one_step(t, leg, is_stopped));
     }
-    if (leg->fork < 0 && !*is_stopped) /* one that leaves at the end */
-        TRY(fork_here(t, is_stopped));
     return 0;
 }
 

@@ -28,11 +28,12 @@ struct trainer {
     struct save *save;
     struct journal journal;
     struct stop stop;
-    struct saved saved;  /* what it has gone on from */
-    struct metric last;  /* of the last look at the held-out images */
-    double start;        /* on clock_now() */
-    double aside;        /* seconds of forks that are over */
-    double saved_at;     /* of the last save by the clock, likewise; rank 0's counts */
+    struct saved saved; /* what it has gone on from */
+    struct metric last; /* of the held-out images, if they were looked at since the last
+                            step; not numbers else */
+    double start;       /* on clock_now() */
+    double aside;       /* seconds of forks that are over */
+    double saved_at;    /* of the last save by the clock, likewise; rank 0's counts */
     double step_seconds; /* the longest step so far */
     int64_t traced;      /* the step of the trunk that --trace shows; -1: none */
 };

@@ -12,6 +12,8 @@
 #include "src/base/version.h"
 #include "src/step/place.h"
 
+#include <string.h>
+
 #define USAGE "mpirun -n RANKS vittrain [--name=value ..]"
 #define ABOUT                                                                          \
     "Trains a Vision Transformer on images, on a mesh of data and model ranks.  A "    \
@@ -75,6 +77,9 @@ static void tell_place(struct trainer *t)
 
     place_compare(text, sizeof text, t->saved.tuned, here);
     json_decref(here);
+    if (dev_dtype(t->dev) == DTYPE_F64)
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 "%scheckpoints round f64 to f32", text[0] != '\0' ? ", " : "");
     if (text[0] != '\0')
         journal_field(&t->journal, "  last bits",
                       "may be others than without the stop: %s", text);
