@@ -64,6 +64,11 @@ static struct traffic_job job_of(const struct planner *p, int64_t B)
     return setting_job(&p->choices->way, false, B, p->D, p->M);
 }
 
+int64_t agenda_images(const struct way *way)
+{
+    return way->micros > AGENDA_IMAGES ? way->micros : AGENDA_IMAGES;
+}
+
 /* An image for every data rank and micro-batch. */
 static int64_t least_batch(const struct planner *p)
 {
@@ -139,9 +144,8 @@ static int64_t fill_memory(const struct planner *p, const struct spec *s, int64_
 static int64_t choose_batch(struct spec *s, const struct planner *p)
 {
     const int64_t least = least_batch(p) / p->D;
-    const int64_t most  = least > AGENDA_IMAGES ? least : AGENDA_IMAGES;
 
-    for (int64_t b = most; b >= least; b--) {
+    for (int64_t b = agenda_images(&p->choices->way); b >= least; b--) {
         struct spec slice = *s;
 
         slice.L = depth(p, s, b * p->D);

@@ -8,8 +8,11 @@
 
 #include "bench/case.h"
 
-/* Images of a data rank where no batch is asked for, at most. */
+/* Images of a data rank where no batch is asked for, at most: 8, or one for every
+ * micro-batch.
+ */
 enum { AGENDA_IMAGES = 8 };
+int64_t agenda_images(const struct way *way);
 
 /* Seconds that a case of the default run may take, all in all. */
 #define AGENDA_BUDGET 45.0

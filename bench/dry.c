@@ -24,6 +24,7 @@ struct plan {
     struct traffic_job job;
     const char *wires;
     int ranks;
+    int64_t images; /* of a data rank where no batch is asked for */
     int terms;
     struct count_term term[COUNT_TERMS];
     struct predict_memory memory; /* of the rank with the most */
@@ -39,7 +40,7 @@ struct plan {
 /* The mesh on a machine: as asked for, or the one with most tokens a second. */
 static int choose_on(struct plan *p, const struct machine *machine)
 {
-    TRY(dry_mesh_open(&p->meshes, &p->spec, &p->job, machine, p->ranks, AGENDA_IMAGES));
+    TRY(dry_mesh_open(&p->meshes, &p->spec, &p->job, machine, p->ranks, p->images));
     p->job.D    = p->meshes.own.job.D;
     p->job.M    = p->meshes.own.job.M;
     p->job.near = p->meshes.own.job.near;
@@ -55,7 +56,7 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int fill         = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
     int64_t bytes    = mem_machine();
-    int64_t B        = p->job.B > 0 ? p->job.B : (int64_t)AGENDA_IMAGES * p->ranks;
+    int64_t B        = p->job.B > 0 ? p->job.B : p->images * p->ranks;
     struct dev_units units;
     int rc;
 
@@ -77,8 +78,8 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
         fill  = units.count < p->ranks ? units.count : p->ranks; /* a rank for each */
         bytes = units.bytes * fill;
     }
-    rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, AGENDA_IMAGES, &p->job,
-                      fill, bytes);
+    rc = predict_mesh(&p->job.D, &p->job.M, &p->spec, p->ranks, p->job.B, p->images,
+                      &p->job, fill, (int64_t)(PREDICT_SHARE * (double)bytes));
     if (rc != 0 && rc != ERR_MEMORY)
         return rc;
     p->is_tight = rc == ERR_MEMORY;
@@ -90,9 +91,10 @@ static int choose_mesh(struct plan *p, const struct options *o, const struct cho
 static int plan_make(struct plan *p, const struct options *o, const struct choices *c,
                      const char *shape, int64_t B, const struct machine *machine)
 {
-    *p       = (struct plan){ .job   = setting_job(&c->way, false, 0, 0, 0),
-                              .wires = setting_wires(&c->way) };
-    p->ranks = o->ranks > 0 ? (int)o->ranks : c->way.D > 0 ? c->way.D * c->way.M : 1;
+    *p        = (struct plan){ .job   = setting_job(&c->way, false, 0, 0, 0),
+                               .wires = setting_wires(&c->way) };
+    p->ranks  = o->ranks > 0 ? (int)o->ranks : c->way.D > 0 ? c->way.D * c->way.M : 1;
+    p->images = agenda_images(&c->way);
     TRY(options_make_spec(&p->spec, o, c, shape));
     if (machine != NULL) {
         p->job.is_apart = machine->gpus > 0;
@@ -101,9 +103,8 @@ static int plan_make(struct plan *p, const struct options *o, const struct choic
     p->job.B = B;
     TRY(choose_mesh(p, o, c, machine));
     if (p->job.B == 0)
-        p->job.B = (int64_t)AGENDA_IMAGES * p->job.D;
-    TRY(spec_check_mesh(&p->spec, p->job.B, p->job.D, p->job.M));
-    TRY(spec_check_micros(p->job.B, p->job.D, p->job.micros));
+        p->job.B = p->images * p->job.D;
+    TRY(traffic_check(&p->spec, &p->job));
     p->terms = count_terms(p->term, &p->spec);
     predict_largest(&p->memory, &p->spec, &p->job);
     p->least = p->memory.total;

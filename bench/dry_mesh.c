@@ -29,8 +29,9 @@ int dry_mesh_open(struct dry_mesh *d, const struct spec *s,
     if (rc == 0 && d->count == 0)
         rc = ERR(ERR_SHAPE,
                  "%s with a batch of %lld has no mesh of %d ranks: at most %lld model "
-                 "ranks, at least an image for every data rank",
-                 s->name, (long long)job->B, ranks, (long long)s->H);
+                 "ranks, at least %s for every data rank",
+                 s->name, (long long)job->B, ranks, (long long)s->H,
+                 job_micros(job) > 1 ? "an image of each micro-batch" : "an image");
     if (rc == 0)
         rc = cost_make(&cost, machine, job->dtype, ranks);
     if (rc != 0) {
@@ -44,7 +45,7 @@ int dry_mesh_open(struct dry_mesh *d, const struct spec *s,
         struct traffic_job asked = *job;
 
         asked.B = job->B > 0 ? job->B : images * job->D;
-        TRY(spec_check_mesh(s, asked.B, asked.D, asked.M));
+        TRY(traffic_check(s, &asked));
         choice_make(&d->own, s, &asked, &cost);
     }
     return 0;

@@ -120,11 +120,12 @@ static void meshes(void)
     const int64_t node = INT64_C(512) << 30;
     int D = 0, M = 0;
 
-    ok(predict_mesh(&D, &M, &small, 12, 8, &in_f32, 4, node) == 0 && D == 12 && M == 1,
+    ok(predict_mesh(&D, &M, &small, 12, 0, 8, &in_f32, 4, node) == 0 && D == 12 &&
+           M == 1,
        "a small model takes no model axis");
 
     /* 358 GB of parameters, gradients and moments; four ranks to half a terabyte. */
-    const int rc = predict_mesh(&D, &M, &big, 1024, 8, &in_f32, 4, node);
+    const int rc = predict_mesh(&D, &M, &big, 1024, 0, 8, &in_f32, 4, node);
 
     ok(rc == 0 && M > 1 && D * M == 1024,
        "22B takes a model axis that divides the ranks: %dx%d", D, M);
@@ -139,7 +140,8 @@ static void meshes(void)
     ok(predict_most(&big, &taken) * 4 < node && predict_most(&big, &wider) * 4 >= node,
        "which fits, and half of it does not");
 
-    ok(predict_mesh(&D, &M, &big, 2, 8, &in_f32, 2, INT64_C(16) << 30) == ERR_MEMORY &&
+    ok(predict_mesh(&D, &M, &big, 2, 0, 8, &in_f32, 2, INT64_C(16) << 30) ==
+               ERR_MEMORY &&
            D * M == 2 && M == 2,
        "on two ranks of a workstation it does not fit, 1x2 comes nearest");
     ok(err_sentence() != NULL && strstr(err_sentence(), "1x2") != NULL,
@@ -148,9 +150,39 @@ static void meshes(void)
     err_forget();
 
     /* B has 12 heads: of the divisors of 26 only 1 and 2 are not above that. */
-    ok(predict_mesh(&D, &M, &odd, 26, 8, &in_f32, 26, 1) == ERR_MEMORY && M <= 12 &&
+    ok(predict_mesh(&D, &M, &odd, 26, 0, 8, &in_f32, 26, 1) == ERR_MEMORY && M <= 12 &&
            26 % M == 0,
        "the model axis is never above the heads");
+    err_forget();
+}
+
+/* The batch must go onto the mesh, and its memory there is what counts. */
+static void batches(void)
+{
+    const struct spec mu = make("mu", 0), S = make("S", 0);
+    struct traffic_job job = { .dtype = DTYPE_F32, .form = CMM_RING, .micros = 2 };
+    const int64_t node     = INT64_C(512) << 30;
+    int64_t half, whole;
+    int D = 0, M = 0;
+
+    ok(predict_mesh(&D, &M, &mu, 12, 12, 0, &in_f32, 12, node) == 0 && D == 12,
+       "an image for every rank");
+    ok(predict_mesh(&D, &M, &mu, 12, 8, 0, &in_f32, 12, node) == 0 && D == 6 && M == 2,
+       "fewer images than ranks take a model axis, whatever the memory");
+    ok(err_sentence() == NULL, "without a word");
+    ok(predict_mesh(&D, &M, &mu, 12, 12, 0, &job, 12, node) == 0 && D == 6,
+       "as do fewer than every micro-batch needs");
+    ok(predict_mesh(&D, &M, &mu, 12, 5, 0, &in_f32, 12, node) == ERR_SHAPE &&
+           strstr(err_sentence(), "too small for 6 data ranks") != NULL,
+       "too few for any mesh are refused");
+    err_forget();
+
+    job   = (struct traffic_job){ .B = 32, .D = 1, .M = 2, .dtype = DTYPE_F32 };
+    half  = predict_most(&S, &job);
+    job.B = 64;
+    whole = predict_most(&S, &job);
+    ok(predict_mesh(&D, &M, &S, 2, 64, 0, &in_f32, 1, (half + whole) / 2) == ERR_MEMORY,
+       "two model ranks have all images of two data ranks");
     err_forget();
 }
 
@@ -184,6 +216,7 @@ int main(void)
     sharded();
     the_most();
     meshes();
+    batches();
     slices();
     return tap_done();
 }

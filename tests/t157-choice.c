@@ -69,6 +69,20 @@ static void order(const struct machine *m)
        "a prime number of ranks and one image have none");
 }
 
+static void micro_batches(const struct machine *m)
+{
+    const struct spec s     = spec_of("22B");
+    struct traffic_job four = like;
+    int wrong               = 0;
+
+    four.micros = 4;
+    ok(choice_list(list, &count, &s, &four, m, 96, 192, 0) == 0 && count == 10,
+       "four micro-batches of 192 images leave those with at most 48 data ranks");
+    for (int i = 0; i < count; i++)
+        wrong += list[i].job.B / list[i].job.D < 4 || list[i].job.micros != 4;
+    ok(wrong == 0, "where each has an image in all of them");
+}
+
 /* More memory never leaves fewer meshes, and never a slower best one. */
 static void memory(const struct machine *from)
 {
@@ -163,6 +177,7 @@ int main(void)
     shipped(&m, "h200");
     unknown(&m);
     order(&m);
+    micro_batches(&m);
     memory(&m);
     many(&m);
     mem_free(list);

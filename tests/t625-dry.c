@@ -5,6 +5,7 @@
 #include "bench/dry.h"
 
 #include "src/base/err.h"
+#include "src/base/mem.h"
 #include "src/dev/dev.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
@@ -187,6 +188,52 @@ static void test_others(void)
        "ten million ranks");
 }
 
+static bool is_mesh(int D, int M)
+{
+    const json_t *mesh = json_object_get(json, "mesh");
+
+    return json_integer_value(json_object_get(mesh, "D")) == D &&
+           json_integer_value(json_object_get(mesh, "M")) == M;
+}
+
+/* A mesh is chosen by the batch, and the memory that a run may take. */
+static void test_mesh(const char *machine)
+{
+    const struct spec_options of = { .shape = "S", .wiring = -1, .qk_norm = -1 };
+    struct traffic_job job       = { .D = 1, .M = 1, .dtype = DTYPE_F32 };
+    const double node            = (double)mem_machine();
+    struct spec s;
+    char batch[32];
+
+    ok(dry("--shape=S", "--ranks=8", "--batch=2", machine, NULL) == 0 && is_mesh(2, 4),
+       "two images go onto eight ranks%s", machine != NULL ? " of a machine" : "");
+    ok(dry("--shape=S", "--ranks=8", "--batch=8", "--micro-batches=4", machine, NULL) ==
+               0 &&
+           is_mesh(2, 4),
+       "and eight that go through in four parts");
+    ok(dry("--shape=S", "--ranks=4", "--micro-batches=16", machine, NULL) == 0 &&
+           number("batch") / json_integer_value(
+                                 json_object_get(json_object_get(json, "mesh"), "D")) ==
+               16,
+       "where no batch is asked for each part has an image, as in a run");
+    ok(dry("--shape=S", "--ranks=8", "--batch=1", machine, NULL) == ERR_SHAPE,
+       "eight ranks are too many for one image and six heads");
+    if (machine != NULL)
+        return;
+
+    spec_make(&s, &of);
+    for (job.B = 1; (double)predict_most(&s, &job) < 0.8 * node;)
+        job.B++;
+    snprintf(batch, sizeof batch, "--batch=%lld", (long long)job.B);
+    ok((double)predict_most(&s, &job) < node &&
+           dry("--shape=S", "--device=cpu:ref", batch, NULL) == 0 &&
+           count_of("No mesh of so many ranks fits into nodes like this one") == 1,
+       "what a run would skip does not fit");
+    snprintf(batch, sizeof batch, "--batch=%lld", (long long)job.B - 1);
+    ok(dry("--shape=S", "--device=cpu:ref", batch, NULL) == 0 && count_of("fits") == 0,
+       "and one image less does");
+}
+
 /* Every shape with every batch has a plan. */
 static void test_lists(void)
 {
@@ -267,6 +314,7 @@ static void test_machine(void)
     ok(dry("--machine=h200", "--grad-wire=bf16", "--ring-wire=f32", NULL) == 0 &&
            count_of(", partial sums in f32, gradients sent") == 4 && widest() <= 80,
        "as GPUs compute in bf16, there is a choice of what travels");
+    test_mesh("--machine=cpu-cluster");
     unsetenv("VIT_MACHINES");
 }
 
@@ -302,6 +350,7 @@ int main(void)
     test_refused();
     test_22B();
     test_others();
+    test_mesh(NULL);
     test_lists();
     test_machine();
     test_peak();

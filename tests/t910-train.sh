@@ -54,6 +54,10 @@ ok 'the help is 80 columns wide'
 # A model so small that a step takes a few milliseconds.
 model='--shape=32/2/64/2 --image=16 --patch=4 --classes=8 --batch=8 --lr=3e-3'
 
+run 2 $model --batch=1 --steps=1
+status_is '0 0 ' && grep -q 'mesh 1x2' "$folder/out"
+ok 'one image goes onto two model ranks'
+
 # What timing chose is taken over on the same mesh, and chosen anew on another.
 unfolded() {
     tr -s '\n ' ' ' <"$folder/out"

@@ -103,8 +103,8 @@ static int choose_mesh(int *D, int *M, const struct probe *p, const struct node 
     *D = way->D > 0 ? way->D : ranks;
     *M = way->D > 0 ? way->M : 1;
     if (way->D == 0 && p->plan.has_model)
-        TRY(predict_mesh(D, M, &p->plan.spec, ranks, B > ranks ? B / ranks : 1, &like,
-                         node->ranks_most, node->bytes));
+        TRY(predict_mesh(D, M, &p->plan.spec, ranks, B, 0, &like, node->ranks_most,
+                         node->bytes));
     if ((int64_t)*D * *M != ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %d", *D, *M,
                    (long long)*D * *M, ranks);

@@ -13,15 +13,12 @@ void choice_make(struct choice *choice, const struct spec *s,
                  const struct traffic_job *job, const struct cost_rank *c)
 {
     static const enum cmm_form forms[] = { CMM_RING, CMM_BIDIR, CMM_PLAIN };
-    const int images                   = (int)(job->B / job->D);
     /* A rank has the memory of its own GPU, but that of all cores. */
     const int gpus = c->machine->gpus, sharers = c->on_node > gpus ? c->on_node : gpus;
     struct choice best = { .job = *job };
 
     if (best.job.near == 0)
         best.job.near = hops_near(NULL, c->on_node, job->D, job->M);
-    if (best.job.micros > images)
-        best.job.micros = images;
     if (job->form != CMM_AUTO || job->tuned != NULL || job->M == 1) {
         if (job->form == CMM_AUTO && job->tuned == NULL)
             best.job.form = CMM_RING;
@@ -73,7 +70,7 @@ int choice_list(struct choice list[CHOICES], int *count, const struct spec *s,
         job.M    = M;
         job.near = 0;
         job.B    = B > 0 ? B : B_per_data_rank * job.D;
-        if (spec_check_mesh(s, job.B, job.D, job.M) != 0) {
+        if (traffic_check(s, &job) != 0) {
             err_forget();
             continue;
         }

@@ -19,11 +19,11 @@ enum { CHOICES = 256 };
 
 /* Put into 'list' all meshes that 'ranks' ranks can have, with the batch 'B', or with
  * 'B_per_data_rank' images for every data rank if B is 0; all else as in 'like'.
- * CMM_AUTO without choices of its own becomes the fastest of the three forms, and there
- * are no more micro-batches than a data rank has images.  Those that fit come first,
- * then those with more tokens a second, then the smaller M.  Returns 0 and how many in
- * '*count' (0: this batch or model has no mesh of so many ranks), or the code of
- * cost_make().
+ * CMM_AUTO without choices of its own becomes the fastest of the three forms.  Meshes
+ * on which the batch cannot be run, in so many micro-batches, are left out.  Those that
+ * fit come first, then those with more tokens a second, then the smaller M.  Returns 0
+ * and how many in '*count' (0: this batch or model has no mesh of so many ranks), or
+ * the code of cost_make().
  */
 int choice_list(struct choice list[CHOICES], int *count, const struct spec *s,
                 const struct traffic_job *like, const struct machine *m, int ranks,

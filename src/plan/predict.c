@@ -222,11 +222,12 @@ int64_t predict_most(const struct spec *s, const struct traffic_job *job)
 
 /* ---- what fits ------------------------------------------------------------------- */
 
-int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
+int predict_mesh(int *D, int *M, const struct spec *s, int ranks, int64_t B,
                  int64_t B_per_data_rank, const struct traffic_job *like,
                  int ranks_per_node, int64_t node_bytes)
 {
     double least = INFINITY;
+    int rc       = 0;
 
     for (int m = 1; m <= ranks && m <= s->H && m <= s->F; m++) {
         struct traffic_job job = *like;
@@ -235,9 +236,10 @@ int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
             continue;
         job.D = ranks / m;
         job.M = m;
-        job.B = B_per_data_rank * job.D;
-
-        TRY(spec_check_mesh(s, job.B, job.D, job.M));
+        job.B = B > 0 ? B : B_per_data_rank * job.D;
+        rc    = traffic_check(s, &job);
+        if (rc != 0)
+            continue;
 
         const double bytes = (double)predict_most(s, &job) * ranks_per_node;
 
@@ -249,9 +251,12 @@ int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
         if (bytes < (double)node_bytes) {
             *D = ranks / m;
             *M = m;
+            err_forget(); /* of meshes that were passed over */
             return 0;
         }
     }
+    if (least == INFINITY)
+        return rc;
     return ERR(
         ERR_MEMORY,
         "%s with %lld blocks does not fit: of all meshes of %d ranks, %dx%d needs "

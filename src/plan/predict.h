@@ -31,13 +31,14 @@ void predict_largest(struct predict_memory *p, const struct spec *s,
                      const struct traffic_job *job);
 int64_t predict_most(const struct spec *s, const struct traffic_job *job);
 
-/* The mesh for 'ranks' ranks: the smallest M that divides 'ranks', is not above H or F,
- * and with which 'ranks_per_node' times the memory of a rank stays below 'node_bytes';
- * every data rank has 'B_per_data_rank' images, and all else is as in 'like'.  Returns
- * 0; ERR_MEMORY with a sentence (what is the least that any mesh needs), '*D' and '*M'
- * then being the mesh that needs least; or what spec_check_mesh() returns.
+/* The mesh for 'ranks' ranks: the smallest M that divides 'ranks', on which the batch
+ * 'B', or 'B_per_data_rank' images for every data rank if B is 0, can be run, and with
+ * which 'ranks_per_node' times the memory of a rank stays below 'node_bytes'; all else
+ * is as in 'like'.  Returns 0; ERR_MEMORY with a sentence (what is the least that any
+ * mesh needs), '*D' and '*M' then being the mesh that needs least; or, if the batch can
+ * be run on none, what traffic_check() says of the last one.
  */
-int predict_mesh(int *D, int *M, const struct spec *s, int ranks,
+int predict_mesh(int *D, int *M, const struct spec *s, int ranks, int64_t B,
                  int64_t B_per_data_rank, const struct traffic_job *like,
                  int ranks_per_node, int64_t node_bytes);
 

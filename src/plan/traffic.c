@@ -48,11 +48,18 @@
 
 #include "src/plan/traffic.h"
 
+#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/plan/act.h"
 #include "src/plan/cut.h"
 #include "src/plan/factor.h"
 #include "src/plan/rank_sample.h"
+
+int traffic_check(const struct spec *s, const struct traffic_job *job)
+{
+    TRY(spec_check_mesh(s, job->B, job->D, job->M));
+    return spec_check_micros(job->B, job->D, job_micros(job));
+}
 
 const char *param_shard_name(enum param_shard shard, int D)
 {

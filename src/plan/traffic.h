@@ -101,6 +101,11 @@ static inline int job_micros(const struct traffic_job *job)
     return job->micros > 1 ? job->micros : 1;
 }
 
+/* 0 if the batch can be run on the mesh, in these micro-batches; else ERR_SHAPE with
+ * the sentence of spec_check_mesh() or spec_check_micros().
+ */
+int traffic_check(const struct spec *s, const struct traffic_job *job);
+
 /* As the options spell them: what is really done with D data ranks. */
 const char *param_shard_name(enum param_shard shard, int D);
 const char *remat_name(enum remat remat);

@@ -42,8 +42,8 @@ static int choose_mesh(int *D, int *M, const struct trainer *t, int ranks,
     *D = way->D;
     *M = way->M;
     if (way->D == 0)
-        TRY(predict_mesh(D, M, &t->plan.spec, ranks, B > ranks ? B / ranks : 1, &like,
-                         node->ranks_most, node->bytes));
+        TRY(predict_mesh(D, M, &t->plan.spec, ranks, B, 0, &like, node->ranks_most,
+                         node->bytes));
     if ((int64_t)*D * *M != ranks)
         return ERR(ERR_SHAPE, "--mesh=%dx%d is for %lld ranks, not %d", *D, *M,
                    (long long)*D * *M, ranks);
