@@ -326,8 +326,17 @@ static void lines(void)
     ok(rc == ERR_IO, "a run cannot go on where the disk is full");
     ok(lines_of(path) == 7, "and leaves all lines where they are");
     ok(journal_open(&j, path, 4) == 0, "opened by a run that goes on from step 4");
+    for (int64_t step = 8; step <= 9; step++)
+        journal_step(&j, step, 7, 1, &r);
     journal_close(&j);
-    ok(lines_of(path) == 4, "it holds the lines up to there");
+    ok(lines_of(path) == 6, "it holds the lines up to there, and then a fork's");
+    truncate(path, bytes_of(path) - 1);
+    ok(journal_open(&j, path, 3) == 0, "opened once more, from step 3");
+    ok(lines_of(path) == 5, "it keeps the fork's, the last one with its newline");
+    journal_cut(&j, 7, 8);
+    journal_step(&j, 9, 7, 1, &r);
+    ok(lines_of(path) == 5, "of which one goes that is written anew");
+    journal_close(&j);
     ok(journal_open(&j, path, 0) == 0, "and by a new run");
     journal_close(&j);
     ok(lines_of(path) == 0, "none");

@@ -287,6 +287,38 @@ ok 'told as an evaluation begins: 75 without it, and saved'
 told saving --steps=8 --mesh=2x1
 status_is '0 0 ' && [ ! -s "$folder/err" ] && [ -f "$folder/told/ckpt-00000008.h5" ]
 ok 'told while the last checkpoint is saved: it is, and the run is done'
+forks='--steps=12 --log-every=1 --cooldown-at=4 --cooldown-steps=4 --mesh=2x1'
+fork_curve() {
+    grep '"fork":4' "$1/log.jsonl" >"$folder/fork.jsonl"
+    curve "$folder/fork.jsonl"
+}
+run 2 $model $forks --out="$folder/forking"
+fork_curve "$folder/forking" >"$folder/a"
+rm -r "$folder/told"
+told saving $forks --records="$folder/told.jsonl"
+status_is '75 75 ' && said 'after step 4:' && [ -f "$folder/told/ckpt-00000004.h5" ] &&
+    [ -f "$folder/told/fork-4/ckpt-00000005.h5" ]
+ok 'told in a fork: 75, and trunk and fork are saved'
+told evaluation $forks --records="$folder/told.jsonl"
+status_is '75 75 ' && grep -q '^fork 6/8 ' "$folder/out" && ! grep -q '^fork 5/8 ' "$folder/out"
+ok 'the fork goes on where it was, and is told again as its evaluation begins'
+run 2 $model $forks --out="$folder/told" --records="$folder/told.jsonl"
+fork_curve "$folder/told" >"$folder/b"
+status_is '0 0 ' && [ "$(wc -l <"$folder/a")" -eq 4 ] && cmp -s "$folder/a" "$folder/b" &&
+    [ "$(wc -l <"$folder/told.jsonl")" -eq 2 ]
+ok 'the same losses and norms to the last bit, and one record'
+rm "$folder/told/ckpt-00000012.h5"
+run 2 $model $forks --out="$folder/told"
+fork_curve "$folder/told" >"$folder/b"
+status_is '0 0 ' && ! grep -q '^fork' "$folder/out" && cmp -s "$folder/a" "$folder/b" &&
+    [ "$(grep -c '"eval_loss".*"fork":4' "$folder/told/log.jsonl")" -eq 1 ]
+ok 'gone on from before a fork that is done, its lines stay'
+mkdir "$folder/stale"
+cp -R "$folder/told/fork-4" "$folder/stale/"
+refused 'fork-4/.*: --lr is 0.001, but 0.003' $model $forks --lr=1e-3 --out="$folder/stale"
+run 1 $model --steps=9 --save-every=1 --keep=0 --out="$folder/each"
+status_is '0 ' && [ "$(grep -c ' saved ' "$folder/out")" -eq 9 ]
+ok 'each checkpoint is told of where one outlasts a step'
 sed -n 's/^{"step":\([0-9]*\),.*"seconds":\([^,]*\),.*/\1 \2/p' "$folder/stop/log.jsonl" |
     awk '$2 + 0 <= last { exit 1 } { last = $2 + 0 } END { exit last < 2 }'
 ok 'the seconds of its lines have gone on through all of that'

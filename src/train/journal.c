@@ -22,66 +22,90 @@ enum { HEAD_EVERY = 20 /* rows */ };
 
 /* ---- the file -------------------------------------------------------------------- */
 
-/* True for a line that was written before a run goes on from step 'first': also one of
- * a fork that had left before.
+/* Which lines go: those of 'fork' (-1: of the run) after step 'last'.  What is no line
+ * goes, too.
  */
-static bool is_before(const char *line, int64_t first)
+struct gone {
+    int64_t fork, last;
+};
+
+static bool stays(bool *is_fork, const char *line, const struct gone *gone)
 {
     json_t *object     = json_loads(line, 0, NULL);
     const json_t *step = json_object_get(object, "step");
     const json_t *fork = json_object_get(object, "fork");
-    bool is            = json_is_integer(step) && json_integer_value(step) <= first;
+    const bool is_line = json_is_integer(step);
+    const int64_t leg  = json_is_integer(fork) ? json_integer_value(fork) : -1;
+    const int64_t at   = json_integer_value(step);
 
-    if (json_is_integer(fork))
-        is = json_integer_value(fork) < first;
+    *is_fork = leg >= 0;
     json_decref(object);
-    return is;
+    return is_line && (leg != gone->fork || at <= gone->last);
 }
 
-/* Copy the lines of 'path', if it is there, up to step 'first'. */
-static int copy_lines(FILE *to, const char *path, int64_t first)
+/* Copy the lines of the file that stay, if it is there; each gets its newline. */
+static int copy_lines(FILE *to, struct journal *j, const struct gone *gone)
 {
-    FILE *from  = fopen(path, "r");
+    FILE *from  = fopen(j->path, "r");
     char *line  = NULL;
     size_t size = 0;
     int rc;
 
     if (from == NULL)
-        return errno == ENOENT ? 0 : err_unread(path);
+        return errno == ENOENT ? 0 : err_unread(j->path);
     while (getline(&line, &size, from) >= 0) {
-        if (is_before(line, first))
-            fputs(line, to);
+        bool is_fork;
+
+        if (!stays(&is_fork, line, gone))
+            continue;
+        line[strcspn(line, "\n")] = '\0';
+        fprintf(to, "%s\n", line);
+        j->has_forks = j->has_forks || is_fork;
     }
-    rc = ferror(from) != 0 ? err_unread(path) : 0;
+    rc = ferror(from) != 0 ? err_unread(j->path) : 0;
     free(line);
     fclose(from);
     return rc;
 }
 
 /* The lines that stay take the place of all at once. */
-static int go_on(struct journal *j, const char *path, int64_t first)
+static int keep_lines(struct journal *j, const struct gone *gone)
 {
     struct draft d;
     int rc;
 
-    TRY(draft_open(&d, path));
-    rc = d.is_beside ? copy_lines(d.file, path, first) : 0;
+    TRY(draft_open(&d, j->path));
+    rc = d.is_beside ? copy_lines(d.file, j, gone) : 0;
     if (rc == 0)
         rc = draft_publish(&d);
-    if (rc != 0)
+    if (rc != 0) {
         draft_drop(&d);
+        return rc;
+    }
+    if (j->jsonl != NULL)
+        fclose(j->jsonl);
     j->jsonl = d.file;
-    return rc;
+    return 0;
 }
 
 int journal_open(struct journal *j, const char *path, int64_t first)
 {
     if (path[0] == '\0')
         return 0;
+    snprintf(j->path, sizeof j->path, "%s", path);
     if (first > 0)
-        return go_on(j, path, first);
+        return keep_lines(j, &(struct gone){ -1, first });
     j->jsonl = fopen(path, "w");
     return j->jsonl != NULL ? 0 : err_unwritten(path);
+}
+
+void journal_cut(struct journal *j, int64_t fork, int64_t last)
+{
+    if (j->jsonl == NULL || !j->has_forks ||
+        keep_lines(j, &(struct gone){ fork, last }) == 0)
+        return;
+    WARN("lines of fork %lld are there twice: %s", (long long)fork, err_sentence());
+    err_forget();
 }
 
 void journal_close(struct journal *j)

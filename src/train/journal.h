@@ -17,8 +17,12 @@
 
 #include <stdio.h>
 
+enum { JOURNAL_PATH = 1100 };
+
 struct journal {
-    FILE *out, *jsonl;   /* NULL: not written */
+    FILE *out, *jsonl; /* NULL: not written */
+    char path[JOURNAL_PATH];
+    bool has_forks;      /* some lines of earlier starts are forks' */
     bool is_mute;        /* the last line of JSON could not be written */
     double report_every; /* seconds between reports; 0: none */
     double reported_at;  /* on clock_now(), as are the next two */
@@ -32,11 +36,16 @@ struct journal {
 };
 
 /* Open 'path' (empty: none) for lines of JSON; a run that goes on from 'first' keeps
- * the lines up to there, and all until they are written anew.  The other members are
- * set by the caller.  Returns 0 or ERR_IO.
+ * its lines up to there and those of all forks, and all until they are written anew.
+ * The other members are set by the caller.  Returns 0 or ERR_IO.
  */
 int journal_open(struct journal *j, const char *path, int64_t first);
 void journal_close(struct journal *j);
+
+/* A fork begins after step 'last': what it wrote after that, when it was begun before,
+ * goes.
+ */
+void journal_cut(struct journal *j, int64_t fork, int64_t last);
 
 /* A leg of the run begins, or goes on after something else: the time until now is none
  * of its steps'.

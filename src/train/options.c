@@ -91,7 +91,8 @@ static const struct opt table[] = {
       "look at the held-out images so often; 0: at the end alone", AT(eval_every),
       .max = 1e12 },
     { "save-every", OPT_TEXT, NULL, "STEPS|SECONDSs",
-      "save so often: 500, or 600s; without it at the end, and when stopped",
+      "save so often: 500, or 600s; without it at the end, before forks, and when "
+      "stopped",
       TEXT(save_every) },
     { "out", OPT_TEXT, NULL, "DIR",
       "folder of the checkpoints; without it none is saved", TEXT(out) },
@@ -382,6 +383,29 @@ json_t *train_options_json(const struct opts *opts, bool is_essence)
     return all;
 }
 
+/* Whether the row's value is the one stored, 'before', which may be NULL. */
+static bool is_stored(const struct opts *opts, const struct opt *row,
+                      const char *before)
+{
+    char text[TRAIN_PATH + 1];
+
+    opts_text(opts, row, text, sizeof text);
+    return before != NULL && strcmp(before, text) == 0;
+}
+
+bool train_options_same_length(const struct opts *opts, const json_t *stored)
+{
+    for (int i = 0; i < opts->count; i++) {
+        const struct opt *row = &opts->table[i];
+
+        if (has_value(row) && is_among(row->name, lengths) &&
+            !is_stored(opts, row,
+                       json_string_value(json_object_get(stored, row->name))))
+            return false;
+    }
+    return true;
+}
+
 int train_options_compare(const struct opts *opts, const json_t *stored)
 {
     char text[TRAIN_PATH + 1];
@@ -394,7 +418,7 @@ int train_options_compare(const struct opts *opts, const json_t *stored)
             continue;
         before = json_string_value(json_object_get(stored, row->name));
         opts_text(opts, row, text, sizeof text);
-        if (before == NULL || strcmp(before, text) != 0)
+        if (!is_stored(opts, row, before))
             return ERR(ERR_USAGE,
                        "--%s is %s, but %s in the run that is to go on: give the same, "
                        "or another --out",

@@ -87,4 +87,7 @@ json_t *train_options_json(const struct opts *opts, bool is_essence);
  */
 int train_options_compare(const struct opts *opts, const json_t *stored);
 
+/* True if the run is as long as the one with those 'stored'. */
+bool train_options_same_length(const struct opts *opts, const json_t *stored);
+
 #endif

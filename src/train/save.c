@@ -129,18 +129,39 @@ int saved_init(struct saved *saved, const char *path, struct vit *vit)
     return adopt_load(&saved->adopted, vit, file, true);
 }
 
-bool saved_has(const char *dir, int64_t step, struct mesh *mesh)
+/* Whether a record of the checkpoint would be its own: that of its leg is to come. */
+static bool has_own_record(const struct ckpt_meta *meta)
+{
+    const char *id = json_string_value(json_object_get(meta->options, "id"));
+    const char *at = id != NULL ? strrchr(id, '@') : NULL;
+    char own[24];
+
+    snprintf(own, sizeof own, "@%lld", (long long)meta->step);
+    return at != NULL && strcmp(at, own) == 0;
+}
+
+int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
+               const struct data *train, const struct opts *opts,
+               const struct train_options *o)
 {
     struct ckpt_meta meta;
-    char path[CKPT_PATH];
-    bool has;
+    int rc;
 
-    if (ckpt_newest(path, dir, mesh->comm[AXIS_ALL]) != 0 || path[0] == '\0' ||
-        ckpt_meta(&meta, path, mesh->comm[AXIS_ALL]) != 0)
-        return false;
-    has = meta.step == step;
+    *saved = (struct saved){ 0 };
+    TRY(ckpt_newest(saved->path, dir, mesh->comm[AXIS_ALL]));
+    if (saved->path[0] == '\0')
+        return 0;
+    TRY(ckpt_meta(&meta, saved->path, mesh->comm[AXIS_ALL]));
+    rc = compare(saved, &meta, train, opts, o);
+    if (rc != 0)
+        rc = ERR(rc, "%s: %s", saved->path, err_sentence());
+    saved->is_on_the_way = has_own_record(&meta);
+    if (saved->is_on_the_way && !train_options_same_length(opts, meta.options)) {
+        saved->is_on_the_way = false;
+        saved->step          = 0;
+    }
     meta_free(&meta);
-    return has;
+    return mesh_agree(mesh, rc);
 }
 
 /* ---- saving ---------------------------------------------------------------------- */

@@ -22,6 +22,7 @@ struct spent {
 struct saved {
     char path[TRAIN_PATH]; /* empty: from the start */
     bool is_of_run;        /* it is one of this run's own, in --out */
+    bool is_on_the_way;    /* of a fork: to its end, which it has not reached */
     int64_t step;
     struct spent spent;
     json_t *tuned;          /* where, and what timing chose, owned; NULL: not known */
@@ -42,8 +43,12 @@ void saved_free(struct saved *saved);
 int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim);
 int saved_init(struct saved *saved, const char *path, struct vit *vit);
 
-/* True if the folder holds a complete checkpoint of 'step'.  Collective. */
-bool saved_has(const char *dir, int64_t step, struct mesh *mesh);
+/* Likewise the newest checkpoint of a fork in its folder 'dir', if there is one.  One
+ * on its way to another length of the run counts for none.
+ */
+int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
+               const struct data *train, const struct opts *opts,
+               const struct train_options *o);
 
 /* Save into 'dir' (empty: never), of which 'keep' files stay, with what timing chose
  * (borrowed while it opens; NULL: nothing), of a run on 'train'.  Returns 0 or a code,

@@ -97,33 +97,46 @@ static int64_t examples_at(const struct trainer *t, int64_t step)
     return step * t->options->batch;
 }
 
-/* A checkpoint says which record is about it: that of its leg if it is the end of it,
- * else one that would be its own.
+/* A checkpoint says which record is about it: that of its leg if it 'is_end', else one
+ * that would be its own.
  */
-static int begin_save(struct trainer *t, struct save *save, const struct leg *leg,
-                      int64_t step)
+static int begin_save(struct trainer *t, const struct leg *leg, int64_t step,
+                      bool is_end)
 {
     char id[TRAINER_ID], own[TRAINER_ID + 24];
-    const bool is_end = step == leg->sched.steps;
 
     trainer_id(id, t, leg->fork);
     snprintf(own, sizeof own, "%s@%lld", id, (long long)step);
-    return save_start(save, step, examples_at(t, step), is_end ? id : own,
+    return save_start(t->save, step, examples_at(t, step), is_end ? id : own,
                       trainer_spent(t));
 }
 
-/* Begin to save the trunk in the background.  A save that fails is no reason to end. */
-static void start_save(struct trainer *t, const struct leg *leg, int64_t step)
+static void say_saved(struct trainer *t)
 {
-    t->saved_at = clock_now();
-    if (begin_save(t, t->save, leg, step) != 0)
-        journal_say(&t->journal, "step %lld  not saved", (long long)step);
+    journal_say(&t->journal, "step %lld  saved %s", (long long)save_step(t->save),
+                save_path(t->save));
 }
 
-static void say_saved(struct trainer *t, const struct save *save)
+static void finish_save(struct trainer *t)
 {
-    journal_say(&t->journal, "step %lld  saved %s", (long long)save_step(save),
-                save_path(save));
+    if (save_is_busy(t->save) && save_finish(t->save) == 0)
+        say_saved(t);
+}
+
+static void say_not_saved(struct trainer *t, int64_t step)
+{
+    journal_say(&t->journal, "step %lld  not saved", (long long)step);
+}
+
+/* Begin to save in the background, after the save that may be under way.  One that
+ * fails is no reason to end.
+ */
+static void start_save(struct trainer *t, const struct leg *leg, int64_t step)
+{
+    finish_save(t);
+    t->saved_at = clock_now();
+    if (begin_save(t, leg, step, false) != 0)
+        say_not_saved(t, step);
 }
 
 /* All ranks are done with their part of a save, for now.  One that
@@ -132,30 +145,22 @@ static void say_saved(struct trainer *t, const struct save *save)
 static void proceed_save(struct trainer *t)
 {
     if (save_proceed(t->save) == 0 && !save_is_busy(t->save))
-        say_saved(t, t->save);
-}
-
-static void finish_save(struct trainer *t)
-{
-    if (save_is_busy(t->save) && save_finish(t->save) == 0)
-        say_saved(t, t->save);
+        say_saved(t);
 }
 
 /* Save now, and wait for it. */
-static int save_now(struct trainer *t, struct save *save, const struct leg *leg,
-                    int64_t step)
+static int save_now(struct trainer *t, const struct leg *leg, int64_t step, bool is_end)
 {
-    const bool is_old = save == t->save && t->saved.is_of_run && t->saved.step == step;
+    const bool is_old = leg->fork < 0 && t->saved.is_of_run && t->saved.step == step;
 
     guard_phase("saving");
-    if (save_is_busy(save))
-        save_finish(save); /* one that fails has said so */
-    if (save_step(save) == step || is_old)
+    finish_save(t); /* one that fails has said so */
+    if (save_step(t->save) == step || is_old)
         return 0;
-    TRY(begin_save(t, save, leg, step));
-    TRY(save_finish(save));
-    if (save_step(save) == step)
-        say_saved(t, save);
+    TRY(begin_save(t, leg, step, is_end));
+    TRY(save_finish(t->save));
+    if (save_step(t->save) == step)
+        say_saved(t);
     return 0;
 }
 
@@ -166,13 +171,14 @@ static bool is_due(int64_t step, int64_t every)
 }
 
 /* What this rank has to say to the others with the next step. */
-static void tell(struct trainer *t, const struct leg *leg)
+static void tell(struct trainer *t)
 {
     const double every = t->plan.save_seconds;
-    const bool is_old  = t->mesh->rank == 0 && every > 0 && leg->fork < 0 &&
-                        clock_now() - t->saved_at >= every;
+    const bool is_old =
+        t->mesh->rank == 0 && every > 0 && clock_now() - t->saved_at >= every;
 
-    t->stop.spare = t->step_seconds + 2 * save_seconds(t->save);
+    t->save_seconds = fmax(t->save_seconds, save_seconds(t->save));
+    t->stop.spare   = t->step_seconds + 2 * t->save_seconds;
     if (stop_is_due(&t->stop))
         step_ask_stop(t->step);
     step_ask_save(t->step, is_old);
@@ -201,7 +207,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
     struct step_result r;
     const int64_t done = step + 1;
 
-    tell(t, leg);
+    tell(t);
     t->last = unseen;
     take_step(t, leg, factor, &r);
     guard_alive();
@@ -216,7 +222,7 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
     *is_stopped = r.is_stopped;
     if (done == leg->sched.steps || *is_stopped)
         return 0;
-    if (leg->fork < 0 && (is_due(done, t->plan.save_steps) || r.is_save_due))
+    if (is_due(done, t->plan.save_steps) || r.is_save_due)
         start_save(t, leg, done);
     return is_due(done, t->options->eval_every) ? evaluate(t, done, leg, is_stopped)
                                                 : 0;
@@ -226,69 +232,118 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
 
 static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped);
 
-/* The folder of a fork's checkpoint, nothing where none is written. */
-static void fork_folder(char *path, size_t size, const struct trainer *t, int64_t fork)
+/* The newest checkpoint of the fork, in a folder of its own; of another run: ERR_USAGE.
+ * saved_free() in either case.
+ */
+static int find_fork(char folder[TRAIN_PATH], struct saved *part,
+                     const struct trainer *t, int64_t fork)
 {
-    path[0] = '\0';
-    if (t->options->out[0] != '\0' &&
-        snprintf(path, size, "%s/fork-%lld", t->options->out, (long long)fork) >=
-            (int)size)
-        path[0] = '\0';
+    const char *out = t->options->out;
+
+    *part     = (struct saved){ 0 };
+    folder[0] = '\0';
+    if (out[0] != '\0' && snprintf(folder, TRAIN_PATH, "%s/fork-%lld", out,
+                                   (long long)fork) >= TRAIN_PATH)
+        folder[0] = '\0';
+    if (folder[0] == '\0')
+        return 0;
+    return saved_fork(part, folder, t->mesh, t->source.train, t->opts, t->options);
+}
+
+/* Nothing is left to do of it. */
+static bool is_over(const struct saved *part, const struct leg *leg)
+{
+    return part->step == leg->sched.steps && !part->is_on_the_way;
+}
+
+/* Take a fork up where it was saved, with what it has taken. */
+static int take_up(struct trainer *t, const struct saved *part)
+{
+    const struct spent now = trainer_spent(t);
+
+    TRY(saved_load(part, t->vit, t->optim));
+    step_set_count(t->step, part->step);
+    t->saved.spent.seconds += part->spent.seconds - now.seconds;
+    t->saved.spent.device_seconds += part->spent.device_seconds - now.device_seconds;
+    t->journal.start -= part->spent.seconds - now.seconds;
+    return 0;
 }
 
 /* The cool-down itself, its record and its checkpoint, by which a run that goes on
- * knows that nothing is left to do here.
+ * knows that nothing is left to do here; or the one with which it goes on here.
  */
 static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char *folder,
                            bool *is_stopped)
 {
-    struct save *save;
+    struct save *trunk = t->save;
     int rc;
 
-    TRY(run_steps(t, leg, is_stopped));
-    if (*is_stopped)
-        return 0;
-    TRY(evaluate(t, leg->sched.steps, leg, is_stopped));
-    if (*is_stopped)
-        return 0;
-    TRY(trainer_record(t, leg->sched.steps, leg->fork, true));
-    TRY(save_open(&save, folder, 1, t->vit, t->optim, t->source.train, t->opts,
+    TRY(save_open(&t->save, folder, 1, t->vit, t->optim, t->source.train, t->opts,
                   t->options->tune ? &t->tuned : NULL));
-    rc = save_now(t, save, leg, leg->sched.steps);
-    save_close(&save);
+    rc = run_steps(t, leg, is_stopped);
+    if (rc == 0 && !*is_stopped)
+        rc = evaluate(t, leg->sched.steps, leg, is_stopped);
+    if (rc == 0 && !*is_stopped)
+        rc = trainer_record(t, leg->sched.steps, leg->fork, true);
+    if (rc == 0)
+        rc = save_now(t, leg, step_count(t->step), !*is_stopped);
+    save_close(&t->save);
+    t->save = trunk;
     return rc;
+}
+
+/* The fork, from its trunk or from where it was saved.  The trunk is saved before: a
+ * kill costs neither.
+ */
+static int start_fork(struct trainer *t, const struct leg *leg,
+                      const struct saved *part, const char *folder, bool *is_stopped)
+{
+    const struct leg trunk = { t->plan.sched, -1 };
+
+    if (save_now(t, &trunk, leg->fork, false) != 0)
+        say_not_saved(t, leg->fork);
+    guard_phase("steps");
+    if (part->is_on_the_way)
+        TRY(take_up(t, part));
+    journal_say(&t->journal, "step %lld  fork: %s step %lld", (long long)leg->fork,
+                part->is_on_the_way ? "goes on cooling down to" : "cools down to",
+                (long long)leg->sched.steps);
+    journal_cut(&t->journal, leg->fork, step_count(t->step));
+    journal_start(&t->journal, step_count(t->step), leg->sched.steps);
+    return run_leg_of_fork(t, leg, folder, is_stopped);
 }
 
 /* Cool down beside the trunk, which is afterwards where it was. */
 static int run_fork(struct trainer *t, int64_t fork, bool *is_stopped)
 {
-    const struct leg leg   = { sched_fork(&t->plan.sched, fork), fork };
-    const double start     = clock_now();
+    const struct leg leg      = { sched_fork(&t->plan.sched, fork), fork };
+    const struct spent before = t->saved.spent;
+    const double start = clock_now(), began = t->journal.start;
     struct snapshot *aside = NULL;
     char folder[TRAIN_PATH];
+    struct saved part;
     double took;
-    int rc;
+    int rc = find_fork(folder, &part, t, fork);
 
-    fork_folder(folder, sizeof folder, t, fork);
-    if (folder[0] != '\0' && saved_has(folder, leg.sched.steps, t->mesh))
-        return 0;
-    finish_save(t);
-    rc = mesh_agree(t->mesh, snapshot_take(&aside, t->vit, t->optim));
-    if (rc != 0) {
-        snapshot_free(&aside); /* where there was memory */
+    if (rc != 0 || is_over(&part, &leg)) {
+        saved_free(&part);
         return rc;
     }
-    journal_say(&t->journal, "step %lld  fork: cools down to step %lld",
-                (long long)fork, (long long)leg.sched.steps);
-    journal_start(&t->journal, fork, leg.sched.steps);
-    rc = run_leg_of_fork(t, &leg, folder, is_stopped);
-    snapshot_restore(aside);
-    snapshot_free(&aside);
+    finish_save(t);
+    rc = mesh_agree(t->mesh, snapshot_take(&aside, t->vit, t->optim));
+    if (rc == 0) {
+        rc = start_fork(t, &leg, &part, folder, is_stopped);
+        snapshot_restore(aside);
+    }
+    snapshot_free(&aside); /* where there was memory */
+    saved_free(&part);
+    guard_phase("steps");
     step_set_count(t->step, fork);
-    t->last = unseen;
-    took    = clock_now() - start;
+    took             = clock_now() - start;
+    t->last          = unseen;
+    t->saved.spent   = before;
+    t->journal.start = began + took;
     t->aside += took;
-    t->journal.start += took;
     journal_start(&t->journal, fork, t->plan.sched.steps);
     return rc;
 }
@@ -305,26 +360,27 @@ static int fork_here(struct trainer *t, bool *is_stopped)
     return 0;
 }
 
-/* Say which forks cannot leave any more: they are not there, and the run goes on from a
- * later step.
+/* See that the forks that are there are this run's, and say which cannot leave any
+ * more: they are not there, and the run goes on from a later step.
  */
-static void name_late_forks(const struct trainer *t)
+static int check_forks(const struct trainer *t)
 {
-    char folder[TRAIN_PATH];
+    for (int i = 0; i < t->plan.forks; i++) {
+        const struct leg leg = { sched_fork(&t->plan.sched, t->plan.fork[i]),
+                                 t->plan.fork[i] };
+        char folder[TRAIN_PATH];
+        struct saved part;
+        const int rc = find_fork(folder, &part, t, leg.fork);
 
-    for (int i = 0; i < t->plan.forks && t->plan.fork[i] < t->saved.step; i++) {
-        const int64_t fork = t->plan.fork[i];
-        const int64_t end  = sched_fork(&t->plan.sched, fork).steps;
-
-        fork_folder(folder, sizeof folder, t, fork);
-        if (folder[0] != '\0' && saved_has(folder, end, t->mesh))
-            continue;
-        if (t->mesh->rank == 0)
+        saved_free(&part);
+        TRY(rc);
+        if (leg.fork < t->saved.step && !is_over(&part, &leg) && t->mesh->rank == 0)
             WARN(
                 "--cooldown-at=%lld: there is no such fork, and the run goes on from "
                 "step %lld; --resume=FILE of an earlier one makes it, in another --out",
-                (long long)fork, (long long)t->saved.step);
+                (long long)leg.fork, (long long)t->saved.step);
     }
+    return 0;
 }
 
 /* ---- a run ----------------------------------------------------------------------- */
@@ -351,7 +407,7 @@ static int stopped(struct trainer *t, const struct leg *trunk)
                               "stopped by %s after step %lld; without --out nothing is "
                               "saved",
                               stop_reason(&t->stop), (long long)step));
-    TRY(save_now(t, t->save, trunk, step));
+    TRY(save_now(t, trunk, step, step == trunk->sched.steps));
     return mesh_agree(t->mesh, ERR(ERR_STOPPED,
                                    "stopped by %s after step %lld: start it again to "
                                    "go on",
@@ -374,7 +430,7 @@ int trainer_run(struct trainer *t)
     bool is_stopped        = false;
     int rc;
 
-    name_late_forks(t);
+    TRY(check_forks(t));
     t->traced = step_to_trace(t);
     guard_phase("steps");
     journal_start(&t->journal, step_count(t->step), trunk.sched.steps);
@@ -387,6 +443,6 @@ int trainer_run(struct trainer *t)
     }
     if (is_stopped)
         return stopped(t, &trunk);
-    TRY(save_now(t, t->save, &trunk, trunk.sched.steps));
+    TRY(save_now(t, &trunk, trunk.sched.steps, true));
     return trainer_record(t, trunk.sched.steps, -1, true);
 }

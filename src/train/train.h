@@ -25,7 +25,7 @@ struct trainer {
     struct vit *vit;
     struct optim *optim;
     struct step *step;
-    struct save *save;
+    struct save *save; /* of the leg under way */
     struct journal journal;
     struct stop stop;
     struct saved saved; /* what it has gone on from */
@@ -35,6 +35,7 @@ struct trainer {
     double aside;       /* seconds of forks that are over */
     double saved_at;    /* of the last save by the clock, likewise; rank 0's counts */
     double step_seconds; /* the longest step so far */
+    double save_seconds; /* the longest save */
     int64_t traced;      /* the step of the trunk that --trace shows; -1: none */
 };
 
