@@ -230,27 +230,38 @@ next_manner() {
 }
 
 # Steps as a graph, with all checks.  Graphs are recorded in the second step and the third,
-# one for either batch's place.  Should they fail, other ways are tried, one if no step
-# ended; should checks take too long, the steps are there.
+# one for either batch's place.  What fails before its steps is tried in other ways, in one
+# if it hangs, and then what helped is where other shapes begin.  Whose checks fail or take
+# too long has its steps, and once more would take the time of other shapes.
+usual_manner=
 bench() {
-    local name=$1 run=bench-$1 manner='' status=1
+    local name=$1 run manner=$usual_manner status has_hung=
 
     shift
     set -- "$bin/vitbench" --device=cuda --dtype=bf16 "$@"
     while :; do
+        run=bench-$name$(printf %s "$manner" | tr -d ' ')
         part "$run" 60 "$@" --warmup=3 --steps=10 $manner --json="$logs/$run.json" \
             --jsonl="$logs/$run.jsonl" && status=0 || status=$?
         case $status in
         0) grep -E '^(peak| case )' "$logs/$run.log" | tee -a "$report" ;;
-        124 | 137) steps_of "$run" ;;
+        77) ;;
+        *) grep -q '^!step' "$logs/$run.log" || steps_of "$run" ;;
         esac
         table "$run" '^!step'
         case $status in
-        0 | 77) break ;;
-        124 | 137) [ -s "$logs/$run.jsonl" ] || [ -n "$manner" ] && break ;;
+        0)
+            [ -z "$has_hung" ] || usual_manner=$manner
+            break
+            ;;
+        77) break ;;
+        124 | 137)
+            [ -z "$manner" ] || break
+            has_hung=yes
+            ;;
         esac
+        [ ! -s "$logs/$run.jsonl" ] || break
         manner=$(next_manner "$manner")
-        run=bench-$name$(printf %s "$manner" | tr -d ' ')
         [ -n "$manner" ] || break
     done
     manner_of[$name]=$manner

@@ -176,6 +176,37 @@ GPU_PARTS='bench compare' GPU_PYTHON=$folder/python bash "$script" "$folder" \
     [ "$(grep -c '^round 1 .* --no-graph --tune=off --shape=22B' "$folder/report.txt")" -eq 2 ] &&
     [ "$(grep -c '^round 1 .* --no-graph --shape=' "$folder/report.txt")" -eq 3 ]
 ok 'a benchmark that fails is tried in other ways, which comparisons take'
+cat >"$folder/vitbench" <<'EOF'
+#!/bin/sh
+case $* in *--profile*) exit 0 ;; *--shape=22B*) exit 0 ;; esac
+for option; do
+    case $option in
+    --jsonl=*) printf '{"step":%s,"seconds":%s,"loss":1}\n' 1 0.5 2 0.25 3 1e-1 \
+        >"${option#*=}" ;;
+    esac
+done
+case $* in *--shape=g*) printf '!step the table\n=====\n' ;; esac
+exit 1
+EOF
+GPU_PARTS=bench bash "$script" "$folder" "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -A1 '^FAIL  bench-So400m: status 1' "$folder/report.txt" |
+    grep -q '^3 steps without checks: median 0.2500 s' &&
+    grep -A1 '^FAIL  bench-g: status 1' "$folder/report.txt" | grep -q '^!step the table' &&
+    [ "$(grep -c 'steps without checks' "$folder/report.txt")" -eq 1 ] &&
+    grep -q '^PASS  bench-22B' "$folder/report.txt" &&
+    [ "$(grep -c '^[FPS][AK][IS][LSP]  bench-' "$folder/report.txt")" -eq 3 ]
+ok 'a benchmark that has its steps is not tried again when its checks fail'
+cat >"$folder/vitbench" <<'EOF'
+#!/bin/sh
+case $* in *--no-graph*) exit 0 ;; esac
+exit 124
+EOF
+GPU_PARTS=bench bash "$script" "$folder" "$folder/report.txt" >"$folder/out" 2>&1
+[ $? -ne 0 ] && grep -q '^FAIL  bench-So400m: status 124' "$folder/report.txt" &&
+    [ "$(grep -c '^PASS  bench-.*--no-graph (' "$folder/report.txt")" -eq 3 ] &&
+    [ "$(grep -c '^PASS  profile-' "$folder/report.txt")" -eq 3 ] &&
+    [ "$(grep -c '^FAIL' "$folder/report.txt")" -eq 1 ]
+ok 'graphs that hang are waited for once, not once for each shape'
 GPU_SMALL=$small
 export GPU_SMALL
 GPU_SECONDS=1 bash "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
