@@ -51,17 +51,41 @@ static bool is_same(const json_t *was, const struct case_result *c)
            number(was, "layers_run") == (double)c->spec.L;
 }
 
+/* What else of the model a step's time depends on, in the words of the JSON. */
+static json_t *rest_of(const struct spec *s)
+{
+    return json_pack("{ss sb ss si si sI}", "wiring", wiring_name(s->wiring), "qk_norm",
+                     s->qk_norm, "pool", pool_name(s->pool), "image", s->image, "patch",
+                     s->patch, "classes", (json_int_t)s->K);
+}
+
+/* How much of that, and the batch, is as it was. */
+static int likeness(const json_t *was, const struct case_result *c)
+{
+    json_t *rest = rest_of(&c->spec), *value;
+    int same     = number(was, "batch") == (double)c->batch;
+    const char *name;
+
+    json_object_foreach(rest, name, value)
+    {
+        same += json_equal(json_object_get(json_object_get(was, "shape"), name), value);
+    }
+    json_decref(rest);
+    return same;
+}
+
+/* A run may have such a case more than once, of several batches: the likest one. */
 static const json_t *find_case(const json_t *old, const struct case_result *c)
 {
-    const json_t *was;
+    const json_t *was, *best = NULL;
     size_t i;
 
     json_array_foreach(json_object_get(old, "cases"), i, was)
     {
-        if (is_same(was, c))
-            return was;
+        if (is_same(was, c) && (best == NULL || likeness(was, c) > likeness(best, c)))
+            best = was;
     }
-    return NULL;
+    return best;
 }
 
 /* ---- the table ------------------------------------------------------------------- */
@@ -77,7 +101,7 @@ static void line(FILE *out, const char *indent, const char *name, double was, do
 {
     const double change = is - was;
 
-    if (isnan(was) && isnan(is))
+    if (isnan(change))
         return;
     fprintf(out, "  %s%-*s%12.4g%12.4g%+12.4g", indent, (int)(20 - strlen(indent)),
             name, was, is, change);
@@ -88,25 +112,28 @@ static void line(FILE *out, const char *indent, const char *name, double was, do
         *most = (struct largest){ name, change };
 }
 
+/* None are not waited for; those of a run that was stopped before may have been. */
+static double seconds_of_none(double messages)
+{
+    return messages > 0 ? NAN : 0;
+}
+
 static double seconds_of_kind(const struct comm *t)
 {
-    return t->kind == HIDDEN_NONE ? 0 : t->exposed_s;
+    return t->kind == HIDDEN_NONE ? seconds_of_none((double)t->messages) : t->exposed_s;
 }
 
-/* Missing in an old file: as if it had not been waited for. */
 static double exposed_then(const json_t *was, int kind)
 {
-    const double s = number(
-        json_object_get(json_object_get(was, "comm"), traffic_name[kind]), "exposed_s");
+    const json_t *t = json_object_get(json_object_get(was, "comm"), traffic_name[kind]);
+    const double s  = number(t, "exposed_s");
 
-    return isnan(s) ? 0 : s;
+    return isnan(s) ? seconds_of_none(number(t, "messages")) : s;
 }
 
-static void say_option(FILE *out, const char *name, const json_t *was,
-                       const json_t *options)
+static void say_value(FILE *out, const char *name, const json_t *then,
+                      const json_t *now)
 {
-    const json_t *then = json_object_get(json_object_get(was, name), "value");
-    const json_t *now  = json_object_get(json_object_get(options, name), "value");
     char *a, *b;
 
     if (then == NULL || now == NULL || json_equal(then, now))
@@ -118,18 +145,31 @@ static void say_option(FILE *out, const char *name, const json_t *was,
     free(b);
 }
 
+/* Of the model, which two runs may have given by other options. */
+static void say_model(FILE *out, const json_t *was, const struct spec *s)
+{
+    json_t *rest = rest_of(s), *now;
+    const char *name;
+
+    json_object_foreach(rest, name, now)
+    {
+        say_value(out, name, json_object_get(json_object_get(was, "shape"), name), now);
+    }
+    json_decref(rest);
+}
+
 /* Of what the case itself does not tell. */
 static void say_options(FILE *out, const json_t *was, const json_t *options)
 {
-    static const char *const name[] = {
-        "wiring",    "qk-norm", "gelu",          "pool", "image",
-        "patch",     "classes", "loss",          "mesh", "threads",
-        "optimizer", "remat",   "micro-batches", "tune", "ring-wire",
-        "grad-wire", "tf32",    "deterministic", "graph"
-    };
+    static const char *const name[] = { "gelu",          "loss",      "mesh",
+                                        "threads",       "optimizer", "remat",
+                                        "micro-batches", "tune",      "ring-wire",
+                                        "grad-wire",     "tf32",      "deterministic",
+                                        "graph" };
 
     for (size_t i = 0; i < sizeof name / sizeof name[0]; i++)
-        say_option(out, name[i], was, options);
+        say_value(out, name[i], json_object_get(json_object_get(was, name[i]), "value"),
+                  json_object_get(json_object_get(options, name[i]), "value"));
 }
 
 static void say_differences(FILE *out, const json_t *was, const struct case_result *c)
@@ -153,21 +193,29 @@ static void say_differences(FILE *out, const json_t *was, const struct case_resu
                 number(was, "batch"), (long long)c->batch);
 }
 
+/* 'knows_waits': neither run was stopped before it had measured that. */
 static void conclude(FILE *out, double change, double noise,
-                     const struct largest *stage, const struct largest *kind)
+                     const struct largest *stage, const struct largest *kind,
+                     bool knows_waits)
 {
+    if (isnan(noise)) {
+        fprintf(out, "  one step tells no spread: there is no telling what changed\n");
+        return;
+    }
     if (fabs(change) <= noise) {
         fprintf(out, "  no change beyond the spread of %.3g s\n", noise);
         return;
     }
+    fprintf(out, "  %s by %.4g s: ", change > 0 ? "slower" : "faster", fabs(change));
     if (stage->name == NULL) {
-        fprintf(out, "  the earlier run has no times of stages\n");
+        fprintf(out, "no stage tells where\n");
         return;
     }
-    fprintf(out, "  %s by %.4g s: %+.4g s in %s", change > 0 ? "slower" : "faster",
-            fabs(change), stage->change, stage->name);
+    fprintf(out, "%+.4g s in %s", stage->change, stage->name);
     if (kind->name != NULL && fabs(kind->change) > 0.25 * fabs(change))
         fprintf(out, "; %+.4g s of waiting for %s", kind->change, kind->name);
+    else if (!knows_waits)
+        fprintf(out, "; waiting is not known");
     else
         fprintf(out, ", computing rather than waiting");
     fputc('\n', out);
@@ -178,7 +226,8 @@ void changes_print(FILE *out, const struct case_result *c, const json_t *options
 {
     const json_t *was, *stages, *steps;
     struct largest stage = { NULL, 0 }, kind = { NULL, 0 }, none = { NULL, 0 };
-    double before, change, noise;
+    double before, change, n, noise = NAN;
+    bool knows_waits = true;
 
     if (c->steps.n == 0)
         return;
@@ -191,11 +240,14 @@ void changes_print(FILE *out, const struct case_result *c, const json_t *options
     stages = json_object_get(was, "stages");
     before = number(steps, "median");
     change = c->steps.median - before;
-    noise  = 2 * (number(steps, "cv") * before + c->steps.cv * c->steps.median) /
-            sqrt(fmin(number(steps, "n"), c->steps.n));
+    n      = fmin(number(steps, "n"), c->steps.n);
+    if (n > 1)
+        noise = 2 * (number(steps, "cv") * before + c->steps.cv * c->steps.median) /
+                sqrt(n);
 
     fprintf(out, "  %-20s%12s%12s%12s%11s\n", "compared, s a step", "was", "is",
             "change", "of step");
+    say_model(out, was, &c->spec);
     say_options(out, json_object_get(old, "options"), options);
     say_differences(out, was, c);
     line(out, "", "step", before, c->steps.median, before, change, &none);
@@ -203,8 +255,11 @@ void changes_print(FILE *out, const struct case_result *c, const json_t *options
         line(out, "", stage_name[i], number(stages, stage_name[i]), c->stage_s[i],
              before, change, &stage);
     fprintf(out, "  of these, waiting for\n");
-    for (int k = 0; k < TRAFFIC_KINDS; k++)
-        line(out, "  ", traffic_name[k], exposed_then(was, k),
-             seconds_of_kind(&c->comm[k]), before, change, &kind);
-    conclude(out, change, noise, &stage, &kind);
+    for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        const double then = exposed_then(was, k), now = seconds_of_kind(&c->comm[k]);
+
+        knows_waits &= !isnan(then) && !isnan(now);
+        line(out, "  ", traffic_name[k], then, now, before, change, &kind);
+    }
+    conclude(out, change, noise, &stage, &kind, knows_waits);
 }

@@ -286,7 +286,7 @@ mutant 'minutes of the batch system as hours' src/train/stop.c \
     's/60 \* seconds + (double)number/3600 * seconds + (double)number/' t700-train
 mutant 'the slowest mesh' bench/agenda.c 's/rate > fastest/rate < fastest/' t620-agenda
 mutant 'a change within ten times the spread is none' bench/changes.c \
-    's/noise  = 2 \* (/noise  = 20 * (/' t670-changes
+    's/noise = 2 \* (/noise = 20 * (/' t670-changes
 mutant 'the chance of one rank to be slow, not of any' bench/straggler.c \
     's/return n \* at_least(/return at_least(/' t635-straggler
 mutant 'records put behind anything' src/plan/record.c \

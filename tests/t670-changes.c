@@ -13,14 +13,21 @@
 #include <string.h>
 
 static const char *path;
-static int image = 224; /* of the run that is compared */
+static const char *mesh = "2x1"; /* of the run that is compared */
 
 /* A run of 1 s a step: 0.1 of input, embedding, head and update each, 0.6 of blocks. */
 static struct case_result earlier(void)
 {
     struct case_result c = { .name = "step", .batch = 8, .dtype = DTYPE_F32 };
 
-    c.spec  = (struct spec){ .C = 1152, .F = 4304, .H = 16, .L = 4, .L_full = 27 };
+    c.spec  = (struct spec){ .C      = 1152,
+                             .F      = 4304,
+                             .H      = 16,
+                             .L      = 4,
+                             .L_full = 27,
+                             .K      = 1000,
+                             .image  = 224,
+                             .patch  = 14 };
     c.steps = (struct stat){ .n = 25, .median = 1, .cv = 0.01 };
     strcpy(c.device, "cpu:blis");
     strcpy(c.overlap, "ring");
@@ -29,13 +36,14 @@ static struct case_result earlier(void)
     for (int i = 0; i < STAGES; i++)
         c.stage_s[i] = i == STAGE_BLOCKS ? 0.6 : 0.1;
     for (int k = 0; k < TRAFFIC_KINDS; k++) {
+        c.comm[k].messages  = 5;
         c.comm[k].kind      = HIDDEN_VALUE;
         c.comm[k].exposed_s = 0.01;
     }
     return c;
 }
 
-static json_t *json_of(const struct case_result *c)
+static json_t *case_of(const struct case_result *c)
 {
     json_t *stages = json_object(), *comm = json_object();
 
@@ -43,28 +51,44 @@ static json_t *json_of(const struct case_result *c)
         json_object_set_new(stages, stage_name[i], json_real(c->stage_s[i]));
     for (int k = 0; k < TRAFFIC_KINDS; k++)
         json_object_set_new(comm, traffic_name[k],
-                            json_pack("{sf}", "exposed_s", c->comm[k].exposed_s));
+                            json_pack("{sI so}", "messages",
+                                      (json_int_t)c->comm[k].messages, "exposed_s",
+                                      c->comm[k].kind == HIDDEN_NONE
+                                          ? json_null()
+                                          : json_real(c->comm[k].exposed_s)));
     return json_pack(
-        "{si s{s{si} s{ss}} s[{ss s{sI sI sI} sI sI ss ss ss ss ss s{sf sf sI} so "
-        "so}]}",
-        "schema_version", 1, "options", "image", "value", 224, "mesh", "value", "2x1",
-        "cases", "case", c->name, "shape", "width", (json_int_t)c->spec.C, "mlp",
-        (json_int_t)c->spec.F, "heads", (json_int_t)c->spec.H, "layers_run",
-        (json_int_t)c->spec.L, "batch", (json_int_t)c->batch, "dtype",
-        dtype_name(c->dtype), "device", c->device, "overlap", c->overlap, "progress",
-        c->progress, "param_shard", c->param_shard, "steps", "median", c->steps.median,
-        "cv", c->steps.cv, "n", (json_int_t)c->steps.n, "stages", stages, "comm", comm);
+        "{ss s{sI sI sI ss sb ss si si sI} sI sI ss ss ss ss ss s{sf sf sI} so so}",
+        "case", c->name, "shape", "width", (json_int_t)c->spec.C, "mlp",
+        (json_int_t)c->spec.F, "heads", (json_int_t)c->spec.H, "wiring",
+        wiring_name(c->spec.wiring), "qk_norm", c->spec.qk_norm, "pool",
+        pool_name(c->spec.pool), "image", c->spec.image, "patch", c->spec.patch,
+        "classes", (json_int_t)c->spec.K, "layers_run", (json_int_t)c->spec.L, "batch",
+        (json_int_t)c->batch, "dtype", dtype_name(c->dtype), "device", c->device,
+        "overlap", c->overlap, "progress", c->progress, "param_shard", c->param_shard,
+        "steps", "median", c->steps.median, "cv", c->steps.cv, "n",
+        (json_int_t)c->steps.n, "stages", stages, "comm", comm);
 }
 
-/* What is printed of 'is' against the earlier run holds 'words', in 80 columns. */
-static void prints(const struct case_result *is, const char *words,
-                   const char *sentence)
+static json_t *json_of(const struct case_result *c, int cases)
 {
-    const struct case_result was = earlier();
-    json_t *root = json_of(&was), *old = NULL;
-    json_t *options =
-        json_pack("{s{si} s{ss}}", "image", "value", image, "mesh", "value", "2x1");
-    char *text = NULL;
+    json_t *all = json_array();
+
+    for (int i = 0; i < cases; i++)
+        json_array_append_new(all, case_of(&c[i]));
+    return json_pack("{si s{s{ss}} so}", "schema_version", 1, "options", "mesh",
+                     "value", "2x1", "cases", all);
+}
+
+/* What is printed of 'is' against an earlier run of 'cases' holds 'words', in 80
+ * columns.
+ */
+static void prints_beside(const struct case_result *was, int cases,
+                          const struct case_result *is, const char *words,
+                          const char *sentence)
+{
+    json_t *root = json_of(was, cases), *old = NULL;
+    json_t *options = json_pack("{s{ss}}", "mesh", "value", mesh);
+    char *text      = NULL;
     size_t size, widest = 0;
     FILE *out;
 
@@ -81,6 +105,15 @@ static void prints(const struct case_result *is, const char *words,
     json_decref(options);
     json_decref(old);
     free(text);
+}
+
+/* The same against the run above. */
+static void prints(const struct case_result *is, const char *words,
+                   const char *sentence)
+{
+    const struct case_result was = earlier();
+
+    prints_beside(&was, 1, is, words, sentence);
 }
 
 static void sentences(void)
@@ -114,14 +147,61 @@ static void sentences(void)
     prints(&c, "faster by 0.2 s: -0.2 s in blocks, computing", "faster blocks too");
     strcpy(c.overlap, "plain");
     prints(&c, "overlap was ring, is plain", "other options are told");
-    image = 64;
-    prints(&c, "  image was 224, is 64\n  overlap was",
-           "also those of the model alone");
-    image   = 224;
-    c.batch = 16;
+    c.spec.image = 64;
+    mesh         = "1x2";
+    prints(&c, "  image was 224, is 64\n  mesh was \"2x1\", is \"1x2\"\n  overlap was",
+           "also those of the model and of the mesh");
+    c.spec.image = 224;
+    mesh         = "2x1";
+    c.batch      = 16;
     prints(&c, "seconds are not comparable", "and another batch");
     c.spec.L = 5;
     prints(&c, "the earlier run has no such case", "another slice is another case");
+}
+
+/* Of several cases of one shape the likest counts. */
+static void several(void)
+{
+    struct case_result was[3] = { earlier(), earlier(), earlier() }, c;
+
+    was[1].batch        = 16;
+    was[1].steps.median = 2;
+    was[2].spec.patch   = 16;
+    was[2].steps.median = 0.7;
+    c                   = was[1];
+    prints_beside(was, 3, &c, "no change beyond the spread", "the same batch");
+    c = was[2];
+    prints_beside(was, 3, &c, "no change beyond the spread", "the same patches");
+    c = earlier();
+    prints_beside(was, 3, &c, "no change beyond the spread", "the first of them, too");
+}
+
+/* What is not known is not made up. */
+static void unknown(void)
+{
+    struct case_result was = earlier(), c = earlier();
+
+    c.steps = (struct stat){ .n = 1, .median = 1.3 };
+    prints(&c, "one step tells no spread", "one step is not judged");
+    c.steps        = was.steps;
+    c.steps.median = 1.3;
+    was.steps.n    = 1;
+    was.steps.cv   = 0;
+    prints_beside(&was, 1, &c, "one step tells no spread", "nor is one before");
+
+    was = earlier();
+    prints(&c, "slower by 0.3 s: no stage tells where", "nor is a stage picked");
+
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        was.comm[k].kind = HIDDEN_NONE;
+    c.stage_s[STAGE_BLOCKS]        = 0.9;
+    c.comm[PARAM_GATHER].exposed_s = 0.29;
+    prints_beside(&was, 1, &c, "+0.3 s in blocks; waiting is not known",
+                  "what a run that was stopped waited for is not known");
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        was.comm[k].messages = 0;
+    prints_beside(&was, 1, &c, "+0.29 s of waiting for param_gather",
+                  "what it did not send it has not waited for");
 }
 
 static void refusals(void)
@@ -149,6 +229,8 @@ int main(void)
     scratch_open();
     path = scratch_path("earlier.json");
     sentences();
+    several();
+    unknown();
     refusals();
     return tap_done();
 }
