@@ -97,7 +97,8 @@ static void list_of(char *text, size_t size, json_t *values)
 int report_banner(FILE *out, const struct result *r, const struct opts *o)
 {
     char spec[NUMBER], hosts[4096], libraries[4096], near[NUMBER + 32] = "";
-    const double giga = 1e-9;
+    char peak[NUMBER + 32] = "n/a";
+    const double giga      = 1e-9;
 
     list_of(hosts, sizeof hosts, json_object_get(r->system, "hosts"));
     list_of(libraries, sizeof libraries, json_object_get(r->system, "libraries"));
@@ -127,9 +128,11 @@ int report_banner(FILE *out, const struct result *r, const struct opts *o)
     field(out, "build", "%s, %s%s", text_of(r->build, "compiler"),
           text_of(r->build, "flags"),
           json_is_true(json_object_get(r->build, "debug")) ? " (debug)" : "");
-    field(out, "peak", "%.1f GFLOP/s a rank, %s %s; data sheet %s%s%s",
-          r->peak_measured * giga, r->is_simulated ? "as in" : "measured by",
-          r->peak_by, r->peak_spec > 0 ? number(spec, r->peak_spec * giga, 6) : "n/a",
+    if (r->peak_measured > 0) /* machine files need not have one */
+        snprintf(peak, sizeof peak, "%.1f GFLOP/s a rank", r->peak_measured * giga);
+    field(out, "peak", "%s, %s %s; data sheet %s%s%s", peak,
+          r->is_simulated ? "as in" : "measured by", r->peak_by,
+          r->peak_spec > 0 ? number(spec, r->peak_spec * giga, 6) : "n/a",
           r->peak_spec > 0 ? " GFLOP/s, " : "", r->peak_spec > 0 ? r->peak_source : "");
     fprintf(out, "\nOptions; all others are at their defaults (--print-config):\n");
     opts_echo(o, out);

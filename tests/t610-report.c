@@ -118,6 +118,21 @@ static void test_slow(void)
     result_close(&r);
 }
 
+/* A simulated machine whose file has no peak. */
+static void test_no_peak(void)
+{
+    struct result *r = sample_result();
+    char *text;
+
+    r->is_simulated  = true;
+    r->peak_measured = 0;
+    strcpy(r->peak_by, "the file of machine m");
+    text = print(r);
+    has(text, "peak           n/a, as in the file of machine m; data sheet n/a\n");
+    free(text);
+    result_close(&r);
+}
+
 /* Eight images for each of 16384 data ranks. */
 static void test_many(void)
 {
@@ -355,6 +370,7 @@ int main(void)
     scratch_open();
     test_text();
     test_slow();
+    test_no_peak();
     test_many();
     test_hidden();
     test_block();

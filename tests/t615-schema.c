@@ -98,6 +98,13 @@ static void test_own(const json_t *schema)
     ok(schema_allows(schema, json, why, sizeof why), "the result of a run obeys it");
     json_decref(json);
 
+    r->cases[0].predicted_step_s = 2;
+    r->cases[0].predicted_mfu    = NAN;
+    json                         = report_json(r);
+    ok(schema_allows(schema, json, why, sizeof why),
+       "also one predicted with a machine without a peak: %s", why);
+    json_decref(json);
+
     /* What can go wrong in a run must still be a valid document. */
     r->cases[0].check[0].residual = INFINITY;
     r->cases[0].loss              = NAN;

@@ -52,6 +52,17 @@ run --machine=h200 --ranks=2
     tail -n 1 "$folder/out" | grep -q '^vitbench-scaling: nothing fits'
 ok '22B, which it takes by itself, does not fit on two: status 3'
 
+sed '/"bf16": 989/d; s/\("f32": 67[0.]*\),/\1/' "$VIT_MACHINES/h200.json" \
+    >"$folder/peakless.json"
+! grep -q '"bf16": 9' "$folder/peakless.json" &&
+    run --machine="$folder/peakless.json" --shape=So400m --ranks=1 --kind=weak &&
+    grep -q '^ *1 1x1 .* n/a  *0.0  *100.0 ' "$folder/out"
+ok 'without a peak there is no MFU'
+
+run --machine=h200 --shape=So400m --ranks=4 --kind=strong --images=1 --micro-batches=2
+[ $? -eq 0 ] && grep -q '^ *4 2x2 ' "$folder/out"
+ok 'micro-batches go where there are images enough'
+
 # A simulator that always says two seconds.
 cat >"$folder/sim" <<'EOF'
 #!/bin/sh

@@ -45,6 +45,30 @@ run --shape=mu --batches=none --tokens=none --widths=65536,64 --threads=1
     grep -q '^width *64 .*[0-9]$' "$folder/out"
 ok 'a width that is too large for the memory says so, and the next one is measured'
 
+# A vitbench whose steps take the seconds in its name.
+steps_of() {
+    cat >"$folder/$1" <<'EOF'
+#!/bin/sh
+for option; do
+    case $option in --jsonl=*) lines=${option#*=} ;; esac
+done
+for s in $(basename "$0" | tr '-' ' '); do
+    echo "{\"seconds\":$s,\"tokens_per_s\":$((120 / s)),\"mfu_measured\":0.$((6 / s))}"
+done >"$lines"
+EOF
+    chmod +x "$folder/$1"
+    VITBENCH=$folder/$1 run --batches=1 --tokens=none --widths=none
+}
+steps_of 6-1-2-3-3
+grep -q '^batch  *1  *1  *256  *3  *40  *20.0$' "$folder/out"
+ok 'of five steps the third counts'
+steps_of 4-1-6-2
+grep -q '^batch  *1  *1  *256  *3  *40  *20.0$' "$folder/out"
+ok 'of four the mean of two'
+steps_of 2
+grep -q '^batch  *1  *1  *256  *2  *60  *30.0$' "$folder/out"
+ok 'and one counts, too'
+
 # A vitbench that does nothing until it is told to end, and says so.
 cat >"$folder/vitbench" <<'EOF'
 #!/bin/sh
