@@ -249,7 +249,7 @@ static int open_all(struct job *j, const struct spec *spec, int64_t batch)
     state_list(&j->list, j->setup.vit, j->setup.optim);
     j->bytes       = count_bytes(&j->list);
     j->plain.share = split_range(j->bytes, b->mesh->size, b->mesh->rank);
-    TRY(ckpt_open(&j->ckpt, b->mesh, b->dev, &j->list, dir, 1));
+    TRY(ckpt_open(&j->ckpt, b->mesh, b->dev, &j->list, dir, 1, NULL));
     snprintf(j->plain.path, sizeof j->plain.path, "%.*s/plain", CKPT_PATH - 16, dir);
     TRY(mesh_agree(b->mesh, fill(j)));
     TRY(mesh_agree(b->mesh, mem_alloc(&room, PLAIN_BLOCK)));

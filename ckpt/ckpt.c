@@ -86,12 +86,17 @@ static void list_datasets(struct ckpt *c)
     c->digest = mem_new((size_t)f->entries, sizeof *c->digest);
 }
 
-static int open_local(struct ckpt *c)
+static int open_local(struct ckpt *c, struct claim *claim)
 {
     int64_t *steps = NULL;
 
+    if (claim != NULL) {
+        c->claim = *claim;
+        *claim   = (struct claim){ 0 };
+    }
     if (c->mesh->rank == 0) {
-        TRY(folder_open(&c->claim, c->dir));
+        if (claim == NULL)
+            TRY(folder_open(&c->claim, c->dir));
         if (folder_steps(&steps, c->dir) > 0)
             c->newest = steps[0];
         mem_free(steps);
@@ -102,7 +107,8 @@ static int open_local(struct ckpt *c)
 }
 
 int ckpt_open(struct ckpt **ckpt, struct mesh *mesh, struct dev *dev,
-              const struct ckpt_list *list, const char *dir, int keep)
+              const struct ckpt_list *list, const char *dir, int keep,
+              struct claim *claim)
 {
     struct ckpt *c = mem_new(1, sizeof *c);
     int rc;
@@ -113,7 +119,7 @@ int ckpt_open(struct ckpt **ckpt, struct mesh *mesh, struct dev *dev,
     c->newest = -1;
     snprintf(c->dir, sizeof c->dir, "%s", dir);
     list_datasets(c);
-    rc = mesh_agree(mesh, open_local(c));
+    rc = mesh_agree(mesh, open_local(c, claim));
     if (rc == 0)
         rc = boxes_open(&c->boxes, mesh, dev, list, true, BOXES_SHARE);
     if (rc != 0) {

@@ -19,6 +19,7 @@
 
 #include "ckpt/meta.h"
 #include "mesh/mesh.h"
+#include "src/base/claim.h"
 #include "src/dev/dev.h"
 
 enum { CKPT_NAME = 128, CKPT_DIMS = 4, CKPT_PATH = 1024 };
@@ -70,12 +71,15 @@ struct ckpt_cost {
 /* Prepare to save the tensors of 'list' (borrowed, with all that it points to) in the
  * folder 'dir', which is made if it is not there; of the complete files there the
  * 'keep' newest stay (0: all).  What killed runs left half-written in 'dir' is removed.
+ * 'claim': NULL, or rank 0's of 'dir' (folder_open()), which is taken over also when
+ * this fails: who goes on from what is there claims it before it looks.
  * Starts threads.  Returns 0, ERR_USAGE (too long a name), ERR_IO (another run has it,
  * ..), ERR_MEMORY or ERR_ENV (no threads), said, the same on all ranks.
  * Collective over 'mesh'.
  */
 int ckpt_open(struct ckpt **c, struct mesh *mesh, struct dev *dev,
-              const struct ckpt_list *list, const char *dir, int keep);
+              const struct ckpt_list *list, const char *dir, int keep,
+              struct claim *claim);
 
 /* Take at most 'bytes' of this rank's memory for its copy of the tensors, and
  * what does not fit in further passes, of which all but the last are waited

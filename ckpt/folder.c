@@ -39,7 +39,7 @@ static int64_t step_of(const char *name, const char *end)
     return strcmp(after, end) == 0 ? step : -1;
 }
 
-int folder_make(const char *dir)
+static int make(const char *dir)
 {
     char path[CKPT_PATH];
 
@@ -90,7 +90,7 @@ int folder_open(struct claim *claim, const char *dir)
     DIR *folder;
     int rc;
 
-    TRY(folder_make(dir));
+    TRY(make(dir));
     folder = opendir(dir);
     if (folder == NULL)
         return ERR(ERR_IO, "the folder %s cannot be read: %s", dir, strerror(errno));

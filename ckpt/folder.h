@@ -6,17 +6,12 @@
 #define CKPT_FOLDER_H
 
 #include "ckpt/ckpt.h"
-#include "src/base/claim.h"
 
 /* DIR/ckpt-00001000.h5 */
 void folder_path(char path[CKPT_PATH], const char *dir, int64_t step);
 
-/* Make 'dir' and the folders on the way, where they are not there: 0,
- * ERR_USAGE, ERR_IO.
- */
-int folder_make(const char *dir);
-
-/* Make 'dir' likewise, claim it, and remove what was not finished there.
+/* Make 'dir' and the folders on the way, where they are not there, claim it, and remove
+ * what was not finished there.  Returns 0, ERR_USAGE or ERR_IO.
  */
 int folder_open(struct claim *claim, const char *dir);
 

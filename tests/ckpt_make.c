@@ -69,7 +69,7 @@ int main(int argc, char **argv)
         dev_open(&dev, "cpu:ref", DTYPE_F32, 1) != 0)
         MPI_Abort(MPI_COMM_WORLD, 99);
     tensors_open(&t, mesh, dev, TENSORS_CUT, atoi(argv[4]));
-    if (ckpt_open(&c, mesh, dev, &t.list, argv[1], 2) != 0)
+    if (ckpt_open(&c, mesh, dev, &t.list, argv[1], 2, NULL) != 0)
         MPI_Abort(MPI_COMM_WORLD, 3);
     state = map_state(argv[1]);
     if (state != NULL)

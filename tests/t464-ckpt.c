@@ -151,7 +151,7 @@ static void test_mesh(int D, int M, enum tensors_way way)
     char path[CKPT_PATH];
 
     tensors_open(&t, mesh, dev, way, SCALE);
-    ok(ckpt_open(&c, mesh, dev, &t.list, scratch_path("meshes"), 0) == 0 &&
+    ok(ckpt_open(&c, mesh, dev, &t.list, scratch_path("meshes"), 0, NULL) == 0 &&
            save(c, &t, seed, 8) == 0,
        "%dx%d, %s: tensors are saved while they change", D, M, how);
     snprintf(path, sizeof path, "%s", ckpt_path(c));
@@ -184,7 +184,7 @@ static void test_passes(struct mesh *mesh, struct tensors *t)
 {
     struct ckpt *c;
 
-    if (ckpt_open(&c, mesh, dev, &t->list, scratch_path("passes"), 0) != 0)
+    if (ckpt_open(&c, mesh, dev, &t->list, scratch_path("passes"), 0, NULL) != 0)
         die("no checkpoint");
     if (rank == size - 1)
         ckpt_set_memory(c, 30000 / size);
@@ -226,7 +226,7 @@ static void test_large(struct mesh *mesh)
 
     (void)meta;
     tensors_open(&t, mesh, dev, TENSORS_CUT, LARGE);
-    if (ckpt_open(&c, mesh, dev, &t.list, scratch_path("large"), 0) != 0)
+    if (ckpt_open(&c, mesh, dev, &t.list, scratch_path("large"), 0, NULL) != 0)
         die("no checkpoint");
 #ifndef __SANITIZE_ADDRESS__
     tensors_fill(&t, 4);
@@ -260,7 +260,7 @@ static void test_meta(struct mesh *mesh, struct tensors *t)
     struct ckpt *c;
 
     tensors_fill(t, 1);
-    ok(ckpt_open(&c, mesh, dev, &t->list, scratch_path("meta"), 1) == 0 &&
+    ok(ckpt_open(&c, mesh, dev, &t->list, scratch_path("meta"), 1, NULL) == 0 &&
            !ckpt_is_busy(c) && !ckpt_is_written(c) && ckpt_finish(c) == 0,
        "nothing is under way at first");
     ok(ckpt_start(c, &meta) == 0 && ckpt_is_busy(c), "a save is under way");
@@ -311,7 +311,7 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
 
     snprintf(dir, sizeof dir, "%s", scratch_path("some/where/keep"));
     ok(is_newest(dir, NULL), "a folder that is not there has no checkpoint");
-    ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2) == 0, "folders are made");
+    ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2, NULL) == 0, "folders are made");
     ok(is_newest(dir, NULL), "an empty one has none");
     for (int64_t step = 9; step <= 12; step++)
         are_saved = are_saved && save(c, t, step, step) == 0;
@@ -343,7 +343,7 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
     MPI_Barrier(MPI_COMM_WORLD);
     ok(is_newest(dir, "ckpt-00000011.h5"), "so is what was never finished");
     MPI_Barrier(MPI_COMM_WORLD);
-    ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2) == 0 && !is_there(path),
+    ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2, NULL) == 0 && !is_there(path),
        "and is removed by the next run");
     ckpt_close(&c);
 }
@@ -399,7 +399,7 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
     struct ckpt *c;
 
     snprintf(dir, sizeof dir, "%s", scratch_path("bad"));
-    if (ckpt_open(&c, mesh, dev, &t->list, dir, 1) != 0 || save(c, t, 1, 1) != 0)
+    if (ckpt_open(&c, mesh, dev, &t->list, dir, 1, NULL) != 0 || save(c, t, 1, 1) != 0)
         die("no first checkpoint");
 
     if (rank == size - 1)
@@ -426,14 +426,14 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
 
     huge = &t->list.tensor[0];
     huge->dim[0] += (int64_t)1 << 50;
-    if (ckpt_open(&c, mesh, dev, &t->list, dir, 1) != 0)
+    if (ckpt_open(&c, mesh, dev, &t->list, dir, 1, NULL) != 0)
         die("no second opening");
     ok(ckpt_start(c, &meta) == ERR_IO && !ckpt_is_busy(c), "room is asked for before");
     ok(is_untouched(dir, 3), "and nothing is written where there is none");
     ckpt_close(&c);
     huge->dim[0] -= (int64_t)1 << 50;
-    ok(ckpt_open(&c, mesh, dev, &t->list, scratch_path("bad/ckpt-00000001.h5"), 1) ==
-           ERR_IO,
+    ok(ckpt_open(&c, mesh, dev, &t->list, scratch_path("bad/ckpt-00000001.h5"), 1,
+                 NULL) == ERR_IO,
        "a file is no folder");
 }
 

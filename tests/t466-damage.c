@@ -53,7 +53,7 @@ static void make(void)
         die("no mesh, or no device");
     tensors_open(&t, mesh, dev, TENSORS_WHOLE, 1);
     tensors_fill(&t, 1);
-    if (ckpt_open(&c, mesh, dev, &t.list, scratch_open(), 0) != 0 ||
+    if (ckpt_open(&c, mesh, dev, &t.list, scratch_open(), 0, NULL) != 0 ||
         ckpt_start(c, &meta) != 0 || ckpt_finish(c) != 0)
         die("no checkpoint");
     fd    = open(ckpt_path(c), O_RDONLY);

@@ -118,7 +118,7 @@ static int save(struct model *m, const char *name, char path[CKPT_PATH])
     int rc;
 
     state_list(&list, m->vit, m->optim);
-    rc = ckpt_open(&c, m->mesh, m->dev, &list, scratch_path(name), 0);
+    rc = ckpt_open(&c, m->mesh, m->dev, &list, scratch_path(name), 0, NULL);
     if (rc != 0)
         die("no checkpoint");
     rc = ckpt_start(c, &meta);

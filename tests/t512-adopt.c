@@ -49,7 +49,7 @@ static int save(struct model *m, char path[CKPT_PATH])
 
     model_stir(m);
     state_list(&list, m->vit, NULL);
-    rc = ckpt_open(&c, m->mesh, m->dev, &list, scratch_open(), 0);
+    rc = ckpt_open(&c, m->mesh, m->dev, &list, scratch_open(), 0, NULL);
     if (rc == 0)
         rc = ckpt_start(c, &meta);
     if (rc == 0)

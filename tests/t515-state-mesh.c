@@ -22,7 +22,7 @@ static void save(char *path, struct model *m)
     struct ckpt *c;
 
     state_list(&list, m->vit, m->optim);
-    if (ckpt_open(&c, m->mesh, m->dev, &list, folder, 1) != 0 ||
+    if (ckpt_open(&c, m->mesh, m->dev, &list, folder, 1, NULL) != 0 ||
         ckpt_start(c, &meta) != 0 || ckpt_finish(c) != 0)
         die("%s", err_sentence() != NULL ? err_sentence() : "not saved");
     snprintf(path, CKPT_PATH, "%s", ckpt_path(c));

@@ -251,12 +251,13 @@ signalled 'kill -TERM $(head -n 1 "$folder/pids")' 2 $model --steps=1000000 --lo
 status_is '3 3 ' && said 'without --out nothing is saved'
 ok 'told on one rank, without a folder: 3'
 : >"$folder/out"
-beside='"$mpiexec" -n 1 "$train" $endless >"$folder/second" 2>&1 </dev/null
+beside='VITBENCH_FAULT="told:choosing forms:0" "$mpiexec" -n 2 "$train" $endless \
+    --mesh=1x2 --tune >"$folder/second" 2>&1 </dev/null
     second=$?'
 signalled "$beside"'; kill -USR1 $(cat "$folder/pids")' 2 $endless --mesh=1x2
 status_is '75 75 ' && [ $second -eq 3 ] &&
     grep -q 'stop is being written by another program, process' "$folder/second"
-ok 'a second run in the folder of one that is under way: 3'
+ok 'a second run in the folder of one that is under way, before it does anything: 3'
 : >"$folder/out"
 signalled 'kill -KILL $(cat "$folder/pids")' 2 $endless --mesh=1x2
 [ -f "$folder/stop/.lock" ]

@@ -168,7 +168,7 @@ int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
 
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
               struct optim *optim, const struct data *train, const struct opts *opts,
-              const struct tuned *tuned)
+              const struct tuned *tuned, struct claim *claim)
 {
     struct save *s = mem_new(1, sizeof *s);
     int rc         = 0;
@@ -180,7 +180,8 @@ int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
     s->step  = -1;
     if (dir[0] != '\0') {
         state_list(&s->list, vit, optim);
-        rc = ckpt_open(&s->ckpt, vit_mesh(vit), vit_dev(vit), &s->list, dir, keep);
+        rc = ckpt_open(&s->ckpt, vit_mesh(vit), vit_dev(vit), &s->list, dir, keep,
+                       claim);
     }
     if (rc != 0)
         save_close(&s);

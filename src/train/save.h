@@ -5,6 +5,7 @@
 #ifndef TRAIN_SAVE_H
 #define TRAIN_SAVE_H
 
+#include "src/base/claim.h"
 #include "src/data/data.h"
 #include "src/step/adopt.h"
 #include "src/step/step.h"
@@ -51,12 +52,12 @@ int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
                const struct train_options *o);
 
 /* Save into 'dir' (empty: never), of which 'keep' files stay, with what timing chose
- * (borrowed while it opens; NULL: nothing), of a run on 'train'.  Returns 0 or a code,
- * the same on all ranks.  Collective over the mesh.
+ * (borrowed while it opens; NULL: nothing), of a run on 'train'; 'claim' is that of
+ * ckpt_open().  Returns 0 or a code, the same on all ranks.  Collective over the mesh.
  */
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
               struct optim *optim, const struct data *train, const struct opts *opts,
-              const struct tuned *tuned);
+              const struct tuned *tuned, struct claim *claim);
 void save_close(struct save **save);
 
 /* Start to save 'step' updates of what the records call 'id', after 'spent'.  While

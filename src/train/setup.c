@@ -77,10 +77,13 @@ static void log_path(char path[TRAIN_PATH + 16], const struct train_options *o)
              is_named ? "" : "/log.jsonl");
 }
 
-/* Files of the output options, on rank 0; records are appended to. */
-static int probe_outputs(const struct train_options *o)
+/* Files of the output options, on rank 0; records are appended to.  The folder is this
+ * run's from here on: who has it before may save until then.
+ */
+static int probe_outputs(struct trainer *t)
 {
     enum { FILES = 4, INPUTS = 3, ROOM = 1 << 14 };
+    const struct train_options *o = t->options;
     char lines[TRAIN_PATH + 16];
     const char *const path[FILES + INPUTS] = { o->json,    lines,   o->trace,
                                                o->records, o->data, o->holdout,
@@ -89,7 +92,7 @@ static int probe_outputs(const struct train_options *o)
     log_path(lines, o);
     TRY(draft_apart(path, FILES, INPUTS));
     if (o->out[0] != '\0')
-        TRY(folder_make(o->out));
+        TRY(folder_open(&t->claim, o->out));
     for (int i = 0; i < FILES - 1; i++)
         TRY(draft_probe(path[i], ROOM));
     return record_probe(o->records);
@@ -124,7 +127,7 @@ static int open_place(struct trainer *t)
     if (rc == 0)
         rc = check_memory(t, &node);
     if (rc == 0 && t->mesh->rank == 0)
-        rc = probe_outputs(o);
+        rc = probe_outputs(t);
     if (rc == 0)
         rc = guard_start(t->mesh, o->stall_timeout);
     TRY(mesh_agree(t->mesh, rc));
@@ -270,7 +273,7 @@ int trainer_open(struct trainer *t, const struct opts *opts,
     TRY(open_model(t));
     TRY(load(t));
     TRY(save_open(&t->save, o->out, (int)o->keep, t->vit, t->optim, t->source.train,
-                  opts, o->tune ? &t->tuned : NULL));
+                  opts, o->tune ? &t->tuned : NULL, &t->claim));
     TRY(mesh_agree(t->mesh, open_journal(t)));
     t->saved_at = clock_now();
     return 0;
@@ -280,6 +283,7 @@ void trainer_close(struct trainer *t)
 {
     journal_close(&t->journal);
     save_close(&t->save);
+    claim_drop(&t->claim);
     saved_free(&t->saved);
     step_close(&t->step);
     optim_close(&t->optim);

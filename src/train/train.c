@@ -279,7 +279,7 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
     int rc;
 
     TRY(save_open(&t->save, folder, 1, t->vit, t->optim, t->source.train, t->opts,
-                  t->options->tune ? &t->tuned : NULL));
+                  t->options->tune ? &t->tuned : NULL, NULL));
     rc = run_steps(t, leg, is_stopped);
     if (rc == 0 && !*is_stopped)
         rc = evaluate(t, leg->sched.steps, leg, is_stopped);

@@ -25,7 +25,8 @@ struct trainer {
     struct vit *vit;
     struct optim *optim;
     struct step *step;
-    struct save *save; /* of the leg under way */
+    struct claim claim; /* of --out on rank 0, until 'save' has it */
+    struct save *save;  /* of the leg under way */
     struct journal journal;
     struct stop stop;
     struct saved saved; /* what it has gone on from */
