@@ -45,9 +45,16 @@ ok 'where MPI has no launcher of its own, srun starts the ranks'
 
 # ---- PBS -------------------------------------------------------------------------------
 
-# Three seconds of walltime, and qsub that remembers what it was given.
+# Four seconds of walltime, and qsub that remembers what it was given.
 script qstat <<'EOF'
-echo "    Resource_List.walltime = 00:00:04"
+echo 'Job Id: 12.server'
+echo '    Job_Name = run'
+echo '    Account_Name = science'
+echo '    Resource_List.place = scatter'
+echo '    Resource_List.select = 8:ncpus=64:mpiprocs=64:mem=400gb+1:ncpus=2:mem=1'
+printf '\tgb:mpiprocs=2\n'
+echo '    Resource_List.walltime = 00:00:04'
+echo '    project = _pbs_project_default'
 EOF
 script qsub <<'EOF'
 echo "$@" >>qsubs
@@ -63,12 +70,14 @@ done
 exit ${is_done:-9}
 EOF
 export PBS_JOBID=12.server PBS_JOBNAME=run PBS_O_WORKDIR="$folder" VIT_NOTICE=3
-export VIT_LAUNCHER=env
+export VIT_LAUNCHER=env PBS_O_QUEUE=long
 sh "$jobs/train.pbs" >out 2>&1
 [ $? -eq 0 ] && grep -q 'vittrain --resume=auto --out=run' out && grep -q saved out
 ok 'a PBS job is told before its end, and the trainer saves'
-[ "$(cat qsubs)" = "-v VIT_RESTART=1 $jobs/train.pbs" ]
-ok 'and the job is submitted again'
+[ "$(cat qsubs)" = "-v VIT_RESTART=1,VIT_JOBS,VIT_LAUNCHER,VIT_NOTICE -N run -q long -l \
+select=8:ncpus=64:mpiprocs=64:mem=400gb+1:ncpus=2:mem=1gb:mpiprocs=2 -l place=scatter -l \
+walltime=00:00:04 -A science $jobs/train.pbs" ]
+ok 'and the job is submitted again, with all that qsub was told'
 VIT_RESTART=4 VIT_RESTARTS=4 sh "$jobs/train.pbs" >out 2>&1
 [ $? -eq 75 ] && grep -q 'started again 4 times' out && [ "$(wc -l <qsubs)" -eq 1 ]
 ok 'but not for ever'
@@ -84,7 +93,7 @@ ok 'nor when it is done'
 is_done=1 sh "$jobs/train.pbs" >out 2>&1
 [ $? -eq 1 ] && [ "$(wc -l <qsubs)" -eq 1 ]
 ok 'nor when it failed'
-unset PBS_JOBID PBS_JOBNAME PBS_O_WORKDIR VIT_NOTICE VIT_LAUNCHER
+unset PBS_JOBID PBS_JOBNAME PBS_O_QUEUE PBS_O_WORKDIR VIT_NOTICE VIT_LAUNCHER
 
 # ---- a campaign ------------------------------------------------------------------------
 
