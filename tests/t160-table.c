@@ -96,6 +96,21 @@ static void nameless(void)
     table_close(&t);
 }
 
+/* Names that look like numbers are names: a fork's end in its steps. */
+static void numbered(void)
+{
+    struct table *t = NULL;
+
+    put("id,loss\n7.100,1\n7.1000,2\n07.1,3\n4503599627370497.450,4\n"
+        "4503599627370497,5\n7.100,6\n");
+    ok(table_read(&t, path) == 0 && t->rows == 6 && number(t, 3, "id") > 4.5e15,
+       "rows may have numbers as ids");
+    table_keep_last(t, "id");
+    ok(t->rows == 5 && number(t, 0, "loss") == 2 && number(t, 4, "loss") == 6,
+       "of which those that are written alike are one (%d rows)", t->rows);
+    table_close(&t);
+}
+
 /* Many rows, and a column that comes late: nothing is lost when the table grows. */
 static void large(void)
 {
@@ -143,6 +158,7 @@ int main(void)
     cut("JSONL", "{\"loss\":1}\n{\"loss\":2}\n{\"loss\":", 2);
     cut("CSV", "a,loss\n1,2\n3", 1);
     nameless();
+    numbered();
     large();
     return tap_done();
 }

@@ -340,7 +340,7 @@ int record_append(const char *path, const struct record *r)
 static int read_text(char *text, const struct table *t, int i, const char *name,
                      const struct cell *c)
 {
-    if (c->kind == CELL_NUMBER) {
+    if (c->text == NULL) {
         snprintf(text, RECORD_TEXT, "%.15g", c->number);
         return 0;
     }

@@ -86,12 +86,8 @@ static void set_text(struct cell *c, const char *text)
     *c = (struct cell){ .kind = CELL_NONE };
     if (text[0] == '\0')
         return;
-    if (parse_number(&c->number, text)) {
-        c->kind = CELL_NUMBER;
-    } else {
-        c->kind = CELL_TEXT;
-        c->text = copy_text(text);
-    }
+    c->kind = parse_number(&c->number, text) ? CELL_NUMBER : CELL_TEXT;
+    c->text = copy_text(text);
 }
 
 static void set_json(struct cell *c, const json_t *value)
@@ -395,10 +391,10 @@ struct keyed {
 
 int table_compare(const struct cell *a, const struct cell *b)
 {
+    if (a->text != NULL && b->text != NULL)
+        return strcmp(a->text, b->text);
     if (a->kind != b->kind)
         return (int)a->kind - (int)b->kind;
-    if (a->kind == CELL_TEXT)
-        return strcmp(a->text, b->text);
     return (a->number > b->number) - (a->number < b->number);
 }
 

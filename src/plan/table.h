@@ -11,7 +11,7 @@ enum cell_kind { CELL_NONE, CELL_NUMBER, CELL_TEXT };
 struct cell {
     enum cell_kind kind;
     double number; /* finite */
-    char *text;    /* what is neither a number nor missing, as it was written */
+    char *text;    /* as it was written; NULL of a number of JSON, or if missing */
 };
 
 struct table {
@@ -31,7 +31,7 @@ struct table {
 int table_read(struct table **t, const char *path);
 void table_close(struct table **t);
 
-/* Keep of the rows with the same text or number in the column 'name' only the last;
+/* Keep of the rows with the same cell in the column 'name' only the last;
  * rows without it are all kept.  The order of lines stays.
  */
 void table_keep_last(struct table *t, const char *name);
@@ -42,7 +42,9 @@ int table_column(const struct table *t, const char *name);
 /* The cell of row i; the missing cell for column -1. */
 const struct cell *table_cell(const struct table *t, int i, int column);
 
-/* Below, equal to or above 0 as 'a' is before, like or after 'b', in some order. */
+/* Below, equal to or above 0 as 'a' is before, like or after 'b', in some order.  Cells
+ * that were written differently differ: "7.10" is not 7.1.
+ */
 int table_compare(const struct cell *a, const struct cell *b);
 
 /* The number in row i of the column 'name'.  Returns 0, or ERR_DATA: the column or the
