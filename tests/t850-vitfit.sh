@@ -154,8 +154,14 @@ grep -v ',40,[1-3]' "$folder/star.csv" >"$folder/two.csv"
 run fit "$folder/two.csv" --centre=1968/40/6144 --bootstrap=0
 [ $status -eq 0 ] && ! grep -n '.\{81\}' "$folder/out" &&
     grep -q '^s_mlp .*not identified: 0 rows' "$folder/out" &&
-    grep -q '^s_depth  *0.45 ' "$folder/out"
-ok 'a missing arm is not identified, the others are'
+    grep -q '^s_depth  *0.45 ' "$folder/out" && ! grep -q '^[a-z]*_mlp  *0 ' "$folder/out"
+ok 'a missing arm is not identified and has no constants, the others are and have'
+grep -e id -e ',40,6144,' "$folder/star.csv" >"$folder/one.csv"
+run fit "$folder/one.csv" --bootstrap=0 --json="$folder/one.json"
+[ $status -eq 0 ] && grep -q 'of 18 runs' "$folder/out" && ! grep -q '^left out' "$folder/out" &&
+    grep -q '^centre  *width - depth 40 mlp 6144$' "$folder/out" &&
+    grep -q '^s_width  *0.22 ' "$folder/out" && ! grep -q alpha_mlp "$folder/one.json"
+ok 'a star of one arm has all its runs on it'
 { cat "$folder/star.csv" && echo '999,failed,608,40,6144,,'; } >"$folder/failed.csv"
 run fit "$folder/failed.csv" --bootstrap=0 --hold-out=4
 [ $status -eq 0 ] && grep -q '1 failed' "$folder/out" && grep -q 'held out  *4 runs' "$folder/out"
@@ -453,6 +459,13 @@ if command -v gnuplot >/dev/null 2>&1; then
         [ $status -eq 0 ] && [ ! -s "$folder/err" ]
         ok "a picture of $kind where an arm is missing"
     done
+    run plot isoflop "$folder/one.csv" --fit="$folder/one.json" --out="$folder/x.gp"
+    [ $status -eq 0 ] && grep -q 'size, 18 runs' "$folder/x.gp"
+    ok 'and of the only arm of a star'
+    { cat "$folder/star.csv" && echo '998,done,700,9,6144,1e19,0.4'; } >"$folder/off.csv"
+    run plot isoflop "$folder/off.csv" --fit="$folder/fit.json" --out="$folder/x.gp"
+    [ $status -eq 0 ] && grep -q 'size, 54 runs' "$folder/x.gp"
+    ok 'whose title counts the runs that are in it'
     # a full disk, here a limit on the size of files
     for end in svg png gp; do
         echo old >"$folder/old.$end"

@@ -128,7 +128,8 @@ static int read_constants(struct fitfile *f, int k, const json_t *o)
     TRY(read_real(&d->beta, o, "beta", f));
     TRY(read_real(&d->xi, o, "xi", f));
     TRY(read_real(&d->eps, o, "eps", f));
-    return read_real(&f->centre[k], o, "centre", f);
+    f->centre[k] = real_or_nan(o, "centre");
+    return 0;
 }
 
 static int read_dim(struct fitfile *f, const char *name, const json_t *slope,

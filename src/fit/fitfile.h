@@ -19,7 +19,7 @@ struct fitfile {
     struct growth growth[LAW_DIMS];
     bool has_dim[LAW_DIMS];             /* the arm could be fitted */
     struct law_dim constants[LAW_DIMS]; /* of sovit, at the centre */
-    double centre[LAW_DIMS];
+    double centre[LAW_DIMS];            /* NaN: not known */
     /* One law of everything (joint, chinchilla, additive), to predict with. */
     bool has_law;
     struct law law;

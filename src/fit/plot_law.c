@@ -100,10 +100,13 @@ static void print_palette(struct plot *plot, struct bounds t, int levels, bool h
 
 /* ---- IsoFLOP --------------------------------------------------------------------- */
 
-static void print_runs(struct plot *plot, const struct fitfile *f,
-                       const struct points *p, int k, struct bounds *x,
-                       struct bounds *y, struct bounds *t)
+/* The runs of panel k; how many. */
+static int print_runs(struct plot *plot, const struct fitfile *f,
+                      const struct points *p, int k, struct bounds *x, struct bounds *y,
+                      struct bounds *t)
 {
+    int printed = 0;
+
     fprintf(plot->script, "$runs%d << EOD\n", k);
     for (int i = 0; i < p->rows; i++) {
         if (!is_on(f, p, i, k))
@@ -112,8 +115,10 @@ static void print_runs(struct plot *plot, const struct fitfile *f,
         plot_widen(y, p->y[i]);
         plot_widen(t, compute(p, i));
         fprintf(plot->script, "%.8g %.8g %.8g\n", row(p, i)[k], p->y[i], compute(p, i));
+        printed++;
     }
     fprintf(plot->script, "EOD\n");
+    return printed;
 }
 
 /* Curves at some levels of compute, and their lowest points; how many of these. */
@@ -188,17 +193,17 @@ void plot_isoflop(struct plot *plot, const struct fitfile *f, const struct point
 {
     const int panels          = f->kind == LAW_CHINCHILLA ? 1 : f->dims;
     struct bounds x[LAW_DIMS] = { { 0 } }, y = { 0 }, t = { 0 };
-    int lowest[LAW_DIMS] = { 0 };
+    int lowest[LAW_DIMS] = { 0 }, runs = 0;
     char title[160];
 
     for (int k = 0; k < panels; k++)
-        print_runs(plot, f, p, k, &x[k], &y, &t);
+        runs += print_runs(plot, f, p, k, &x[k], &y, &t);
     for (int k = 0; k < panels; k++) {
         if (f->kind == LAW_CHINCHILLA || f->has_dim[k])
             lowest[k] = print_curves(plot, f, k, x[k], t);
     }
     snprintf(title, sizeof title, "IsoFLOP curves: %s against size, %d runs", f->y,
-             p->rows);
+             runs);
     fprintf(plot->script,
             "set multiplot layout 1,%d margins 0.07,0.88,0.29,0.9 spacing 0.05 title ",
             panels);

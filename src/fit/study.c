@@ -84,12 +84,29 @@ static bool is_off(const struct points *p, int row, const void *what)
     return p->arm[row] == ARM_NONE;
 }
 
+/* The only one of several dimensions that varies, or -1. */
+static int only_arm(const struct study *s)
+{
+    int only = -1, varying = 0;
+
+    for (int k = 0; k < s->dims; k++) {
+        if (points_values(&s->points, LAW_EVERY, k) > 1) {
+            only = k;
+            varying++;
+        }
+    }
+    return s->dims > 1 && varying == 1 ? only : -1;
+}
+
 static int find_centre(struct study *s)
 {
     const char *text = s->options->centre;
+    const int only   = only_arm(s);
     int n;
 
     points_centre(s->centre, &s->points, s->dims);
+    if (only >= 0) /* its runs do not tell where the centre lies on the arm */
+        s->centre[only] = NAN;
     if (text[0] == '\0')
         return 0;
     n = options_numbers(s->centre, s->dims, text, '/', "centre");

@@ -21,7 +21,7 @@ struct study {
     char y[OPTIONS_WORD];
     int dims; /* of sovit */
     char dim[LAW_VARS][OPTIONS_WORD];
-    double centre[LAW_VARS];
+    double centre[LAW_VARS];  /* NaN on the arm of a star that has no other */
     struct points points;     /* that were fitted */
     struct points middle;     /* the star's centre */
     struct points held;       /* --hold-out */

@@ -57,7 +57,7 @@ static json_t *terms_json(const struct study *s)
     json_t *all = json_array();
 
     for (int i = 0; i < s->fits; i++) {
-        for (int j = 0; j < s->fit[i].law.coefs; j++)
+        for (int j = 0; j < s->fit[i].law.coefs && s->fit[i].model.rows > 0; j++)
             json_array_append_new(all, term_json(&s->fit[i], j));
     }
     return all;
@@ -82,9 +82,9 @@ static json_t *dim_json(const struct study *s, int k)
         return json_null();
     memcpy(x, s->centre, sizeof x);
     law_dim_of(&d, &f->law, f->raw, k, x);
-    return json_pack("{sf sf sf sf sf sf sf sf}", "a", d.a, "b", d.b, "c", d.c, "alpha",
+    return json_pack("{sf sf sf sf sf sf sf so}", "a", d.a, "b", d.b, "c", d.c, "alpha",
                      d.alpha, "beta", d.beta, "xi", d.xi, "eps", d.eps, "centre",
-                     s->centre[k]);
+                     json_finite(s->centre[k]));
 }
 
 static json_t *slopes_json(const struct study *s, int slopes)

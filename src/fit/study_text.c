@@ -62,8 +62,12 @@ static void print_head(FILE *out, const struct study *s)
         field_print(out, LABEL, "left out", "%s", left);
     if (s->options->law == LAW_SOVIT) {
         fprintf(out, "centre    ");
-        for (int k = 0; k < s->dims; k++)
-            fprintf(out, " %s %g", s->dim[k], s->centre[k]);
+        for (int k = 0; k < s->dims; k++) {
+            if (isfinite(s->centre[k]))
+                fprintf(out, " %s %g", s->dim[k], s->centre[k]);
+            else
+                fprintf(out, " %s -", s->dim[k]);
+        }
         fprintf(out, "\n");
     }
     field_rule(out, '=');
@@ -146,6 +150,8 @@ static void print_constants(FILE *out, const struct study *s)
     for (int i = 0; i < s->fits; i++) {
         const struct fit *f = &s->fit[i];
 
+        if (f->model.rows == 0)
+            continue;
         for (int e = 0; e < f->law.exps; e++)
             print_estimate(out, f->law.exp_name[e], &f->param[f->law.coefs + e], s);
         for (int j = 0; j < f->law.coefs; j++)
