@@ -187,7 +187,9 @@ static void quantiles(void)
 {
     close_to(fit_student(0.8, 1 << 30), 1.281552, 1e-5, "the normal quantile");
     close_to(fit_student(0.8, 11), 1.363430, 1e-4, "Student's t of 11");
-    close_to(fit_student(0.95, 5), 2.570582, 3e-3, "Student's t of 5");
+    close_to(fit_student(0.95, 5), 2.570582, 1e-6, "Student's t of 5");
+    close_to(fit_student(0.95, 2), 4.302653, 1e-6, "of 2");
+    close_to(fit_student(0.999, 1), 636.619249, 1e-5, "of 1");
 }
 
 int main(void)

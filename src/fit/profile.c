@@ -9,26 +9,40 @@
 #include <math.h>
 #include <string.h>
 
-enum { STEPS_MOST = 40, BISECTIONS = 26 };
+enum { STEPS_MOST = 40, BISECTIONS = 26, FREEDOM_MOST = 4096 };
 static const double widest = 40; /* times, or one over it: further out nobody looks */
 
-/* The normal quantile and its correction for few degrees of freedom. */
+/* The probability that |t| of Student's distribution stays below 't': finite sums in the
+ * angle whose tangent is t / sqrt(freedom) (Abramowitz and Stegun, 26.7.3 and 26.7.4);
+ * with many degrees of freedom the normal one.
+ */
+static double probability(double t, int freedom)
+{
+    const double angle = atan(t / sqrt(freedom)), cosine = cos(angle);
+    const bool is_odd = freedom % 2 == 1;
+    double term = is_odd ? cosine : 1, sum = 0;
+
+    if (freedom > FREEDOM_MOST)
+        return erf(t / sqrt(2));
+    for (int k = is_odd ? 3 : 2; k <= freedom; k += 2) {
+        sum += term;
+        term *= cosine * cosine * (k - 1) / k;
+    }
+    return is_odd ? (angle + sin(angle) * sum) * 2 / acos(-1) : sin(angle) * sum;
+}
+
 double fit_student(double level, int freedom)
 {
-    const double v = freedom;
-    double lo = 0, hi = 40, z;
+    double lo = 0, hi = 1e6, t = 0;
 
     for (int i = 0; i < 100; i++) {
-        z = (lo + hi) / 2;
-        if (erf(z / sqrt(2)) < level)
-            lo = z;
+        t = (lo + hi) / 2;
+        if (probability(t, freedom) < level)
+            lo = t;
         else
-            hi = z;
+            hi = t;
     }
-    return z + (pow(z, 3) + z) / (4 * v) +
-           (5 * pow(z, 5) + 16 * pow(z, 3) + 3 * z) / (96 * v * v) +
-           (3 * pow(z, 7) + 19 * pow(z, 5) + 17 * pow(z, 3) - 15 * z) /
-               (384 * v * v * v);
+    return t;
 }
 
 /* What is held: exponent 'exp', or a slope of the law. */
