@@ -199,8 +199,10 @@ mutant 'the best size with a and b exchanged' src/fit/law.c \
     's|d->alpha \* d->a \* pow|d->alpha * d->b * pow|' t805-law
 mutant 'anything is identified' src/fit/fit.c \
     's/hi <= 2 \* lo/hi <= 2000 * lo/' t810-planted
-mutant 'residuals of a fit taken for the noise' src/fit/boot.c \
-    's/sqrt((double)rows \/ free)/0.8/' t815-coverage
+mutant 'residuals of a fit taken for the noise' src/fit/noise.c \
+    's|a.squares / n->freedom|0.64 * a.squares / m->rows|' t803-noise
+mutant 'noise of a shape taken for that of its runs' src/fit/noise.c \
+    's/shared > 0 \&\& t.means/shared < 0 \&\& t.means/' t803-noise
 mutant 'a design that costs twice as much' src/fit/design_exchange.c \
     's/cost > e->most/cost > 2 * e->most/' t830-design
 mutant 'x0 on the edge of the grid' src/fit/pareto.c \

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Intervals mean what they say: of 200 noisy data sets about 80 % have the truth within
  * their 80 % bootstrap interval of every growth exponent.  (Of 1000 data sets at 0.3 %
- * noise 80.4, 78.8 and 80.8 %.)  At 1 % noise the widths are reported.
+ * noise 82.3, 81.3 and 84.4 %.)  So they do where runs of a shape share half of the
+ * noise's variance, as forks of one trunk do.  (Of 1000 83.2, 76.8 and 77.1 %; if that
+ * is not looked for 78.9, 66.2 and 63.8 %.)  At 1 % noise the widths are reported.
  */
 #include "config.h"
 
 #include "src/base/err.h"
+#include "src/base/rng.h"
 #include "src/fit/fit.h"
 #include "tests/planted.h"
 #include "tests/tap.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { SETS = 200, FEW = 50, BOOTSTRAPS = 200, FIRST = 2000 };
@@ -56,14 +60,29 @@ static void one(struct tally *tally, struct points *all, int k, double truth, in
     points_close(&mine);
 }
 
-static void cover(const struct planted *p, double noise, int sets, bool is_judged)
+/* Runs of which the part 'shared' of the noise's variance is that of their shape. */
+static void measure(struct points *all, const struct planted *p, double noise,
+                    double shared, int set)
+{
+    int shape[64];
+
+    planted_points(all, &p->sweep, &p->law, noise * sqrt(1 - shared), set);
+    points_shapes(shape, all, 3);
+    for (int i = 0; i < all->rows; i++)
+        all->y[i] *= 1 + noise * sqrt(shared) *
+                             rng_normal((uint64_t)set, RNG_TEST, (uint64_t)shape[i]);
+}
+
+/* Fails where the share of 'sets' data sets is not within 'least' and 'most' per cent. */
+static void cover(const struct planted *p, double noise, double shared, int sets,
+                  int least, int most)
 {
     struct tally tally[3] = { 0 };
 
     for (int set = 0; set < sets; set++) {
         struct points all;
 
-        planted_points(&all, &p->sweep, &p->law, noise, FIRST + set);
+        measure(&all, p, noise, shared, FIRST + set);
         for (int k = 0; k < 3; k++) {
             const struct law_dim *d = &p->law.dim[k];
 
@@ -75,15 +94,17 @@ static void cover(const struct planted *p, double noise, int sets, bool is_judge
         const double part = 100.0 * tally[k].inside / sets;
 
         qsort(tally[k].width, (size_t)sets, sizeof(double), compare);
-        tap_note("noise %g %%: s_%s is inside %.1f %% of its intervals (too low %.1f "
+        tap_note("noise %g %%, %g %% shared: s_%s is inside %.1f %% of its intervals "
+                 "(too low %.1f "
                  "%%), median width %.4f, not identified %d of %d",
-                 100 * noise, dim[k], part, 100.0 * tally[k].low / sets,
+                 100 * noise, 100 * shared, dim[k], part, 100.0 * tally[k].low / sets,
                  tally[k].width[sets / 2], tally[k].bounds, sets);
-        if (is_judged)
-            ok(part >= 74 && part <= 86,
-               "noise %g %%: 80 %% intervals of s_%s cover "
-               "in 74 to 86 %% of data sets",
-               100 * noise, dim[k]);
+        if (least > 0)
+            ok(part >= least && part <= most,
+               "noise %g %%, %g %% shared: 80 %% intervals of s_%s cover in %d to %d "
+               "%% "
+               "of data sets",
+               100 * noise, 100 * shared, dim[k], least, most);
     }
 }
 
@@ -92,8 +113,9 @@ int main(void)
     struct planted p;
 
     planted_open(&p);
-    cover(&p, 0.003, SETS, true);
-    cover(&p, 0.01, FEW, false);
+    cover(&p, 0.003, 0, SETS, 74, 87);
+    cover(&p, 0.003, 0.5, SETS, 71, 88);
+    cover(&p, 0.01, 0, FEW, 0, 0);
     planted_close(&p);
     return tap_done();
 }

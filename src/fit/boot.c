@@ -4,7 +4,8 @@
  *
  * Residuals of a fit are smaller than the noise, because the fit follows the noise;
  * and a spread that is itself estimated has the tails of Student's t.  Both are
- * made up for by one factor.
+ * made up for by one factor.  A run's residual is the sum of one of its own and one of
+ * its shape (noise.h), both drawn from those of the fit.
  *
  * Rows are not drawn with replacement but weighed at random, which is the same in
  * the mean (the Bayesian bootstrap).  Whole numbers of rows, a third of them none,
@@ -28,9 +29,9 @@ enum { THREADS_MOST = 256 };
 
 struct shared {
     const struct fit *f;
-    double
-        *residual; /* [rows] relative, centred, of the noise's size; NULL: weigh rows */
-    uint64_t seed, stream;
+    double *residual;   /* [rows] relative, centred, of size 1; NULL: weigh rows */
+    double own, common; /* what a run's and its shape's are multiplied with */
+    uint64_t seed, stream, shape_stream;
     double *replica;
     int replicas, threads;
 };
@@ -43,11 +44,12 @@ struct worker {
 };
 
 /* Number i of a data set of 'rows', even between 0 and 1. */
-static double draw(const struct shared *s, int replica, int i, int rows)
+static double draw(const struct shared *s, uint64_t stream, int replica, int i)
 {
+    const int rows       = s->f->model.rows;
     const uint64_t index = (uint64_t)replica * (uint64_t)rows + (uint64_t)i;
 
-    return rng_uniform(s->seed, s->stream, index);
+    return rng_uniform(s->seed, stream, index);
 }
 
 /* Exponential weights with a mean of 1. */
@@ -56,7 +58,7 @@ static void weigh_rows(struct powers *m, const struct shared *s, int replica)
     double sum = 0;
 
     for (int i = 0; i < m->rows; i++) {
-        m->weight[i] = -log1p(-draw(s, replica, i, m->rows));
+        m->weight[i] = -log1p(-draw(s, s->stream, replica, i));
         sum += m->weight[i];
     }
     for (int i = 0; i < m->rows; i++)
@@ -66,8 +68,11 @@ static void weigh_rows(struct powers *m, const struct shared *s, int replica)
 static void draw_residuals(struct powers *m, const struct shared *s, int replica)
 {
     for (int i = 0; i < m->rows; i++) {
-        const double f = powers_predict(&s->f->model, s->f->theta, i);
-        const double e = s->residual[(int)(draw(s, replica, i, m->rows) * m->rows)];
+        const double f      = powers_predict(&s->f->model, s->f->theta, i);
+        const double own    = draw(s, s->stream, replica, i);
+        const double common = draw(s, s->shape_stream, replica, s->f->shape[i]);
+        const double e      = s->own * s->residual[(int)(own * m->rows)] +
+                         s->common * s->residual[(int)(common * m->rows)];
 
         m->y[i] = f * (e > -0.95 ? 1 + e : 0.05);
     }
@@ -100,21 +105,26 @@ static void *work(void *arg)
     return NULL;
 }
 
-static double *make_residuals(const struct fit *f, const struct fit_options *o)
+static void make_residuals(struct shared *s, const struct fit_options *o)
 {
-    const int rows = f->model.rows, free = rows - powers_params(&f->model);
-    double *residual   = mem_new((size_t)rows, sizeof *residual);
-    const double scale = sqrt((double)rows / free) * fit_student(o->level, free) /
-                         fit_student(o->level, 1 << 30);
-    double mean = 0;
+    const struct fit *f = s->f;
+    const int rows      = f->model.rows;
+    double mean = 0, squares = 0, tails;
 
+    s->residual = mem_new((size_t)rows, sizeof *s->residual);
     for (int i = 0; i < rows; i++) {
-        residual[i] = f->model.y[i] / powers_predict(&f->model, f->theta, i) - 1;
-        mean += residual[i] / rows;
+        s->residual[i] = f->model.y[i] / powers_predict(&f->model, f->theta, i) - 1;
+        mean += s->residual[i] / rows;
     }
-    for (int i = 0; i < rows; i++)
-        residual[i] = scale * (residual[i] - mean);
-    return residual;
+    for (int i = 0; i < rows; i++) {
+        s->residual[i] -= mean;
+        squares += s->residual[i] * s->residual[i] / rows;
+    }
+    for (int i = 0; i < rows && squares > 0; i++)
+        s->residual[i] /= sqrt(squares);
+    tails  = fit_student(o->level, f->parts.freedom) / fit_student(o->level, 1 << 30);
+    s->own = tails * sqrt(f->parts.own);
+    s->common = tails * sqrt(f->parts.shared);
 }
 
 /* The cores that this process may use. */
@@ -133,11 +143,12 @@ void fit_bootstrap(struct fit *f, const struct fit_options *o)
     const bool has_rows =
         o->resample == RESAMPLE_ROWS ||
         (o->resample == RESAMPLE_AUTO && o->objective == OBJECTIVE_HUBER);
-    struct shared s = { .f        = f,
-                        .seed     = (uint64_t)o->seed,
-                        .stream   = rng_hash("bootstrap"),
-                        .replicas = o->bootstrap,
-                        .threads  = o->threads > 0 ? o->threads : usable_cores() };
+    struct shared s = { .f            = f,
+                        .seed         = (uint64_t)o->seed,
+                        .stream       = rng_hash("bootstrap"),
+                        .shape_stream = rng_hash("bootstrap of shapes"),
+                        .replicas     = o->bootstrap,
+                        .threads      = o->threads > 0 ? o->threads : usable_cores() };
     struct worker worker[THREADS_MOST];
 
     f->replicas         = o->bootstrap;
@@ -147,7 +158,8 @@ void fit_bootstrap(struct fit *f, const struct fit_options *o)
     f->replica = mem_new((size_t)o->bootstrap * (size_t)powers_params(&f->model),
                          sizeof *f->replica);
     s.replica  = f->replica;
-    s.residual = has_rows ? NULL : make_residuals(f, o);
+    if (!has_rows)
+        make_residuals(&s, o);
     if (s.threads > THREADS_MOST)
         s.threads = THREADS_MOST;
     for (int i = 0; i < s.threads; i++) {

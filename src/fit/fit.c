@@ -259,11 +259,14 @@ int fit_open(struct fit *f, const struct law *l, const struct points *p,
     *f = (struct fit){ .law = *l };
     TRY(check_points(l, p));
     points_model(&f->model, &f->centre, p, l);
+    f->shape  = mem_new((size_t)p->rows, sizeof *f->shape);
+    f->shapes = points_shapes(f->shape, p, l->kind == LAW_SOVIT ? p->vars - 1 : 0);
     f->model.objective = o->objective;
     f->model.delta     = o->delta;
     search(f, p, o);
     points_raw(f->raw, f->theta, &f->centre, l);
     f->noise = noise_of(f);
+    noise_open(&f->parts, &f->model, f->theta, f->shape, f->shapes);
     fit_bootstrap(f, o);
     fit_profile(f, o);
     judge(f, o);
@@ -273,6 +276,8 @@ int fit_open(struct fit *f, const struct law *l, const struct points *p,
 void fit_close(struct fit *f)
 {
     powers_close(&f->model);
+    noise_close(&f->parts);
+    mem_free(f->shape);
     mem_free(f->start);
     mem_free(f->replica);
     *f = (struct fit){ 0 };

@@ -4,13 +4,15 @@
  *
  * Two kinds of interval.  Bootstrap: the fit is repeated on data sets like the one at
  * hand, from the point estimate; designed sweeps keep their design and draw residuals
- * anew (relative objective), of collected runs each has a weight at random (log-Huber).
+ * anew (relative objective), for each run and for what all runs of a shape share; of
+ * collected runs each has a weight at random (log-Huber).
  * Profile: the values with which the rest can still be fitted about as well (relative
  * objective alone, which has a noise level).
  */
 #ifndef FIT_FIT_H
 #define FIT_FIT_H
 
+#include "src/fit/noise.h"
 #include "src/fit/points.h"
 #include "src/fit/varpro.h"
 
@@ -49,6 +51,9 @@ struct fit {
     double theta[POWERS_PARAMS], raw[POWERS_PARAMS];
     struct polish end;
     double noise; /* relative, of a row: root mean square per degree of freedom */
+    int *shape;   /* [rows] number of the row's shape; other laws: of the row */
+    int shapes;
+    struct noise parts; /* of the noise, by shape */
     int starts, agreeing;
     struct start *start; /* [starts], best end first */
     int replicas;

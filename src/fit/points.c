@@ -19,15 +19,15 @@ static bool is_same(double a, double b)
     return fabs(a - b) <= 1e-9 * fabs(b);
 }
 
-/* True if all variables of rows i and j are the same. */
-static bool is_alike(const struct points *p, int i, int j)
+/* True if the first 'vars' variables of rows i and j are the same. */
+static bool is_alike(const struct points *p, int i, int j, int vars)
 {
     int v = 0;
 
-    while (v < p->vars && is_same(p->x[(size_t)i * LAW_VARS + (size_t)v],
-                                  p->x[(size_t)j * LAW_VARS + (size_t)v]))
+    while (v < vars && is_same(p->x[(size_t)i * LAW_VARS + (size_t)v],
+                               p->x[(size_t)j * LAW_VARS + (size_t)v]))
         v++;
-    return v == p->vars;
+    return v == vars;
 }
 
 /* ---- reading --------------------------------------------------------------------- */
@@ -115,7 +115,7 @@ static void take_place(struct points *p, const struct cell **id, int before)
     const int last = p->rows - 1;
 
     for (int i = 0; i < before && id[last]->kind != CELL_NONE; i++) {
-        if (table_compare(id[i], id[last]) != 0 || !is_alike(p, i, last))
+        if (table_compare(id[i], id[last]) != 0 || !is_alike(p, i, last, p->vars))
             continue;
         p->y[i] = p->y[last];
         p->rows--;
@@ -215,6 +215,20 @@ void points_centre(double *centre, const struct points *p, int dims)
     }
 }
 
+int points_shapes(int *shape, const struct points *p, int dims)
+{
+    int shapes = 0;
+
+    for (int i = 0; i < p->rows; i++) {
+        int j = 0;
+
+        while (j < i && (dims == 0 || !is_alike(p, i, j, dims)))
+            j++;
+        shape[i] = j < i ? shape[j] : shapes++;
+    }
+    return shapes;
+}
+
 int points_values(const struct points *p, int arm, int var)
 {
     int n = 0;
@@ -302,7 +316,7 @@ static int find_alike(const struct points *p, int i, int end)
 {
     int j = 0;
 
-    while (j < end && !is_alike(p, j, i))
+    while (j < end && !is_alike(p, j, i, p->vars))
         j++;
     return j;
 }

@@ -113,6 +113,16 @@ static void row_derive(struct row *r, const struct powers *m, const double *thet
     }
 }
 
+double powers_gradient(double *first, const struct powers *m, const double *theta,
+                       int i)
+{
+    struct row r;
+
+    row_derive(&r, m, theta, i);
+    memcpy(first, r.first, (size_t)powers_params(m) * sizeof *first);
+    return r.f;
+}
+
 /* Add 'outer' first first' + 'second' (second derivatives of f) to the lower triangle.
  */
 static void add_curvature(double *hessian, const struct powers *m, const struct row *r,

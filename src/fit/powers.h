@@ -51,6 +51,10 @@ void powers_close(struct powers *m);
 /* A copy with its own 'y', 'weight' and 'h'; close it, too. */
 void powers_copy(struct powers *copy, const struct powers *m);
 
+/* f of row i, and its derivatives by the parameters, into 'first' [params]. */
+double powers_gradient(double *first, const struct powers *m, const double *theta,
+                       int i);
+
 /* f of row i; the objective's value; and the same with gradient [params] and second
  * derivatives [params, params].  Infinite where f is not above 0.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Profile intervals: hold one quantity at a value, fit all else, and ask how much worse
- * the fit is.  Worse by t^2 residual variances is where the interval ends.
+ * the fit is.  Worse by t^2 residual variances is where the interval ends; by more where
+ * runs of a shape share noise, as much as the quantity is known worse for it (noise.h).
  */
 #include "config.h"
 
@@ -136,9 +137,39 @@ static double find_end(struct held *held, double x, double limit, double directi
     return x * exp(direction * (in + out) / 2);
 }
 
-static void profile(struct estimate *e, const struct fit *f, const struct slope *slope,
-                    int param, double limit)
+/* The objective where the interval of what 'by' are the derivatives of ends. */
+static double limit_of(const struct fit *f, const double *by, double level)
 {
+    const double t = fit_student(level, f->parts.freedom);
+    const int free = f->model.rows - powers_params(&f->model);
+
+    return f->end.value * (1 + t * t * noise_excess(&f->parts, by) / free) +
+           1e-22 * f->model.rows;
+}
+
+/* The derivatives of a slope, or of a parameter where 'slope' is NULL. */
+static void derive(double *by, const struct fit *f, const struct slope *slope,
+                   int param)
+{
+    const double *e = f->theta + f->law.coefs;
+
+    memset(by, 0, POWERS_PARAMS * sizeof *by);
+    if (slope == NULL) {
+        by[param] = 1;
+        return;
+    }
+
+    const double sum = e[slope->den[0]] + e[slope->den[1]];
+
+    by[f->law.coefs + slope->num] += 1 / sum;
+    for (int i = 0; i < 2; i++)
+        by[f->law.coefs + slope->den[i]] -= e[slope->num] / sum / sum;
+}
+
+static void profile(struct estimate *e, const struct fit *f, const struct slope *slope,
+                    int param, double level)
+{
+    double by[POWERS_PARAMS], limit;
     const double x   = slope != NULL
                            ? law_slope(&f->law, f->raw, (int)(slope - f->law.slope))
                            : f->theta[param];
@@ -146,6 +177,8 @@ static void profile(struct estimate *e, const struct fit *f, const struct slope 
 
     if (!(x > 0))
         return;
+    derive(by, f, slope, param);
+    limit = limit_of(f, by, level);
     powers_copy(&held.model, &f->model);
     e->profile_lo = find_end(&held, x, limit, -1);
     powers_close(&held.model);
@@ -156,9 +189,7 @@ static void profile(struct estimate *e, const struct fit *f, const struct slope 
 
 void fit_profile(struct fit *f, const struct fit_options *o)
 {
-    const int params = powers_params(&f->model), free = f->model.rows - params;
-    const double t     = fit_student(o->level, free);
-    const double limit = f->end.value * (1 + t * t / free) + 1e-22 * f->model.rows;
+    const int params = powers_params(&f->model);
 
     for (int k = 0; k < params; k++)
         f->param[k].profile_lo = f->param[k].profile_hi = NAN;
@@ -171,8 +202,8 @@ void fit_profile(struct fit *f, const struct fit_options *o)
      */
     for (int k = 0; k < params; k++) {
         if (k >= f->law.coefs || f->law.term[k].factors == 0)
-            profile(&f->param[k], f, NULL, k, limit);
+            profile(&f->param[k], f, NULL, k, o->level);
     }
     for (int i = 0; i < f->law.slopes; i++)
-        profile(&f->slope[i], f, &f->law.slope[i], -1, limit);
+        profile(&f->slope[i], f, &f->law.slope[i], -1, o->level);
 }
