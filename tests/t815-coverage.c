@@ -73,7 +73,9 @@ static void measure(struct points *all, const struct planted *p, double noise,
                              rng_normal((uint64_t)set, RNG_TEST, (uint64_t)shape[i]);
 }
 
-/* Fails where the share of 'sets' data sets is not within 'least' and 'most' per cent. */
+/* Fails where the share of 'sets' data sets is not within 'least' and 'most' per cent,
+ * unless 'least' is 0.
+ */
 static void cover(const struct planted *p, double noise, double shared, int sets,
                   int least, int most)
 {

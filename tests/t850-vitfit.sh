@@ -376,6 +376,18 @@ ok 'unless a guess is asked for'
 run shape --budget=1e20 --fit="$folder/fit.json"
 [ $status -eq 0 ] && grep -q '^s = 0.22/0.45/0.6' "$folder/out"
 ok 'exponents come from a fit'
+sed '/"s_k"/,/"certificate"/ { s/"lo": .*/"lo": 0.2,/; s/"hi": .*/"hi": 0.3,/; }' "$folder/fit.json" \
+    >"$folder/wide.json"
+run shape --budget=5.4e21 --from=608/10/928@5.4e18 --fit="$folder/wide.json" # tau^w = 10
+[ $status -eq 0 ] && grep -q '^  at the ends of the 80 % intervals of s:$' "$folder/out" &&
+    grep -q '^    width 963.6 .. 1213, depth 15.85 .. 19.95, MLP 1471 .. 1852$' "$folder/out"
+ok 'and sizes from the ends of their intervals'
+run shape --budget=5.4e15 --from=608/10/928@5.4e18 --fit="$folder/wide.json"
+[ $status -eq 0 ] && grep -q '^    width 304.7 .. 383.6, ' "$folder/out"
+ok 'below t0 in order, too'
+run shape --budget=1e20 --fit="$folder/wide.json" --exponents=0.2/0.4/0.5
+[ $status -eq 0 ] && ! grep -q 'intervals of s' "$folder/out"
+ok 'of other exponents none'
 
 {
     echo width,depth,mlp,compute,err_10shot,seed

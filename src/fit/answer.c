@@ -8,6 +8,7 @@
 #include "src/base/json.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { LABEL = 15 };
 
@@ -18,6 +19,26 @@ static void rounded(double x[LAW_DIMS], const struct spec *s)
     x[0] = (double)s->C;
     x[1] = (double)s->L;
     x[2] = (double)s->F;
+}
+
+/* The exact size of dimension k at the ends of its exponent's interval: NaN if the
+ * exponent is none of the fit's, infinite if the interval is.
+ */
+static void range_of(double *lo, double *hi, const struct answer *a, int k)
+{
+    const double part = pow(a->t / a->rule.t0, a->rule.w[k]);
+
+    *lo = *hi = NAN;
+    if (a->fit == NULL || a->o->exponents[0] != '\0')
+        return;
+    *lo = a->rule.x0[k] * pow(part, a->fit->growth[k].lo);
+    *hi = a->rule.x0[k] * pow(part, a->fit->growth[k].hi);
+    if (part < 1) {
+        const double less = *hi;
+
+        *hi = *lo;
+        *lo = less;
+    }
 }
 
 /* ---- text ------------------------------------------------------------------------ */
@@ -54,6 +75,25 @@ static void print_readings(FILE *out, const struct answer *a)
         "about\nas fast as compute.\n\n");
 }
 
+/* What the intervals of the exponents leave open of the sizes. */
+static void print_ranges(FILE *out, const struct answer *a)
+{
+    char text[128] = "";
+
+    for (int k = 0; k < LAW_DIMS; k++) {
+        const size_t used = strlen(text);
+        double lo, hi;
+
+        range_of(&lo, &hi, a, k);
+        if (isfinite(lo) && isfinite(hi))
+            snprintf(text + used, sizeof text - used, "%s%s %.4g .. %.4g",
+                     used > 0 ? ", " : "", answer_dim[k], lo, hi);
+    }
+    if (text[0] != '\0')
+        fprintf(out, "  at the ends of the %g %% intervals of s:\n    %s\n",
+                100 * a->fit->level, text);
+}
+
 static void print_rounding(FILE *out, const struct answer *a)
 {
     const struct spec *s = &a->spec[READING_SHARED];
@@ -72,6 +112,7 @@ static void print_rounding(FILE *out, const struct answer *a)
     fprintf(out, "  FLOP an image %+.2f %%, examples %+.2f %% at the same compute\n",
             100 * (a->cost[0].forward / exact - 1),
             100 * (exact / a->cost[0].forward - 1));
+    print_ranges(out, a);
     if (isfinite(best))
         fprintf(out, "  %s %.5g exact, %.5g rounded: rounding costs %+.3g %%\n",
                 a->fit->y, best, got, 100 * (got / best - 1));
@@ -176,6 +217,19 @@ void answer_print_trial(FILE *out, const struct answer *a)
 
 /* ---- JSON ------------------------------------------------------------------------ */
 
+static json_t *ranges_json(const struct answer *a)
+{
+    json_t *all = json_array();
+
+    for (int k = 0; k < LAW_DIMS; k++) {
+        double lo, hi;
+
+        range_of(&lo, &hi, a, k);
+        json_array_append_new(all, json_pack("[oo]", json_finite(lo), json_finite(hi)));
+    }
+    return all;
+}
+
 json_t *answer_json(const struct answer *a)
 {
     const struct cost *c  = &a->cost[READING_SHARED];
@@ -186,12 +240,13 @@ json_t *answer_json(const struct answer *a)
 
     rounded(whole, s);
     return json_pack(
-        "{ss sf sf s[fff] s[III] sI sf sf sf so so so so so so sb}", "shape", s->name,
-        "compute", a->t, "tau", a->t / a->rule.t0, "exact", x[0], x[1], x[2], "rounded",
-        (json_int_t)s->C, (json_int_t)s->L, (json_int_t)s->F, "params",
-        (json_int_t)c->params, "flops_per_image", c->forward, "examples", examples,
-        "rounding_cost", c->forward / cost_forward(x[0], x[1], x[2], s) - 1,
-        "predicted", json_finite(fitfile_expect(a->fit, whole, a->t)), "device_seconds",
+        "{ss sf sf s[fff] so s[III] sI sf sf sf so so so so so so sb}", "shape",
+        s->name, "compute", a->t, "tau", a->t / a->rule.t0, "exact", x[0], x[1], x[2],
+        "exact_range", ranges_json(a), "rounded", (json_int_t)s->C, (json_int_t)s->L,
+        (json_int_t)s->F, "params", (json_int_t)c->params, "flops_per_image",
+        c->forward, "examples", examples, "rounding_cost",
+        c->forward / cost_forward(x[0], x[1], x[2], s) - 1, "predicted",
+        json_finite(fitfile_expect(a->fit, whole, a->t)), "device_seconds",
         json_finite(examples * c->seconds), "step_s", json_finite(c->step_s), "hours",
         json_finite(hours_of(c, examples)), "bytes_per_rank",
         a->machine != NULL ? json_integer((json_int_t)c->bytes) : json_null(), "mesh",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* An analysis of variance of residuals.  With J the derivatives of log f by the
- * parameters, residuals r = M e of the noise e, M = 1 - J (J'J)^-1 J'.  With n_c rows in
- * group c, and B_cd the sum of M over the rows of c and the columns of d,
+ * parameters, residuals r = M e of the noise e, M = 1 - J (J'J)^-1 J'.  With n_c rows
+ * in group c, and B_cd the sum of M over the rows of c and the columns of d,
  *
  *   Q = sum_c (sum of r in c)^2 / n_c     E Q       = shared sum_cd B_cd^2 / n_c
  *                                                     + own sum_c B_cc / n_c

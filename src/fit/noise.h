@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The noise of runs in two parts: what chance did to a run alone, and what it did to all
- * runs of one shape, which are forks of one trunk, or miss the law together.
+/* The noise of runs in two parts: what chance did to a run alone, and what it did to
+ * all runs of one shape, which are forks of one trunk, or miss the law together.
  */
 #ifndef FIT_NOISE_H
 #define FIT_NOISE_H

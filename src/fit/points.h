@@ -48,8 +48,8 @@ void points_arms(struct points *p, const double *centre, int dims);
 /* The most frequent value of every dimension. */
 void points_centre(double *centre, const struct points *p, int dims);
 
-/* Number the rows by what their first 'dims' variables are, into 'shape' [rows]; returns
- * how many numbers there are.  Without 'dims' every row has its own.
+/* Number the rows by what their first 'dims' variables are, into 'shape' [rows];
+ * returns how many numbers there are.  Without 'dims' every row has its own.
  */
 int points_shapes(int *shape, const struct points *p, int dims);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Profile intervals: hold one quantity at a value, fit all else, and ask how much worse
- * the fit is.  Worse by t^2 residual variances is where the interval ends; by more where
- * runs of a shape share noise, as much as the quantity is known worse for it (noise.h).
+ * the fit is.  Worse by t^2 residual variances is where the interval ends; by more
+ * where runs of a shape share noise, as much as the quantity is known worse for it
+ * (noise.h).
  */
 #include "config.h"
 
@@ -13,9 +14,9 @@
 enum { STEPS_MOST = 40, BISECTIONS = 26, FREEDOM_MOST = 4096 };
 static const double widest = 40; /* times, or one over it: further out nobody looks */
 
-/* The probability that |t| of Student's distribution stays below 't': finite sums in the
- * angle whose tangent is t / sqrt(freedom) (Abramowitz and Stegun, 26.7.3 and 26.7.4);
- * with many degrees of freedom the normal one.
+/* The probability that |t| of Student's distribution stays below 't': finite sums in
+ * the angle whose tangent is t / sqrt(freedom) (Abramowitz and Stegun, 26.7.3 and
+ * 26.7.4); with many degrees of freedom the normal one.
  */
 static double probability(double t, int freedom)
 {
