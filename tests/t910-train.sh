@@ -317,6 +317,14 @@ ok 'gone on from before a fork that is done, its lines stay'
 mkdir "$folder/stale"
 cp -R "$folder/told/fork-4" "$folder/stale/"
 refused 'fork-4/.*: --lr is 0.001, but 0.003' $model $forks --lr=1e-3 --out="$folder/stale"
+cp "$folder/stale/fork-4/"*.h5 "$folder/stale/"
+echo cut >"$folder/stale/ckpt-00000008.h5"
+run 2 $model --steps=12 --out="$folder/stale"
+status_is '2 2 ' && grep -q 'none of the checkpoints in .* is whole' "$folder/err"
+ok 'a run whose checkpoints are all damaged does not begin anew'
+run 1 $model --steps=2 --resume=never --out="$folder/stale"
+status_is '0 '
+ok 'unless it is told to'
 run 1 $model --steps=9 --save-every=1 --keep=0 --out="$folder/each"
 status_is '0 ' && [ "$(grep -c ' saved ' "$folder/out")" -eq 9 ]
 ok 'each checkpoint is told of where one outlasts a step'

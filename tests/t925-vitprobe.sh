@@ -133,11 +133,17 @@ ask="$set $few"
         >"$folder/out" 2>"$folder/err"
     ln -s "$folder/set.h5" "$folder/all/same.h5"
     run 1 --checkpoint="$folder/all" --data="$folder/all/same.h5" $few
-    [ $status -eq 0 ] && grep -q 'trained on all of .*same.h5, also on' "$folder/err"
+    [ $status -eq 0 ] && grep -q 'trained on images of .*same.h5 that' "$folder/err"
     ok "a set that was trained on as a whole is known by another name"
     run 1 $ask
     [ $status -eq 0 ] && [ ! -s "$folder/err" ]
     ok "where images were held out nothing is said"
+    run 1 $ask --test=0.3
+    [ $status -eq 0 ] && grep -q 'trained on images of .*set.h5 that' "$folder/err"
+    ok "but where fewer were than are tested on"
+    run 1 $ask --test="$folder/all/same.h5"
+    [ $status -eq 0 ] && grep -q 'trained on images of .*same.h5 that' "$folder/err"
+    ok "and where the set is tested on as a whole"
     "$build/vittrain" --shape=24/2/32/4 --image=12 --patch=3 --classes=3 --steps=1 \
         --batch=2 --threads=1 --holdout=0 --init="$folder/run" \
         >"$folder/out" 2>"$folder/err" &&

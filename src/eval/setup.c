@@ -43,12 +43,13 @@ static const char *stored_option(const struct probe *p, const char *name)
 /* The share of its set that the run has held out, 0: none. */
 static double held_share(const struct probe *p)
 {
+    const double usual  = 0.1; /* vittrain's */
     const char *holdout = stored_option(p, "holdout");
     char *end;
     const double share = strtod(holdout, &end);
 
     if (strcmp(holdout, "auto") == 0)
-        return p->plan.share;
+        return usual;
     return *end == '\0' && share > 0 && share < 1 ? share : 0;
 }
 
@@ -61,20 +62,24 @@ static void take_holdout(struct probe *p)
         p->plan.share = share;
 }
 
-/* A run that has held out nothing has seen what is tested on, by whatever name the set
- * goes.
+/* A run has seen what is tested on where it has held out less of that set, or nothing,
+ * by whatever name the set goes.
  */
 static void warn_seen(const struct probe *p)
 {
     const struct probe_options *o = p->options;
-    const struct data *data = p->learn_data != NULL ? p->learn_data : p->test_data;
+    const bool is_other           = isnan(p->plan.share);
+    const struct data *data =
+        p->learn_data == NULL || is_other ? p->test_data : p->learn_data;
+    const double share = is_other ? 1 : p->plan.share;
     char set[24];
 
+    if (p->file == NULL || data == NULL || p->mesh->rank != 0)
+        return;
     snprintf(set, sizeof set, "%016llx", (unsigned long long)data->identity);
-    if (p->file != NULL && p->mesh->rank == 0 && strcmp(o->test, "auto") == 0 &&
-        held_share(p) == 0 && strcmp(set, stored_option(p, "set")) == 0)
-        WARN("the model was trained on all of %s, also on what it is tested on now",
-             o->data);
+    if (share > held_share(p) && strcmp(set, stored_option(p, "set")) == 0)
+        WARN("the model was trained on images of %s that it is tested on now",
+             is_other ? o->test : o->data);
 }
 
 static int open_checkpoint(struct probe *p)

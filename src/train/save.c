@@ -4,6 +4,7 @@
 
 #include "src/train/save.h"
 
+#include "ckpt/folder.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/step/place.h"
@@ -84,6 +85,22 @@ static int refuse_later(const struct saved *saved, const char *dir, struct mesh 
     return mesh_agree(mesh, rc);
 }
 
+/* A run whose checkpoints are all damaged would begin anew, and cut its log off. */
+static int refuse_damaged(const char *dir, struct mesh *mesh)
+{
+    int64_t *steps = NULL;
+    int rc         = 0;
+
+    if (mesh->rank == 0)
+        rc = folder_steps(&steps, dir);
+    if (rc > 0)
+        rc = ERR(ERR_DATA,
+                 "none of the checkpoints in %s is whole: --resume=never begins anew",
+                 dir);
+    mem_free(steps);
+    return mesh_agree(mesh, rc);
+}
+
 int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
                const struct opts *opts, const struct train_options *o)
 {
@@ -99,7 +116,7 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
         TRY(ckpt_newest(saved->path, o->out, mesh->comm[AXIS_ALL]));
     saved->is_of_run = strcmp(o->resume, "auto") == 0;
     if (saved->path[0] == '\0')
-        return 0;
+        return o->out[0] != '\0' ? refuse_damaged(o->out, mesh) : 0;
     TRY(ckpt_meta(&meta, saved->path, mesh->comm[AXIS_ALL]));
     rc = mesh_agree(mesh, compare(saved, &meta, train, opts, o));
     meta_free(&meta);
