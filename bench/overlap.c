@@ -154,6 +154,24 @@ static int choose_rounds(struct bench *b, int steps, double step_s, double spent
 
 /* ---- figures --------------------------------------------------------------------- */
 
+/* How many of 'n' values in order may be left out at either end, so that the median of
+ * what they are drawn from lies between the others in 95 of 100 cases: it does not
+ * where so many of them, or fewer, are on one side of it.
+ */
+static int left_out(int n)
+{
+    const double most = 0.05 / 2;
+    double here = pow(0.5, n), sum = here; /* that 'k', or at most so many, are below */
+    int k = 0;
+
+    while (sum <= most) {
+        here *= (double)(n - k) / (k + 1);
+        sum += here;
+        k++;
+    }
+    return k > 0 ? k - 1 : 0;
+}
+
 /* Median and interval of 'n' differences; sorts them.  The interval is between the
  * order statistics that hold the median in 95 of 100 cases, or the extremes of a few.
  * One difference alone takes its interval from the 'spread' of the timed steps.
@@ -161,7 +179,7 @@ static int choose_rounds(struct bench *b, int steps, double step_s, double spent
 static void interval(double *median, double *lo, double *hi, double *x, int n,
                      double spread)
 {
-    const int out = (int)fmax(0, floor(n / 2.0 - 0.98 * sqrt(n)));
+    const int out = left_out(n);
     struct stat s;
 
     stat_of(&s, x, n, 0);

@@ -84,10 +84,11 @@ static double at_least(int hits, int n, double p)
  */
 static double chance(const struct rank_times *r, int n, int slow_of_all)
 {
-    const double parts = (double)(n - 1) * r->parts;
-    const double share = (slow_of_all - r->slow + 1) / (parts + 1);
+    const double rounding = 1 - 1e-12; /* or 10 (1 / 10)^3 is more than 0.01 */
+    const double parts    = (double)(n - 1) * r->parts;
+    const double share    = (slow_of_all - r->slow + 1) / (parts + 1);
 
-    return n * at_least(r->slow, r->parts, fmax(share, 1.0 / n));
+    return n * at_least(r->slow, r->parts, fmax(share, 1.0 / n)) * rounding;
 }
 
 void straggler_judge(struct rank_times *all, int n)

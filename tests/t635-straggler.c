@@ -59,8 +59,8 @@ static uint64_t named(int *count, int n)
     return bits;
 }
 
-static const int sizes[][2] = { { 2, 8 },  { 2, 16 }, { 3, 16 },  { 4, 5 },
-                                { 4, 12 }, { 16, 3 }, { 64, 16 }, { 512, 5 } };
+static const int sizes[][2] = { { 2, 8 },  { 2, 16 }, { 3, 16 },  { 4, 5 },  { 4, 12 },
+                                { 10, 3 }, { 16, 3 }, { 64, 16 }, { 512, 5 } };
 
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
