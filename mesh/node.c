@@ -103,26 +103,13 @@ int node_same_device(MPI_Comm comm, const char *name, enum dtype dtype)
     return mesh_agree_comm(comm, rc);
 }
 
-int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype)
-{
-    struct dev_units units;
-    int64_t bytes;
-
-    TRY(node_same_device(comm, dev_first(name, dtype), dtype));
-    units = dev_units(name, dtype, true);
-    bytes = units.bytes;
-    if (units.count > 0)
-        bytes /= (n->ranks + units.count - 1) / units.count; /* of these share a unit */
-    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_MIN, comm));
-    if (bytes > 0)
-        n->bytes = bytes * n->ranks_most;
-    return 0;
-}
-
-int node_units(MPI_Comm comm, const char *unit)
+/* How many ranks of this rank's node have the same unit, itself among them, and whether
+ * it 'is_first' of them.  Nobody shares one without a name.
+ */
+static int share(bool *is_first, MPI_Comm comm, const char *unit)
 {
     char own[DEV_UNIT] = "", (*all)[DEV_UNIT];
-    int ranks, rank, is_first = 1, units;
+    int ranks, rank, sharers = 0;
     MPI_Comm peers;
 
     snprintf(own, sizeof own, "%s", unit);
@@ -131,11 +118,42 @@ int node_units(MPI_Comm comm, const char *unit)
     TRY_MPI(MPI_Comm_rank(peers, &rank));
     all = mem_new((size_t)ranks, sizeof *all);
     TRY_MPI(MPI_Allgather(own, DEV_UNIT, MPI_CHAR, all, DEV_UNIT, MPI_CHAR, peers));
-    for (int i = 0; i < rank && own[0] != '\0'; i++)
-        is_first &= strcmp(all[i], own) != 0;
+    *is_first = true;
+    for (int i = 0; i < ranks; i++) {
+        const bool is_same = own[0] != '\0' ? strcmp(all[i], own) == 0 : i == rank;
+
+        *is_first &= i >= rank || !is_same;
+        sharers += is_same;
+    }
     mem_free(all);
     TRY_MPI(MPI_Comm_free(&peers));
-    TRY_MPI(MPI_Allreduce(&is_first, &units, 1, MPI_INT, MPI_SUM, comm));
+    return sharers;
+}
+
+/* A rank may see all GPUs of its node, or its own alone, as launchers bind them. */
+int node_use(struct node *n, MPI_Comm comm, const char *name, enum dtype dtype)
+{
+    struct dev_units units;
+    int64_t bytes;
+    bool is_first;
+
+    TRY(node_same_device(comm, dev_first(name, dtype), dtype));
+    units = dev_units(name, dtype, true);
+    bytes = units.bytes / share(&is_first, comm, units.unit);
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_MIN, comm));
+    if (bytes > 0)
+        n->bytes = bytes * n->ranks_most;
+    return 0;
+}
+
+int node_units(MPI_Comm comm, const char *unit)
+{
+    bool is_first;
+    int units;
+
+    share(&is_first, comm, unit);
+    units = is_first;
+    TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &units, 1, MPI_INT, MPI_SUM, comm));
     return units;
 }
 

@@ -170,6 +170,24 @@ for own in MPI_LOCALRANKID PALS_LOCAL_RANKID MV2_COMM_WORLD_LOCAL_RANK; do
     ok "a rank takes the GPU of its $own, not of Slurm"
 done
 
+# Two ranks see one GPU each: the same, or by number.  What there is for both of them is said
+# where the shape is too large.
+see() {
+    "${MPIEXEC:-mpiexec}" -n 2 sh -c '
+        EMU_BUS=$(($1 * ${OMPI_COMM_WORLD_RANK:-$PMI_RANK}))
+        export EMU_BUS
+        shift
+        exec "$@"' sh "$1" "$program" --device=cuda --shape=So400m --threads=1 \
+        --seconds=0.1 --json="$folder/see.json" </dev/null >"$folder/out" 2>&1
+    grep '"reason"' "$folder/see.json" >"$folder/out"
+}
+see 0
+grep -q "of a node's 0.3 GB" "$folder/out"
+ok 'ranks that share a GPU have its memory together'
+see 1
+grep -q "of a node's 0.5 GB" "$folder/out"
+ok 'ranks that see one GPU each, not the same, have the memory of two'
+
 EMU_SHARED=101376
 export EMU_SHARED
 set -- --dtype=bf16 --image=20 --steps=1 --warmup=0 --no-check --tune=off

@@ -139,20 +139,24 @@ static bool is_there(void)
 }
 
 /* GPUs of a machine are taken to be alike. */
-static void apart(int *units, int64_t *bytes, bool is_free)
+static void apart(struct dev_units *u, bool is_free)
 {
     struct cudaDeviceProp prop;
     size_t left = 0, all = 0;
+    int index;
 
-    *bytes = 0;
-    if (cudaGetDeviceCount(units) != cudaSuccess || *units == 0) {
-        *units = 0;
-    } else if (!is_free) {
-        if (cudaGetDeviceProperties(&prop, 0) == cudaSuccess)
-            *bytes = (int64_t)prop.totalGlobalMem;
-    } else if (cudaSetDevice(local_rank() % *units) == cudaSuccess &&
+    if (cudaGetDeviceCount(&u->count) != cudaSuccess || u->count == 0) {
+        u->count = 0;
+        return;
+    }
+    index = local_rank() % u->count;
+    if (!is_free) {
+        if (cudaGetDeviceProperties(&prop, index) == cudaSuccess)
+            u->bytes = (int64_t)prop.totalGlobalMem;
+    } else if (cudaSetDevice(index) == cudaSuccess &&
+               cudaDeviceGetPCIBusId(u->unit, sizeof u->unit, index) == cudaSuccess &&
                cudaMemGetInfo(&left, &all) == cudaSuccess) {
-        *bytes = (int64_t)left;
+        u->bytes = (int64_t)left;
     }
 }
 

@@ -167,7 +167,7 @@ struct dev_units dev_units(const char *name, enum dtype dtype, bool is_free)
     struct dev_units units    = { 0 };
 
     if (ops != NULL && ops->apart != NULL)
-        ops->apart(&units.count, &units.bytes, is_free);
+        ops->apart(&units, is_free);
     return units;
 }
 

@@ -62,13 +62,15 @@ bool dev_spares_packs(const char *name, enum dtype dtype);
 /* Whether the device 'name' has memory of its own, apart from the machine's. */
 bool dev_is_apart(const char *name, enum dtype dtype);
 
-/* How many such devices (GPUs) this machine has, 0 if its memory is not apart, and the
- * memory of one; or with 'is_free' what of it nobody uses now, for which the device is
- * started.
+/* How many such devices (GPUs) this process sees, 0 if their memory is not apart, and
+ * the memory of one; or with 'is_free' what nobody uses now of the one that dev_open()
+ * will take, for which the device is started, and its name as dev_unit() has it.
  */
+enum { DEV_UNIT = 32 };
 struct dev_units {
     int count;
     int64_t bytes;
+    char unit[DEV_UNIT];
 };
 struct dev_units dev_units(const char *name, enum dtype dtype, bool is_free);
 
@@ -81,7 +83,6 @@ dev_hardware(const struct dev *dev); /* the processor's or GPU's model name */
 /* The name of the GPU within its machine, the same in all processes that share it;
  * empty where cores compute.
  */
-enum { DEV_UNIT = 32 };
 const char *dev_unit(const struct dev *dev);
 enum dtype dev_dtype(const struct dev *dev);
 enum dtype dev_acc(const struct dev *dev); /* f64 for f64, else f32 */

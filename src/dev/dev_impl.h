@@ -47,7 +47,7 @@ struct dev_ops {
     bool (*is_there)(void); /* NULL: always; asked before a device is opened */
 
     /* Memory of its own, as dev_units() has it; NULL: it uses the machine's. */
-    void (*apart)(int *units, int64_t *bytes, bool is_free);
+    void (*apart)(struct dev_units *u, bool is_free);
 
     /* Take up 'dev' (its dtype and threads are set), fill 'about' and 'state'. */
     int (*open)(struct dev *dev);

@@ -121,9 +121,13 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
     return cudaSuccess;
 }
 
+/* $EMU_BUS, or 0, is the first one's, as where each rank sees one of several GPUs. */
 cudaError_t cudaDeviceGetPCIBusId(char *bus, int size, int device)
 {
-    strncpy(bus, "0000:00:00.0", (size_t)size);
+    const char *first = getenv("EMU_BUS");
+
+    snprintf(bus, (size_t)size, "0000:%02x:00.0",
+             (unsigned char)((first != NULL ? atoi(first) : 0) + device));
     return need_device(device);
 }
 
