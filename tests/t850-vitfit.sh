@@ -181,6 +181,17 @@ ok 'of a run in two files the last line counts'
 run fit "$folder/star.csv" "$folder/other.csv" --bootstrap=0 --no-profile
 [ $status -eq 0 ] && grep -q '55 runs' "$folder/out" && ! grep -q '^left out' "$folder/out"
 ok 'another run with its id is another run'
+sed '1s/^/image,/; 2,$s/^/224,/' "$folder/star.csv" >"$folder/image.csv"
+run fit "$folder/image.csv" --bootstrap=0 --no-profile
+[ $status -eq 0 ] && [ ! -s "$folder/err" ] &&
+    sed '9s/^224/384/' "$folder/image.csv" >"$folder/images.csv" &&
+    run fit "$folder/images.csv" --bootstrap=0 --no-profile && [ $status -eq 0 ] &&
+    grep -q "images.csv: the runs differ in 'image'" "$folder/err"
+ok 'runs on images of two sizes are warned of'
+sed '9s/,done,/,failed,/' "$folder/images.csv" >"$folder/image.csv"
+run fit "$folder/image.csv" --bootstrap=0 --no-profile
+[ $status -eq 0 ] && [ ! -s "$folder/err" ]
+ok 'not if one of them failed'
 sed '8s/[0-9.]*$//' "$folder/star.csv" >"$folder/missing.csv"
 run fit "$folder/missing.csv" --bootstrap=0 --skip-missing
 [ $status -eq 0 ] && grep -q '1 without err_10shot' "$folder/out"

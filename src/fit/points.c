@@ -5,6 +5,7 @@
 #include "src/fit/points.h"
 
 #include "src/base/err.h"
+#include "src/base/log.h"
 #include "src/base/mem.h"
 
 #include <math.h>
@@ -124,6 +125,44 @@ static void take_place(struct points *p, const struct cell **id, int before)
     }
 }
 
+static bool is_variable(const struct columns *c, const char *name)
+{
+    bool is = false;
+
+    for (int v = 0; v < c->vars; v++)
+        is |= strcmp(c->var[v], name) == 0;
+    return is;
+}
+
+/* Warn of runs that one law, or one frontier, is not for: what they were trained on is
+ * not the same, and none of the variables.
+ */
+static void look_for_mixture(struct table **t, int tables, const struct columns *c)
+{
+    static const char *const same[] = { "data", "image", "patch" };
+
+    for (size_t k = 0; k < sizeof same / sizeof same[0]; k++) {
+        const struct cell *first = NULL;
+        bool is_mixed            = false;
+
+        for (int f = 0; f < tables; f++) {
+            for (int i = 0; i < t[f]->rows; i++) {
+                const struct cell *one =
+                    table_cell(t[f], i, table_column(t[f], same[k]));
+
+                if (one->kind == CELL_NONE || !is_done(t[f], i))
+                    continue;
+                if (first == NULL)
+                    first = one;
+                is_mixed |= table_compare(first, one) != 0;
+            }
+        }
+        if (is_mixed && !is_variable(c, same[k]))
+            WARN("%s%s: the runs differ in '%s': they may have no law in common",
+                 t[0]->path, tables > 1 ? " and others" : "", same[k]);
+    }
+}
+
 static int read_tables(struct points *p, struct table **t, int tables,
                        const struct columns *c)
 {
@@ -155,6 +194,8 @@ static int read_tables(struct points *p, struct table **t, int tables,
         rc = ERR(ERR_DATA, "%s: there are no finished runs in it", t[0]->path);
     if (rc != 0)
         points_close(p);
+    else
+        look_for_mixture(t, tables, c);
     return rc;
 }
 

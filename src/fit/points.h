@@ -34,7 +34,8 @@ struct columns {
 };
 
 /* Read all 'files'; of each id the last row of its file counts, and of a run that is in
- * several files, with the same id and variables, the last.  Returns 0 or a code with a
+ * several files, with the same id and variables, the last.  Warns of runs on different
+ * data, or of images or patches of different sizes.  Returns 0 or a code with a
  * sentence that names file, line and column.
  */
 int points_read(struct points *p, char *const *file, int files,
