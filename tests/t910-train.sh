@@ -325,6 +325,12 @@ ok 'a run whose checkpoints are all damaged does not begin anew'
 run 1 $model --steps=2 --resume=never --out="$folder/stale"
 status_is '0 '
 ok 'unless it is told to'
+run 1 $model --steps=3 --time-limit=1000 --out="$folder/limit"
+status_is '0 ' && grep -q '^step 1  saved ' "$folder/out"
+ok 'a run with a limit tries how long a save takes'
+run 1 $model --steps=5 --time-limit=1000 --out="$folder/limit"
+status_is '0 ' && ! grep -q '^step 4  saved ' "$folder/out"
+ok 'unless it goes on'
 run 1 $model --steps=9 --save-every=1 --keep=0 --out="$folder/each"
 status_is '0 ' && [ "$(grep -c ' saved ' "$folder/out")" -eq 9 ]
 ok 'each checkpoint is told of where one outlasts a step'

@@ -91,8 +91,8 @@ static const struct opt table[] = {
       "look at the held-out images so often; 0: at the end alone", AT(eval_every),
       .max = 1e12 },
     { "save-every", OPT_TEXT, NULL, "STEPS|SECONDSs",
-      "save so often: 500, or 600s; without it at the end, before forks, and when "
-      "stopped",
+      "save so often: 500, or 600s; without it at the end, before forks, when stopped, "
+      "and once at the start of a run with a limit, to know how long that takes",
       TEXT(save_every) },
     { "out", OPT_TEXT, NULL, "DIR",
       "folder of the checkpoints; without it none is saved", TEXT(out) },

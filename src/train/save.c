@@ -59,7 +59,9 @@ static int compare(struct saved *saved, const struct ckpt_meta *meta,
     saved->step                 = meta->step;
     saved->spent.seconds        = json_number_value(seconds);
     saved->spent.device_seconds = json_number_value(devices);
-    saved->tuned                = json_incref(meta->tuned);
+    saved->spent.save_seconds =
+        json_number_value(json_object_get(meta->tuned, "save_seconds"));
+    saved->tuned = json_incref(meta->tuned);
     TRY(train_options_compare(opts, meta->options));
     return compare_set(meta->options, train, o->data);
 }
@@ -239,6 +241,7 @@ int save_start(struct save *s, int64_t step, int64_t examples, const char *id,
         json_object_set_new(meta.options, set_name, json_string(set));
     json_object_set_new(meta.tuned, "seconds", json_real(spent.seconds));
     json_object_set_new(meta.tuned, "device_seconds", json_real(spent.device_seconds));
+    json_object_set_new(meta.tuned, "save_seconds", json_real(spent.save_seconds));
     s->started = step;
     rc         = ckpt_start(s->ckpt, &meta);
     json_decref(meta.options);

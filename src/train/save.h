@@ -14,9 +14,9 @@
 
 struct save;
 
-/* What a run has taken so far, all its parts together. */
+/* What a run has taken so far, all its parts together; and its longest save. */
 struct spent {
-    double seconds, device_seconds;
+    double seconds, device_seconds, save_seconds;
 };
 
 /* What a run goes on from. */

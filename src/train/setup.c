@@ -219,11 +219,13 @@ static int open_model(struct trainer *t)
 static int load(struct trainer *t)
 {
     const struct train_options *o = t->options;
+    const double start            = clock_now();
 
     guard_phase("loading");
     if (t->saved.path[0] == '\0')
         return o->init[0] != '\0' ? saved_init(&t->saved, o->init, t->vit) : 0;
     TRY(saved_load(&t->saved, t->vit, t->optim));
+    t->save_seconds = fmax(t->saved.spent.save_seconds, clock_now() - start);
     step_set_count(t->step, t->saved.step);
     if (t->saved.step <= t->plan.sched.steps)
         return 0;

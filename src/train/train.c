@@ -42,6 +42,7 @@ struct spent trainer_spent(const struct trainer *t)
 
     all.seconds += here;
     all.device_seconds += here * t->mesh->size;
+    all.save_seconds = t->save_seconds;
     return all;
 }
 
@@ -170,18 +171,28 @@ static bool is_due(int64_t step, int64_t every)
     return every > 0 && step % every == 0;
 }
 
+/* Whether the clock asks for a save.  A run with a limit needs to know how long one
+ * takes: its first step is saved.
+ */
+static bool is_save_wanted(struct trainer *t)
+{
+    const double every  = t->plan.save_seconds;
+    const bool is_trial = isfinite(t->stop.end) && t->options->out[0] != '\0' &&
+                          t->save_seconds == 0 && !t->is_tried;
+
+    t->is_tried = true;
+    return t->mesh->rank == 0 &&
+           (is_trial || (every > 0 && clock_now() - t->saved_at >= every));
+}
+
 /* What this rank has to say to the others with the next step. */
 static void tell(struct trainer *t)
 {
-    const double every = t->plan.save_seconds;
-    const bool is_old =
-        t->mesh->rank == 0 && every > 0 && clock_now() - t->saved_at >= every;
-
     t->save_seconds = fmax(t->save_seconds, save_seconds(t->save));
     t->stop.spare   = t->step_seconds + 2 * t->save_seconds;
     if (stop_is_due(&t->stop))
         step_ask_stop(t->step);
-    step_ask_save(t->step, is_old);
+    step_ask_save(t->step, is_save_wanted(t));
     step_say_written(t->step, save_is_written(t->save));
 }
 
