@@ -239,4 +239,23 @@ else
     skip "$why" 'no library makes them zero here'
 fi
 
+# compare.py, and a PyTorch that is not asked for anything.
+compared() {
+    words=$1
+    shift
+    PYTHONPATH=$folder python3 "${srcdir:-.}/bench/compare/compare.py" --shape=mu --steps=1 \
+        --warmup=0 --threads=1 --vitbench="$vitbench" "$@" >"$folder/out" 2>&1
+    [ $? -eq 1 ] && tail -n 1 "$folder/out" | grep -q -- "^compare.py: .*$words"
+}
+why='a step that PyTorch does not take is not compared with it'
+if command -v python3 >/dev/null 2>&1; then
+    mkdir "$folder/torch"
+    : >"$folder/torch/__init__.py"
+    compared '--gelu=tanh' --gelu=exact && compared '--optimizer=adamw' --optimizer=sgd &&
+        compared '--pool=gap' --pool=cls && compared 'QK-norm in parallel' --qk-norm=on
+    ok "$why"
+else
+    skip "$why" 'there is no Python'
+fi
+
 finish

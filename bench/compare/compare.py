@@ -383,6 +383,16 @@ def serve_torch(job):
 # ---- rounds -------------------------------------------------------------------------------
 
 
+def refuse_others(options, shape):
+    """The step that PyTorch takes here is of one kind."""
+    for name, value in (("pool", "gap"), ("gelu", "tanh"), ("loss", "sigmoid"),
+                        ("optimizer", "adamw")):
+        if options[name]["value"] != value:
+            raise SystemExit(f"compare.py: PyTorch is compared with --{name}={value} alone")
+    if shape["qk_norm"] and shape["wiring"] != "parallel":
+        raise SystemExit("compare.py: PyTorch has QK-norm in parallel blocks alone")
+
+
 def run_vitbench(args, rest):
     with tempfile.TemporaryDirectory() as folder:
         result, lines = os.path.join(folder, "r.json"), os.path.join(folder, "r.jsonl")
@@ -395,11 +405,13 @@ def run_vitbench(args, rest):
         if done.returncode != 0:
             raise SystemExit(f"compare.py: vitbench ended with {done.returncode}")
         with open(result, encoding="utf-8") as file:
-            case = json.load(file)["cases"][0]
+            whole = json.load(file)
+        case = whole["cases"][0]
         if case["status"] != "pass":
             raise SystemExit(f"compare.py: vitbench: {case['status']}: {case['reason']}")
         with open(lines, encoding="utf-8") as file:
             steps = [json.loads(line) for line in file]
+    refuse_others(whole["options"], case["shape"])
     shape = dict(case["shape"], layers=case["layers_run"])
     return case, shape, [s["seconds"] for s in steps], [s["loss"] for s in steps]
 
