@@ -168,6 +168,15 @@ VIT_AT_ONCE=2 sh "$jobs/campaign.sh" both >out 2>&1
     [ "$before" -eq 42 ]
 ok 'every run once, also when called again'
 
+make_sweep small
+make_grid small
+rm small/trial.conf
+sed -i 's/^steps.*/steps = 4000,8000/' small/sweep.conf
+sh "$jobs/campaign.sh" small >out 2>&1
+[ $? -eq 0 ] && grep -q 'the star has no law by itself' out && [ ! -e small/fit.json ] &&
+    [ -s small/joint.json ] && [ -s small/shape.json ]
+ok 'a star too small for a law of its own has one with the grid'
+
 make_sweep again
 touch again/slow
 sh "$jobs/campaign.sh" again >out 2>&1 &
