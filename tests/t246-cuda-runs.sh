@@ -170,6 +170,17 @@ for own in MPI_LOCALRANKID PALS_LOCAL_RANKID MV2_COMM_WORLD_LOCAL_RANK; do
     ok "a rank takes the GPU of its $own, not of Slurm"
 done
 
+EMU_MAJOR=7
+export EMU_MAJOR
+set -- --shape=16/1/32/2 --image=8 --patch=4 --batch=4 --steps=1 --seconds=0.1 --threads=1
+"$program" --device=cuda "$@" </dev/null >"$folder/out" 2>&1
+[ $? -eq 3 ] && grep -q 'has compute capability 7.0, and this build has kernels for' "$folder/out"
+ok 'a GPU that this build has no kernels for ends the run with 3, and is named'
+"$program" "$@" </dev/null >"$folder/out" 2>&1
+[ $? -eq 0 ] && grep -q ' f32 on cpu:' "$folder/out"
+ok 'where nobody asked for it the run is one of the cores, in their format'
+unset EMU_MAJOR
+
 # Two ranks see one GPU each: the same, or by number.  What there is for both of them is said
 # where the shape is too large.
 see() {

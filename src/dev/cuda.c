@@ -131,11 +131,15 @@ static int open_lanes(struct dev *dev, struct cuda_state *state)
     return 0;
 }
 
+/* A GPU that this build has no kernels for is none to whoever takes what there is. */
 static bool is_there(void)
 {
+    struct cudaDeviceProp prop;
     int count = 0;
 
-    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+    return cudaGetDeviceCount(&count) == cudaSuccess && count > 0 &&
+           cudaGetDeviceProperties(&prop, local_rank() % count) == cudaSuccess &&
+           has_kernels(prop.major, prop.minor);
 }
 
 /* GPUs of a machine are taken to be alike. */

@@ -98,11 +98,11 @@ cudaError_t cudaSetDevice(int device)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
-    const char *name = getenv("EMU_NAME");
+    const char *name = getenv("EMU_NAME"), *major = getenv("EMU_MAJOR");
 
     memset(prop, 0, sizeof *prop);
     snprintf(prop->name, sizeof prop->name, "%s", name != NULL ? name : "emulated GPU");
-    prop->major               = 9;
+    prop->major               = major != NULL ? atoi(major) : 9;
     prop->multiProcessorCount = 1;
     prop->totalGlobalMem      = MEMORY;
     return need_device(device);
