@@ -285,6 +285,12 @@ told evaluation --steps=8 --eval-every=4 --mesh=2x1
 status_is '75 75 ' && said 'after step 4:' && [ -f "$folder/told/ckpt-00000004.h5" ] &&
     ! grep -q 'held out' "$folder/out"
 ok 'told as an evaluation begins: 75 without it, and saved'
+run 2 $model --steps=5 --eval-every=4 --mesh=2x1 --out="$folder/told"
+status_is '0 0 ' && grep -q '^step 4  held out' "$folder/out"
+ok 'it is made up for'
+run 2 $model --steps=6 --eval-every=5 --mesh=2x1 --out="$folder/told"
+status_is '0 0 ' && ! grep -q '^step 5  held out' "$folder/out"
+ok 'and no other that was made'
 told saving --steps=8 --mesh=2x1
 status_is '0 0 ' && [ ! -s "$folder/err" ] && [ -f "$folder/told/ckpt-00000008.h5" ]
 ok 'told while the last checkpoint is saved: it is, and the run is done'

@@ -29,7 +29,8 @@ struct gone {
     int64_t fork, last;
 };
 
-static bool stays(bool *is_fork, const char *line, const struct gone *gone)
+/* What the file had when the run went on is noted. */
+static bool stays(struct journal *j, const char *line, const struct gone *gone)
 {
     json_t *object     = json_loads(line, 0, NULL);
     const json_t *step = json_object_get(object, "step");
@@ -37,10 +38,13 @@ static bool stays(bool *is_fork, const char *line, const struct gone *gone)
     const bool is_line = json_is_integer(step);
     const int64_t leg  = json_is_integer(fork) ? json_integer_value(fork) : -1;
     const int64_t at   = json_integer_value(step);
+    const bool is_kept = is_line && (leg != gone->fork || at <= gone->last);
 
-    *is_fork = leg >= 0;
+    j->has_forks = j->has_forks || (is_kept && leg >= 0);
+    if (is_kept && leg < 0 && json_object_get(object, "eval_loss") != NULL)
+        j->looked = at;
     json_decref(object);
-    return is_line && (leg != gone->fork || at <= gone->last);
+    return is_kept;
 }
 
 /* Copy the lines of the file that stay, if it is there; each gets its newline. */
@@ -54,13 +58,10 @@ static int copy_lines(FILE *to, struct journal *j, const struct gone *gone)
     if (from == NULL)
         return errno == ENOENT ? 0 : err_unread(j->path);
     while (getline(&line, &size, from) >= 0) {
-        bool is_fork;
-
-        if (!stays(&is_fork, line, gone))
+        if (!stays(j, line, gone))
             continue;
         line[strcspn(line, "\n")] = '\0';
         fprintf(to, "%s\n", line);
-        j->has_forks = j->has_forks || is_fork;
     }
     rc = ferror(from) != 0 ? err_unread(j->path) : 0;
     free(line);

@@ -22,7 +22,9 @@ enum { JOURNAL_PATH = 1100 };
 struct journal {
     FILE *out, *jsonl; /* NULL: not written */
     char path[JOURNAL_PATH];
-    bool has_forks;      /* some lines of earlier starts are forks' */
+    bool has_forks; /* some lines of earlier starts are forks' */
+    int64_t
+        looked; /* the last step of the run for which there is one of held-out images */
     bool is_mute;        /* the last line of JSON could not be written */
     double report_every; /* seconds between reports; 0: none */
     double reported_at;  /* on clock_now(), as are the next two */

@@ -425,6 +425,19 @@ static int stopped(struct trainer *t, const struct leg *trunk)
                                    stop_reason(&t->stop), (long long)step));
 }
 
+/* A look at the held-out images that a stop has cut off, or a kill, is made up for. */
+static int look_again(struct trainer *t, const struct leg *trunk, bool *is_stopped)
+{
+    const int64_t step = step_count(t->step);
+    const bool is_asked =
+        step > 0 && step < trunk->sched.steps && is_due(step, t->options->eval_every);
+
+    if (!is_asked || coll_largest(t->mesh, AXIS_ALL,
+                                  t->mesh->rank == 0 && t->journal.looked != step) == 0)
+        return 0;
+    return evaluate(t, step, trunk, is_stopped);
+}
+
 /* The third step from here on, when memory and caches are warm, or the last one. */
 static int64_t step_to_trace(const struct trainer *t)
 {
@@ -445,7 +458,9 @@ int trainer_run(struct trainer *t)
     t->traced = step_to_trace(t);
     guard_phase("steps");
     journal_start(&t->journal, step_count(t->step), trunk.sched.steps);
-    rc = run_steps(t, &trunk, &is_stopped);
+    rc = look_again(t, &trunk, &is_stopped);
+    if (rc == 0 && !is_stopped)
+        rc = run_steps(t, &trunk, &is_stopped);
     if (rc == 0 && !is_stopped)
         rc = evaluate(t, trunk.sched.steps, &trunk, &is_stopped);
     if (rc != 0) {
