@@ -43,11 +43,17 @@ static const char *number(char text[NUMBER], double x, int digits)
     return text;
 }
 
-/* With so many of the digits that a space is left before it in a column of 'width'. */
+/* With so many of the digits that a space is left before it in a column of 'width';
+ * whole, if it has more, rather than with a power of ten.
+ */
 static const char *fitting(char text[NUMBER], double x, int digits, size_t width)
 {
     const char *shown = number(text, x, digits);
 
+    if (x >= 1 && strchr(shown, 'e') != NULL &&
+        snprintf(text, NUMBER, "%.0f", x) < (int)width)
+        return text;
+    shown = number(text, x, digits);
     while (digits > 1 && strlen(shown) >= width)
         shown = number(text, x, --digits);
     return shown;

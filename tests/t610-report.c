@@ -118,6 +118,25 @@ static void test_slow(void)
     result_close(&r);
 }
 
+/* What is fast has long numbers, of which none is shortened while there is room. */
+static void test_fast(void)
+{
+    struct result *r = sample_result();
+    char *text;
+
+    r->cases[0].tokens_per_s = 221933.4;
+    r->cases[0].flops_per_s  = 412345.6e9;
+    text                     = print(r);
+    has(text, "       3   221933   n/a  50.0  412346\n");
+    free(text);
+    r->cases[0].tokens_per_s = 123456789;
+    r->cases[0].flops_per_s  = 1e18;
+    text                     = print(r);
+    has(text, "       3 1.23e+08   n/a  50.0   1e+09\n");
+    free(text);
+    result_close(&r);
+}
+
 /* A simulated machine whose file has no peak. */
 static void test_no_peak(void)
 {
@@ -370,6 +389,7 @@ int main(void)
     scratch_open();
     test_text();
     test_slow();
+    test_fast();
     test_no_peak();
     test_many();
     test_hidden();
