@@ -249,14 +249,16 @@ static void case_model(FILE *out, const struct case_result *c)
 static void case_steps(FILE *out, const struct case_result *c, bool is_simulated)
 {
     const struct stat *s = &c->steps;
+    char spread[NUMBER];
 
     if (s->n < 1)
         return;
     if (isnan(s->p5))
         field(out, "  steps",
               "%d after %d warm-up: min %.4g, median %.4g, max %.4g s, "
-              "spread %.1f %%",
-              s->n, s->warmup, s->min, s->median, s->max, 100 * s->cv);
+              "spread %s%s",
+              s->n, s->warmup, s->min, s->median, s->max, percent(spread, s->cv),
+              isnan(s->cv) ? "" : " %");
     else
         field(out, "  steps",
               "%d after %d warm-up: min %.4g, p5 %.4g, median %.4g, "

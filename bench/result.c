@@ -112,7 +112,7 @@ void stat_of(struct stat *s, double *seconds, int n, int warmup)
     s->median = quantile(seconds, n, 0.5);
     s->min    = seconds[0];
     s->max    = seconds[n - 1];
-    s->cv     = n > 1 ? sqrt(squares / (n - 1)) / s->mean : 0;
+    s->cv     = n > 1 ? sqrt(squares / (n - 1)) / s->mean : NAN;
     if (n >= PERCENTILES_FROM) {
         s->p5  = quantile(seconds, n, 0.05);
         s->p95 = quantile(seconds, n, 0.95);

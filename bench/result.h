@@ -20,10 +20,12 @@ struct check {
     char note[160]; /* the smallest error it would see, the worst tensor, .. */
 };
 
-/* Statistics of n step times. */
+/* Statistics of n step times: NaN are p5 and p95 of fewer than 20, and the spread, cv,
+ * of one alone.
+ */
 struct stat {
     int n, warmup;
-    double median, p5, p95, min, max, mean, cv; /* p5, p95: NaN below 20 steps */
+    double median, p5, p95, min, max, mean, cv;
 };
 
 /* The share of a step below which messages are too small to tell. */

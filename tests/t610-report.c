@@ -137,6 +137,19 @@ static void test_fast(void)
     result_close(&r);
 }
 
+/* One step has no spread. */
+static void test_one_step(void)
+{
+    struct result *r = sample_result();
+    char *text;
+
+    stat_of(&r->cases[0].steps, (double[]){ 2 }, 1, 0);
+    text = print(r);
+    has(text, "1 after 0 warm-up: min 2, median 2, max 2 s, spread n/a\n");
+    free(text);
+    result_close(&r);
+}
+
 /* A simulated machine whose file has no peak. */
 static void test_no_peak(void)
 {
@@ -390,6 +403,7 @@ int main(void)
     test_text();
     test_slow();
     test_fast();
+    test_one_step();
     test_no_peak();
     test_many();
     test_hidden();

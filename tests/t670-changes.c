@@ -9,6 +9,7 @@
 #include "tests/scratch.h"
 #include "tests/tap.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,7 +182,7 @@ static void unknown(void)
 {
     struct case_result was = earlier(), c = earlier();
 
-    c.steps = (struct stat){ .n = 1, .median = 1.3 };
+    c.steps = (struct stat){ .n = 1, .median = 1.3, .cv = NAN };
     prints(&c, "one step tells no spread", "one step is not judged");
     c.steps        = was.steps;
     c.steps.median = 1.3;
