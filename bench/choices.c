@@ -125,6 +125,7 @@ static int refuse(const struct options *o)
         { o->ranks != 0 && !o->dry_run && !o->is_simulated,
           "--ranks is for --dry-run: mpirun -n says how many "
           "run" },
+        { o->official && o->is_simulated, "a simulation cannot be --official" },
         { o->official && (o->steps != 0 || o->seconds < 600),
           "--official asks for 600 seconds: leave --steps and --seconds away" },
     };

@@ -7,16 +7,20 @@
 
 #include "bench/options.h"
 
-#define SIMULATE_USAGE "vitbench-sim --ranks=N --machine=FILE|NAME [--name=value ..]"
+#define SIMULATE_MACHINE "cpu-cluster"
+#define SIMULATE_USAGE                                                                 \
+    "vitbench-sim [--ranks=N] [--machine=FILE|NAME] [--name=value ..]"
 #define SIMULATE_ABOUT                                                                 \
     "Runs the training steps of vitbench with simulated ranks: the same schedule, "    \
     "messages through SimGrid's SMPI, and each operation of the device costing the "   \
-    "time that the file of a machine says.  Options are those of vitbench."
+    "time that the file of a machine says.  Options are those of vitbench, but what "  \
+    "is not given is one rank of " SIMULATE_MACHINE ", and one step without warm-up; " \
+    "nothing is tuned or checked, and --case, --device, --progress and --official "    \
+    "have no choice."
 
 /* options_read() with the defaults of a simulation: one step, no warm-up, nothing
  * checked or tuned, bf16 on GPUs, on the machine SIMULATE_MACHINE.
  */
-#define SIMULATE_MACHINE "cpu-cluster"
 int simulate_read(struct opts *opts, struct options *o, int argc, char **argv);
 
 /* Write the words argv[0 .. argc) to 'path' / read them: a list that ends in NULL,

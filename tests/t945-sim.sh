@@ -135,6 +135,7 @@ refuses 'only --case=step' --case=coll
 refuses '--check' --check
 refuses 'from 1 to' --ranks=0
 refuses 'one device' --ranks=4 --device=cpu:ref
+refuses 'cannot be --official' --ranks=4 --official
 sim --machine=/nowhere.json
 [ $? -eq 2 ] && grep -q '/nowhere.json cannot be read: No such file' "$folder/out"
 ok 'a machine file that is missing is named'
@@ -169,6 +170,12 @@ for signal in HUP TERM USR1; do
 done
 "$build/vitbench-sim" --help >"$folder/out" && grep -q -- '--ranks' "$folder/out"
 ok '--help says what there is'
+tr -s '\n ' ' ' <"$folder/out" | grep -q 'one rank of cpu-cluster, and one step without' &&
+    VIT_MACHINES=$machines "$build/vitbench-sim" --shape=mu --image=32 --patch=8 \
+        --batch=8 >"$folder/out" 2>&1 &&
+    grep -q 'steps  *1 after 0 warm-up' "$folder/out" &&
+    grep -q '1 simulated node of cpu-cluster, 1 rank' "$folder/out"
+ok 'and so it is, where nothing else is asked for'
 ! readelf -d "$build/vitbench-ranks" 2>/dev/null |
     grep -E 'libmpi|libhdf5|libblis|scalapack|dnnl' >"$folder/out"
 ok 'simulated ranks are linked without MPI, HDF5, BLIS, ScaLAPACK, oneDNN'

@@ -188,8 +188,11 @@ static int run(FILE *out, struct export *ex, const char *to, const char *from,
     TRY(foreign_write(to, &supply, compare));
     fprintf(out, "%s: %s, %d arrays with the names of %s\n", to, ex->spec.name,
             ex->map.arrays, ex->style.is_timm ? "timm" : "big_vision");
-    fprintf(out, "the file does not say: %s GELU, norms with 1e-6, %" PRId64 " heads\n",
-            gelu_name(ex->spec.gelu), ex->spec.H);
+    fprintf(out, "the file does not say: %s GELU, norms with 1e-6",
+            gelu_name(ex->spec.gelu));
+    if (ex->style.is_timm)
+        fprintf(out, ", %" PRId64 " heads", ex->spec.H);
+    fprintf(out, "\n");
     return 0;
 }
 

@@ -36,8 +36,8 @@
     "class token a position of its own, which is added to it, and exported as zero.\n" \
     "f32, f64, f16 and bf16 are read; f32 is written.\n"                               \
     "\nExit status: 0 yes, done, or the same; 1 the files differ; 2 an argument is\n"  \
-    "wrong, a file is damaged or no checkpoint, or a tensor is missing or has no\n"    \
-    "place in the model; 3 a file cannot be read or written.\n"                        \
+    "wrong, a file is not there, damaged or no checkpoint, or a tensor is missing\n"   \
+    "or has no place in the model; 3 a file cannot be read or written.\n"              \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
 #define OPTS_VALUES struct exchange_options
