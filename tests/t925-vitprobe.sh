@@ -182,6 +182,7 @@ ask="$set $few"
     refuses 2 'interpolate is for a --checkpoint' --shape=mu --data="$folder/set.h5" --interpolate
     "$build/vitdata" synth "$folder/five.h5" --n=20 --classes=5 --image=8 >"$folder/out"
     refuses 2 'five.h5 has 5 classes, more than 4' $ask --test="$folder/five.h5"
+    refuses 2 'test=0: expected a share above 0, at most 1' $ask --test=0
     run 1 --shape=24/2/32/4 --image=8 --patch=2 --data="$folder/five.h5" --method=none \
         --features-out="$folder/f5.h5"
     refuses 2 'f5.h5 has 5 classes, more than 4' --features="$folder/f.h5" \

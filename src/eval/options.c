@@ -233,7 +233,8 @@ static int plan_test(struct probe_plan *p, const struct probe_options *o)
     else if (*end != '\0')
         p->share = NAN;
     else if (!(p->share > 0 && p->share <= 1))
-        return ERR(ERR_USAGE, "--test=%s: expected a share of at most 1, or a file",
+        return ERR(ERR_USAGE,
+                   "--test=%s: expected a share above 0, at most 1, or a file",
                    o->test);
     if (p->has_model && !probe_is_file(o->data) && strcmp(o->test, "auto") != 0)
         return ERR(ERR_USAGE,
