@@ -79,8 +79,8 @@ const struct opt options_table[] = {
     { "machine-out", OPT_TEXT, NULL, "FILE", "write what --case=machine measured",
       TEXT(machine_out) },
     { "progress-report", OPT_REAL, NULL, "SECONDS",
-      "say on stderr how far it is, this often; 0: never", AT(progress_report),
-      .max = 1e6 },
+      "say on stderr how far timed steps are, this often; 0: never",
+      AT(progress_report), .max = 1e6 },
 
     TITLE("Planning"),
     { "dry-run", OPT_ACTION, NULL, NULL,
