@@ -49,8 +49,8 @@ static void bad_options(void)
     refused("--shape=S", "--feature=block:x", "a whole number");
     refused("--shape=S", "--feature=block:-1", "from 0");
     refused("--shape=S", "--test=0.5", "leave --test away");
-    refused("--features=f.h5", "--test=0", "a share of at most 1");
-    refused("--features=f.h5", "--test=1.5", "a share of at most 1");
+    refused("--features=f.h5", "--test=0", "a share above 0, at most 1");
+    refused("--features=f.h5", "--test=1.5", "a share above 0, at most 1");
     refused("--features=f.h5", "--test=", "a share or a file");
     refused("--features=f.h5", "--shots=0", "at least 1");
     refused("--features=f.h5", "--shots=1,,2", "a whole number");
