@@ -172,15 +172,14 @@ static bool is_due(int64_t step, int64_t every)
 }
 
 /* Whether the clock asks for a save.  A run with a limit needs to know how long one
- * takes: its first step is saved.
+ * takes: the first step of a start is saved if nothing has told.
  */
-static bool is_save_wanted(struct trainer *t)
+static bool is_save_wanted(const struct trainer *t)
 {
     const double every  = t->plan.save_seconds;
     const bool is_trial = isfinite(t->stop.end) && t->options->out[0] != '\0' &&
-                          t->save_seconds == 0 && !t->is_tried;
+                          t->save_seconds == 0 && step_count(t->step) == t->saved.step;
 
-    t->is_tried = true;
     return t->mesh->rank == 0 &&
            (is_trial || (every > 0 && clock_now() - t->saved_at >= every));
 }

@@ -37,7 +37,6 @@ struct trainer {
     double saved_at;    /* of the last save by the clock, likewise; rank 0's counts */
     double step_seconds; /* the longest step so far */
     double save_seconds; /* the longest save or loading; 0: not known yet */
-    bool is_tried;       /* a save, to know that before the end is near */
     int64_t traced;      /* the step of the trunk that --trace shows; -1: none */
 };
 
