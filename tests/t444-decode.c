@@ -256,6 +256,34 @@ static void test_samples(void)
     }
 }
 
+/* Between black and white, rows and columns alike: 16 bits that the file does not call
+ * linear, interlaced.
+ */
+static void test_ramp(void)
+{
+#ifdef HAVE_PNG
+    struct decode_room room = { 0 };
+    struct pixels p         = { 0 };
+    bool rows               = false;
+    int wrong               = 0;
+
+    if (ok(open_sample(&p, &room, &rows, "ramp-16bit.png") && p.height == 16 &&
+               p.width == 24 && rows,
+           "an interlaced picture of 16 bits is read")) {
+        for (int i = 0; i < 16 * 24; i++) {
+            const int x = i % 24, y = i / 24;
+            const uint8_t *at = p.rgb + 3 * i;
+
+            wrong += at[0] != 10 * x || at[1] != 15 * y || at[2] != 200 - 5 * x - 2 * y;
+        }
+        if (!ok(wrong == 0, "its numbers are those of 8 bits"))
+            tap_note("%d pixels are not", wrong);
+    }
+    err_forget();
+    decode_free(&room);
+#endif
+}
+
 /* ---- others ---------------------------------------------------------------------- */
 
 static void test_foreign(void)
@@ -293,6 +321,7 @@ int main(void)
     for (int i = 0; i < 2; i++)
         test_format(&formats[i]);
     test_samples();
+    test_ramp();
     test_foreign();
     return tap_done();
 }
