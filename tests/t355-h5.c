@@ -9,6 +9,8 @@
 #include "tests/tap.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,6 +121,39 @@ static void test_attributes(const char *path)
     ok(h5_close(&file) == 0, "and closes it");
 }
 
+/* What another program has made: see tests/data/README.md. */
+static void test_foreign(void)
+{
+    const char *folder    = getenv("srcdir");
+    struct h5_shape shape = { 0 };
+    struct h5 *file       = NULL;
+    int64_t value[2]      = { 5, 5 };
+    char path[1024], text[] = "as it is, and room for more";
+
+    snprintf(path, sizeof path, "%s/tests/data/foreign.h5",
+             folder != NULL ? folder : ".");
+    if (!ok(h5_open(&file, path) == 0, "a file of another program opens"))
+        return;
+    ok(tap_says(h5_get_int(value, file, "/", "pair"), ERR_DATA, "not one value") &&
+           value[0] == 5 && value[1] == 5,
+       "of several numbers none is read");
+    ok(tap_says(h5_get_text(text, 4, file, "/", "texts"), ERR_DATA, "not one value") &&
+           strncmp(text, "as it is", 8) == 0,
+       "nor of several texts");
+    ok(tap_says(h5_get_int(value, file, "/", "none"), ERR_DATA, "not one value"),
+       "nor where there is none");
+    ok(tap_says(h5_shape(&shape, file, "/signed"), ERR_DATA, "not of a kind"),
+       "bytes with signs are not bytes without");
+    ok(h5_shape(&shape, file, "/big") == 0 && shape.type == H5_TYPE_I32 &&
+           h5_read(value, H5_TYPE_I64, file, "/big", (int64_t[]){ 0 },
+                   (int64_t[]){ 2 }) == 0 &&
+           value[0] == 1 && value[1] == 2,
+       "numbers in another order of bytes are read");
+    ok(tap_says(h5_offset(value, file, "/big"), ERR_DATA, "not in this machine's"),
+       "but their place is not told: plain reading would get other numbers");
+    h5_close(&file);
+}
+
 static void test_change(const char *path)
 {
     struct h5 *file = NULL;
@@ -200,6 +235,7 @@ int main(void)
     test_bad(path);
     read_columns(path);
     test_attributes(path);
+    test_foreign();
     test_change(path);
     test_each(path);
     test_image(path);

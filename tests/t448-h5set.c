@@ -233,6 +233,15 @@ static void name_format(const char *format)
     h5_close(&file);
 }
 
+static void set_classes(int64_t classes)
+{
+    struct h5 *file = NULL;
+
+    if (h5_change(&file, path) != 0 || h5_set_int(file, "/", "classes", classes) != 0)
+        die("%s", err_sentence());
+    h5_close(&file);
+}
+
 static void test_foreign(void)
 {
     struct h5set *set = NULL;
@@ -257,6 +266,10 @@ static void test_foreign(void)
            h5set_shape(set)->digest == 0,
        "what has the right datasets is a set, whoever made it");
     h5set_close(&set);
+    set_classes(H5SET_CLASSES_MOST + INT64_C(1));
+    ok(tap_says(h5set_open(&set, path), ERR_DATA, "has 1000001 classes, and a set may"),
+       "one of more classes than memory can be had for is refused");
+    set_classes(1);
     name_format("vitbench set 2");
     ok(tap_says(h5set_open(&set, path), ERR_DATA,
                 "is a 'vitbench set 2', which another"),

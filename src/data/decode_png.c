@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* PNG through libpng, which makes 8-bit RGB of every kind of PNG.  It reports an error by
- * a function that must not return: ours keeps the sentence and jumps back to where the
- * call began.  Rows cannot be left out.
+/* PNG through libpng, which makes 8-bit RGB of every kind of PNG.  It reports an error
+ * by a function that must not return: ours keeps the sentence and jumps back to where
+ * the call began.  Rows cannot be left out.
  *
  * The simplified interface serves writing alone: reading, it takes 16 bits for linear
  * light where the file does not say so, and libpng 1.6.51 to 1.6.58 spoil the rows of

@@ -9,6 +9,7 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
+#include "src/data/h5set.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { CLASSES_MOST = 1000000, DEPTH_MOST = 16 };
+enum { DEPTH_MOST = 16 };
 
 static char *copy_text(const char *text)
 {
@@ -170,7 +171,7 @@ static int take_labels(int32_t *label, int most, char *line)
             (!isspace((unsigned char)at[-1]) && at[-1] != ','))
             return n; /* no number of its own: the path's end */
         value = strtol(at, NULL, 10);
-        if (n == most || end - at > 9 || value >= CLASSES_MOST)
+        if (n == most || end - at > 9 || value >= H5SET_CLASSES_MOST)
             return -1;
         label[n++] = (int32_t)value;
         *at        = '\0';

@@ -235,6 +235,9 @@ static int check_labels(struct h5set *set)
     }
     if (s->classes < 1)
         s->classes = (int64_t)most + 1;
+    if (s->classes > H5SET_CLASSES_MOST)
+        return ERR(ERR_DATA, "%s has %lld classes, and a set may have %d", set->path,
+                   (long long)s->classes, H5SET_CLASSES_MOST);
     return 0;
 }
 

@@ -19,6 +19,8 @@
 #include "src/base/split.h"
 #include "src/data/decode.h"
 
+enum { H5SET_CLASSES_MOST = 1000000 };
+
 enum h5set_kind { H5SET_ENCODED, H5SET_IMAGES, H5SET_FEATURES };
 
 struct h5set_shape {

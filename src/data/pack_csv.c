@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLASSES_MOST = 1000000 };
-
 struct table {
     FILE *file;
     const char *path;
@@ -76,7 +74,7 @@ static const char *fault(const struct table *t, int values)
         return "a value is no number";
     if (values != pixels + 1)
         return "it has more or fewer values than the first";
-    if (!(label >= 0 && label < CLASSES_MOST && label == floor(label)))
+    if (!(label >= 0 && label < H5SET_CLASSES_MOST && label == floor(label)))
         return "the label is no whole number from 0";
     for (int i = 0; i < pixels; i++) {
         if (!(t->value[i] >= 0 && t->value[i] <= t->most))

@@ -355,7 +355,7 @@ static enum h5_type known_type(hid_t type)
         return H5_TYPE_I64;
     if (class == H5T_INTEGER && size == 4)
         return H5_TYPE_I32;
-    if (class == H5T_INTEGER && size == 1)
+    if (class == H5T_INTEGER && size == 1 && H5Tget_sign(type) == H5T_SGN_NONE)
         return H5_TYPE_U8;
     return H5_TYPES;
 }
@@ -449,15 +449,23 @@ int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *na
 
 int h5_offset(int64_t *bytes, const struct h5 *file, const char *name)
 {
-    hid_t dataset;
+    hid_t dataset, type;
     haddr_t place;
+    int rc = 0;
 
     TRY(open_dataset(&dataset, file, name));
+    TRY_H5_GOTO(close_dataset, rc, file->path, type = H5Dget_type(dataset));
     place = H5Dget_offset(dataset);
-    H5Dclose(dataset);
     if (place == HADDR_UNDEF)
-        return ERR(ERR_DATA, "%s: the bytes of '%s' do not lie in one piece",
-                   file->path, name);
-    *bytes = (int64_t)place;
-    return 0;
+        rc = ERR(ERR_DATA, "%s: the bytes of '%s' do not lie in one piece", file->path,
+                 name);
+    else if (H5Tget_order(type) == H5T_ORDER_BE)
+        rc = ERR(ERR_DATA, "%s: the bytes of '%s' are not in this machine's order",
+                 file->path, name);
+    else
+        *bytes = (int64_t)place;
+    H5Tclose(type);
+close_dataset:
+    H5Dclose(dataset);
+    return rc;
 }

@@ -92,11 +92,13 @@ int h5_shape(struct h5_shape *shape, const struct h5 *file, const char *name);
 int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *name,
             const int64_t *start, const int64_t *count);
 
-/* The place of the dataset's first byte in the file. */
+/* The place of the dataset's first byte in the file; ERR_DATA where its bytes do not
+ * lie in one piece, or are not in the order of this machine.
+ */
 int h5_offset(int64_t *bytes, const struct h5 *file, const char *name);
 
 /* Attributes of the dataset or group 'where'; "/" is the file's own.  Writing replaces.
- * A text that does not fit into 'size' bytes is ERR_DATA.
+ * A text that does not fit into 'size' bytes is ERR_DATA, and so are several values.
  */
 int h5_set_text(struct h5 *file, const char *where, const char *name, const char *text);
 int h5_set_int(struct h5 *file, const char *where, const char *name, int64_t value);

@@ -79,6 +79,25 @@ static int open_attribute(hid_t *attribute, const struct h5 *file, const char *w
     return 0;
 }
 
+/* Whether it is one value: HDF5 would write as many as there are. */
+static int check_one(hid_t attribute, const struct h5 *file, const char *where,
+                     const char *name)
+{
+    hssize_t values = 0;
+    hid_t space;
+    int rc = 0;
+
+    TRY_H5(file->path, space = H5Aget_space(attribute));
+    TRY_H5_GOTO(close_space, rc, file->path,
+                values = H5Sget_simple_extent_npoints(space));
+    if (values != 1)
+        rc = ERR(ERR_DATA, "%s: attribute '%s' of '%s' is not one value", file->path,
+                 name, where);
+close_space:
+    H5Sclose(space);
+    return rc;
+}
+
 int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
                const char *name)
 {
@@ -86,6 +105,9 @@ int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
     int rc          = 0;
 
     TRY(open_attribute(&attribute, file, where, name));
+    rc = check_one(attribute, file, where, name);
+    if (rc != 0)
+        goto close_attribute;
     TRY_H5_GOTO(close_attribute, rc, file->path, stored = H5Aget_type(attribute));
     if (H5Tget_class(stored) != H5T_INTEGER && H5Tget_class(stored) != H5T_FLOAT)
         rc = ERR(ERR_DATA, "%s: attribute '%s' of '%s' is not a number", file->path,
@@ -105,6 +127,9 @@ int h5_get_text(char *text, size_t size, const struct h5 *file, const char *wher
     int rc          = 0;
 
     TRY(open_attribute(&attribute, file, where, name));
+    rc = check_one(attribute, file, where, name);
+    if (rc != 0)
+        goto close_attribute;
     TRY_H5_GOTO(close_attribute, rc, file->path, stored = H5Aget_type(attribute));
     if (H5Tget_class(stored) != H5T_STRING || H5Tis_variable_str(stored) != 0 ||
         H5Tget_size(stored) > size) {
