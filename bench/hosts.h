@@ -3,9 +3,9 @@
 #ifndef BENCH_HOSTS_H
 #define BENCH_HOSTS_H
 
-#include <jansson.h>
+#include "src/base/log.h"
 
-enum { HOST_NAME = 64 };
+#include <jansson.h>
 
 /* The 'count' names of 'host', sorted here and each taken once, as an array with one
  * text for all that differ in their last number alone.  The caller owns the reference.

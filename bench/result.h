@@ -5,6 +5,7 @@
 #ifndef BENCH_RESULT_H
 #define BENCH_RESULT_H
 
+#include "src/base/log.h"
 #include "src/dev/dev.h"
 #include "src/plan/predict.h"
 
@@ -48,7 +49,7 @@ struct comm {
 
 struct slow_rank {
     int rank;
-    char host[64];
+    char host[HOST_NAME];
     double seconds;
 };
 enum { SLOW_RANKS = 3 };

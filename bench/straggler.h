@@ -26,7 +26,7 @@
 /* What a rank says of itself. */
 struct rank_times {
     int rank;
-    char host[64];
+    char host[HOST_NAME];
     double work; /* model FLOPs a step */
     int parts;
     double busy[SERIES_PARTS]; /* seconds a step in each part of the run */

@@ -8,8 +8,10 @@
 #include "src/base/log.h"
 #include "src/base/split.h"
 #include "src/base/version.h"
+#include "tests/apart.h"
 #include "tests/tap.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +136,32 @@ static void test_sentences(void)
        "die() aborts without a hook");
 }
 
+/* 64 letters, as many as Linux takes, with a domain and without; the name is asked for
+ * once by a process.
+ */
+#define LETTERS_32 "login-node-of-the-large-machine-"
+static int probe_long_host(void)
+{
+    const char *name[] = { LETTERS_32 "0.of-a-partition.of-the-site.org",
+                           LETTERS_32 LETTERS_32 };
+    const char *host[] = { LETTERS_32 "0", LETTERS_32 LETTERS_32 };
+    bool is_right      = true;
+
+    if (!apart_enter(CLONE_NEWUTS))
+        return APART_CANNOT;
+    for (int i = 0; i < 2; i++) {
+        int status;
+
+        if (sethostname(name[i], strlen(name[i])) != 0)
+            return APART_CANNOT;
+        if (fork() == 0)
+            _exit(strcmp(log_host(), host[i]) != 0);
+        wait(&status);
+        is_right = is_right && status == 0;
+    }
+    return !is_right;
+}
+
 static void test_codes(void)
 {
     ok(ERR_CHECK == -1 && ERR_STOPPED < ERR_ENV, "codes are negative and different");
@@ -215,6 +243,7 @@ static void test_guess(void)
 
 int main(void)
 {
+    apart_ok("hosts keep long names", probe_long_host, "no name can be given here");
     test_sentences();
     test_codes();
     test_clock();

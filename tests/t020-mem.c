@@ -4,9 +4,11 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/apart.h"
 #include "tests/tap.h"
 
 #include <string.h>
+#include <sys/mount.h>
 
 static void test_failures(void)
 {
@@ -105,11 +107,23 @@ static void test_system(void)
     mem_free(block);
 }
 
+/* Where there is no /proc. */
+static int probe_bare(void)
+{
+    const int64_t all = mem_machine();
+
+    if (!apart_mounts() || mount("none", "/proc", "tmpfs", 0, "size=64k") != 0)
+        return APART_CANNOT;
+    return !(mem_machine() == all && mem_available() > 0 && mem_available() <= all);
+}
+
 int main(void)
 {
     test_failures();
     test_counts();
     test_pages();
     test_system();
+    apart_ok("it says how much memory there is without /proc, too", probe_bare,
+             "nothing can be mounted here");
     return tap_done();
 }

@@ -9,6 +9,7 @@
 #include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/mem.h"
+#include "tests/apart.h"
 #include "tests/scratch.h"
 #include "tests/tap.h"
 
@@ -210,32 +211,7 @@ static void others(void)
     ok(is_right, "records are not put behind what is none");
 }
 
-/* In a namespace of its own a user has no number, and may make no file, until told. */
-static bool tell(const char *file, const char *text)
-{
-    const int fd = open(file, O_WRONLY | O_CLOEXEC);
-    bool is_told = write(fd, text, strlen(text)) > 0;
-
-    close(fd);
-    return is_told;
-}
-
-static bool is_alone(void)
-{
-    char user[64], group[64];
-
-    if (geteuid() == 0)
-        return unshare(CLONE_NEWNS) == 0;
-    snprintf(user, sizeof user, "%u %u 1", geteuid(), geteuid());
-    snprintf(group, sizeof group, "%u %u 1", getegid(), getegid());
-    return unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0 &&
-           tell("/proc/self/uid_map", user) && tell("/proc/self/setgroups", "deny") &&
-           tell("/proc/self/gid_map", group);
-}
-
-/* On a disk of its own, in a process of its own: 0 if a probe says whether there is
- * room, 77 if it cannot, or this user may mount no disk.
- */
+/* On a disk of its own: 0 if a probe says whether there is room. */
 static int probe_disk(void)
 {
     static const char letters[4096];
@@ -244,11 +220,10 @@ static int probe_disk(void)
     int fd;
 
 #ifndef HAVE_FALLOCATE
-    return 77;
+    return APART_CANNOT;
 #endif
-    if (!is_alone() || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", folder, "tmpfs", 0, "size=64k") != 0)
-        return 77;
+    if (!apart_mounts() || mount("none", folder, "tmpfs", 0, "size=64k") != 0)
+        return APART_CANNOT;
     put("w", "");
     is_right = record_probe(file) == 0 && truncate(file, 0) == 0;
     fd       = open(filler, O_WRONLY | O_CREAT, 0600);
@@ -262,16 +237,8 @@ static int probe_disk(void)
 
 static void disk(void)
 {
-    static const char says[] = "a full disk is found before the work";
-    int status;
-
-    if (fork() == 0)
-        _exit(probe_disk());
-    wait(&status);
-    if (status >> 8 == 77)
-        tap_skip(says, "no room can be taken here, or no disk mounted");
-    else
-        ok(status == 0, "%s", says);
+    apart_ok("a full disk is found before the work", probe_disk,
+             "no room can be taken here, or no disk mounted");
 }
 
 int main(void)

@@ -86,12 +86,12 @@ const char *log_host(void)
     struct own_log *log = the_log();
 
     if (log->host[0] == '\0') {
-        char name[sizeof log->host] = "";
+        char name[256] = ""; /* with all of its domain */
 
         if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
             strcpy(name, "unknown");
         name[strcspn(name, ".")] = '\0';
-        strcpy(log->host, name);
+        snprintf(log->host, sizeof log->host, "%s", name);
     }
     return log->host;
 }

@@ -26,7 +26,10 @@ void log_line(enum log_level level, const char *fmt, ...)
 #define WARN(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define INFO(...) log_line(LOG_INFO, __VA_ARGS__)
 
-/* The host's name, as short as the system gives it; borrowed, valid for ever. */
+/* The host's name, as short as the system gives it; borrowed, valid for ever.  Linux
+ * knows names of 64 letters.
+ */
+enum { HOST_NAME = 65 };
 const char *log_host(void);
 const char *log_program(void);
 int log_rank(void);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -191,6 +192,14 @@ static int64_t kilobytes(const char *path, const char *key)
     return value > 0 ? value * 1024 : 0;
 }
 
+/* The system's number of pages of a kind, in bytes: what there is where no /proc is. */
+static int64_t pages(int kind)
+{
+    const int64_t count = sysconf(kind), size = sysconf(_SC_PAGESIZE);
+
+    return count > 0 && size > 0 ? count * size : 0;
+}
+
 /* The files in which a version of control groups keeps the limit and the use; pages of
  * files count as use there, but those not lately used are given back on demand.
  */
@@ -237,6 +246,8 @@ int64_t mem_available(void)
     FILE *file                         = fopen("/proc/self/cgroup", "r");
     char line[512];
 
+    if (least == 0)
+        least = pages(_SC_AVPHYS_PAGES);
     if (file == NULL)
         return least;
     while (fgets(line, sizeof line, file) != NULL) { /* id:controllers:path */
@@ -258,7 +269,9 @@ int64_t mem_available(void)
 
 int64_t mem_machine(void)
 {
-    return kilobytes("/proc/meminfo", "MemTotal:");
+    const int64_t bytes = kilobytes("/proc/meminfo", "MemTotal:");
+
+    return bytes > 0 ? bytes : pages(_SC_PHYS_PAGES);
 }
 
 int64_t mem_high_water(void)

@@ -20,7 +20,7 @@ struct own_log {
     const char *program;
     int rank;
     enum log_level level;
-    char host[64];
+    char host[HOST_NAME];
 };
 #define OWN_LOG_AT_START                                                               \
     {                                                                                  \
