@@ -9,7 +9,7 @@
 
 static void rsqrt(void)
 {
-    const struct sched s = { SCHED_RSQRT, 100000, 1000, 5000, 10000 };
+    const struct sched s = { SCHED_RSQRT, 100000, 1000, 5000, 10000, 0 };
 
     ok(sched_at(&s, 0) == 0, "rsqrt: a warm-up begins with nothing");
     ok(sched_at(&s, 250) == 0.25, "a quarter of it is a quarter");
@@ -25,7 +25,7 @@ static void rsqrt(void)
 
 static void cosine(void)
 {
-    const struct sched s = { SCHED_COSINE, 110, 10, 0, 0 };
+    const struct sched s = { SCHED_COSINE, 110, 10, 0, 0, 0 };
 
     ok(sched_at(&s, 5) == 0.5, "cosine: half of the warm-up");
     ok(sched_at(&s, 10) == 1, "its end");
@@ -36,7 +36,7 @@ static void cosine(void)
 
 static void constant(void)
 {
-    const struct sched s = { SCHED_CONSTANT, 100, 0, 20, 0 };
+    const struct sched s = { SCHED_CONSTANT, 100, 0, 20, 0, 0 };
 
     ok(sched_at(&s, 0) == 1 && sched_at(&s, 80) == 1, "constant: 1 without a warm-up");
     ok(sched_at(&s, 90) == 0.5, "and a cool-down");
