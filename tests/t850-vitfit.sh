@@ -162,6 +162,13 @@ run fit "$folder/one.csv" --bootstrap=0 --json="$folder/one.json"
     grep -q '^centre  *width - depth 40 mlp 6144$' "$folder/out" &&
     grep -q '^s_width  *0.22 ' "$folder/out" && ! grep -q alpha_mlp "$folder/one.json"
 ok 'a star of one arm has all its runs on it'
+run fit "$folder/one.csv" --dims=width --bootstrap=0
+[ $status -eq 0 ] && grep -q 'of 18 runs' "$folder/out" && ! grep -q '^left out' "$folder/out"
+ok 'also where no other dimension is named'
+run fit "$folder/star.csv" --dims=width --bootstrap=0
+[ $status -eq 0 ] && grep -q '^left out  *36 at the centre$' "$folder/out" &&
+    grep -q '^centre  *width 1968$' "$folder/out" && grep -q '^s_width  *0.22 ' "$folder/out"
+ok 'but not the runs of arms that are not named'
 { cat "$folder/star.csv" && echo '999,failed,608,40,6144,,'; } >"$folder/failed.csv"
 run fit "$folder/failed.csv" --bootstrap=0 --hold-out=4
 [ $status -eq 0 ] && grep -q '1 failed' "$folder/out" && grep -q 'held out  *4 runs' "$folder/out"

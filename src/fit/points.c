@@ -237,6 +237,15 @@ void points_arms(struct points *p, const double *centre, int dims)
     }
 }
 
+int points_frequency(const struct points *p, int var, double x)
+{
+    int same = 0;
+
+    for (int i = 0; i < p->rows; i++)
+        same += is_same(p->x[(size_t)i * LAW_VARS + (size_t)var], x);
+    return same;
+}
+
 void points_centre(double *centre, const struct points *p, int dims)
 {
     for (int k = 0; k < dims; k++) {
@@ -244,10 +253,8 @@ void points_centre(double *centre, const struct points *p, int dims)
 
         for (int i = 0; i < p->rows; i++) {
             const double x = p->x[(size_t)i * LAW_VARS + (size_t)k];
-            int same       = 0;
+            const int same = points_frequency(p, k, x);
 
-            for (int j = 0; j < p->rows; j++)
-                same += is_same(p->x[(size_t)j * LAW_VARS + (size_t)k], x);
             if (same > most) {
                 most      = same;
                 centre[k] = x;

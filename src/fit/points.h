@@ -46,6 +46,9 @@ void points_copy(struct points *copy, const struct points *p);
 /* Say of every row on which arm around 'centre' [dims] it lies. */
 void points_arms(struct points *p, const double *centre, int dims);
 
+/* How many rows have 'x' as variable 'var'. */
+int points_frequency(const struct points *p, int var, double x);
+
 /* The most frequent value of every dimension. */
 void points_centre(double *centre, const struct points *p, int dims);
 

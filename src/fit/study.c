@@ -98,13 +98,32 @@ static int only_arm(const struct study *s)
     return s->dims > 1 && varying == 1 ? only : -1;
 }
 
+/* Whether runs of arms that --dims leaves out lie at the most frequent value of the one
+ * dimension that it names: they are many more than those of any size on its own arm.
+ */
+static bool has_other_arms(const struct study *s)
+{
+    const struct points *p = &s->points;
+    int most               = 0;
+
+    for (int i = 0; i < p->rows; i++) {
+        const double x = p->x[(size_t)i * LAW_VARS];
+        const int same = points_frequency(p, 0, x);
+
+        if (x != s->centre[0] && same > most)
+            most = same;
+    }
+    return points_frequency(p, 0, s->centre[0]) > 2 * most;
+}
+
 static int find_centre(struct study *s)
 {
     const char *text = s->options->centre;
-    const int only   = only_arm(s);
-    int n;
+    int only         = only_arm(s), n;
 
     points_centre(s->centre, &s->points, s->dims);
+    if (s->dims == 1 && !has_other_arms(s))
+        only = 0;
     if (only >= 0) /* its runs do not tell where the centre lies on the arm */
         s->centre[only] = NAN;
     if (text[0] == '\0')
