@@ -189,8 +189,8 @@ static void say_differences(FILE *out, const json_t *was, const struct case_resu
             fprintf(out, "  %s was %s, is %s\n", setting[i].name, then, setting[i].is);
     }
     if (number(was, "batch") != (double)c->batch)
-        fprintf(out, "  batch was %.0f, is %lld: seconds are not comparable\n",
-                number(was, "batch"), (long long)c->batch);
+        fprintf(out, "  batch was %.0f, is %lld\n", number(was, "batch"),
+                (long long)c->batch);
 }
 
 /* 'knows_waits': neither run was stopped before it had measured that. */
@@ -261,5 +261,8 @@ void changes_print(FILE *out, const struct case_result *c, const json_t *options
         knows_waits &= !isnan(then) && !isnan(now);
         line(out, "  ", traffic_name[k], then, now, before, change, &kind);
     }
-    conclude(out, change, noise, &stage, &kind, knows_waits);
+    if (number(was, "batch") != (double)c->batch)
+        fprintf(out, "  seconds of different batches are not comparable\n");
+    else
+        conclude(out, change, noise, &stage, &kind, knows_waits);
 }

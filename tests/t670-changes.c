@@ -155,7 +155,8 @@ static void sentences(void)
     c.spec.image = 224;
     mesh         = "2x1";
     c.batch      = 16;
-    prints(&c, "seconds are not comparable", "and another batch");
+    prints(&c, "batch was 8, is 16", "and another batch");
+    prints(&c, "not comparable\n", "whose seconds tell nothing");
     c.spec.L = 5;
     prints(&c, "the earlier run has no such case", "another slice is another case");
 }
