@@ -119,6 +119,13 @@ if [ -f "$folder/two.h5" ]; then
     "${train%vittrain}vitdata" pack "$folder/one.h5" --from="$folder/one" >/dev/null 2>&1
     refused 'holds other images than in the run that is to go on' $packed --steps=3 \
         --out="$folder/packed"
+    cp "$folder/one.h5" "$folder/apart.h5"
+    apart="--data=fractal --classes=3 --shape=mu --image=32 --batch=4 --holdout=$folder/apart.h5"
+    run 1 $apart --steps=1 --out="$folder/apart"
+    mv "$folder/one/z/0.png" "$folder/one/z/3.png"
+    "${train%vittrain}vitdata" pack "$folder/apart.h5" --from="$folder/one" >/dev/null 2>&1
+    refused 'holdout=.*apart.h5 holds other images than in the run' $apart --steps=2 \
+        --out="$folder/apart"
 else
     skip 'printed options make the same run' 'vitdata packs no PNG files here'
 fi

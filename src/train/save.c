@@ -16,41 +16,59 @@
 struct save {
     struct ckpt *ckpt; /* NULL: nothing is saved */
     struct ckpt_list list;
-    const struct opts *opts;  /* borrowed */
-    const struct data *train; /* borrowed */
-    json_t *tuned;            /* where it is, and what timing chose, an object */
-    int64_t step, started;    /* of the last save that was finished, that was begun */
+    const struct opts *opts;     /* borrowed */
+    const struct source *source; /* borrowed */
+    json_t *tuned;               /* where it is, and what timing chose, an object */
+    int64_t step, started; /* of the last save that was finished, that was begun */
 };
 
 /* ---- going on -------------------------------------------------------------------- */
 
-/* What a checkpoint calls the set that a run is trained on. */
-static const char set_name[] = "set";
+/* What a checkpoint calls the sets of a run. */
+static const char train_name[] = "set", held_name[] = "holdout-set";
 
-static void name_set(char text[24], const struct data *train)
+/* Say under 'name' which images there are. */
+static void name_set(json_t *options, const char *name, const struct data *images)
 {
-    snprintf(text, 24, "%016llx", (unsigned long long)train->identity);
+    char text[24];
+
+    if (images == NULL || images->identity == 0)
+        return;
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)images->identity);
+    json_object_set_new(options, name, json_string(text));
 }
 
-/* The same images in the same order, as far as both are known. */
-static int compare_set(const json_t *options, const struct data *train,
-                       const char *path)
+/* The same sets, each with the same images in the same order, as far as both are known.
+ */
+static int compare_sets(const json_t *options, const struct source *source,
+                        const struct train_options *o)
 {
-    const char *before = json_string_value(json_object_get(options, set_name));
-    char now[24];
+    const struct {
+        const char *name, *option, *path;
+    } set[] = { { train_name, "data", o->data }, { held_name, "holdout", o->holdout } };
+    json_t *now = json_object();
+    int rc      = 0;
 
-    name_set(now, train);
-    if (before == NULL || train->identity == 0 || strcmp(before, now) == 0)
-        return 0;
-    return ERR(ERR_USAGE,
-               "--data=%s holds other images than in the run that is to go on (digest "
-               "%s, not %s): give the same, or another --out",
-               path, now, before);
+    name_set(now, train_name, source->train);
+    name_set(now, held_name, source->held);
+    for (size_t i = 0; i < sizeof set / sizeof set[0] && rc == 0; i++) {
+        const json_t *was = json_object_get(options, set[i].name);
+        const json_t *is  = json_object_get(now, set[i].name);
+
+        if (was != NULL && is != NULL && !json_equal(was, is))
+            rc = ERR(ERR_USAGE,
+                     "--%s=%s holds other images than in the run that is to go on "
+                     "(digest %s, not %s): give the same, or another --out",
+                     set[i].option, set[i].path, json_string_value(is),
+                     json_string_value(was));
+    }
+    json_decref(now);
+    return rc;
 }
 
 /* The same options, and the time that was taken so far. */
 static int compare(struct saved *saved, const struct ckpt_meta *meta,
-                   const struct data *train, const struct opts *opts,
+                   const struct source *source, const struct opts *opts,
                    const struct train_options *o)
 {
     const json_t *seconds = json_object_get(meta->tuned, "seconds");
@@ -63,7 +81,7 @@ static int compare(struct saved *saved, const struct ckpt_meta *meta,
         json_number_value(json_object_get(meta->tuned, "save_seconds"));
     saved->tuned = json_incref(meta->tuned);
     TRY(train_options_compare(opts, meta->options));
-    return compare_set(meta->options, train, o->data);
+    return compare_sets(meta->options, source, o);
 }
 
 /* A run that starts before a checkpoint of its folder would go on from that one when it
@@ -103,7 +121,7 @@ static int refuse_damaged(const char *dir, struct mesh *mesh)
     return mesh_agree(mesh, rc);
 }
 
-int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
+int saved_find(struct saved *saved, struct mesh *mesh, const struct source *source,
                const struct opts *opts, const struct train_options *o)
 {
     struct ckpt_meta meta;
@@ -120,7 +138,7 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
     if (saved->path[0] == '\0')
         return o->out[0] != '\0' ? refuse_damaged(o->out, mesh) : 0;
     TRY(ckpt_meta(&meta, saved->path, mesh->comm[AXIS_ALL]));
-    rc = mesh_agree(mesh, compare(saved, &meta, train, opts, o));
+    rc = mesh_agree(mesh, compare(saved, &meta, source, opts, o));
     meta_free(&meta);
     if (rc == 0 && !saved->is_of_run && o->out[0] != '\0')
         rc = refuse_later(saved, o->out, mesh);
@@ -160,7 +178,7 @@ static bool has_own_record(const struct ckpt_meta *meta)
 }
 
 int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
-               const struct data *train, const struct opts *opts,
+               const struct source *source, const struct opts *opts,
                const struct train_options *o)
 {
     struct ckpt_meta meta;
@@ -171,7 +189,7 @@ int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
     if (saved->path[0] == '\0')
         return 0;
     TRY(ckpt_meta(&meta, saved->path, mesh->comm[AXIS_ALL]));
-    rc = compare(saved, &meta, train, opts, o);
+    rc = compare(saved, &meta, source, opts, o);
     if (rc != 0)
         rc = ERR(rc, "%s: %s", saved->path, err_sentence());
     saved->is_on_the_way = has_own_record(&meta);
@@ -186,17 +204,17 @@ int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
 /* ---- saving ---------------------------------------------------------------------- */
 
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
-              struct optim *optim, const struct data *train, const struct opts *opts,
+              struct optim *optim, const struct source *source, const struct opts *opts,
               const struct tuned *tuned, struct claim *claim)
 {
     struct save *s = mem_new(1, sizeof *s);
     int rc         = 0;
 
-    s->opts  = opts;
-    s->train = train;
-    s->tuned = tuned != NULL ? tuned_json(tuned, vit_mesh(vit), vit_dev(vit))
-                             : place_json(vit_mesh(vit), vit_dev(vit));
-    s->step  = -1;
+    s->opts   = opts;
+    s->source = source;
+    s->tuned  = tuned != NULL ? tuned_json(tuned, vit_mesh(vit), vit_dev(vit))
+                              : place_json(vit_mesh(vit), vit_dev(vit));
+    s->step   = -1;
     if (dir[0] != '\0') {
         state_list(&s->list, vit, optim);
         rc = ckpt_open(&s->ckpt, vit_mesh(vit), vit_dev(vit), &s->list, dir, keep,
@@ -228,7 +246,6 @@ int save_start(struct save *s, int64_t step, int64_t examples, const char *id,
     struct ckpt_meta meta = { .step     = step,
                               .examples = examples,
                               .position = examples };
-    char set[24];
     int rc;
 
     if (s->ckpt == NULL)
@@ -236,9 +253,8 @@ int save_start(struct save *s, int64_t step, int64_t examples, const char *id,
     meta.options = train_options_json(s->opts, false);
     meta.tuned   = json_deep_copy(s->tuned);
     json_object_set_new(meta.options, "id", json_string(id));
-    name_set(set, s->train);
-    if (s->train->identity != 0)
-        json_object_set_new(meta.options, set_name, json_string(set));
+    name_set(meta.options, train_name, s->source->train);
+    name_set(meta.options, held_name, s->source->held);
     json_object_set_new(meta.tuned, "seconds", json_real(spent.seconds));
     json_object_set_new(meta.tuned, "device_seconds", json_real(spent.device_seconds));
     json_object_set_new(meta.tuned, "save_seconds", json_real(spent.save_seconds));

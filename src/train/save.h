@@ -6,11 +6,10 @@
 #define TRAIN_SAVE_H
 
 #include "src/base/claim.h"
-#include "src/data/data.h"
 #include "src/step/adopt.h"
 #include "src/step/step.h"
 #include "src/step/tuned.h"
-#include "src/train/options.h"
+#include "src/train/source.h"
 
 struct save;
 
@@ -31,10 +30,10 @@ struct saved {
 };
 
 /* Find the checkpoint to go on from, as --resume says, and see that the options are
- * those it was made with, and the images of 'train' the same.  Returns 0 or a code, the
- * same on all ranks; saved_free() in either case.  Collective over 'mesh'.
+ * those it was made with, and the images of 'source' the same.  Returns 0 or a code,
+ * the same on all ranks; saved_free() in either case.  Collective over 'mesh'.
  */
-int saved_find(struct saved *saved, struct mesh *mesh, const struct data *train,
+int saved_find(struct saved *saved, struct mesh *mesh, const struct source *source,
                const struct opts *opts, const struct train_options *o);
 void saved_free(struct saved *saved);
 
@@ -48,15 +47,15 @@ int saved_init(struct saved *saved, const char *path, struct vit *vit);
  * on its way to another length of the run counts for none.
  */
 int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
-               const struct data *train, const struct opts *opts,
+               const struct source *source, const struct opts *opts,
                const struct train_options *o);
 
 /* Save into 'dir' (empty: never), of which 'keep' files stay, with what timing chose
- * (borrowed while it opens; NULL: nothing), of a run on 'train'; 'claim' is that of
+ * (borrowed while it opens; NULL: nothing), of a run on 'source'; 'claim' is that of
  * ckpt_open().  Returns 0 or a code, the same on all ranks.  Collective over the mesh.
  */
 int save_open(struct save **save, const char *dir, int keep, struct vit *vit,
-              struct optim *optim, const struct data *train, const struct opts *opts,
+              struct optim *optim, const struct source *source, const struct opts *opts,
               const struct tuned *tuned, struct claim *claim);
 void save_close(struct save **save);
 

@@ -270,12 +270,12 @@ int trainer_open(struct trainer *t, const struct opts *opts,
     t->start = clock_now(); /* which the mesh has set */
     stop_open(&t->stop, o->time_limit, t->mesh->rank == 0);
     TRY(mesh_agree(t->mesh, open_source(t)));
-    TRY(saved_find(&t->saved, t->mesh, t->source.train, opts, o));
+    TRY(saved_find(&t->saved, t->mesh, &t->source, opts, o));
     TRY(choose(t));
     TRY(open_model(t));
     TRY(load(t));
-    TRY(save_open(&t->save, o->out, (int)o->keep, t->vit, t->optim, t->source.train,
-                  opts, o->tune ? &t->tuned : NULL, &t->claim));
+    TRY(save_open(&t->save, o->out, (int)o->keep, t->vit, t->optim, &t->source, opts,
+                  o->tune ? &t->tuned : NULL, &t->claim));
     TRY(mesh_agree(t->mesh, open_journal(t)));
     t->saved_at = clock_now();
     return 0;

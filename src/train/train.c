@@ -257,7 +257,7 @@ static int find_fork(char folder[TRAIN_PATH], struct saved *part,
         folder[0] = '\0';
     if (folder[0] == '\0')
         return 0;
-    return saved_fork(part, folder, t->mesh, t->source.train, t->opts, t->options);
+    return saved_fork(part, folder, t->mesh, &t->source, t->opts, t->options);
 }
 
 /* Nothing is left to do of it. */
@@ -288,7 +288,7 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
     struct save *trunk = t->save;
     int rc;
 
-    TRY(save_open(&t->save, folder, 1, t->vit, t->optim, t->source.train, t->opts,
+    TRY(save_open(&t->save, folder, 1, t->vit, t->optim, &t->source, t->opts,
                   t->options->tune ? &t->tuned : NULL, NULL));
     rc = run_steps(t, leg, is_stopped);
     if (rc == 0 && !*is_stopped)
