@@ -98,9 +98,6 @@ void straggler_judge(struct rank_times *all, int n)
     int slow        = 0;
 
     for (int i = 0; i < n; i++) {
-        all[i].seconds = 0;
-        for (int k = 0; k < parts; k++)
-            all[i].seconds += all[i].busy[k] / parts;
         all[i].ratio        = 1;
         all[i].slow         = 0;
         all[i].is_straggler = false;
@@ -159,6 +156,8 @@ void straggler_find(struct case_result *c, struct mesh *mesh, const struct serie
 
     snprintf(own.host, sizeof own.host, "%s", log_host());
     own.parts = series_parts(own.busy, s);
+    for (int i = 0; i < s->n; i++)
+        own.seconds += s->busy[i] / s->n;
     if (mesh->rank == 0)
         all = mem_new((size_t)n, sizeof *all);
     TRY_MPI(MPI_Gather(&own, sizeof own, MPI_BYTE, all, sizeof own, MPI_BYTE, 0,

@@ -30,11 +30,11 @@ struct rank_times {
     double work; /* model FLOPs a step */
     int parts;
     double busy[SERIES_PARTS]; /* seconds a step in each part of the run */
+    double seconds;            /* and of the whole run, the mean of its steps */
 
-    double seconds; /* a step of the whole run: their mean.  This and the rest are
-                       filled by straggler_judge() */
-    double ratio;   /* 'seconds' to what the others need for this work; 1 alone */
-    int slow;       /* parts in which it was STRAGGLER_SLOW times as long */
+    /* Filled by straggler_judge(): */
+    double ratio; /* 'seconds' to what the others need for this work; 1 alone */
+    int slow;     /* parts in which it was STRAGGLER_SLOW times as long */
     bool is_straggler;
 };
 
