@@ -21,6 +21,11 @@
 enum { PERIOD = 3, CHUNK = 1 << 14 /* elements */ };
 enum { FIRST = 8, LAST = 64 << 20, FACTOR = 4 }; /* of sizes */
 
+/* A factor like the square root of 10 has few digits: by how much of the last size its
+ * powers may miss it.
+ */
+static const double near_last = 1e-5;
+
 struct job {
     struct bench *bench;
     struct dev_stream *stream;
@@ -172,6 +177,14 @@ static int measure(struct case_result *c, struct job *j, const struct collective
     return 0;
 }
 
+/* The bytes in 'at', which the product of rounded factors may miss 'last' in. */
+static int64_t size_at(double at, int64_t last, int64_t least)
+{
+    const int64_t bytes = at > (1 - near_last) * (double)last ? last : (int64_t)at;
+
+    return bytes > least ? bytes : least;
+}
+
 static int alloc(struct job *j, int64_t bytes)
 {
     const struct bench *b = j->bench;
@@ -207,10 +220,9 @@ int case_coll(struct bench *b, struct case_result *c, const struct spec *spec,
     if (rc == ERR_MEMORY)
         case_skip(c, "not enough memory for %lld bytes", (long long)last);
     for (int i = 0; rc == 0 && i < COLLECTIVES; i++) {
-        for (double bytes = (double)first; bytes <= (double)last && rc == 0;
-             bytes *= factor)
-            rc = measure(c, &j, &collectives[i],
-                         bytes < (double)number ? number : (int64_t)bytes);
+        for (double at = (double)first; at <= (1 + near_last) * (double)last && rc == 0;
+             at *= factor)
+            rc = measure(c, &j, &collectives[i], size_at(at, last, number));
     }
     if (rc == 0)
         result_judge(c);

@@ -230,6 +230,14 @@ static void check_coll(struct bed *bed)
     }
     says(c, rows_pass(c) && c->rows == 18, "three collectives of six sizes are right");
     ok(is_right, "their bandwidths are as nccl-tests define them");
+    for (int i = 0; i < 2; i++) {
+        bed->choices.size_first  = 1000;
+        bed->choices.size_last   = 100000;
+        bed->choices.size_factor = i == 0 ? 3.162277 : 3.162278;
+        c                        = run_case(bed, CASE_COLL, NULL, 0);
+        says(c, rows_pass(c) && c->rows == 15 && c->row[4].size == 100000,
+             "the last size is reached by powers of %g", bed->choices.size_factor);
+    }
 }
 
 /* Without a file: the pictures are made; a build without JPEG cannot. */
