@@ -39,12 +39,21 @@ static int64_t step_of(const char *name, const char *end)
     return strcmp(after, end) == 0 ? step : -1;
 }
 
+int folder_check(const char *dir)
+{
+    enum { FILES = 64 }; /* letters for the names of files in it */
+
+    if (strlen(dir) > CKPT_PATH - FILES)
+        return ERR(ERR_USAGE, "the name of the folder %s is too long", dir);
+    return 0;
+}
+
 static int make(const char *dir)
 {
     char path[CKPT_PATH];
 
-    if (snprintf(path, sizeof path, "%s", dir) > CKPT_PATH - 64)
-        return ERR(ERR_USAGE, "the name of the folder %s is too long", dir);
+    TRY(folder_check(dir));
+    snprintf(path, sizeof path, "%s", dir);
     for (char *at = path + 1;; at++) {
         const char here = *at;
 

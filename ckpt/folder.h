@@ -10,6 +10,9 @@
 /* DIR/ckpt-00001000.h5 */
 void folder_path(char path[CKPT_PATH], const char *dir, int64_t step);
 
+/* 0 if names of files in 'dir' have room, else ERR_USAGE. */
+int folder_check(const char *dir);
+
 /* Make 'dir' and the folders on the way, where they are not there, claim it, and remove
  * what was not finished there.  Returns 0, ERR_USAGE or ERR_IO.
  */

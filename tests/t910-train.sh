@@ -381,6 +381,16 @@ ok 'held-out images are seen to be so too, and nothing of it is saved'
 [ $? -eq 3 ] && said 'the output cannot be written' &&
     [ "$(find "$folder/unheard" -name '*.h5*' | wc -l)" -eq 0 ]
 ok 'a run that nobody can hear ends before its steps, with 3'
+deep=$(printf %049d 0)
+long=$folder
+while [ ${#long} -lt 900 ]; do
+    long=$long/$deep
+done
+long=$long/$(printf "%0$((955 - ${#long}))d" 0) # there is room for names in it, not for forks
+refused 'folder .*/fork-2 is too long' $model --steps=3 --cooldown-at=2 --cooldown-steps=1 \
+    --out="$long"
+[ ! -e "$folder/$deep" ]
+ok 'and nothing is made'
 run 2 $model --steps=2 --out="$folder/records/below"
 status_is '3 3 ' && [ "$(wc -l <"$folder/err")" -eq 1 ]
 ok 'a folder that cannot be made: 3'

@@ -77,6 +77,17 @@ static void log_path(char path[TRAIN_PATH + 16], const struct train_options *o)
              is_named ? "" : "/log.jsonl");
 }
 
+/* The folder of the latest fork, which is made in the end: its name is the longest. */
+static int check_fork_folder(const struct trainer *t)
+{
+    const struct train_plan *p = &t->plan;
+    char folder[TRAIN_PATH + 32];
+
+    snprintf(folder, sizeof folder, "%s/fork-%lld", t->options->out,
+             p->forks > 0 ? (long long)p->fork[p->forks - 1] : 0);
+    return p->forks > 0 ? folder_check(folder) : 0;
+}
+
 /* Files of the output options, on rank 0; records are appended to.  The folder is this
  * run's from here on: who has it before may save until then.
  */
@@ -91,8 +102,10 @@ static int probe_outputs(struct trainer *t)
 
     log_path(lines, o);
     TRY(draft_apart(path, FILES, INPUTS));
-    if (o->out[0] != '\0')
+    if (o->out[0] != '\0') {
+        TRY(check_fork_folder(t));
         TRY(folder_open(&t->claim, o->out));
+    }
     for (int i = 0; i < FILES - 1; i++)
         TRY(draft_probe(path[i], ROOM));
     return record_probe(o->records);
