@@ -68,6 +68,11 @@ AS_IF([test -z "$CC"],
         [AC_MSG_ERROR([no MPI compiler for --with-mpi=$with_mpi])])])
 ])
 
+# VIT_MPI_LIBS: the MPI libraries that conftest would be started with.
+m4_define([VIT_MPI_LIBS],
+    [`ldd conftest$EXEEXT 2>/dev/null |
+      $AWK '@S|@1 ~ /^libmpi(ch)?\.so/ { printf " %s ", @S|@1 }'`])
+
 # VIT_MPI: which MPI the compiler has, by itself or through pkg-config, and what starts
 # its programs.  Sets 'mpi' to openmpi, mpich or other, and 'mpi_macro' to what its
 # header defines.
@@ -75,14 +80,15 @@ AC_DEFUN([VIT_MPI], [
 m4_pushdef([vit_mpi_program],
     [AC_LANG_PROGRAM([[#include <mpi.h>]], [[MPI_Init(0, 0);]])])
 AC_MSG_CHECKING([for MPI])
-AC_LINK_IFELSE([vit_mpi_program], [vit_ok=yes],
+AC_LINK_IFELSE([vit_mpi_program], [vit_ok=yes; vit_mpi_libs=VIT_MPI_LIBS],
     [vit_ok=no
      for vit_pc in ompi-c mpich mpi-c; do
          MPI_CFLAGS=`$PKG_CONFIG --cflags $vit_pc 2>/dev/null` || continue
          MPI_LIBS=`$PKG_CONFIG --libs $vit_pc 2>/dev/null`
          vit_save_CPPFLAGS=$CPPFLAGS; vit_save_LIBS=$LIBS
          CPPFLAGS="$CPPFLAGS $MPI_CFLAGS"; LIBS="$MPI_LIBS $LIBS"
-         AC_LINK_IFELSE([vit_mpi_program], [vit_ok=yes; break])
+         AC_LINK_IFELSE([vit_mpi_program],
+             [vit_ok=yes; vit_mpi_libs=VIT_MPI_LIBS; break])
          CPPFLAGS=$vit_save_CPPFLAGS; LIBS=$vit_save_LIBS
      done])
 m4_popdef([vit_mpi_program])
@@ -120,8 +126,8 @@ AS_IF([test -z "$MPIEXEC"],
 # which each candidate joins its flags with colons; --with-OPTION=DIR takes of these the
 # names alone, and a library that lies in DIR.
 # Sets NAME_CFLAGS, NAME_LIBS, have_OPTION and the conditional and macro HAVE_NAME.
-# A program that would hold two MPIs is no success.  With OPTIONAL = optional a library
-# that is missing is left out, unless it was asked for.
+# A program that would hold another MPI than the compiler's is no success.  With
+# OPTIONAL = optional a library that is missing is left out, unless it was asked for.
 AC_DEFUN([VIT_LIB], [
 AC_ARG_WITH([$2],
     [AS_HELP_STRING([--with-$2=DIR], [$3 in DIR; --without-$2 to leave it out])],
@@ -162,9 +168,12 @@ AS_IF([test "x$with_$2" != xno],
          CPPFLAGS="$vit_save_CPPFLAGS $$1_CFLAGS"
          LIBS="$$1_LIBS $vit_more_libs $vit_save_LIBS"
          AC_LINK_IFELSE([AC_LANG_PROGRAM([$7], [$8])],
-             [AS_IF([ldd conftest$EXEEXT 2>/dev/null | grep -q 'libmpi\.so' &&
-                     ldd conftest$EXEEXT 2>/dev/null | grep -q 'libmpich\.so'],
-                 [], [have_$2=yes])])
+             [have_$2=yes
+              for vit_name in VIT_MPI_LIBS; do
+                  AS_CASE([$vit_mpi_libs], [*" $vit_name "*], [],
+                      [AS_ECHO(["$vit_name is of another MPI"]) >&AS_MESSAGE_LOG_FD
+                       have_$2=no])
+              done])
          AS_IF([test $have_$2 = yes], [break])
      done
      CPPFLAGS=$vit_save_CPPFLAGS

@@ -41,18 +41,26 @@ ok 'a library is taken from lib64, its header from a folder of its own'
 tail -n 1 "$folder/out" | grep -q "^configure: error: BLIS is missing in $folder/empty: install"
 ok 'one that is not there is missing, whatever the system has'
 
-# An HDF5 that knows no MPI will do, one of another MPI will not.
+# An HDF5 that knows no MPI will do, one of another MPI will not, nor one that brings
+# another MPI's library along.
 mkdir -p "$folder/h5/include" "$folder/h5/lib"
 echo 'int H5Fopen(void) { return 0; }' >"$folder/h5.c"
-$cc -shared -fPIC "$folder/h5.c" -o "$folder/h5/lib/libhdf5.so"
-for parallel in '' '#define H5_HAVE_PARALLEL 1'; do
-    printf '%s\n' 'int H5Fopen(const char *, unsigned, long);' "$parallel" \
+try_hdf5() { # LINE IN ITS HEADER
+    printf '%s\n' 'int H5Fopen(const char *, unsigned, long);' "$1" \
         '#define H5F_ACC_RDONLY 0' '#define H5P_DEFAULT 0' >"$folder/h5/include/hdf5.h"
     "$source/configure" -C CC="$cc" --without-blis --without-onednn \
         --with-hdf5="$folder/h5" --with-jpeg="$folder/empty" 2>&1 |
         sed -n 's/^checking for HDF5... //p' >>"$folder/hdf5"
-done
-[ "$(tr '\n' ' ' <"$folder/hdf5")" = 'yes no ' ]
+}
+$cc -shared -fPIC "$folder/h5.c" -o "$folder/h5/lib/libhdf5.so"
+try_hdf5 ''
+try_hdf5 '#define H5_HAVE_PARALLEL 1'
+mpi=$folder/h5/lib/libmpi.so.1066
+$cc -shared -fPIC "$folder/h5.c" -Wl,-soname,libmpi.so.1066 -o "$mpi"
+$cc -shared -fPIC -Wl,--no-as-needed "$folder/h5.c" -o "$folder/h5/lib/libhdf5.so" "$mpi" \
+    -Wl,-rpath,"$folder/h5/lib"
+try_hdf5 ''
+[ "$(tr '\n' ' ' <"$folder/hdf5")" = 'yes no no ' ]
 ok 'HDF5 may be serial, and is refused where it is of another MPI'
 
 # Another MPI before it in the path, and even one whose launcher has a better name.
