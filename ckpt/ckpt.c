@@ -89,6 +89,7 @@ static void list_datasets(struct ckpt *c)
 static int open_local(struct ckpt *c, struct claim *claim)
 {
     int64_t *steps = NULL;
+    int count;
 
     if (claim != NULL) {
         c->claim = *claim;
@@ -97,7 +98,10 @@ static int open_local(struct ckpt *c, struct claim *claim)
     if (c->mesh->rank == 0) {
         if (claim == NULL)
             TRY(folder_open(&c->claim, c->dir));
-        if (folder_steps(&steps, c->dir) > 0)
+        count = folder_steps(&steps, c->dir);
+        if (count < 0)
+            return count;
+        if (count > 0)
             c->newest = steps[0];
         mem_free(steps);
     }

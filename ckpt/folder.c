@@ -117,17 +117,29 @@ static int newest_first(const void *left, const void *right)
     return a > b ? -1 : a < b;
 }
 
+static int unread(const char *dir, int error)
+{
+    return ERR(ERR_IO, "the folder %s cannot be read: %s", dir, strerror(error));
+}
+
+/* The next entry; at the end NULL, with errno set where there may be more. */
+static const struct dirent *next_entry(DIR *folder)
+{
+    errno = 0;
+    return readdir(folder);
+}
+
 int folder_steps(int64_t **steps, const char *dir)
 {
     DIR *folder = opendir(dir);
     const struct dirent *e;
     int64_t *found;
-    int count = 0, room = 64;
+    int count = 0, room = 64, error = 0;
 
     if (folder == NULL && errno != ENOENT)
-        return ERR(ERR_IO, "the folder %s cannot be read: %s", dir, strerror(errno));
+        return unread(dir, errno);
     found = mem_new((size_t)room, sizeof *found);
-    while (folder != NULL && (e = readdir(folder)) != NULL) {
+    while (folder != NULL && (e = next_entry(folder)) != NULL) {
         const int64_t step = step_of(e->d_name, ".h5");
 
         if (step < 0)
@@ -138,8 +150,14 @@ int folder_steps(int64_t **steps, const char *dir)
         }
         found[count++] = step;
     }
-    if (folder != NULL)
+    if (folder != NULL) {
+        error = errno;
         closedir(folder);
+    }
+    if (error != 0) {
+        mem_free(found);
+        return unread(dir, error);
+    }
     qsort(found, (size_t)count, sizeof *found, newest_first);
     *steps = found;
     return count;

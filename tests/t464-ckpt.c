@@ -16,6 +16,9 @@
 #include "tests/scratch.h"
 #include "tests/tensors.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,6 +35,20 @@ static int rank, size;
 static struct dev *dev;
 static pthread_t main_thread;
 static atomic_int elsewhere; /* calls of MPI_Wtime() by other threads */
+
+static bool is_folder_bad;
+
+/* In place of the system's. */
+struct dirent *readdir(DIR *folder)
+{
+    struct dirent *(*next)(DIR *) =
+        (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir");
+
+    if (!is_folder_bad)
+        return next(folder);
+    errno = EIO;
+    return NULL;
+}
 
 /* In place of the library's. */
 double MPI_Wtime(void)
@@ -342,6 +359,10 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
         close(creat(path, 0666));
     MPI_Barrier(MPI_COMM_WORLD);
     ok(is_newest(dir, "ckpt-00000011.h5"), "so is what was never finished");
+    is_folder_bad = true;
+    ok(ckpt_newest(path, dir, MPI_COMM_WORLD) == ERR_IO,
+       "a folder that cannot be read to its end is not without checkpoints");
+    is_folder_bad = false;
     MPI_Barrier(MPI_COMM_WORLD);
     ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2, NULL) == 0 && !is_there(path),
        "and is removed by the next run");
