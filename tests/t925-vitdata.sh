@@ -91,6 +91,7 @@ ok 'what all have alike is said once'
 [ $? -eq 3 ] && says '^vitdata: .*large.h5.*: File too large$' err &&
     [ "$(find "$folder" -name 'large*' | wc -l)" -eq 0 ]
 ok 'a set above the limit of files ends with 3 and a sentence, and leaves nothing'
+refused 2 'too large: fewer --rows' sheet "$folder/x.png" --rows=9 --columns=9 --image=4000
 refused 2 'is a name of a set' sheet "$folder/a.h5"
 ln -s a.h5 "$folder/link"
 refused 2 'is read, and would be written over' sheet "$folder/link" --data="$folder/a.h5"

@@ -154,12 +154,13 @@ static int append(struct h5set *set, const struct gather_file *f, struct rooms *
 static int append_all(struct h5set *set, const struct gather *g, int decode)
 {
     const size_t numbers = 3 * (size_t)decode * (size_t)decode;
-    float *image         = mem_new(numbers, sizeof *image);
-    uint8_t *rgb         = mem_new(numbers, 1);
     struct rooms rooms   = { 0 };
+    void *image = NULL, *rgb = NULL;
     struct meter meter;
-    int rc = 0;
+    int rc = mem_alloc(&image, numbers * sizeof(float));
 
+    if (rc == 0)
+        rc = mem_alloc(&rgb, numbers);
     meter_open(&meter, "writing", g->count);
     for (int64_t i = 0; rc == 0 && i < g->count; i++) {
         rc = append(set, &g->file[i], &rooms, decode, image, rgb);

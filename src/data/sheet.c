@@ -42,19 +42,35 @@ static int write_file(const char *path, const void *bytes, size_t size)
     return draft_finish(&d);
 }
 
+/* One larger than the pictures that are read is hardly wanted, and needs the memory. */
+static int check_sides(int height, int width)
+{
+    if (height <= DECODE_SIDE_MOST && width <= DECODE_SIDE_MOST &&
+        (int64_t)height * width <= DECODE_PIXELS_MOST)
+        return 0;
+    return ERR(
+        ERR_USAGE,
+        "a sheet of %d x %d pixels is too large: fewer --rows or --columns, or a "
+        "smaller --image",
+        width, height);
+}
+
 int sheet_write(const char *path, const struct data *data, int rows, int columns)
 {
     const int side = data->image, step = side + GAP;
     const int height = rows * step + GAP, width = columns * step + GAP;
     const int64_t line      = 3 * (int64_t)width;
     const size_t numbers    = 3 * (size_t)side * (size_t)side;
-    float *image            = mem_new(numbers, sizeof *image);
-    uint8_t *one            = mem_new(numbers, 1);
-    uint8_t *rgb            = mem_new((size_t)height, (size_t)line);
     struct decode_room room = { 0 };
     size_t size             = 0;
+    float *image;
+    uint8_t *one, *rgb;
     int rc;
 
+    TRY(check_sides(height, width));
+    image = mem_new(numbers, sizeof *image);
+    one   = mem_new(numbers, 1);
+    rgb   = mem_new((size_t)height, (size_t)line);
     memset(rgb, 128, (size_t)height * (size_t)line);
     for (int r = 0; r < rows; r++) {
         int64_t index = -1;
