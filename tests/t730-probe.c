@@ -81,6 +81,9 @@ static void good_options(void)
     ok(resolve("--features=f.h5", "--test=g.h5", "--l2=1024,1e-3") == 0 &&
            isnan(plan.share) && plan.few.l2[1] == 1e-3 && plan.logistic.l2s == 2,
        "penalties and another set can be given");
+    ok(resolve("--features=f.h5", "--method=lbfgs", "--l2=1,0") == 0 &&
+           plan.logistic.l2s == 2 && plan.logistic.l2[1] == 0,
+       "logistic regression may do without a penalty");
     ok(plan.descend.lr == 0.001 && plan.descend.epochs == 10 &&
            plan.descend.batch == 512 && plan.descend.decay == 0,
        "gradient descent is that of the papers");

@@ -265,13 +265,13 @@ static int plan_shots(struct probe_plan *p, const struct probe_options *o)
 {
     struct fewshot *f  = &p->few;
     const double least = 1e-12; /* without a penalty there may be no one answer */
+    const bool is_own  = o->method == METHOD_RIDGE && strcmp(o->l2, "auto") != 0;
 
     _Static_assert((int)FEWSHOT_MOST == (int)LOGISTIC_MOST, "one length of lists");
     _Static_assert(sizeof(double) == sizeof(int64_t), "lists hold either");
     TRY(plan_list(f->shots, &f->shot_count, o->shots, "shots", OPT_INT, 1));
     TRY(plan_list(f->seed, &f->seeds, o->seeds, "seeds", OPT_INT, 0));
-    TRY(plan_list(f->l2, &f->l2s, strcmp(o->l2, "auto") == 0 ? "1024" : o->l2, "l2",
-                  OPT_REAL, least));
+    TRY(plan_list(f->l2, &f->l2s, is_own ? o->l2 : "1024", "l2", OPT_REAL, least));
     f->solver = (enum ridge_solver)o->solver;
     return 0;
 }
