@@ -302,19 +302,26 @@ void coll_host_gather(struct mesh *mesh, enum axis axis, double *all, const doub
     mesh->sent[REDUCE].bytes += n * (int64_t)sizeof *x;
 }
 
+/* In pieces: thousands of ranks' numbers are too many for the memory of each. */
 void coll_host_sum(struct mesh *mesh, enum axis axis, double *x, int n)
 {
     const int ranks = mesh_axis_size(mesh, axis);
+    const int most  = COLL_SUM_ROOM / ranks > 0 ? COLL_SUM_ROOM / ranks : 1;
+    const int piece = n < most ? n : most;
     double *all;
 
     if (ranks == 1 || mesh->is_muted[REDUCE])
         return;
-    all = mem_new((size_t)ranks * (size_t)n, sizeof *all);
-    coll_host_gather(mesh, axis, all, x, n);
-    memcpy(x, all, (size_t)n * sizeof *x);
-    for (int j = 1; j < ranks; j++) {
-        for (int k = 0; k < n; k++)
-            x[k] += all[(int64_t)j * n + k];
+    all = mem_new((size_t)ranks * (size_t)piece, sizeof *all);
+    for (int at = 0; at < n; at += piece) {
+        const int m = n - at < piece ? n - at : piece;
+
+        coll_host_gather(mesh, axis, all, x + at, m);
+        memcpy(x + at, all, (size_t)m * sizeof *x);
+        for (int j = 1; j < ranks; j++) {
+            for (int k = 0; k < m; k++)
+                x[at + k] += all[(int64_t)j * m + k];
+        }
     }
     mem_free(all);
 }

@@ -64,10 +64,11 @@ void coll_allreduce(struct mesh *mesh, enum axis axis, enum traffic kind,
 void coll_largest_of(struct mesh *mesh, enum axis axis, double *x, int n);
 
 /* Sum 'n' doubles on the host over the ranks of 'axis', in rank order: the same bits on
- * all.  One call of MPI_Allgather, which counts as REDUCE, none with one rank.
- * coll_host_gather() only collects: all [ranks * n].  When muted, every rank takes its
- * own numbers for the others'.
+ * all.  A call of MPI_Allgather, which counts as REDUCE, for so many as all ranks have
+ * room for, none with one rank.  coll_host_gather() only collects, in one call: all
+ * [ranks * n].  When muted, every rank takes its own numbers for the others'.
  */
+enum { COLL_SUM_ROOM = 1 << 18 /* numbers of all ranks */ };
 void coll_host_sum(struct mesh *mesh, enum axis axis, double *x, int n);
 void coll_host_gather(struct mesh *mesh, enum axis axis, double *all, const double *x,
                       int n);

@@ -8,6 +8,7 @@
 #include "mesh/coll.h"
 
 #include "src/base/err.h"
+#include "src/base/mem.h"
 #include "tests/lazy.h"
 #include "tests/ranks.h"
 
@@ -249,6 +250,27 @@ static void test_host(enum axis axis)
     ok(strcmp(text, "yes") == 0, "broadcast");
 }
 
+/* More numbers than there is room for, of all ranks. */
+static void test_many(enum axis axis)
+{
+    enum { MANY = COLL_SUM_ROOM + 5 };
+    const int ranks = mesh_axis_size(mesh, axis), i = mesh_axis_rank(mesh, axis);
+    double *x     = mem_new(MANY, sizeof *x);
+    bool is_right = true;
+    int64_t before;
+
+    for (int k = 0; k < MANY; k++)
+        x[k] = k + i;
+    before = mem_peak();
+    coll_host_sum(mesh, axis, x, MANY);
+    for (int k = 0; k < MANY; k++)
+        is_right &= x[k] == (double)ranks * k + (double)ranks * (ranks - 1) / 2;
+    ok(is_right, "many numbers are summed, axis %d", axis);
+    ok(mem_peak() - before <= (int64_t)(COLL_SUM_ROOM * sizeof *x + MEM_ALIGN),
+       "in little memory");
+    mem_free(x);
+}
+
 static void test_muted(enum axis axis)
 {
     const int ranks = mesh_axis_size(mesh, axis);
@@ -293,6 +315,7 @@ static void test_all(void)
         test_same_bits(axis, 333);
         test_same_bits(axis, 30011);
         test_host(axis);
+        test_many(axis);
         test_muted(axis);
     }
 }
