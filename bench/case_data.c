@@ -314,7 +314,7 @@ static int open_samples(struct job *j)
         return make_files(j);
     if (files == NULL)
         return ERR(ERR_ENV, "--data=%s: this build has no HDF5", o->data);
-    TRY(files->open_set(&j->set, o->data));
+    TRY(files->open_set(&j->set, o->data, j->bench->mesh->rank, j->bench->mesh->size));
     s = files->shape(j->set);
     if (s->kind == H5SET_FEATURES)
         return ERR(ERR_DATA, "%s holds features, not images", o->data);
@@ -335,7 +335,9 @@ static int measure_all(struct case_result *c, struct job *j)
     const struct data_options d = { .image   = j->size,
                                     .classes = is_file ? 0 : CLASSES,
                                     .seed    = (uint64_t)o->seed,
-                                    .augment = AUGMENT_CROP };
+                                    .augment = AUGMENT_CROP,
+                                    .rank    = j->bench->mesh->rank,
+                                    .ranks   = j->bench->mesh->size };
     bool is_encoded             = true;
     int height, width;
 

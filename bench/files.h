@@ -11,7 +11,7 @@
 struct bench_files {
     int (*open_data)(struct data **data, const char *path,
                      const struct data_options *o);
-    int (*open_set)(struct h5set **set, const char *path);
+    int (*open_set)(struct h5set **set, const char *path, int rank, int ranks);
     const struct h5set_shape *(*shape)(const struct h5set *set);
     int (*read)(struct decode_room *room, size_t *size, const struct h5set *set,
                 int64_t i);

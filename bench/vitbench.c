@@ -18,7 +18,7 @@
 #ifdef HAVE_HDF5
 static const struct bench_files h5_files = {
     .open_data = data_open_file,
-    .open_set  = h5set_open,
+    .open_set  = h5set_open_among,
     .shape     = h5set_shape,
     .read      = h5set_read,
     .close_set = h5set_close,

@@ -224,6 +224,57 @@ static void foreign(const char *name, enum h5_type type, int64_t n, int64_t labe
     h5_close(&file);
 }
 
+/* How many of 'RANKS' refuse the set. */
+enum { RANKS = 4 };
+static int refusals(void)
+{
+    int refused = 0;
+
+    for (int rank = 0; rank < RANKS; rank++) {
+        struct h5set *set = NULL;
+
+        refused += h5set_open_among(&set, path, rank, RANKS) != 0;
+        err_forget();
+        h5set_close(&set);
+    }
+    return refused;
+}
+
+static void test_shares(void)
+{
+    struct h5set *set = NULL;
+    int labels = 0, offsets = 0, seen = 0;
+    int64_t classes = 0;
+
+    write_set(H5SET_ENCODED, false);
+    ok(refusals() == 0, "a good set is opened by all ranks");
+    for (int i = 0; i < COUNT; i++) {
+        write_set(H5SET_ENCODED, false);
+        put_byte(place_of("/labels") + (int64_t)4 * i + 3, 0x80);
+        labels += refusals();
+    }
+    ok(labels == COUNT, "each looks at its share of the labels");
+    for (int i = 0; i <= COUNT; i++) {
+        int refused;
+
+        write_set(H5SET_ENCODED, false);
+        put_byte(place_of("/offset") + (int64_t)8 * i + 7, 0x80);
+        refused = refusals();
+        offsets += refused;
+        seen += refused > 0;
+    }
+    ok(seen == COUNT + 1 && offsets == COUNT + RANKS, "and of the offsets");
+
+    foreign("/images", H5_TYPE_U8, COUNT, COUNT);
+    put_byte(place_of("/labels") + (int64_t)4 * (COUNT - 1), 5);
+    for (int rank = 0; rank < RANKS; rank++) {
+        if (h5set_open_among(&set, path, rank, RANKS) == 0)
+            classes += h5set_shape(set)->classes;
+        h5set_close(&set);
+    }
+    ok(classes == 6 * RANKS, "all find the classes of a set that does not say them");
+}
+
 static void name_format(const char *format)
 {
     struct h5 *file = NULL;
@@ -443,6 +494,9 @@ static void test_holdout(void)
     o.holdout = 0;
     ok(tap_says(data_open_file(&held, path, &o), ERR_USAGE, "nothing is in it"),
        "an empty part is refused");
+    o = (struct data_options){ .image = SIDE, .holdout = 0.2, .held_most = 7 };
+    ok(tap_says(data_open_file(&held, path, &o), ERR_USAGE, "too many"),
+       "nobody has to keep a long list unasked");
     o = (struct data_options){ .image = SIDE, .holdout = 1 };
     ok(tap_says(data_open_file(&held, path, &o), ERR_USAGE, "nothing is left"),
        "and so is holding out all");
@@ -490,6 +544,7 @@ int main(void)
     test_kind(H5SET_FEATURES, true, "features");
     test_long_names();
     test_damage();
+    test_shares();
     test_foreign();
     test_unfinished();
     test_bad_disk();

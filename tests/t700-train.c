@@ -126,7 +126,8 @@ static void defaults(void)
     ok(plan.sched.kind == SCHED_RSQRT && plan.sched.steps == 1000 &&
            plan.sched.warmup == 100 && plan.sched.cooldown == 100,
        "rsqrt, a tenth of the steps up and a tenth down");
-    ok(plan.holdout == 0.1 && !plan.has_head_bias && plan.spec.loss == LOSS_SIGMOID,
+    ok(plan.holdout == 0.1 && plan.held_most == 1 << 24 && !plan.has_head_bias &&
+           plan.spec.loss == LOSS_SIGMOID,
        "a tenth held out, the sigmoid loss and its bias");
     ok(o.image == 224 && o.classes == 1000 && o.augment == 2, "large images, cropped");
 }

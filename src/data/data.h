@@ -57,9 +57,11 @@ struct data_options {
     int64_t classes; /* of a file 0: as many as it has */
     uint64_t seed;
     enum augment augment;
-    enum order order; /* of a file */
-    double holdout;   /* of a file: the share of its images that is kept apart */
-    bool is_held_out; /* give the images kept apart, in their order, not the others */
+    enum order order;  /* of a file */
+    double holdout;    /* of a file: the share of its images that is kept apart, */
+    int64_t held_most; /* and how many that may be; 0: any number */
+    bool is_held_out;  /* give the images kept apart, in their order, not the others */
+    int rank, ranks;   /* of those who open a file together; 0: this one alone */
     double mixup, smoothing;
 };
 
@@ -79,7 +81,7 @@ int data_open_fractal(struct data **data, const struct data_options *o);
 /* The set 'path' (h5set.h); in libvith5.  Which images are held out depends on their
  * number and the share alone.  Returns 0; ERR_IO; ERR_DATA for a file that is no set of
  * images, is damaged, or has more classes than 'classes'; ERR_USAGE where nothing is
- * left; or ERR_ENV.
+ * left; or ERR_ENV.  Where several open it, one may fail alone.
  */
 int data_open_file(struct data **data, const char *path, const struct data_options *o);
 

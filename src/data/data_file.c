@@ -218,6 +218,11 @@ static int choose_items(struct file *f, const struct data_options *o)
     const int64_t n   = h5set_shape(f->set)->count;
     const bool is_any = o->holdout >= 0 && o->holdout <= 1;
 
+    if (o->held_most > 0 && o->holdout * (double)n > (double)o->held_most)
+        return ERR(ERR_USAGE,
+                   "of %lld images a share of %g is too many to hold out unasked: give "
+                   "--holdout a share, or a set",
+                   (long long)n, o->holdout);
     if (is_any)
         order_part_open(&f->part, n, o->holdout, o->is_held_out);
     f->base.count = f->part.count;
@@ -231,7 +236,7 @@ static int open_file(struct file *f, const char *path, const struct data_options
 {
     const struct h5set_shape *s;
 
-    TRY(h5set_open(&f->set, path));
+    TRY(h5set_open_among(&f->set, path, o->rank, o->ranks > 0 ? o->ranks : 1));
     s = h5set_shape(f->set);
     if (s->kind == H5SET_FEATURES)
         return ERR(ERR_DATA, "%s holds features, not images", path);

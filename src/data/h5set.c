@@ -6,6 +6,7 @@
 
 #include "src/data/h5set.h"
 
+#include "mesh/guard.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
@@ -195,12 +196,13 @@ static int find_labels(struct h5set *set, const struct h5 *file, int64_t length)
 
 /* ---- tables ---------------------------------------------------------------------- */
 
-static int check_offsets(const struct h5set *set)
+/* Where the items 'mine' begin and end. */
+static int check_offsets(const struct h5set *set, struct range mine)
 {
     int64_t offset[CHUNK], last = 0;
 
-    for (int64_t i = 0; i <= set->shape.count; i += CHUNK) {
-        const int64_t left = set->shape.count + 1 - i, n = left < CHUNK ? left : CHUNK;
+    for (int64_t i = mine.lo; i <= mine.hi; i += CHUNK) {
+        const int64_t left = mine.hi + 1 - i, n = left < CHUNK ? left : CHUNK;
 
         TRY(read_at(offset, set, n * 8, set->offset_at + i * 8));
         for (int64_t j = 0; j < n; last = offset[j++]) {
@@ -209,18 +211,22 @@ static int check_offsets(const struct h5set *set)
                 return ERR(ERR_DATA, "%s: offset %lld is wrong", set->path,
                            (long long)(i + j));
         }
+        guard_alive();
     }
     return 0;
 }
 
-/* Labels are within the classes; without a number of classes it is found here. */
-static int check_labels(struct h5set *set)
+/* Labels are within the classes; without a number of classes it is found here, for
+ * which all have to be looked at.
+ */
+static int check_labels(struct h5set *set, struct range mine)
 {
-    struct h5set_shape *s = &set->shape;
+    struct h5set_shape *s   = &set->shape;
+    const struct range here = s->classes > 0 ? mine : (struct range){ 0, s->count };
     int32_t label[CHUNK], most = 0;
 
-    for (int64_t i = 0; !s->has_many && i < s->count; i += CHUNK) {
-        const int64_t left = s->count - i, n = left < CHUNK ? left : CHUNK;
+    for (int64_t i = here.lo; !s->has_many && i < here.hi; i += CHUNK) {
+        const int64_t left = here.hi - i, n = left < CHUNK ? left : CHUNK;
 
         TRY(read_at(label, set, n * 4, set->labels_at + i * 4));
         for (int64_t j = 0; j < n; j++) {
@@ -232,6 +238,7 @@ static int check_labels(struct h5set *set)
                            (long long)s->classes);
             most = label[j] > most ? label[j] : most;
         }
+        guard_alive();
     }
     if (s->classes < 1)
         s->classes = (int64_t)most + 1;
@@ -243,10 +250,11 @@ static int check_labels(struct h5set *set)
 
 /* ---- open and close -------------------------------------------------------------- */
 
-static int open_set(struct h5set *set)
+static int open_set(struct h5set *set, int rank, int ranks)
 {
     struct h5 *file = NULL;
     struct stat about;
+    struct range mine;
     int rc;
 
     set->fd = open(set->path, O_RDONLY | O_CLOEXEC);
@@ -266,12 +274,13 @@ static int open_set(struct h5set *set)
         rc = find_labels(set, file, about.st_size);
     h5_close(&file);
     TRY(rc);
+    mine = split_range(set->shape.count, ranks, rank);
     if (set->shape.kind == H5SET_ENCODED)
-        TRY(check_offsets(set));
-    return check_labels(set);
+        TRY(check_offsets(set, mine));
+    return check_labels(set, mine);
 }
 
-int h5set_open(struct h5set **set, const char *path)
+int h5set_open_among(struct h5set **set, const char *path, int rank, int ranks)
 {
     struct h5set *made = mem_new(1, sizeof *made);
     int rc;
@@ -281,13 +290,18 @@ int h5set_open(struct h5set **set, const char *path)
         rc = ERR(ERR_DATA, "the name %.64s.. is too long", path);
     else {
         strcpy(made->path, path);
-        rc = open_set(made);
+        rc = open_set(made, rank, ranks);
     }
     if (rc != 0)
         h5set_close(&made);
     else
         *set = made;
     return rc;
+}
+
+int h5set_open(struct h5set **set, const char *path)
+{
+    return h5set_open_among(set, path, 0, 1);
 }
 
 void h5set_close(struct h5set **set)

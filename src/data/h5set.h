@@ -40,6 +40,12 @@ struct h5set;
  * ERR_IO, or ERR_DATA with a sentence.  Local; one thread.
  */
 int h5set_open(struct h5set **set, const char *path);
+
+/* The same by all of 'ranks', of which each looks at its share of the offsets and
+ * labels, since a set of billions has tens of gigabytes of them: one that fails has to
+ * tell the others.
+ */
+int h5set_open_among(struct h5set **set, const char *path, int rank, int ranks);
 void h5set_close(struct h5set **set);
 
 /* Borrowed, valid until the set is closed. */

@@ -251,7 +251,7 @@ static int open_file(struct features *f, struct h5set **set, struct mesh *mesh,
 {
     const struct h5set_shape *s;
 
-    TRY(h5set_open(set, path));
+    TRY(h5set_open_among(set, path, mesh->rank, mesh->size));
     s = h5set_shape(*set);
     if (s->kind != H5SET_FEATURES)
         return ERR(ERR_DATA, "%s holds images, not features", path);

@@ -252,7 +252,9 @@ static int open_images(struct probe *p)
     const struct probe_options *o = p->options;
     struct data_options with      = { .image = p->plan.spec.image,
                                       .seed  = (uint64_t)o->seed,
-                                      .order = ORDER_FILE };
+                                      .order = ORDER_FILE,
+                                      .rank  = p->mesh->rank,
+                                      .ranks = p->mesh->size };
     const int rc =
         probe_is_file(o->data) ? open_sets(p, &with) : open_fractals(p, &with);
 

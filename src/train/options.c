@@ -25,9 +25,8 @@ static const struct opt table[] = {
       "classes; noise; or a set that vitdata has packed",
       TEXT(data) },
     { "holdout", OPT_TEXT, "auto", "auto|SHARE|FILE",
-      "images that are never trained on: a share of the set (auto: 0.1) or another "
-      "set; "
-      "0: none",
+      "images that are never trained on: a share of the set (auto: 0.1, if those are "
+      "no more than 16777216) or another set; 0: none",
       TEXT(holdout) },
     { "augment", OPT_CHOICE, "crop+flip", "none|flip|crop+flip",
       "flip half of the images; crop 5 to 100 % of the area", AT(augment) },
@@ -243,19 +242,26 @@ static int plan_forks(struct train_plan *p, const struct train_options *o)
     return 0;
 }
 
+/* Images that are held out unasked, at most: each rank has a list of them, which of a
+ * tenth of some billions takes gigabytes.
+ */
+enum { HELD_MOST = 1 << 24 };
+
 /* "auto", a share, or the name of a file. */
 static int plan_holdout(struct train_plan *p, const struct train_options *o)
 {
     char *end;
 
     p->holdout = strtod(o->holdout, &end);
-    if (strcmp(o->holdout, "auto") == 0)
-        p->holdout = 0.1;
-    else if (o->holdout[0] == '\0' || *end != '\0')
+    if (strcmp(o->holdout, "auto") == 0) {
+        p->holdout   = 0.1;
+        p->held_most = HELD_MOST;
+    } else if (o->holdout[0] == '\0' || *end != '\0') {
         p->holdout = NAN;
-    else if (!(p->holdout >= 0 && p->holdout < 1))
+    } else if (!(p->holdout >= 0 && p->holdout < 1)) {
         return ERR(ERR_USAGE, "--holdout=%s: expected a share below 1, or a file",
                    o->holdout);
+    }
     if (o->holdout[0] == '\0')
         return ERR(ERR_USAGE, "--holdout needs a share or a file");
     return 0;

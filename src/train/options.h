@@ -53,8 +53,9 @@ struct train_plan {
     struct spec spec;
     struct way way;
     struct optim_options optim;
-    double holdout; /* share of a set; NaN: --holdout names a file */
-    int64_t steps;  /* 0: as many as 'epochs' say, once the set is known */
+    double holdout;    /* share of a set; NaN: --holdout names a file */
+    int64_t held_most; /* images that these may be at most; 0: any number */
+    int64_t steps;     /* 0: as many as 'epochs' say, once the set is known */
     bool is_warmup_auto, is_cooldown_auto;
     struct sched sched; /* see train_plan_steps() */
     bool has_head_bias; /* else as the loss has it */

@@ -151,7 +151,7 @@ static int open_place(struct trainer *t)
 
 static int open_source(struct trainer *t)
 {
-    TRY(source_open(&t->source, &t->plan, t->options));
+    TRY(source_open(&t->source, &t->plan, t->options, t->mesh));
     t->plan.spec.K = t->source.train->classes;
     return train_plan_steps(&t->plan, t->options, t->source.train->count);
 }

@@ -66,7 +66,7 @@ static int open_held(struct source *s, const struct data_options *all,
 }
 
 int source_open(struct source *s, const struct train_plan *p,
-                const struct train_options *o)
+                const struct train_options *o, const struct mesh *mesh)
 {
     struct data_options with = {
         .image     = p->spec.image,
@@ -75,8 +75,11 @@ int source_open(struct source *s, const struct train_plan *p,
         .augment   = (enum augment)o->augment,
         .order     = (enum order)o->order,
         .holdout   = isnan(p->holdout) ? 0 : p->holdout,
+        .held_most = p->held_most,
         .mixup     = o->mixup,
         .smoothing = o->label_smoothing,
+        .rank      = mesh->rank,
+        .ranks     = mesh->size,
     };
     int rc;
 

@@ -3,6 +3,7 @@
 #ifndef TRAIN_SOURCE_H
 #define TRAIN_SOURCE_H
 
+#include "mesh/mesh.h"
 #include "src/data/data.h"
 #include "src/train/options.h"
 
@@ -13,10 +14,11 @@ struct source {
 };
 
 /* Open both as the options say; without --classes there are as many as a set has:
- * s->train->classes.  Returns 0 or a code with a sentence.  Local.
+ * s->train->classes.  Returns 0 or a code with a sentence, on one rank perhaps: each
+ * looks at its share of a set's tables.  Local.
  */
 int source_open(struct source *s, const struct train_plan *p,
-                const struct train_options *o);
+                const struct train_options *o, const struct mesh *mesh);
 void source_close(struct source *s);
 
 #endif
