@@ -39,6 +39,8 @@ refused 2 'no command .pick.' pick x.h5
 refused 2 'needs the name of a file' info
 refused 2 'needs --from' pack "$folder/x.h5"
 refused 2 'No such file' pack "$folder/x.h5" --from="$folder/none"
+[ ! -e /proc/self/mem ] ||
+    refused 3 'mem cannot be read: Input' pack "$folder/x.h5" --from=/proc/self/mem
 refused 2 'unpack it first' pack "$folder/x.h5" --from=digits.csv.gz
 refused 2 "is not for 'info'" info x.h5 --n=3
 refused 2 'did you mean --from' pack x.h5 --fro=y

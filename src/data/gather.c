@@ -202,6 +202,7 @@ int gather_list(struct gather *g, const char *from)
     FILE *file = fopen(from, "r");
     char folder[PATH_MAX], *line = NULL, *slash;
     size_t room = 0;
+    int rc;
 
     *g = (struct gather){ 0 };
     if (file == NULL)
@@ -219,9 +220,10 @@ int gather_list(struct gather *g, const char *from)
             g->bad_lines++;
         }
     }
+    rc = ferror(file) != 0 ? err_unread(from) : 0;
     free(line);
     fclose(file);
-    if (g->count == 0)
+    if (rc == 0 && g->count == 0)
         return ERR(ERR_DATA, "%s lists no image", from);
-    return 0;
+    return rc;
 }
