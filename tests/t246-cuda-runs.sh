@@ -180,6 +180,12 @@ ok 'a GPU that this build has no kernels for ends the run with 3, and is named'
 [ $? -eq 0 ] && grep -q ' f32 on cpu:' "$folder/out"
 ok 'where nobody asked for it the run is one of the cores, in their format'
 unset EMU_MAJOR
+EMU_REFUSE=library "$program" --device=cuda "$@" </dev/null >"$folder/out" 2>&1
+[ $? -eq 3 ] && grep -q 'library is not found' "$folder/out"
+ok 'nor is there one without the library for its products'
+EMU_REFUSE=library "$program" "$@" </dev/null >"$folder/out" 2>&1
+[ $? -eq 0 ] && grep -q ' f32 on cpu:' "$folder/out"
+ok 'and the cores have their format then, too'
 
 # Two ranks see one GPU each: the same, or by number.  What there is for both of them is said
 # where the shape is too large.

@@ -11,6 +11,7 @@
 #include "src/dev/cuda.h"
 
 #include "src/base/mem.h"
+#include "src/dev/cuda_gemm.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +132,9 @@ static int open_lanes(struct dev *dev, struct cuda_state *state)
     return 0;
 }
 
-/* A GPU that this build has no kernels for is none to whoever takes what there is. */
+/* A GPU that this build has no kernels for, or no library, is none to whoever takes
+ * what there is.
+ */
 static bool is_there(void)
 {
     struct cudaDeviceProp prop;
@@ -139,7 +142,7 @@ static bool is_there(void)
 
     return cudaGetDeviceCount(&count) == cudaSuccess && count > 0 &&
            cudaGetDeviceProperties(&prop, local_rank() % count) == cudaSuccess &&
-           has_kernels(prop.major, prop.minor);
+           has_kernels(prop.major, prop.minor) && cuda_products_are_there();
 }
 
 /* GPUs of a machine are taken to be alike. */

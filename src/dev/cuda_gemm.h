@@ -75,6 +75,11 @@ int cuda_algo_of(struct dev_stream *s, struct cuda_plan *p,
 /* Enough of a key to tell choices of one run apart, and 'more' words. */
 void cuda_name(char *text, size_t size, const struct cuda_key *k, const char *more);
 
+/* Whether the library for products is there, which stays loaded: to look again, and to
+ * open it, takes no time.
+ */
+bool cuda_products_are_there(void);
+
 _Noreturn void cuda_lt_died(const struct cuda_lt *lt, cublasStatus_t status,
                             const char *call, const char *file, int line);
 #define TRY_LT(lt, call)                                                               \

@@ -28,6 +28,16 @@ static void note_version(struct dev *dev, const struct cuda_lt *lt)
              version / 10000, version / 100 % 100, version % 100);
 }
 
+bool cuda_products_are_there(void)
+{
+    struct cuda_lt lt; /* not closed */
+    const bool are = cuda_lt_open(&lt) == 0;
+
+    if (!are)
+        err_forget();
+    return are;
+}
+
 int cuda_products_open(struct dev *dev)
 {
     struct cuda_products *p = mem_new(1, sizeof *p);

@@ -7,8 +7,9 @@
  *
  * A real library may refuse more.  EMU_REFUSE in the environment says what this one
  * does: "plans" of products with an epilogue, the "products" of such plans when they
- * are done, the "first" algorithm of every plan then, or "all" products.  A number
- * behind it, of cublasLtEpilogue_t, means products with that epilogue alone.
+ * are done, the "first" algorithm of every plan then, "all" products, or the whole
+ * "library" to be found.  A number behind it, of cublasLtEpilogue_t, means products
+ * with that epilogue alone.
  */
 #include "config.h"
 
@@ -396,6 +397,10 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
 
 int cuda_lt_open(struct cuda_lt *lt)
 {
+    const char *asked = getenv("EMU_REFUSE");
+
+    if (asked != NULL && strcmp(asked, "library") == 0)
+        return ERR(ERR_DEVICE, "the emulated library is not found");
     *lt = (struct cuda_lt){
         .Create                       = create,
         .Destroy                      = destroy,
