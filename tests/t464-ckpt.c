@@ -12,6 +12,7 @@
 #include "ckpt/folder.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/asan.h"
 #include "tests/ranks.h"
 #include "tests/scratch.h"
 #include "tests/tensors.h"
@@ -213,7 +214,7 @@ static void test_passes(struct mesh *mesh, struct tensors *t)
     ckpt_close(&c);
 }
 
-#ifndef __SANITIZE_ADDRESS__
+#ifndef HAS_ASAN
 /* Let this process have so many bytes of memory more; negative: as many as it likes.
  * (Sanitizers take some of their own.)
  */
@@ -245,7 +246,7 @@ static void test_large(struct mesh *mesh)
     tensors_open(&t, mesh, dev, TENSORS_CUT, LARGE);
     if (ckpt_open(&c, mesh, dev, &t.list, scratch_path("large"), 0, NULL) != 0)
         die("no checkpoint");
-#ifndef __SANITIZE_ADDRESS__
+#ifndef HAS_ASAN
     tensors_fill(&t, 4);
     if (rank == size - 1)
         limit_memory(1 << 20);

@@ -10,6 +10,7 @@
  */
 #include "config.h"
 
+#include "tests/asan.h"
 #include "tests/model.h"
 #include "tests/ranks.h"
 
@@ -20,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__GLIBC__) && !defined(HAS_ASAN)
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);

@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
+# RUN alone
 # A rank that computes slowly is named with its host, in whatever mesh; ten runs in which
 # none is slow name nobody.
 hosts=2
