@@ -7,6 +7,7 @@
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 
+#include <math.h>
 #include <string.h>
 
 void planted_open(struct planted *p)
@@ -73,6 +74,21 @@ void planted_points(struct points *p, const struct sweep *s,
                       (1 + noise * rng_normal((uint64_t)seed, stream, index++));
         }
     }
+}
+
+void planted_shared_points(struct points *p, const struct sweep *s,
+                           const struct design_law *law, double noise, double shared,
+                           int seed)
+{
+    int *shape;
+
+    planted_points(p, s, law, noise * sqrt(1 - shared), seed);
+    shape = mem_new((size_t)p->rows, sizeof *shape);
+    points_shapes(shape, p, LAW_DIMS);
+    for (int i = 0; i < p->rows; i++)
+        p->y[i] *= 1 + noise * sqrt(shared) *
+                           rng_normal((uint64_t)seed, RNG_TEST, (uint64_t)shape[i]);
+    mem_free(shape);
 }
 
 void planted_write(const char *path, const struct points *p)

@@ -21,6 +21,11 @@ void planted_close(struct planted *p);
 void planted_points(struct points *points, const struct sweep *s,
                     const struct design_law *law, double noise, int seed);
 
+/* The same, where the part 'shared' of the noise's variance is that of their shape. */
+void planted_shared_points(struct points *points, const struct sweep *s,
+                           const struct design_law *law, double noise, double shared,
+                           int seed);
+
 /* Points as CSV: width,depth,mlp,compute,err_10shot. */
 void planted_write(const char *path, const struct points *p);
 

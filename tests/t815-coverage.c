@@ -8,12 +8,10 @@
 #include "config.h"
 
 #include "src/base/err.h"
-#include "src/base/rng.h"
 #include "src/fit/fit.h"
 #include "tests/planted.h"
 #include "tests/tap.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { SETS = 200, FEW = 50, BOOTSTRAPS = 200, FIRST = 2000 };
@@ -60,19 +58,6 @@ static void one(struct tally *tally, struct points *all, int k, double truth, in
     points_close(&mine);
 }
 
-/* Runs of which the part 'shared' of the noise's variance is that of their shape. */
-static void measure(struct points *all, const struct planted *p, double noise,
-                    double shared, int set)
-{
-    int shape[64];
-
-    planted_points(all, &p->sweep, &p->law, noise * sqrt(1 - shared), set);
-    points_shapes(shape, all, 3);
-    for (int i = 0; i < all->rows; i++)
-        all->y[i] *= 1 + noise * sqrt(shared) *
-                             rng_normal((uint64_t)set, RNG_TEST, (uint64_t)shape[i]);
-}
-
 /* Fails where the share of 'sets' data sets is not within 'least' and 'most' per cent,
  * unless 'least' is 0.
  */
@@ -84,7 +69,7 @@ static void cover(const struct planted *p, double noise, double shared, int sets
     for (int set = 0; set < sets; set++) {
         struct points all;
 
-        measure(&all, p, noise, shared, FIRST + set);
+        planted_shared_points(&all, &p->sweep, &p->law, noise, shared, FIRST + set);
         for (int k = 0; k < 3; k++) {
             const struct law_dim *d = &p->law.dim[k];
 

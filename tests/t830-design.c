@@ -24,7 +24,7 @@ static bool on_arm(const struct points *p, int row, const void *what)
 
 /* The standard deviation of s over data sets. */
 static void spread(double sd[LAW_DIMS], const struct sweep *s,
-                   const struct design_law *l)
+                   const struct design_law *l, double shared)
 {
     const struct fit_options o = { .level = 0.8, .no_search = true };
     double sum[LAW_DIMS] = { 0 }, squares[LAW_DIMS] = { 0 };
@@ -32,7 +32,7 @@ static void spread(double sd[LAW_DIMS], const struct sweep *s,
     for (int set = 0; set < SETS; set++) {
         struct points all;
 
-        planted_points(&all, s, l, noise, 100 + set);
+        planted_shared_points(&all, s, l, noise, shared, 100 + set);
         for (int k = 0; k < LAW_DIMS; k++) {
             struct points copy, mine;
             struct fit f;
@@ -65,11 +65,11 @@ static double aim(const struct expected *e)
 }
 
 static void compare(const char *name, const struct sweep *s, const struct design_law *l,
-                    const struct expected *e)
+                    const struct expected *e, double shared)
 {
     double sd[LAW_DIMS];
 
-    spread(sd, s, l);
+    spread(sd, s, l, shared);
     for (int k = 0; k < LAW_DIMS; k++)
         ok(fabs(log(sd[k] / e[k].error)) < 0.25,
            "%s: the error of s_%s is as expected: %.5f found, %.5f expected", name,
@@ -87,7 +87,7 @@ static void unable(const struct planted *p)
     few.step_values      = 1;
     if (sweep_make(&few, NULL) != 0)
         die("%s", err_sentence());
-    design_expect(e, &few, &p->law, noise);
+    design_expect(e, &few, &p->law, noise, 0);
     ok(isnan(e[0].error) && e[0].points == 6, "six points cannot tell seven constants");
     sweep_close(&few);
 }
@@ -100,11 +100,11 @@ static void budgets(const struct planted *p)
     struct expected before[LAW_DIMS], e[LAW_DIMS];
     struct sweep best;
 
-    design_expect(before, &p->sweep, &p->law, noise);
+    design_expect(before, &p->sweep, &p->law, noise, 0);
     for (int i = 0; i < 2; i++) {
         if (design_within(&best, &p->sweep, &p->law, share[i] * star, NULL) != 0)
             die("%s", err_sentence());
-        design_expect(e, &best, &p->law, noise);
+        design_expect(e, &best, &p->law, noise, 0);
         ok(sweep_flops(&best) <= share[i] * star &&
                sweep_flops(&best) > 0.9 * share[i] * star,
            "a plan for %g of the star's cost takes %.3f", share[i],
@@ -142,7 +142,7 @@ static void heads(const struct planted *p)
         if (sweep_make(&star, NULL) != 0 ||
             design_improve(&best, &star, &p->law, design_cost(&star), NULL) != 0)
             die("%s", err_sentence());
-        design_expect(e[i], &best, &p->law, noise);
+        design_expect(e[i], &best, &p->law, noise, 0);
         sweep_close(&best);
         sweep_close(&star);
     }
@@ -153,20 +153,25 @@ static void heads(const struct planted *p)
 
 int main(void)
 {
-    struct expected star[LAW_DIMS], better[LAW_DIMS];
+    struct expected star[LAW_DIMS], better[LAW_DIMS], forks[LAW_DIMS];
     struct sweep best;
     struct planted p;
 
     planted_open(&p);
-    design_expect(star, &p.sweep, &p.law, noise);
-    compare("star", &p.sweep, &p.law, star);
+    design_expect(star, &p.sweep, &p.law, noise, 0);
+    compare("star", &p.sweep, &p.law, star, 0);
+    design_expect(forks, &p.sweep, &p.law, noise, 0.75);
+    compare("star of forks", &p.sweep, &p.law, forks, 0.75);
+    ok(forks[1].error > 1.3 * star[1].error, "which tell less of s_depth than runs do");
+    tap_note("%.2f, %.2f and %.2f times the errors", forks[0].error / star[0].error,
+             forks[1].error / star[1].error, forks[2].error / star[2].error);
     if (design_improve(&best, &p.sweep, &p.law, design_cost(&p.sweep), NULL) != 0)
         die("%s", err_sentence());
-    design_expect(better, &best, &p.law, noise);
+    design_expect(better, &best, &p.law, noise, 0);
     ok(design_cost(&best) <= design_cost(&p.sweep), "the better design costs no more");
     ok(aim(better) < 0.6 * aim(star), "and its squared errors are %.2f of the star's",
        aim(better) / aim(star));
-    compare("better", &best, &p.law, better);
+    compare("better", &best, &p.law, better, 0);
     unable(&p);
     budgets(&p);
     heads(&p);

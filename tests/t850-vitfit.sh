@@ -286,6 +286,21 @@ ok 'but not the centre, which is held out'
 run plan --grid
 [ $status -eq 0 ] && grep -q '64 runs give 64 points' "$folder/out"
 ok 'the default grid: 64 runs'
+# The standard error of s_depth in the JSON of a plan.
+expected() {
+    sed -n '/"depth": *{/,/}/s/.*"error": *\([^,]*\).*/\1/p' "$1"
+}
+run plan
+grep -q '^if the points of a shape share 50 % of the noise' "$folder/out"
+ok 'points of a shape share half of the noise in a plan'
+sed 's/^  "shared": .*,/  "shared": 0,/' "$folder/fit.json" >"$folder/none.json"
+sed 's/^  "shared": .*,/  "shared": 0.9,/' "$folder/fit.json" >"$folder/most.json"
+for share in none most; do
+    run plan --noise=0.01 --fit="$folder/$share.json" --json="$folder/plan-$share.json"
+done
+[ $status -eq 0 ] && grep -q '^if the points of a shape share 90 % of the noise' "$folder/out" &&
+    holds "$(expected "$folder/plan-most.json") > 1.05 * $(expected "$folder/plan-none.json")"
+ok 'or as much as a fit has found, and tell less of the depth'
 run plan --depth=10,20 --mlp=1000,2000,3000,4000 --noise=0.05
 [ $status -eq 0 ] && grep -q "with 2 values of depth" "$folder/out" &&
     grep -q 's_mlp will not be identified' "$folder/out"

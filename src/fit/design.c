@@ -3,7 +3,9 @@
  *
  * A point's gradient g of log f by the constants of its arm's law adds g g' / sd^2 to
  * the information I of the arm.  The growth exponent s has the variance d' I^-1 d,
- * where d is the gradient of s by the constants.
+ * where d is the gradient of s by the constants.  An error e of the point's log f
+ * moves it by e d' I^-1 g: errors that the points of a shape share add up before their
+ * squares do.
  *
  * A point costs what it would as a run by itself there, though it may be a fork of a
  * longer one: forks share what chance did to their run, and would be worth less than
@@ -88,30 +90,68 @@ void design_inform(struct information *I, const struct design_point *p, double s
     }
 }
 
-double design_variance(const struct information *I, const struct law_dim *d)
+/* The gradient d of the growth exponent, and v = I^-1 d; false if there is none. */
+static bool find_pull(double v[CONSTANTS], double slope[CONSTANTS],
+                      const struct information *I, const struct law_dim *d)
 {
     const double sum = d->a + d->b, s = law_dim_growth(d);
-    const double slope[CONSTANTS] = { 0, 0, 0, 0, -s / sum, -s / sum, 1 / sum };
-    double factor[CONSTANTS * CONSTANTS], scale[CONSTANTS], v[CONSTANTS],
-        kept[CONSTANTS];
-    double result = 0;
+    const double of_s[CONSTANTS] = { 0, 0, 0, 0, -s / sum, -s / sum, 1 / sum };
+    double factor[CONSTANTS * CONSTANTS], scale[CONSTANTS];
 
+    memcpy(slope, of_s, sizeof of_s);
     for (int i = 0; i < CONSTANTS; i++) {
         if (!(I->at[i][i] > 0))
-            return INFINITY;
+            return false;
         scale[i] = 1 / sqrt(I->at[i][i]);
     }
     for (int i = 0; i < CONSTANTS; i++) {
         for (int j = 0; j < CONSTANTS; j++)
             factor[i * CONSTANTS + j] = I->at[i][j] * scale[i] * scale[j];
-        v[i] = kept[i] = slope[i] * scale[i];
+        v[i] = slope[i] * scale[i];
     }
     if (!dense_factor(factor, CONSTANTS))
-        return INFINITY;
+        return false;
     dense_solve(v, factor, CONSTANTS);
     for (int i = 0; i < CONSTANTS; i++)
-        result += kept[i] * v[i];
-    return result;
+        v[i] *= scale[i];
+    return true;
+}
+
+static double dot(const double x[CONSTANTS], const double y[CONSTANTS])
+{
+    double sum = 0;
+
+    for (int i = 0; i < CONSTANTS; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+double design_variance(const struct information *I, const struct law_dim *d)
+{
+    double v[CONSTANTS], slope[CONSTANTS];
+
+    return find_pull(v, slope, I, d) ? dot(slope, v) : INFINITY;
+}
+
+/* The same if all noise is shared by the points of a shape. */
+static double shared_variance(const struct design *d, int arm)
+{
+    const struct information I = design_information(d, arm);
+    double v[CONSTANTS], slope[CONSTANTS], sum = 0;
+
+    if (!find_pull(v, slope, &I, &d->law->dim[arm]))
+        return INFINITY;
+    for (int i = 0; i < d->points; i++) {
+        const struct design_point *p = &d->point[i];
+
+        for (int j = 0; p->arm == arm && j < d->points; j++) {
+            const struct design_point *q = &d->point[j];
+
+            if (q->arm == arm && q->x[arm] == p->x[arm])
+                sum += dot(v, p->g) * dot(v, q->g);
+        }
+    }
+    return sum;
 }
 
 /* ---- points ---------------------------------------------------------------------- */
@@ -192,7 +232,7 @@ void design_guess(struct design_law *l, const struct sweep *s)
 }
 
 void design_expect(struct expected e[LAW_DIMS], const struct sweep *s,
-                   const struct design_law *l, double sd)
+                   const struct design_law *l, double sd, double shared)
 {
     struct design d;
 
@@ -208,7 +248,8 @@ void design_expect(struct expected e[LAW_DIMS], const struct sweep *s,
             continue;
         e[k].s = law_dim_growth(&l->dim[k]);
         I      = design_information(&d, k);
-        v      = design_variance(&I, &l->dim[k]);
+        v      = (1 - shared) * design_variance(&I, &l->dim[k]) +
+            shared * shared_variance(&d, k);
         if (isfinite(v) && e[k].points >= CONSTANTS)
             e[k].error = sd * sqrt(v);
     }

@@ -20,15 +20,16 @@ struct design_law {
  */
 void design_guess(struct design_law *l, const struct sweep *s);
 
-/* For noise 'sd' of the metric (relative), s_k and its expected standard error; NaN if
- * the points cannot tell.
+/* For noise 'sd' of the metric (relative), of whose variance the points of a shape have
+ * the part 'shared' in common, s_k and its expected standard error; NaN if the points
+ * cannot tell.
  */
 struct expected {
     double s, error;
     int points;
 };
 void design_expect(struct expected e[LAW_DIMS], const struct sweep *s,
-                   const struct design_law *l, double sd);
+                   const struct design_law *l, double sd, double shared);
 
 /* The compute of all points, each a run by itself. */
 double design_cost(const struct sweep *s);

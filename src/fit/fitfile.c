@@ -195,9 +195,10 @@ static int read_all(struct fitfile *f, const json_t *root)
         kind++;
     if (kind == 3)
         return bad(f, "law");
-    f->kind  = (enum law_kind)kind;
-    f->noise = real_or_nan(root, "noise");
-    f->level = real_or_nan(root, "level");
+    f->kind   = (enum law_kind)kind;
+    f->noise  = real_or_nan(root, "noise");
+    f->shared = real_or_nan(root, "shared");
+    f->level  = real_or_nan(root, "level");
     TRY(read_dims(f, root));
     if (strcmp(form, "arms") == 0 || strcmp(form, "shared-c") == 0)
         return 0;

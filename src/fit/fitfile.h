@@ -13,7 +13,7 @@ struct growth {
 struct fitfile {
     char path[512], y[LAW_NAME];
     enum law_kind kind;
-    double noise, level;
+    double noise, shared, level; /* 'shared': of the noise's variance; NaN: not known */
     int dims; /* of sovit; 2 of chinchilla; those of law_dim_name in their order */
     char dim[LAW_DIMS][LAW_NAME];
     struct growth growth[LAW_DIMS];

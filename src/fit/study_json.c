@@ -136,18 +136,23 @@ json_t *study_json(const struct study *s)
     static const char *const law[] = { "sovit", "chinchilla", "additive" };
     const int kind                 = s->options->law;
     const int slopes = kind == LAW_SOVIT ? s->dims : kind == LAW_CHINCHILLA ? 2 : 0;
-    double value = 0, noise = 0;
+    double value = 0, noise = 0, shared = NAN;
     json_t *o, *dims;
 
     for (int i = 0; i < s->fits; i++) {
-        value += s->fit[i].end.value;
-        noise = fmax(noise, s->fit[i].noise);
+        const struct fit *f = &s->fit[i];
+
+        value += f->end.value;
+        if (f->noise > noise && f->shapes < f->model.rows)
+            shared = f->parts.shared / (f->parts.own + f->parts.shared);
+        noise = fmax(noise, f->noise);
     }
-    o = json_pack(
-        "{ss so ss si sf ss sf sf so so}", "law", law[kind], "form", form_json(s), "y",
-        s->y, "n", s->points.rows, "objective", value, "objective_form",
-        s->objective == OBJECTIVE_HUBER ? "huber" : "relative", "noise", noise, "level",
-        s->options->level, "floor", floor_json(s), "terms", terms_json(s));
+    o = json_pack("{ss so ss si sf ss sf so sf so so}", "law", law[kind], "form",
+                  form_json(s), "y", s->y, "n", s->points.rows, "objective", value,
+                  "objective_form",
+                  s->objective == OBJECTIVE_HUBER ? "huber" : "relative", "noise",
+                  noise, "shared", json_finite(shared), "level", s->options->level,
+                  "floor", floor_json(s), "terms", terms_json(s));
     if (kind == LAW_SOVIT) {
         dims = json_object();
         for (int k = 0; k < s->dims; k++)
