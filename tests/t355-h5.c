@@ -151,6 +151,8 @@ static void test_foreign(void)
        "numbers in another order of bytes are read");
     ok(tap_says(h5_offset(value, file, "/big"), ERR_DATA, "not in this machine's"),
        "but their place is not told: plain reading would get other numbers");
+    ok(tap_says(h5_offset(value, file, "/away"), ERR_DATA, "lies in another file"),
+       "nor that of a dataset in another file");
     h5_close(&file);
 }
 

@@ -447,6 +447,19 @@ int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *na
     return rc;
 }
 
+/* A link may lead to a dataset of another file. */
+static int check_own(hid_t dataset, const struct h5 *file, const char *name)
+{
+    char own[1024], its[1024];
+
+    TRY_H5(file->path, H5Fget_name(file->id, own, sizeof own));
+    TRY_H5(file->path, H5Fget_name(dataset, its, sizeof its));
+    if (strcmp(own, its) != 0)
+        return ERR(ERR_DATA, "%s: '%s' lies in another file, %s", file->path, name,
+                   its);
+    return 0;
+}
+
 int h5_offset(int64_t *bytes, const struct h5 *file, const char *name)
 {
     hid_t dataset, type;
@@ -454,6 +467,9 @@ int h5_offset(int64_t *bytes, const struct h5 *file, const char *name)
     int rc = 0;
 
     TRY(open_dataset(&dataset, file, name));
+    rc = check_own(dataset, file, name);
+    if (rc != 0)
+        goto close_dataset;
     TRY_H5_GOTO(close_dataset, rc, file->path, type = H5Dget_type(dataset));
     place = H5Dget_offset(dataset);
     if (place == HADDR_UNDEF)

@@ -93,7 +93,7 @@ int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *na
             const int64_t *start, const int64_t *count);
 
 /* The place of the dataset's first byte in the file; ERR_DATA where its bytes do not
- * lie in one piece, or are not in the order of this machine.
+ * lie in one piece, lie in another file, or are not in the order of this machine.
  */
 int h5_offset(int64_t *bytes, const struct h5 *file, const char *name);
 
