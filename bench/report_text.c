@@ -180,7 +180,7 @@ static void case_row(FILE *out, const struct result *r, const struct case_result
     fprintf(out, "%-9s%-13s%6s%7s%8s%8s%9s%6s%6s%8s\n", " case", "shape", "layers",
             "batch", "mesh", "s/step", "tokens/s", "spec%", "meas%", "GFLOP/s");
     field_rule(out, '-');
-    fprintf(out, "%-9.9s%-13.13s%6s%7s%8s", name, has_shape ? c->spec.name : "-",
+    fprintf(out, "%-9.9s%-13.13s %5s %6s %7s", name, has_shape ? c->spec.name : "-",
             layers, batch, mesh);
     if (c->status == STATUS_SKIP || c->steps.n < 1)
         fprintf(out, "%8s%9s%6s%6s%8s\n", "-", "-", "-", "-", "-");

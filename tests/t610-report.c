@@ -179,6 +179,14 @@ static void test_many(void)
     has(text, "!step    608/10/928/16 48/48 131072 16384x2       3 ");
     ok(widest(text) == 80, "rows of many ranks have 80 columns");
     free(text);
+
+    r->M                    = 64;
+    r->cases[0].batch       = 1048576;
+    r->cases[0].spec.L      = 100;
+    r->cases[0].spec.L_full = 100;
+    text                    = print(r);
+    has(text, "!step    608/10/928/16 100/100 1048576 16384x64       3 ");
+    free(text);
     result_close(&r);
 }
 
