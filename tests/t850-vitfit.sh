@@ -355,6 +355,34 @@ hours=$(sed -n 's/.*"hours": \([0-9.e+]*\).*/\1/p' "$folder/slow.out")
 [ $status -eq 0 ] && awk "BEGIN { exit !(3600 * 8 * $hours > 3 * $seconds) }" &&
     grep -q "^on this mesh   .* s a step with messages: .* hours, " "$folder/out"
 ok 'over slow links a mesh takes longer than its devices do'
+# figure NAME FILE: the value of the first member of that name.
+figure() {
+    sed -n "s/.*\"$1\": \([0-9.e+-]*\).*/\1/p" "$2" | head -n 1
+}
+
+# agrees OPTION..: a shape for $folder/own.json is predicted as vitbench predicts it.
+agrees() {
+    run shape --budget=1e20 --machine="$folder/own.json" --json="$folder/own.out"
+    "${vitfit%fit}bench" --dry-run --machine="$folder/own.json" --overlap=ring \
+        --shape="$(sed -n 's/^shape .*=//p' "$folder/out")" \
+        --mesh="$(sed -n 's/^machine .* mesh //p' "$folder/out")" \
+        --batch="$(sed -n 's/.* with \([0-9]*\) images.*/\1/p' "$folder/out")" \
+        --json="$folder/plan.out" "$@" >"$folder/dry" 2>&1
+    for name in bytes_per_rank step_s; do
+        one=$(figure $name "$folder/own.out") other=$(figure $name "$folder/plan.out")
+        [ -n "$one" ] && [ "$one" = "$other" ] || echo "# $name: $one, $other"
+    done
+}
+sed 's/"cores"/"packs": 2, "cores"/' "$folder/slow.json" >"$folder/own.json"
+[ -z "$(agrees --dtype=f32)" ]
+ok 'memory and time of a machine that packs weights are those of vitbench'
+sed 's/"cores"/"gpus": 4, "cores"/; s/f32/bf16/g' "$folder/slow.json" >"$folder/own.json"
+[ -z "$(agrees --dtype=bf16)" ]
+ok 'and of one with GPUs'
+run plan --grid --width=416,1024 --depth=10 --mlp=1360 --heads=1 --image=28 --steps=100K \
+    --machine="$folder/own.json" --batch=8
+grep -q '^dropped 1024/10/1360: does not fit' "$folder/out" && ! grep -q '^dropped 416' "$folder/out"
+ok 'a rank has the memory of its own GPU'
 run fit "$folder/joint.csv" --bootstrap=0 --joint --json="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^s_depth  *0.45 ' "$folder/out" && grep -q '^eps  *0.1 ' "$folder/out"
 ok 'one law of all dimensions is found'

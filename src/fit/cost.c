@@ -30,10 +30,17 @@ int cost_spec(struct spec *s, int64_t C, int64_t L, int64_t F, int64_t heads, in
     return spec_make(s, &o);
 }
 
-/* What a machine trains in. */
-static enum dtype dtype_of(const struct machine *m)
+/* A step of 'B' images on D x M ranks of a machine, in what it trains in. */
+static struct traffic_job job_on(const struct machine *m, int64_t B, int D, int M)
 {
-    return m->gpus > 0 ? DTYPE_BF16 : DTYPE_F32;
+    return (struct traffic_job){ .B        = B,
+                                 .D        = D,
+                                 .M        = M,
+                                 .dtype    = m->gpus > 0 ? DTYPE_BF16 : DTYPE_F32,
+                                 .form     = CMM_RING,
+                                 .shard    = SHARD_FULL,
+                                 .is_apart = m->gpus > 0,
+                                 .packs    = m->packs };
 }
 
 /* Seconds of a step of 'job' by the model of a step, 'on_node' ranks sharing a node. */
@@ -54,15 +61,13 @@ static double step_of(const struct spec *s, const struct machine *m,
 /* Device-seconds of one image, on a device by itself: messages come on top. */
 static double seconds_of(const struct spec *s, const struct machine *m)
 {
-    const struct traffic_job job = {
-        .B = IMAGES_OF_RANK, .D = 1, .M = 1, .dtype = dtype_of(m), .form = CMM_RING
-    };
+    const struct traffic_job job = job_on(m, IMAGES_OF_RANK, 1, 1);
 
     return step_of(s, m, &job, m->ranks_per_node) / IMAGES_OF_RANK;
 }
 
-/* The mesh for 'batch' images: the fewest model ranks with which it fits,
- * else those that need least; and the time of its step.
+/* The mesh for 'batch' images: the fewest model ranks with which it fits, as vitbench
+ * has it, else those that need least; and the time of its step.
  */
 static void find_mesh(struct cost *c, const struct spec *s, const struct machine *m,
                       int64_t batch)
@@ -74,18 +79,15 @@ static void find_mesh(struct cost *c, const struct spec *s, const struct machine
 
     c->fits = false;
     for (int M = 1; M <= ranks && M <= s->H && M <= s->F && !c->fits; M++) {
-        const int D                  = (int)(fed < ranks / M ? fed : ranks / M);
-        const int on_node            = D * M < of_node ? D * M : of_node;
-        const struct traffic_job job = { .B     = batch < (int64_t)D * IMAGES_OF_RANK
-                                                      ? batch
-                                                      : (int64_t)D * IMAGES_OF_RANK,
-                                         .D     = D,
-                                         .M     = M,
-                                         .near  = hops_near(NULL, on_node, D, M),
-                                         .dtype = dtype_of(m),
-                                         .form  = CMM_RING,
-                                         .shard = SHARD_FULL };
-        const int64_t bytes          = predict_most(s, &job);
+        const int D            = (int)(fed < ranks / M ? fed : ranks / M);
+        const int64_t most     = (int64_t)D * IMAGES_OF_RANK;
+        const int on_node      = D * M < of_node ? D * M : of_node;
+        const int sharers      = on_node > m->gpus ? on_node : m->gpus;
+        struct traffic_job job = job_on(m, batch < most ? batch : most, D, M);
+        int64_t bytes;
+
+        job.near = hops_near(NULL, on_node, D, M);
+        bytes    = predict_most(s, &job);
 
         if (M > 1 && bytes >= c->bytes)
             continue;
@@ -93,7 +95,7 @@ static void find_mesh(struct cost *c, const struct spec *s, const struct machine
         c->M     = M;
         c->batch = job.B;
         c->bytes = bytes;
-        c->fits  = (double)bytes * on_node < (double)m->memory_bytes;
+        c->fits  = (double)bytes * sharers < PREDICT_SHARE * (double)m->memory_bytes;
         best     = job;
     }
     c->step_s = step_of(s, m, &best, 0);
