@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { ENOUGH = 100 };
@@ -107,8 +108,46 @@ static void one_device(const char *name, enum dtype dtype, int least)
     twins_close(&two);
 }
 
+/* In a process of its own: whether SIGINT stays ignored where it was. */
+static bool stays_ignored(void)
+{
+    const pid_t child = fork();
+    struct sigaction now;
+    int status;
+
+    if (child == 0) {
+        signal(SIGINT, SIG_IGN);
+        _exit(told_by_signals(note) != 0 || sigaction(SIGINT, NULL, &now) != 0 ||
+              now.sa_handler != SIG_IGN);
+    }
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* And whether the second one ends it, not the first. */
+static bool ends_by_second(void)
+{
+    const pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        signal(SIGINT, SIG_DFL);
+        if (told_by_signals(note) != 0)
+            _exit(1);
+        kill(getpid(), SIGINT);
+        while (!told_to_end())
+            usleep(1000);
+        kill(getpid(), SIGINT);
+        sleep((unsigned)patience);
+        _exit(1);
+    }
+    return waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+           WTERMSIG(status) == SIGINT;
+}
+
 int main(void)
 {
+    ok(stays_ignored(), "an interrupt that is ignored stays so");
+    ok(ends_by_second(), "the first is noted, the second ends the process");
     if (told_by_signals(note) != 0)
         die("%s", err_sentence());
     one_device("cpu:onednn", DTYPE_F32, 2); /* its plain product, too */

@@ -16,6 +16,7 @@ static void find_signals(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGUSR1);
+    sigaddset(set, SIGINT);
 }
 
 static volatile sig_atomic_t is_told;
@@ -39,6 +40,18 @@ static void *take(void *unused)
     return NULL;
 }
 
+/* The first SIGINT is a request, the second ends the process.  What a shell starts in
+ * the background ignores it.
+ */
+static void take_interrupt(struct sigaction action)
+{
+    struct sigaction before;
+
+    action.sa_flags |= (int)SA_RESETHAND;
+    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
+}
+
 int told_by_signals(void (*note)(int number))
 {
     struct sigaction action = { .sa_handler = take_note, .sa_flags = SA_RESTART };
@@ -50,6 +63,7 @@ int told_by_signals(void (*note)(int number))
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    take_interrupt(action);
     find_signals(&ours);
     pthread_sigmask(SIG_BLOCK, &ours, NULL);
     error = pthread_create(&thread, NULL, take, NULL);
