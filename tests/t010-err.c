@@ -136,20 +136,20 @@ static void test_sentences(void)
        "die() aborts without a hook");
 }
 
-/* 64 letters, as many as Linux takes, with a domain and without; the name is asked for
- * once by a process.
+/* 64 letters, as many as Linux takes, with a domain and without; an address.  The name
+ * is asked for once by a process.
  */
 #define LETTERS_32 "login-node-of-the-large-machine-"
 static int probe_long_host(void)
 {
     const char *name[] = { LETTERS_32 "0.of-a-partition.of-the-site.org",
-                           LETTERS_32 LETTERS_32 };
-    const char *host[] = { LETTERS_32 "0", LETTERS_32 LETTERS_32 };
+                           LETTERS_32 LETTERS_32, "10.0.0.12" };
+    const char *host[] = { LETTERS_32 "0", LETTERS_32 LETTERS_32, "10.0.0.12" };
     bool is_right      = true;
 
     if (!apart_enter(CLONE_NEWUTS))
         return APART_CANNOT;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         int status;
 
         if (sethostname(name[i], strlen(name[i])) != 0)
@@ -243,7 +243,8 @@ static void test_guess(void)
 
 int main(void)
 {
-    apart_ok("hosts keep long names", probe_long_host, "no name can be given here");
+    apart_ok("hosts keep long names and addresses", probe_long_host,
+             "no name can be given here");
     test_sentences();
     test_codes();
     test_clock();

@@ -90,7 +90,8 @@ const char *log_host(void)
 
         if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
             strcpy(name, "unknown");
-        name[strcspn(name, ".")] = '\0';
+        if (name[strspn(name, ".0123456789")] != '\0') /* no address, but a domain */
+            name[strcspn(name, ".")] = '\0';
         snprintf(log->host, sizeof log->host, "%.*s", HOST_NAME - 1, name);
     }
     return log->host;
