@@ -7,6 +7,7 @@
 #include "src/data/data.h"
 
 #include "src/base/err.h"
+#include "src/base/rng.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -130,8 +131,24 @@ static void test_share(void)
     }
 }
 
+/* --case=data has indices of their own for thousands of ranks, and so large images that
+ * the numbers of these are more than 64 bits count: sanitizers look on.
+ */
+static void test_far(void)
+{
+    const int64_t index = (int64_t)1 << 57;
+    struct data *data   = open_noise(0, 0);
+    float image[PIXELS], wanted[PIXELS];
+
+    data->ops->get(data, image, NULL, (struct range){ 0, CLASSES }, index);
+    rng_fill_normal(wanted, PIXELS, data->seed, RNG_IMAGE, (uint64_t)index * PIXELS);
+    ok(memcmp(image, wanted, sizeof image) == 0, "noise has an image of any index");
+    data_close(&data);
+}
+
 int main(void)
 {
+    test_far();
     test_parts(0);
     test_parts(0.4);
     test_mixup();

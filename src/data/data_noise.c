@@ -18,7 +18,7 @@ static void noise_get(const struct data *data, float *image, float *target,
 
     if (image != NULL)
         rng_fill_normal(image, pixels, data->seed, RNG_IMAGE,
-                        (uint64_t)(index * pixels));
+                        (uint64_t)index * (uint64_t)pixels);
     for (int64_t i = k.lo; target != NULL && i < k.hi; i++)
         target[i - k.lo] = i == class ? 1 : 0;
 }
