@@ -222,6 +222,13 @@ static void going_on(void)
            train_options_compare(&opts, stored) == ERR_USAGE,
        "nor with another seed");
     err_forget();
+    ok(resolve(0, "--lr=0.1", "--steps=5", "--holdout=0.2", NULL) == 0 &&
+           train_options_compare(&opts, stored) == ERR_USAGE,
+       "nor with other images held out");
+    err_forget();
+    ok(resolve(0, "--lr=0.1", "--steps=5", "--holdout=0.1", NULL) == 0 &&
+           train_options_compare(&opts, stored) == 0,
+       "but with those by the share that auto is");
     json_decref(stored);
 }
 

@@ -389,14 +389,21 @@ json_t *train_options_json(const struct opts *opts, bool is_essence)
     return all;
 }
 
-/* Whether the row's value is the one stored, 'before', which may be NULL. */
+/* Whether the row's value is the one stored, 'before', which may be NULL.  The share
+ * that --holdout=auto stands for has to be given where it is too many images.
+ */
 static bool is_stored(const struct opts *opts, const struct opt *row,
                       const char *before)
 {
     char text[TRAIN_PATH + 1];
 
     opts_text(opts, row, text, sizeof text);
-    return before != NULL && strcmp(before, text) == 0;
+    if (before == NULL)
+        return false;
+    if (strcmp(row->name, "holdout") == 0 && strcmp(before, "auto") == 0 &&
+        strcmp(text, "0.1") == 0)
+        return true;
+    return strcmp(before, text) == 0;
 }
 
 bool train_options_same_length(const struct opts *opts, const json_t *stored)
