@@ -7,6 +7,12 @@
 
 #include <jansson.h>
 
+/* What the options call the digests of the images that a run is trained on, and of
+ * those that --holdout=FILE holds: no options are called so.
+ */
+#define META_SET      "set"
+#define META_HELD_SET "holdout-set"
+
 struct ckpt_meta {
     int64_t step;     /* updates that are in the parameters */
     int64_t examples; /* images that were seen */

@@ -113,8 +113,9 @@ if [ -f "$folder/two.h5" ]; then
     status_is '0 0 '
     ok 'a run goes on with its set'
     "${train%vittrain}vitckpt" list "$folder/packed/ckpt-00000002.h5" >"$folder/out" 2>&1 &&
-        grep -q '^  --classes=3$' "$folder/out"
-    ok 'and its checkpoint is listed with the classes of the set'
+        grep -q '^  --classes=3$' "$folder/out" &&
+        grep -q '^  set [0-9a-f]\{16\}$' "$folder/out"
+    ok 'and its checkpoint is listed with the classes of the set, and its digest'
     mv "$folder/one/z/2.png" "$folder/one/z/0.png"
     "${train%vittrain}vitdata" pack "$folder/one.h5" --from="$folder/one" >/dev/null 2>&1
     refused 'holds other images than in the run that is to go on' $packed --steps=3 \

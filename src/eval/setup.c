@@ -77,7 +77,7 @@ static void warn_seen(const struct probe *p)
     if (p->file == NULL || data == NULL || p->mesh->rank != 0)
         return;
     snprintf(set, sizeof set, "%016llx", (unsigned long long)data->identity);
-    if (share > held_share(p) && strcmp(set, stored_option(p, "set")) == 0)
+    if (share > held_share(p) && strcmp(set, stored_option(p, META_SET)) == 0)
         WARN("the model was trained on images of %s that it is tested on now",
              is_other ? o->test : o->data);
 }

@@ -76,8 +76,14 @@ static int64_t block_size(struct range share, int64_t at)
 
 /* ---- list ------------------------------------------------------------------------ */
 
+static bool is_digest(const char *name)
+{
+    return strcmp(name, META_SET) == 0 || strcmp(name, META_HELD_SET) == 0;
+}
+
 /* The options of the run: texts by name, but for those that are empty; the classes are
- * those of its classifier, for a set may have had others than its options say.
+ * those of its classifier, for a set may have had others than its options say.  Between
+ * them stand the digests of sets.
  */
 static void print_options(FILE *out, const struct ckpt_file *f)
 {
@@ -92,7 +98,7 @@ static void print_options(FILE *out, const struct ckpt_file *f)
         if (strcmp(name, "classes") == 0 && bias != NULL)
             fprintf(out, "  --classes=%" PRId64 "\n", bias->elements);
         else if (text != NULL && text[0] != '\0')
-            fprintf(out, "  --%s=%s\n", name, text);
+            fprintf(out, is_digest(name) ? "  %s %s\n" : "  --%s=%s\n", name, text);
     }
 }
 

@@ -24,9 +24,6 @@ struct save {
 
 /* ---- going on -------------------------------------------------------------------- */
 
-/* What a checkpoint calls the sets of a run. */
-static const char train_name[] = "set", held_name[] = "holdout-set";
-
 /* Say under 'name' which images there are. */
 static void name_set(json_t *options, const char *name, const struct data *images)
 {
@@ -45,12 +42,13 @@ static int compare_sets(const json_t *options, const struct source *source,
 {
     const struct {
         const char *name, *option, *path;
-    } set[] = { { train_name, "data", o->data }, { held_name, "holdout", o->holdout } };
+    } set[]     = { { META_SET, "data", o->data },
+                    { META_HELD_SET, "holdout", o->holdout } };
     json_t *now = json_object();
     int rc      = 0;
 
-    name_set(now, train_name, source->train);
-    name_set(now, held_name, source->held);
+    name_set(now, META_SET, source->train);
+    name_set(now, META_HELD_SET, source->held);
     for (size_t i = 0; i < sizeof set / sizeof set[0] && rc == 0; i++) {
         const json_t *was = json_object_get(options, set[i].name);
         const json_t *is  = json_object_get(now, set[i].name);
@@ -253,8 +251,8 @@ int save_start(struct save *s, int64_t step, int64_t examples, const char *id,
     meta.options = train_options_json(s->opts, false);
     meta.tuned   = json_deep_copy(s->tuned);
     json_object_set_new(meta.options, "id", json_string(id));
-    name_set(meta.options, train_name, s->source->train);
-    name_set(meta.options, held_name, s->source->held);
+    name_set(meta.options, META_SET, s->source->train);
+    name_set(meta.options, META_HELD_SET, s->source->held);
     json_object_set_new(meta.tuned, "seconds", json_real(spent.seconds));
     json_object_set_new(meta.tuned, "device_seconds", json_real(spent.device_seconds));
     json_object_set_new(meta.tuned, "save_seconds", json_real(spent.save_seconds));
