@@ -5,6 +5,7 @@
 #include "src/fit/cost.h"
 
 #include "src/base/err.h"
+#include "src/plan/choice.h"
 #include "src/plan/count.h"
 #include "src/plan/forecast.h"
 #include "src/plan/predict.h"
@@ -82,7 +83,6 @@ static void find_mesh(struct cost *c, const struct spec *s, const struct machine
         const int D            = (int)(fed < ranks / M ? fed : ranks / M);
         const int64_t most     = (int64_t)D * IMAGES_OF_RANK;
         const int on_node      = D * M < of_node ? D * M : of_node;
-        const int sharers      = on_node > m->gpus ? on_node : m->gpus;
         struct traffic_job job = job_on(m, batch < most ? batch : most, D, M);
         int64_t bytes;
 
@@ -95,7 +95,7 @@ static void find_mesh(struct cost *c, const struct spec *s, const struct machine
         c->M     = M;
         c->batch = job.B;
         c->bytes = bytes;
-        c->fits  = (double)bytes * sharers < PREDICT_SHARE * (double)m->memory_bytes;
+        c->fits  = choice_fits(m, on_node, bytes);
         best     = job;
     }
     c->step_s = step_of(s, m, &best, 0);

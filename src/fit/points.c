@@ -15,7 +15,7 @@
 /* Exponents are looked for here; one that ends at an edge is not identified. */
 static const double exp_least = 0.003, exp_most = 9;
 
-static bool is_same(double a, double b)
+bool points_same(double a, double b)
 {
     return fabs(a - b) <= 1e-9 * fabs(b);
 }
@@ -25,8 +25,8 @@ static bool is_alike(const struct points *p, int i, int j, int vars)
 {
     int v = 0;
 
-    while (v < vars && is_same(p->x[(size_t)i * LAW_VARS + (size_t)v],
-                               p->x[(size_t)j * LAW_VARS + (size_t)v]))
+    while (v < vars && points_same(p->x[(size_t)i * LAW_VARS + (size_t)v],
+                                   p->x[(size_t)j * LAW_VARS + (size_t)v]))
         v++;
     return v == vars;
 }
@@ -227,7 +227,7 @@ void points_arms(struct points *p, const double *centre, int dims)
 
         p->arm[i] = ARM_CENTRE;
         for (int k = 0; k < dims; k++) {
-            if (!is_same(x[k], centre[k])) {
+            if (!points_same(x[k], centre[k])) {
                 p->arm[i] = k;
                 others++;
             }
@@ -242,7 +242,7 @@ int points_frequency(const struct points *p, int var, double x)
     int same = 0;
 
     for (int i = 0; i < p->rows; i++)
-        same += is_same(p->x[(size_t)i * LAW_VARS + (size_t)var], x);
+        same += points_same(p->x[(size_t)i * LAW_VARS + (size_t)var], x);
     return same;
 }
 
@@ -286,8 +286,8 @@ int points_values(const struct points *p, int arm, int var)
 
         for (int j = 0; j < i && is_new; j++)
             is_new = (arm != LAW_EVERY && p->arm[j] != arm) ||
-                     !is_same(p->x[(size_t)j * LAW_VARS + (size_t)var],
-                              p->x[(size_t)i * LAW_VARS + (size_t)var]);
+                     !points_same(p->x[(size_t)j * LAW_VARS + (size_t)var],
+                                  p->x[(size_t)i * LAW_VARS + (size_t)var]);
         n += is_new;
     }
     return n;

@@ -46,6 +46,9 @@ void points_copy(struct points *copy, const struct points *p);
 /* Say of every row on which arm around 'centre' [dims] it lies. */
 void points_arms(struct points *p, const double *centre, int dims);
 
+/* Whether two sizes are the same but for the digits that were written of them. */
+bool points_same(double a, double b);
+
 /* How many rows have 'x' as variable 'var'. */
 int points_frequency(const struct points *p, int var, double x);
 

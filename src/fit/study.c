@@ -110,7 +110,7 @@ static bool has_other_arms(const struct study *s)
         const double x = p->x[(size_t)i * LAW_VARS];
         const int same = points_frequency(p, 0, x);
 
-        if (x != s->centre[0] && same > most)
+        if (!points_same(x, s->centre[0]) && same > most)
             most = same;
     }
     return points_frequency(p, 0, s->centre[0]) > 2 * most;

@@ -9,13 +9,19 @@
 
 #include <stdlib.h>
 
+/* A rank has the memory of its own GPU, but that of all cores. */
+bool choice_fits(const struct machine *m, int on_node, int64_t bytes)
+{
+    const int sharers = on_node > m->gpus ? on_node : m->gpus;
+
+    return (double)bytes * sharers < PREDICT_SHARE * (double)m->memory_bytes;
+}
+
 void choice_make(struct choice *choice, const struct spec *s,
                  const struct traffic_job *job, const struct cost_rank *c)
 {
     static const enum cmm_form forms[] = { CMM_RING, CMM_BIDIR, CMM_PLAIN };
-    /* A rank has the memory of its own GPU, but that of all cores. */
-    const int gpus = c->machine->gpus, sharers = c->on_node > gpus ? c->on_node : gpus;
-    struct choice best = { .job = *job };
+    struct choice best                 = { .job = *job };
 
     if (best.job.near == 0)
         best.job.near = hops_near(NULL, c->on_node, job->D, job->M);
@@ -37,9 +43,8 @@ void choice_make(struct choice *choice, const struct spec *s,
         }
     }
     best.bytes = predict_most(s, &best.job);
-    best.fits =
-        (double)best.bytes * sharers < PREDICT_SHARE * (double)c->machine->memory_bytes;
-    *choice = best;
+    best.fits  = choice_fits(c->machine, c->on_node, best.bytes);
+    *choice    = best;
 }
 
 static int better_first(const void *a, const void *b)

@@ -35,4 +35,7 @@ int choice_list(struct choice list[CHOICES], int *count, const struct spec *s,
 void choice_make(struct choice *choice, const struct spec *s,
                  const struct traffic_job *job, const struct cost_rank *c);
 
+/* Whether ranks of 'bytes' each, 'on_node' on a node, leave it enough of its memory. */
+bool choice_fits(const struct machine *m, int on_node, int64_t bytes);
+
 #endif
