@@ -108,22 +108,43 @@ static void one_device(const char *name, enum dtype dtype, int least)
     twins_close(&two);
 }
 
-/* In a process of its own: whether SIGINT stays ignored where it was. */
-static bool stays_ignored(void)
+/* In a process of its own: whether the signal stays ignored where it was. */
+static bool stays_ignored(int number)
 {
     const pid_t child = fork();
     struct sigaction now;
     int status;
 
     if (child == 0) {
-        signal(SIGINT, SIG_IGN);
-        _exit(told_by_signals(note) != 0 || sigaction(SIGINT, NULL, &now) != 0 ||
+        signal(number, SIG_IGN);
+        _exit(told_by_signals(note) != 0 || sigaction(number, NULL, &now) != 0 ||
               now.sa_handler != SIG_IGN);
     }
     return waitpid(child, &status, 0) == child && status == 0;
 }
 
-/* And whether the second one ends it, not the first. */
+/* And whether it is noted, twice, where a terminal and a shell both send it. */
+static bool is_noted(int number)
+{
+    const pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        signal(number, SIG_DFL);
+        if (told_by_signals(note) != 0)
+            _exit(1);
+        kill(getpid(), number);
+        while (noted < 1)
+            usleep(1000);
+        kill(getpid(), number);
+        while (noted < 2)
+            usleep(1000);
+        _exit(!told_to_end());
+    }
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* And whether the second SIGINT ends it, not the first. */
 static bool ends_by_second(void)
 {
     const pid_t child = fork();
@@ -146,8 +167,10 @@ static bool ends_by_second(void)
 
 int main(void)
 {
-    ok(stays_ignored(), "an interrupt that is ignored stays so");
+    ok(stays_ignored(SIGINT), "an interrupt that is ignored stays so");
     ok(ends_by_second(), "the first is noted, the second ends the process");
+    ok(stays_ignored(SIGHUP), "a hangup that is ignored stays so");
+    ok(is_noted(SIGHUP) && is_noted(SIGTERM), "others are noted, more than once");
     if (told_by_signals(note) != 0)
         die("%s", err_sentence());
     one_device("cpu:onednn", DTYPE_F32, 2); /* its plain product, too */

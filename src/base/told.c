@@ -17,6 +17,7 @@ static void find_signals(sigset_t *set)
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGUSR1);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
 }
 
 static volatile sig_atomic_t is_told;
@@ -40,16 +41,15 @@ static void *take(void *unused)
     return NULL;
 }
 
-/* The first SIGINT is a request, the second ends the process.  What a shell starts in
- * the background ignores it.
+/* Unless it is ignored: as SIGINT is by what a shell starts in the background, SIGHUP
+ * by what nohup starts.
  */
-static void take_interrupt(struct sigaction action)
+static void take_unless_ignored(int number, struct sigaction action)
 {
     struct sigaction before;
 
-    action.sa_flags |= (int)SA_RESETHAND;
-    if (sigaction(SIGINT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-        sigaction(SIGINT, &action, NULL);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(number, &action, NULL);
 }
 
 int told_by_signals(void (*note)(int number))
@@ -63,7 +63,9 @@ int told_by_signals(void (*note)(int number))
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
-    take_interrupt(action);
+    take_unless_ignored(SIGHUP, action);
+    action.sa_flags |= (int)SA_RESETHAND; /* the second SIGINT ends the process */
+    take_unless_ignored(SIGINT, action);
     find_signals(&ours);
     pthread_sigmask(SIG_BLOCK, &ours, NULL);
     error = pthread_create(&thread, NULL, take, NULL);

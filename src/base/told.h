@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What this process is told by signals: SIGTERM, SIGUSR1, which launchers and batch
- * systems pass on before the end, and a first SIGINT, of Ctrl-C.
+ * systems pass on before the end, SIGHUP, of a terminal that is gone, and a first
+ * SIGINT, of Ctrl-C.
  */
 #ifndef BASE_TOLD_H
 #define BASE_TOLD_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* When a run must end before its last step: signals, and the clock.
  *
- * SIGUSR1 (mpirun passes it on), SIGTERM and a first SIGINT are noted by every rank
- * that gets them (base/told.h).
+ * SIGUSR1 (mpirun passes it on), SIGTERM, SIGHUP and a first SIGINT are noted by every
+ * rank that gets them (base/told.h).
  * The clock is rank 0's: --time-limit, else SLURM_JOB_END_TIME, else what squeue says
  * of the time that is left.  The ranks agree on all of it once a step.
  */
