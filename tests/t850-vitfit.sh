@@ -301,6 +301,8 @@ done
 [ $status -eq 0 ] && grep -q '^if the points of a shape share 90 % of the noise' "$folder/out" &&
     holds "$(expected "$folder/plan-most.json") > 1.05 * $(expected "$folder/plan-none.json")"
 ok 'or as much as a fit has found, and tell less of the depth'
+sed 's/^  "shared": .*,/  "shared": 1.9,/' "$folder/fit.json" >"$folder/more.json"
+refused 2 "more.json: 'shared' is missing or not what" plan --fit="$folder/more.json"
 run plan --depth=10,20 --mlp=1000,2000,3000,4000 --noise=0.05
 [ $status -eq 0 ] && grep -q "with 2 values of depth" "$folder/out" &&
     grep -q 's_mlp will not be identified' "$folder/out"

@@ -199,6 +199,10 @@ static int read_all(struct fitfile *f, const json_t *root)
     f->noise  = real_or_nan(root, "noise");
     f->shared = real_or_nan(root, "shared");
     f->level  = real_or_nan(root, "level");
+    if (f->noise < 0)
+        return bad(f, "noise");
+    if (f->shared < 0 || f->shared > 1)
+        return bad(f, "shared");
     TRY(read_dims(f, root));
     if (strcmp(form, "arms") == 0 || strcmp(form, "shared-c") == 0)
         return 0;
