@@ -245,6 +245,45 @@ static void times_left(void)
        "and what is no time");
 }
 
+/* A squeue that lists all tasks of the array 7, the last of which has its number. */
+static void put_squeue(const char *folder)
+{
+    const char *path = scratch_path("squeue");
+    FILE *file       = fopen(path, "w");
+    char folders[4096];
+
+    if (file == NULL)
+        die("%s cannot be written", path);
+    fprintf(file, "#!/bin/sh\ncase \"$*\" in\n"
+                  "*'-j 7_3 '*) echo 1:55 ;;\n"
+                  "*'-j 7 '*) echo 30:00; echo 1:55 ;;\n"
+                  "*'-j 8 '*) echo 2:15 ;;\nesac\n");
+    fclose(file);
+    chmod(path, 0700);
+    snprintf(folders, sizeof folders, "%s:%s", folder, getenv("PATH"));
+    setenv("PATH", folders, 1);
+}
+
+static void asking_squeue(const char *folder)
+{
+    struct stop s;
+
+    put_squeue(folder);
+    setenv("SLURM_ARRAY_JOB_ID", "7", 1);
+    setenv("SLURM_ARRAY_TASK_ID", "3", 1);
+    setenv("SLURM_JOB_ID", "7", 1);
+    stop_open(&s, 0, true);
+    ok(fabs(s.end - clock_now() - 100) < 3,
+       "where the task of an array has the array's number, its own end counts");
+    setenv("SLURM_JOB_ID", "8", 1);
+    stop_open(&s, 0, true);
+    ok(fabs(s.end - clock_now() - 120) < 3,
+       "a job that was sent off by a task has an end of its own");
+    unsetenv("SLURM_ARRAY_JOB_ID");
+    unsetenv("SLURM_ARRAY_TASK_ID");
+    unsetenv("SLURM_JOB_ID");
+}
+
 static void stopping(void)
 {
     struct stop s;
@@ -382,6 +421,8 @@ static void columns(void)
 
 int main(void)
 {
+    const char *folder = scratch_open();
+
     bad_options();
     idle_options();
     defaults();
@@ -390,8 +431,8 @@ int main(void)
     going_on();
     places();
     times_left();
+    asking_squeue(folder);
     stopping();
-    scratch_open();
     lines();
     columns();
     return tap_done();

@@ -65,17 +65,35 @@ static double ask_squeue(const char *job)
     return stop_parse_left(answer);
 }
 
+/* The job as squeue is to be asked for it, into 'job'; false outside of any.  The last
+ * task of an array has the array's own number, for which squeue lists all tasks.
+ */
+static bool find_job(char job[64])
+{
+    const char *id = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID"),
+               *task = getenv("SLURM_ARRAY_TASK_ID");
+
+    if (id == NULL)
+        return false;
+    if (array != NULL && task != NULL && strcmp(id, array) == 0)
+        snprintf(job, 64, "%s_%s", id, task);
+    else
+        snprintf(job, 64, "%s", id);
+    return true;
+}
+
 /* Seconds until the batch system ends the job, less the reserve;
  * infinity if unknown.
  */
 static double seconds_left(void)
 {
-    const char *end = getenv("SLURM_JOB_END_TIME"), *job = getenv("SLURM_JOB_ID");
+    const char *end = getenv("SLURM_JOB_END_TIME");
+    char job[64];
     double left = -1;
 
     if (end != NULL && isdigit((unsigned char)end[0]))
         return atof(end) - (double)time(NULL) - reserve;
-    if (job != NULL)
+    if (find_job(job))
         left = ask_squeue(job);
     return left >= 0 ? left - reserve : INFINITY;
 }
