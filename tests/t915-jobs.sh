@@ -43,6 +43,33 @@ fi
 [ "$(cat out)" = srun ]
 ok 'where MPI has no launcher of its own, srun starts the ranks'
 
+# The launcher says what it was told of cores.
+for launcher in srun mpirun; do
+    script $launcher <<'EOF'
+[ "$1" = --mpi=list ] && echo 'plugins: pmix' && exit
+echo "${0##*/} $1, ${SRUN_CPUS_PER_TASK:-none}, ${OMPI_MCA_hwloc_base_binding_policy:-bound}"
+EOF
+done
+# with_cores CPUS RANKS: what srun and mpirun hear of the cores of a rank in a job.
+with_cores() {
+    (
+        unset OMPI_MCA_hwloc_base_binding_policy PRTE_MCA_hwloc_default_binding_policy
+        export SLURM_JOB_ID=1 SLURM_CPUS_PER_TASK="$1" SLURM_NTASKS="$2"
+        . "$jobs/launch.sh"
+        vit_mpi=openmpi
+        launch vitbench
+        VIT_LAUNCHER="mpirun -n $2"
+        launch vitbench
+    ) | tr '\n' ' ' >out
+}
+with_cores 2 1
+[ "$(cat out)" = 'srun --mpi=pmix, 2, none mpirun -n, 2, none ' ]
+ok 'both launchers let a rank of several cores have them'
+with_cores 2 4 && grep -q 'mpirun -n, 2, bound' out && with_cores 1 2 &&
+    [ "$(cat out)" = 'srun --mpi=pmix, none, bound mpirun -n, none, bound ' ]
+ok 'and choose themselves where that is not needed'
+rm bin/srun bin/mpirun
+
 # ---- PBS -------------------------------------------------------------------------------
 
 # Four seconds of walltime, and qsub that remembers what it was given.
@@ -93,6 +120,23 @@ ok 'nor when it is done'
 is_done=1 sh "$jobs/train.pbs" >out 2>&1
 [ $? -eq 1 ] && [ "$(wc -l <qsubs)" -eq 1 ]
 ok 'nor when it failed'
+sed -i 's/= 00:00:04/= 01:00:00/' bin/qstat
+script date <<'EOF'
+echo >>asked
+echo $((1000 * $(wc -l <asked)))
+EOF
+cat >two.pbs <<'EOF'
+. "$VIT_JOBS/launch.sh"
+launch true
+launch true
+launch true
+launch vittrain
+again $?
+EOF
+sh two.pbs >out 2>&1
+[ $? -eq 0 ] && grep -q saved out && [ "$(wc -l <qsubs)" -eq 2 ]
+ok 'the end is that of the job, whatever it has run before'
+rm bin/date
 unset PBS_JOBID PBS_JOBNAME PBS_O_QUEUE PBS_O_WORKDIR VIT_NOTICE VIT_LAUNCHER
 
 # ---- a campaign ------------------------------------------------------------------------
@@ -141,6 +185,61 @@ campaign
 unset CDPATH
 [ $status -eq 0 ] && [ "$(wc -l <sweep/begun)" -eq "$before" ] && [ -s sweep/shape.json ]
 ok 'once more, it runs nothing, nor looks for its folder in CDPATH'
+
+# The last task of an array, which has the array's number, has a campaign of its own.
+make_sweep inside
+touch inside/slow
+script scontrol <<'EOF'
+echo "$@" >>"${0%/bin/*}/requeued"
+EOF
+export SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=2
+sh "$jobs/campaign.sh" inside >out 2>&1 &
+tries=0
+until [ -s inside/begun ] || [ $tries -gt 400 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+kill -TERM $!
+wait $!
+[ $? -eq 75 ] && grep -q saved inside/run-*.out && [ ! -e requeued ]
+ok 'within a job it has its run saved, and the job is not queued again by that'
+rm inside/slow
+sh "$jobs/campaign.sh" inside >out 2>&1
+[ $? -eq 0 ] && ! grep -q '"done": *false' inside/plan.jsonl &&
+    [ "$(wc -l <inside/begun)" -eq $((runs + 1)) ]
+ok 'nor does it take the number of its own task for those of its runs'
+(
+    unset VIT_LOCAL
+    . "$jobs/launch.sh"
+    again 75
+) >out 2>&1
+[ "$(cat requeued)" = 'requeue 7_2' ]
+ok 'a job that is the last task of an array is queued again by itself'
+unset SLURM_JOB_ID SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID
+rm bin/scontrol
+
+# A job in another cluster, and a user whose squeue shows what runs.
+make_sweep far
+script sbatch <<'EOF'
+echo '12;north'
+EOF
+script squeue <<'EOF'
+echo 'CLUSTER: north'
+case "$* ${SQUEUE_STATES:-all}" in
+*' -a -M north '*' all') ;;
+*) exit ;;
+esac
+[ ! -e done ] || exit 0
+touch done
+for line in $(seq "$(wc -l <plan.jsonl)"); do
+    sh array.sbatch "$line"
+done >far.out 2>&1
+echo 12
+EOF
+VIT_LOCAL=no VIT_POLL=0.1 SQUEUE_STATES=RUNNING sh "$jobs/campaign.sh" far >out 2>&1
+[ $? -eq 0 ] && grep -q 'runs are in job 12;north' out && [ -s far/shape.json ]
+ok 'a job is waited for in whatever cluster and partition it is'
+rm bin/sbatch bin/squeue
 
 make_sweep both
 make_grid both

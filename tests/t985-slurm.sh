@@ -125,6 +125,34 @@ says vittrain && sleep 1 && scancel --signal=USR1 --batch "$job"
 becomes FAILED && [ "$(field ExitCode)" = 75:0 ]
 ok 'a job that may not start again ends with 75'
 
+# An array, of which the last task has the array's own number.
+cat >array.sbatch <<'EOF'
+#!/bin/sh
+#SBATCH --requeue
+#SBATCH --open-mode=append
+. "$VIT_JOBS/launch.sh"
+cd "task$SLURM_ARRAY_TASK_ID" || exit
+launch vittrain
+again $?
+EOF
+rm -f task*
+mkdir task1 task2
+VIT_LAUNCHER='env' submit --array=1-2 --ntasks=1 array.sbatch
+tries=0
+until [ -s task1/log ] && [ -s task2/log ] || [ $tries -gt 600 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+array=$job
+job=${array}_2
+scancel --signal=USR1 --batch "$job"
+says 'goes on from half' && becomes COMPLETED && [ "$(field Restarts)" = 1 ]
+ok 'the last task of an array saves, is queued again, and goes on'
+job=${array}_1
+[ "$(field Restarts)" = 0 ] && [ "$(wc -l <task1/log)" -eq 1 ]
+ok 'while the other task is left at work'
+scancel "$array"
+
 # The trainer itself.
 unset VIT_LAUNCHER
 rm bin/vittrain

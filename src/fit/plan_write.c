@@ -191,7 +191,7 @@ static void print_array(FILE *file, const struct sweep *s, const char *folder,
             JOBS_DIR);
     print_word(file, folder);
     fputs(" || exit 3\n"
-          "case ${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${VIT_LINE:-${1:-}}}} in\n",
+          "case ${1:-${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${VIT_LINE:-}}}} in\n",
           file);
     for (int i = 0; i < s->runs; i++)
         print_task(file, s, i);
