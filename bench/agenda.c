@@ -11,6 +11,7 @@
 #include "bench/agenda.h"
 
 #include "src/base/err.h"
+#include "src/dev/cpu_info.h"
 #include "src/dev/dev.h"
 #include "src/plan/choice.h"
 #include "src/plan/count.h"
@@ -30,9 +31,10 @@
 /* What the prediction of time knows before anything was run: products reach about this
  * share of the peak, and the update streams seven numbers for every parameter.
  */
-#define SHARE_OF_PEAK      0.6
-#define SHARE_OF_PEAK_SLOW 0.02 /* cpu:ref, cpu:emulate: for correctness */
-#define UPDATE_BANDWIDTH   1e10
+#define SHARE_OF_PEAK       0.6
+#define SHARE_OF_PEAK_SLOW  0.02 /* cpu:ref, cpu:emulate: for correctness */
+#define SHARE_OF_PEAK_TILES 0.1  /* faster than memory, and than all else of a step */
+#define UPDATE_BANDWIDTH    1e10
 enum { UPDATE_NUMBERS = 7 };
 
 /* Steps of a case: warm-up, three timed, two for the checks; the proof of overlap with
@@ -111,13 +113,21 @@ static int64_t depth(const struct planner *p, const struct spec *s, int64_t B)
     return deepest(p, s, B, SHARE_MOST) > 0;
 }
 
+static double share_of_peak(const struct way *way)
+{
+    if (strcmp(way->device, "cpu:ref") == 0 || strcmp(way->device, "cpu:emulate") == 0)
+        return SHARE_OF_PEAK_SLOW;
+    if (way->dtype == DTYPE_BF16 && !dev_is_apart(way->device, way->dtype) &&
+        cpu_has_tiles())
+        return SHARE_OF_PEAK_TILES;
+    return SHARE_OF_PEAK;
+}
+
 /* Seconds that the whole case will take. */
 static double seconds_of_case(const struct planner *p, const struct spec *s, int64_t B)
 {
-    const int ranks    = p->D * p->M;
-    const bool is_slow = strcmp(p->choices->way.device, "cpu:ref") == 0 ||
-                         strcmp(p->choices->way.device, "cpu:emulate") == 0;
-    const double rate = p->peak * (is_slow ? SHARE_OF_PEAK_SLOW : SHARE_OF_PEAK);
+    const int ranks              = p->D * p->M;
+    const double rate            = p->peak * share_of_peak(&p->choices->way);
     const struct traffic_job job = job_of(p, B);
     struct predict_memory memory;
     double step;

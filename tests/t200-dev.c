@@ -291,6 +291,37 @@ static void names(void)
     ok(!cpu_model_in(NULL, 0, "no/such/file"), "nor where there is no file");
 }
 
+/* Whether the system lists 'feature' among the processor's. */
+static bool is_listed(const char *feature)
+{
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    char word[64];
+    bool is_there = false;
+
+    while (file != NULL && !is_there && fscanf(file, "%63s", word) == 1)
+        is_there = strcmp(word, feature) == 0;
+    if (file != NULL)
+        fclose(file);
+    return is_there;
+}
+
+/* Whose peak counts where products of bf16 run in tiles. */
+static void tiles(void)
+{
+    static const char name[] = "the peak in bf16 is that of tiles where there are any";
+    struct dev *dev;
+
+    if (dev_open(&dev, "cpu:onednn", DTYPE_BF16, 1) != 0) {
+        tap_skip(name, err_sentence());
+        err_forget();
+        return;
+    }
+    ok((strstr(dev_about(dev), "tiles") != NULL) == is_listed("amx_bf16"), "%s: %s",
+       name, dev_about(dev));
+    ok(dev_peak(dev, 0.02) > 1e8, "and is above 0.1 GFLOP/s");
+    dev_close(&dev);
+}
+
 int main(void)
 {
     affinity();
@@ -303,6 +334,7 @@ int main(void)
     one_device("cpu:blis", DTYPE_F64);
     one_device("cpu:blis", DTYPE_F32);
 #endif
+    tiles();
     one_gpu();
     return tap_done();
 }

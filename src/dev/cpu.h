@@ -68,7 +68,9 @@ void cpu_panels_bf16(const struct dev *dev, uint32_t *to, const uint16_t *from,
                      int64_t ld, bool is_turned, int64_t rows, int64_t cols,
                      int64_t tall);
 
+/* Slots; the second peak is that of products of tiles where there are any. */
 double cpu_peak(struct dev *dev, double seconds);
+double cpu_peak_tiles(struct dev *dev, double seconds);
 double cpu_bandwidth(struct dev *dev, double seconds);
 
 /* y's epilogue after a product, threaded. */

@@ -19,13 +19,16 @@
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* Bits of registers that the system saves: XMM and YMM; and masks and ZMM. */
-enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
+/* Bits of registers that the system saves: XMM and YMM; and masks and ZMM; tiles. */
+enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6, XCR0_TILES = 0x60000 };
 
 static uint64_t saved_registers(void)
 {
@@ -64,6 +67,26 @@ bool cpu_has_bf16(void)
 
     return cpu_isa() == CPU_ISA_AVX512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
            (a & BF16) != 0;
+}
+
+/* Ask the system to save tiles, too: arch_prctl(ARCH_REQ_XCOMP_PERM, ..TILEDATA). */
+static bool may_have_tiles(void)
+{
+#if defined(__linux__)
+    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#else
+    return false;
+#endif
+}
+
+bool cpu_has_tiles(void)
+{
+    enum { TILES = 1 << 24, BF16 = 1 << 22 };
+    unsigned a, b, c, d;
+
+    return cpu_isa() == CPU_ISA_AVX512 && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (d & TILES) != 0 && (d & BF16) != 0 &&
+           (saved_registers() & XCR0_TILES) == XCR0_TILES && may_have_tiles();
 }
 
 static bool is_vendor(const char *vendor)
@@ -137,6 +160,11 @@ bool cpu_has_sve(void)
 }
 
 bool cpu_has_bf16(void)
+{
+    return false;
+}
+
+bool cpu_has_tiles(void)
 {
     return false;
 }

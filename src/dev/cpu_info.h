@@ -24,6 +24,11 @@ const char *cpu_isa_name(enum cpu_isa isa);
 /* Dot products of pairs of bf16 numbers (AVX512-BF16). */
 bool cpu_has_bf16(void);
 
+/* Products of tiles of bf16 numbers (AMX), which the system lets a process have that
+ * asks for them: this does.
+ */
+bool cpu_has_tiles(void);
+
 /* AVX without all that CPU_ISA_AVX2 asks for; ARM's scalable vectors. */
 bool cpu_has_avx(void);
 bool cpu_has_sve(void);

@@ -47,8 +47,9 @@ static int onednn_dev_open(struct dev *dev)
     if (dev->dtype == DTYPE_F32)
         blis_arch_start(blis, sizeof blis);
 #endif
-    snprintf(dev->about, sizeof dev->about, "oneDNN %d.%d.%d%s%s", version->major,
-             version->minor, version->patch, blis[0] != '\0' ? ", " : "", blis);
+    snprintf(dev->about, sizeof dev->about, "oneDNN %d.%d.%d%s%s%s", version->major,
+             version->minor, version->patch, blis[0] != '\0' ? ", " : "", blis,
+             dev->dtype == DTYPE_BF16 && cpu_has_tiles() ? ", tiles (AMX)" : "");
     return 0;
 }
 
@@ -249,6 +250,7 @@ const struct dev_ops dev_cpu_onednn = {
     .packed         = onednn_packed,
     .open           = onednn_dev_open,
     .close          = onednn_dev_close,
+    .peak           = cpu_peak_tiles,
     .tune           = onednn_tune,
     .choices        = choices_of,
     .weight_open    = weight_open,

@@ -11,6 +11,8 @@
 #include "src/base/clock.h"
 #include "src/base/mem.h"
 
+#include <stdint.h>
+
 /* ---- Multiply-adds --------------------------------------------------------------- */
 
 /* Twelve sums that do not wait for each other fill two pipes of up to six cycles, and
@@ -126,6 +128,45 @@ __attribute__((target("avx512f"))) static double dot_bf16(void)
                          : "v"(a));
     return 4.0 * 16.0 * SUMS * TURNS;
 }
+
+/* Products of tiles: 16 x 16 sums of 32 products each in 16 cycles, six under way since
+ * a sum is there after 52.  In bytes, for assemblers that do not know tiles: ldtilecfg,
+ * tilezero, tileloadd, tdpbf16ps, tilerelease.
+ */
+enum { TILE_SUMS = 6, TILE = 16, TILE_BYTES = 64 /* of a row */ };
+
+struct tile_config {
+    uint8_t palette, zero[15];
+    uint16_t bytes[16]; /* of a row of each tile */
+    uint8_t rows[16];
+};
+
+static double tile_bf16(void)
+{
+    struct tile_config config = { .palette = 1 };
+    float factor[TILE * TILE_BYTES / sizeof(float)];
+
+    for (int i = 0; i < TILE_SUMS + 2; i++) {
+        config.bytes[i] = TILE_BYTES;
+        config.rows[i]  = TILE;
+    }
+    for (size_t i = 0; i < sizeof factor / sizeof factor[0]; i++)
+        factor[i] = 0x1.01p-30F; /* two small numbers in each word */
+    __asm__ volatile(".byte 0xc4, 0xe2, 0x78, 0x49, 0x00\n\t"
+                     ".irp sum, 0, 1, 2, 3, 4, 5\n\t"
+                     ".byte 0xc4, 0xe2, 0x7b, 0x49, 0xc0 + 8 * \\sum\n\t.endr\n\t"
+                     ".byte 0xc4, 0xe2, 0x7b, 0x4b, 0x34, 0x0e\n\t"
+                     ".byte 0xc4, 0xe2, 0x7b, 0x4b, 0x3c, 0x0e"
+                     :
+                     : "a"(&config), "S"(factor), "c"((long)TILE_BYTES), "m"(config),
+                       "m"(factor));
+    for (int turn = 0; turn < TURNS; turn++)
+        __asm__ volatile(".irp sum, 0, 1, 2, 3, 4, 5\n\t"
+                         ".byte 0xc4, 0xe2, 0x42, 0x5c, 0xc6 + 8 * \\sum\n\t.endr"
+                         :);
+    __asm__ volatile(".byte 0xc4, 0xe2, 0x78, 0x49, 0xc0" :);
+    return 2.0 * TILE * TILE * (TILE_BYTES / 2) * TILE_SUMS * TURNS;
+}
 #endif
 
 static double (*fma_loop(enum dtype dtype))(void)
@@ -150,10 +191,9 @@ static double (*fma_loop(enum dtype dtype))(void)
 
 enum { WINDOWS = 8 };
 
-double cpu_peak(struct dev *dev, double seconds)
+static double measure(struct dev *dev, double (*loop)(void), double seconds)
 {
-    double (*const loop)(void) = fma_loop(dev->dtype);
-    double best                = 0.0;
+    double best = 0.0;
 
     loop();
     for (int w = 0; w < WINDOWS; w++) {
@@ -173,6 +213,20 @@ double cpu_peak(struct dev *dev, double seconds)
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+double cpu_peak(struct dev *dev, double seconds)
+{
+    return measure(dev, fma_loop(dev->dtype), seconds);
+}
+
+double cpu_peak_tiles(struct dev *dev, double seconds)
+{
+#if defined(__x86_64__)
+    if (dev->dtype == DTYPE_BF16 && cpu_has_tiles())
+        return measure(dev, tile_bf16, seconds);
+#endif
+    return cpu_peak(dev, seconds);
 }
 
 /* ---- Memory ---------------------------------------------------------------------- */
