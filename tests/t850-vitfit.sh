@@ -462,9 +462,24 @@ ok 'of other exponents none'
     done
 } >"$folder/seeds.csv"
 run pareto "$folder/seeds.csv"
-[ $status -eq 0 ] && grep -q '^6 runs of 3 shapes' "$folder/out" &&
-    grep -q '1/1/1 .* 0.5  no' "$folder/out" && ! grep -q 2/2/2 "$folder/out"
-ok 'runs of several seeds are one'
+[ $status -eq 0 ] && grep -q '^12 runs of 3 shapes' "$folder/out" &&
+    grep -q '1/1/1 .* 0.5  no' "$folder/out" && ! grep -q 2/2/2 "$folder/out" &&
+    ! grep -q 'left out' "$folder/out"
+ok 'the metric of several seeds is their mean'
+{
+    sed -e 's/$/,done/' -e '1s/done/status/' -e '2s/done/failed/' "$folder/seeds.csv"
+    echo 3,3,3,1e10,,2,done
+} >"$folder/parts.csv"
+run pareto --skip-missing "$folder/parts.csv"
+[ $status -eq 0 ] && sed -n 1,2p "$folder/out" | tr '\n' ' ' |
+    grep -q '^11 runs of 3 shapes.* left out: 1 failed, 1 without err_10shot $'
+ok 'runs that have none are not among them, and it says so'
+sed 1,5d "$folder/parts.csv" | sed '1i width,depth,mlp,compute,err_10shot,seed,status' \
+    >"$folder/some.csv"
+run trial --skip-missing "$folder/some.csv"
+[ $status -eq 0 ] && sed -n 1,2p "$folder/out" | tr '\n' ' ' |
+    grep -q '^8 runs of 2 shapes.* left out: 1 without err_10shot $'
+ok 'so does a trial'
 
 # The example's records, which the guide draws its conclusions from.
 desk=${srcdir:-.}/jobs/desk

@@ -19,12 +19,17 @@ static void shape_text(char *text, size_t size, const struct pareto *f, int shap
             (size_t)snprintf(text + used, size - used, "%s%g", k > 0 ? "/" : "", x[k]);
 }
 
-static void print(FILE *out, const struct pareto *f, const char *y)
+/* 'runs' are those that were read: the points of 'f' are means of their seeds. */
+static void print(FILE *out, const struct pareto *f, int runs, const char *y)
 {
-    char shape[64];
+    char shape[64], left[256] = "";
 
-    fprintf(out, "%d runs of %d shapes; lowest %s for each compute\n\n",
-            f->points->rows, f->shapes, y);
+    fprintf(out, "%d runs of %d shapes; lowest %s for each compute\n", runs, f->shapes,
+            y);
+    points_left_out(left, sizeof left, f->points, y);
+    if (left[0] != '\0')
+        fprintf(out, "left out: %s\n", left);
+    fprintf(out, "\n");
     fprintf(out, "  %-20s%12s%12s%9s %13.13s  %s\n", "shape", "from FLOP", "to FLOP",
             "times", y, "inside");
     for (int i = 0; i < f->count; i++) {
@@ -100,12 +105,13 @@ int command_pareto(FILE *out, const struct options *o, char *const *word, int wo
     const char *y = o->y[0] != '\0' ? o->y : "err_10shot";
     struct points p;
     struct pareto f;
-    int rc;
+    int runs, rc;
 
     TRY(read_runs(&p, o, word, words, y));
+    runs = p.rows;
     points_average(&p);
     pareto_open(&f, &p, p.vars - 1);
-    print(out, &f, y);
+    print(out, &f, runs, y);
     rc = command_save(make_json(&f), o->json);
     pareto_close(&f);
     points_close(&p);

@@ -57,10 +57,13 @@ static const char *number_text(char text[16], double x, const char *format)
 static void print(FILE *out, const struct trial *t, const char *y)
 {
     const struct trial_shape *first = &t->shape[0];
-    char error[16], against[16], far[16], expected[16];
+    char error[16], against[16], far[16], expected[16], left[256] = "";
 
-    fprintf(out, "%d runs of %d shapes at equal compute\n\n", t->points->rows,
-            t->shapes);
+    fprintf(out, "%d runs of %d shapes at equal compute\n", t->points->rows, t->shapes);
+    points_left_out(left, sizeof left, t->points, y);
+    if (left[0] != '\0')
+        fprintf(out, "left out: %s\n", left);
+    fprintf(out, "\n");
     fprintf(out, "%-16s%5s%10s %11.11s%11s%11s%6s%9s\n", "shape", "runs", "FLOP", y,
             "std. error", "against it", "in se", "law");
     for (int s = 0; s < t->shapes; s++) {

@@ -9,6 +9,7 @@
 #include "src/base/mem.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -215,6 +216,24 @@ int points_read(struct points *p, char *const *file, int files, const struct col
         table_close(&t[f]);
     mem_free(t);
     return rc;
+}
+
+void points_left_part(char *text, size_t size, int n, const char *why)
+{
+    const size_t used = strlen(text);
+
+    if (n > 0)
+        snprintf(text + used, size - used, "%s%d %s", used > 0 ? ", " : "", n, why);
+}
+
+void points_left_out(char *text, size_t size, const struct points *p, const char *y)
+{
+    char without[128];
+
+    points_left_part(text, size, p->failed, "failed");
+    snprintf(without, sizeof without, "without %s", y);
+    points_left_part(text, size, p->missing, without);
+    points_left_part(text, size, p->again, "in two files");
 }
 
 /* ---- arms ------------------------------------------------------------------------ */

@@ -8,6 +8,8 @@
 #include "src/fit/law.h"
 #include "src/plan/table.h"
 
+#include <stddef.h>
+
 /* A row that equals the centre in all dimensions but one lies on that arm. */
 enum { ARM_CENTRE = -2, ARM_NONE = -1 };
 
@@ -42,6 +44,12 @@ int points_read(struct points *p, char *const *file, int files,
                 const struct columns *c);
 void points_close(struct points *p);
 void points_copy(struct points *copy, const struct points *p);
+
+/* Another 'n' rows that were left out, if there are any, and 'why', behind 'text'. */
+void points_left_part(char *text, size_t size, int n, const char *why);
+
+/* What points_read() has left out, of the metric 'y', behind 'text'. */
+void points_left_out(char *text, size_t size, const struct points *p, const char *y);
 
 /* Say of every row on which arm around 'centre' [dims] it lies. */
 void points_arms(struct points *p, const double *centre, int dims);

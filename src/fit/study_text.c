@@ -28,18 +28,9 @@ static const char *law_text(const struct study *s)
     return "alpha x^-a + (beta x^b + xi) t^-c + eps, each dimension by itself";
 }
 
-/* Another 'n' rows that were left out, if there are any. */
-static void add_part(char *text, size_t size, int n, const char *why)
-{
-    const size_t used = strlen(text);
-
-    if (n > 0)
-        snprintf(text + used, size - used, "%s%d %s", used > 0 ? ", " : "", n, why);
-}
-
 static void print_head(FILE *out, const struct study *s)
 {
-    char left[256] = "", without[OPTIONS_WORD + 16];
+    char left[256] = "";
 
     field_rule(out, '=');
     field_print(out, LABEL, "law", "%s", law_text(s));
@@ -50,14 +41,11 @@ static void print_head(FILE *out, const struct study *s)
                     s->y, s->options->delta);
     else
         field_print(out, LABEL, "minimised", "sum of (f / %s - 1)^2", s->y);
-    add_part(left, sizeof left, s->middle.rows, "at the centre");
-    add_part(left, sizeof left, s->held.rows, "held out");
-    add_part(left, sizeof left, s->dropped, "highest");
-    add_part(left, sizeof left, s->off_arms, "on no arm (--joint takes them)");
-    add_part(left, sizeof left, s->points.failed, "failed");
-    snprintf(without, sizeof without, "without %s", s->y);
-    add_part(left, sizeof left, s->points.missing, without);
-    add_part(left, sizeof left, s->points.again, "in two files");
+    points_left_part(left, sizeof left, s->middle.rows, "at the centre");
+    points_left_part(left, sizeof left, s->held.rows, "held out");
+    points_left_part(left, sizeof left, s->dropped, "highest");
+    points_left_part(left, sizeof left, s->off_arms, "on no arm (--joint takes them)");
+    points_left_out(left, sizeof left, &s->points, s->y);
     if (left[0] != '\0')
         field_print(out, LABEL, "left out", "%s", left);
     if (s->options->law == LAW_SOVIT) {
