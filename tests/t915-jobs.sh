@@ -43,6 +43,25 @@ fi
 [ "$(cat out)" = srun ]
 ok 'where MPI has no launcher of its own, srun starts the ranks'
 
+# As a module command reads it.
+if command -v tclsh >/dev/null; then
+    cat >read.tcl <<'EOF'
+foreach command {module-whatis conflict setenv prepend-path} {
+    proc $command {args} "puts \"$command \$args\""
+}
+source $argv
+EOF
+    unset MANPATH
+    tclsh read.tcl "$jobs/modulefile" >out 2>&1
+    [ $? -eq 0 ] && grep -q '^prepend-path PATH /' out && ! grep -q MANPATH out
+    ok 'the module leaves man its usual pages'
+    MANPATH=/pages tclsh read.tcl "$jobs/modulefile" >out 2>&1
+    [ $? -eq 0 ] && grep -q '^prepend-path MANPATH /' out
+    ok 'and adds to those that were chosen'
+else
+    skip 'the module leaves man its usual pages' 'tclsh is missing'
+fi
+
 # The launcher says what it was told of cores.
 for launcher in srun mpirun; do
     script $launcher <<'EOF'

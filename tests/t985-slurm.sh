@@ -102,6 +102,16 @@ submit --time=1 --signal=B:USR1@40 "$jobs/bench.sbatch" $endless
 becomes FAILED 100 && grep -q 'INVALID, INCOMPLETE' out && [ "$(field ExitCode)" = 3:0 ]
 ok 'so does the one before the end of the allocation'
 
+cat >bare.sbatch <<EOF
+#!/bin/sh
+PATH=$build:\$PATH
+. "$jobs/launch.sh"
+launch vitbench $tiny
+EOF
+submit --export=NONE --ntasks=2 bare.sbatch
+becomes COMPLETED && grep -q '^Final Summary' out
+ok 'srun has the environment of the script, of whatever sbatch has let in'
+
 for launcher in '' "${MPIEXEC:-mpirun} -n 1"; do
     export VIT_LAUNCHER="$launcher"
     rm -f state log
