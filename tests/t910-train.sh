@@ -328,6 +328,21 @@ fork_curve "$folder/told" >"$folder/b"
 status_is '0 0 ' && ! grep -q '^fork' "$folder/out" && cmp -s "$folder/a" "$folder/b" &&
     [ "$(grep -c '"eval_loss".*"fork":4' "$folder/told/log.jsonl")" -eq 1 ]
 ok 'gone on from before a fork that is done, its lines stay'
+rm -r "$folder/told"
+told evaluation $forks --eval-every=6
+status_is '75 75 ' && [ -f "$folder/told/fork-4/ckpt-00000006.h5" ] &&
+    ! grep -q 'held out' "$folder/out"
+ok 'a fork is told as it looks at held-out images on its way'
+cp -r "$folder/told" "$folder/looked"
+echo '{"step":6,"eval_loss":1,"fork":4}' >>"$folder/looked/log.jsonl"
+run 2 $model $forks --eval-every=6 --out="$folder/told"
+status_is '0 0 ' && grep -q '^fork 6  held out' "$folder/out" &&
+    [ "$(grep -c '"eval_loss".*"fork":4' "$folder/told/log.jsonl")" -eq 2 ]
+ok 'that is made up for, too'
+run 2 $model $forks --eval-every=6 --out="$folder/looked"
+status_is '0 0 ' && ! grep -q '^fork 6  held out' "$folder/out" &&
+    [ "$(grep -c '"eval_loss".*"fork":4' "$folder/looked/log.jsonl")" -eq 2 ]
+ok 'and what was made is not made twice'
 mkdir "$folder/stale"
 cp -R "$folder/told/fork-4" "$folder/stale/"
 refused 'fork-4/.*: --lr is 0.001, but 0.003' $model $forks --lr=1e-3 --out="$folder/stale"

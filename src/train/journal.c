@@ -41,7 +41,7 @@ static bool stays(struct journal *j, const char *line, const struct gone *gone)
     const bool is_kept = is_line && (leg != gone->fork || at <= gone->last);
 
     j->has_forks = j->has_forks || (is_kept && leg >= 0);
-    if (is_kept && leg < 0 && json_object_get(object, "eval_loss") != NULL)
+    if (is_kept && leg == gone->fork && json_object_get(object, "eval_loss") != NULL)
         j->looked = at;
     json_decref(object);
     return is_kept;
@@ -76,7 +76,8 @@ static int keep_lines(struct journal *j, const struct gone *gone)
     int rc;
 
     TRY(draft_open(&d, j->path));
-    rc = d.is_beside ? copy_lines(d.file, j, gone) : 0;
+    j->looked = 0;
+    rc        = d.is_beside ? copy_lines(d.file, j, gone) : 0;
     if (rc == 0)
         rc = draft_publish(&d);
     if (rc != 0) {

@@ -23,9 +23,9 @@ struct journal {
     FILE *out, *jsonl; /* NULL: not written */
     char path[JOURNAL_PATH];
     bool has_forks; /* some lines of earlier starts are forks' */
-    int64_t
-        looked; /* the last step of the run for which there is one of held-out images */
-    bool is_mute;        /* the last line of JSON could not be written */
+    int64_t looked; /* the last step with one of held-out images: of the run, or of the
+                        fork that was last begun */
+    bool is_mute;   /* the last line of JSON could not be written */
     double report_every; /* seconds between reports; 0: none */
     double reported_at;  /* on clock_now(), as are the next two */
     double start;     /* of the run, as if it had gone on without a break or a fork */

@@ -238,6 +238,19 @@ static int one_step(struct trainer *t, const struct leg *leg, bool *is_stopped)
                                                 : 0;
 }
 
+/* A look at the held-out images that a stop has cut off, or a kill, is made up for. */
+static int look_again(struct trainer *t, const struct leg *leg, bool *is_stopped)
+{
+    const int64_t step = step_count(t->step), start = leg->fork < 0 ? 0 : leg->fork;
+    const bool is_asked =
+        step > start && step < leg->sched.steps && is_due(step, t->options->eval_every);
+
+    if (!is_asked || coll_largest(t->mesh, AXIS_ALL,
+                                  t->mesh->rank == 0 && t->journal.looked != step) == 0)
+        return 0;
+    return evaluate(t, step, leg, is_stopped);
+}
+
 /* ---- forks ----------------------------------------------------------------------- */
 
 static int run_steps(struct trainer *t, const struct leg *leg, bool *is_stopped);
@@ -290,7 +303,9 @@ static int run_leg_of_fork(struct trainer *t, const struct leg *leg, const char 
 
     TRY(save_open(&t->save, folder, 1, t->vit, t->optim, &t->source, t->opts,
                   t->options->tune ? &t->tuned : NULL, NULL));
-    rc = run_steps(t, leg, is_stopped);
+    rc = look_again(t, leg, is_stopped);
+    if (rc == 0)
+        rc = run_steps(t, leg, is_stopped);
     if (rc == 0 && !*is_stopped)
         rc = evaluate(t, leg->sched.steps, leg, is_stopped);
     if (rc == 0 && !*is_stopped)
@@ -422,19 +437,6 @@ static int stopped(struct trainer *t, const struct leg *trunk)
                                    "stopped by %s after step %lld: start it again to "
                                    "go on",
                                    stop_reason(&t->stop), (long long)step));
-}
-
-/* A look at the held-out images that a stop has cut off, or a kill, is made up for. */
-static int look_again(struct trainer *t, const struct leg *trunk, bool *is_stopped)
-{
-    const int64_t step = step_count(t->step);
-    const bool is_asked =
-        step > 0 && step < trunk->sched.steps && is_due(step, t->options->eval_every);
-
-    if (!is_asked || coll_largest(t->mesh, AXIS_ALL,
-                                  t->mesh->rank == 0 && t->journal.looked != step) == 0)
-        return 0;
-    return evaluate(t, step, trunk, is_stopped);
 }
 
 /* The third step from here on, when memory and caches are warm, or the last one. */
