@@ -253,6 +253,11 @@ run plan --out="$folder/sweep"
 [ $status -eq 0 ] && grep -q '6 done, 16 runs to do' "$folder/out" &&
     grep -q '^#SBATCH --array=1,3,5-18$' "$folder/sweep/array.sbatch"
 ok 'finished runs are kept, failed ones run again'
+[ ! -s "$folder/err" ] && run plan --out="$folder/sweep" --train-args=--lr=0.1 &&
+    [ $status -eq 0 ] && grep -q '0 done, 18 runs to do' "$folder/out" &&
+    grep -q 'records.jsonl: 6 records are of no run of this plan' "$folder/err"
+ok 'those of a plan that was another are warned of'
+run plan --out="$folder/sweep"
 cat >"$folder/srun" <<'EOF'
 #!/bin/sh
 echo "$@" >>calls

@@ -5,6 +5,7 @@
 #include "src/fit/sweep.h"
 
 #include "src/base/err.h"
+#include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
 #include "src/plan/table.h"
@@ -225,6 +226,40 @@ static void look(struct sweep *s, struct run *r, const struct table *t, const ch
     }
 }
 
+static bool is_planned(const struct sweep *s, const char *id)
+{
+    for (int i = 0; i < s->runs; i++) {
+        const struct run *r = &s->run[i];
+        const size_t length = strlen(r->id);
+
+        for (int k = 0; k < r->steps && strncmp(id, r->id, length) == 0; k++) {
+            char own[2 * SWEEP_ID];
+
+            sweep_record_id(own, s, r, k);
+            if (strcmp(id, own) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Who has changed a sweep has the runs of both: a law would be of both, too. */
+static void warn_of_others(const struct sweep *s, const struct table *t)
+{
+    int others = 0;
+
+    for (int i = 0; i < t->rows; i++) {
+        const struct cell *id     = table_cell(t, i, table_column(t, "id"));
+        const struct cell *status = table_cell(t, i, table_column(t, "status"));
+
+        others += (status->text == NULL || strcmp(status->text, "done") == 0) &&
+                  (id->text == NULL || !is_planned(s, id->text));
+    }
+    if (others > 0)
+        WARN("%s: %d %s of no run of this plan, and would be fitted with its runs",
+             t->path, others, others == 1 ? "record is" : "records are");
+}
+
 int sweep_look(struct sweep *s, const char *path, const char *y)
 {
     struct table *t = NULL;
@@ -235,6 +270,8 @@ int sweep_look(struct sweep *s, const char *path, const char *y)
     }
     for (int i = 0; i < s->runs; i++)
         look(s, &s->run[i], t, y);
+    if (t != NULL)
+        warn_of_others(s, t);
     table_close(&t);
     return 0;
 }

@@ -62,7 +62,7 @@ int sweep_add(struct sweep *s, const int64_t x[LAW_DIMS], int64_t step, int arm,
               const struct machine *m);
 
 /* Give the runs their ids, and count which have records in 'path' (no file: none), with
- * a number in the column 'y' if it is not "".
+ * a number in the column 'y' if it is not "".  Warns of records of other runs.
  */
 int sweep_look(struct sweep *s, const char *path, const char *y);
 
