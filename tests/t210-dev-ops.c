@@ -21,7 +21,7 @@ static const char *const norm_names[] = { "rms", "layer" };
 
 /* ---- Copies and sums ------------------------------------------------------------- */
 
-static const int64_t shapes[][2] = { { 7, 50 },    { 9, 70 },   { 1, 33 }, { 10, 5 },
+static const int64_t shapes[][2] = { { 7, 50 },    { 9, 136 },  { 1, 33 }, { 10, 5 },
                                      { 140, 150 }, { 2, 9001 }, { 0, 50 }, { 7, 0 } };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 

@@ -98,6 +98,9 @@ void both(struct dev_stream *s, struct mat y, struct mat x)
     }
     if (to.type == DTYPE_F64 || from.type == DTYPE_F64)
         launch_each<1>(s, Op<double>{ to, from }, to.rows, to.cols);
+    else if (to.type == DTYPE_F32 && from.type == DTYPE_F32 && is_wide(to) &&
+             is_wide(from))
+        launch_each<FOUR>(s, Op<float>{ to, from }, to.rows, to.cols);
     else
         launch_cells(s, Op<float>{ to, from }, to.rows, to.cols,
                      is_wide(to) && is_wide(from));
@@ -113,6 +116,8 @@ void cuda_fill(struct dev_stream *s, struct mat y, double value)
         flatten(&to);
     if (to.type == DTYPE_F64)
         launch_each<1>(s, fill_op<double>{ to, value }, to.rows, to.cols);
+    else if (to.type == DTYPE_F32 && is_wide(to))
+        launch_each<FOUR>(s, fill_op<float>{ to, (float)value }, to.rows, to.cols);
     else
         launch_cells(s, fill_op<float>{ to, (float)value }, to.rows, to.cols,
                      is_wide(to));

@@ -30,22 +30,6 @@ struct piece {
     factors f;
 };
 
-/* Where all that is read is known to be f32, loads of several matrices are under way
- * together: a look at the format between them would make each wait for the last one.
- */
-template <bool IS_F32, int V>
-__device__ void load_known(float (&v)[V], view a, int64_t r, int64_t c)
-{
-    if constexpr (IS_F32 && V == WIDE) {
-        eight<false> e;
-
-        fetch(e, a, r * a.ld + c);
-        unpack(v, e);
-    } else {
-        load(v, a, r, c);
-    }
-}
-
 /* A parameter, and what products read of it. */
 template <int V>
 __device__ void store_param(const piece &g, int64_t r, int64_t c, const float (&p)[V])
@@ -73,15 +57,14 @@ struct adamw_method {
         }
         return !isnan(a.clip);
     }
-    template <int V, bool IS_F32>
-    __device__ void at(const piece &g, int64_t r, int64_t c) const
+    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V], nu[V];
 
-        load_known<IS_F32>(p, g.param, r, c);
-        load_known<IS_F32>(grad, g.grad, r, c);
-        load_known<IS_F32>(mu, g.mu, r, c);
-        load_known<IS_F32>(nu, g.nu, r, c);
+        load(p, g.param, r, c);
+        load(grad, g.grad, r, c);
+        load(mu, g.mu, r, c);
+        load(nu, g.nu, r, c);
 #pragma unroll
         for (int k = 0; k < V; k++)
             p[k] = math_adamw(p[k], grad[k], &mu[k], &nu[k], g.decay, &a);
@@ -102,14 +85,13 @@ struct sgd_method {
         }
         return !isnan(a.clip);
     }
-    template <int V, bool IS_F32>
-    __device__ void at(const piece &g, int64_t r, int64_t c) const
+    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V];
 
-        load_known<IS_F32>(p, g.param, r, c);
-        load_known<IS_F32>(grad, g.grad, r, c);
-        load_known<IS_F32>(mu, g.mu, r, c);
+        load(p, g.param, r, c);
+        load(grad, g.grad, r, c);
+        load(mu, g.mu, r, c);
 #pragma unroll
         for (int k = 0; k < V; k++)
             p[k] = math_sgd(p[k], grad[k], &mu[k], g.decay, &a);
@@ -148,16 +130,15 @@ struct adafactor_method {
                           g.f.col_step, r, c);
         return get_one<float>(g.f.row, row) * get_one<float>(g.f.col, col);
     }
-    template <int V, bool IS_F32>
-    __device__ void at(const piece &g, int64_t r, int64_t c) const
+    template <int V> __device__ void at(const piece &g, int64_t r, int64_t c) const
     {
         float p[V], grad[V], mu[V], nu[V];
 
-        load_known<IS_F32>(p, g.param, r, c);
-        load_known<IS_F32>(grad, g.grad, r, c);
-        load_known<IS_F32>(mu, g.mu, r, c);
+        load(p, g.param, r, c);
+        load(grad, g.grad, r, c);
+        load(mu, g.mu, r, c);
         if (!g.is_factored)
-            load_known<IS_F32>(nu, g.nu, r, c);
+            load(nu, g.nu, r, c);
 #pragma unroll
         for (int k = 0; k < V; k++) {
             const float d = g.is_factored ? a.clip * grad[k] * factor(g, r, c + k)
@@ -175,12 +156,12 @@ struct adafactor_method {
 /* ---- One launch ------------------------------------------------------------------ */
 
 /* Elements 'first' to 'end', of rows of whole vectors. */
-template <bool IS_F32, class Method>
-__device__ void update_wide(const Method &method, const piece &g, int64_t first,
-                            int64_t end)
+template <int V, class Method>
+__device__ void update_by(const Method &method, const piece &g, int64_t first,
+                          int64_t end)
 {
-    for (int64_t i = first + threadIdx.x * WIDE; i < end; i += THREADS * WIDE)
-        method.template at<WIDE, IS_F32>(g, i / g.param.cols, i % g.param.cols);
+    for (int64_t i = first + threadIdx.x * V; i < end; i += THREADS * V)
+        method.template at<V>(g, i / g.param.cols, i % g.param.cols);
 }
 
 template <class Method>
@@ -197,12 +178,11 @@ __global__ void update(const piece *list, int count, Method method)
     first = ((int64_t)blockIdx.x - g.first) * CELLS;
     end   = min(first + CELLS, g.param.rows * g.param.cols);
     if (g.wide && g.is_f32)
-        update_wide<true>(method, g, first, end);
+        update_by<FOUR>(method, g, first, end);
     else if (g.wide)
-        update_wide<false>(method, g, first, end);
+        update_by<WIDE>(method, g, first, end);
     else
-        for (int64_t i = first + threadIdx.x; i < end; i += THREADS)
-            method.template at<1, false>(g, i / g.param.cols, i % g.param.cols);
+        update_by<1>(method, g, first, end);
 }
 
 /* None is. */

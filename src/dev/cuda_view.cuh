@@ -4,7 +4,8 @@
  * A kernel is compiled for V = 8 (16 bytes of bf16) and V = 1; which of them is
  * launched depends on the views' addresses and sizes (is_wide).  The number format is
  * looked at once for V elements.  R is the type of arithmetic: float, or double where
- * f64 is copied.
+ * f64 is copied.  Where what is read is f32 alone and much of it passes, V is 4, for
+ * eight make a warp store two halves of each 32 bytes, one after the other.
  */
 #ifndef DEV_CUDA_VIEW_CUH
 #define DEV_CUDA_VIEW_CUH
@@ -14,7 +15,7 @@
 #include <cuda_bf16.h>
 #include <stdint.h>
 
-enum { WIDE = 8, LANES_OF_WARP = 32 };
+enum { WIDE = 8, FOUR = 4, LANES_OF_WARP = 32 };
 
 struct view {
     char *at;
@@ -136,12 +137,32 @@ static __device__ __forceinline__ void put_eight(view a, int64_t i, const float 
     }
 }
 
-/* Elements c .. c + V - 1 of row r. */
+/* Of a matrix of f32, without a look at its format: loads of several matrices are under
+ * way together.
+ */
+static __device__ __forceinline__ void get_four(float (&v)[FOUR], view a, int64_t i)
+{
+    const float4 x = *(const float4 *)(a.at + 4 * i);
+
+    v[0] = x.x, v[1] = x.y, v[2] = x.z, v[3] = x.w;
+}
+
+static __device__ __forceinline__ void put_four(view a, int64_t i, const float *v)
+{
+    if (a.type == DTYPE_BF16)
+        *(uint2 *)(a.at + 2 * i) = make_uint2(pair_of(v[0], v[1]), pair_of(v[2], v[3]));
+    else
+        *(float4 *)(a.at + 4 * i) = make_float4(v[0], v[1], v[2], v[3]);
+}
+
+/* Elements c .. c + V - 1 of row r; four are of f32. */
 template <class R, int V>
 static __device__ __forceinline__ void load(R (&v)[V], view a, int64_t r, int64_t c)
 {
     if constexpr (V == WIDE)
         get_eight(v, a, r * a.ld + c);
+    else if constexpr (V == FOUR)
+        get_four(v, a, r * a.ld + c);
     else
 #pragma unroll
         for (int k = 0; k < V; k++)
@@ -154,6 +175,8 @@ static __device__ __forceinline__ void store(view a, int64_t r, int64_t c,
 {
     if constexpr (V == WIDE)
         put_eight(a, r * a.ld + c, v);
+    else if constexpr (V == FOUR)
+        put_four(a, r * a.ld + c, v);
     else
 #pragma unroll
         for (int k = 0; k < V; k++)
