@@ -42,6 +42,7 @@ static int onednn_dev_open(struct dev *dev)
         mem_free(library);
         return rc;
     }
+    library->has_tiles = dev->dtype == DTYPE_BF16 && cpu_has_tiles();
     ((struct cpu_state *)dev->state)->library = library;
 #ifdef HAVE_BLIS
     if (dev->dtype == DTYPE_F32)
@@ -49,7 +50,7 @@ static int onednn_dev_open(struct dev *dev)
 #endif
     snprintf(dev->about, sizeof dev->about, "oneDNN %d.%d.%d%s%s%s", version->major,
              version->minor, version->patch, blis[0] != '\0' ? ", " : "", blis,
-             dev->dtype == DTYPE_BF16 && cpu_has_tiles() ? ", tiles (AMX)" : "");
+             library->has_tiles ? ", tiles (AMX)" : "");
     return 0;
 }
 

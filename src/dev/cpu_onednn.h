@@ -74,7 +74,8 @@ struct library {
     struct dev_choice *choice; /* 'choices' of them, in the order of their first use */
     struct measure *shape;     /* what each is for */
     int choices, room;
-    way_fn time; /* while products are timed, else NULL */
+    bool has_tiles; /* for oneDNN's products of bf16 */
+    way_fn time;    /* while products are timed, else NULL */
 };
 
 static inline struct library *library_of(const struct dev *dev)

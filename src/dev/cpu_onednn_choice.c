@@ -42,18 +42,20 @@ static bool is_same(const struct measure *a, const struct measure *b)
 _Static_assert((int)WAYS <= (int)DEV_WAYS, "a choice holds all ways");
 
 /* The ways that a product has, the best guess first; their number.  What nothing was
- * packed for beforehand is best left to a product that packs in cache.
+ * packed for beforehand is best left to a product that packs in cache, or has tiles.
  */
-static int ways_of(enum way way[WAYS], const struct call *c)
+static int ways_of(enum way way[WAYS], const struct call *c, bool has_tiles)
 {
     const bool is_dw = c->kind == CALL_DW, is_f32 = c->x.dtype == DTYPE_F32;
     int n = 0;
 
-    if (is_dw)
+    if (is_dw && !has_tiles)
         way[n++] = is_f32 ? WAY_PLAIN : WAY_PAIRS;
     way[n++] = WAY_ONEDNN;
     if (is_dw)
         way[n++] = WAY_TURNED;
+    if (is_dw && has_tiles)
+        way[n++] = WAY_PAIRS;
     if (!is_dw && is_f32)
         way[n++] = WAY_PLAIN;
 #ifdef HAVE_BLIS
@@ -209,7 +211,7 @@ enum way choice_of(struct dev_stream *s, const struct call *c)
     struct library *l          = library_of(s->dev);
     struct dev_choice *new;
     enum way way[WAYS];
-    const int ways = ways_of(way, c);
+    const int ways = ways_of(way, c, l->has_tiles);
 
     if (ways == 1)
         return way[0];
