@@ -69,14 +69,14 @@ static bool is_secret(const char *name)
 
 static json_t *environment(void)
 {
-    static const char *const allowed[] = { "SLURM_",    "OMPI_",
-                                           "PRTE_",     "PMI",
-                                           "MPICH_",    "MPIR_CVAR_",
-                                           "I_MPI_",    "MVP_",
-                                           "UCX_",      "FI_",
-                                           "OMP_",      "BLIS_",
-                                           "VITBENCH_", "CUDA_VISIBLE_DEVICES=" };
-    json_t *all                        = json_object();
+    static const char *const allowed[] = {
+        "SLURM_",      "OMPI_",          "PRTE_", "PMI",    "MPICH_",
+        "MPIR_CVAR_",  "I_MPI_",         "MVP_",  "UCX_",   "FI_",
+        "OMP_",        "GOMP_",          "KMP_",  "BLIS_",  "DNNL_",
+        "ONEDNN_",     "VITBENCH_",      "CUDA_", "CUBLAS", "NVIDIA_TF32_OVERRIDE=",
+        "LD_PRELOAD=", "GLIBC_TUNABLES="
+    };
+    json_t *all = json_object();
 
     for (char **env = environ; *env != NULL; env++) {
         const char *equals = strchr(*env, '=');

@@ -10,8 +10,8 @@
 #include "src/plan/cost.h"
 
 /* Fill r->env (allow-listed variables alone: of Slurm, of MPIs and their networks,
- * OMP_*, BLIS_*, VITBENCH_*, CUDA_VISIBLE_DEVICES; and what the system says of the
- * clock's governor and of huge pages), r->build (compiler, flags, debug or not),
+ * of OpenMP, BLIS, oneDNN, CUDA and the loader, VITBENCH_*; and what the system says of
+ * the clock's governor and of huge pages), r->build (compiler, flags, debug or not),
  * r->system (hosts, CPU, cores, memory, MPI, libraries), and the mesh.  'r' is NULL on
  * ranks other than 0.  Collective over 'mesh'.
  */

@@ -98,7 +98,8 @@ static void test_describe(struct mesh *mesh, struct dev *dev)
        "one host, whatever the number of ranks");
     ok(r == NULL || (r->D == 1 && r->M == size && r->ranks == size), "the mesh");
     ok(r == NULL || (json_object_get(r->env, "OMP_TEST_OF_ENV") != NULL &&
-                     json_object_get(r->env, "I_MPI_TEST_OF_ENV") != NULL),
+                     json_object_get(r->env, "I_MPI_TEST_OF_ENV") != NULL &&
+                     json_object_get(r->env, "ONEDNN_TEST_OF_ENV") != NULL),
        "variables of the list are told");
     ok(r == NULL || json_object_get(r->env, "HOME") == NULL, "others are not");
     ok(r == NULL || json_object_get(r->env, "SLURM_JWT") == NULL, "nor secrets");
@@ -157,6 +158,7 @@ int main(int argc, char **argv)
 
     setenv("OMP_TEST_OF_ENV", "1", 1);
     setenv("I_MPI_TEST_OF_ENV", "1", 1);
+    setenv("ONEDNN_TEST_OF_ENV", "1", 1);
     setenv("SLURM_JWT", "a token", 1);
     size = ranks_open(&argc, &argv, "t630-env");
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
