@@ -7,12 +7,15 @@
 #include "bench/changes.h"
 
 #include "src/base/err.h"
+#include "src/base/field.h"
 #include "src/base/json_file.h"
 #include "src/step/step.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LABEL = 18 };
 
 /* ---- the earlier run ------------------------------------------------------------- */
 
@@ -145,6 +148,17 @@ static void say_value(FILE *out, const char *name, const json_t *then,
     free(b);
 }
 
+/* What failed, or was stopped, may have computed something else. */
+static void say_failure(FILE *out, const json_t *was)
+{
+    const char *status = json_string_value(json_object_get(was, "status"));
+    const char *reason = json_string_value(json_object_get(was, "reason"));
+
+    if (status != NULL && strcmp(status, "fail") == 0)
+        field_print(out, LABEL, "  it FAILED then", "%s",
+                    reason != NULL ? reason : "no reason is known");
+}
+
 /* Of the model, which two runs may have given by other options. */
 static void say_model(FILE *out, const json_t *was, const struct spec *s)
 {
@@ -247,6 +261,7 @@ void changes_print(FILE *out, const struct case_result *c, const json_t *options
 
     fprintf(out, "  %-20s%12s%12s%12s%11s\n", "compared, s a step", "was", "is",
             "change", "of step");
+    say_failure(out, was);
     say_model(out, was, &c->spec);
     say_options(out, json_object_get(old, "options"), options);
     say_differences(out, was, c);

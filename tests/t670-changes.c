@@ -74,8 +74,14 @@ static json_t *json_of(const struct case_result *c, int cases)
 {
     json_t *all = json_array();
 
-    for (int i = 0; i < cases; i++)
-        json_array_append_new(all, case_of(&c[i]));
+    for (int i = 0; i < cases; i++) {
+        json_t *one = case_of(&c[i]);
+
+        json_object_set_new(one, "status",
+                            json_string(c[i].status == STATUS_PASS ? "pass" : "fail"));
+        json_object_set_new(one, "reason", json_string(c[i].reason));
+        json_array_append_new(all, one);
+    }
     return json_pack("{si s{s{ss}} so}", "schema_version", 1, "options", "mesh",
                      "value", "2x1", "cases", all);
 }
@@ -191,6 +197,12 @@ static void unknown(void)
     was.steps.cv   = 0;
     prints_beside(&was, 1, &c, "one step tells no spread", "nor is one before");
 
+    was        = earlier();
+    was.status = STATUS_INCOMPLETE;
+    strcpy(was.reason, "stopped by a signal after 25 steps");
+    prints_beside(&was, 1, &c,
+                  "\n  it FAILED then  stopped by a signal after 25 steps\n",
+                  "that a run is no measure is told");
     was = earlier();
     prints(&c, "slower by 0.3 s: no stage tells where", "nor is a stage picked");
 
