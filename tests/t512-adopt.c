@@ -42,7 +42,8 @@ static struct model_options options(int image, int patch, int64_t classes, int r
 /* Save a model that was stirred, and give it the numbers of the file, which are f32. */
 static int save(struct model *m, char path[CKPT_PATH])
 {
-    const struct ckpt_meta meta = { .step = 1 };
+    json_t *told                = json_pack("{ss}", "gelu", "tanh");
+    const struct ckpt_meta meta = { .step = 1, .options = told };
     struct ckpt_list list;
     struct ckpt *c;
     int rc;
@@ -58,6 +59,7 @@ static int save(struct model *m, char path[CKPT_PATH])
         snprintf(path, CKPT_PATH, "%s", ckpt_path(c));
     ckpt_close(&c);
     state_free(&list);
+    json_decref(told);
     return rc == 0 ? state_load(m->vit, NULL, path) : rc;
 }
 
@@ -244,6 +246,20 @@ static void test_classes(const char *path, int ranks)
     model_close(&m);
 }
 
+static void test_gelu(const char *path, int ranks)
+{
+    struct model_options o = options(IMAGE, PATCH, 7, ranks);
+    struct adopted a;
+    struct model m;
+
+    o.spec.gelu = GELU_EXACT;
+    model_open(&m, &o, MPI_COMM_WORLD);
+    ok(adopt_load(&a, m.vit, path, true) == 0 &&
+           strcmp(a.text, "tanh GELU in the file, exact here") == 0,
+       "another form of GELU is told: %s", a.text);
+    model_close(&m);
+}
+
 static void test_refused(const char *path, int ranks)
 {
     struct model_options o = options(IMAGE, PATCH, 7, ranks);
@@ -253,6 +269,13 @@ static void test_refused(const char *path, int ranks)
     o.spec.shape = "40/2/70/5";
     model_open(&m, &o, MPI_COMM_WORLD);
     ok(adopt_load(&a, m.vit, path, true) == ERR_DATA, "another width is refused");
+    model_close(&m);
+
+    o           = options(IMAGE, PATCH, 7, ranks);
+    o.spec.pool = POOL_GAP;
+    model_open(&m, &o, MPI_COMM_WORLD);
+    ok(adopt_load(&a, m.vit, path, true) == ERR_DATA,
+       "and so is a file whose model has parameters that this one lacks");
     model_close(&m);
 }
 
@@ -269,6 +292,7 @@ int main(int argc, char **argv)
         test_patches(&m, path, 3, ranks);
         test_positions(path, ranks);
         test_classes(path, ranks);
+        test_gelu(path, ranks);
         test_refused(path, ranks);
     }
     model_close(&m);

@@ -85,6 +85,24 @@ static void sift(struct changed changed[CHANGES], struct ckpt_list *list,
     list->tensors = kept;
 }
 
+/* What the file's model has and this one lacks would be left out without a word. */
+static int check_rest(const struct ckpt_list *list, const struct ckpt_file *file)
+{
+    for (int i = 0; i < file->entries; i++) {
+        const char *name = file->entry[i].name;
+        bool has_place   = strncmp(name, "params/", 7) != 0;
+
+        for (int k = 0; k < list->tensors && !has_place; k++)
+            has_place = strcmp(list->tensor[k].dataset, name) == 0;
+        if (!has_place)
+            return ERR(ERR_DATA,
+                       "%s has '%s', for which this model has no place: --wiring, "
+                       "--qk-norm and --pool are to be those of the file's",
+                       file->path, name);
+    }
+    return 0;
+}
+
 /* ---- new values ------------------------------------------------------------------ */
 
 /* Put this rank's pieces of the whole tensor 'all' to their places. */
@@ -132,8 +150,10 @@ static int resize(struct vit *vit, const struct ckpt_list *list,
 
 /* ---- all of it ------------------------------------------------------------------- */
 
-static void describe(struct adopted *a, const struct spec *s)
+static void describe(struct adopted *a, const struct spec *s,
+                     const struct ckpt_file *file)
 {
+    const char *gelu = json_string_value(json_object_get(file->meta.options, "gelu"));
     const long long now = side_of(s->T);
     size_t n            = 0;
 
@@ -150,10 +170,13 @@ static void describe(struct adopted *a, const struct spec *s)
                               "%spatches resized from %lld to %d pixels",
                               n > 0 ? "; " : "", (long long)a->patch, s->patch);
     if (a->classes > 0)
-        snprintf(
+        n += (size_t)snprintf(
             a->text + n, sizeof a->text - n,
             "%sclassifier as initialised, of %lld classes in the file and %lld here",
             n > 0 ? "; " : "", (long long)a->classes, (long long)s->K);
+    if (gelu != NULL && strcmp(gelu, gelu_name(s->gelu)) != 0)
+        snprintf(a->text + n, sizeof a->text - n, "%s%s GELU in the file, %s here",
+                 n > 0 ? "; " : "", gelu, gelu_name(s->gelu));
 }
 
 static int load(struct adopted *a, struct vit *vit, struct ckpt_list *list,
@@ -164,6 +187,7 @@ static int load(struct adopted *a, struct vit *vit, struct ckpt_list *list,
     const struct changed *kernel    = &changed[CHANGE_KERNEL];
     const struct changed *classes   = &changed[CHANGE_CLASSES];
 
+    TRY(mesh_agree(vit_mesh(vit), check_rest(list, file)));
     sift(changed, list, file);
     TRY(ckpt_load(list, vit_mesh(vit), vit_dev(vit), file->path));
     if (positions->entry != NULL && is_resized)
@@ -177,7 +201,7 @@ static int load(struct adopted *a, struct vit *vit, struct ckpt_list *list,
         .classes = classes->entry != NULL ? classes->entry->size[1] : 0,
         .has_positions = is_resized || positions->entry == NULL,
     };
-    describe(a, vit_spec(vit));
+    describe(a, vit_spec(vit), file);
     return 0;
 }
 
