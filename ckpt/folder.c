@@ -181,9 +181,12 @@ void folder_keep(const char *dir, int keep, int64_t step)
 {
     int64_t *steps = NULL;
     const int n    = keep > 0 ? folder_steps(&steps, dir) : 0;
+    int later      = 0;
     char path[CKPT_PATH];
 
-    for (int i = keep; i < n; i++) {
+    while (later < n && steps[later] > step)
+        later++;
+    for (int i = later + keep; i < n; i++) {
         folder_path(path, dir, steps[i]);
         if (steps[i] != step)
             remove_file(path);

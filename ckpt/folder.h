@@ -31,7 +31,10 @@ int folder_has_room(const char *dir, int64_t bytes);
  */
 void folder_drop(const char *path);
 
-/* Remove all but the 'keep' newest (0: all stay), and never that of 'step'. */
+/* Remove all but the 'keep' newest (0: all stay) of those up to 'step', which was just
+ * written.  Later ones are damaged, else the run would have gone on from them: they
+ * take no other's place.
+ */
 void folder_keep(const char *dir, int keep, int64_t step);
 
 #endif

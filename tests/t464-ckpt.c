@@ -367,6 +367,11 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
     MPI_Barrier(MPI_COMM_WORLD);
     ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2, NULL) == 0 && !is_there(path),
        "and is removed by the next run");
+    folder_path(path, dir, 6);
+    ok(save(c, t, 6, 6) == 0 && save(c, t, 7, 7) == 0 && is_there(path),
+       "later ones, damaged or not, take no place of those that are kept");
+    folder_path(path, dir, 5);
+    ok(!is_there(path), "and older ones are gone");
     ckpt_close(&c);
 }
 
