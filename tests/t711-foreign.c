@@ -77,6 +77,7 @@ static const struct lie {
 } lies[] = {
     { "{" A("[2,3]", "[0,24]") B("b", "BF16", "[24,28]") "}", 28, NULL },
     { "{\"__metadata__\":{\"x\":\"y\"}," A("[]", "[0,4]") "}", 4, NULL },
+    { "{\"__metadata__\":{\"x\":\"y\\u0000z\"}," A("[]", "[0,4]") "}", 4, NULL },
     { "{" A("[0,9223372036854775807]", "[0,0]") "}", 0, NULL },
     { "{}", 0, NULL },
     { "{" A("[2,3]", "[0,24]") B("b", "F32", "[20,28]") "}", 28, "overlaps" },
@@ -137,6 +138,23 @@ static void test_safetensors(void)
         fclose(file);
         ok(is_refused("is cut off"), "safetensors: a header beyond the end");
     }
+}
+
+/* A header may have as many bytes as in the format's own library. */
+static void test_large_header(void)
+{
+    enum { BYTES = 40000000 };
+    static const char first[] = "{\"__metadata__\":{\"x\":\"", last[] = "\"}}";
+    char *header      = mem_new(BYTES + 1, 1);
+    struct foreign *f = NULL;
+
+    memset(header, 'x', BYTES);
+    memcpy(header, first, sizeof first - 1);
+    memcpy(header + BYTES - (sizeof last - 1), last, sizeof last - 1);
+    make_safetensors(header, 0);
+    ok(foreign_open(&f, path) == 0, "safetensors: a header of %d bytes", BYTES);
+    foreign_close(&f);
+    mem_free(header);
 }
 
 /* What is said to be there is read, as f32. */
@@ -527,6 +545,7 @@ int main(int argc, char **argv)
     path = scratch_path("in");
 
     test_safetensors();
+    test_large_header();
     test_types();
     test_npz();
     write_file("", 0);

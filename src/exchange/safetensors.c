@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LENGTH = 8, HEADER_MOST = 32 << 20, ALIGN = 8 };
+enum { LENGTH = 8, HEADER_MOST = 100000000, ALIGN = 8 };
 
 static const char metadata[] = "__metadata__";
 
@@ -67,7 +67,8 @@ static int read_header(json_t **header, int64_t *length, const struct foreign *f
     TRY(mem_alloc(&text, (size_t)n));
     rc = read_bytes(text, f, LENGTH, (int64_t)n);
     if (rc == 0) {
-        *header = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
+        *header =
+            json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
         if (!json_is_object(*header))
             rc = ERR(ERR_DATA, "%s: the header is no JSON object: %s", f->path,
                      *header != NULL ? "another value" : why.text);
