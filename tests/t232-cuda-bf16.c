@@ -118,6 +118,62 @@ static void products(struct twins *two)
     }
 }
 
+/* Gradients in f32 of a layer's weights and of the bias of its last columns. */
+static bool gradients_are_right(struct twins *two, int64_t n, int64_t I, int64_t J,
+                                int64_t last)
+{
+    struct twin x = twin_random(two, n, I, 1.0), dy = twin_random(two, n, J, 1.0);
+    struct twin dw = twin_blank_acc(two, I, J), db = twin_blank_acc(two, 1, last);
+    const double size = (double)n + 8.0;
+    bool is_right;
+
+    EACH dev_gemm_gradients(ON, V(dw), V(db), V(x), V(dy), false);
+    is_right = twin_agrees(two, dw, size, size, "dw");
+    is_right &= twin_agrees(two, db, size, size, "db");
+    twins_clear(two);
+    return is_right;
+}
+
+/* A product that is added to another matrix, which may ride in it. */
+static bool sum_is_right(struct twins *two, int64_t n, int64_t I, int64_t J,
+                         enum epilogue_kind kind)
+{
+    const struct job job = { .n = n, .i = I, .j = J, .form = FORWARD };
+    struct twin x = twin_random(two, n, I, 1.0), b = twin_random(two, I, J, 1.0);
+    struct twin bias = twin_random(two, 1, J, 1.0), rest = twin_random(two, n, J, 1.0);
+    struct twin y = twin_blank(two, n, J);
+    bool is_right;
+
+    EACH
+    {
+        const struct epilogue e = { .kind = kind, .bias = V(bias), .rest = V(rest) };
+
+        multiply(ON, &job, V(y), V(x), V(b), &e);
+    }
+    is_right = twin_agrees(two, y, 2.0, twin_largest(y) + 8.0, "a sum");
+    twins_clear(two);
+    return is_right;
+}
+
+/* Of sizes that cuBLASLt may take whole, and of one that it may not. */
+static void layers(struct twins *two)
+{
+    static const int64_t sizes[][4] = { { 16, 32, 24, 24 },
+                                        { 40, 24, 64, 16 },
+                                        { 7, 33, 50, 20 } };
+    bool are_right = true, is_right = true;
+
+    for (int k = 0; k < 3; k++) {
+        const int64_t *of = sizes[k];
+
+        are_right &= gradients_are_right(two, of[0], of[1], of[2], of[3]);
+        for (enum epilogue_kind e = EPI_NONE; e <= EPI_BIAS; e++)
+            is_right &= sum_is_right(two, of[0], of[1], of[2], e);
+    }
+    ok(are_right, "gradients of weights and biases");
+    ok(is_right, "products added to another matrix");
+}
+
 /* ---- Everything else ------------------------------------------------------------- */
 
 static void sums(struct twins *two, int64_t n, int64_t C)
@@ -367,13 +423,16 @@ static void ways(struct twins *two)
 {
     dev_tune(two->got, true);
     products(two);
+    layers(two);
     attention(two, (struct attn){ 1, 2, 128, 140, 150 });
     dev_tune(two->got, false);
+    tap_note("%d gradients with sums within", set_ways(two, 1, " sums, where"));
     ok(set_ways(two, 1, " gelu, where") > 0 && set_ways(two, 1, " gelu', where") > 0,
        "GELU and its slope are timed within products and apart");
     for (int way = 0; way < 2; way++) {
         set_ways(two, way, "");
         products(two);
+        layers(two);
         attention(two, (struct attn){ 1, 2, 128, 140, 150 });
     }
     tiles(two);
@@ -392,6 +451,7 @@ int main(int argc, char **argv)
     twins_open(two, "cuda", DTYPE_BF16, 1);
     tap_note("%s on %s", dev_about(two->got), dev_hardware(two->got));
     products(two);
+    layers(two);
     sums(two, 3, 33);
     sums(two, 9, 64);
     norms(two, 7, 33, NORM_LAYER);
