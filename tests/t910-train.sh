@@ -185,6 +185,10 @@ ok 'a traced step leaves the run as it was, and a time line'
 grep -q '^vittrain: steps, 7 of 30 steps done' "$folder/all" &&
     grep -q '^vittrain: evaluation, 30 of 30 steps done' "$folder/all"
 ok 'it says how far it is'
+cp -R "$folder/trunk" "$folder/short"
+rm "$folder/short/ckpt-00000020.h5" "$folder/short/ckpt-00000030.h5"
+refused 'is of step 13, and the fork ends at step 12: ' $model --id=T --steps=20 \
+    --cooldown-at=10 --out="$folder/short"
 forked="$model --steps=6 --cooldown-at=3 --cooldown-steps=1 --save-every=2 --out=$folder/forked"
 run 1 $forked --id=F --records=/dev/full
 said 'the record cannot be written' && run 1 $forked --id=F --records="$folder/forks"

@@ -190,6 +190,7 @@ int saved_fork(struct saved *saved, const char *dir, struct mesh *mesh,
     rc = compare(saved, &meta, source, opts, o);
     if (rc != 0)
         rc = ERR(rc, "%s: %s", saved->path, err_sentence());
+    saved->newest        = meta.step;
     saved->is_on_the_way = has_own_record(&meta);
     if (saved->is_on_the_way && !train_options_same_length(opts, meta.options)) {
         saved->is_on_the_way = false;

@@ -24,6 +24,7 @@ struct saved {
     bool is_of_run;        /* it is one of this run's own, in --out */
     bool is_on_the_way;    /* of a fork: to its end, which it has not reached */
     int64_t step;
+    int64_t newest; /* of a fork: of its file, even one that counts for none */
     struct spent spent;
     json_t *tuned;          /* where, and what timing chose, owned; NULL: not known */
     struct adopted adopted; /* of --init: what was not taken as it is */

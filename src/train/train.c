@@ -385,8 +385,9 @@ static int fork_here(struct trainer *t, bool *is_stopped)
     return 0;
 }
 
-/* See that the forks that are there are this run's, and say which cannot leave any
- * more: they are not there, and the run goes on from a later step.
+/* See that the forks that are there are this run's, and no longer than those it makes,
+ * whose checkpoints would not be the newest; and say which cannot leave any more: they
+ * are not there, and the run goes on from a later step.
  */
 static int check_forks(const struct trainer *t)
 {
@@ -395,8 +396,14 @@ static int check_forks(const struct trainer *t)
                                  t->plan.fork[i] };
         char folder[TRAIN_PATH];
         struct saved part;
-        const int rc = find_fork(folder, &part, t, leg.fork);
+        int rc = find_fork(folder, &part, t, leg.fork);
 
+        if (rc == 0 && leg.fork >= t->saved.step && part.newest > leg.sched.steps)
+            rc = mesh_agree(t->mesh, ERR(ERR_USAGE,
+                                         "%s is of step %lld, and the fork ends at "
+                                         "step %lld: give another --out",
+                                         part.path, (long long)part.newest,
+                                         (long long)leg.sched.steps));
         saved_free(&part);
         TRY(rc);
         if (leg.fork < t->saved.step && !is_over(&part, &leg) && t->mesh->rank == 0)
