@@ -41,7 +41,7 @@ struct ckpt {
 
     char making[CKPT_PATH + 8]; /* the path until then */
     enum phase phase;
-    double start, blocked; /* on clock_monotonic(), as a thread cannot ask MPI */
+    double start, blocked; /* on clock_monotonic(), as any thread may ask it */
     double named;          /* when it had its name, on rank 0 */
     struct ckpt_cost cost;
     int64_t newest; /* the step of the newest complete file, -1: none */

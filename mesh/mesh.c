@@ -7,7 +7,6 @@
 #include "mesh/await.h"
 #include "mesh/berth.h"
 #include "mesh/progress.h"
-#include "src/base/clock.h"
 #include "src/base/err.h"
 #include "src/base/mem.h"
 
@@ -32,11 +31,6 @@ static void abort_all(int status)
     MPI_Finalized(&is_finalized);
     if (!is_finalized)
         MPI_Abort(MPI_COMM_WORLD, status);
-}
-
-static double wtime(void)
-{
-    return MPI_Wtime();
 }
 
 /* VITBENCH_FAULT=NAME:RANK.  Other names belong to others. */
@@ -95,7 +89,6 @@ int mesh_open(struct mesh **mesh, MPI_Comm comm, int D, int M)
         return ERR(ERR_SHAPE, "a mesh of %dx%d does not have the %d ranks of this run",
                    D, M, size);
     err_set_abort(abort_all);
-    clock_set(wtime);
 
     new       = mem_new(1, sizeof *new);
     new->D    = D;

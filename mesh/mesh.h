@@ -79,7 +79,7 @@ struct mesh {
 
 /* Arrange the ranks of 'comm' as 'D' by 'M' and store the mesh in 'mesh'.
  * 'comm' is duplicated; the caller keeps its own.  D * M must equal its size.
- * Sets the hooks of base: die() aborts all ranks, clock_now() is MPI_Wtime.
+ * Sets the hook of base: die() aborts all ranks.
  * Returns 0, or ERR_SHAPE on all ranks.  Close with mesh_close().
  * Collective over 'comm'; 'D' and 'M' must agree.
  */

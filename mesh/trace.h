@@ -21,7 +21,7 @@ struct trace_span {
     const char *name;  /* "gemm", "wait", "act_gather" */
     const char *what;  /* "in", or NULL */
     int group;         /* of parameters that it is about, from 1 on; 0: none */
-    double start, end; /* MPI_Wtime() of this rank */
+    double start, end; /* clock_now() of this rank */
     int64_t bytes;     /* of a message */
     int peer;          /* its other end in AXIS_ALL */
     int64_t order;     /* among all that this rank posted */

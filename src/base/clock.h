@@ -4,12 +4,13 @@
 #define BASE_CLOCK_H
 
 /* Seconds since some fixed moment.  CLOCK_MONOTONIC, until clock_set() gives another
- * source: mesh_open() sets MPI_Wtime, which a simulator drives.
+ * source: a simulator's.  MPI_Wtime need not be monotonic: MPICH's is the time of day,
+ * which whoever sets the system's clock moves.
  */
 double clock_now(void);
 void clock_set(double (*now)(void));
 
-/* CLOCK_MONOTONIC whatever was set, in any thread: MPI_Wtime is the main one's. */
+/* CLOCK_MONOTONIC whatever was set, in any thread. */
 double clock_monotonic(void);
 
 /* Take back what was spent and has not passed yet: it is as if it had

@@ -11,6 +11,7 @@
 
 #include "mesh/await.h"
 #include "mesh/trace.h"
+#include "src/base/clock.h"
 #include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
@@ -32,7 +33,7 @@ static void answer(MPI_Comm all, int child)
 
         TRY_MPI(
             MPI_Recv(&now, 1, MPI_DOUBLE, child, TAG_CLOCK, all, MPI_STATUS_IGNORE));
-        now = MPI_Wtime();
+        now = clock_now();
         TRY_MPI(MPI_Send(&now, 1, MPI_DOUBLE, child, TAG_CLOCK, all));
     }
 }
@@ -43,12 +44,12 @@ static double ask(MPI_Comm all, int parent)
     double best = INFINITY, offset = 0;
 
     for (int i = 0; i < TRIPS; i++) {
-        double start = MPI_Wtime(), there, end;
+        double start = clock_now(), there, end;
 
         TRY_MPI(MPI_Send(&start, 1, MPI_DOUBLE, parent, TAG_CLOCK, all));
         TRY_MPI(
             MPI_Recv(&there, 1, MPI_DOUBLE, parent, TAG_CLOCK, all, MPI_STATUS_IGNORE));
-        end = MPI_Wtime();
+        end = clock_now();
         if (end - start < best) {
             best   = end - start;
             offset = there - (start + end) / 2;
@@ -290,7 +291,7 @@ int timeline_step(struct step *step, double schedule, struct step_result *result
 
     offset = timeline_clock_offset(mesh);
     coll_barrier(mesh);
-    zero = MPI_Wtime();
+    zero = clock_now();
     trace_start(mesh, SPANS);
     dev_note(dev, note_operation, mesh);
     step_run(step, schedule, result);
