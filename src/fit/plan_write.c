@@ -132,6 +132,8 @@ static void print_head(FILE *file, const struct sweep *s)
             "# Written by vitfit plan: one task for every run that is not done.\n"
             "# Options given to sbatch win over those below, for example\n"
             "#   sbatch --nodes=4 --ntasks-per-node=64 array.sbatch\n"
+            "# A task of minutes wants a shorter notice, or it is told at once:\n"
+            "#   sbatch --time=5 --signal=B:USR1@60 array.sbatch\n"
             "# PBS has no lists: there, runs that are done end at once.\n"
             "#   qsub -J 1-%d -l select=4:ncpus=64:mpiprocs=64 array.sbatch\n"
             "#SBATCH --job-name=sweep\n"
