@@ -38,9 +38,11 @@ if [ -n "$counts" ] && ! command -v "${MPIEXEC:-mpiexec}" >/dev/null 2>&1; then
     exit 0
 fi
 
-# Numbers have a point, whatever the user's language, and options are what tests say.
+# Numbers have a point, whatever the user's language, and options are what tests say.  A
+# job that this may be in is not the tests' job, to queue again or to spread ranks over.
 export LC_ALL=C
-for name in $(env | sed -n 's/^\(VITBENCH_[A-Z_]*\)=.*/\1/p'); do
+for name in $(env | sed -n -E \
+    's/^((VITBENCH|VIT|SLURM|SBATCH|SRUN|SQUEUE|PBS)_[A-Z0-9_]*)=.*/\1/p'); do
     unset "$name"
 done
 # Commands in files of tests are given as words: their folder has no blank.

@@ -9,7 +9,7 @@ mkdir "$folder/tests"
 # runs WORDS: a script of them, for one to whom SHELL is a program of another kind.
 runs() {
     echo "$1" >"$folder/tests/t.sh"
-    SHELL=/bin/false VITBENCH_STEPS=1 TMPDIR="$folder/a blank" srcdir=$folder \
+    SHELL=/bin/false VITBENCH_STEPS=1 SLURM_JOB_ID=1 PBS_JOBID=1 SBATCH_QOS=1 TMPDIR="$folder/a blank" srcdir=$folder \
         sh "${srcdir:-.}/tests/run.sh" "$folder/tests/t.sh" >"$folder/out" 2>&1
 }
 
@@ -24,6 +24,9 @@ ok 'a script is run by sh'
 runs 'echo "ok 1 - ${VITBENCH_STEPS:-as it is}${TMPDIR:-}"; echo 1..1'
 grep -q '^ok 1 - as it is$' "$folder/out"
 ok 'without options of its user, or a blank in TMPDIR'
+runs 'echo "ok 1 - ${SLURM_JOB_ID:-${PBS_JOBID:-${SBATCH_QOS:-none}}}"; echo 1..1'
+grep -q '^ok 1 - none$' "$folder/out"
+ok 'nor is it the job that it may run in'
 runs 'echo "ok 1 - it runs"; echo 1..1; exit 3'
 gave '1 ok, 1 not ok' && grep -q 'exit status 3' "$folder/out"
 ok 'one that ends with another status than 0 has failed'
