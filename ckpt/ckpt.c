@@ -44,7 +44,7 @@ struct ckpt {
     double start, blocked; /* on clock_monotonic(), as any thread may ask it */
     double named;          /* when it had its name, on rank 0 */
     struct ckpt_cost cost;
-    int64_t newest; /* the step of the newest complete file, -1: none */
+    int64_t newest; /* the step of the last file that was finished, -1: none */
 };
 
 /* From the last dimension on. */
@@ -88,22 +88,11 @@ static void list_datasets(struct ckpt *c)
 
 static int open_local(struct ckpt *c, struct claim *claim)
 {
-    int64_t *steps = NULL;
-    int count;
-
     if (claim != NULL) {
         c->claim = *claim;
         *claim   = (struct claim){ 0 };
-    }
-    if (c->mesh->rank == 0) {
-        if (claim == NULL)
-            TRY(folder_open(&c->claim, c->dir));
-        count = folder_steps(&steps, c->dir);
-        if (count < 0)
-            return count;
-        if (count > 0)
-            c->newest = steps[0];
-        mem_free(steps);
+    } else if (c->mesh->rank == 0) {
+        TRY(folder_open(&c->claim, c->dir));
     }
     TRY(crew_open(&c->crew));
     c->writer = writer_open(c->crew);

@@ -310,10 +310,40 @@ static void set_format(const char *path, int64_t format)
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
+static void limit_files(rlim_t bytes)
+{
+    const struct rlimit limit = { bytes, RLIM_INFINITY };
+
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* What rank 0 says when a save fails. */
+static const char *said_of_failure(struct ckpt *c, struct tensors *t)
+{
+    static char text[4096];
+    const int before = dup(STDERR_FILENO);
+    FILE *said       = tmpfile();
+
+    if (before < 0 || said == NULL || dup2(fileno(said), STDERR_FILENO) < 0)
+        die("nothing to write to");
+    if (rank == size - 1)
+        limit_files(4096);
+    if (save(c, t, 13, 13) != ERR_IO)
+        die("a save that was to fail");
+    limit_files(RLIM_INFINITY);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(said);
+    text[fread(text, 1, sizeof text - 1, said)] = '\0';
+    fclose(said);
+    return text;
+}
+
 static void test_keep(struct mesh *mesh, struct tensors *t)
 {
     char dir[128], path[CKPT_PATH];
     bool are_saved = true;
+    const char *said;
     struct ckpt *c;
 
     snprintf(dir, sizeof dir, "%s", scratch_path("some/where/keep"));
@@ -356,9 +386,15 @@ static void test_keep(struct mesh *mesh, struct tensors *t)
     MPI_Barrier(MPI_COMM_WORLD);
     ok(ckpt_open(&c, mesh, dev, &t->list, dir, 2, NULL) == 0 && !is_there(path),
        "and is removed by the next run");
+    said = said_of_failure(c, t);
+    ok(strstr(said, "newest") == NULL,
+       "a save that fails calls none the newest that may be damaged");
     folder_path(path, dir, 6);
     ok(save(c, t, 6, 6) == 0 && save(c, t, 7, 7) == 0 && is_there(path),
        "later ones, damaged or not, take no place of those that are kept");
+    said = said_of_failure(c, t);
+    ok(rank > 0 || strstr(said, "ckpt-00000007.h5") != NULL,
+       "only the one that was saved before");
     folder_path(path, dir, 5);
     ok(!is_there(path), "and older ones are gone");
     ckpt_close(&c);
@@ -376,13 +412,6 @@ static bool is_untouched(const char *dir, int64_t step)
     snprintf(making, sizeof making, "%s.part", path);
     return !is_there(path) && !is_there(making) && is_newest(dir, "ckpt-00000001.h5") &&
            loads(scratch_path("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1);
-}
-
-static void limit_files(rlim_t bytes)
-{
-    const struct rlimit limit = { bytes, RLIM_INFINITY };
-
-    setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 /* A save by small steps, of which none waits; in the last one rank 0 can write only so
