@@ -11,13 +11,13 @@
 #include "src/base/err.h"
 #include "src/base/field.h"
 #include "src/base/mem.h"
+#include "src/dev/cpu_info.h"
 #include "src/dev/dev.h"
 #include "src/plan/count.h"
 #include "src/plan/predict.h"
 #include "src/plan/traffic.h"
 
 #include <string.h>
-#include <unistd.h>
 
 struct plan {
     struct spec spec;
@@ -53,10 +53,10 @@ static int choose_on(struct plan *p, const struct machine *machine)
 static int choose_mesh(struct plan *p, const struct options *o, const struct choices *c,
                        const struct machine *machine)
 {
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int fill         = cores > 0 && cores < p->ranks ? (int)cores : p->ranks;
-    int64_t bytes    = mem_machine();
-    int64_t B        = p->job.B > 0 ? p->job.B : p->images * p->ranks;
+    const int cores = cpu_cores_of_machine();
+    int fill        = cores < p->ranks ? cores : p->ranks;
+    int64_t bytes   = mem_machine();
+    int64_t B       = p->job.B > 0 ? p->job.B : p->images * p->ranks;
     struct dev_units units;
     int rc;
 

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifndef BUILD_CFLAGS
 #define BUILD_CFLAGS "flags unknown"
@@ -189,11 +188,10 @@ static void fill(struct result *r, struct mesh *mesh, struct dev *dev, json_t *n
 
 void env_describe(struct result *r, struct mesh *mesh, struct dev *dev)
 {
-    json_t *names    = hosts(mesh);
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    json_t *names = hosts(mesh);
 
     if (r != NULL)
-        fill(r, mesh, dev, names, cores > 0 ? cores : 1, mem_machine());
+        fill(r, mesh, dev, names, cpu_cores_of_machine(), mem_machine());
 }
 
 void env_describe_model(struct result *r, struct mesh *mesh, struct dev *dev,

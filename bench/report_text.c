@@ -105,6 +105,7 @@ int report_banner(FILE *out, const struct result *r, const struct opts *o)
     char spec[NUMBER], hosts[4096], libraries[4096], near[NUMBER + 32] = "";
     char peak[NUMBER + 32] = "n/a";
     const double giga      = 1e-9;
+    const long long cores  = json_integer_value(json_object_get(r->system, "cores"));
 
     list_of(hosts, sizeof hosts, json_object_get(r->system, "hosts"));
     list_of(libraries, sizeof libraries, json_object_get(r->system, "libraries"));
@@ -125,9 +126,8 @@ int report_banner(FILE *out, const struct result *r, const struct opts *o)
           r->ranks == 1 ? "rank" : "ranks", near);
     if (json_is_string(json_object_get(r->system, "gpu")))
         field(out, "GPU", "%s", text_of(r->system, "gpu"));
-    field(out, "processor", "%s, %lld cores and %.1f GB a node",
-          text_of(r->system, "cpu"),
-          (long long)json_integer_value(json_object_get(r->system, "cores")),
+    field(out, "processor", "%s, %lld %s and %.1f GB a node", text_of(r->system, "cpu"),
+          cores, cores == 1 ? "core" : "cores",
           json_number_value(json_object_get(r->system, "memory_bytes")) * giga);
     field(out, "MPI", "%s", text_of(r->system, "mpi"));
     field(out, "libraries", "%s", libraries);

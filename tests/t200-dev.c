@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static void refuse(const char *name, enum dtype dtype, int threads, const char *word)
 {
@@ -291,6 +292,36 @@ static void names(void)
     ok(!cpu_model_in(NULL, 0, "no/such/file"), "nor where there is no file");
 }
 
+/* Two cores with two hardware threads each, and a processor that is off. */
+static void cores(void)
+{
+    static const char *const siblings[] = { "0,2", "1,3", "0,2", "1,3" };
+    char folder[512], path[600];
+    FILE *file;
+
+    snprintf(folder, sizeof folder, "%s", scratch_path("cpus"));
+    ok(cpu_cores_in(folder) == 0, "no folder tells of cores");
+    mkdir(folder, 0777);
+    for (int i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/cpu%d", folder, i);
+        mkdir(path, 0777);
+        if (i == 4)
+            break;
+        snprintf(path, sizeof path, "%s/cpu%d/topology", folder, i);
+        mkdir(path, 0777);
+        snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", folder,
+                 i);
+        file = fopen(path, "w");
+        if (file == NULL)
+            die("no file %s", path);
+        fprintf(file, "%s\n", siblings[i]);
+        fclose(file);
+    }
+    ok(cpu_cores_in(folder) == 2, "threads of one core count once: %d",
+       cpu_cores_in(folder));
+    ok(cpu_cores() <= cpu_cores_of_machine(), "a machine has the cores of its ranks");
+}
+
 /* Whether the system lists 'feature' among the processor's. */
 static bool is_listed(const char *feature)
 {
@@ -327,6 +358,7 @@ int main(void)
     affinity();
     bad_input();
     names();
+    cores();
     plan();
     one_device("cpu:ref", DTYPE_F64);
     one_device("cpu:ref", DTYPE_F32);

@@ -11,17 +11,18 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#include <dirent.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 #if defined(__x86_64__)
@@ -256,24 +257,32 @@ void cpu_model(char *name, size_t size)
     snprintf(name, size, "%.*s", (int)length, start);
 }
 
-/* The first of the hardware threads that share a core with 'cpu'. */
-static int first_sibling(int cpu)
-{
-    char path[96];
-    FILE *file;
-    int first = cpu;
+#define CPUS "/sys/devices/system/cpu"
 
-    snprintf(path, sizeof path,
-             "/sys/devices/system/cpu/cpu%d/topology/"
-             "thread_siblings_list",
-             cpu);
+/* The first of the hardware threads that share a core with 'cpu', as 'folder' has it;
+ * -1 where it says nothing, as of a processor that is off.
+ */
+static int sibling_in(const char *folder, int cpu)
+{
+    char path[256];
+    FILE *file;
+    int first = -1;
+
+    snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", folder, cpu);
     file = fopen(path, "r");
     if (file == NULL)
-        return cpu;
+        return -1;
     if (fscanf(file, "%d", &first) != 1)
-        first = cpu;
+        first = -1;
     fclose(file);
     return first;
+}
+
+static int first_sibling(int cpu)
+{
+    const int first = sibling_in(CPUS, cpu);
+
+    return first >= 0 ? first : cpu;
 }
 
 static void set_core(struct cpu_set *cores, int cpu)
@@ -328,6 +337,30 @@ int cpu_count(const struct cpu_set *cores)
     for (int i = 0; i < CPU_CORES_MOST / 64; i++)
         count += __builtin_popcountll(cores->word[i]);
     return count;
+}
+
+int cpu_cores_in(const char *folder)
+{
+    struct cpu_set cores = { 0 };
+    DIR *all             = opendir(folder);
+    struct dirent *entry;
+    int cpu;
+
+    while (all != NULL && (entry = readdir(all)) != NULL) {
+        if (sscanf(entry->d_name, "cpu%d", &cpu) == 1)
+            set_core(&cores, sibling_in(folder, cpu));
+    }
+    if (all != NULL)
+        closedir(all);
+    return cpu_count(&cores);
+}
+
+int cpu_cores_of_machine(void)
+{
+    const int cores = cpu_cores_in(CPUS);
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return cores > 0 ? cores : cpus > 0 ? (int)cpus : 1;
 }
 
 int cpu_cores(void)

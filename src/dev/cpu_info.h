@@ -63,4 +63,10 @@ int cpu_count(const struct cpu_set *cores);
 /* How many these are: threads of one core count once. */
 int cpu_cores(void);
 
+/* Likewise those of the machine, whoever may run on them; and those that a folder tells
+ * of as /sys/devices/system/cpu does, 0 if there are none.
+ */
+int cpu_cores_of_machine(void);
+int cpu_cores_in(const char *folder);
+
 #endif
