@@ -87,6 +87,13 @@ ok 'both launchers let a rank of several cores have them'
 with_cores 2 4 && grep -q 'mpirun -n, 2, bound' out && with_cores 1 2 &&
     [ "$(cat out)" = 'srun --mpi=pmix, none, bound mpirun -n, none, bound ' ]
 ok 'and choose themselves where that is not needed'
+(
+    export SLURM_JOB_ID=1 SLURM_NNODES=3
+    . "$jobs/launch.sh"
+    vit_ranks
+) >out 2>&1
+[ "$(cat out)" = 3 ]
+ok 'mpirun is told of a rank a node where sbatch was told of no tasks, as srun has it'
 rm bin/srun bin/mpirun
 
 # ---- PBS -------------------------------------------------------------------------------
@@ -153,7 +160,7 @@ launch vittrain
 again $?
 EOF
 sh two.pbs >out 2>&1
-[ $? -eq 0 ] && grep -q saved out && [ "$(wc -l <qsubs)" -eq 2 ]
+[ $? -eq 0 ] && [ "$(wc -l <qsubs)" -eq 2 ] # told at once, perhaps before it hears
 ok 'the end is that of the job, whatever it has run before'
 rm bin/date
 unset PBS_JOBID PBS_JOBNAME PBS_O_QUEUE PBS_O_WORKDIR VIT_NOTICE VIT_LAUNCHER
