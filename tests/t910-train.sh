@@ -232,6 +232,11 @@ for how in '--augment=none' '--augment=crop+flip --mixup=0.5 --label-smoothing=0
 done >"$folder/held"
 status_is '0 ' && [ "$(wc -l <"$folder/held")" -eq 2 ] && [ "$(uniq "$folder/held" | wc -l)" -eq 1 ]
 ok 'whatever is done to images, not to those held out'
+refused 'head-bias=-3: the classifier is that of ' $model --steps=1 --init="$folder/whole" \
+    --head-bias=-3
+run 1 $model --steps=1 --init="$folder/whole" --head-bias=-3 --classes=9
+status_is '0 ' && grep -q '^step 1/1  *3.4373 ' "$folder/out" # 9 ln(1 + e^-3) + 3
+ok 'a classifier that starts anew has the bias that is given'
 
 # signalled WORDS RANKS ARGUMENT..: wait for the first line of a run, then do WORDS.
 signalled() {

@@ -228,15 +228,28 @@ static int open_model(struct trainer *t)
     return 0;
 }
 
+/* What it starts from.  A classifier that is taken has a bias. */
+static int load_init(struct trainer *t)
+{
+    const struct train_options *o = t->options;
+
+    TRY(saved_init(&t->saved, o->init, t->vit));
+    if (!t->plan.has_head_bias || t->saved.adopted.classes > 0)
+        return 0;
+    return mesh_agree(t->mesh, ERR(ERR_USAGE,
+                                   "--head-bias=%s: the classifier is that of %s, with "
+                                   "its bias",
+                                   o->head_bias, o->init));
+}
+
 /* Where it goes on, or what it starts from. */
 static int load(struct trainer *t)
 {
-    const struct train_options *o = t->options;
-    const double start            = clock_now();
+    const double start = clock_now();
 
     guard_phase("loading");
     if (t->saved.path[0] == '\0')
-        return o->init[0] != '\0' ? saved_init(&t->saved, o->init, t->vit) : 0;
+        return t->options->init[0] != '\0' ? load_init(t) : 0;
     TRY(saved_load(&t->saved, t->vit, t->optim));
     t->save_seconds = fmax(t->saved.spent.save_seconds, clock_now() - start);
     step_set_count(t->step, t->saved.step);
