@@ -14,11 +14,18 @@
 #include <math.h>
 #include <stdio.h>
 
+/* A device may have returned before it is done. */
+static void finish(struct setup *setup)
+{
+    dev_sync(dev_stream(vit_dev(setup->vit), LANE_COMPUTE));
+}
+
 static void forward(void *ctx)
 {
     struct setup *setup = ctx;
 
     vit_block_forward(setup->vit, 0);
+    finish(setup);
 }
 
 static void backward(void *ctx)
@@ -26,12 +33,16 @@ static void backward(void *ctx)
     struct setup *setup = ctx;
 
     vit_block_backward(setup->vit, 0);
+    finish(setup);
 }
 
 static void both(void *ctx)
 {
-    forward(ctx);
-    backward(ctx);
+    struct setup *setup = ctx;
+
+    vit_block_forward(setup->vit, 0);
+    vit_block_backward(setup->vit, 0);
+    finish(setup);
 }
 
 static double time_row(struct case_result *c, struct bench *b, struct setup *setup,

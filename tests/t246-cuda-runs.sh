@@ -77,6 +77,14 @@ tr -s '\n ' ' ' <"$folder/out" |
     holds "$opening > 0 && $checks > 0 && $steps > 2 * $seconds"
 ok 'so is what the case spent its time on'
 
+"$program" --device=cuda --dtype=f32 --case=block --shape=16/1/32/2 --image=8 --patch=4 \
+    --classes=10 --batch=4 --steps=2 --warmup=1 --seconds=0.1 --threads=1 \
+    --json="$folder/block.json" </dev/null >"$folder/out" 2>&1
+[ $? -eq 0 ] && block=$(json_after "$folder/block.json" '"steps"' median) &&
+    echo "# block $block s, attn_backward $attention s" >>"$folder/out" &&
+    holds "$block > $attention / 4"
+ok 'a block alone is waited for, too'
+
 emulated=$program
 program=$build/vitbench
 run cpu 1 --dtype=f32 --device=cpu:ref --no-check
