@@ -17,7 +17,7 @@ multiplies() {
 
 # sums_of NAME: the constant.
 sums_of() {
-    sed -n "s/^enum {.* $1 = \([0-9]*\),.*/\1/p" "${srcdir:-.}/src/dev/cpu_peak.c"
+    sed -n "s/^enum {.* $1 = \([0-9]*\)[, ].*/\1/p" "${srcdir:-.}/src/dev/cpu_peak.c"
 }
 
 all=$(sums_of SUMS)

@@ -252,6 +252,81 @@ static void tiles(int isa, const char *name)
     ok(is_right, "%s: products and transposes of integers are exact", name);
 }
 
+/* Products of pairs of small integers, exact; beyond the depth is what is no number. */
+static bool pairs_are_right(const struct kernels_bf16 *k, int rows, int cols, int depth,
+                            bool is_turned)
+{
+    enum { LD = 160, NONE = 0x7fc07fc0 };
+    static _Alignas(64) uint32_t a[LD * LD], b[LD * LD];
+    static _Alignas(64) float y[LD * LD];
+    const int row = is_turned ? 1 : LD, step = is_turned ? LD : 1;
+    bool is_right = true;
+
+    for (int i = 0; i < LD * LD; i++) {
+        a[i] = b[i] = NONE;
+        y[i]        = 1;
+    }
+    for (int d = 0; d < depth; d++) {
+        for (int i = 0; i < LD; i++) {
+            a[i * row + d * step] =
+                dtype_to_bf16((float)((i * 7 + d * 3) % 11 - 5)) |
+                (uint32_t)dtype_to_bf16((float)((i * 3 + d) % 7 - 3)) << 16;
+            b[d * LD + i] = dtype_to_bf16((float)((i * 5 + d * 2) % 13 - 6)) |
+                            (uint32_t)dtype_to_bf16((float)((i + d * 9) % 5 - 2)) << 16;
+        }
+    }
+    for (int is_added = 0; is_added < 2; is_added++) {
+        k->product(y, LD, a, row, step, b, LD, rows, cols, depth, is_added);
+        for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < cols; c++) {
+                double sum = 0;
+
+                for (int d = 0; d < depth; d++) {
+                    const uint32_t u = a[r * row + d * step], v = b[d * LD + c];
+
+                    sum += dtype_from_bf16((uint16_t)u) * dtype_from_bf16((uint16_t)v) +
+                           dtype_from_bf16((uint16_t)(u >> 16)) *
+                               dtype_from_bf16((uint16_t)(v >> 16));
+                }
+                is_right &= y[r * LD + c] == (1 + is_added) * sum;
+            }
+        }
+    }
+    for (int c = 0; c < LD; c++)
+        is_right &= y[rows * LD + c] == 1;
+    return is_right;
+}
+
+/* Rows and depths that fill vectors and tiles, just not, and twice. */
+static void pairs(const struct kernels_bf16 *k, const char *name)
+{
+    static const int sizes[][3] = { { 1, 1, 1 },    { 7, 33, 9 },    { 8, 16, 8 },
+                                    { 16, 80, 36 }, { 17, 128, 99 }, { 32, 64, 16 },
+                                    { 41, 72, 43 }, { 65, 90, 129 }, { 96, 48, 64 } };
+    bool is_right               = true;
+
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (int is_turned = 0; is_turned < 2; is_turned++)
+            is_right &=
+                pairs_are_right(k, sizes[i][0], sizes[i][1], sizes[i][2], is_turned);
+    ok(is_right, "%s: products of pairs of integers are exact", name);
+}
+
+static void all_pairs(void)
+{
+    pairs(&kernels_base_bf16, "plain");
+#if defined(__x86_64__)
+    if (cpu_isa() >= CPU_ISA_AVX2)
+        pairs(&kernels_avx2_bf16, "avx2");
+    if (cpu_isa() >= CPU_ISA_AVX512)
+        pairs(&kernels_avx512_bf16, "avx512");
+    if (cpu_has_bf16())
+        pairs(&kernels_dots_bf16, "avx512-bf16");
+    if (cpu_has_bf16() && cpu_has_tiles())
+        pairs(&kernels_tiles_bf16, "amx");
+#endif
+}
+
 static void bf16(const struct kernels_f32 *k, const char *name)
 {
     enum { COUNT = 1 << 16 };
@@ -294,5 +369,6 @@ int main(void)
            name, worst);
         ok(same <= 1.0, "%s f64: every loop agrees with plain f32 (%.2f)", name, same);
     }
+    all_pairs();
     return tap_done();
 }

@@ -331,6 +331,8 @@ int main(void)
         run("cpu:emulate", &kernels_avx2_bf16, "AVX2 loops", 2);
     if (cpu_isa() >= CPU_ISA_AVX512)
         run("cpu:emulate", &kernels_avx512_bf16, "AVX-512 loops", 1);
+    if (cpu_has_bf16())
+        run("cpu:emulate", &kernels_dots_bf16, "AVX512-BF16 loops", 2);
 #endif
     return tap_done();
 }

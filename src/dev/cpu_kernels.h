@@ -65,6 +65,6 @@ struct kernels_bf16 {
 extern const struct kernels_f64 kernels_base_f64, kernels_avx2_f64, kernels_avx512_f64;
 extern const struct kernels_f32 kernels_base_f32, kernels_avx2_f32, kernels_avx512_f32;
 extern const struct kernels_bf16 kernels_base_bf16, kernels_avx2_bf16,
-    kernels_avx512_bf16, kernels_dots_bf16;
+    kernels_avx512_bf16, kernels_dots_bf16, kernels_tiles_bf16;
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The loops of cpu_kernels.h in bf16 for processors with AVX512-BF16, whatever the rest
- * is built for.
+/* The loops of cpu_kernels.h in bf16 for processors with AVX512-BF16, and with tiles
+ * beside it (AMX), whatever the rest is built for.
  */
 #include "config.h"
 
 #include "src/dev/cpu_kernels.h"
+#include "src/dev/cpu_tiles.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -29,6 +30,13 @@
 #define TILE_VECTORS   4
 #include "src/dev/cpu_unroll.h"
 #include "src/dev/cpu_kernels_bf16.h"
+
+const struct kernels_bf16 kernels_tiles_bf16 = {
+    .product      = cpu_tiles_product,
+    .zip          = zip,
+    .softmax      = softmax_bf16,
+    .softmax_back = softmax_back_bf16,
+};
 
 #if defined(__clang__)
 #pragma clang attribute pop

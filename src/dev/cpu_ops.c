@@ -23,7 +23,9 @@ int cpu_ops_open(struct dev *dev)
     if (cpu_isa() == CPU_ISA_AVX512) {
         state->k_f64  = &kernels_avx512_f64;
         state->k_f32  = &kernels_avx512_f32;
-        state->k_bf16 = cpu_has_bf16() ? &kernels_dots_bf16 : &kernels_avx512_bf16;
+        state->k_bf16 = !cpu_has_bf16()   ? &kernels_avx512_bf16
+                        : cpu_has_tiles() ? &kernels_tiles_bf16
+                                          : &kernels_dots_bf16;
     } else if (cpu_isa() == CPU_ISA_AVX2) {
         state->k_f64  = &kernels_avx2_f64;
         state->k_f32  = &kernels_avx2_f32;

@@ -7,11 +7,10 @@
 #include "config.h"
 
 #include "src/dev/cpu_team.h"
+#include "src/dev/cpu_tiles.h"
 
 #include "src/base/clock.h"
 #include "src/base/mem.h"
-
-#include <stdint.h>
 
 /* ---- Multiply-adds --------------------------------------------------------------- */
 
@@ -129,42 +128,34 @@ __attribute__((target("avx512f"))) static double dot_bf16(void)
     return 4.0 * 16.0 * SUMS * TURNS;
 }
 
-/* Products of tiles: 16 x 16 sums of 32 products each in 16 cycles, six under way since
- * a sum is there after 52.  In bytes, for assemblers that do not know tiles: ldtilecfg,
- * tilezero, tileloadd, tdpbf16ps, tilerelease.
+/* 16 x 16 sums of 32 products each in 16 cycles, six under way since a sum is there
+ * after 52.
  */
-enum { TILE_SUMS = 6, TILE = 16, TILE_BYTES = 64 /* of a row */ };
-
-struct tile_config {
-    uint8_t palette, zero[15];
-    uint16_t bytes[16]; /* of a row of each tile */
-    uint8_t rows[16];
-};
+enum { TILE_SUMS = 6 };
 
 static double tile_bf16(void)
 {
     struct tile_config config = { .palette = 1 };
-    float factor[TILE * TILE_BYTES / sizeof(float)];
+    float factor[TILE * TILE];
 
     for (int i = 0; i < TILE_SUMS + 2; i++) {
         config.bytes[i] = TILE_BYTES;
         config.rows[i]  = TILE;
     }
-    for (size_t i = 0; i < sizeof factor / sizeof factor[0]; i++)
+    for (int i = 0; i < TILE * TILE; i++)
         factor[i] = 0x1.01p-30F; /* two small numbers in each word */
-    __asm__ volatile(".byte 0xc4, 0xe2, 0x78, 0x49, 0x00\n\t"
-                     ".irp sum, 0, 1, 2, 3, 4, 5\n\t"
-                     ".byte 0xc4, 0xe2, 0x7b, 0x49, 0xc0 + 8 * \\sum\n\t.endr\n\t"
-                     ".byte 0xc4, 0xe2, 0x7b, 0x4b, 0x34, 0x0e\n\t"
-                     ".byte 0xc4, 0xe2, 0x7b, 0x4b, 0x3c, 0x0e"
-                     :
-                     : "a"(&config), "S"(factor), "c"((long)TILE_BYTES), "m"(config),
-                       "m"(factor));
-    for (int turn = 0; turn < TURNS; turn++)
-        __asm__ volatile(".irp sum, 0, 1, 2, 3, 4, 5\n\t"
-                         ".byte 0xc4, 0xe2, 0x42, 0x5c, 0xc6 + 8 * \\sum\n\t.endr"
-                         :);
-    __asm__ volatile(".byte 0xc4, 0xe2, 0x78, 0x49, 0xc0" :);
+    TILES_CONFIGURE(config);
+    TILE_LOAD(6, factor, TILE_BYTES);
+    TILE_LOAD(7, factor, TILE_BYTES);
+    for (int turn = 0; turn < TURNS; turn++) {
+        TILE_ADD_PRODUCT(0, 6, 7);
+        TILE_ADD_PRODUCT(1, 6, 7);
+        TILE_ADD_PRODUCT(2, 6, 7);
+        TILE_ADD_PRODUCT(3, 6, 7);
+        TILE_ADD_PRODUCT(4, 6, 7);
+        TILE_ADD_PRODUCT(5, 6, 7);
+    }
+    TILES_RELEASE();
     return 2.0 * TILE * TILE * (TILE_BYTES / 2) * TILE_SUMS * TURNS;
 }
 #endif
