@@ -55,6 +55,12 @@ run 4 --shape=mu --mesh=1x4
 [ "$(cat "$folder/status")" = '2 2 2 2 ' ] && grep -q 'too many for the 2 heads' "$folder/err"
 ok 'more model ranks than heads are refused'
 
+if grep -q '^#define HAVE_ONEDNN 1' "${top_builddir:-.}/config.h"; then
+    DNNL_MAX_CPU_ISA=AVX2 run 2 --shape=mu --device=cpu:onednn --dtype=bf16 --steps=1
+    [ "$(cat "$folder/status")" = '3 3 ' ] && grep -q 'bf16 needs' "$folder/err"
+    ok 'bf16 is refused where oneDNN may not use AVX-512'
+fi
+
 VITBENCH_SHAPPE=mu run 2
 [ "$(cat "$folder/status")" = '2 2 ' ] && grep -q 'did you mean VITBENCH_SHAPE' "$folder/err"
 ok 'an unknown variable of ours in the environment is refused'

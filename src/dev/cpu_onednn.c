@@ -20,6 +20,12 @@
 
 #include <stdio.h>
 
+/* Whether oneDNN may use what 'isa' has: DNNL_MAX_CPU_ISA tells it what not to. */
+static bool may_use(dnnl_cpu_isa_t isa)
+{
+    return (dnnl_get_effective_cpu_isa() & isa) == isa;
+}
+
 static int onednn_dev_open(struct dev *dev)
 {
     const dnnl_version_t *version = dnnl_version();
@@ -33,6 +39,10 @@ static int onednn_dev_open(struct dev *dev)
         return ERR(ERR_DEVICE,
                    "bf16 needs a processor with AVX512-BF16, which this one "
                    "lacks: --dtype=bf16:emulate runs anywhere");
+    if (dev->dtype == DTYPE_BF16 && !may_use(dnnl_cpu_isa_avx512_core))
+        return ERR(ERR_DEVICE,
+                   "bf16 needs AVX-512, which DNNL_MAX_CPU_ISA or ONEDNN_MAX_CPU_ISA "
+                   "keeps oneDNN from");
     library = mem_new(1, sizeof *library);
     rc      = onednn_open(&library->onednn, dev);
     if (rc == 0)
@@ -42,7 +52,8 @@ static int onednn_dev_open(struct dev *dev)
         mem_free(library);
         return rc;
     }
-    library->has_tiles = dev->dtype == DTYPE_BF16 && cpu_has_tiles();
+    library->has_tiles = dev->dtype == DTYPE_BF16 && cpu_has_tiles() &&
+                         may_use(dnnl_cpu_isa_avx512_core_amx);
     ((struct cpu_state *)dev->state)->library = library;
 #ifdef HAVE_BLIS
     if (dev->dtype == DTYPE_F32)
