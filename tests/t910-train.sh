@@ -223,7 +223,7 @@ ok 'one rank adds its seconds to those that each of two has taken'
 [ "$(wc -l <"$folder/one.json")" -eq "$(grep -c '' "$folder/one.json")" ]
 ok 'the JSON of it ends its last line'
 run 2 $model --steps=32 --cooldown-at=10,20,25 --out="$folder/trunk"
-status_is '0 0 ' && said '--cooldown-at=25: there is no such fork, .* from step 31;'
+status_is '0 0 ' && said '--cooldown-at=25: there is no fork from there to step 28, .* from step 31;'
 ok 'a fork that should have left before is named'
 # A step of no length leaves what training has learnt.
 for how in '--augment=none' '--augment=crop+flip --mixup=0.5 --label-smoothing=0.1'; do

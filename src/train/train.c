@@ -387,7 +387,7 @@ static int fork_here(struct trainer *t, bool *is_stopped)
 
 /* See that the forks that are there are this run's, and no longer than those it makes,
  * whose checkpoints would not be the newest; and say which cannot leave any more: they
- * are not there, and the run goes on from a later step.
+ * are not there, or are shorter, and the run goes on from a later step.
  */
 static int check_forks(const struct trainer *t)
 {
@@ -408,9 +408,11 @@ static int check_forks(const struct trainer *t)
         TRY(rc);
         if (leg.fork < t->saved.step && !is_over(&part, &leg) && t->mesh->rank == 0)
             WARN(
-                "--cooldown-at=%lld: there is no such fork, and the run goes on from "
-                "step %lld; --resume=FILE of an earlier one makes it, in another --out",
-                (long long)leg.fork, (long long)t->saved.step);
+                "--cooldown-at=%lld: there is no fork from there to step %lld, and the "
+                "run goes on from step %lld; --resume=FILE of an earlier one makes it, "
+                "in another --out",
+                (long long)leg.fork, (long long)leg.sched.steps,
+                (long long)t->saved.step);
     }
     return 0;
 }
