@@ -2,7 +2,7 @@
 /* RUN np=1 */
 /* Models of timm and of big_vision: imported, they have the logits that those programs
  * computed (tests/data/exchange.py); exported and imported again, they have the same
- * bits.
+ * bits.  A writer that is killed leaves nothing for good.
  */
 #include "config.h"
 
@@ -18,9 +18,12 @@
 #include "tests/ranks.h"
 #include "tests/scratch.h"
 
+#include <dirent.h>
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { AUTO, TANH, EXACT }; /* --gelu */
@@ -355,13 +358,73 @@ static void test_old(void)
 }
 #endif
 
+/* ---- a writer that is killed ----------------------------------------------------- */
+
+static int give_one(void *ctx, const float **x, int64_t *n, int i, int64_t at)
+{
+    static const float one = 1;
+
+    (void)ctx;
+    (void)i;
+    (void)at;
+    *x = &one;
+    *n = 1;
+    return 0;
+}
+
+static int be_killed(void *ctx, const float **x, int64_t *n, int i, int64_t at)
+{
+    raise(SIGKILL);
+    return give_one(ctx, x, n, i, at);
+}
+
+static int files_in(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    int n    = 0;
+
+    if (dir == NULL)
+        die("%s cannot be read", folder);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+/* What it leaves goes when the file is written anew. */
+static void test_killed(const char *folder, const char *name)
+{
+    const struct array a = { .name = "a", .dims = 1, .size = { 1 }, .elements = 1 };
+    struct supply supply = { .array = &a, .count = 1, .more = be_killed };
+    const int before     = files_in(folder);
+    char to[CKPT_PATH];
+    pid_t child;
+    int status;
+
+    at(to, name);
+    child = fork();
+    if (child == 0) {
+        (void)foreign_write(to, &supply, NULL);
+        _exit(1);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        die("no child");
+    ok(WIFSIGNALED(status) && files_in(folder) > before, "%s: its writer is killed",
+       name);
+    supply.more = give_one;
+    ok(foreign_write(to, &supply, NULL) == 0 && files_in(folder) == before + 1,
+       "of what it left nothing stays when the file is written anew");
+}
+
 int main(int argc, char **argv)
 {
+    const char *folder;
+
     ranks_open(&argc, &argv, "t710-exchange");
     none = fopen("/dev/null", "w");
     if (none == NULL)
         die("no /dev/null");
-    scratch_open();
+    folder = scratch_open();
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
 #ifndef HAVE_LIBZIP
         if (strcmp(families[i].ending, "npz") == 0) {
@@ -374,7 +437,9 @@ int main(int argc, char **argv)
 #ifdef HAVE_LIBZIP
     test_head();
     test_old();
+    test_killed(folder, "killed.npz");
 #endif
+    test_killed(folder, "killed.safetensors");
     fclose(none);
     return ranks_done();
 }

@@ -9,11 +9,14 @@
 #include "src/base/err.h"
 
 #ifdef HAVE_LIBZIP
+#include "ckpt/ckpt.h"
 #include "src/base/mem.h"
 #include "src/exchange/npy.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <zip.h>
 
 static const char ending[] = ".npy";
@@ -276,13 +279,39 @@ static int fill(zip_t *zip, struct writing *w)
     return 0;
 }
 
+/* libzip writes beside 'path', to a name with a dot and six letters more, which stays
+ * when it is killed.
+ */
+static void remove_left(const char *path)
+{
+    enum { LETTERS = 7 };
+    const char *slash = strrchr(path, '/');
+    const char *name  = slash != NULL ? slash + 1 : path;
+    const size_t n    = strlen(name);
+    char folder[CKPT_PATH];
+    const struct dirent *e;
+    DIR *dir;
+
+    snprintf(folder, sizeof folder, "%.*s", (int)(name - path), path);
+    dir = opendir(slash != NULL ? folder : ".");
+    while (dir != NULL && (e = readdir(dir)) != NULL) {
+        if (strlen(e->d_name) == n + LETTERS && e->d_name[n] == '.' &&
+            strncmp(e->d_name, name, n) == 0)
+            unlinkat(dirfd(dir), e->d_name, 0);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 static int write_npz(const char *path, const struct supply *s)
 {
     struct writing w = { .supply = s };
     int why          = 0, rc;
-    zip_t *zip       = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &why);
+    zip_t *zip;
     zip_error_t error;
 
+    remove_left(path);
+    zip = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &why);
     if (zip == NULL) {
         zip_error_init_with_code(&error, why);
         rc = ERR(ERR_IO, "%s cannot be made: %s", path, zip_error_strerror(&error));
