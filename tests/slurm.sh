@@ -49,6 +49,8 @@ MpiDefault=none
 NodeName=node0 NodeAddr=$address CPUs=$1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 EOF
+    # In /tmp the folders of a Slurm that was killed would be in the way of the next one's.
+    echo "PMIxCliTmpDirBase=$dir" >$dir/mpi.conf
 }
 
 # A name that this machine knows, and an address: with that of the loopback alone,

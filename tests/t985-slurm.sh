@@ -99,8 +99,12 @@ unset VIT_LAUNCHER
 
 # shellcheck disable=SC2086
 submit --time=1 --signal=B:USR1@40 "$jobs/bench.sbatch" $endless
+says 'step [0-9]* of about' && {
+    ! srun --mpi=list 2>&1 | grep -q pmix || ls -d /run/slurm/spmix_appdir_* >listed
+}
+ok 'a step has its folders where they go with this Slurm, even if it is killed'
 becomes FAILED 100 && grep -q 'INVALID, INCOMPLETE' out && [ "$(field ExitCode)" = 3:0 ]
-ok 'so does the one before the end of the allocation'
+ok 'the signal before the end of the allocation reaches the ranks, too'
 
 cat >bare.sbatch <<EOF
 #!/bin/sh
