@@ -51,6 +51,9 @@ struct proof {
     int rc;
 };
 
+/* With its update, which a device may still be at when the step returns: else it would
+ * be the next one's, of other messages or of none.
+ */
 static double time_step(struct proof *p)
 {
     struct step_result ignored;
@@ -63,6 +66,7 @@ static double time_step(struct proof *p)
     coll_barrier(p->bench->mesh);
     start = clock_now();
     step_run(p->step, 1.0, &ignored);
+    dev_sync(dev_stream(p->bench->dev, LANE_COMPUTE));
     guard_alive();
     return clock_now() - start;
 }
