@@ -269,10 +269,11 @@ static bool product_is_right(enum form form, int64_t rows, int64_t cols, int64_t
 
 static void products(void)
 {
-    static const int64_t sizes[][3] = { { 1, 1, 1 },     { 7, 5, 3 },
-                                        { 48, 64, 64 },  { 65, 70, 33 },
-                                        { 33, 40, 300 }, { 100, 130, 5 },
-                                        { 130, 100, 5 }, { 3, 9, 4203 } };
+    static const int64_t sizes[][3] = {
+        { 1, 1, 1 },     { 7, 5, 3 },     { 48, 64, 64 },   { 65, 70, 33 },
+        { 33, 40, 300 }, { 100, 130, 5 }, { 130, 100, 5 },  { 3, 9, 4203 },
+        { 65, 47, 63 },  { 46, 161, 63 }, { 37, 140, 127 }, /* is_refused_by_tiles() */
+    };
 
     for (enum form form = FORWARD; form <= WEIGHTS; form++) {
         bool is_right = true;

@@ -211,9 +211,39 @@ static void do_in(struct dev_stream *s, const struct call *c, enum way way)
         by_onednn(s, c, way);
 }
 
+/* A weight's product, for which oneDNN must not have all of the depth at once. */
+static void do_in_two(struct dev_stream *s, const struct call *c)
+{
+    struct call first = *c, rest = *c;
+    struct range *lower = c->kind == CALL_GEMM ? &first.i : &first.j;
+    struct range *upper = c->kind == CALL_GEMM ? &rest.i : &rest.j;
+    const int64_t half  = c->x.cols - 32;
+    struct buf room     = { .dev = s->dev };
+
+    first.x   = mat_cols(c->x, 0, half);
+    rest.x    = mat_cols(c->x, half, c->x.cols);
+    lower->hi = upper->lo = lower->lo + half;
+    first.y = rest.y = mat_of(&room, DTYPE_F32, c->y.rows, c->y.cols); /* round once */
+    first.is_added   = false;
+    rest.is_added    = true;
+    room.bytes       = (size_t)mat_bytes(first.y);
+    if (mem_alloc((void **)&room.at, room.bytes) != 0)
+        die("%s", err_sentence());
+    by_onednn(s, &first, WAY_ONEDNN);
+    by_onednn(s, &rest, WAY_ONEDNN);
+    if (c->is_added)
+        s->dev->ops.add(s, c->y, first.y);
+    else
+        s->dev->ops.copy(s, c->y, first.y);
+    mem_free(room.at);
+}
+
 static void do_call(struct dev_stream *s, const struct call *c)
 {
-    do_in(s, c, choice_of(s, c));
+    if (c->weight != NULL && is_refused_by_tiles(library_of(s->dev), c->x.cols))
+        do_in_two(s, c);
+    else
+        do_in(s, c, choice_of(s, c));
 }
 
 static void onednn_gemm(struct dev_stream *s, struct mat y, struct mat x,

@@ -83,6 +83,12 @@ static inline struct library *library_of(const struct dev *dev)
     return ((const struct cpu_state *)dev->state)->library;
 }
 
+/* Whether oneDNN (2.6.3) may end such a product in tiles by an illegal instruction. */
+static inline bool is_refused_by_tiles(const struct library *l, int64_t depth)
+{
+    return l->has_tiles && depth % 64 == 63;
+}
+
 /* How to do 'c'; timed now, if it is new and products are. */
 enum way choice_of(struct dev_stream *s, const struct call *c);
 struct dev_choice *choices_of(struct dev *dev, int *count);

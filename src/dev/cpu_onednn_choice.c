@@ -41,28 +41,21 @@ static bool is_same(const struct measure *a, const struct measure *b)
 
 _Static_assert((int)WAYS <= (int)DEV_WAYS, "a choice holds all ways");
 
-/* Rows of a gradient's factors that fill tiles: oneDNN 2.6.3 dies of 63, by an illegal
- * instruction.  What other numbers it dies of is not known, so that none is left over.
- */
-enum { TILE_ROWS = 32 };
-
-static bool fills_tiles(const struct call *c)
-{
-    return c->x.rows % TILE_ROWS == 0;
-}
-
 /* The ways that a product has, the best guess first; their number.  What nothing was
  * packed for beforehand is best left to a product that packs in cache, or has tiles.
  */
-static int ways_of(enum way way[WAYS], const struct call *c, bool has_tiles)
+static int ways_of(enum way way[WAYS], const struct call *c, const struct library *l)
 {
     const bool is_dw = c->kind == CALL_DW, is_f32 = c->x.dtype == DTYPE_F32;
-    int n = 0;
+    const bool has_tiles = l->has_tiles;
+    int n                = 0;
 
-    if (is_dw && (!has_tiles || !fills_tiles(c)))
+    if (is_dw && is_refused_by_tiles(l, c->x.rows)) {
+        way[0] = WAY_PAIRS;
+        return 1;
+    }
+    if (is_dw && !has_tiles)
         way[n++] = is_f32 ? WAY_PLAIN : WAY_PAIRS;
-    if (is_dw && has_tiles && !fills_tiles(c))
-        return n;
     way[n++] = WAY_ONEDNN;
     if (is_dw)
         way[n++] = WAY_TURNED;
@@ -100,7 +93,8 @@ static struct call cut_call(const struct call *c, const struct measure *s)
     if (c->kind == CALL_DW) {
         rows =
             at_most(c->x.rows, fmax(most / (double)(s->rows * s->cols), LEAST_OF_DW));
-        rows -= rows < c->x.rows ? rows % TILE_ROWS : 0;
+        if (rows < c->x.rows)
+            rows -= rows % 64; /* is_refused_by_tiles() */
         cut.x  = mat_rows(c->x, 0, rows);
         cut.dy = mat_rows(c->dy, 0, rows);
         return cut;
@@ -224,7 +218,7 @@ enum way choice_of(struct dev_stream *s, const struct call *c)
     struct library *l          = library_of(s->dev);
     struct dev_choice *new;
     enum way way[WAYS];
-    const int ways = ways_of(way, c, l->has_tiles);
+    const int ways = ways_of(way, c, l);
 
     if (ways == 1)
         return way[0];
