@@ -33,9 +33,14 @@ void letter_post(const struct letter *l, const struct mesh *mesh, int64_t from,
         length[1] = bytes - length[0];
         TRY_MPI(MPI_Get_address(l->part[0].at + from, &at[0]));
         TRY_MPI(MPI_Get_address(l->part[1].at, &at[1]));
+        /* Not from MPI_BOTTOM: by the address that it is told an MPI sees whether the
+         * memory is a GPU's.
+         */
+        at[1] -= at[0];
+        at[0] = 0;
         TRY_MPI(MPI_Type_create_hindexed(2, length, at, MPI_BYTE, &both));
         TRY_MPI(MPI_Type_commit(&both));
-        post(l, mesh, MPI_BOTTOM, 1, both, request);
+        post(l, mesh, l->part[0].at + from, 1, both, request);
         TRY_MPI(MPI_Type_free(&both)); /* when the message is done */
     }
 }

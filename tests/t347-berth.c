@@ -43,6 +43,7 @@ static struct {
         syncs; /* pieces copied, sent, asked for; host's waits */
     int alone; /* pieces posted while no other one was, or was being copied */
     int left;  /* pieces of the message of which that is counted */
+    int lost;  /* whose address does not tell MPI whether the memory is a GPU's */
     int64_t pinned;
 } seen;
 
@@ -69,6 +70,7 @@ int MPI_Isend(const void *at, int count, MPI_Datatype type, int to, int tag,
 {
     seen.posted++;
     seen.alone += seen.left > seen.posted && seen.carried < 2;
+    seen.lost += at == MPI_BOTTOM;
     return PMPI_Isend(at, count, type, to, tag, comm, request);
 }
 
@@ -76,6 +78,7 @@ int MPI_Irecv(void *at, int count, MPI_Datatype type, int from, int tag, MPI_Com
               MPI_Request *request)
 {
     seen.arrived++;
+    seen.lost += at == MPI_BOTTOM;
     return PMPI_Irecv(at, count, type, from, tag, comm, request);
 }
 
@@ -408,6 +411,7 @@ int main(int argc, char **argv)
     seen.carried       = 0;
     test_all("from where they are");
     ok(seen.carried == 0, "and nothing is copied then");
+    ok(seen.lost == 0, "and each has an address by which MPI sees whose memory it is");
     dev_event_close(&after);
     dev_close(&dev);
     mesh_close(&mesh);

@@ -31,6 +31,29 @@ static uint32_t posted(const void *at, int count, MPI_Datatype type, int is_writ
     return race_posted(at, (size_t)count * (size_t)size, is_write);
 }
 
+enum { STRETCHES = 2 };
+
+/* A letter, which may be of two stretches. */
+static void post_letter(uint32_t message[STRETCHES], const void *at, int count,
+                        MPI_Datatype type, int is_write)
+{
+    int numbers, places, types, combiner, number[1 + STRETCHES];
+    MPI_Aint place[STRETCHES];
+    MPI_Datatype of;
+
+    message[0] = message[1] = 0;
+    MPI_Type_get_envelope(type, &numbers, &places, &types, &combiner);
+    if (combiner == MPI_COMBINER_NAMED) {
+        message[0] = posted(at, count, type, is_write);
+        return;
+    }
+    if (combiner != MPI_COMBINER_HINDEXED || places != STRETCHES)
+        abort();
+    MPI_Type_get_contents(type, 1 + STRETCHES, STRETCHES, 1, number, place, &of);
+    for (int k = 0; k < STRETCHES; k++)
+        message[k] = posted((const char *)at + place[k], number[1 + k], of, is_write);
+}
+
 static void note(MPI_Request request, uint32_t message)
 {
     int k = 0;
@@ -72,20 +95,26 @@ static void note_some_over(const MPI_Request *before, const MPI_Request *after, 
 int __wrap_MPI_Isend(const void *at, int count, MPI_Datatype type, int to, int tag,
                      MPI_Comm comm, MPI_Request *request)
 {
-    const uint32_t message = posted(at, count, type, 0);
-    const int rc           = __real_MPI_Isend(at, count, type, to, tag, comm, request);
+    uint32_t message[STRETCHES];
+    int rc;
 
-    note(*request, message);
+    post_letter(message, at, count, type, 0);
+    rc = __real_MPI_Isend(at, count, type, to, tag, comm, request);
+    for (int k = 0; k < STRETCHES; k++)
+        note(*request, message[k]);
     return rc;
 }
 
 int __wrap_MPI_Irecv(void *at, int count, MPI_Datatype type, int from, int tag,
                      MPI_Comm comm, MPI_Request *request)
 {
-    const uint32_t message = posted(at, count, type, 1);
-    const int rc = __real_MPI_Irecv(at, count, type, from, tag, comm, request);
+    uint32_t message[STRETCHES];
+    int rc;
 
-    note(*request, message);
+    post_letter(message, at, count, type, 1);
+    rc = __real_MPI_Irecv(at, count, type, from, tag, comm, request);
+    for (int k = 0; k < STRETCHES; k++)
+        note(*request, message[k]);
     return rc;
 }
 
