@@ -423,7 +423,7 @@ static int write_image(const char *path, const struct h5_image *image)
 int file_create(struct ckpt_file *file, const char *path)
 {
     struct h5_image image = { 0 };
-    int rc                = describe(&image, file, path);
+    int rc                = h5_made(describe(&image, file, path));
 
     if (rc == 0)
         rc = write_image(path, &image);

@@ -399,6 +399,7 @@ static void test_bad_disk(void)
 static void test_unfinished(void)
 {
     const struct h5set_shape shape = shape_of(H5SET_IMAGES, false);
+    struct h5set_shape huge        = shape_of(H5SET_FEATURES, false);
     struct h5set *set              = NULL;
     char part[80];
 
@@ -415,6 +416,9 @@ static void test_unfinished(void)
     ok(tap_says(h5set_check("/dev/null"), ERR_IO, "/dev/null cannot be written"),
        "a device does not become a file");
     ok(h5set_check(path) == 0 && access(part, F_OK) != 0, "to ask leaves nothing");
+    huge.count = (int64_t)1 << 61;
+    ok(tap_says(h5set_create(&set, path, &huge, ""), ERR_IO, "H5"),
+       "what HDF5 cannot make is no input that is wrong");
 }
 
 /* ---- the source ------------------------------------------------------------------ */

@@ -482,6 +482,19 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
        "a file is no folder");
 }
 
+/* HDF5 fails by itself, as where it has no memory: two datasets of one name. */
+static void test_not_made(void)
+{
+    struct entry twice[2] = { { .name = "params/a", .elements = 1 },
+                              { .name = "params/a", .elements = 1 } };
+    struct ckpt_file file = { .entry = twice, .entries = 2 };
+    const char *path      = scratch_path("not-made.h5");
+
+    ok(rank != 0 || (tap_says(file_create(&file, path), ERR_IO, "H5") &&
+                     access(path, F_OK) != 0),
+       "what HDF5 cannot make is no input that is wrong");
+}
+
 static void test_refusals(struct mesh *mesh, struct tensors *t)
 {
     char path[128];
@@ -545,6 +558,7 @@ int main(int argc, char **argv)
     test_meta(mesh, &t);
     test_keep(mesh, &t);
     test_failures(mesh, &t);
+    test_not_made();
     test_refusals(mesh, &t);
     tensors_close(&t);
     mesh_close(&mesh);

@@ -151,7 +151,7 @@ int h5set_create(struct h5set **set, const char *path, const struct h5set_shape 
     made->many  = mem_new((size_t)shape->classes, 1);
     rc          = name(made, path);
     if (rc == 0)
-        rc = create(made, names);
+        rc = h5_made(create(made, names));
     if (rc != 0)
         h5set_drop(&made);
     else
@@ -227,7 +227,7 @@ static int finish(struct h5set *set)
 
 int h5set_finish(struct h5set **set)
 {
-    const int rc = finish(*set);
+    const int rc = h5_made(finish(*set));
 
     if (rc != 0)
         h5set_drop(set);

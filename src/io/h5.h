@@ -15,9 +15,19 @@
 #ifndef IO_H5_H
 #define IO_H5_H
 
+#include "src/base/err.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* The code of calls that were to make a file: ERR_IO, for where HDF5 itself could not
+ * (it had no memory, or no place for so much) no file was wrong.
+ */
+static inline int h5_made(int rc)
+{
+    return rc == ERR_DATA ? ERR_IO : rc;
+}
 
 enum { H5_DIMS_MOST = 8 };
 
