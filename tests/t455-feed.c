@@ -79,6 +79,12 @@ static bool is_right(const struct data *data, const struct mesh *mesh, int threa
         if (memcmp(image, image + images, images * sizeof *image) != 0 ||
             memcmp(target, target + targets, targets * sizeof *target) != 0)
             is_ok = false;
+        memset(image, 0, images * sizeof *image);
+        memset(target, 0, targets * sizeof *target);
+        feed_once(data, mesh, B, b, k, threads, image, target, steps[i]);
+        if (memcmp(image, image + images, images * sizeof *image) != 0 ||
+            memcmp(target, target + targets, targets * sizeof *target) != 0)
+            is_ok = false;
         is_ok = ranks_all(is_ok);
     }
     feed_close(&feed);

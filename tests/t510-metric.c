@@ -9,6 +9,7 @@
 #include "tests/model.h"
 #include "tests/ranks.h"
 
+#include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/step/finite.h"
 #include "src/step/metric.h"
@@ -151,6 +152,36 @@ static void check_stop(struct model_options o, int D, int M)
     model_close(&m);
 }
 
+/* Images are made where they are wanted: a run that has the memory for its steps has it
+ * for other images, too.
+ */
+static void check_memory(struct model_options o)
+{
+    struct data_options with = { .seed = 2 };
+    struct data *data        = NULL;
+    struct metric metric;
+    int64_t peak, images;
+    struct model m;
+    void *all;
+
+    model_open(&m, &o, MPI_COMM_SELF);
+    with.image   = m.spec.image;
+    with.classes = m.spec.K;
+    if (data_open_fractal(&data, &with) != 0)
+        die("%s", err_sentence());
+    images = o.B * 3 * m.spec.image * m.spec.image * (int64_t)sizeof(float);
+    peak   = mem_peak();
+    if (mem_alloc(&all, (size_t)(peak - mem_now())) != 0)
+        die("%s", err_sentence());
+    metric_run(&metric, m.step, data, 2 * o.B, NULL, NULL);
+    ok(metric.examples == 2 * o.B && mem_peak() - peak < images,
+       "looking at images takes %lld bytes, less than the %lld of a batch",
+       (long long)(mem_peak() - peak), (long long)images);
+    mem_free(all);
+    data_close(&data);
+    model_close(&m);
+}
+
 /* ---- what is not finite ---------------------------------------------------------- */
 
 static void check_finite(struct model_options o, int D, int M)
@@ -189,6 +220,7 @@ int main(int argc, char **argv)
     if (ranks == 1) {
         check_by_hand(o);
         check_by_hand(q);
+        check_memory(o);
     }
     for (int M = 1; M <= ranks; M *= 2) {
         check_mesh(o, ranks / M, M, false);

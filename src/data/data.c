@@ -117,6 +117,35 @@ void data_targets(const struct data *data, float *targets, int64_t B, int64_t st
     finish_targets(data, targets, B, step, b, k);
 }
 
+static void mix_images(const struct data *data, float *images, int64_t B, int64_t step,
+                       struct range b)
+{
+    const int64_t pixels = 3 * (int64_t)data->image * data->image;
+    float *before;
+
+    if (data->mixup <= 0)
+        return;
+    before = mem_new((size_t)pixels, sizeof *before);
+    data->ops->get(data, before, NULL, (struct range){ 0, 0 }, data_before(B, step, b));
+    data_mix(images, range_size(b), pixels, before, data_share(data, step));
+    mem_free(before);
+}
+
+void data_images(const struct data *data, float *images, int64_t B, int64_t step,
+                 struct range b, int threads)
+{
+    const int64_t pixels = 3 * (int64_t)data->image * data->image;
+
+    (void)threads; /* the only one without OpenMP */
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+#endif
+    for (int64_t i = 0; i < range_size(b); i++)
+        data->ops->get(data, images + i * pixels, NULL, (struct range){ 0, 0 },
+                       step * B + b.lo + i);
+    mix_images(data, images, B, step, b);
+}
+
 void data_batch(const struct data *data, float *images, float *targets, int64_t B,
                 int64_t step, struct range b, struct range k, int threads)
 {
@@ -129,12 +158,6 @@ void data_batch(const struct data *data, float *images, float *targets, int64_t 
     for (int64_t i = 0; i < range_size(b); i++)
         data->ops->get(data, images + i * pixels, targets + i * range_size(k), k,
                        step * B + b.lo + i);
-    if (data->mixup > 0) {
-        float *before = mem_new((size_t)pixels, sizeof *before);
-
-        data->ops->get(data, before, NULL, k, data_before(B, step, b));
-        data_mix(images, range_size(b), pixels, before, data_share(data, step));
-        mem_free(before);
-    }
+    mix_images(data, images, B, step, b);
     finish_targets(data, targets, B, step, b, k);
 }

@@ -100,10 +100,12 @@ int data_failure(const struct data *data);
 void data_batch(const struct data *data, float *images, float *targets, int64_t B,
                 int64_t step, struct range b, struct range k, int threads);
 
-/* The same in parts: the targets; the index of the image before the first of 'b'; the
- * share a, 1 without mixup; and x[j] = a x[j] + (1 - a) x[j-1] in place, for 'n' rows
- * of 'size' numbers, of which 'before' stands before the first.
+/* The same in parts: the images; the targets; the index of the image before the first
+ * of 'b'; the share a, 1 without mixup; and x[j] = a x[j] + (1 - a) x[j-1] in place,
+ * for 'n' rows of 'size' numbers, of which 'before' stands before the first.
  */
+void data_images(const struct data *data, float *images, int64_t B, int64_t step,
+                 struct range b, int threads);
 void data_targets(const struct data *data, float *targets, int64_t B, int64_t step,
                   struct range b, struct range k);
 int64_t data_before(int64_t B, int64_t step, struct range b);

@@ -264,6 +264,21 @@ void feed_batch(struct feed *f, float *images, float *targets, int64_t step)
     guard_alive();
 }
 
+void feed_once(const struct data *data, const struct mesh *mesh, int64_t B,
+               struct range b, struct range k, int threads, float *images,
+               float *targets, int64_t step)
+{
+    const int64_t pixels = 3 * (int64_t)data->image * data->image;
+    struct feed f        = { .data = data, .mesh = mesh, .B = B, .b = b, .k = k };
+
+    f.part = own_part(&f);
+    data_images(data, images + (f.part.lo - b.lo) * pixels, B, step, f.part, threads);
+    feed_targets(&f, targets, step);
+    if (is_passed(&f))
+        pass_images(images, range_size(b), pixels, mesh);
+    guard_alive();
+}
+
 /* The part's pictures, one behind the other from 'at' on. */
 static void pack(const struct feed *f, struct dev_picture *list, char *bytes,
                  int64_t at)

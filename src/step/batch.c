@@ -346,15 +346,22 @@ void batches_ahead(struct batches *b, int64_t step, int micro)
     dev_event_record(ahead->is_here, dev_stream(dev, LANE_GATHER));
 }
 
-/* A feed of one batch. */
-static void feed_once(struct batches *b, const struct data *data, int64_t step,
-                      enum way way)
+/* The row's batch of 'step' of another source, for once. */
+static void feed_other(struct batches *b, const struct data *data, int64_t step,
+                       enum way way)
 {
-    struct feed *feed = NULL;
+    const struct mesh *mesh = vit_mesh(b->vit);
+    const struct local *l   = &b->row;
+    const int64_t B         = vit_batch(b->vit);
+    const int threads       = dev_threads(vit_dev(b->vit));
+    struct feed *feed       = NULL;
 
-    if (feed_open(&feed, data, vit_mesh(b->vit), vit_batch(b->vit), b->row.b, b->row.k,
-                  dev_threads(vit_dev(b->vit)),
-                  way == WAY_IMAGES ? FEED_IMAGES : form_of(b, way)) != 0)
+    if (way == WAY_IMAGES) {
+        feed_once(data, mesh, B, l->b, l->k, threads, host_part(b, HOST_IMAGES, 0),
+                  host_part(b, HOST_TARGETS, 0), step);
+        return;
+    }
+    if (feed_open(&feed, data, mesh, B, l->b, l->k, threads, form_of(b, way)) != 0)
         die("%s", err_sentence());
     feed_last(feed);
     feed_row(b, feed, step, way);
@@ -368,7 +375,7 @@ void batches_other(struct batches *b, const struct data *data, int64_t step, int
     if (way == WAY_PICTURES && b->pictures.host == NULL)
         way = WAY_IMAGES; /* there is no room for any */
     if (micro == 0)
-        feed_once(b, data, step, way);
+        feed_other(b, data, step, way);
     b->row_step = -1;
     to_device(b, &b->batch[b->at], data, step, micro, LANE_COMPUTE, way);
 }
