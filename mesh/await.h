@@ -8,10 +8,10 @@
 #include "mesh/mesh.h"
 
 /* Begin to wait: for a message of 'kind' to or from rank 'peer' of AXIS_ALL, or, around
- * a blocking call of MPI, for all ranks of an axis.  Local.
+ * what many ranks do together, for those of an axis.  Local.
  */
 void await_peer(struct mesh *mesh, enum traffic kind, int peer, bool is_send);
-void await_all(struct mesh *mesh, enum traffic kind);
+void await_axis(struct mesh *mesh, enum traffic kind, enum axis axis);
 
 /* On clock_now(), when the wait in progress began.  Local. */
 double await_since(const struct mesh *mesh);
@@ -21,8 +21,9 @@ double await_since(const struct mesh *mesh);
  */
 double await_end(struct mesh *mesh);
 
-/* What is being waited for, as "act_gather from rank 3", in 'text'; empty when nothing
- * is.  May be called from any thread.  Local.
+/* What is being waited for, as "act_gather from rank 3" or "reduce among ranks 4 to 7"
+ * (of a column of ranks, "1, 5 to 29": each fourth), in 'text'; empty when nothing is.
+ * May be called from any thread.  Local.
  */
 void await_text(char *text, size_t size, const struct mesh *mesh);
 

@@ -295,7 +295,7 @@ void coll_host_gather(struct mesh *mesh, enum axis axis, double *all, const doub
             memcpy(all + (size_t)j * (size_t)n, x, (size_t)n * sizeof *x);
         return;
     }
-    await_all(mesh, REDUCE);
+    await_axis(mesh, REDUCE, axis);
     TRY_MPI(MPI_Allgather(x, n, MPI_DOUBLE, all, n, MPI_DOUBLE, mesh->comm[axis]));
     mesh->waited[REDUCE] += await_end(mesh);
     mesh->sent[REDUCE].messages++;
@@ -331,7 +331,7 @@ static double reduced(struct mesh *mesh, enum axis axis, double x, MPI_Op op)
 {
     double result;
 
-    await_all(mesh, REDUCE);
+    await_axis(mesh, REDUCE, axis);
     TRY_MPI(MPI_Allreduce(&x, &result, 1, MPI_DOUBLE, op, mesh->comm[axis]));
     await_end(mesh);
     return result;
@@ -354,14 +354,14 @@ double coll_smallest(struct mesh *mesh, enum axis axis, double x)
 
 void coll_largest_of(struct mesh *mesh, enum axis axis, double *x, int n)
 {
-    await_all(mesh, REDUCE);
+    await_axis(mesh, REDUCE, axis);
     TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_DOUBLE, MPI_MAX, mesh->comm[axis]));
     await_end(mesh);
 }
 
 void coll_barrier(struct mesh *mesh)
 {
-    await_all(mesh, REDUCE);
+    await_axis(mesh, REDUCE, AXIS_ALL);
     TRY_MPI(MPI_Barrier(mesh->comm[AXIS_ALL]));
     await_end(mesh);
 }
@@ -374,7 +374,7 @@ bool coll_is_told(struct mesh *mesh)
 void coll_broadcast(struct mesh *mesh, enum axis axis, int root, void *at,
                     int64_t bytes)
 {
-    await_all(mesh, REDUCE);
+    await_axis(mesh, REDUCE, axis);
     for (int64_t from = 0; from < bytes; from += WIRE_CHUNK) {
         const int64_t rest = bytes - from;
 

@@ -129,7 +129,7 @@ void flight_finish(struct flight *f)
     if (f->task.step == NULL)
         return;
     f->plan.mesh->group = f->plan.group;
-    progress_until(f->plan.mesh, f->plan.kind, &f->is_active);
+    progress_until(f->plan.mesh, f->plan.kind, f->plan.axis, &f->is_active);
     f->plan.mesh->group = 0;
     progress_remove(f->plan.mesh, &f->task);
     f->task.step = NULL;

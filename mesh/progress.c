@@ -440,9 +440,10 @@ void progress_remove(struct mesh *mesh, struct progress_task *task)
     *at = task->next;
 }
 
-void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy)
+void progress_until(struct mesh *mesh, enum traffic kind, enum axis axis,
+                    const bool *is_busy)
 {
-    await_all(mesh, kind);
+    await_axis(mesh, kind, axis);
     while (*is_busy)
         push_on(mesh->progress, NULL);
     mesh->waited[kind] += await_end(mesh);

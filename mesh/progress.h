@@ -107,9 +107,10 @@ void progress_add(struct mesh *mesh, struct progress_task *task); /* borrowed */
 void progress_remove(struct mesh *mesh, struct progress_task *task);
 
 /* Push until '*is_busy' is false, in any form of progress; what is waited for is
- * 'kind'.
+ * 'kind' along 'axis'.
  */
-void progress_until(struct mesh *mesh, enum traffic kind, const bool *is_busy);
+void progress_until(struct mesh *mesh, enum traffic kind, enum axis axis,
+                    const bool *is_busy);
 
 /* For mesh_open() and mesh_close(). */
 void progress_open(struct mesh *mesh);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1,2,3 */
+/* RUN np=1,2,3,6 */
 /* Wires: messages of any length to a neighbour and back, none at all, muted ones, many
  * under way; polling; what the hang guard is told.
  */
@@ -157,6 +157,53 @@ static void *look(void *unused)
     return NULL;
 }
 
+/* Who is waited for along an axis, by what MPI knows of its ranks. */
+static void who_of(char *text, size_t room, const struct mesh *grid, enum axis axis)
+{
+    enum { MOST = 16 };
+    int here[MOST], there[MOST], count;
+    MPI_Group all, some;
+
+    MPI_Comm_group(grid->comm[AXIS_ALL], &all);
+    MPI_Comm_group(grid->comm[axis], &some);
+    MPI_Group_size(some, &count);
+    if (count > MOST)
+        die("this test has room for %d ranks an axis, not %d", MOST, count);
+    for (int i = 0; i < count; i++)
+        here[i] = i;
+    MPI_Group_translate_ranks(some, count, here, all, there);
+    if (count == 2)
+        snprintf(text, room, "reduce from rank %d", there[there[0] == rank ? 1 : 0]);
+    else if (there[1] == there[0] + 1)
+        snprintf(text, room, "reduce among ranks %d to %d", there[0], there[count - 1]);
+    else
+        snprintf(text, room, "reduce among ranks %d, %d to %d", there[0], there[1],
+                 there[count - 1]);
+    MPI_Group_free(&all);
+    MPI_Group_free(&some);
+}
+
+static void test_axes(int D, int M)
+{
+    struct mesh *grid;
+
+    if (mesh_open(&grid, MPI_COMM_WORLD, D, M) != 0)
+        die("%s", err_sentence());
+    for (int axis = 0; axis < AXES; axis++) {
+        char text[96], who[96];
+
+        if (mesh_axis_size(grid, axis) == 1)
+            continue;
+        await_axis(grid, REDUCE, axis);
+        await_text(text, sizeof text, grid);
+        await_end(grid);
+        who_of(who, sizeof who, grid, axis);
+        ok(strcmp(text, who) == 0, "%dx%d, axis %d: %s, by MPI %s", D, M, axis, text,
+           who);
+    }
+    mesh_close(&grid);
+}
+
 static void test_state(void)
 {
     char at = 1, text[96];
@@ -165,10 +212,10 @@ static void test_state(void)
 
     await_text(text, sizeof text, mesh);
     ok(text[0] == '\0', "nothing is waited for between calls");
-    await_all(mesh, REDUCE);
-    await_text(text, sizeof text, mesh);
-    await_end(mesh);
-    ok(strcmp(text, "reduce among ranks") == 0, "a blocking call says so");
+    for (int M = 1; M <= size; M++) {
+        if (size % M == 0)
+            test_axes(size / M, M);
+    }
     if (size == 1)
         return;
     MPI_Barrier(MPI_COMM_WORLD);

@@ -123,12 +123,12 @@ for mesh in 1x4 2x2; do
     grep 'nothing has moved for' "$folder/out" >"$folder/words"
     waits='5 seconds, in phase timed steps, waiting for [a-z_]+'
     for rank in 0 2 3; do
-        [ "$(grep -Ec "rank $rank on .* $waits ((from|to) rank [0-3]|among ranks)$" \
+        [ "$(grep -Ec "rank $rank on .* $waits ((from|to) rank [0-3]|among ranks 0 to 3)$" \
             "$folder/words")" -eq 1 ]
         ok "and rank $rank says, once, in what phase it waits for whom"
     done
     [ "$(wc -l <"$folder/words")" -eq 3 ] &&
-        grep -Eq '((from|to) rank 1|among ranks)$' "$folder/words"
+        grep -Eq '((from|to) rank 1|among ranks 0 to 3)$' "$folder/words"
     ok 'and the stopped one says nothing, but is waited for'
     ! is_left
     ok 'and nothing is left'
@@ -164,7 +164,7 @@ if [ -x "$build/tests/emu/vitbench" ]; then
         finish
         ended_by_itself && hang_is_said
         ok "stopped on $mesh with GPUs: the hang guard ends the job with status 3"
-        grep -Eq "rank 0 on .* waiting for [a-z_]+ ((from|to) rank 1|among ranks)$" \
+        grep -Eq "rank 0 on .* waiting for [a-z_]+ (from|to) rank 1$" \
             "$folder/out"
         ok 'and rank 0 says that it waits for rank 1'
         ! is_left

@@ -68,7 +68,7 @@ double timeline_clock_offset(struct mesh *mesh)
     int bit            = 1;
     double offset      = 0, above;
 
-    await_all(mesh, REDUCE);
+    await_axis(mesh, REDUCE, AXIS_ALL);
     while (bit < mesh->size && (rank & bit) == 0)
         bit *= 2;
     if (rank > 0) {
@@ -264,7 +264,7 @@ static void write_mine(struct mesh *mesh, const struct spec *spec, struct trace 
         die("no memory for the text of a trace");
     write_part(out, mesh, spec, t, zero);
     fclose(out);
-    await_all(mesh, REDUCE);
+    await_axis(mesh, REDUCE, AXIS_ALL);
     send_part(mesh, text, size);
     await_end(mesh);
     free(text);
