@@ -37,10 +37,30 @@ struct berth {
     MPI_Request request[DOCK_PLACES];
 };
 
+#ifndef SIMULATED
+bool berth_mpi_is_on(const char *variable)
+{
+    MPI_T_cvar_handle handle;
+    int level, index, count, value = 0;
+    bool is_known;
+
+    TRY_MPI(MPI_T_init_thread(MPI_THREAD_SINGLE, &level));
+    is_known = MPI_T_cvar_get_index(variable, &index) == MPI_SUCCESS &&
+               MPI_T_cvar_handle_alloc(index, NULL, &handle, &count) == MPI_SUCCESS;
+    if (is_known) {
+        is_known = count == 1 && MPI_T_cvar_read(handle, &value) == MPI_SUCCESS;
+        MPI_T_cvar_handle_free(&handle);
+    }
+    MPI_T_finalize();
+    return !is_known || value != 0;
+}
+#endif
+
 bool berth_mpi_reaches_gpus(void)
 {
 #if defined(MPIX_CUDA_AWARE_SUPPORT) && MPIX_CUDA_AWARE_SUPPORT
-    return MPIX_Query_cuda_support() == 1;
+    /* Open MPI 4 says what it was built for, also where that is off. */
+    return MPIX_Query_cuda_support() == 1 && berth_mpi_is_on("opal_cuda_support");
 #elif defined(MPIX_GPU_SUPPORT_CUDA)
     const char *told = getenv("MPICH_GPU_SUPPORT_ENABLED");
     char version[MPI_MAX_LIBRARY_VERSION_STRING];

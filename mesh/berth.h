@@ -27,8 +27,11 @@
 
 struct berth;
 
-/* Whether this MPI was built for CUDA, and says so. */
+/* Whether this MPI was built for CUDA, says so, and has it on. */
 bool berth_mpi_reaches_gpus(void);
+
+/* False if MPI has a variable of this name, a number or a truth, and it is 0. */
+bool berth_mpi_is_on(const char *variable);
 
 /* A berth for a message of these two packed matrices, either of which may be empty.  It
  * leaves, or comes in, when 'after' (borrowed, NULL: nothing) is past.

@@ -20,6 +20,9 @@
 #endif
 
 #include <math.h>
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
 
 enum { PIECE = BERTH_PIECE / (int)sizeof(float), EDGE = 16, MANY = 5, SIZES = 8 };
 
@@ -360,6 +363,18 @@ static void test_muted(void)
     field_close(&in);
 }
 
+/* What MPI says of itself. */
+static void test_variables(void)
+{
+    ok(berth_mpi_is_on("no such variable"), "what MPI does not know is not off");
+#if defined(OMPI_MAJOR_VERSION) && OMPI_MAJOR_VERSION == 4 && !MPIX_CUDA_AWARE_SUPPORT
+    ok(!berth_mpi_is_on("opal_cuda_support"), "in an MPI without CUDA that is off");
+    ok(berth_mpi_is_on("mpi_param_check"), "and what is on is on");
+#else
+    tap_skip("an MPI without CUDA has that off", "this one may have it on");
+#endif
+}
+
 static void test_all(const char *how)
 {
     test_lengths(how);
@@ -401,8 +416,9 @@ int main(int argc, char **argv)
 
     if (mesh_open(&mesh, MPI_COMM_WORLD, size, 1) != 0 || !open_device())
         die("%s", err_sentence());
-    up                 = (mesh->rank + 1) % size;
-    down               = (mesh->rank + size - 1) % size;
+    up   = (mesh->rank + 1) % size;
+    down = (mesh->rank + size - 1) % size;
+    test_variables();
     mesh->reaches_gpus = false;
     test_all("by way of the host");
     test_pieces();
