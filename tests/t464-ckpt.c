@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* LARGE: shares that go past the cache of pages (ckpt/direct.h), from places in the
@@ -45,6 +46,17 @@ struct dirent *readdir(DIR *folder)
         return next(folder);
     errno = EIO;
     return NULL;
+}
+
+int fsync(int file)
+{
+    int (*sync)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    struct stat state;
+
+    if (!is_folder_bad || fstat(file, &state) != 0 || !S_ISDIR(state.st_mode))
+        return sync(file);
+    errno = EIO;
+    return -1;
 }
 
 static struct mesh *open_mesh(MPI_Comm comm, int D, int M)
@@ -460,6 +472,10 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
     ok(save_by_steps(c, t, 2, 0) == ERR_IO,
        "so does one that is full when all numbers are written");
     ok(!ckpt_is_busy(c) && is_untouched(dir, 2), "and leaves the one before, too");
+    is_folder_bad = true;
+    ok(save(c, t, 2, 2) == ERR_IO, "so does one whose name might get lost");
+    is_folder_bad = false;
+    ok(!ckpt_is_busy(c) && is_untouched(dir, 2), "and leaves the one before as well");
     ok(save_by_steps(c, t, 1, RLIM_INFINITY) == 0 &&
            loads(scratch_path("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
        "a save needs two steps, and no waiting");

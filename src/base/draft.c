@@ -151,9 +151,16 @@ static int sync_folder(const char *path)
 
 int draft_rename(const char *path, const char *from)
 {
-    if (rename(from, path) != 0 || sync_folder(path) != 0)
+    int error;
+
+    if (rename(from, path) != 0)
         return err_unwritten(path);
-    return 0;
+    if (sync_folder(path) == 0)
+        return 0;
+    error = errno;
+    rename(path, from);
+    errno = error;
+    return err_unwritten(path);
 }
 
 /* Write the part over the file: one that may be written, but not replaced, as in a

@@ -43,7 +43,8 @@ int draft_open(struct draft *d, const char *path);
 
 /* It is whole: give it its name.  It stays open; what is written from here on is in it.
  * Returns 0, or ERR_IO, and then nothing is left of the draft, unless it was written
- * over the file: the temporary one stays, and the sentence names it.
+ * over the file: the temporary one stays, and the sentence names it; or its folder
+ * could not be synced: then it has its name, but may lose it where the machine stops.
  */
 int draft_publish(struct draft *d);
 
@@ -54,7 +55,8 @@ int draft_finish(struct draft *d);
 void draft_drop(struct draft *d);
 
 /* Give 'from', a whole file that has been synced, the name 'path' in the same folder,
- * which is synced then, for only that keeps a new name.  Returns 0 or ERR_IO.
+ * which is synced then, for only that keeps a new name.  Returns 0, or ERR_IO, and then
+ * the file has the name 'from'.
  */
 int draft_rename(const char *path, const char *from);
 
