@@ -46,8 +46,8 @@ void coll_allgather(struct mesh *mesh, enum axis axis, enum traffic kind,
 /* own [rows, cols[i]] = the sum over ranks, in rank order, of their slice i of 'all';
  * it may have another format than 'all' and 'work', in which the sum is made.
  * 'work' has room for all other ranks' parts: (ranks - 1) * rows * cols[i] elements.
- * Many ranks halve: sums are added in another fixed order.  'all' is spoilt then, and
- * 'work' has room for ranks / 2 of the largest slices, rounded up.
+ * Many ranks halve: sums are added in another fixed order, and 'work' has room for
+ * ranks / 2 of the largest slices, rounded up.  'all' is spoilt.
  */
 void coll_reduce_scatter(struct mesh *mesh, enum axis axis, enum traffic kind,
                          struct dev_stream *s, struct mat own, struct mat all,

@@ -35,7 +35,8 @@ struct decode_room {
 enum decode_kind decode_kind(const void *file, size_t size);
 
 /* The picture's sides, from the head of the file.  Returns, as the next does, 0,
- * ERR_DATA, or ERR_ENV for a format that this build lacks.
+ * ERR_DATA, or ERR_ENV for a format that this build lacks; the next also ERR_MEMORY,
+ * where the room has to grow.
  */
 int decode_size(int *height, int *width, const void *file, size_t size);
 

@@ -52,7 +52,7 @@ void h5set_close(struct h5set **set);
 const struct h5set_shape *h5set_shape(const struct h5set *set);
 
 /* The names of the classes, a line each, or "", which the caller owns (mem_free), also
- * where it fails.  Returns 0 or ERR_IO.
+ * where it fails; "" too for more of them than 16 MiB.  Returns 0, ERR_IO or ERR_DATA.
  */
 int h5set_names(char **names, const char *path);
 
