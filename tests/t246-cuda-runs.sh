@@ -171,7 +171,8 @@ hide --device=auto --dtype=f32 --mesh=1x2
 ok 'in the same format, too'
 
 # In a job of Slurm's, all that mpiexec starts have the number of the script there, too.
-for own in MPI_LOCALRANKID PALS_LOCAL_RANKID MV2_COMM_WORLD_LOCAL_RANK; do
+for own in MPI_LOCALRANKID PALS_LOCAL_RANKID MV2_COMM_WORLD_LOCAL_RANK \
+    JSM_NAMESPACE_LOCAL_RANK FLUX_TASK_LOCAL_ID; do
     env EMU_GPUS=2 SLURM_LOCALID=0 $own=1 "$program" --device=cuda --shape=16/1/32/2 \
         --image=8 --patch=4 --batch=4 --steps=1 --seconds=0.1 --threads=1 --no-check \
         </dev/null >"$folder/out" 2>&1 && grep -q ', GPU 1, ' "$folder/out"

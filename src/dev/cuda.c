@@ -35,8 +35,12 @@ void cuda_died(cudaError_t error, const char *call, const char *file, int line)
 static int local_rank(void)
 {
     static const char *const names[] = { "OMPI_COMM_WORLD_LOCAL_RANK",
-                                         "MPI_LOCALRANKID", "PALS_LOCAL_RANKID",
-                                         "MV2_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID" };
+                                         "MPI_LOCALRANKID",
+                                         "PALS_LOCAL_RANKID",
+                                         "MV2_COMM_WORLD_LOCAL_RANK",
+                                         "JSM_NAMESPACE_LOCAL_RANK",
+                                         "FLUX_TASK_LOCAL_ID",
+                                         "SLURM_LOCALID" };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *text = getenv(names[i]);
