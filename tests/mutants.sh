@@ -128,7 +128,9 @@ mutant 'links of two legs taken for one' src/plan/forecast.c \
 mutant 'links between nodes that activations use, too' src/plan/forecast_cmm.c \
     's/p->ring.level == data.level/true/' t155-forecast
 mutant 'pieces of a ring multiplied as one' src/plan/forecast_cmm.c \
-    's/is_ring ? pieces_of(p, one) : 1/is_ring ? 1 : 1/' t155-forecast
+    's/is_cut ? cmm_pieces(p->l.rows, M) : 1/is_cut ? 1 : 1/' t155-forecast
+mutant 'sums of two directions of a ring made as one' src/plan/forecast_cmm.c \
+    's/one->is_sum ? lanes : 1, 1)/1, 1)/' t155-forecast
 mutant 'a plan with the peak of another format' src/plan/cost.c \
     's/c->share \* m->peak\[dtype\]/c->share * bound_of(m, dtype)/' t625-dry
 mutant 'reduce-scatter leaves out its own slice' mesh/coll.c \

@@ -420,9 +420,52 @@ static void images(void)
        "or drawn where they are needed");
 }
 
+/* Operations in 'form' that a block needs, where an operation takes a second. */
+static double operations(const char *op, enum cmm_form form, int M)
+{
+    struct machine m       = products_only();
+    struct traffic_job job = {
+        .B = 8, .D = 1, .M = M, .dtype = DTYPE_F32, .form = form
+    };
+    double seconds = 0;
+
+    m.kernel[0].rate = m.peak[DTYPE_F32] = 1e300;
+    m.op_s                               = 1;
+    for (int64_t layers = 2; layers <= 3; layers++) {
+        const struct spec s     = spec_of("So400m", layers);
+        const struct forecast f = forecast_of(&m, &s, &job);
+
+        for (int i = 0; i < f.ops; i++)
+            if (strcmp(f.op[i].name, op) == 0)
+                seconds += layers == 3 ? f.op[i].seconds : -f.op[i].seconds;
+    }
+    return seconds;
+}
+
+/* Of a sequential block: two gathers and two sums forward, and back.  Two ranks send a
+ * slice in four pieces; bidir sends two halves of each, and makes two sums of its own.
+ */
+static void pieces(void)
+{
+    ok(operations("gemm", CMM_PLAIN, 4) == 4 * 4 &&
+           operations("gemm", CMM_RING, 4) == 4 * 4 &&
+           operations("gemm", CMM_RING, 2) == 4 * (1 + 4),
+       "every slice is a product, of two ranks those that travel are four");
+    ok(operations("gemm", CMM_BIDIR, 4) == 2 * (1 + 6) + 2 * (2 + 6) &&
+           operations("gemm_t", CMM_BIDIR, 4) == 2 * (1 + 6) + 2 * (2 + 6) &&
+           operations("gemm_dw", CMM_BIDIR, 4) == 4 * (1 + 6) &&
+           operations("gemm", CMM_BIDIR, 2) == 2 * (1 + 8) + 2 * (2 + 8),
+       "in both directions halves of slices are products of their own");
+    ok(operations("add", CMM_RING, 4) == 2 + 4 * 3 &&
+           operations("add", CMM_RING, 2) == 2 + 4 * 4 &&
+           operations("add", CMM_BIDIR, 4) == 2 + 4 * 2 * 3,
+       "and what arrives of a sum is added piece by piece");
+}
+
 int main(void)
 {
     images();
+    pieces();
     counts();
     by_hand();
     flights();

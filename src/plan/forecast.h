@@ -10,7 +10,7 @@
  *     plain         collective, then products
  *     ring, bidir   M turns of products of t seconds, while M - 1 slices of l seconds
  *                   travel in p pieces: the longer of M t + (M - 1) busy l and
- *                   (M - 1) l + t / p
+ *                   (M - 1) l + t / p; bidir's products are of half slices
  *   parameters and gradients over the data axis
  *                   fly while a block is computed, one flight after the other; what is
  *                   not there when it is needed is waited for: always the first gather

@@ -17,6 +17,13 @@ void play_move(const struct play *p, struct part *to, const char *op, double byt
     part_op(to, op, 0, bytes, cost_move(p->cost, op, bytes));
 }
 
+/* The same in 'times' equal operations. */
+static void play_moves(const struct play *p, struct part *to, const char *op,
+                       double bytes, int times)
+{
+    part_op(to, op, 0, bytes, times * cost_move(p->cost, op, bytes / times));
+}
+
 /* A matrix of activations: its bytes. */
 double play_bytes(const struct play *p, int64_t rows, int64_t cols)
 {
@@ -156,12 +163,16 @@ void play_library(const struct play *p, struct part *to, int ranks, double bytes
 
 /* ---- products over the model axis ------------------------------------------------ */
 
-/* What happens in each of the M turns: products, and slices that travel. */
+/* What happens in the M turns: products, and slices that travel. */
 struct turns {
-    double product_s; /* of one turn */
-    double up, down;  /* bytes that are gathered and that are added up */
-    double cut_s; /* that a ring's products take longer, all turns, for their cuts */
+    double product_s[CMM_AUTO]; /* of all turns, by the form that cuts them */
+    double up, down;            /* bytes that are gathered and that are added up */
 };
+
+static int lanes_of(enum cmm_form form)
+{
+    return form == CMM_BIDIR ? 2 : 1;
+}
 
 static double link_seconds(const struct play *p, double up, double down)
 {
@@ -180,48 +191,15 @@ static double pass_wait(const struct play *p, const struct turns *t, enum cmm_fo
     const double hide = M - 1.0 / cmm_pieces(p->l.rows, M); /* turns that can */
 
     *alone = (M - 1) * link_seconds(p, up, down);
-    return fmax(p->ring.busy * *alone, *alone - hide * t->product_s);
-}
-
-static double plain_seconds(const struct play *p, const struct turns *t)
-{
-    struct part none = { 0 };
-    double seconds   = 0;
-
-    if (t->up > 0)
-        seconds += each_to_each(p, &none, ACT_GATHER, p->job->M, t->up);
-    if (t->down > 0)
-        seconds += each_to_each(p, &none, ACT_SCATTER, p->job->M, t->down);
-    seconds += cost_move(p->cost, "copy", 2 * t->up) +
-               cost_move(p->cost, "copy", t->down + as_left(p, t->down));
-    return seconds;
-}
-
-/* The form of a product: as asked for, as tuned, or the one that waits least. */
-static enum cmm_form form_of(const struct play *p, const struct turns *t,
-                             enum cmm_product product, enum cmm_pass pass)
-{
-    const struct traffic_job *job = p->job;
-    double alone, ring, bidir;
-
-    if (job->form != CMM_AUTO)
-        return job->form;
-    if (job->tuned != NULL)
-        return job->tuned->of[product][pass].form;
-    ring  = pass_wait(p, t, CMM_RING, &alone);
-    bidir = pass_wait(p, t, CMM_BIDIR, &alone) + cost_move(p->cost, "copy", 2 * t->up);
-    if (plain_seconds(p, t) < fmin(ring, bidir) + t->cut_s)
-        return CMM_PLAIN;
-    return bidir < ring ? CMM_BIDIR : CMM_RING;
+    return fmax(p->ring.busy * *alone, *alone - hide * t->product_s[form] / M);
 }
 
 /* The messages of all turns. */
 static void send_slices(const struct play *p, struct part *to, const struct turns *t,
-                        enum cmm_product product, enum cmm_pass pass)
+                        enum cmm_form form)
 {
-    const int M              = p->job->M;
-    const enum cmm_form form = form_of(p, t, product, pass);
-    const int parts          = (form == CMM_BIDIR ? 2 : 1) * cmm_pieces(p->l.rows, M);
+    const int M     = p->job->M;
+    const int parts = lanes_of(form) * cmm_pieces(p->l.rows, M);
     double alone, wait, share;
 
     if (form == CMM_PLAIN) {
@@ -230,11 +208,11 @@ static void send_slices(const struct play *p, struct part *to, const struct turn
         return;
     }
     if (t->down > 0)
-        play_move(p, to, "add", 3 * t->down * (M - 1));
+        play_moves(p, to, "add", 3 * t->down * (M - 1), (M - 1) * parts);
     if (t->down > 0 && p->partial != p->size)
-        play_move(p, to, "copy", t->down + as_left(p, t->down));
+        play_moves(p, to, "copy", t->down + as_left(p, t->down), lanes_of(form));
     if (form == CMM_BIDIR && t->up > 0) /* in halves, side by side no more */
-        play_move(p, to, "copy", 2 * t->up);
+        play_moves(p, to, "copy", 2 * t->up, lanes_of(form));
     wait  = pass_wait(p, t, form, &alone);
     share = t->up / (t->up + t->down);
     part_posted(to, ACT_GATHER, t->up > 0 ? (M - 1) * parts * chunks(t->up / parts) : 0,
@@ -247,24 +225,78 @@ static void send_slices(const struct play *p, struct part *to, const struct turn
     to->link_s += is_shared(p) ? alone : 0;
 }
 
-/* One product's part in a pass. */
+static double form_seconds(const struct play *p, const struct turns *t,
+                           enum cmm_form form)
+{
+    struct part one = { 0 };
+
+    send_slices(p, &one, t, form);
+    return t->product_s[form] + one.compute_s + one.exposed_s;
+}
+
+/* The form of a product: as asked for, as tuned, or the fastest. */
+static enum cmm_form form_of(const struct play *p, const struct turns *t,
+                             enum cmm_product product, enum cmm_pass pass)
+{
+    const struct traffic_job *job = p->job;
+    double ring, bidir;
+
+    if (job->form != CMM_AUTO)
+        return job->form;
+    if (job->tuned != NULL)
+        return job->tuned->of[product][pass].form;
+    ring  = form_seconds(p, t, CMM_RING);
+    bidir = form_seconds(p, t, CMM_BIDIR);
+    if (form_seconds(p, t, CMM_PLAIN) < fmin(ring, bidir))
+        return CMM_PLAIN;
+    return bidir < ring ? CMM_BIDIR : CMM_RING;
+}
+
+/* One product's part in a pass, of a whole slice: the columns of a slice are its 'cols'
+ * or its 'depth', and it multiplies slices or makes sums for them.
+ */
 struct product {
     enum cost_product kind;
     int64_t n, cols, depth;
+    bool is_cols, is_sum;
 };
 
-static double product_seconds(const struct play *p, const struct product *one,
-                              int64_t n)
+/* 'times' times one slice, in 'pieces' of its rows and 'lanes' of its columns: seconds,
+ * and, where 'to' is not NULL, the operations.
+ */
+static double play_slice(const struct play *p, struct part *to,
+                         const struct product *one, int pieces, int lanes, int times)
 {
-    return cost_gemm(p->cost, one->kind, n, one->cols, one->depth);
+    double seconds = 0;
+
+    for (int i = 0; i < pieces * lanes; i++) {
+        const int64_t n = split_size(one->n, pieces, i / lanes);
+        const int64_t part =
+            split_size(one->is_cols ? one->cols : one->depth, lanes, i % lanes);
+        const int64_t cols  = one->is_cols ? part : one->cols;
+        const int64_t depth = one->is_cols ? one->depth : part;
+
+        seconds += times * cost_gemm(p->cost, one->kind, n, cols, depth);
+        if (to != NULL)
+            play_gemm(p, to, one->kind, n, cols, depth, times);
+    }
+    return seconds;
 }
 
-/* Pieces of rows in which a ring multiplies what travels; a rank's own slice is whole,
- * and so are gradients of weights.
+/* All turns.  What travels round a ring is multiplied in pieces, but for gradients of
+ * weights, and by halves in both directions; a rank's own slice is whole, but sums for
+ * it are made by halves, too.
  */
-static int pieces_of(const struct play *p, const struct product *one)
+static double play_product(const struct play *p, struct part *to,
+                           const struct product *one, enum cmm_form form)
 {
-    return one->kind != COST_GEMM_DW ? cmm_pieces(p->l.rows, p->job->M) : 1;
+    const int M       = p->job->M;
+    const int lanes   = M > 1 ? lanes_of(form) : 1;
+    const bool is_cut = M > 1 && form != CMM_PLAIN && one->kind != COST_GEMM_DW;
+    const int pieces  = is_cut ? cmm_pieces(p->l.rows, M) : 1;
+
+    return play_slice(p, to, one, 1, one->is_sum ? lanes : 1, 1) +
+           play_slice(p, to, one, pieces, lanes, M - 1);
 }
 
 static struct turns turns_of(const struct play *p, const struct product *list,
@@ -272,16 +304,9 @@ static struct turns turns_of(const struct play *p, const struct product *list,
 {
     struct turns t = { .up = up, .down = down };
 
-    for (int i = 0; i < count; i++) {
-        const struct product *one = &list[i];
-        const int pieces          = pieces_of(p, one);
-        const double whole        = product_seconds(p, one, one->n);
-
-        t.product_s += whole;
-        t.cut_s -= (p->job->M - 1) * whole;
-        for (int k = 0; k < pieces; k++)
-            t.cut_s += (p->job->M - 1) *
-                       product_seconds(p, one, split_size(one->n, pieces, k));
+    for (int form = CMM_PLAIN; form < CMM_AUTO; form++) {
+        for (int i = 0; i < count; i++)
+            t.product_s[form] += play_product(p, NULL, &list[i], (enum cmm_form)form);
     }
     return t;
 }
@@ -290,28 +315,21 @@ static void pass_of(const struct play *p, struct part *to, const struct product 
                     int count, double up, double down, enum cmm_product product,
                     enum cmm_pass pass)
 {
-    const int M          = p->job->M;
-    const struct turns t = turns_of(p, list, count, up, down);
-    const bool is_ring   = M > 1 && form_of(p, &t, product, pass) != CMM_PLAIN;
+    const struct turns t     = turns_of(p, list, count, up, down);
+    const bool is_alone      = p->job->M == 1;
+    const enum cmm_form form = is_alone ? CMM_PLAIN : form_of(p, &t, product, pass);
 
-    for (int i = 0; i < count; i++) {
-        const struct product *one = &list[i];
-        const int pieces          = is_ring ? pieces_of(p, one) : 1;
-
-        play_gemm(p, to, one->kind, one->n, one->cols, one->depth, 1);
-        for (int k = 0; k < pieces; k++)
-            play_gemm(p, to, one->kind, split_size(one->n, pieces, k), one->cols,
-                      one->depth, M - 1);
-    }
-    if (M > 1)
-        send_slices(p, to, &t, product, pass);
+    for (int i = 0; i < count; i++)
+        play_product(p, to, &list[i], form);
+    if (!is_alone)
+        send_slices(p, to, &t, form);
 }
 
 /* The four of mesh/cmm.h, of 'n' rows and N or K local columns. */
 void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
                  enum cmm_product product)
 {
-    const struct product y = { COST_GEMM, n, N, p->slice };
+    const struct product y = { COST_GEMM, n, N, p->slice, false, false };
 
     pass_of(p, to, &y, 1, play_bytes(p, n, p->slice), 0, product, CMM_FORWARD);
 }
@@ -319,9 +337,9 @@ void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
 void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t N,
                       enum cmm_product product, bool may_keep)
 {
-    const struct product y      = { COST_GEMM, n, N, p->slice };
-    const struct product both[] = { { COST_GEMM_T, n, N, p->slice },
-                                    { COST_GEMM_DW, n, N, p->slice } };
+    const struct product y      = { COST_GEMM, n, N, p->slice, false, false };
+    const struct product both[] = { { COST_GEMM_T, n, N, p->slice, false, true },
+                                    { COST_GEMM_DW, n, N, p->slice, false, false } };
     const double up = play_bytes(p, n, p->slice), down = play_partial(p, n, p->slice);
     const struct turns forward = turns_of(p, &y, 1, up, 0);
     const struct turns back    = turns_of(p, both, 2, up, down);
@@ -335,7 +353,7 @@ void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t 
 void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
                   enum cmm_product product)
 {
-    const struct product y = { COST_GEMM, n, p->slice, K };
+    const struct product y = { COST_GEMM, n, p->slice, K, true, true };
 
     pass_of(p, to, &y, 1, 0, play_partial(p, n, p->slice), product, CMM_FORWARD);
 }
@@ -343,8 +361,8 @@ void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
 void play_scatter_back(const struct play *p, struct part *to, int64_t n, int64_t K,
                        enum cmm_product product)
 {
-    const struct product both[] = { { COST_GEMM_T, n, p->slice, K },
-                                    { COST_GEMM_DW, n, p->slice, K } };
+    const struct product both[] = { { COST_GEMM_T, n, p->slice, K, true, false },
+                                    { COST_GEMM_DW, n, p->slice, K, true, false } };
 
     pass_of(p, to, both, 2, play_bytes(p, n, p->slice), 0, product, CMM_BACKWARD);
     play_move(p, to, "column_sums", play_bytes(p, n, p->l.C_l));
