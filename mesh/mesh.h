@@ -75,6 +75,8 @@ struct mesh {
     int group; /* of parameters, that is sent or waited for; from 1 on, 0: none */
     const struct mesh_model *model; /* of a simulation, borrowed; else NULL */
     unsigned places_taken;          /* of its places, a bit each */
+    double idle, moved; /* simulated: seconds waited, and of them moving messages, */
+    double idle_until;  /* as counted until then */
 };
 
 /* Arrange the ranks of 'comm' as 'D' by 'M' and store the mesh in 'mesh'.

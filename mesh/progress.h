@@ -24,6 +24,7 @@ struct wire {
     bool is_send;
     double look_s;        /* simulated: seconds from the start to the next look */
     volatile char *place; /* simulated: where its first byte comes, or NULL */
+    double idle, moved;   /* simulated: the mesh's when it was posted */
     int64_t order;        /* of the post on this rank */
     bool is_for_task;     /* a task goes on when it is there: set after the start */
     int64_t bytes;

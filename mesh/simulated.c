@@ -6,6 +6,8 @@
 
 #include "src/base/clock.h"
 
+#include <math.h>
+
 /* ---- places ---------------------------------------------------------------------- */
 
 char *simulated_enter(struct wire *w, char *at)
@@ -14,6 +16,8 @@ char *simulated_enter(struct wire *w, char *at)
     const struct mesh_model *model = mesh->model;
 
     w->place = NULL;
+    w->idle  = mesh->idle;
+    w->moved = mesh->moved;
     if (model == NULL || model->sign == NULL || w->bytes > WIRE_CHUNK)
         return at;
     if (w->is_send)
@@ -61,14 +65,26 @@ void simulated_looked(struct wire *w)
     w->look_s = late * (clock_now() - w->start) + 1e-9;
 }
 
+/* One second of waiting moves no more than one second of messages: what others have
+ * taken of it since then is not there for this one.
+ */
 void simulated_pay(const struct wire *w, double waited)
 {
-    const struct mesh_model *model = w->mesh->model;
-    double seconds, busy;
+    struct mesh *mesh = w->mesh;
+    const double now  = clock_now();
+    double busy, need, spare;
 
-    if (model == NULL || w->is_send)
+    if (mesh->model == NULL)
         return;
-    seconds = model->seconds(&busy, w->mesh, w->peer, w->bytes);
-    if (busy * seconds > waited)
-        clock_spend(busy * seconds - waited);
+    mesh->idle += fmax(0, now - fmax(now - waited, mesh->idle_until));
+    mesh->idle_until = now;
+    if (w->is_send)
+        return;
+    need = mesh->model->seconds(&busy, mesh, w->peer, w->bytes);
+    need *= busy;
+    spare = fmax(0, mesh->idle - w->idle - (mesh->moved - w->moved));
+    mesh->moved += fmin(need, spare);
+    if (need > spare)
+        clock_spend(need - spare);
+    mesh->idle_until = clock_now();
 }

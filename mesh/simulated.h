@@ -27,8 +27,9 @@ void simulated_looked(struct wire *w);
 /* True if a look at memory shows that it has come. */
 bool simulated_has_come(const struct wire *w);
 
-/* Let the time pass in which this rank moved the message itself, but for the seconds
- * that it was waiting for it anyway.
+/* A message has come, or gone, for which the rank was waiting for the last 'waited'
+ * seconds.  Let the time pass in which it moved the message itself, but for what it
+ * could do of that while it waited, for this message or others, since it asked for it.
  */
 void simulated_pay(const struct wire *w, double waited);
 

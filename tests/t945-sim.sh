@@ -123,6 +123,29 @@ slow=$(json_after "$folder/slow" '"steps"' median)
 holds "$fast < $slow"
 ok "slow links make slow steps: $fast s, $slow s"
 
+# Who only waits can move all messages meanwhile, how many there may be at a time.
+for busy in 0 1; do
+    cat >"$folder/busy$busy.json" <<END
+{ "name": "idle", "source": "made up", "nodes": 1, "ranks_per_node": 8, "cores": 8,
+  "memory_bytes": 1000000000000, "peak": { "f32": 1e30 }, "mem_bw": 1e30, "kernels": [],
+  "links": [ { "level": "core", "alpha_s": 0, "beta_s_per_byte": 1e-9, "busy": $busy } ],
+  "topology": { "kind": "shared" }, "progress": "full" }
+END
+done
+for form in '1x4 plain' '1x2 ring' '1x4 bidir'; do
+    # shellcheck disable=SC2086
+    set -- $form
+    for busy in 0 1; do
+        timeout 100 "$build/vitbench-sim" --machine="$folder/busy$busy.json" $model \
+            --ranks=$((${1%x*} * ${1#*x})) --mesh="$1" --overlap="$2" \
+            --json="$folder/busy" >"$folder/out" 2>&1
+        eval "seconds$busy=$(json_after "$folder/busy" '"steps"' median)"
+    done
+    # shellcheck disable=SC2154
+    holds "0 < $seconds0 && $seconds1 < 1.001 * $seconds0"
+    ok "$form: cores that only wait move messages meanwhile, $seconds0 and $seconds1 s"
+done
+
 refuses() {
     words=$1
     shift
