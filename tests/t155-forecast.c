@@ -462,10 +462,34 @@ static void pieces(void)
        "and what arrives of a sum is added piece by piece");
 }
 
+/* On links that take no time all that is done beside messages is done still. */
+static void instant_links(void)
+{
+    const struct spec s    = spec_of("So400m", 3);
+    struct traffic_job job = {
+        .B = 16, .D = 4, .M = 1, .dtype = DTYPE_F32, .shard = SHARD_FULL
+    };
+    struct machine m = cluster;
+    struct forecast f, g;
+
+    for (int i = 0; i < m.links; i++)
+        m.link[i].alpha_s = m.link[i].beta_s_per_byte = 0;
+    f = forecast_of(&m, &s, &job);
+    for (int i = 0; i < m.links; i++)
+        m.link[i].beta_s_per_byte = 1e-30;
+    g = forecast_of(&m, &s, &job);
+    close_to(f.step_s / g.step_s, 1, 1e-9,
+             "links that take no time are as those that take next to none");
+    ok(f.comm[GRAD_SCATTER].bytes > 0 &&
+           f.comm[GRAD_SCATTER].bytes == g.comm[GRAD_SCATTER].bytes,
+       "and carry as much");
+}
+
 int main(void)
 {
     images();
     pieces();
+    instant_links();
     counts();
     by_hand();
     flights();

@@ -174,7 +174,7 @@ static void take_off(struct timeline *t, struct airborne *a, enum traffic kind,
     const double alone = f->leg_s[0] + f->leg_s[1];
     double at          = t->now;
 
-    if (alone == 0)
+    if (f->messages == 0)
         return;
     *a = (struct airborne){ .kind        = kind,
                             .alone       = alone,
@@ -186,7 +186,8 @@ static void take_off(struct timeline *t, struct airborne *a, enum traffic kind,
 
         if (f->leg_s[k] > 0)
             at = take_links(&t->links[k], at, f->leg_s[k]);
-        a->shared += t->play->leg[k].is_shared ? f->leg_s[k] / alone : 0;
+        if (f->leg_s[k] > 0 && t->play->leg[k].is_shared)
+            a->shared += f->leg_s[k] / alone;
     }
     a->landing = at;
     part_posted(&t->all, kind, f->messages, f->bytes);
