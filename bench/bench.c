@@ -192,10 +192,18 @@ static int read_machine(struct choices *choices, struct machine *m,
     TRY(mesh_agree_comm(MPI_COMM_WORLD, rc));
     TRY_MPI(MPI_Bcast(m, sizeof *m, MPI_BYTE, 0, MPI_COMM_WORLD));
     choices->machine = m;
-    if (o->is_simulated)
-        choices->way.packs = m->packs;
+    if (o->is_simulated) {
+        choices->way.packs    = m->packs;
+        choices->way.is_apart = m->gpus > 0;
+    }
     return mesh_agree_comm(MPI_COMM_WORLD,
                            cost_make(&cost, m, choices->way.dtype, ranks));
+}
+
+/* The memory that the ranks of a node have: of its GPUs only what they use. */
+static int64_t memory_used(const struct machine *m, int on_node)
+{
+    return on_node < m->gpus ? m->memory_bytes / m->gpus * on_node : m->memory_bytes;
 }
 
 /* Take that machine for this one. */
@@ -210,7 +218,7 @@ static int simulate_machine(struct bench *b, struct simulated *s, struct node *n
     b->model            = &s->rank;
     *node               = (struct node){ .ranks      = s->rank.on_node,
                                          .ranks_most = s->rank.on_node,
-                                         .bytes      = m->memory_bytes,
+                                         .bytes      = memory_used(m, s->rank.on_node),
                                          .cores      = m->cores,
                                          .sharers    = s->rank.on_node,
                                          .cores_all  = m->cores };

@@ -123,6 +123,22 @@ slow=$(json_after "$folder/slow" '"steps"' median)
 holds "$fast < $slow"
 ok "slow links make slow steps: $fast s, $slow s"
 
+# A simulated GPU holds what a planned one does, and no more than it has.
+gpus="--machine=$machines/h200.json"
+gpu="--ranks=8 --mesh=4x2 --shape=So400m --layers=2 --batch=64 --overlap=ring"
+# shellcheck disable=SC2086
+timeout 100 "$build/vitbench-sim" "$gpus" $gpu --json="$folder/run" >"$folder/out" 2>&1 &&
+    "$build/vitbench" --dry-run "$gpus" $gpu --json="$folder/dry" >"$folder/dry.out"
+held=$(json_after "$folder/run" '"memory"' predicted)
+[ "$held" -gt 0 ] &&
+    [ "$held" = "$(json_after "$folder/dry" bytes_per_rank bytes_per_rank)" ] &&
+    [ "$(json_after "$folder/run" '"predicted": {' step_s)" = \
+        "$(json_after "$folder/dry" step_s step_s)" ]
+ok "of a GPU a simulation predicts what a dry run plans, $held bytes"
+timeout 100 "$build/vitbench-sim" "$gpus" --shape=22B --batch=8 >"$folder/out" 2>&1
+[ $? -eq 3 ] && grep -q 'not enough memory: 48 blocks .* 141.* GB' "$folder/out"
+ok 'one of eight GPUs has its own memory, not all of a node'
+
 # Who only waits can move all messages meanwhile, how many there may be at a time.
 for busy in 0 1; do
     cat >"$folder/busy$busy.json" <<END
