@@ -393,6 +393,27 @@ ok 'a rank has the memory of its own GPU'
 run fit "$folder/joint.csv" --bootstrap=0 --joint --json="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^s_depth  *0.45 ' "$folder/out" && grep -q '^eps  *0.1 ' "$folder/out"
 ok 'one law of all dimensions is found'
+run fit "$folder/joint.csv" --bootstrap=0 --joint --centre=608/8/1088 --json="$folder/small.json"
+for fit in joint small; do
+    run plan --noise=0.003 --fit="$folder/$fit.json" --json="$folder/plan-$fit.json"
+done
+[ $status -eq 0 ] && holds "$(expected "$folder/plan-joint.json") > 0.01" &&
+    holds "$(expected "$folder/plan-joint.json") / $(expected "$folder/plan-small.json") < 1.001" &&
+    holds "$(expected "$folder/plan-joint.json") / $(expected "$folder/plan-small.json") > 0.999"
+ok 'and plans a star around its own centre, whatever the centre of the fit'
+${AWK:-awk} 'BEGIN {
+    print "width,depth,mlp,compute,err_10shot"
+    for (i = 0; i < 27; i++)
+        printf "%d,%d,%d,%d,%.4f\n", 64 * 2 ^ (i % 3), 2 ^ (int(i / 3) % 3),
+            128 * 2 ^ int(i / 9), 1e9 * (1 + i % 5), 0.3 + 0.01 * (i * i % 7)
+}' >"$folder/forth.csv"
+{ head -n 1 "$folder/forth.csv"; sed 1d "$folder/forth.csv" | sort -r; } >"$folder/back.csv"
+for file in forth back; do
+    run fit "$folder/$file.csv" --joint --bootstrap=0 --no-profile
+    grep '^centre ' "$folder/out" >"$folder/$file"
+done
+grep -q 'width 256 depth 4 mlp 512' "$folder/forth" && cmp -s "$folder/forth" "$folder/back"
+ok 'of a grid the centre is the same in any order of its runs'
 run shape --budget=2e19 --from=1000/14/1808@2e19 --fit="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^predicted  *err_10shot 0.8' "$folder/out" &&
     grep -q 'rounding costs' "$folder/out"

@@ -133,6 +133,7 @@ static int parse(struct plan *p)
 static int choose_law(struct plan *p)
 {
     struct fitfile f;
+    double centre[LAW_DIMS];
 
     p->is_guess = p->o->fit[0] == '\0';
     if (p->is_guess) {
@@ -146,14 +147,18 @@ static int choose_law(struct plan *p)
         p->noise = f.noise;
     if (isfinite(f.shared))
         p->shared = f.shared;
+    for (int k = 0; k < LAW_DIMS; k++)
+        centre[k] = (double)p->sweep.centre[k];
     for (int i = 0; i < f.dims; i++) {
         for (int k = 0; k < LAW_DIMS; k++) {
-            const struct law_dim *d = &f.constants[i];
+            struct law_dim d;
 
-            if (strcmp(f.dim[i], law_dim_name[k]) != 0 || !f.has_dim[i] ||
-                !(d->alpha > 0 && d->beta > 0))
+            if (strcmp(f.dim[i], law_dim_name[k]) != 0 || !f.has_dim[i])
                 continue;
-            p->law.dim[k] = *d;
+            fitfile_dim(&d, &f, i, centre);
+            if (!(d.alpha > 0 && d.beta > 0))
+                continue;
+            p->law.dim[k] = d;
             p->law.has[k] = true;
         }
     }

@@ -231,6 +231,43 @@ bool fitfile_is_of_shapes(const struct fitfile *f)
     return is;
 }
 
+/* The dimension of that name, or -1: it is compute. */
+static int dim_of(const struct fitfile *f, const char *name)
+{
+    int k = f->dims - 1;
+
+    while (k >= 0 && strcmp(f->dim[k], name) != 0)
+        k--;
+    return k;
+}
+
+void fitfile_dim(struct law_dim *d, const struct fitfile *f, int k, const double *x)
+{
+    const struct law *l = &f->law;
+
+    *d = f->constants[k];
+    if (!f->has_law || !fitfile_is_of_shapes(f))
+        return;
+    d->xi = d->eps = 0;
+    for (int j = 0; j < l->coefs; j++) {
+        const struct term *t = &l->term[j];
+        double part          = f->theta[j];
+        bool falls = false, is_own = false;
+
+        for (int i = 0; i < t->factors; i++) {
+            const struct factor *one = &t->factor[i];
+            const int dim            = dim_of(f, l->var[one->var]);
+
+            falls |= dim < 0;
+            is_own |= dim == k;
+            if (dim >= 0)
+                part *= pow(x[dim], one->sign * f->theta[l->coefs + one->exp]);
+        }
+        if (!is_own)
+            *(falls ? &d->xi : &d->eps) += part;
+    }
+}
+
 double fitfile_expect(const struct fitfile *f, const double *x, double t)
 {
     double at[LAW_VARS];

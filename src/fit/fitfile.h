@@ -32,6 +32,11 @@ int fitfile_read(struct fitfile *f, const char *path);
 /* True of a sovit law of width, depth and mlp. */
 bool fitfile_is_of_shapes(const struct fitfile *f);
 
+/* The constants of dimension k where the other dimensions have the sizes 'x' [dims];
+ * where the fit is of a single arm, or not of shapes, those of its own centre.
+ */
+void fitfile_dim(struct law_dim *d, const struct fitfile *f, int k, const double *x);
+
 /* What a sovit law of everything expects of the shape 'x' [LAW_DIMS] at compute 't';
  * NaN if the fit has none, or is not of shapes, or 'f' is NULL.
  */

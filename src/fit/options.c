@@ -77,7 +77,8 @@ const struct opt vitfit_options[] = {
     TITLE("fit and plan"),
     { "centre", OPT_TEXT, NULL, "C/L/F",
       "centre of the star; default 1968/40/6144 in plan, in fit the most frequent "
-      "value of every dimension, but none of the only one that varies",
+      "value of every dimension, of several the largest, but none of the only one "
+      "that varies",
       TEXT(centre) },
     { "level", OPT_REAL, "0.8", "P", "of intervals", AT(level), .min = 0.01,
       .max = 0.999 },

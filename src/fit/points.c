@@ -274,7 +274,7 @@ void points_centre(double *centre, const struct points *p, int dims)
             const double x = p->x[(size_t)i * LAW_VARS + (size_t)k];
             const int same = points_frequency(p, k, x);
 
-            if (same > most) {
+            if (same > most || (same == most && x > centre[k])) {
                 most      = same;
                 centre[k] = x;
             }

@@ -60,7 +60,7 @@ bool points_same(double a, double b);
 /* How many rows have 'x' as variable 'var'. */
 int points_frequency(const struct points *p, int var, double x);
 
-/* The most frequent value of every dimension. */
+/* The most frequent value of every dimension, of several the largest. */
 void points_centre(double *centre, const struct points *p, int dims);
 
 /* Number the rows by what their first 'dims' variables are, into 'shape' [rows];
