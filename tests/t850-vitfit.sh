@@ -175,9 +175,12 @@ run fit "$folder/failed.csv" --bootstrap=0 --hold-out=4
 ok 'failed runs are left out, held-out ones predicted'
 refused 2 "none of --terms is 'compute'" fit "$folder/star.csv" --law=additive --terms=width \
     --hold-out=4
-run fit "$folder/joint.csv" --law=additive --terms=depth,compute --bootstrap=0 --hold-out=4
+run fit "$folder/joint.csv" --law=additive --terms=depth,compute --bootstrap=0 --hold-out=4 \
+    --json="$folder/additive.json"
 [ $status -eq 0 ] && grep -q 'held out  *4 runs' "$folder/out"
 ok 'of an additive law, too, if compute is among its terms'
+grep -q '^  "shared": 0\.[0-9]' "$folder/additive.json"
+ok 'which tells what the runs of a depth share'
 # The first run of the star once more, looked at anew, and another that has its id.
 awk -F, 'NR == 2 { $7 *= 1.1 } NR <= 2' OFS=, "$folder/star.csv" >"$folder/again.csv"
 sed 's/,608,/,700,/' "$folder/again.csv" >"$folder/other.csv"

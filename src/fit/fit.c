@@ -259,8 +259,8 @@ int fit_open(struct fit *f, const struct law *l, const struct points *p,
     *f = (struct fit){ .law = *l };
     TRY(check_points(l, p));
     points_model(&f->model, &f->centre, p, l);
-    f->shape  = mem_new((size_t)p->rows, sizeof *f->shape);
-    f->shapes = points_shapes(f->shape, p, l->kind == LAW_SOVIT ? p->vars - 1 : 0);
+    f->shape           = mem_new((size_t)p->rows, sizeof *f->shape);
+    f->shapes          = points_shapes(f->shape, p, l->along);
     f->model.objective = o->objective;
     f->model.delta     = o->delta;
     search(f, p, o);

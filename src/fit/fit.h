@@ -51,7 +51,7 @@ struct fit {
     double theta[POWERS_PARAMS], raw[POWERS_PARAMS];
     struct polish end;
     double noise; /* relative, of a row: root mean square per degree of freedom */
-    int *shape;   /* [rows] number of the row's shape; other laws: of the row */
+    int *shape;   /* [rows] number of the row's shape; of the row where nothing tells */
     int shapes;
     struct noise parts; /* of the noise, by shape */
     int starts, agreeing;

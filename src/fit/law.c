@@ -89,6 +89,7 @@ static void sovit_vars(struct law *l, const char *const *dim, int dims,
     *l = (struct law){ .kind = LAW_SOVIT };
     set_vars(l, dim, dims);
     set_vars(l, &compute, 1);
+    l->along = dims;
 }
 
 void law_sovit_arm(struct law *l, const char *const *dim, int dims, int k,
@@ -141,7 +142,7 @@ void law_chinchilla(struct law *l, const char *params, const char *tokens)
     struct term *t;
     int alpha, beta;
 
-    *l = (struct law){ .kind = LAW_CHINCHILLA };
+    *l = (struct law){ .kind = LAW_CHINCHILLA, .along = 1 };
     set_vars(l, var, 2);
     alpha = add_exp(l, "alpha", "");
     beta  = add_exp(l, "beta", "");
@@ -157,7 +158,7 @@ void law_chinchilla(struct law *l, const char *params, const char *tokens)
 
 void law_additive(struct law *l, const char *const *var, int vars)
 {
-    *l = (struct law){ .kind = LAW_ADDITIVE };
+    *l = (struct law){ .kind = LAW_ADDITIVE, .along = -1 };
     set_vars(l, var, vars);
     for (int v = 0; v < vars; v++) {
         struct term *t = add_term(l, "A", var[v], LAW_EVERY);

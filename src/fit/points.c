@@ -21,15 +21,16 @@ bool points_same(double a, double b)
     return fabs(a - b) <= 1e-9 * fabs(b);
 }
 
-/* True if the first 'vars' variables of rows i and j are the same. */
-static bool is_alike(const struct points *p, int i, int j, int vars)
+/* True if the variables of rows i and j are the same, but for 'along' (-1: none). */
+static bool is_alike(const struct points *p, int i, int j, int along)
 {
     int v = 0;
 
-    while (v < vars && points_same(p->x[(size_t)i * LAW_VARS + (size_t)v],
-                                   p->x[(size_t)j * LAW_VARS + (size_t)v]))
+    while (v < p->vars &&
+           (v == along || points_same(p->x[(size_t)i * LAW_VARS + (size_t)v],
+                                      p->x[(size_t)j * LAW_VARS + (size_t)v])))
         v++;
-    return v == vars;
+    return v == p->vars;
 }
 
 /* ---- reading --------------------------------------------------------------------- */
@@ -117,7 +118,7 @@ static void take_place(struct points *p, const struct cell **id, int before)
     const int last = p->rows - 1;
 
     for (int i = 0; i < before && id[last]->kind != CELL_NONE; i++) {
-        if (table_compare(id[i], id[last]) != 0 || !is_alike(p, i, last, p->vars))
+        if (table_compare(id[i], id[last]) != 0 || !is_alike(p, i, last, -1))
             continue;
         p->y[i] = p->y[last];
         p->rows--;
@@ -282,14 +283,14 @@ void points_centre(double *centre, const struct points *p, int dims)
     }
 }
 
-int points_shapes(int *shape, const struct points *p, int dims)
+int points_shapes(int *shape, const struct points *p, int along)
 {
     int shapes = 0;
 
     for (int i = 0; i < p->rows; i++) {
         int j = 0;
 
-        while (j < i && (dims == 0 || !is_alike(p, i, j, dims)))
+        while (j < i && (along < 0 || !is_alike(p, i, j, along)))
             j++;
         shape[i] = j < i ? shape[j] : shapes++;
     }
@@ -383,7 +384,7 @@ static int find_alike(const struct points *p, int i, int end)
 {
     int j = 0;
 
-    while (j < end && !is_alike(p, j, i, p->vars))
+    while (j < end && !is_alike(p, j, i, -1))
         j++;
     return j;
 }

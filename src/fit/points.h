@@ -63,10 +63,10 @@ int points_frequency(const struct points *p, int var, double x);
 /* The most frequent value of every dimension, of several the largest. */
 void points_centre(double *centre, const struct points *p, int dims);
 
-/* Number the rows by what their first 'dims' variables are, into 'shape' [rows];
- * returns how many numbers there are.  Without 'dims' every row has its own.
+/* Number the rows by what their variables but 'along' are, into 'shape' [rows]; returns
+ * how many numbers there are.  If 'along' is -1 every row has its own.
  */
-int points_shapes(int *shape, const struct points *p, int dims);
+int points_shapes(int *shape, const struct points *p, int along);
 
 /* How many values a variable has on an arm. */
 int points_values(const struct points *p, int arm, int var);

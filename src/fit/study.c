@@ -158,6 +158,16 @@ static int sort_arms(struct study *s)
                s->centre[0], s->centre[1], s->centre[2]);
 }
 
+/* The variable that is compute, of a law of --terms; -1: none. */
+static int find_compute(const struct study *s)
+{
+    int v = s->points.vars - 1;
+
+    while (v >= 0 && strcmp(s->dim[v], s->options->compute) != 0)
+        v--;
+    return v;
+}
+
 /* Move the runs of most compute aside. */
 static int hold_out(struct study *s)
 {
@@ -175,10 +185,8 @@ static int hold_out(struct study *s)
         }
     }
     if (o->law == LAW_ADDITIVE) {
-        compute = 0;
-        while (compute < s->points.vars && strcmp(s->dim[compute], o->compute) != 0)
-            compute++;
-        if (compute == s->points.vars)
+        compute = find_compute(s);
+        if (compute < 0)
             return ERR(ERR_USAGE, "--hold-out needs compute: none of --terms is '%s'",
                        o->compute);
     }
@@ -211,16 +219,18 @@ static void make_law(struct law *l, const struct study *s, int k)
 
     for (int v = 0; v < LAW_VARS; v++)
         name[v] = s->dim[v];
-    if (s->options->law == LAW_CHINCHILLA)
+    if (s->options->law == LAW_CHINCHILLA) {
         law_chinchilla(l, name[0], name[1]);
-    else if (s->options->law == LAW_ADDITIVE)
+    } else if (s->options->law == LAW_ADDITIVE) {
         law_additive(l, name, s->points.vars);
-    else if (s->form == FORM_ARMS)
+        l->along = find_compute(s);
+    } else if (s->form == FORM_ARMS) {
         law_sovit_arm(l, name, s->dims, k, name[s->dims]);
-    else if (s->form == FORM_SHARED)
+    } else if (s->form == FORM_SHARED) {
         law_sovit_shared(l, name, s->dims, name[s->dims]);
-    else
+    } else {
         law_sovit_joint(l, name, s->dims, name[s->dims]);
+    }
 }
 
 static bool on_arm(const struct points *p, int row, const void *what)
