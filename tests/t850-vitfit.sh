@@ -452,6 +452,12 @@ run trial "$folder/trial.csv" --fit="$folder/joint.json" --json="$folder/trial.j
 [ $status -eq 0 ] && ! grep -n '.\{81\}' "$folder/out" >>"$folder/err" &&
     grep -q '^1500/20/2000 *2  *2e+20  *0.335 *0.005 *+9.84 % *+4.2' "$folder/out"
 ok 'a trial compares means with their errors'
+sed '5s/2e20/4e20/' "$folder/trial.csv" >"$folder/unequal.csv"
+grep -q '^4 runs of 2 shapes at equal compute$' "$folder/out" && [ ! -s "$folder/err" ] &&
+    run trial "$folder/unequal.csv" && [ $status -eq 0 ] &&
+    grep -q '^4 runs of 2 shapes, NOT at equal compute$' "$folder/out" &&
+    grep -q 'have 2e+20 to 4e+20 FLOP' "$folder/err"
+ok 'and says where compute differs, too'
 refused 2 'no run of the shape 1/2/3' trial "$folder/trial.csv" --shape=1/2/3
 echo '{"x0": {"shape": [1000, 14, 1808], "t0": 2e19}}' >"$folder/x0.json"
 run shape --budget=2e19 --from="$folder/x0.json" --fit="$folder/joint.json"

@@ -59,7 +59,8 @@ static void print(FILE *out, const struct trial *t, const char *y)
     const struct trial_shape *first = &t->shape[0];
     char error[16], against[16], far[16], expected[16], left[256] = "";
 
-    fprintf(out, "%d runs of %d shapes at equal compute\n", t->points->rows, t->shapes);
+    fprintf(out, "%d runs of %d shapes%s\n", t->points->rows, t->shapes,
+            t->is_equal ? " at equal compute" : ", NOT at equal compute");
     points_left_out(left, sizeof left, t->points, y);
     if (left[0] != '\0')
         fprintf(out, "left out: %s\n", left);

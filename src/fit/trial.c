@@ -5,6 +5,7 @@
 #include "src/fit/trial.h"
 
 #include "src/base/err.h"
+#include "src/base/log.h"
 #include "src/fit/shape.h"
 
 #include <math.h>
@@ -106,6 +107,23 @@ static void average(struct trial *t, int s, const struct fitfile *f)
         one->error = sqrt(squares / (one->runs - 1) / one->runs);
 }
 
+/* Whether the runs have the same compute; numbers of steps are whole. */
+static bool has_equal_compute(const struct points *p)
+{
+    static const double most = 1.1;
+    double lo = INFINITY, hi = 0;
+
+    for (int i = 0; i < p->rows; i++) {
+        lo = fmin(lo, row(p, i)[LAW_DIMS]);
+        hi = fmax(hi, row(p, i)[LAW_DIMS]);
+    }
+    if (hi > most * lo)
+        WARN("the runs of this trial have %.3g to %.3g FLOP: what differs is not the "
+             "shape alone",
+             lo, hi);
+    return hi <= most * lo;
+}
+
 int trial_open(struct trial *t, const struct points *p, const double *first,
                const struct fitfile *f)
 {
@@ -127,5 +145,6 @@ int trial_open(struct trial *t, const struct points *p, const double *first,
     if (t->shape[0].runs == 0)
         return ERR(ERR_DATA, "no run of the shape %g/%g/%g", first[0], first[1],
                    first[2]);
+    t->is_equal = has_equal_compute(p);
     return 0;
 }

@@ -29,13 +29,15 @@ enum { TRIAL_SHAPES = 32 };
 
 struct trial {
     const struct points *points; /* borrowed */
+    bool is_equal;               /* the compute of the runs, but for whole steps */
     int shapes;
     struct trial_shape shape[TRIAL_SHAPES];
     int shape_of[TRIAL_SHAPES * 32]; /* [points] */
 };
 
 /* Sort 'p', whose variables are three dimensions and compute, by shape: 'first' first,
- * where it is not NULL.  'f' may be NULL.  Returns 0 or ERR_DATA.
+ * where it is not NULL.  'f' may be NULL.  Warns where compute is not equal.  Returns 0
+ * or ERR_DATA.
  */
 int trial_open(struct trial *t, const struct points *p, const double *first,
                const struct fitfile *f);
