@@ -204,7 +204,7 @@ mutant 'anything is identified' src/fit/fit.c \
 mutant 'residuals of a fit taken for the noise' src/fit/noise.c \
     's|a.squares / n->freedom|0.64 * a.squares / m->rows|' t803-noise
 mutant 'noise of a shape taken for that of its runs' src/fit/noise.c \
-    's/shared > 0 \&\& t.means/shared < 0 \&\& t.means/' t803-noise
+    's/both > 0 \&\& shared > 0/both > 0 \&\& shared < 0/' t803-noise
 mutant 'a design that costs twice as much' src/fit/design_exchange.c \
     's/cost > e->most/cost > 2 * e->most/' t830-design
 mutant 'x0 on the edge of the grid' src/fit/pareto.c \

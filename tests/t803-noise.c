@@ -71,8 +71,8 @@ static struct noise find(struct points *p, const int *group, int groups, double 
     return mean;
 }
 
-/* In how many per cent of data sets the 80 % interval of x's exponent, which is 1, holds
- * it, where four fifths of the variance are what runs of one x share.
+/* In how many per cent of data sets the 80 % interval of x's exponent, which is 1,
+ * holds it, where four fifths of the variance are what runs of one x share.
  */
 static double cover(struct points *p)
 {
@@ -115,6 +115,13 @@ int main(void)
     close_to(n.own / sqrt(0.0005), 1, 0.05,
              "without groups all of it is the runs' own");
     ok(n.shared == 0 && n.freedom == ROWS - 5, "with all degrees of freedom");
+    for (int i = 0; i < ROWS; i++)
+        p.x[i * LAW_VARS] = 100 + 100 * (group[i] = i * 3 / ROWS);
+    n = find(&p, group, 3, 0.001, 0);
+    close_to(n.shared / n.own, sqrt(noise_usual / (1 - noise_usual)), 1e-6,
+             "of three groups the law follows each: half is taken for shared");
+    points_close(&p);
+    make(&p, group);
 
     const double part = cover(&p);
 

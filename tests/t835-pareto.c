@@ -4,6 +4,7 @@
 
 #include "src/fit/pareto.h"
 #include "src/fit/shape.h"
+#include "src/fit/trial.h"
 
 #include "src/base/mem.h"
 #include "tests/tap.h"
@@ -140,6 +141,45 @@ static void seeds(void)
     close_to(y[1], 8, 1e-12, "and of two");
 }
 
+/* Of the sizes of a grid, which are equally frequent. */
+static void centre(void)
+{
+    double least[LAW_DIMS], same[LAW_DIMS];
+    struct points p;
+
+    make(&p, 1, 1);
+    points_centre(least, &p, LAW_DIMS);
+    for (int i = 0; i < p.rows / 2; i++) {
+        for (int k = 0; k < LAW_DIMS; k++) {
+            double *a = &p.x[i * LAW_VARS + k], *b = &p.x[(63 - i) * LAW_VARS + k];
+            const double x = *a;
+
+            *a = *b;
+            *b = x;
+        }
+    }
+    points_centre(same, &p, LAW_DIMS);
+    ok(memcmp(least, same, sizeof same) == 0 && same[0] == 768 && same[1] == 12 &&
+           same[2] == 1360,
+       "of a grid the centre is that of the largest sizes, in any order of runs");
+    points_close(&p);
+}
+
+static void compute(void)
+{
+    double y[] = { 0.3, 0.2 }, x[2 * LAW_VARS] = { 32, 2, 64, 1e11 };
+    int arm[2]      = { 0 };
+    struct points p = { .rows = 2, .vars = 4, .y = y, .x = x, .arm = arm };
+    struct trial t;
+
+    memcpy(x + LAW_VARS, (double[]){ 64, 2, 64, 1.05e11 }, 4 * sizeof *x);
+    ok(trial_open(&t, &p, NULL, NULL) == 0 && t.is_equal,
+       "whole steps leave the compute of a trial equal");
+    x[LAW_VARS + 3] = 4e11;
+    ok(trial_open(&t, &p, NULL, NULL) == 0 && !t.is_equal,
+       "four times the compute is told");
+}
+
 /* The rule from x0, and rounding. */
 static void rule(void)
 {
@@ -169,6 +209,8 @@ int main(void)
     frontier();
     curves();
     seeds();
+    centre();
+    compute();
     rule();
     return tap_done();
 }

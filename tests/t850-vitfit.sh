@@ -176,11 +176,9 @@ ok 'failed runs are left out, held-out ones predicted'
 refused 2 "none of --terms is 'compute'" fit "$folder/star.csv" --law=additive --terms=width \
     --hold-out=4
 run fit "$folder/joint.csv" --law=additive --terms=depth,compute --bootstrap=0 --hold-out=4 \
-    --json="$folder/additive.json"
-[ $status -eq 0 ] && grep -q 'held out  *4 runs' "$folder/out"
+    --json="$folder/additive.json" # which tells what the runs of a depth share
+[ $status -eq 0 ] && grep -q 'held out  *4 runs' "$folder/out" && grep -q '^  "shared": 0\.[0-9]' "$folder/additive.json"
 ok 'of an additive law, too, if compute is among its terms'
-grep -q '^  "shared": 0\.[0-9]' "$folder/additive.json"
-ok 'which tells what the runs of a depth share'
 # The first run of the star once more, looked at anew, and another that has its id.
 awk -F, 'NR == 2 { $7 *= 1.1 } NR <= 2' OFS=, "$folder/star.csv" >"$folder/again.csv"
 sed 's/,608,/,700,/' "$folder/again.csv" >"$folder/other.csv"
@@ -398,25 +396,10 @@ run fit "$folder/joint.csv" --bootstrap=0 --joint --json="$folder/joint.json"
 ok 'one law of all dimensions is found'
 run fit "$folder/joint.csv" --bootstrap=0 --joint --centre=608/8/1088 --json="$folder/small.json"
 for fit in joint small; do
-    run plan --noise=0.003 --fit="$folder/$fit.json" --json="$folder/plan-$fit.json"
+    run plan --noise=0.003 --fit="$folder/$fit.json" && sed -n '/^depth /p' "$folder/out" >"$folder/$fit"
 done
-[ $status -eq 0 ] && holds "$(expected "$folder/plan-joint.json") > 0.01" &&
-    holds "$(expected "$folder/plan-joint.json") / $(expected "$folder/plan-small.json") < 1.001" &&
-    holds "$(expected "$folder/plan-joint.json") / $(expected "$folder/plan-small.json") > 0.999"
-ok 'and plans a star around its own centre, whatever the centre of the fit'
-${AWK:-awk} 'BEGIN {
-    print "width,depth,mlp,compute,err_10shot"
-    for (i = 0; i < 27; i++)
-        printf "%d,%d,%d,%d,%.4f\n", 64 * 2 ^ (i % 3), 2 ^ (int(i / 3) % 3),
-            128 * 2 ^ int(i / 9), 1e9 * (1 + i % 5), 0.3 + 0.01 * (i * i % 7)
-}' >"$folder/forth.csv"
-{ head -n 1 "$folder/forth.csv"; sed 1d "$folder/forth.csv" | sort -r; } >"$folder/back.csv"
-for file in forth back; do
-    run fit "$folder/$file.csv" --joint --bootstrap=0 --no-profile
-    grep '^centre ' "$folder/out" >"$folder/$file"
-done
-grep -q 'width 256 depth 4 mlp 512' "$folder/forth" && cmp -s "$folder/forth" "$folder/back"
-ok 'of a grid the centre is the same in any order of its runs'
+[ -s "$folder/joint" ] && cmp -s "$folder/joint" "$folder/small"
+ok 'and plans a star around its own centre, whatever that of the fit'
 run shape --budget=2e19 --from=1000/14/1808@2e19 --fit="$folder/joint.json"
 [ $status -eq 0 ] && grep -q '^predicted  *err_10shot 0.8' "$folder/out" &&
     grep -q 'rounding costs' "$folder/out"
@@ -452,12 +435,6 @@ run trial "$folder/trial.csv" --fit="$folder/joint.json" --json="$folder/trial.j
 [ $status -eq 0 ] && ! grep -n '.\{81\}' "$folder/out" >>"$folder/err" &&
     grep -q '^1500/20/2000 *2  *2e+20  *0.335 *0.005 *+9.84 % *+4.2' "$folder/out"
 ok 'a trial compares means with their errors'
-sed '5s/2e20/4e20/' "$folder/trial.csv" >"$folder/unequal.csv"
-grep -q '^4 runs of 2 shapes at equal compute$' "$folder/out" && [ ! -s "$folder/err" ] &&
-    run trial "$folder/unequal.csv" && [ $status -eq 0 ] &&
-    grep -q '^4 runs of 2 shapes, NOT at equal compute$' "$folder/out" &&
-    grep -q 'have 2e+20 to 4e+20 FLOP' "$folder/err"
-ok 'and says where compute differs, too'
 refused 2 'no run of the shape 1/2/3' trial "$folder/trial.csv" --shape=1/2/3
 echo '{"x0": {"shape": [1000, 14, 1808], "t0": 2e19}}' >"$folder/x0.json"
 run shape --budget=2e19 --from="$folder/x0.json" --fit="$folder/joint.json"

@@ -22,11 +22,6 @@ static const char *const cross_grid[LAW_DIMS] = { "416,512,608,768", "6,8,10,12"
                                                   "768,928,1088,1360" };
 static const double grid_images               = 600e6;
 
-/* Without a fit that has found another: metrics of two seeds differ at 1000, 2000 and
- * 4000 steps alike, with correlations of 0.46 to 0.80 (doc/fitting.md).
- */
-static const double usual_shared = 0.5;
-
 struct plan {
     const struct options *o;
     struct sweep sweep,
@@ -111,7 +106,7 @@ static int parse(struct plan *p)
         return ERR(ERR_USAGE, "--star and --grid are two sweeps: one at a time");
     s->is_star  = !o->grid;
     p->noise    = o->noise > 0 ? o->noise : 0.01;
-    p->shared   = usual_shared;
+    p->shared   = noise_usual;
     s->training = command_training(o);
     TRY(parse_values(s, o));
     TRY(parse_centre(s, o));

@@ -49,7 +49,7 @@ enum law_kind { LAW_SOVIT, LAW_CHINCHILLA, LAW_ADDITIVE };
 struct law {
     enum law_kind kind;
     int vars, coefs, exps, slopes;
-    int along; /* the variable that grows along a run, -1: none; forks share all others */
+    int along; /* the variable that grows along a run, -1: none; forks differ in it */
     char var[LAW_VARS][LAW_NAME]; /* the columns */
     struct term term[POWERS_COEFS];
     char exp_name[POWERS_EXPS][LAW_NAME];
@@ -67,7 +67,7 @@ void law_sovit_shared(struct law *l, const char *const *dim, int dims,
 void law_sovit_joint(struct law *l, const char *const *dim, int dims,
                      const char *compute);
 
-/* The same of the other two laws; the caller of the last says what grows along a run. */
+/* The same of the other two laws; the last's caller says what grows along a run. */
 void law_chinchilla(struct law *l, const char *params, const char *tokens);
 void law_additive(struct law *l, const char *const *var, int vars);
 

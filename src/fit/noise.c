@@ -7,7 +7,9 @@
  *                                                     + own sum_c B_cc / n_c
  *   R = sum of r^2                        E R       = shared sum_c B_cc + own (n - p)
  *
- * and shared and own are what makes Q and R what they are.
+ * and shared and own are what makes Q and R what they are.  If the law follows whatever
+ * groups share (eq. 2 does of three sizes) B is about zero: R is then that of own
+ * alone, and what is usual is taken for shared.
  */
 #include "config.h"
 
@@ -22,7 +24,9 @@
 /* Of the matrix's diagonal, so that parameters that are like others do no harm; degrees
  * of freedom between groups, below which the rows tell nothing of what groups share.
  */
-static const double ridge = 1e-9, freedom_least = 0.01;
+static const double ridge = 1e-9, freedom_least = 0.5;
+
+const double noise_usual = 0.5;
 
 struct parting {
     struct noise *n;
@@ -119,7 +123,11 @@ static void part(struct parting *a)
     const double shared = (means * freedom - t.means * a->squares) / both;
     const double own    = (t.pairs * a->squares - t.all * means) / both;
 
-    if (!(both > 0 && shared > 0 && t.means > freedom_least))
+    if (t.means <= freedom_least) {
+        n->shared = n->own * noise_usual / (1 - noise_usual);
+        return;
+    }
+    if (!(both > 0 && shared > 0))
         return;
     n->shared = shared;
     n->own    = fmax(own, 0);
