@@ -476,6 +476,11 @@ static void test_failures(struct mesh *mesh, struct tensors *t)
     ok(save(c, t, 2, 2) == ERR_IO, "so does one whose name might get lost");
     is_folder_bad = false;
     ok(!ckpt_is_busy(c) && is_untouched(dir, 2), "and leaves the one before as well");
+    is_folder_bad = true;
+    ok(save(c, t, 5, 1) == ERR_IO, "and so does one in the place of another");
+    is_folder_bad = false;
+    ok(loads(scratch_path("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 5),
+       "which is gone, so that the new one stays");
     ok(save_by_steps(c, t, 1, RLIM_INFINITY) == 0 &&
            loads(scratch_path("bad/ckpt-00000001.h5"), 1, 1, TENSORS_WHOLE, 1),
        "a save needs two steps, and no waiting");

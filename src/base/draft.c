@@ -151,6 +151,7 @@ static int sync_folder(const char *path)
 
 int draft_rename(const char *path, const char *from)
 {
+    const bool is_new = access(path, F_OK) != 0;
     int error;
 
     if (rename(from, path) != 0)
@@ -158,7 +159,8 @@ int draft_rename(const char *path, const char *from)
     if (sync_folder(path) == 0)
         return 0;
     error = errno;
-    rename(path, from);
+    if (is_new)
+        rename(path, from);
     errno = error;
     return err_unwritten(path);
 }

@@ -55,8 +55,8 @@ int draft_finish(struct draft *d);
 void draft_drop(struct draft *d);
 
 /* Give 'from', a whole file that has been synced, the name 'path' in the same folder,
- * which is synced then, for only that keeps a new name.  Returns 0, or ERR_IO, and then
- * the file has the name 'from'.
+ * which is synced then, for only that keeps a new name.  Returns 0, or ERR_IO: then the
+ * file has the name 'from', but where it took the place of another one, which is gone.
  */
 int draft_rename(const char *path, const char *from);
 
