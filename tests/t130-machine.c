@@ -162,6 +162,18 @@ static void bad_files(const char *path)
     one_change(path, "topology",
                json_pack("{s:s,s:{s:i}}", "kind", "tree", "parameters", "node_bw", 0),
                "'topology.parameters.node_bw' is 0");
+    one_change(path, "topology",
+               json_pack("{s:s,s:{s:f}}", "kind", "tree", "parameters",
+                         "nodes_per_group", 0.5),
+               "'topology.parameters.nodes_per_group' is below 1");
+    one_change(path, "memory_bytes", json_integer(0), "'memory_bytes' is 0");
+    one_change(path, "mem_bw", json_real(1e-300), "'mem_bw' is less than 1 a second");
+    one_change(path, "peak", json_pack("{s:f}", "f32", 0.1), "'peak.f32' is less");
+    one_change(path, "op_s", json_real(1e300), "'op_s' is more than 1000 seconds");
+    one_change(path, "links",
+               json_pack("[{s:s,s:f,s:f}]", "level", "node", "alpha_s", 1e4,
+                         "beta_s_per_byte", 1e-9),
+               "'links[0].alpha_s' is more than 1000 seconds");
     one_change(path, "name",
                json_string("a name of more than sixty-three characters, which is more "
                            "than there is room for"),

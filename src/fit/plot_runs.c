@@ -416,7 +416,10 @@ void plot_trial(struct plot *plot, const struct trial *t, const char *y)
         fprintf(plot->script, "%d %.8g\n", s, t->shape[s].expected);
     }
     fprintf(plot->script, "EOD\n");
-    plot_title(plot, "The predicted shape (left) beside others at equal compute");
+    plot_title(plot, t->is_equal
+                         ? "The predicted shape (left) beside others at equal compute"
+                         : "The predicted shape (left) beside others, NOT at equal "
+                           "compute");
     fprintf(plot->script,
             "set xrange [-0.6:%.1f]\nset offsets 0,0,graph 0.1,graph 0.1\n"
             "set xlabel 'width/depth/mlp'\nset key outside top right\n"

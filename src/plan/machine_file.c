@@ -154,6 +154,25 @@ static int read_real(double *x, const json_t *o, const char *name,
     return 0;
 }
 
+/* FLOP or bytes a second, and seconds.  A machine so slow that a simulation's clock has
+ * no digits left for what is quick is a slip of the pen.
+ */
+static int read_rate(double *x, const json_t *o, const char *name,
+                     const struct place *at)
+{
+    TRY(read_real(x, o, name, at));
+    return *x > 0 && *x < 1 ? bad_field(at, name, "is less than 1 a second") : 0;
+}
+
+static int read_seconds(double *x, const json_t *o, const char *name,
+                        const struct place *at)
+{
+    enum { MOST = 1000 };
+
+    TRY(read_real(x, o, name, at));
+    return *x > MOST ? bad_field(at, name, "is more than 1000 seconds") : 0;
+}
+
 static int read_whole(int64_t *x, const json_t *o, const char *name, int64_t most,
                       const struct place *at)
 {
@@ -216,7 +235,7 @@ static int read_peaks(struct machine *m, const json_t *o, const struct place *at
         (void)value;
         if (dtype_parse(&t, name) != 0)
             return bad_field(&inside, name, "is not a number format");
-        TRY(read_real(&m->peak[t], peaks, name, &inside));
+        TRY(read_rate(&m->peak[t], peaks, name, &inside));
     }
     return 0;
 }
@@ -258,7 +277,7 @@ static int read_kernel(struct machine_kernel *k, const json_t *o,
     TRY(read_text(k->dtype, sizeof k->dtype, o, "dtype", at));
     if (dtype_parse(&t, k->dtype) != 0)
         return bad_field(at, "dtype", "is not a number format");
-    TRY(read_real(&k->rate, o, "rate", at));
+    TRY(read_rate(&k->rate, o, "rate", at));
     if (json_array_size(shape) != 3)
         return bad_field(at, "shape", "is missing or not a list of three numbers");
     for (int i = 0; i < 3; i++) {
@@ -278,8 +297,8 @@ static int read_link(struct machine_link *l, const json_t *o, const struct place
 
     TRY(refuse_others(o, known, at));
     TRY(read_text(l->level, sizeof l->level, o, "level", at));
-    TRY(read_real(&l->alpha_s, o, "alpha_s", at));
-    TRY(read_real(&l->beta_s_per_byte, o, "beta_s_per_byte", at));
+    TRY(read_seconds(&l->alpha_s, o, "alpha_s", at));
+    TRY(read_seconds(&l->beta_s_per_byte, o, "beta_s_per_byte", at));
     TRY(read_real_if(&l->busy, o, "busy", at));
     if (l->busy > 1)
         return bad_field(at, "busy", "is above 1");
@@ -314,6 +333,8 @@ static int read_parameters(struct machine *m, const json_t *topology, const char
         TRY(read_real(&p->value, all, name, &at));
         if (p->value == 0)
             return bad_field(&at, name, "is 0: left out, it does not count");
+        if (p->value < 1)
+            return bad_field(&at, name, "is below 1");
         m->parameters++;
     }
     return 0;
@@ -337,9 +358,12 @@ static int read_machine(struct machine *m, const json_t *o, const char *path)
     TRY(read_text(m->name, sizeof m->name, o, "name", &at));
     TRY(read_int(&m->cores, o, "cores", &at));
     TRY(read_whole(&m->memory_bytes, o, "memory_bytes", INT64_MAX, &at));
+    if (m->memory_bytes == 0)
+        return bad_field(&at, "memory_bytes", "is 0");
     TRY(read_peaks(m, o, &at));
-    TRY(read_real(&m->mem_bw, o, "mem_bw", &at));
-    TRY(read_real_if(&m->op_s, o, "op_s", &at));
+    TRY(read_rate(&m->mem_bw, o, "mem_bw", &at));
+    if (json_object_get(o, "op_s") != NULL)
+        TRY(read_seconds(&m->op_s, o, "op_s", &at));
     TRY(read_int_if(&m->gpus, o, "gpus", &at));
     TRY(read_int_if(&m->packs, o, "packs", &at));
     TRY(read_int(&m->nodes, o, "nodes", &at));
