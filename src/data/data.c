@@ -131,8 +131,9 @@ static void mix_images(const struct data *data, float *images, int64_t B, int64_
     mem_free(before);
 }
 
-void data_images(const struct data *data, float *images, int64_t B, int64_t step,
-                 struct range b, int threads)
+/* Images, and their targets if 'targets' is not NULL, as they are without mixup. */
+static void get_all(const struct data *data, float *images, float *targets, int64_t B,
+                    int64_t step, struct range b, struct range k, int threads)
 {
     const int64_t pixels = 3 * (int64_t)data->image * data->image;
 
@@ -141,23 +142,22 @@ void data_images(const struct data *data, float *images, int64_t B, int64_t step
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
 #endif
     for (int64_t i = 0; i < range_size(b); i++)
-        data->ops->get(data, images + i * pixels, NULL, (struct range){ 0, 0 },
+        data->ops->get(data, images + i * pixels,
+                       targets != NULL ? targets + i * range_size(k) : NULL, k,
                        step * B + b.lo + i);
+}
+
+void data_images(const struct data *data, float *images, int64_t B, int64_t step,
+                 struct range b, int threads)
+{
+    get_all(data, images, NULL, B, step, b, (struct range){ 0, 0 }, threads);
     mix_images(data, images, B, step, b);
 }
 
 void data_batch(const struct data *data, float *images, float *targets, int64_t B,
                 int64_t step, struct range b, struct range k, int threads)
 {
-    const int64_t pixels = 3 * (int64_t)data->image * data->image;
-
-    (void)threads; /* the only one without OpenMP */
-#ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-#endif
-    for (int64_t i = 0; i < range_size(b); i++)
-        data->ops->get(data, images + i * pixels, targets + i * range_size(k), k,
-                       step * B + b.lo + i);
+    get_all(data, images, targets, B, step, b, k, threads);
     mix_images(data, images, B, step, b);
     finish_targets(data, targets, B, step, b, k);
 }
