@@ -61,7 +61,7 @@ void feed_last(struct feed *feed);
 
 /* The batch of 'step' of a source without a feed, as feed_batch() would bring it to a
  * feed that is opened with these arguments: 'threads' make the images where they are
- * wanted, so that it takes no memory.  Collective over the model axis.
+ * wanted, so that it takes no second batch of memory.  Collective over the model axis.
  */
 void feed_once(const struct data *data, const struct mesh *mesh, int64_t B,
                struct range b, struct range k, int threads, float *images,

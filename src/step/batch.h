@@ -28,8 +28,8 @@ void batches_next(struct batches *b, int64_t step, int micro);
 void batches_ahead(struct batches *b, int64_t step, int micro);
 
 /* The same as batches_next() of another source, 'data'; micro-batches must come in
- * order.  The batch that was at hand is lost.  Takes no memory, but for pictures, for
- * which it dies without.
+ * order.  The batch that was at hand is lost.  No other one is made beside it, but of
+ * pictures, for which it dies where there is no memory.
  */
 void batches_other(struct batches *b, const struct data *data, int64_t step, int micro);
 
