@@ -11,6 +11,7 @@
 #include "src/plan/predict.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { BEST = 10, STEP = 8 }; /* lines of the table, letters of its seconds */
 
@@ -40,6 +41,8 @@ int dry_mesh_open(struct dry_mesh *d, const struct spec *s,
     }
     d->nodes   = cost.nodes;
     d->on_node = cost.on_node;
+    d->from    = cost.from;
+    d->faster  = cost.faster;
     d->own     = d->list[0];
     if (job->D > 0) {
         struct traffic_job asked = *job;
@@ -94,6 +97,7 @@ static void print_doubts(FILE *out, const struct dry_mesh *d)
 {
     const struct machine *m = d->machine;
     const double over       = machine_over_peak(m);
+    const char *own         = dtype_name(d->own.job.dtype);
 
     fprintf(out, "It takes %d node%s of %d rank%s.\n", d->nodes,
             d->nodes == 1 ? "" : "s", d->on_node, d->on_node == 1 ? "" : "s");
@@ -101,6 +105,9 @@ static void print_doubts(FILE *out, const struct dry_mesh *d)
         fprintf(out, "%s has only %d node%s of %d: more ranks share a node's %s.\n",
                 m->name, m->nodes, m->nodes == 1 ? "" : "s", m->ranks_per_node,
                 m->gpus > 0 ? "GPUs" : "cores");
+    if (strcmp(d->from, own) != 0)
+        fprintf(out, "It has no products in %s: rates of %s are taken, times %.3g.\n",
+                own, d->from, d->faster);
     if (over > MACHINE_OVER_PEAK)
         fprintf(out,
                 "A product of its file reaches %.0f %% of the peak: one of the two is "
@@ -177,6 +184,7 @@ void dry_mesh_json(json_t *plan, const struct dry_mesh *d)
     json_object_set_new(plan, "machine", json_string(d->machine->name));
     json_object_set_new(plan, "nodes", json_integer(d->nodes));
     json_object_set_new(plan, "ranks_per_node", json_integer(d->on_node));
+    json_object_set_new(plan, "kernels_dtype", json_string(d->from));
     json_object_set_new(plan, "step_s", json_finite(f->step_s));
     json_object_set_new(plan, "mfu", json_finite(f->mfu));
     json_object_set_new(plan, "exposed_s", json_finite(f->exposed_s));

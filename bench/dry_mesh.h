@@ -18,6 +18,8 @@ struct dry_mesh {
     int count;
     struct choice own;
     int nodes, on_node; /* that its ranks fill, and how many on each */
+    const char *from;   /* of cost.h: the format whose rates are taken, */
+    double faster;      /* and by how much products are faster; borrowed */
 };
 
 /* Find them for 'job', whose batch of 0 stands for 'images' a data rank; the mesh that
@@ -31,7 +33,9 @@ void dry_mesh_close(struct dry_mesh *d);
 
 void dry_mesh_print(FILE *out, const struct dry_mesh *d);
 
-/* Add nodes, ranks_per_node, step_s, mfu, exposed_s and meshes[] to 'plan'. */
+/* Add nodes, ranks_per_node, kernels_dtype, step_s, mfu, exposed_s and meshes[] to
+ * 'plan'.
+ */
 void dry_mesh_json(json_t *plan, const struct dry_mesh *d);
 
 #endif

@@ -341,6 +341,18 @@ static void test_peak(void)
            dry("--shape=22B", "--ranks=64", option, NULL) == 0 &&
            strstr(text, "reaches 247 % of the peak: one of the two is wrong") != NULL,
        "a peak that products pass is doubted");
+    ok(strstr(text, "has no products in") == NULL, "its rates are of the run's format");
+    m.peak[DTYPE_BF16] = 2 * m.peak[DTYPE_F32];
+    for (int i = 0; i < m.kernels; i++)
+        strcpy(m.kernel[i].dtype, "f32");
+    ok(machine_save(&m, mine) == 0 &&
+           dry("--shape=22B", "--ranks=64", "--dtype=bf16", option, NULL) == 0 &&
+           strstr(text,
+                  "It has no products in bf16: rates of f32 are taken, times 2.\n") !=
+               NULL &&
+           strcmp(json_string_value(json_object_get(json, "kernels_dtype")), "f32") ==
+               0,
+       "and told where they are of another one");
 }
 
 int main(void)

@@ -55,20 +55,19 @@ static bool is_flops(const char *op)
 static void add_points(struct cost_rank *c)
 {
     const struct machine *m = c->machine;
-    const char *own         = dtype_name(c->dtype);
-    const char *from        = own;
 
-    for (int i = 0; i < m->kernels && !has_gemm(m, own); i++) {
+    c->from = dtype_name(c->dtype);
+    for (int i = 0; i < m->kernels && !has_gemm(m, dtype_name(c->dtype)); i++) {
         if (strcmp(m->kernel[i].op, "gemm") == 0)
-            from = m->kernel[i].dtype; /* the last one: the fastest formats come last */
+            c->from = m->kernel[i].dtype; /* the last: the fastest formats come last */
     }
+    c->faster = ratio_of_peaks(m, c->dtype, c->from);
     for (int i = 0; i < m->kernels; i++) {
         const struct machine_kernel *k = &m->kernel[i];
         struct cost_point *p           = &c->point[c->points];
-        const double faster =
-            is_flops(k->op) ? ratio_of_peaks(m, c->dtype, k->dtype) : 1;
+        const double faster            = is_flops(k->op) ? c->faster : 1;
 
-        if (strcmp(k->dtype, from) != 0 || !(k->rate > 0))
+        if (strcmp(k->dtype, c->from) != 0 || !(k->rate > 0))
             continue;
         p->op       = k->op;
         p->log_rate = log2(k->rate * faster * c->share);

@@ -32,11 +32,13 @@ struct cost_rank {
     const struct machine *machine; /* borrowed */
     enum dtype dtype;
     int64_t ranks;
-    int on_node;  /* ranks on a full node */
-    int nodes;    /* in use */
-    double share; /* of what a rank of the machine's file has to compute with */
-    double peak;  /* FLOP/s, with that share; 0: not in the file */
-    double bound; /* the same of a wider format, where there is none */
+    int on_node;      /* ranks on a full node */
+    int nodes;        /* in use */
+    double share;     /* of what a rank of the machine's file has to compute with */
+    double peak;      /* FLOP/s, with that share; 0: not in the file */
+    double bound;     /* the same of a wider format, where there is none */
+    const char *from; /* the format whose kernels are used; borrowed from the machine */
+    double faster;    /* than theirs its products are taken to be, by the peaks */
     int points;
     struct cost_point point[MACHINE_KERNELS];
 };
