@@ -358,6 +358,37 @@ static void test_old(void)
 }
 #endif
 
+/* ---- a model that cannot be trained ---------------------------------------------- */
+
+/* The last number of the file is made infinite, or NaN. */
+static void test_infinite(void)
+{
+    static const float last[2]       = { INFINITY, NAN };
+    static const char *const what[2] = { "infinite", "NaN" };
+    const struct exchange_options o  = options(EXACT);
+    enum { ROOM = 1 << 20 };
+    char from[CKPT_PATH], there[CKPT_PATH], to[CKPT_PATH];
+    unsigned char *whole = mem_new(ROOM, 1);
+
+    for (int i = 0; i < 2; i++) {
+        FILE *file = fopen(data(from, "cls", "safetensors"), "rb");
+        size_t bytes;
+
+        bytes = file != NULL ? fread(whole, 1, ROOM, file) : 0;
+        if (bytes < sizeof last[i] || bytes == ROOM || fclose(file) != 0)
+            die("%s cannot be read", from);
+        memcpy(whole + bytes - sizeof last[i], &last[i], sizeof last[i]);
+        file = fopen(at(there, "not.safetensors"), "wb");
+        if (file == NULL || fwrite(whole, 1, bytes, file) != bytes || fclose(file) != 0)
+            die("%s cannot be written", there);
+        ok(transfer_import(none, at(to, "not.h5"), there, &o) == ERR_DATA &&
+               strstr(err_sentence(), "' has a number that is ") != NULL &&
+               strstr(err_sentence(), what[i]) != NULL && access(to, F_OK) != 0,
+           "weights are refused that hold a number which is %s", what[i]);
+    }
+    mem_free(whole);
+}
+
 /* ---- a writer that is killed ----------------------------------------------------- */
 
 static int give_one(void *ctx, const float **x, int64_t *n, int i, int64_t at)
@@ -439,6 +470,7 @@ int main(int argc, char **argv)
     test_old();
     test_killed(folder, "killed.npz");
 #endif
+    test_infinite();
     test_killed(folder, "killed.safetensors");
     fclose(none);
     return ranks_done();

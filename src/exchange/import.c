@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -225,11 +226,18 @@ static int64_t piece_size(const struct map_piece *p)
     return p->a * p->b * p->c;
 }
 
+/* A file may hold infinities and NaN; a model that is trained may not. */
 static int read_piece(float *x, struct import *im, const struct map_piece *p)
 {
-    return foreign_read(x, im->from,
-                        foreign_find(im->from, im->map.array[p->array].name), p->at,
-                        piece_size(p));
+    const struct array *a = foreign_find(im->from, im->map.array[p->array].name);
+
+    TRY(foreign_read(x, im->from, a, p->at, piece_size(p)));
+    for (int64_t i = 0; i < piece_size(p); i++) {
+        if (!isfinite(x[i]))
+            return ERR(ERR_DATA, "%s: '%s' has a number that is %s", im->from->path,
+                       a->name, isnan(x[i]) ? "NaN" : "infinite");
+    }
+    return 0;
 }
 
 /* Add the other array's part to tensor 'param', if there is one: the class token's
