@@ -109,18 +109,14 @@ static struct mat part_from(struct mat work, struct mat own, int from, int i)
                   own.cols);
 }
 
-/* Everyone sends one matrix to everyone else, in rounds of growing distance; so many
- * rounds are under way at a time.
- */
-enum { ROUNDS = 8 };
-
+/* Everyone sends one matrix to everyone else, in the rounds of traffic.h. */
 struct exchange {
     struct mesh *mesh;
     enum axis axis;
     enum traffic kind;
     int ranks, i;
     struct dev_event *after; /* of what is there before all rounds */
-    struct wire send[ROUNDS], recv[ROUNDS];
+    struct wire send[TRAFFIC_ROUNDS], recv[TRAFFIC_ROUNDS];
 };
 
 static void exchange_open(struct exchange *x, struct mesh *mesh, enum axis axis,
@@ -156,13 +152,13 @@ static void exchange_wait(struct exchange *x, int rounds)
  */
 static void exchange_round(struct exchange *x, int round, struct mat out, struct mat in)
 {
-    const int k = (round - 1) % ROUNDS;
+    const int k = (round - 1) % TRAFFIC_ROUNDS;
 
     coll_recv(&x->recv[k], x->mesh, x->kind, x->axis, exchange_from(x, round),
               TAG_DIRECT, in, x->after);
     coll_send(&x->send[k], x->mesh, x->kind, x->axis, exchange_to(x, round), TAG_DIRECT,
               out, x->after);
-    if (k == ROUNDS - 1 || round == x->ranks - 1)
+    if (k == TRAFFIC_ROUNDS - 1 || round == x->ranks - 1)
         exchange_wait(x, k + 1);
 }
 

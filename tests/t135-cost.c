@@ -167,6 +167,79 @@ static void patterns(void)
     ok(more < cases / 5, "and few have fewer: %d", more);
 }
 
+/* Messages of one rank that leave its node in rounds 'first' to 'last'; the most. */
+static int64_t count_outside(int64_t ranks, int64_t block, const struct cost_rounds *r)
+{
+    int64_t most = 0;
+
+    for (int64_t rank = 0; rank < ranks; rank++) {
+        const int64_t i = rank % r->size;
+        int64_t out     = 0;
+
+        for (int d = r->first; d <= r->last; d++)
+            out += (rank - i + (i + d) % r->size) / block != rank / block;
+        most = out > most ? out : most;
+    }
+    return most;
+}
+
+/* Where a byte takes a second on the network, and no time else, a second tells that
+ * one message of a rank follows the other.
+ */
+static void rounds(void)
+{
+    struct machine m = small;
+    int wrong = 0, more = 0, cases = 0;
+
+    m.nodes                   = 1000;
+    m.link[0].beta_s_per_byte = m.link[1].beta_s_per_byte = 0;
+    m.link[2].beta_s_per_byte                             = 1;
+    for (int D = 1; D <= 6; D++) {
+        for (int M = 2; M <= 16; M++) {
+            const struct cost_rank c = rank_of(&m, DTYPE_F32, D * M);
+
+            for (int first = 1; first < M; first += 8) {
+                const struct cost_rounds r = { M, first,
+                                               first + 8 < M ? first + 7 : M - 1, 1 };
+                const int64_t real         = count_outside(D * M, c.on_node, &r);
+                const int64_t said         = llround(cost_exchange(&c, &r));
+
+                cases++;
+                wrong += said < real;
+                more += said > real;
+            }
+        }
+    }
+    ok(wrong == 0, "no exchange has more messages of a rank leave its node, of %d",
+       cases);
+    ok(more < cases / 10, "and few have fewer: %d", more);
+}
+
+static void exchanges(void)
+{
+    const struct cost_rank c = rank_of(&small, DTYPE_F32, 32);
+    struct machine m         = small;
+    struct cost_rank narrow;
+
+    close_to(cost_exchange(&c, &(struct cost_rounds){ 8, 1, 7, 1e6 }), 1e-6 + 7e-4,
+             1e-15, "on a node the messages of a rank follow one another");
+    close_to(cost_exchange(&c, &(struct cost_rounds){ 16, 1, 8, 1e6 }), 4e-6 + 3.2e-3,
+             1e-15, "on two nodes the last rank of one has eight far ones at first");
+    close_to(cost_exchange(&c, &(struct cost_rounds){ 16, 9, 15, 1e6 }), 4e-6 + 2.8e-3,
+             1e-15, "and the first rank seven then");
+    m.link[0].lanes = 4;
+    narrow          = rank_of(&m, DTYPE_F32, 32);
+    close_to(cost_exchange(&narrow, &(struct cost_rounds){ 8, 1, 7, 1e6 }),
+             1e-6 + 1.75e-4, 1e-15, "four lanes carry four at a time");
+    m.parameters   = 1;
+    m.parameter[0] = (struct machine_parameter){ "node_bw", 1e9 };
+    narrow         = rank_of(&m, DTYPE_F32, 32);
+    close_to(cost_exchange(&narrow, &(struct cost_rounds){ 16, 1, 8, 1e6 }),
+             4e-6 + 3.6e-2, 1e-15, "of 36 that leave a node each has its share");
+    close_to(cost_exchange(&narrow, &(struct cost_rounds){ 16, 9, 15, 1e6 }),
+             4e-6 + 2.8e-2, 1e-15, "and of 28");
+}
+
 static void messages(void)
 {
     const struct cost_rank c = rank_of(&small, DTYPE_F32, 32);
@@ -289,6 +362,8 @@ int main(void)
     refusals();
     messages();
     patterns();
+    exchanges();
+    rounds();
     never_slower();
     return tap_done();
 }

@@ -359,6 +359,52 @@ double cost_turn(const struct cost_rank *c, int size, double up, double down)
                           machine_parameter(m, "group_bw", 0), size, up, down)));
 }
 
+/* Of 'size' ranks in a row how many are outside of one's block, at most. */
+static double outside(const struct cost_rank *c, int64_t block, int size)
+{
+    if (block <= 0 || block >= c->ranks || block % size == 0)
+        return 0;
+    return (double)(size - (size % block == 0 ? block : split_divisor(size, block)));
+}
+
+/* 'most' messages of a rank together, on the links of 'level', on the way out of a
+ * block of 'block' ranks that all those of the rounds share.
+ */
+static double rounds_on(const struct cost_rank *c, enum machine_level level,
+                        double most, int64_t block, double bandwidth,
+                        const struct cost_rounds *r)
+{
+    int64_t flows = 0;
+    struct cost_path p;
+
+    if (most <= 0)
+        return 0;
+    take_link(&p, c, level);
+    for (int d = r->first; d <= r->last; d++)
+        flows += leaving(c, block, 1, r->size, d);
+    return p.alpha_s + r->bytes * fmax(most / fmin(most, p.lanes) * p.beta_s_per_byte,
+                                       shared((double)flows, bandwidth));
+}
+
+double cost_exchange(const struct cost_rank *c, const struct cost_rounds *r)
+{
+    const struct machine *m = c->machine;
+    const int64_t node      = c->on_node;
+    const int64_t package   = machine_package(m, c->on_node);
+    const int64_t group = (int64_t)machine_parameter(m, "nodes_per_group", 0) * node;
+    const double rounds = r->last - r->first + 1;
+    const double near   = fmin(rounds, fmin(r->size, (double)node) - 1);
+
+    return fmax(
+        fmax(rounds_on(c, LEVEL_CORE, near, 1, 0, r),
+             rounds_on(c, LEVEL_NODE, fmin(near, outside(c, package, r->size)), package,
+                       0, r)),
+        fmax(rounds_on(c, LEVEL_NETWORK, fmin(rounds, outside(c, node, r->size)), node,
+                       machine_parameter(m, "node_bw", 0), r),
+             rounds_on(c, LEVEL_GLOBAL, fmin(rounds, outside(c, group, r->size)), group,
+                       machine_parameter(m, "group_bw", 0), r)));
+}
+
 double cost_message(const struct cost_path *p, double bytes)
 {
     return p->alpha_s + bytes * p->beta_s_per_byte;

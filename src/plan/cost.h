@@ -105,4 +105,13 @@ double cost_message(const struct cost_path *p, double bytes); /* 0 bytes: alpha 
  */
 double cost_turn(const struct cost_rank *c, int size, double up, double down);
 
+/* Rounds under way together of an exchange among 'size' neighbouring ranks: in round d
+ * each sends 'bytes' to the one 'd' places on, round the circle.
+ */
+struct cost_rounds {
+    int size, first, last;
+    double bytes;
+};
+double cost_exchange(const struct cost_rank *c, const struct cost_rounds *r);
+
 #endif

@@ -82,18 +82,24 @@ static double doubling(const struct play *p, struct part *to, enum traffic kind,
     return seconds;
 }
 
-/* Every rank to every other one at once; gathering and dealing out cost the same. */
+/* Every rank to every other one; gathering and dealing out cost the same. */
 static double each_to_each(const struct play *p, struct part *to, enum traffic kind,
                            int ranks, double slice)
 {
-    struct cost_path path;
+    double seconds = 0;
 
     if (traffic_is_doubled(ranks))
         return doubling(p, to, kind, 1, ranks, slice);
-    cost_axis(&path, p->cost, 1, ranks, ranks / 2);
+    for (int d = 1; d < ranks; d += TRAFFIC_ROUNDS) {
+        const struct cost_rounds r = { .size  = ranks,
+                                       .first = d,
+                                       .last  = traffic_last_round(ranks, d),
+                                       .bytes = slice };
+
+        seconds += cost_exchange(p->cost, &r);
+    }
     part_posted(to, kind, (ranks - 1) * chunks(slice), (ranks - 1) * slice);
-    return cost_message(&path, (ranks - 1) * slice /
-                                   (path.lanes < ranks ? path.lanes : ranks - 1));
+    return seconds;
 }
 
 /* Bytes of a sum that is left in the run's format, from those as it travels. */

@@ -161,6 +161,13 @@ static inline bool traffic_is_doubled_sum(int ranks, int64_t bytes)
     return traffic_is_doubled(ranks) || (ranks > 3 && bytes <= TRAFFIC_FEW_BYTES);
 }
 
+/* Direct messages go in rounds of growing distance; so many are under way together. */
+enum { TRAFFIC_ROUNDS = 8 };
+static inline int traffic_last_round(int ranks, int first)
+{
+    return first + TRAFFIC_ROUNDS < ranks ? first + TRAFFIC_ROUNDS - 1 : ranks - 1;
+}
+
 /* Slices that a round of this distance sends: c above. */
 static inline int traffic_round(int ranks, int distance)
 {
