@@ -116,6 +116,16 @@ if [ -f "$folder/two.h5" ]; then
         grep -q '^  --classes=3$' "$folder/out" &&
         grep -q '^  set [0-9a-f]\{16\}$' "$folder/out"
     ok 'and its checkpoint is listed with the classes of the set, and its digest'
+    run 1 $packed --init="$folder/packed"
+    grep -c 'held out here' "$folder/err" >"$folder/seen"
+    run 2 $packed --init="$folder/packed" --holdout=0.4
+    grep -c 'packed was trained on images that are held out here' "$folder/err" >>"$folder/seen"
+    run 1 $packed --init="$folder/packed" --data=fractal --classes=3
+    grep -c 'held out here' "$folder/err" >>"$folder/seen"
+    run 1 $packed --init="$folder/packed" --holdout="$folder/one.h5" --data=fractal --classes=3
+    grep -c 'held out here' "$folder/err" >>"$folder/seen"
+    [ "$(paste -s -d ' ' "$folder/seen")" = '0 1 0 1' ]
+    ok 'what is held out is told where --init has seen it'
     mv "$folder/one/z/2.png" "$folder/one/z/0.png"
     "${train%vittrain}vitdata" pack "$folder/one.h5" --from="$folder/one" >/dev/null 2>&1
     refused 'holds other images than in the run that is to go on' $packed --steps=3 \

@@ -33,30 +33,10 @@ static int stored_model(struct probe *p)
                           o->has_patch && o->patch > 0 ? (int)o->patch : s->patch);
 }
 
-static const char *stored_option(const struct probe *p, const char *name)
-{
-    const char *value = json_string_value(json_object_get(p->file->meta.options, name));
-
-    return value != NULL ? value : "";
-}
-
-/* The share of its set that the run has held out, 0: none. */
-static double held_share(const struct probe *p)
-{
-    const double usual  = 0.1; /* vittrain's */
-    const char *holdout = stored_option(p, "holdout");
-    char *end;
-    const double share = strtod(holdout, &end);
-
-    if (strcmp(holdout, "auto") == 0)
-        return usual;
-    return *end == '\0' && share > 0 && share < 1 ? share : 0;
-}
-
 /* What the run has held out is tested on, if nothing else is asked for. */
 static void take_holdout(struct probe *p)
 {
-    const double share = held_share(p);
+    const double share = stored_held_share(p->file->meta.options);
 
     if (strcmp(p->options->test, "auto") == 0 && share > 0)
         p->plan.share = share;
@@ -72,12 +52,10 @@ static void warn_seen(const struct probe *p)
     const struct data *data =
         p->learn_data == NULL || is_other ? p->test_data : p->learn_data;
     const double share = is_other ? 1 : p->plan.share;
-    char set[24];
 
     if (p->file == NULL || data == NULL || p->mesh->rank != 0)
         return;
-    snprintf(set, sizeof set, "%016llx", (unsigned long long)data->identity);
-    if (share > held_share(p) && strcmp(set, stored_option(p, META_SET)) == 0)
+    if (stored_has_seen(p->file->meta.options, data->identity, share))
         WARN("the model was trained on images of %s that it is tested on now",
              is_other ? o->test : o->data);
 }

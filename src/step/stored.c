@@ -10,6 +10,10 @@
 #include "src/base/opts_table.h"
 #include "src/step/setting.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #define OPTS_VALUES struct setting
 
 static const struct opt table[] = {
@@ -58,4 +62,32 @@ int stored_spec(struct spec *s, const struct ckpt_file *file)
     if (rc != 0)
         return ERR(ERR_DATA, "%s: %s", file->path, err_sentence());
     return 0;
+}
+
+static const char *text_of(const json_t *options, const char *name)
+{
+    const char *text = json_string_value(json_object_get(options, name));
+
+    return text != NULL ? text : "";
+}
+
+double stored_held_share(const json_t *options)
+{
+    const double usual  = 0.1; /* vittrain's */
+    const char *holdout = text_of(options, "holdout");
+    char *end;
+    const double share = strtod(holdout, &end);
+
+    if (strcmp(holdout, "auto") == 0)
+        return usual;
+    return *end == '\0' && share > 0 && share < 1 ? share : 0;
+}
+
+bool stored_has_seen(const json_t *options, uint64_t identity, double share)
+{
+    char set[24];
+
+    snprintf(set, sizeof set, "%016llx", (unsigned long long)identity);
+    return identity != 0 && share > stored_held_share(options) &&
+           strcmp(set, text_of(options, META_SET)) == 0;
 }

@@ -13,4 +13,14 @@
  */
 int stored_spec(struct spec *s, const struct ckpt_file *file);
 
+/* The share of its set that the run of these options has held out; 0: none, or another
+ * set was.
+ */
+double stored_held_share(const json_t *options);
+
+/* Whether it was trained on some of the images that are held out of the set of digest
+ * 'identity' (0: none) where their share is 'share'.
+ */
+bool stored_has_seen(const json_t *options, uint64_t identity, double share);
+
 #endif

@@ -6,10 +6,13 @@
 
 #include "ckpt/folder.h"
 #include "src/base/err.h"
+#include "src/base/log.h"
 #include "src/base/mem.h"
 #include "src/step/place.h"
 #include "src/step/state.h"
+#include "src/step/stored.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -156,12 +159,23 @@ int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim)
     return 0;
 }
 
-int saved_init(struct saved *saved, const char *path, struct vit *vit)
+int saved_init(struct saved *saved, const char *path, struct vit *vit,
+               const struct source *source, double share)
 {
+    const struct mesh *mesh = vit_mesh(vit);
+    struct ckpt_meta meta;
     char file[CKPT_PATH];
 
-    TRY(ckpt_find(file, path, vit_mesh(vit)->comm[AXIS_ALL]));
-    return adopt_load(&saved->adopted, vit, file, true);
+    TRY(ckpt_find(file, path, mesh->comm[AXIS_ALL]));
+    TRY(adopt_load(&saved->adopted, vit, file, true));
+    TRY(ckpt_meta(&meta, file, mesh->comm[AXIS_ALL]));
+    if (mesh->rank == 0 && source->held != NULL &&
+        stored_has_seen(meta.options, source->held->identity, isnan(share) ? 1 : share))
+        WARN("--init=%s was trained on images that are held out here: what is said of "
+             "these is too good",
+             path);
+    meta_free(&meta);
+    return 0;
 }
 
 /* Whether a record of the checkpoint would be its own: that of its leg is to come. */

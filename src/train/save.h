@@ -38,11 +38,13 @@ int saved_find(struct saved *saved, struct mesh *mesh, const struct source *sour
                const struct opts *opts, const struct train_options *o);
 void saved_free(struct saved *saved);
 
-/* Load it, or the parameters alone of another (--init), of any resolution and classes.
- * Collective over the mesh.
+/* Load it, or the parameters alone of another (--init), of any resolution and classes;
+ * and say so if that one was trained on images that are held out of 'source': 'share'
+ * of a set, or (NaN) another one.  Collective over the mesh.
  */
 int saved_load(const struct saved *saved, struct vit *vit, struct optim *optim);
-int saved_init(struct saved *saved, const char *path, struct vit *vit);
+int saved_init(struct saved *saved, const char *path, struct vit *vit,
+               const struct source *source, double share);
 
 /* Likewise the newest checkpoint of a fork in its folder 'dir', if there is one.  One
  * on its way to another length of the run counts for none.

@@ -233,7 +233,7 @@ static int load_init(struct trainer *t)
 {
     const struct train_options *o = t->options;
 
-    TRY(saved_init(&t->saved, o->init, t->vit));
+    TRY(saved_init(&t->saved, o->init, t->vit, &t->source, t->plan.holdout));
     if (!t->plan.has_head_bias || t->saved.adopted.classes > 0)
         return 0;
     return mesh_agree(t->mesh, ERR(ERR_USAGE,
