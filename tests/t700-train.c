@@ -170,6 +170,9 @@ static void lengths(void)
        "1000 images in batches of 64 are 16 steps");
     ok(resolve(100, "--epochs=2.5", "--batch=8", NULL) == 0 && plan.steps == 32,
        "so are 2.5 passes through 100 images in batches of 8: 32");
+    ok(resolve(25, "--epochs=2.2", "--batch=5", NULL) == 0 && plan.steps == 11 &&
+           resolve(25, "--epochs=1e-15", NULL) == 0 && plan.steps == 1,
+       "2.2 passes through 25 in batches of 5 are 11, whatever 2.2 is rounded to");
     ok(resolve(0, "--steps=50", "--schedule=cosine", NULL) == 0 &&
            plan.sched.warmup == 5 && plan.sched.cooldown == 0,
        "a cosine needs no cool-down");

@@ -317,13 +317,14 @@ int train_plan(struct train_plan *p, const struct train_options *o)
 int train_plan_steps(struct train_plan *p, const struct train_options *o, int64_t count)
 {
     enum { DEFAULT_STEPS = 1000, TENTH = 10 };
-    double examples = (double)o->examples;
+    const double below = 1 - 1e-12; /* 2.2 x 25 is a little more than 55 */
+    double examples    = (double)o->examples;
 
     if (o->epochs > 0 && count == 0)
         return ERR(ERR_USAGE, "--epochs is for sets with an end: --data=%s has none",
                    o->data);
     if (o->epochs > 0)
-        examples = o->epochs * (double)count;
+        examples = o->epochs * (double)count * below;
     p->steps       = o->steps > 0   ? o->steps
                      : examples > 0 ? (int64_t)ceil(examples / (double)o->batch)
                                     : DEFAULT_STEPS;
