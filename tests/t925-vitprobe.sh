@@ -154,6 +154,11 @@ ask="$set $few"
     [ $status -eq 0 ] && grep -q '30 to learn from, 20 to test on, 3 classes' \
         "$folder/out"
     ok "an untrained model is probed on fractals"
+    run 2 --shape=24/1/32/4 --image=8 --patch=4 --classes=20 --shots=1,2 --test-examples=20
+    grep -q '^ *1  *20  ' "$folder/out" && grep -q '^ *2  *40  ' "$folder/out"
+    ok "and learns from as many of every class as are asked for"
+    refuses 2 'images are too many' --shape=24/1/32/4 --image=8 --patch=4 --classes=20 \
+        --shots=1000000000000000
     refuses 2 'No such file' --checkpoint="$folder/none" $few
     refuses 2 'no complete checkpoint' --checkpoint="$folder" $few
     refuses 2 'not an HDF5\|no HDF5' --checkpoint="$folder/out" $few

@@ -51,8 +51,9 @@ static const struct opt table[] = {
       "another set",
       TEXT(test) },
     { "examples", OPT_INT, NULL, "N",
-      "fractals to learn from; 0: twice the most shots for every class", AT(examples),
-      .max = 1e9 },
+      "fractals to learn from; 0: twice the most shots for every class, or more until "
+      "each has them",
+      AT(examples), .max = 1e9 },
     { "test-examples", OPT_INT, "1024", "N", "fractals to test on", AT(test_examples),
       .min = 1, .max = 1e9 },
     { "seed", OPT_INT, "0", "N", "of fractals, and of an untrained model", AT(seed),

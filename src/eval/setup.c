@@ -9,12 +9,14 @@
 #include "src/base/draft.h"
 #include "src/base/err.h"
 #include "src/base/log.h"
+#include "src/base/mem.h"
 #include "src/data/h5set.h"
 #include "src/eval/blas.h"
 #include "src/plan/predict.h"
 #include "src/plan/record.h"
 #include "src/step/stored.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,6 +181,29 @@ static bool needs_learning(const struct probe_options *o)
            o->logits_out[0] != '\0';
 }
 
+/* As many fractals as it takes to have 'shots' of every class, whose labels are drawn:
+ * at least twice as many as that is on average.
+ */
+static int64_t count_shots(const struct data *data, int64_t shots)
+{
+    const int64_t K = data->classes;
+    int64_t *count, lacking = K, n = 0;
+    float *target;
+
+    if (shots > INT_MAX / (2 * K))
+        return (int64_t)INT_MAX + 1; /* too many, which is said later */
+    count  = mem_new((size_t)K, sizeof *count);
+    target = mem_new((size_t)K, sizeof *target);
+    for (; lacking > 0 || n < 2 * shots * K; n++) {
+        data->ops->get(data, NULL, target, (struct range){ 0, K }, n);
+        for (int64_t k = 0; k < K; k++)
+            lacking -= target[k] > 0 && ++count[k] == shots;
+    }
+    mem_free(target);
+    mem_free(count);
+    return n;
+}
+
 /* Fractals to test on are those that vittrain holds out; those to learn from are held
  * out of a run with another seed: nobody trains on either.
  */
@@ -195,9 +220,10 @@ static int open_fractals(struct probe *p, struct data_options *with)
     TRY(data_open_fractal(&p->test_data, with));
     if (!needs_learning(o))
         return 0;
-    p->learn_count = o->examples > 0 ? o->examples : 2 * most * with->classes;
     with->seed++;
-    return data_open_fractal(&p->learn_data, with);
+    TRY(data_open_fractal(&p->learn_data, with));
+    p->learn_count = o->examples > 0 ? o->examples : count_shots(p->learn_data, most);
+    return 0;
 }
 
 /* A set, of which a part is tested on, or another one is: of classes that it has. */
