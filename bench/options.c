@@ -117,6 +117,8 @@ int options_read(struct opts *opts, struct options *o, int argc, char **argv)
     if (rc == 0 && o->shape[0] == '\0' && !o->official &&
         !opts_is_given(opts, "warmup"))
         rc = opts_set(opts, "warmup", "1", FROM_PROGRAM);
+    if (rc == 0 && o->deterministic && !opts_is_given(opts, "tune"))
+        rc = opts_set(opts, "tune", "false", FROM_PROGRAM);
     if (rc == 0 && o->dry_run)
         rc = options_take_machine(opts, o);
     return rc;

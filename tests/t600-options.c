@@ -173,6 +173,11 @@ static void test_meaning(void)
     ok(resolve("--require-overlap=70.5", "--no-tune", NULL) == 0 &&
            c.require_overlap == 70.5 && c.way.form == CMM_RING,
        "another bar; without timing auto is the ring");
+    ok(resolve("--deterministic", NULL) == 0 && !o.tune && c.way.form == CMM_RING,
+       "--deterministic leaves nothing to timing");
+    ok(resolve("--deterministic", "--tune", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "no two runs share") != NULL,
+       "and refuses --tune");
     ok(resolve("--overlap=bidir", "--progress=thread", "--trace=t.json", NULL) == 0 &&
            c.way.form == CMM_BIDIR,
        "both ways, a thread, a trace");

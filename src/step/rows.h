@@ -84,6 +84,7 @@ TITLE("How it runs"),
   "and play it from then on",
   AT(graph) },
 { "deterministic", OPT_FLAG, NULL, NULL,
-  "the same bits in every run on the same mesh; CPU runs without --tune always do",
+  "the same bits in every run on the same mesh, so without --tune; CPU runs without "
+  "it have them anyway",
   AT(deterministic) },
     /* clang-format on */

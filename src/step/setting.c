@@ -139,6 +139,9 @@ int setting_resolve(struct way *way, const struct setting *o)
     if (o->dtype == DTYPE_CHOICE_EMULATE && o->device != DEVICE_AUTO)
         return ERR(ERR_USAGE, "--dtype=bf16:emulate is a device of its own: leave "
                               "--device away");
+    if (o->deterministic && o->tune)
+        return ERR(ERR_USAGE, "--tune chooses by times, which no two runs share: not "
+                              "with --deterministic");
     TRY(check_wires(o, made.dtype));
     TRY(parse_mesh(&made, o));
     made.packs    = dev_packs(made.device, made.dtype);
