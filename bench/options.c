@@ -29,13 +29,13 @@ const struct opt options_table[] = {
       TEXT(cases) },
     { "batch", OPT_TEXT, NULL, "N[,..]",
       "images in the global batch; default 8 for every data rank, fewer if they do not "
-      "fit",
+      "fit, or in the default run take too long",
       TEXT(batch) },
     { "steps", OPT_INT, NULL, "N", "timed steps, exactly; 0: as --seconds says",
       AT(steps), .max = 1 << 20 },
     { "seconds", OPT_REAL, "10", "S",
-      "time steps for this long, at least 3; the peak is measured for a quarter of it, "
-      "but at most of a second",
+      "time steps for this long, at least 3, in the default run 7.5 at most; the peak "
+      "is measured for a quarter of it, but at most of a second",
       AT(seconds), .max = 1e7 },
     { "warmup", OPT_INT, "2", "N",
       "steps before the timed ones; the default run takes 1", AT(warmup), .max = 1e6 },
