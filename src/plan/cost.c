@@ -16,6 +16,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { LOOKED_AT = 64 /* nodes, one by one */ };
+
 const char *const cost_product_name[COST_PRODUCTS] = {
     [COST_GEMM] = "gemm", [COST_GEMM_T] = "gemm_t", [COST_GEMM_DW] = "gemm_dw"
 };
@@ -248,6 +250,39 @@ void cost_pair(struct cost_path *p, const struct cost_rank *c, int64_t a, int64_
     take_link(p, c, machine_distance(c->machine, c->on_node, a, b));
 }
 
+/* Of the ranks [lo, hi) of a block, those in [from, to) of it send 'by' ranks on: how
+ * many to one outside?
+ */
+static int64_t leaving_part(int64_t lo, int64_t hi, int64_t from, int64_t to,
+                            int64_t by)
+{
+    const int64_t first = from > lo ? from : lo, last = to < hi ? to : hi;
+    const int64_t in  = first + by > lo ? first + by : lo;
+    const int64_t out = last + by < hi ? last + by : hi;
+
+    if (first >= last)
+        return 0;
+    return last - first - (out > in ? out - in : 0);
+}
+
+/* Of the block [lo, hi), which has the end of a ring of 'ring' ranks, or the start of
+ * one, or both, how many speak to one outside?  In a ring those near its end speak to
+ * those at its start.
+ */
+static int64_t leaving_block(int64_t lo, int64_t hi, int64_t ring, int64_t reach)
+{
+    const int64_t start[2] = { lo / ring * ring, (hi - 1) / ring * ring };
+    int64_t out            = 0;
+
+    for (int i = start[0] == start[1]; i < 2; i++) {
+        const int64_t turn = start[i] + ring - reach;
+
+        out += leaving_part(lo, hi, start[i], turn, reach) +
+               leaving_part(lo, hi, turn, start[i] + ring, reach - ring);
+    }
+    return out;
+}
+
 /* Of 'block' ranks in a row (a node, a group of nodes) how many speak to one outside,
  * at most.  The rings are stride * size ranks long; in each, those that go forward are
  * as far from the end as those that go back, round the circle, are from the start.
@@ -257,12 +292,21 @@ static int64_t leaving(const struct cost_rank *c, int64_t block, int64_t stride,
 {
     const int64_t ring = stride * size, reach = stride * (distance % size);
     const int64_t fewer = reach < ring - reach ? reach : ring - reach;
-    int64_t out;
+    int64_t most        = 0;
 
     if (block <= 0 || block >= c->ranks || block % ring == 0)
         return 0;
-    out = ring % block == 0 ? fewer : 2 * fewer; /* a block with parts of two rings */
-    return out < block ? out : block;
+    if (ring % block == 0)
+        return fewer < block ? fewer : block;
+    if (c->ranks > LOOKED_AT * block) /* a block with parts of two rings */
+        return 2 * fewer < block ? 2 * fewer : block;
+    for (int64_t lo = 0; lo < c->ranks; lo += block) {
+        const int64_t hi  = lo + block < c->ranks ? lo + block : c->ranks;
+        const int64_t out = leaving_block(lo, hi, ring, reach);
+
+        most = out > most ? out : most;
+    }
+    return most;
 }
 
 /* Seconds a byte where 'flows' messages share 'bandwidth' (0: it does not count). */
