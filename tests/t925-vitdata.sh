@@ -146,6 +146,11 @@ run synth "$folder/j.h5" --n=5 --classes=3 --image=16 --quality=80 && run info "
 ok 'and one of JPEG files'
 run synth "$folder/f2.h5" --n=20 --classes=3 --image=16 && cmp -s "$folder/f.h5" "$folder/f2.h5"
 ok 'the same again, to the byte'
+run synth "$folder/g.h5" --n=1 --classes=1 --image=16 &&
+    run sheet "$folder/g.png" --data="$folder/g.h5" --rows=1 --columns=1 --image=16 &&
+    run sheet "$folder/h.png" --classes=1 --rows=1 --columns=1 --image=16 &&
+    ! cmp -s "$folder/g.png" "$folder/h.png"
+ok 'but other fractals than a run of that seed begins with'
 
 # damage
 head -c 3000 "$folder/f.h5" >"$folder/cut.h5"
