@@ -116,9 +116,10 @@ double busy_measure(struct mesh *mesh, struct dev *dev, int peer, int bytes,
     char *room = mem_new(2 * (size_t)bytes, 1);
     struct work work;
     double busy;
+    const int rc = work_open(&work, dev);
 
-    if (work_open(&work, dev) != 0)
-        die("%s", err_sentence());
+    if (rc != 0)
+        err_end(rc);
     measure(&busy, &work, mesh->comm[AXIS_ALL], peer, room, bytes, seconds);
     work_close(&work);
     mem_free(room);

@@ -71,9 +71,11 @@ static void run_read(void *ctx)
     struct job *j = ctx;
 
     for (int i = 0; i < FILES; i++, j->next++) {
-        if (j->bench->files->read(&j->sample[i].file, &j->sample[i].bytes, j->set,
-                                  sample_index(j, j->next)) != 0)
-            die("%s", err_sentence());
+        const int rc = j->bench->files->read(&j->sample[i].file, &j->sample[i].bytes,
+                                             j->set, sample_index(j, j->next));
+
+        if (rc != 0)
+            err_end(rc);
     }
 }
 
@@ -90,8 +92,10 @@ static void run_decode(void *ctx)
     struct job *j = ctx;
 
     for (int i = 0; i < FILES; i++) {
-        if (decode(&j->sample[i]) != 0)
-            die("%s", err_sentence());
+        const int rc = decode(&j->sample[i]);
+
+        if (rc != 0)
+            err_end(rc);
     }
 }
 

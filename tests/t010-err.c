@@ -98,6 +98,18 @@ static void die_without(void)
     die("broken");
 }
 
+static void end_with_hook(void)
+{
+    log_open("vittest", 3);
+    err_set_abort(leave);
+    err_end(fails(1));
+}
+
+static void end_without(void)
+{
+    err_end(ERR(ERR_MEMORY, "no room"));
+}
+
 static void test_sentences(void)
 {
     char text[1024], wanted[256];
@@ -134,6 +146,16 @@ static void test_sentences(void)
     stderr_of(text, sizeof text, &status, die_without);
     ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
        "die() aborts without a hook");
+    stderr_of(text, sizeof text, &status, end_with_hook);
+    snprintf(wanted, sizeof wanted, "vittest: rank 3 on %s: 1 is more than none\n",
+             log_host());
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == err_exit_status(ERR_SHAPE) &&
+           strcmp(text, wanted) == 0,
+       "err_end() says the sentence, and calls the hook with the code's status");
+    stderr_of(text, sizeof text, &status, end_without);
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == 3 &&
+           strcmp(text, "vitbench: no room\n") == 0,
+       "err_end() exits with it without a hook");
 }
 
 /* 64 letters, as many as Linux takes, with a domain and without; an address.  The name

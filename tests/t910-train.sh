@@ -248,17 +248,22 @@ run 1 $model --steps=1 --init="$folder/whole" --head-bias=-3 --classes=9
 status_is '0 ' && grep -q '^step 1/1  *3.4373 ' "$folder/out" # 9 ln(1 + e^-3) + 3
 ok 'a classifier that starts anew has the bias that is given'
 
+# Wait for the first line of a run.
+await_step() {
+    tries=0
+    while ! grep -q '^step' "$folder/out" 2>/dev/null && [ $tries -lt 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+}
+
 # signalled WORDS RANKS ARGUMENT..: wait for the first line of a run, then do WORDS.
 signalled() {
     words=$1
     shift
     run "$@" &
     whole=$!
-    tries=0
-    while ! grep -q '^step' "$folder/out" 2>/dev/null && [ $tries -lt 300 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
+    await_step
     eval "$words"
     wait $whole
 }
@@ -285,6 +290,22 @@ signalled "$beside"'; kill -USR1 $(cat "$folder/pids")' 2 $endless --mesh=1x2
 status_is '75 75 ' && [ $second -eq 3 ] &&
     grep -q 'stop is being written by another program, process' "$folder/second"
 ok 'a second run in the folder of one that is under way, before it does anything: 3'
+# What a disk does not give any more ends a run amid a step.
+if [ -f "$folder/two.h5" ]; then
+    : >"$folder/out"
+    "$train" --shape=mu --image=32 --batch=4 --threads=1 --data="$folder/two.h5" --holdout=0 \
+        --steps=1000000 --log-every=5 >"$folder/out" 2>"$folder/all" </dev/null &
+    whole=$!
+    await_step
+    : >"$folder/two.h5"
+    wait $whole
+    status=$?
+    grep '^vittrain' "$folder/all" >"$folder/err"
+    [ $status -eq 3 ] && said '^vittrain: rank 0 on [^ ]*: .*two.h5 has become shorter'
+    ok 'a set that cannot be read any more: 3'
+else
+    skip 'a set that cannot be read any more: 3' 'vitdata packs no PNG files here'
+fi
 : >"$folder/out"
 signalled 'kill -KILL $(cat "$folder/pids")' 2 $endless --mesh=1x2
 [ -f "$folder/stop/.lock" ]

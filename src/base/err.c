@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static _Thread_local struct own_kept of_thread;
 
@@ -108,6 +109,15 @@ void err_say(int rc)
     log_line(LOG_ERROR, "%s", k->text);
     log_line(LOG_DEBUG, "%s at %s:%d", err_name(rc), k->file, k->line);
     err_forget();
+}
+
+void err_end(int rc)
+{
+    fflush(stdout);
+    err_say(rc);
+    if (abort_all != NULL)
+        abort_all(err_exit_status(rc));
+    _exit(err_exit_status(rc));
 }
 
 const char *err_sentence(void)

@@ -81,8 +81,13 @@ void err_forget(void);
 int err_exit_status(int rc);
 const char *err_name(int rc);
 
-/* Let die() end all ranks: 'abort_all' is called with 99 instead of abort().
- * mesh_open() sets it; NULL takes it back.
+/* Say the kept sentence and end all ranks with the status of 'rc': for what cannot be
+ * handed on, as amid a step, where the other ranks wait for this one.  Never returns.
+ */
+_Noreturn void err_end(int rc);
+
+/* Let die() and err_end() end all ranks: 'abort_all' is called, with 99 by die(),
+ * before the one aborts and the other exits.  mesh_open() sets it; NULL takes it back.
  */
 void err_set_abort(void (*abort_all)(int status));
 

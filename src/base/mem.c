@@ -135,7 +135,7 @@ void *mem_new(size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes))
         die("%zu things of %zu bytes", count, size);
     if (mem_alloc(&block, bytes) != 0)
-        die("%s", err_sentence());
+        err_end(ERR_MEMORY);
     memset(block, 0, bytes);
     return block;
 }

@@ -14,7 +14,7 @@ enum { MEM_ALIGN = 64 };
 int mem_alloc(void **block, size_t bytes);
 void mem_free(void *block);
 
-/* The same for small things that cannot reasonably fail: zeroed, dies when it does. */
+/* For small things that cannot reasonably fail: zeroed, err_end() if it does. */
 void *mem_new(size_t count, size_t size);
 
 /* A list that grows: 'count' things, the first 'used' of them those of 'old' (NULL

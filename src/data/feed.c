@@ -233,7 +233,7 @@ void feed_targets(struct feed *f, float *targets, int64_t step)
 {
     data_targets(f->data, targets, f->B, step, f->b, f->k);
     if (data_failure(f->data) != 0)
-        die("%s", err_sentence());
+        err_end(data_failure(f->data));
     guard_alive();
 }
 

@@ -228,7 +228,7 @@ static void do_in_two(struct dev_stream *s, const struct call *c)
     rest.is_added    = true;
     room.bytes       = (size_t)mat_bytes(first.y);
     if (mem_alloc((void **)&room.at, room.bytes) != 0)
-        die("%s", err_sentence());
+        err_end(ERR_MEMORY);
     by_onednn(s, &first, WAY_ONEDNN);
     by_onednn(s, &rest, WAY_ONEDNN);
     if (c->is_added)

@@ -148,7 +148,7 @@ static void time_ways(struct dev_stream *s, const struct call *c,
 
     if (c->is_added || cut.y.cols < c->y.cols) {
         if (mem_alloc(&at, bytes) != 0)
-            die("%s", err_sentence());
+            err_end(ERR_MEMORY);
         memset(at, 0, bytes);
         room.at      = at;
         cut.y.buf    = &room;

@@ -231,7 +231,7 @@ static void make_room(struct onednn *d, size_t bytes)
         return;
     mem_free(d->room);
     if (mem_alloc((void **)&d->room, bytes) != 0)
-        die("%s", err_sentence());
+        err_end(ERR_MEMORY);
     dev_count_packed(d->dev, (int64_t)(bytes - d->bytes));
     d->bytes = bytes;
 }
@@ -322,7 +322,7 @@ static struct pack *make_pack(struct onednn *d, const struct plan *p, struct ope
                         .from      = mat_ptr(b.m) };
     make_packer(&k->packer, d, &plain, &p->b);
     if (mem_alloc(&k->at, k->packer.bytes) != 0)
-        die("%s", err_sentence());
+        err_end(ERR_MEMORY);
     dev_count_packed(k->dev, (int64_t)k->packer.bytes);
     pack_now(d, &k->packer, k->at, k->from);
     return k;

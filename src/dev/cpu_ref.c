@@ -78,7 +78,7 @@ void *cpu_block(struct dev *dev, int thread, size_t bytes)
         mem_free(block->at);
         block->at = NULL;
         if (mem_alloc(&block->at, bytes) != 0)
-            die("%s", err_sentence());
+            err_end(ERR_MEMORY);
         block->bytes = bytes;
     }
     return block->at;

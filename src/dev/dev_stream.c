@@ -111,12 +111,16 @@ void dev_join(struct dev_stream *s, struct dev_stream *other)
 
 struct dev_event *dev_mark(struct dev_stream *s)
 {
+    int rc = 0;
+
     if (dev_is_host(s->dev) || dev_is_hollow(s->dev)) {
         dev_sync(s);
         return NULL;
     }
-    if (s->mark == NULL && dev_event_open(&s->mark, s->dev) != 0)
-        die("%s", err_sentence());
+    if (s->mark == NULL)
+        rc = dev_event_open(&s->mark, s->dev);
+    if (rc != 0)
+        err_end(rc);
     dev_event_record(s->mark, s);
     return s->mark;
 }

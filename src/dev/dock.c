@@ -45,7 +45,7 @@ static struct dock *make(struct dev *dev, size_t bytes, int places)
     for (int k = 0; k < places && rc == 0; k++)
         rc = dev_event_open(&d->done[k], dev);
     if (rc != 0)
-        die("%s", err_sentence());
+        err_end(rc);
     d->next    = dev->docks;
     dev->docks = d;
     return d;

@@ -117,8 +117,12 @@ static void settle(struct laps *w, bool is_waiting)
 
 static void mark(struct laps *w, struct mark *m, int part)
 {
-    if (m->event == NULL && dev_event_open_timed(&m->event, w->s->dev) != 0)
-        die("%s", err_sentence());
+    int rc = 0;
+
+    if (m->event == NULL)
+        rc = dev_event_open_timed(&m->event, w->s->dev);
+    if (rc != 0)
+        err_end(rc);
     dev_event_record(m->event, w->s);
     m->part = part;
 }

@@ -240,7 +240,7 @@ static int start(pid_t *pid, FILE **out, char *script)
     close(end[1]);
     *out = fdopen(end[0], "r");
     if (*out == NULL)
-        die("no memory for a file");
+        err_end(ERR(ERR_MEMORY, "no memory for a file"));
     return error;
 }
 

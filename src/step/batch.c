@@ -355,14 +355,16 @@ static void feed_other(struct batches *b, const struct data *data, int64_t step,
     const int64_t B         = vit_batch(b->vit);
     const int threads       = dev_threads(vit_dev(b->vit));
     struct feed *feed       = NULL;
+    int rc;
 
     if (way == WAY_IMAGES) {
         feed_once(data, mesh, B, l->b, l->k, threads, host_part(b, HOST_IMAGES, 0),
                   host_part(b, HOST_TARGETS, 0), step);
         return;
     }
-    if (feed_open(&feed, data, mesh, B, l->b, l->k, threads, form_of(b, way)) != 0)
-        die("%s", err_sentence());
+    rc = feed_open(&feed, data, mesh, B, l->b, l->k, threads, form_of(b, way));
+    if (rc != 0)
+        err_end(rc);
     feed_last(feed);
     feed_row(b, feed, step, way);
     feed_close(&feed);

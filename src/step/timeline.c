@@ -261,7 +261,7 @@ static void write_mine(struct mesh *mesh, const struct spec *spec, struct trace 
     FILE *out = open_memstream(&text, &size);
 
     if (out == NULL)
-        die("no memory for the text of a trace");
+        err_end(ERR(ERR_MEMORY, "no memory for the text of a trace"));
     write_part(out, mesh, spec, t, zero);
     fclose(out);
     await_axis(mesh, REDUCE, AXIS_ALL);
