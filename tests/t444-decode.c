@@ -9,6 +9,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
+#include "tests/asan.h"
 #include "tests/tap.h"
 
 #include <stdio.h>
@@ -43,6 +44,65 @@ static int largest_difference(struct pixels p, int first)
         most = off > most ? off : most;
     }
     return most;
+}
+
+/* ---- memory ---------------------------------------------------------------------- */
+
+static int64_t left = -1; /* blocks until one is not to be had; -1: all are */
+
+#if defined(__GLIBC__) && !defined(HAS_ASAN)
+enum { CAN_FAIL = 1 };
+
+void *__libc_malloc(size_t size);
+void *__libc_memalign(size_t align, size_t size);
+
+static bool is_short(void)
+{
+    if (left < 0)
+        return false;
+    return left-- == 0;
+}
+
+void *malloc(size_t size)
+{
+    return is_short() ? NULL : __libc_malloc(size);
+}
+
+void *aligned_alloc(size_t align, size_t size)
+{
+    return is_short() ? NULL : __libc_memalign(align, size);
+}
+#else
+enum { CAN_FAIL = 0 };
+#endif
+
+/* Whichever block is not to be had, the file is not taken for a damaged one. */
+static void test_memory(const char *name, const void *file, size_t size)
+{
+    int64_t n = 0, wrong = 0;
+    bool is_met;
+
+    if (!CAN_FAIL)
+        return;
+    do {
+        struct decode_room room = { 0 };
+        struct pixels p;
+        int h, w, rc;
+
+        left = n++;
+        rc   = decode_size(&h, &w, file, size);
+        if (rc == 0)
+            rc = decode_rows(&p, &room, file, size, 0, HEIGHT);
+        is_met = left < 0;
+        left   = -1;
+        decode_free(&room);
+        if (rc == ERR_DATA) {
+            tap_note("block %lld: %s", (long long)n, err_sentence());
+            wrong++;
+        }
+        err_forget();
+    } while (is_met);
+    ok(wrong == 0 && n > 4, "%s without memory is not taken for damaged", name);
 }
 
 /* ---- one format ------------------------------------------------------------------ */
@@ -157,6 +217,7 @@ static void test_format(const struct format *f)
     test_whole(f, &file, size);
     test_cut(f, &file, size);
     test_damaged(f, &file, size);
+    test_memory(f->name, file.bytes, size);
     decode_free(&file);
 }
 

@@ -89,6 +89,8 @@ static void set_failure(struct failure *f)
 
 static int damaged(const struct failure *f)
 {
+    if (f->base.msg_code == JERR_OUT_OF_MEMORY)
+        return ERR(ERR_MEMORY, "no memory to decode a JPEG");
     return ERR(ERR_DATA, "damaged JPEG: %s", f->sentence);
 }
 

@@ -111,10 +111,14 @@ static int add_classes(struct gather *g, const char *from, struct dirent **entry
     char path[PATH_MAX];
     size_t used = 0;
     struct stat about;
+    bool is_there;
 
     for (int i = 0; i < n; i++) {
         TRY(join(path, from, entry[i]->d_name));
-        if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode)) {
+        is_there = stat(path, &about) == 0;
+        if (!is_there && errno != ENOENT && errno != ELOOP)
+            return err_unread(path);
+        if (!is_there || !S_ISDIR(about.st_mode)) {
             WARN("%s is skipped: it is in no class's folder", path);
             g->bad_lines++;
             continue;
@@ -138,7 +142,7 @@ int gather_folder(struct gather *g, const char *from)
 
     *g = (struct gather){ 0 };
     if (n < 0)
-        return ERR(ERR_DATA, "%s cannot be read: %s", from, strerror(errno));
+        return err_unread(from);
     for (int i = 0; i < n; i++)
         length += strlen(entry[i]->d_name) + 1;
     g->names = mem_new(length, 1);
@@ -206,7 +210,7 @@ int gather_list(struct gather *g, const char *from)
 
     *g = (struct gather){ 0 };
     if (file == NULL)
-        return ERR(ERR_DATA, "%s cannot be read: %s", from, strerror(errno));
+        return err_unread(from);
     g->names = copy_text("");
     snprintf(folder, sizeof folder, "%s", from);
     slash = strrchr(folder, '/');

@@ -67,8 +67,10 @@ static int open_picture(struct pixels *p, struct rooms *r, size_t *size,
 
 /* ---- the first pass -------------------------------------------------------------- */
 
-/* True if the file is a picture; else it is named. */
-static bool check(struct gather_file *f, struct rooms *r, struct meter *meter)
+/* Sets the bytes of a picture: 0, and the file is named, if it is none; -1 where memory
+ * is short.
+ */
+static void check(struct gather_file *f, struct rooms *r, struct meter *meter)
 {
     struct pixels p;
     size_t size  = 0;
@@ -78,22 +80,21 @@ static bool check(struct gather_file *f, struct rooms *r, struct meter *meter)
 #pragma omp critical
 #endif
     {
-        if (rc != 0) {
+        if (rc != 0 && rc != ERR_MEMORY) {
             meter_clear(meter);
             WARN("%s is skipped: %s", f->path, err_sentence());
         }
         meter_step(meter);
     }
     err_forget();
-    f->bytes = rc == 0 ? (int64_t)size : 0;
-    return rc == 0;
+    f->bytes = rc == 0 ? (int64_t)size : rc == ERR_MEMORY ? -1 : 0;
 }
 
-/* Keep the pictures of 'g', in order; returns their bytes. */
-static int64_t keep_pictures(struct gather *g)
+/* Keep the pictures of 'g', in order, of 'bytes' in all. */
+static int keep_pictures(int64_t *bytes, struct gather *g)
 {
     struct meter meter;
-    int64_t kept = 0, bytes = 0;
+    int64_t kept = 0;
 
     meter_open(&meter, "checking files", g->count);
 #ifdef _OPENMP
@@ -105,20 +106,22 @@ static int64_t keep_pictures(struct gather *g)
 #ifdef _OPENMP
 #pragma omp for schedule(dynamic)
 #endif
-        for (int64_t i = 0; i < g->count; i++) {
-            if (!check(&g->file[i], &rooms, &meter))
-                g->file[i].bytes = 0;
-        }
+        for (int64_t i = 0; i < g->count; i++)
+            check(&g->file[i], &rooms, &meter);
         rooms_free(&rooms);
     }
     meter_clear(&meter);
+    for (int64_t i = 0; i < g->count; i++)
+        if (g->file[i].bytes < 0)
+            return ERR(ERR_MEMORY, "no memory to decode %s", g->file[i].path);
+    *bytes = 0;
     for (int64_t i = 0; i < g->count; i++) {
         const struct gather_file f = g->file[i];
 
         g->file[i].path  = NULL;
         g->file[i].label = NULL;
         if (f.bytes > 0) {
-            bytes += f.bytes;
+            *bytes += f.bytes;
             g->file[kept++] = f;
         } else {
             mem_free(f.path);
@@ -126,7 +129,7 @@ static int64_t keep_pictures(struct gather *g)
         }
     }
     g->count = kept;
-    return bytes;
+    return 0;
 }
 
 /* ---- the second pass ------------------------------------------------------------- */
@@ -141,6 +144,8 @@ static int append(struct h5set *set, const struct gather_file *f, struct rooms *
     int rc =
         decode > 0 ? open_picture(&p, r, &size, f->path) : read_file(r, &size, f->path);
 
+    if (rc == ERR_MEMORY || rc == ERR_IO)
+        return ERR(rc, "%s cannot be read again: %s", f->path, err_sentence());
     if (rc != 0 || (int64_t)size != f->bytes)
         return ERR(ERR_DATA, "%s has changed while it was packed", f->path);
     if (decode == 0)
@@ -180,7 +185,7 @@ static int gather(struct gather *g, const char *from)
     struct stat about;
 
     if (stat(from, &about) != 0)
-        return ERR(ERR_USAGE, "--from=%s: %s", from, strerror(errno));
+        return err_unread(from);
     return S_ISDIR(about.st_mode) ? gather_folder(g, from) : gather_list(g, from);
 }
 
@@ -188,9 +193,11 @@ static int pack(struct pack_result *result, struct gather *g, const char *out,
                 const char *from, int decode)
 {
     struct h5set *set = NULL;
-    const int64_t all = g->count, bytes = keep_pictures(g);
+    const int64_t all = g->count;
+    int64_t bytes;
     int rc;
 
+    TRY(keep_pictures(&bytes, g));
     result->skipped = all - g->count + g->bad_lines;
     result->shape   = (struct h5set_shape){
           .kind     = decode > 0 ? H5SET_IMAGES : H5SET_ENCODED,

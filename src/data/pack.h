@@ -20,8 +20,8 @@ struct pack_result {
  *             or more labels, whole numbers from 0
  *
  * Files are kept as they are, or, with 'decode' above 0, become pixels: the smaller
- * side is resized to 'decode', and the middle taken.  Returns 0; ERR_USAGE if 'from' is
- * not there; ERR_IO; ERR_DATA if nothing is left to pack, or a file changed meanwhile.
+ * side is resized to 'decode', and the middle taken.  Returns 0; ERR_IO; ERR_MEMORY;
+ * ERR_DATA if 'from' is not there, nothing is left, or a file changed meanwhile.
  */
 int pack_files(struct pack_result *result, const char *out, const char *from,
                int decode);
