@@ -10,6 +10,7 @@
 #include "src/base/log.h"
 #include "src/base/mem.h"
 #include "tests/apart.h"
+#include "tests/disk.h"
 #include "tests/scratch.h"
 #include "tests/tap.h"
 
@@ -127,6 +128,16 @@ static void mend(void)
     ok(record_append(path, &r) == 0 && read_all(&back) == 2 &&
            strcmp(back[0].id, "a") == 0,
        "a whole line without its newline is kept");
+    mem_free(back);
+    put("w", "{\"id\":\"a\"}\n{\"id\":\"b\", \"wid");
+    disk_spoil(0);
+    ok(record_append(path, &r) == ERR_IO && disk_is_met(),
+       "nothing is put behind an end that cannot be read");
+    err_forget();
+    disk_spoil(-1);
+    ok(record_append(path, &r) == 0 && read_all(&back) == 2 &&
+           strcmp(back[1].id, "next") == 0,
+       "so that the next writer's line is whole");
     mem_free(back);
 }
 

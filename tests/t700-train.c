@@ -13,6 +13,7 @@
 #include "tests/scratch.h"
 #include "tests/tap.h"
 
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -339,6 +341,20 @@ static int64_t bytes_of(const char *path)
     return stat(path, &state) == 0 ? (int64_t)state.st_size : -1;
 }
 
+/* A disk that syncs no folder, for a while. */
+static bool is_name_lost;
+
+int fsync(int fd)
+{
+    struct stat state;
+
+    if (is_name_lost && fstat(fd, &state) == 0 && S_ISDIR(state.st_mode)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
 static void lines(void)
 {
     const struct step_result r = { .loss = 1.5, .grad_norm = NAN, .peak_logit = 2 };
@@ -386,6 +402,11 @@ static void lines(void)
     journal_cut(&j, 7, 8);
     journal_step(&j, 9, 7, 1, &r);
     ok(lines_of(path) == 5, "of which one goes that is written anew");
+    is_name_lost = true;
+    journal_cut(&j, 7, 8);
+    is_name_lost = false;
+    journal_step(&j, 9, 7, 1, &r);
+    ok(lines_of(path) == 5, "also where the folder could not be synced after that");
     journal_close(&j);
     ok(journal_open(&j, path, 0) == 0, "and by a new run");
     journal_close(&j);

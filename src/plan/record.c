@@ -208,7 +208,7 @@ static int mend_end(off_t *size, int file, const char *path)
     char *tail        = mem_new(LINE_MOST + 1, 1);
     const off_t start = *size > LINE_MOST ? *size - LINE_MOST : 0;
     const ssize_t got = pread(file, tail, LINE_MOST, start);
-    int rc            = 0;
+    int rc            = got >= 0 ? 0 : ERR_IO;
 
     if (got > 0 && tail[got - 1] != '\n') {
         char *newline    = memrchr(tail, '\n', (size_t)got);

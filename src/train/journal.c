@@ -103,11 +103,18 @@ int journal_open(struct journal *j, const char *path, int64_t first)
 
 void journal_cut(struct journal *j, int64_t fork, int64_t last)
 {
+    FILE *file;
+
     if (j->jsonl == NULL || !j->has_forks ||
         keep_lines(j, &(struct gone){ fork, last }) == 0)
         return;
-    WARN("lines of fork %lld are there twice: %s", (long long)fork, err_sentence());
+    WARN("lines of fork %lld may be there twice: %s", (long long)fork, err_sentence());
     err_forget();
+    file = fopen(j->path, "a"); /* it may be the new one, which was not kept for sure */
+    if (file == NULL)
+        return;
+    fclose(j->jsonl);
+    j->jsonl = file;
 }
 
 void journal_close(struct journal *j)
