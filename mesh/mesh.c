@@ -19,7 +19,8 @@ _Noreturn void mesh_mpi_died(int rc, const char *call, const char *file, int lin
     int size                        = 0;
 
     MPI_Error_string(rc, text, &size);
-    err_die(file, line, "%s: %s", call, text);
+    err_keep(file, line, "%s: %s", call, text);
+    err_end(ERR_ENV);
 }
 
 /* ---- open and close -------------------------------------------------------------- */

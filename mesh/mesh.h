@@ -115,7 +115,7 @@ void mesh_wires(struct mesh *mesh, bool has_wide_sums, bool has_narrow_grads);
 
 void mesh_count_reset(struct mesh *mesh);
 
-/* Call an MPI function; die with MPI's own sentence if it fails. */
+/* Call an MPI function; end all ranks with MPI's own sentence, and 3, if it fails. */
 #define TRY_MPI(call)                                                                  \
     do {                                                                               \
         const int mpi_rc_ = (call);                                                    \

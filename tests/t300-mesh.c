@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int size, rank;
@@ -147,11 +148,30 @@ static void test_faults(void)
     test_fault("drop", FAULT_NONE);
 }
 
+/* In a child, which has no part in messages. */
+static void test_mpi_error(void)
+{
+    int status = 0;
+    pid_t child;
+
+    if (size > 1)
+        return;
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        mesh_mpi_died(MPI_ERR_OTHER, "MPI_Send()", __FILE__, __LINE__);
+    }
+    waitpid(child, &status, 0);
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == 3, "an error of MPI ends with 3");
+}
+
 int main(int argc, char **argv)
 {
     size = ranks_open(&argc, &argv, "t300-mesh");
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     unsetenv("VITBENCH_FAULT");
+    test_mpi_error();
     test_refused();
     for (int D = 1; D <= size; D++) {
         struct mesh *mesh;
