@@ -136,6 +136,8 @@ static void write_line(const struct run *r, int i)
     const double seconds         = r->series.seconds[i];
     const struct jsonl_step line = {
         .name         = r->c->name,
+        .shape        = r->spec->name,
+        .batch        = r->batch,
         .step         = i + 1,
         .seconds      = seconds,
         .loss         = r->series.loss[i],

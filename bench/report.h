@@ -42,7 +42,8 @@ extern const char report_schema[];
  */
 struct jsonl;
 struct jsonl_step {
-    const char *name;                                            /* of the case */
+    const char *name, *shape; /* of the case */
+    int64_t batch;
     int64_t step;                                                /* from 1 */
     double seconds, loss, grad_norm, tokens_per_s, mfu_measured; /* NaN: not known */
 };

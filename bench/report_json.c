@@ -424,7 +424,8 @@ void report_jsonl_step(struct jsonl *j, const struct jsonl_step *step)
         return;
     to = j->again.file != NULL ? j->again.file : j->file;
     line =
-        json_pack("{so sI so so so so so}", "case", text(step->name), "step",
+        json_pack("{so so sI sI so so so so so}", "case", text(step->name), "shape",
+                  text(step->shape), "batch", (json_int_t)step->batch, "step",
                   (json_int_t)step->step, "seconds", json_finite(step->seconds), "loss",
                   json_finite(step->loss), "grad_norm", json_finite(step->grad_norm),
                   "tokens_per_s", json_finite(step->tokens_per_s), "mfu_measured",

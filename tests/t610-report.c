@@ -315,6 +315,8 @@ static int lines_of(const char *name)
 static void add_step(struct jsonl *j, int64_t step, double seconds, double mfu)
 {
     report_jsonl_step(j, &(struct jsonl_step){ .name         = "step",
+                                               .shape        = "Ti",
+                                               .batch        = 8,
                                                .step         = step,
                                                .seconds      = seconds,
                                                .loss         = 693.25,
@@ -365,9 +367,12 @@ static void test_jsonl(void)
     ok(fgets(line, sizeof line, file) != NULL && strchr(line, '\n') != NULL,
        "is there as soon as the step is done");
     step = json_loads(line, 0, NULL);
-    ok(json_object_size(step) == 7 &&
+    ok(json_object_size(step) == 9 &&
            json_real_value(json_object_get(step, "seconds")) == 0.1,
        "with every digit");
+    ok(strcmp(json_string_value(json_object_get(step, "shape")), "Ti") == 0 &&
+           json_integer_value(json_object_get(step, "batch")) == 8,
+       "and which of a run's cases it belongs to");
     ok(json_is_null(json_object_get(step, "mfu_measured")), "and null for NaN");
     add_step(j, 2, 0.1, 0.5);
     ok(fgets(line, sizeof line, file) != NULL && fgets(line, sizeof line, file) == NULL,
