@@ -111,9 +111,10 @@ static int keep_pictures(int64_t *bytes, struct gather *g)
         rooms_free(&rooms);
     }
     meter_clear(&meter);
-    for (int64_t i = 0; i < g->count; i++)
+    for (int64_t i = 0; i < g->count; i++) {
         if (g->file[i].bytes < 0)
             return ERR(ERR_MEMORY, "no memory to decode %s", g->file[i].path);
+    }
     *bytes = 0;
     for (int64_t i = 0; i < g->count; i++) {
         const struct gather_file f = g->file[i];

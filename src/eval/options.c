@@ -101,9 +101,8 @@ static const struct opt table[] = {
       TEXT(logits_out) },
     { "records", OPT_TEXT, NULL, "FILE",
       "append the record of the run whose model this is, with the errors of ridge, "
-      "top1 "
-      "of sgd and lbfgs, or loss, top1 and ece of head in the place of the run's; what "
-      "else the file knows of the run is kept",
+      "top1 of sgd and lbfgs, or loss, top1 and ece of head in the place of the run's; "
+      "what else the file knows of the run is kept",
       TEXT(records) },
     { "id", OPT_TEXT, NULL, "TEXT",
       "the record's name; default: what the checkpoint says, the run's own at its end, "

@@ -20,13 +20,13 @@
     "run "                                                                             \
     "that was stopped, by a signal, by the clock or by an accident, goes on from its " \
     "last checkpoint when it is started again with the same options.  Without "        \
-    "--data, --shape and --init it is a small run, of minutes on two cores, whose "    \
-    "options it prints."
+    "--data, "                                                                         \
+    "--shape and --init it is a small run, of minutes on two cores, whose options it " \
+    "prints."
 #define STATUS                                                                         \
     "\nExit status: 0 done; 1 the loss was not finite; 2 an option or input is wrong;" \
-    "\n3 memory, device, files, or stopped without --out; 75 stopped by a signal or "  \
-    "the"                                                                              \
-    "\nclock after a good save: start it again.\n"                                     \
+    "\n3 memory, device, files, or stopped without --out;"                             \
+    "\n75 stopped by a signal or the clock after a good save: start it again.\n"       \
     "\nEvery option NAME can also be given as VITBENCH_NAME in the environment.\n"
 
 /* ---- the beginning --------------------------------------------------------------- */
