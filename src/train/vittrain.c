@@ -17,12 +17,10 @@
 #define USAGE "mpirun -n RANKS vittrain [--name=value ..]"
 #define ABOUT                                                                          \
     "Trains a Vision Transformer on images, on a mesh of data and model ranks.  A "    \
-    "run "                                                                             \
-    "that was stopped, by a signal, by the clock or by an accident, goes on from its " \
-    "last checkpoint when it is started again with the same options.  Without "        \
-    "--data, "                                                                         \
-    "--shape and --init it is a small run, of minutes on two cores, whose options it " \
-    "prints."
+    "run that was stopped, by a signal, by the clock or by an accident, goes on from " \
+    "its last checkpoint when it is started again with the same options.  Without "    \
+    "--data, --shape and --init it is a small run, of minutes on two cores, whose "    \
+    "options it prints."
 #define STATUS                                                                         \
     "\nExit status: 0 done; 1 the loss was not finite; 2 an option or input is wrong;" \
     "\n3 memory, device, files, or stopped without --out;"                             \
