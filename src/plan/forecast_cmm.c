@@ -17,9 +17,8 @@ void play_move(const struct play *p, struct part *to, const char *op, double byt
     part_op(to, op, 0, bytes, cost_move(p->cost, op, bytes));
 }
 
-/* The same in 'times' equal operations. */
-static void play_moves(const struct play *p, struct part *to, const char *op,
-                       double bytes, int times)
+void play_moves(const struct play *p, struct part *to, const char *op, double bytes,
+                int times)
 {
     part_op(to, op, 0, bytes, times * cost_move(p->cost, op, bytes / times));
 }
@@ -113,6 +112,16 @@ static bool is_shared(const struct play *p)
     return p->leg[0].is_shared || p->leg[1].is_shared;
 }
 
+/* Additions that make a sum of so many ranks' numbers, part after part or in rounds. */
+static int additions(int ranks, bool is_doubled)
+{
+    int n = 0;
+
+    for (int d = 1; d < ranks; d = is_doubled ? 2 * d : d + 1)
+        n++;
+    return n;
+}
+
 /* A plain collective over the model axis, which is waited for. */
 void play_plain(const struct play *p, struct part *to, enum traffic kind, double slice)
 {
@@ -123,7 +132,8 @@ void play_plain(const struct play *p, struct part *to, enum traffic kind, double
     play_move(p, to, "copy",
               kind == ACT_SCATTER ? slice + as_left(p, slice) : 2 * slice);
     if (kind == ACT_SCATTER)
-        play_move(p, to, "add", 3 * slice * (p->job->M - 1));
+        play_moves(p, to, "add", 3 * slice * (p->job->M - 1),
+                   additions(p->job->M, traffic_is_doubled(p->job->M)));
     seconds = each_to_each(p, to, kind, p->job->M, slice);
     part_waited(to, kind, seconds, seconds);
     to->link_s += is_shared(p) ? seconds : 0;
@@ -133,12 +143,13 @@ void play_allreduce(const struct play *p, struct part *to, int64_t stride, int r
                     double elements)
 {
     const double bytes = elements * (double)p->sum, each = bytes / ranks;
+    const bool is_doubled = traffic_is_doubled_sum(ranks, (int64_t)bytes);
     struct cost_path path;
     double seconds;
 
     if (ranks == 1 || elements <= 0)
         return;
-    if (traffic_is_doubled_sum(ranks, (int64_t)bytes)) {
+    if (is_doubled) {
         seconds = doubling(p, to, REDUCE, stride, ranks, each) +
                   doubling(p, to, REDUCE, stride, ranks, each);
     } else {
@@ -146,7 +157,8 @@ void play_allreduce(const struct play *p, struct part *to, int64_t stride, int r
         seconds = 2 * (ranks - 1) * cost_message(&path, each);
         part_posted(to, REDUCE, 2 * (ranks - 1) * chunks(each), 2 * (ranks - 1) * each);
     }
-    play_move(p, to, "add", 3 * bytes * (ranks - 1) / ranks);
+    play_moves(p, to, "add", 3 * bytes * (ranks - 1) / ranks,
+               additions(ranks, is_doubled));
     part_waited(to, REDUCE, seconds, seconds);
 }
 

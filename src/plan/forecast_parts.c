@@ -42,12 +42,13 @@ static void norm_back(const struct play *p, struct part *to, int64_t n, bool is_
     play_move(p, to, "norm_backward", (is_added ? 4 : 3) * play_bytes(p, n, p->l.C_l));
 }
 
+/* Queries and keys are normed one after the other. */
 static void attn(const struct play *p, struct part *to)
 {
     const int64_t n = p->l.rows, A = p->l.A_l;
 
     if (p->spec->qk_norm)
-        play_move(p, to, "head_norm", 2 * 2 * play_bytes(p, n, A));
+        play_moves(p, to, "head_norm", 2 * 2 * play_bytes(p, n, A), 2);
     play_attention(p, to, false, p->spec->N);
     play_move(p, to, "max", play_sums(p, 3, 1));
 }
@@ -56,8 +57,8 @@ static void attn_back(const struct play *p, struct part *to)
 {
     play_attention(p, to, true, p->spec->N);
     if (p->spec->qk_norm)
-        play_move(p, to, "head_norm_backward",
-                  2 * 3 * play_bytes(p, p->l.rows, p->l.A_l));
+        play_moves(p, to, "head_norm_backward",
+                   2 * 3 * play_bytes(p, p->l.rows, p->l.A_l), 2);
 }
 
 /* GELU writes a second matrix, its gradient reads one. */
