@@ -6,6 +6,7 @@
 
 #include "src/base/err.h"
 #include "src/base/rng.h"
+#include "src/plan/traffic.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -198,9 +199,9 @@ static void rounds(void)
         for (int M = 2; M <= 16; M++) {
             const struct cost_rank c = rank_of(&m, DTYPE_F32, D * M);
 
-            for (int first = 1; first < M; first += 8) {
-                const struct cost_rounds r = { M, first,
-                                               first + 8 < M ? first + 7 : M - 1, 1 };
+            for (int first = 1; first < M; first += TRAFFIC_ROUNDS) {
+                const struct cost_rounds r = { M, first, traffic_last_round(M, first),
+                                               1 };
                 const int64_t real         = count_outside(D * M, c.on_node, &r);
                 const int64_t said         = llround(cost_exchange(&c, &r));
 

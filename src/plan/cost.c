@@ -424,7 +424,7 @@ static double rounds_on(const struct cost_rank *c, enum machine_level level,
     if (most <= 0)
         return 0;
     take_link(&p, c, level);
-    for (int d = r->first; d <= r->last; d++)
+    for (int d = r->first; d <= r->last && bandwidth > 0; d++)
         flows += leaving(c, block, 1, r->size, d);
     return p.alpha_s + r->bytes * fmax(most / fmin(most, p.lanes) * p.beta_s_per_byte,
                                        shared((double)flows, bandwidth));
