@@ -420,6 +420,51 @@ static void images(void)
        "or drawn where they are needed");
 }
 
+/* Bytes of 'op' that one more block adds, for each of its elements: of which the sum of
+ * squares reads four bytes.
+ */
+static double an_element(const char *op, const struct traffic_job *job)
+{
+    double bytes[2], squares[2];
+
+    for (int k = 0; k < 2; k++) {
+        const struct spec s     = spec_of("So400m", 2 + k);
+        const struct forecast f = forecast_of(&cluster, &s, job);
+
+        bytes[k]   = bytes_of(&f, op);
+        squares[k] = bytes_of(&f, "sum_squares");
+    }
+    return (bytes[1] - bytes[0]) / ((squares[1] - squares[0]) / 4);
+}
+
+/* Masters of four bytes are read and written, as are moments: two of four bytes, one,
+ * one of two; gradients are read.  In bf16 a copy is written, of two bytes, by the
+ * update itself on a GPU, which else reads the master again.
+ */
+static void updates(void)
+{
+    static const char *const name[]  = { "adamw", "adafactor", "sgd" };
+    static const enum optimizer of[] = { OPTIMIZER_ADAMW, OPTIMIZER_ADAFACTOR,
+                                         OPTIMIZER_SGD };
+    static const double moments[]    = { 8, 2, 4 };
+
+    for (int i = 0; i < 3; i++) {
+        struct traffic_job job = {
+            .B = 4, .D = 1, .M = 1, .dtype = DTYPE_F32, .optimizer = of[i]
+        };
+        const double all = 2 * (4 + moments[i]) + 4;
+
+        ok(an_element(name[i], &job) == all && an_element("copy", &job) == 0,
+           "%s: %.0f bytes an element", name[i], all);
+        job.dtype = DTYPE_BF16;
+        ok(an_element(name[i], &job) == all && an_element("copy", &job) == 6,
+           "in bf16, and 6 of the copy");
+        job.is_apart = true;
+        ok(an_element(name[i], &job) == all + 2 && an_element("copy", &job) == 0,
+           "on a GPU 2, in the update");
+    }
+}
+
 /* Operations in 'form' that a block needs, where an operation takes a second. */
 static double operations(const char *op, enum cmm_form form, int M)
 {
@@ -488,6 +533,7 @@ static void instant_links(void)
 int main(void)
 {
     images();
+    updates();
     pieces();
     instant_links();
     counts();

@@ -341,8 +341,8 @@ static void backward(struct timeline *t, const struct group g[GROUPS],
 
 /* ---- the step -------------------------------------------------------------------- */
 
-/* Parameters are updated where they are owned; copies of what is whole
- * are made anew.
+/* Parameters are updated where they are owned; copies of what is whole are made anew,
+ * which a device with memory of its own does as it updates.
  */
 static void update(struct timeline *t, const struct group g[GROUPS], double replicated)
 {
@@ -350,7 +350,9 @@ static void update(struct timeline *t, const struct group g[GROUPS], double repl
     const double acc = acc_bytes(p), size = (double)p->size;
     const double own =
         g[EMBED].own + (double)p->spec->L * g[BLOCK].own + g[HEAD].own + replicated;
-    const double whole = job_is_cut(p->job) ? 0 : own - replicated;
+    const double whole  = job_is_cut(p->job) ? 0 : own - replicated;
+    const double copied = p->size != p->sum ? whole + replicated : 0;
+    const double left   = p->job->is_apart ? copied * size : 0;
 
     t->stage = FORECAST_UPDATE;
     now_move(t, "sum_squares", own * acc);
@@ -358,18 +360,18 @@ static void update(struct timeline *t, const struct group g[GROUPS], double repl
     switch (p->job->optimizer) {
     case OPTIMIZER_ADAFACTOR:
         now_move(t, "factor_sums", own * acc);
-        now_move(t, "adafactor", own * (3 * acc + 4));
+        now_move(t, "adafactor", own * (3 * acc + 4) + left);
         break;
     case OPTIMIZER_SGD:
-        now_move(t, "sgd", own * 5 * acc);
+        now_move(t, "sgd", own * 5 * acc + left);
         break;
     case OPTIMIZER_ADAMW:
     case OPTIMIZERS:
-        now_move(t, "adamw", own * 7 * acc);
+        now_move(t, "adamw", own * 7 * acc + left);
         break;
     }
-    if (p->size != p->sum)
-        now_move(t, "copy", (whole + replicated) * (acc + size));
+    if (!p->job->is_apart)
+        now_move(t, "copy", copied * (acc + size));
     repack(t, whole);
 }
 
