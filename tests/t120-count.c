@@ -340,6 +340,29 @@ static void palm(void)
     ok(count_mfu(8e12, 2, 4, 2e12) == 0.5, "MFU divides by seconds, devices and peak");
 }
 
+/* Blocks that are made again are forward passes but for what nothing reads: the last
+ * product, of the parallel block both that end it.
+ */
+static void made_again(void)
+{
+    for (int wiring = WIRING_PARALLEL; wiring <= WIRING_SEQUENTIAL; wiring++) {
+        const struct spec_options o = {
+            .shape = "So150m", .wiring = wiring, .qk_norm = -1, .pool = POOL_MAP
+        };
+        struct spec s, none;
+        double last;
+
+        ok(spec_make(&s, &o) == 0, "%s blocks", wiring_name((enum wiring)wiring));
+        none   = s;
+        none.L = 0;
+        last   = 2 * (double)(s.L * s.N) *
+               (double)(s.C * s.F + (wiring == WIRING_PARALLEL ? s.C * s.C : 0));
+        close_to(count_flops_again(&s) /
+                     (count_flops_forward(&s) - count_flops_forward(&none) - last),
+                 1, 1e-12, "are made again without their last product");
+    }
+}
+
 int main(void)
 {
     published_shapes();
@@ -350,5 +373,6 @@ int main(void)
     terms();
     ranks();
     palm();
+    made_again();
     return tap_done();
 }

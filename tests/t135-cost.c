@@ -88,6 +88,13 @@ static void shares(void)
     c = rank_of(&small, DTYPE_F32, 64);
     ok(c.on_node == 16 && c.nodes == 4, "too many ranks crowd on the nodes there are");
     close_to(c.share, 0.5, 0, "with half of the cores each");
+    c = rank_of(&small, DTYPE_F32, 33);
+    ok(c.on_node == 9 && c.nodes == 4, "one too many has a place, too");
+    for (int threads = 1; threads <= 16; threads *= 2) {
+        cost_make_on(&c, &small, DTYPE_F32, 4, 2, threads);
+        close_to(c.share, fmin(threads, 4), 0,
+                 "%d threads use as many cores, of the four of a rank", threads);
+    }
     gpus.gpus = 8;
     c         = rank_of(&gpus, DTYPE_F32, 2);
     close_to(c.share, 1, 0, "a rank has one GPU, however many there are");
@@ -232,6 +239,18 @@ static void exchanges(void)
     narrow          = rank_of(&m, DTYPE_F32, 32);
     close_to(cost_exchange(&narrow, &(struct cost_rounds){ 8, 1, 7, 1e6 }),
              1e-6 + 1.75e-4, 1e-15, "four lanes carry four at a time");
+    close_to(cost_exchange(&narrow, &(struct cost_rounds){ 8, 1, 2, 1e6 }), 1e-6 + 1e-4,
+             1e-15, "and two as fast as one");
+    close_to(cost_turn(&narrow, 2, 1e6, 5e5), 1e-6 + 1.5e-4, 1e-15,
+             "not those to the same neighbour");
+    close_to(cost_turn(&narrow, 4, 1e6, 5e5), 1e-6 + 1e-4, 1e-15,
+             "as those to two are");
+    m                         = small;
+    m.link[2].beta_s_per_byte = 1e-15;
+    narrow                    = rank_of(&m, DTYPE_F32, 32);
+    close_to(cost_exchange(&narrow, &(struct cost_rounds){ 16, 1, 8, 1e6 }),
+             1e-6 + 7e-4, 1e-15, "of eight on a node a rank has seven others");
+    m              = small;
     m.parameters   = 1;
     m.parameter[0] = (struct machine_parameter){ "node_bw", 1e9 };
     narrow         = rank_of(&m, DTYPE_F32, 32);
@@ -285,6 +304,14 @@ static void messages(void)
        "two groups, by the network's link if there is no other");
     cost_pair(&p, &g, 0, 8);
     ok(p.level == LEVEL_NETWORK, "one group");
+    groups.links   = 4;
+    groups.link[3] = (struct machine_link){ "global", 8e-6, 8e-10, 0, 1 };
+    g              = rank_of(&groups, DTYPE_F32, 32);
+    cost_axis(&p, &g, 8, 4, 1);
+    ok(p.level == LEVEL_GLOBAL && p.alpha_s == 8e-6 && p.beta_s_per_byte == 8e-10,
+       "nodes of two groups, by the link between groups");
+    cost_axis(&p, &g, 8, 2, 1);
+    ok(p.level == LEVEL_NETWORK && p.beta_s_per_byte == 4e-10, "and of one, not");
 }
 
 /* ---- never ----------------------------------------------------------------------- */

@@ -90,6 +90,35 @@ static void sharded(void)
     ok(full.total == none.total, "with one data rank nothing is sharded");
 }
 
+/* What else is kept: packed weights of two rooms where parameters are sharded, and the
+ * moments of each optimizer, of Adafactor two bytes and a little.
+ */
+static void beside(void)
+{
+    const struct spec s    = make("So400m", 0);
+    struct traffic_job job = {
+        .B = 32, .D = 4, .M = 1, .dtype = DTYPE_F32, .packs = 2
+    };
+    const double params = (double)count_params(&s), C = (double)s.C, F = (double)s.F;
+    const double block = 4 * C * C + 2 * C * F;
+    struct predict_memory p;
+
+    predict_memory(&p, &s, &job, 0, 0);
+    close_to((double)p.packed, 2 * 4 * params, 0.01 * params,
+             "two packed copies of everything");
+    job.shard = SHARD_FULL;
+    predict_memory(&p, &s, &job, 0, 0);
+    close_to((double)p.packed, 2 * 4 * (params - (double)(s.L - 2) * block),
+             0.01 * params, "of sharded blocks those in the two rooms");
+    job.optimizer = OPTIMIZER_SGD;
+    predict_memory(&p, &s, &job, 0, 0);
+    close_to((double)p.moments, 4 * params / 4, 0.01 * params, "SGD has one moment");
+    job.optimizer = OPTIMIZER_ADAFACTOR;
+    predict_memory(&p, &s, &job, 0, 0);
+    close_to((double)p.moments, 2 * params / 4, 0.08 * params,
+             "Adafactor one of two bytes, and averages");
+}
+
 /* The first rank of a mesh holds the larger shares. */
 static void the_most(void)
 {
@@ -214,6 +243,7 @@ int main(void)
 {
     memory();
     sharded();
+    beside();
     the_most();
     meshes();
     batches();
