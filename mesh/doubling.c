@@ -71,7 +71,8 @@ static void add_arrived(struct dev_stream *s, const struct mat part[2], struct m
     const int64_t first = part[0].cols, all = first + part[1].cols;
 
     dev_add(s, part[0], mat_cols(work, 0, first));
-    dev_add(s, part[1], mat_cols(work, first, all));
+    if (all > first)
+        dev_add(s, part[1], mat_cols(work, first, all));
 }
 
 void halving_scatter(struct mesh *mesh, enum axis axis, enum traffic kind, int tag,

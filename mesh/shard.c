@@ -60,7 +60,7 @@ static void lane_close(struct shard_lane *l)
 
 static bool has_copy(const struct shard *sh, int group)
 {
-    return dev_dtype(sh->dev) != dev_acc(sh->dev) &&
+    return dev_dtype(sh->dev) != dev_acc(sh->dev) && sh->layout->size[group] > 0 &&
            !layout_is_sharded(sh->layout, group);
 }
 

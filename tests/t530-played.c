@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RUN np=1,2,4 */
-/* What src/plan/forecast.h plays is what a step does: the FLOPs and bytes of every
+/* What src/plan/forecast.h plays is what a step does: FLOPs, bytes and calls of every
  * operation that the device counted in a real step, on the first rank.
  */
 #include "config.h"
@@ -23,6 +23,18 @@ static const struct machine any = {
     .ranks_per_node = 1,
     .links          = 1,
     .link           = { { "core", 1e-6, 1e-9, 0, 1 } },
+};
+
+/* One where nothing but calls takes time: a second each. */
+static const struct machine calls_only = {
+    .name           = "calls",
+    .peak           = { 1e300, 1e300, 1e300 },
+    .mem_bw         = 1e300,
+    .op_s           = 1,
+    .nodes          = 1,
+    .ranks_per_node = 1,
+    .links          = 1,
+    .link           = { { "core", 0, 0, 0, 1 } },
 };
 
 static const struct forecast_op *played(const struct forecast *f, const char *name)
@@ -80,6 +92,49 @@ static void compare(const struct forecast *f, const struct dev_cost *cost, int c
     ok(wrong == 0 && missing == 0, "%s: every operation has its FLOPs and bytes", what);
 }
 
+/* Tests fill rooms that they poison, and threads attend to some images at a time. */
+static bool is_called_otherwise(const char *name)
+{
+    static const char *const other[] = { "fill", "attn", "head_norm", "max" };
+    int i                            = 0;
+
+    while (i < 4 && strcmp(name, other[i]) != 0)
+        i++;
+    return i < 4;
+}
+
+static void compare_calls(const struct forecast *f, const struct dev_cost *cost,
+                          int count, const char *what)
+{
+    int wrong = 0;
+
+    for (int i = 0; i < count; i++) {
+        const struct dev_cost *c    = &cost[i];
+        const struct forecast_op *o = played(f, c->name);
+        const double calls          = o != NULL ? rint(o->seconds) : 0;
+
+        if (c->flops + c->bytes == 0 || is_called_otherwise(c->name) ||
+            calls == (double)c->calls)
+            continue;
+        wrong++;
+        tap_note("%s: %s: %lld calls; played %.0f", what, c->name, (long long)c->calls,
+                 calls);
+    }
+    ok(wrong == 0, "%s: and is called as often", what);
+}
+
+static struct forecast forecast_on(const struct machine *machine, const struct spec *s,
+                                   const struct traffic_job *job)
+{
+    struct cost_rank rank;
+    struct forecast f;
+
+    if (cost_make(&rank, machine, job->dtype, job->D * job->M) != 0)
+        die("%s", err_sentence());
+    forecast_step(&f, s, job, &rank);
+    return f;
+}
+
 static void one(struct model_options *o, const char *what)
 {
     struct traffic_job job = { .B                = o->B,
@@ -94,8 +149,7 @@ static void one(struct model_options *o, const char *what)
                                .has_narrow_grads = o->has_narrow_grads };
     const struct dev_cost *cost;
     struct step_result result;
-    struct cost_rank rank;
-    struct forecast f;
+    struct forecast f, calls;
     struct model m;
     int count;
 
@@ -103,14 +157,16 @@ static void one(struct model_options *o, const char *what)
     step_run(m.step, 1.0, &result);
     dev_costs_start(m.dev);
     step_run(m.step, 1.0, &result);
-    cost = dev_costs(m.dev, &count);
-    if (cost_make(&rank, &any, o->dtype, o->D * o->M) != 0)
-        die("%s", err_sentence());
-    forecast_step(&f, &m.spec, &job, &rank);
-    if (m.mesh->rank == 0)
+    cost  = dev_costs(m.dev, &count);
+    f     = forecast_on(&any, &m.spec, &job);
+    calls = forecast_on(&calls_only, &m.spec, &job);
+    if (m.mesh->rank == 0) {
         compare(&f, cost, count, what);
-    else
+        compare_calls(&calls, cost, count, what);
+    } else {
         ok(true, "-");
+        ok(true, "-");
+    }
     model_close(&m);
 }
 

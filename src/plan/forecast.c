@@ -73,6 +73,7 @@ static void add_part(struct part *to, const struct part *from)
 struct flight {
     double leg_s[2], busy_s;
     double messages, bytes;
+    int hops; /* one way */
 };
 
 /* 'times' hops of leg 'k'. */
@@ -98,9 +99,10 @@ static void add_leg(struct flight *f, const struct play *p, int k, double bytes,
         return;
     if (hops_is_ring(ranks, p->job->D, HOPS_RING)) {
         add_hops(f, p, k, 1, bytes, (ranks - 1) * times);
+        f->hops += ranks - 1;
         return;
     }
-    for (int n = ranks; n > 1; n = (n + 1) / 2)
+    for (int n = ranks; n > 1; n = (n + 1) / 2, f->hops++)
         add_hops(f, p, k, (n + 1) / 2, bytes * (n / 2), times);
 }
 
@@ -212,6 +214,7 @@ enum { EMBED, BLOCK, HEAD, GROUPS };
 
 struct group {
     double elements, own;
+    int weights; /* that are multiplied with */
     struct flight gather, scatter, sum;
 };
 
@@ -220,30 +223,39 @@ static double acc_bytes(const struct play *p)
     return (double)p->sum;
 }
 
-static void make_group(struct group *g, const struct play *p, double elements)
+static void make_group(struct group *g, const struct play *p, double elements,
+                       int weights)
 {
     g->elements = elements;
+    g->weights  = weights;
     g->own      = job_is_cut(p->job) ? ceil(elements / p->job->D) : elements;
     g->gather   = flight_of(p, HOPS_GATHER, elements, (double)p->size);
     g->scatter  = flight_of(p, HOPS_SCATTER, elements, (double)p->grad);
     g->sum      = flight_of(p, HOPS_SUM, elements, (double)p->grad);
 }
 
-/* One operation in the middle of the timeline. */
-static void now_move(struct timeline *t, const char *op, double bytes)
+/* Operations in the middle of the timeline. */
+static void now_moves(struct timeline *t, const char *op, double bytes, int times)
 {
     struct part one = { 0 };
 
-    part_op(&one, op, 0, bytes, cost_move(t->play->cost, op, bytes));
+    if (times > 0)
+        play_moves(t->play, &one, op, bytes, times);
     do_part(t, &one);
 }
 
-/* The weights' packed copies are made anew. */
-static void repack(struct timeline *t, double elements)
+static void now_move(struct timeline *t, const char *op, double bytes)
 {
-    const double bytes = 2 * elements * (double)t->play->size * t->play->job->packs;
+    now_moves(t, op, bytes, 1);
+}
 
-    now_move(t, "weight_changed", bytes);
+/* The weights' packed copies are made anew. */
+static void repack(struct timeline *t, const struct group *g)
+{
+    const struct play *p = t->play;
+
+    now_moves(t, "weight_changed", 2 * g->elements * (double)p->size * p->job->packs,
+              g->weights);
 }
 
 static void start_gather(struct timeline *t, const struct group *g)
@@ -259,7 +271,7 @@ static void finish_gather(struct timeline *t, const struct group *g)
     if (!job_is_cut(t->play->job))
         return;
     land(t, &t->gather);
-    repack(t, g->elements);
+    repack(t, g);
 }
 
 /* What arrives is added as it comes; what is narrow is rounded before it is sent, and
@@ -268,17 +280,20 @@ static void finish_gather(struct timeline *t, const struct group *g)
 static void start_scatter(struct timeline *t, const struct group *g, bool is_last)
 {
     const struct traffic_job *job = t->play->job;
+    const bool is_cut             = job_is_cut(job);
+    const struct flight *f        = is_cut ? &g->scatter : &g->sum;
     const double acc = acc_bytes(t->play), grad = (double)t->play->grad;
     const double moved = g->elements * (job->D - 1) / job->D;
 
-    if (job->D == 1 || (!job_is_cut(job) && !is_last))
+    if (job->D == 1 || (!is_cut && !is_last))
         return;
-    now_move(t, "add", (2 * acc + grad) * moved);
-    if (grad != acc)
-        now_move(t, "copy",
-                 (acc + grad) *
-                     (job_is_cut(job) ? moved : 3 * moved + 2 * g->elements / job->D));
-    take_off(t, &t->scatter, GRAD_SCATTER, job_is_cut(job) ? &g->scatter : &g->sum);
+    now_moves(t, "add", (2 * acc + grad) * moved, f->hops);
+    if (grad != acc && is_cut)
+        now_moves(t, "copy", (acc + grad) * moved, f->hops);
+    else if (grad != acc)
+        now_moves(t, "copy", (acc + grad) * (3 * moved + 2 * g->elements / job->D),
+                  3 * f->hops + 2);
+    take_off(t, &t->scatter, GRAD_SCATTER, f);
 }
 
 static void finish_scatter(struct timeline *t, const struct group *g, bool is_first)
@@ -314,6 +329,17 @@ static void forward(struct timeline *t, const struct group g[GROUPS],
     do_part(t, &parts->head_forward);
 }
 
+/* The gradients of positions and class token: kept, or added to those that are there. */
+static void keep_embedding(struct timeline *t, bool is_first)
+{
+    const struct play *p = t->play;
+    const bool is_kept   = is_first || job_is_cut(p->job);
+    const int has_cls    = p->spec->pool == POOL_CLS;
+    const double bytes   = play_sums(p, p->spec->T + has_cls, p->l.C_l);
+
+    now_moves(t, is_kept ? "copy" : "add", (is_kept ? 2 : 3) * bytes, 1 + has_cls);
+}
+
 /* The last block and the head are still there. */
 static void backward(struct timeline *t, const struct group g[GROUPS],
                      const struct step_parts *parts, bool is_first, bool is_last)
@@ -334,6 +360,7 @@ static void backward(struct timeline *t, const struct group g[GROUPS],
     }
     t->stage = FORECAST_EMBED;
     do_part(t, &parts->embed_backward);
+    keep_embedding(t, is_first);
     finish_scatter(t, L > 0 ? &g[BLOCK] : &g[HEAD], is_first);
     start_scatter(t, &g[EMBED], is_last);
     finish_scatter(t, &g[EMBED], is_first);
@@ -341,38 +368,54 @@ static void backward(struct timeline *t, const struct group g[GROUPS],
 
 /* ---- the step -------------------------------------------------------------------- */
 
-/* Parameters are updated where they are owned; copies of what is whole are made anew,
- * which a device with memory of its own does as it updates.
- */
+enum { FOUND = 3 }; /* numbers that the host reads: loss, norm, largest logit */
+
+/* Copies of a group that is whole are made anew. */
+static void renew(struct timeline *t, const struct group *g)
+{
+    const struct play *p = t->play;
+
+    if (p->size != p->sum)
+        now_move(t, "copy", g->elements * (double)(p->sum + p->size));
+    repack(t, g);
+}
+
+/* Parameters are updated where they are owned. */
 static void update(struct timeline *t, const struct group g[GROUPS], double replicated)
 {
     const struct play *p = t->play;
     const double acc = acc_bytes(p), size = (double)p->size;
     const double own =
         g[EMBED].own + (double)p->spec->L * g[BLOCK].own + g[HEAD].own + replicated;
-    const double whole  = job_is_cut(p->job) ? 0 : own - replicated;
-    const double copied = p->size != p->sum ? whole + replicated : 0;
-    const double left   = p->job->is_apart ? copied * size : 0;
 
     t->stage = FORECAST_UPDATE;
     now_move(t, "sum_squares", own * acc);
+    now_moves(t, "get", FOUND * 2 * acc, FOUND);
     do_part(t, &p->verdict);
     switch (p->job->optimizer) {
     case OPTIMIZER_ADAFACTOR:
+        now_move(t, "fill", p->averages * acc);
         now_move(t, "factor_sums", own * acc);
-        now_move(t, "adafactor", own * (3 * acc + 4) + left);
+        now_move(t, "factor_rows", 4 * p->averages * acc);
+        now_move(t, "factor_scales", 4 * p->averages * acc);
+        now_move(t, "adafactor", own * (3 * acc + 4));
         break;
     case OPTIMIZER_SGD:
-        now_move(t, "sgd", own * 5 * acc + left);
+        now_move(t, "sgd", own * 5 * acc);
         break;
     case OPTIMIZER_ADAMW:
     case OPTIMIZERS:
-        now_move(t, "adamw", own * 7 * acc + left);
+        now_move(t, "adamw", own * 7 * acc);
         break;
     }
-    if (!p->job->is_apart)
-        now_move(t, "copy", copied * (acc + size));
-    repack(t, whole);
+    if (p->size != p->sum)
+        now_move(t, "copy", replicated * (acc + size));
+    if (job_is_cut(p->job))
+        return;
+    renew(t, &g[EMBED]);
+    renew(t, &g[HEAD]);
+    for (int64_t i = 0; i < p->spec->L; i++)
+        renew(t, &g[BLOCK]);
 }
 
 static void conclude(struct forecast *f, const struct timeline *t)
@@ -401,9 +444,10 @@ void forecast_step(struct forecast *forecast, const struct spec *s,
 
     play_make(&play, s, job, c);
     step_parts_make(&parts, &play);
-    make_group(&group[EMBED], &play, play.embed);
-    make_group(&group[BLOCK], &play, play.block);
-    make_group(&group[HEAD], &play, play.head);
+    make_group(&group[EMBED], &play, play.embed, 1);
+    make_group(&group[BLOCK], &play, play.block, s->wiring == WIRING_PARALLEL ? 2 : 4);
+    make_group(&group[HEAD], &play, play.head, s->pool == POOL_MAP ? 6 : 1);
+    now_move(&t, "fill", acc_bytes(&play)); /* no logit is the largest yet */
     for (int micro = 0; micro < job_micros(job); micro++) {
         const bool is_last = micro == job_micros(job) - 1;
 

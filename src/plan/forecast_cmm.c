@@ -277,13 +277,44 @@ struct product {
     enum cost_product kind;
     int64_t n, cols, depth;
     bool is_cols, is_sum;
+    struct ending end;
 };
 
-/* 'times' times one slice, in 'pieces' of its rows and 'lanes' of its columns: seconds,
- * and, where 'to' is not NULL, the operations.
- */
+/* 'times' products of one size: seconds, and, where 'to' is not NULL, the operations. */
+static double play_one(const struct play *p, struct part *to, enum cost_product kind,
+                       int64_t n, int64_t cols, int64_t depth, int times)
+{
+    if (to != NULL && times > 0)
+        play_gemm(p, to, kind, n, cols, depth, times);
+    return times * cost_gemm(p->cost, kind, n, cols, depth);
+}
+
+/* What is made last: its ending, too.  Of dy W^T the columns are 'depth'. */
+static double play_last(const struct play *p, struct part *to,
+                        const struct product *one, int64_t n, int64_t cols,
+                        int64_t depth)
+{
+    const bool is_turned = one->kind == COST_GEMM_T;
+    const int64_t all    = is_turned ? depth : cols;
+    const int64_t cut[]  = { 0, one->end.cut, all };
+    const double bytes   = one->end.epilogue * (double)n / (double)one->n;
+    double seconds       = cost_move(p->cost, "epilogue", bytes);
+
+    for (int k = one->end.cut == 0; k < 2; k++) {
+        const int64_t width = cut[k + 1] - cut[k];
+
+        seconds += play_one(p, to, one->kind, n, is_turned ? cols : width,
+                            is_turned ? width : depth, 1);
+    }
+    if (to != NULL)
+        play_move(p, to, "epilogue", bytes);
+    return seconds;
+}
+
+/* 'times' times one slice, in 'pieces' of its rows and 'lanes' of its columns. */
 static double play_slice(const struct play *p, struct part *to,
-                         const struct product *one, int pieces, int lanes, int times)
+                         const struct product *one, int pieces, int lanes, int times,
+                         bool is_last)
 {
     double seconds = 0;
 
@@ -294,9 +325,10 @@ static double play_slice(const struct play *p, struct part *to,
         const int64_t cols  = one->is_cols ? part : one->cols;
         const int64_t depth = one->is_cols ? one->depth : part;
 
-        seconds += times * cost_gemm(p->cost, one->kind, n, cols, depth);
-        if (to != NULL)
-            play_gemm(p, to, one->kind, n, cols, depth, times);
+        if (is_last && i % lanes == 0)
+            seconds += play_last(p, to, one, n, cols, depth);
+        else
+            seconds += play_one(p, to, one->kind, n, cols, depth, times);
     }
     return seconds;
 }
@@ -312,9 +344,13 @@ static double play_product(const struct play *p, struct part *to,
     const int lanes   = M > 1 ? lanes_of(form) : 1;
     const bool is_cut = M > 1 && form != CMM_PLAIN && one->kind != COST_GEMM_DW;
     const int pieces  = is_cut ? cmm_pieces(p->l.rows, M) : 1;
+    const int own     = one->is_sum ? lanes : 1;
 
-    return play_slice(p, to, one, 1, one->is_sum ? lanes : 1, 1) +
-           play_slice(p, to, one, pieces, lanes, M - 1);
+    if (M == 1)
+        return play_slice(p, to, one, 1, 1, 1, true);
+    return play_slice(p, to, one, 1, own, 1, false) +
+           play_slice(p, to, one, pieces, lanes, M - 2, false) +
+           play_slice(p, to, one, pieces, lanes, 1, true);
 }
 
 static struct turns turns_of(const struct play *p, const struct product *list,
@@ -345,9 +381,9 @@ static void pass_of(const struct play *p, struct part *to, const struct product 
 
 /* The four of mesh/cmm.h, of 'n' rows and N or K local columns. */
 void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
-                 enum cmm_product product)
+                 struct ending end, enum cmm_product product)
 {
-    const struct product y = { COST_GEMM, n, N, p->slice, false, false };
+    const struct product y = { COST_GEMM, n, N, p->slice, false, false, end };
 
     pass_of(p, to, &y, 1, play_bytes(p, n, p->slice), 0, product, CMM_FORWARD);
 }
@@ -355,9 +391,12 @@ void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
 void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t N,
                       enum cmm_product product, bool may_keep)
 {
-    const struct product y      = { COST_GEMM, n, N, p->slice, false, false };
-    const struct product both[] = { { COST_GEMM_T, n, N, p->slice, false, true },
-                                    { COST_GEMM_DW, n, N, p->slice, false, false } };
+    const struct ending none    = { 0 };
+    const struct product y      = { COST_GEMM, n, N, p->slice, false, false, none };
+    const struct product both[] = {
+        { COST_GEMM_T, n, N, p->slice, false, true, none },
+        { COST_GEMM_DW, n, N, p->slice, false, false, none },
+    };
     const double up = play_bytes(p, n, p->slice), down = play_partial(p, n, p->slice);
     const struct turns forward = turns_of(p, &y, 1, up, 0);
     const struct turns back    = turns_of(p, both, 2, up, down);
@@ -371,16 +410,18 @@ void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t 
 void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
                   enum cmm_product product)
 {
-    const struct product y = { COST_GEMM, n, p->slice, K, true, true };
+    const struct product y = { COST_GEMM, n, p->slice, K, true, true, { 0 } };
 
     pass_of(p, to, &y, 1, 0, play_partial(p, n, p->slice), product, CMM_FORWARD);
 }
 
 void play_scatter_back(const struct play *p, struct part *to, int64_t n, int64_t K,
-                       enum cmm_product product)
+                       struct ending end, enum cmm_product product)
 {
-    const struct product both[] = { { COST_GEMM_T, n, p->slice, K, true, false },
-                                    { COST_GEMM_DW, n, p->slice, K, true, false } };
+    const struct product both[] = {
+        { COST_GEMM_T, n, p->slice, K, true, false, end },
+        { COST_GEMM_DW, n, p->slice, K, true, false, { 0 } },
+    };
 
     pass_of(p, to, both, 2, play_bytes(p, n, p->slice), 0, product, CMM_BACKWARD);
     play_move(p, to, "column_sums", play_bytes(p, n, p->l.C_l));
@@ -414,6 +455,7 @@ static void count_groups(struct play *p)
     params_make(&params, p->spec, HEAD_INIT_NORMAL);
     factor_sizes(&n, &params, M, 0);
     params_free(&params);
+    p->averages   = (double)(n.own + n.joint);
     p->factors[0] = job_is_cut(p->job) ? (double)(n.own + n.joint) : 0;
     p->factors[1] = (double)(n.joint + n.joint_means);
 }

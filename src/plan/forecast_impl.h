@@ -38,7 +38,8 @@ struct play {
     int64_t partial, grad; /* of a partial sum and a gradient that travel */
     int64_t slice;         /* columns of the largest slice of the width */
     double embed, block, head, replicated; /* elements of the groups */
-    double factors[2];     /* Adafactor's averages summed over data and model axis */
+    double averages; /* Adafactor's, and those summed over data and model axis */
+    double factors[2];
     struct cost_path ring; /* to the neighbour of the model axis */
     struct leg leg[2];     /* of the data axis, near and far */
     struct part verdict;   /* what all ranks tell each other at the end */
@@ -69,17 +70,25 @@ void play_allreduce(const struct play *p, struct part *to, int64_t stride, int r
                     double elements);
 void play_library(const struct play *p, struct part *to, int ranks, double bytes);
 
+/* What a product does with a slice that it has last: columns up to 'cut' and behind it
+ * (0: all) are products of their own, and an epilogue moves bytes.
+ */
+struct ending {
+    int64_t cut;
+    double epilogue;
+};
+
 /* The four products of mesh/cmm.h, of 'n' rows and N or K local columns; 'may_keep':
  * what the forward has gathered is used again if it is kept.
  */
 void play_gather(const struct play *p, struct part *to, int64_t n, int64_t N,
-                 enum cmm_product product);
+                 struct ending end, enum cmm_product product);
 void play_gather_back(const struct play *p, struct part *to, int64_t n, int64_t N,
                       enum cmm_product product, bool may_keep);
 void play_scatter(const struct play *p, struct part *to, int64_t n, int64_t K,
                   enum cmm_product product);
 void play_scatter_back(const struct play *p, struct part *to, int64_t n, int64_t K,
-                       enum cmm_product product);
+                       struct ending end, enum cmm_product product);
 
 /* The parts of a micro-batch, and the sums after the last one. */
 struct step_parts {

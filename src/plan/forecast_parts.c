@@ -8,6 +8,8 @@
 
 enum { F32_BYTES = 4 };
 
+static const struct ending plain = { 0 };
+
 /* ---- norms and attention --------------------------------------------------------- */
 
 static int64_t moments(const struct play *p)
@@ -61,10 +63,10 @@ static void attn_back(const struct play *p, struct part *to)
                    2 * 3 * play_bytes(p, p->l.rows, p->l.A_l), 2);
 }
 
-/* GELU writes a second matrix, its gradient reads one. */
-static void gelu(const struct play *p, struct part *to, int64_t n)
+/* GELU writes a second matrix, its gradient reads one, behind column 'cut'. */
+static struct ending gelu_behind(const struct play *p, int64_t cut, int64_t n)
 {
-    play_move(p, to, "epilogue", play_bytes(p, n, p->l.F_l));
+    return (struct ending){ cut, play_bytes(p, n, p->l.F_l) };
 }
 
 /* ---- blocks ---------------------------------------------------------------------- */
@@ -80,8 +82,7 @@ static void parallel_inner(const struct play *p, struct part *to, bool is_again)
     const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
 
     is_again ? norm_again(p, to, n) : norm(p, to, n);
-    play_gather(p, to, n, 3 * A + F, CMM_IN);
-    gelu(p, to, n);
+    play_gather(p, to, n, 3 * A + F, gelu_behind(p, 3 * A, n), CMM_IN);
     attn(p, to);
 }
 
@@ -90,13 +91,12 @@ static void sequential_inner(const struct play *p, struct part *to, bool is_agai
     const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
 
     is_again ? norm_again(p, to, n) : norm(p, to, n);
-    play_gather(p, to, n, 3 * A, CMM_IN);
+    play_gather(p, to, n, 3 * A, plain, CMM_IN);
     attn(p, to);
     play_scatter(p, to, n, A, CMM_OUT);
     residual(p, to, n);
     is_again ? norm_again(p, to, n) : norm(p, to, n);
-    play_gather(p, to, n, F, CMM_UP);
-    gelu(p, to, n);
+    play_gather(p, to, n, F, gelu_behind(p, 0, n), CMM_UP);
 }
 
 static void block_forward(const struct play *p, struct part *to)
@@ -117,8 +117,7 @@ static void parallel_backward(const struct play *p, struct part *to)
 {
     const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
 
-    play_scatter_back(p, to, n, A + F, CMM_OUT);
-    gelu(p, to, n);
+    play_scatter_back(p, to, n, F + A, gelu_behind(p, F, n), CMM_OUT);
     attn_back(p, to);
     norm_kept(p, to, n);
     play_gather_back(p, to, n, 3 * A + F, CMM_IN, false);
@@ -130,14 +129,13 @@ static void sequential_backward(const struct play *p, struct part *to)
 {
     const int64_t n = p->l.rows, A = p->l.A_l, F = p->l.F_l;
 
-    play_scatter_back(p, to, n, F, CMM_DOWN);
-    gelu(p, to, n);
+    play_scatter_back(p, to, n, F, gelu_behind(p, 0, n), CMM_DOWN);
     norm_kept(p, to, n);
     play_gather_back(p, to, n, F, CMM_UP, false);
     play_move(p, to, "column_sums", play_bytes(p, n, F));
     norm_back(p, to, n, true);
 
-    play_scatter_back(p, to, n, A, CMM_OUT);
+    play_scatter_back(p, to, n, A, plain, CMM_OUT);
     attn_back(p, to);
     norm_kept(p, to, n);
     play_gather_back(p, to, n, 3 * A, CMM_IN, false);
@@ -169,21 +167,23 @@ static void input(const struct play *p, struct part *to)
     const int64_t pixels = 3 * (int64_t)p->spec->image * p->spec->image;
     const int64_t sent   = p->job->is_apart ? 0 : pixels;
     const double numbers = (double)p->l.B_l * (double)(sent + p->l.K_l);
+    const int puts       = p->job->is_apart ? 1 : 2;
 
     if (p->job->is_apart)
         play_move(p, to, "normals", play_sums(p, p->l.B_l, pixels));
-    play_move(p, to, "put", 2 * numbers * F32_BYTES);
+    play_moves(p, to, "put", 2 * numbers * F32_BYTES, puts);
     if (p->sum != F32_BYTES)
-        play_move(p, to, "copy", numbers * (F32_BYTES + (double)p->sum));
+        play_moves(p, to, "copy", numbers * (F32_BYTES + (double)p->sum), puts);
 }
 
 static void embed_forward(const struct play *p, struct part *to)
 {
     const struct spec *s = p->spec;
+    const int has_cls    = s->pool == POOL_CLS;
     const int64_t n = p->l.rows, C = p->l.C_l;
     const int64_t pixels = 3 * (int64_t)s->image * s->image;
 
-    play_move(p, to, "copy", 2 * play_bytes(p, s->T + (s->pool == POOL_CLS), C));
+    play_moves(p, to, "copy", 2 * play_bytes(p, s->T + has_cls, C), 1 + has_cls);
     play_move(p, to, "add_table", 2 * play_bytes(p, s->T, C));
     play_move(p, to, "patches",
               play_bytes(p, n, s->P) + play_sums(p, p->l.B_l, pixels));
@@ -197,7 +197,6 @@ static void embed_backward(const struct play *p, struct part *to)
     const int64_t n = p->l.rows, C = p->l.C_l;
 
     play_move(p, to, "sum_tables", play_bytes(p, n, C));
-    play_move(p, to, "copy", 2 * play_sums(p, s->T + (s->pool == POOL_CLS), C));
     play_move(p, to, "column_sums", play_sums(p, s->T, C));
     play_gemm(p, to, COST_GEMM_DW, n, C, s->P, 1);
 }
@@ -238,18 +237,23 @@ static void few_scatter_back(const struct play *p, struct part *to, int64_t K)
     play_move(p, to, "column_sums", play_bytes(p, b, p->l.C_l));
 }
 
+static void few_gelu(const struct play *p, struct part *to, int64_t N)
+{
+    play_move(p, to, "epilogue", play_bytes(p, p->l.B_l, N));
+}
+
 static void map_forward(const struct play *p, struct part *to)
 {
     const int64_t n = p->l.rows, b = p->l.B_l, A = p->l.A_l, F = p->l.F_l;
 
     play_gemm(p, to, COST_GEMM, 1, A, p->spec->C, 1);
     play_move(p, to, "spread_rows", play_bytes(p, b, A));
-    play_gather(p, to, n, 2 * A, CMM_IN);
+    play_gather(p, to, n, 2 * A, plain, CMM_IN);
     play_attention(p, to, false, 1);
     few_scatter(p, to, A);
     norm(p, to, b);
     few_gather(p, to, F);
-    gelu(p, to, b);
+    few_gelu(p, to, F);
     few_scatter(p, to, F);
     residual(p, to, b);
 }
@@ -259,12 +263,12 @@ static void map_backward(const struct play *p, struct part *to)
     const int64_t n = p->l.rows, b = p->l.B_l, A = p->l.A_l, F = p->l.F_l;
 
     few_scatter_back(p, to, F);
-    gelu(p, to, b);
+    few_gelu(p, to, F);
     few_gather_back(p, to, F);
     norm_back(p, to, b, true);
     few_scatter_back(p, to, A);
     play_attention(p, to, true, 1);
-    play_move(p, to, "column_sums", 2 * play_bytes(p, b, A));
+    play_moves(p, to, "column_sums", 2 * play_bytes(p, b, A), 2);
     play_gemm(p, to, COST_GEMM_DW, 1, A, p->spec->C, 1);
     play_gemm(p, to, COST_GEMM_T, 1, A, p->spec->C, 1);
     play_gather_back(p, to, n, 2 * A, CMM_IN, true);
@@ -280,7 +284,7 @@ static void merge(const struct play *p, struct part *to, const char *op, int64_t
         return;
     play_plain(p, to, REDUCE, bytes);
     play_move(p, to, "copy", 2 * bytes);
-    play_move(p, to, op, 3 * bytes * (p->job->M - 1));
+    play_moves(p, to, op, 3 * bytes * (p->job->M - 1), p->job->M - 1);
 }
 
 static void loss(const struct play *p, struct part *to)
