@@ -7,6 +7,7 @@
 #include "src/base/err.h"
 #include "src/base/mem.h"
 #include "src/base/rng.h"
+#include "src/dev/dev_model.h"
 #include "tests/tap.h"
 
 #include <math.h>
@@ -59,7 +60,8 @@ void model_open(struct model *m, const struct model_options *o, MPI_Comm comm)
     MUST(mesh_open(&m->mesh, comm, o->D, o->M));
     m->mesh->near = o->near > 0 ? o->near : m->mesh->near;
     mesh_wires(m->mesh, o->has_wide_sums, o->has_narrow_grads);
-    MUST(dev_open(&m->dev, o->device, o->dtype, 1));
+    MUST(o->costs != NULL ? dev_model_open(&m->dev, o->costs, NULL)
+                          : dev_open(&m->dev, o->device, o->dtype, 1));
     MUST(vit_open(&m->vit, &m->spec, m->mesh, m->dev, &with));
     MUST(optim_open(&m->optim, vit_shard(m->vit), &o->optim));
     MUST(data_open_noise(&m->data, m->spec.image, m->spec.K, 1));

@@ -11,6 +11,7 @@
 struct model_options {
     struct spec_options spec;
     const char *device;
+    const struct cost_rank *costs; /* of a model device, in place of 'device' */
     int D, M;
     int near; /* data ranks in a row that share a node; 0: as it is */
     int64_t B;

@@ -130,7 +130,11 @@ mutant 'links between nodes that activations use, too' src/plan/forecast_cmm.c \
 mutant 'pieces of a ring multiplied as one' src/plan/forecast_cmm.c \
     's/is_cut ? cmm_pieces(p->l.rows, M) : 1/is_cut ? 1 : 1/' t155-forecast
 mutant 'sums of two directions of a ring made as one' src/plan/forecast_cmm.c \
-    's/one->is_sum ? lanes : 1, 1)/1, 1)/' t155-forecast
+    's/one->is_sum ? lanes : 1;/1;/' t155-forecast
+mutant 'an epilogue once for all pieces of a ring' src/plan/forecast_cmm.c \
+    's/if (is_last \&\& i % lanes == 0)/if (is_last \&\& i == 0)/' t530-played
+mutant 'the model of a GPU copies what updates have left' src/dev/dev_model.c \
+    's/dev->ops.adds_rest = dev->ops.has_copies =/dev->ops.adds_rest =/' t530-played
 mutant 'a plan with the peak of another format' src/plan/cost.c \
     's/c->share \* m->peak\[dtype\]/c->share * bound_of(m, dtype)/' t625-dry
 mutant 'reduce-scatter leaves out its own slice' mesh/coll.c \

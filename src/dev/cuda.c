@@ -309,6 +309,7 @@ const struct dev_ops dev_cuda = {
     .fallback              = &dev_at_once, /* for weights, which lie as they are */
     .adds_rest             = true,
     .has_copies            = true,
+    .keeps_norms           = true,
     .has_tf32              = true,
     .is_there              = is_there,
     .apart                 = apart,

@@ -236,6 +236,11 @@ bool dev_has_copies(const struct dev *dev)
     return dev->ops.has_copies;
 }
 
+bool dev_keeps_norms(const struct dev *dev)
+{
+    return dev->ops.keeps_norms;
+}
+
 double dev_eps(const struct dev *dev)
 {
     return dev->is_tf32 ? 0x1p-10 : dtype_eps(dev->dtype);

@@ -103,6 +103,11 @@ bool dev_has_pace(const struct dev *dev);
  */
 bool dev_has_copies(const struct dev *dev);
 
+/* Whether backward is to find the results of norms, or makes them again from their
+ * statistics: where memory is the device's own they are kept (plan/act.h).
+ */
+bool dev_keeps_norms(const struct dev *dev);
+
 /* The unit that results are measured in: dtype_eps(), or TF32's 2^-10. */
 double dev_eps(const struct dev *dev);
 int dev_threads(const struct dev *dev);

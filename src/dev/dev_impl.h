@@ -35,9 +35,10 @@ struct dev_ops {
     bool (*spares_packs)(enum dtype dtype); /* tuning may drop them; NULL: no */
     /* The bytes of those of a weight that are in use; NULL: each is as large as it. */
     int64_t (*packed)(const struct dev_weight *weight);
-    bool adds_rest;  /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
-    bool has_copies; /* of parameters, which updates leave */
-    bool has_tf32;   /* its products of f32 heed 'is_tf32' */
+    bool adds_rest;   /* gemm() does an epilogue's 'rest'; else dev_add() follows it */
+    bool has_copies;  /* of parameters, which updates leave */
+    bool keeps_norms; /* their results, for backward */
+    bool has_tf32;    /* its products of f32 heed 'is_tf32' */
 
     /* A hollow device's: let the time of an operation pass instead of doing it; of its
      * slots for operations 'get' alone is called, which tells what nobody computed.

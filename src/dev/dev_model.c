@@ -45,7 +45,7 @@ static double cost_of(const struct cost_rank *c, const struct dev_work *w)
     for (int p = COST_GEMM; p <= COST_GEMM_DW; p++) {
         if (strcmp(w->op, product[p]) == 0)
             return cost_gemm(c, (enum cost_product)p, n[0], n[1], n[2]) +
-                   cost_move(c, "epilogue", w->epilogue);
+                   cost_epilogue(c, w->epilogue);
     }
     if (is_forward || strcmp(w->op, "attn_backward") == 0)
         return cost_attn(c, !is_forward, n[0], n[1], n[2], n[3], n[4]);
@@ -88,6 +88,8 @@ static int model_open(struct dev *dev)
     const struct machine *about = m->rank.machine;
 
     dev->ops.packs = about->packs;
+    if (about->gpus > 0) /* it does as src/dev/cuda.c */
+        dev->ops.adds_rest = dev->ops.has_copies = dev->ops.keeps_norms = true;
     snprintf(dev->hardware, sizeof dev->hardware, "%s", about->name);
     snprintf(dev->about, sizeof dev->about, "costs of machine %s, nothing computed",
              about->name);

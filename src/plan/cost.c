@@ -213,20 +213,31 @@ double cost_attn(const struct cost_rank *c, bool is_backward, int64_t B, int64_t
                            elements * larger * (double)dtype_size(c->dtype));
 }
 
-double cost_move(const struct cost_rank *c, const char *op, double bytes)
+/* The bytes of any other operation at its rate. */
+static double move_seconds(const struct cost_rank *c, const char *op, double bytes)
 {
     double sum = 0;
     int count  = 0;
 
-    if (bytes <= 0)
-        return 0;
     for (int i = 0; i < c->points; i++) {
         if (strcmp(c->point[i].op, op) == 0) {
             sum += c->point[i].log_rate;
             count++;
         }
     }
-    return c->machine->op_s + bytes / (count > 0 ? exp2(sum / count) : memory_rate(c));
+    return bytes / (count > 0 ? exp2(sum / count) : memory_rate(c));
+}
+
+double cost_move(const struct cost_rank *c, const char *op, double bytes)
+{
+    return bytes <= 0 ? 0 : c->machine->op_s + move_seconds(c, op, bytes);
+}
+
+double cost_epilogue(const struct cost_rank *c, double bytes)
+{
+    const double start = c->machine->gpus > 0 ? 0 : c->machine->op_s;
+
+    return bytes <= 0 ? 0 : start + move_seconds(c, "epilogue", bytes);
 }
 
 /* ---- messages -------------------------------------------------------------------- */

@@ -75,9 +75,14 @@ double cost_attn(const struct cost_rank *c, bool is_backward, int64_t B, int64_t
                  int64_t E, int64_t Nq, int64_t Nk);
 
 /* Any other operation, by its name without "dev_", that reads and writes so many bytes
- * (each input once, each output once); "epilogue": what a product does besides.
+ * (each input once, each output once).
  */
 double cost_move(const struct cost_rank *c, const char *op, double bytes);
+
+/* What a product does besides, "epilogue": on GPUs it is a part of it, else a pass of
+ * its own.
+ */
+double cost_epilogue(const struct cost_rank *c, double bytes);
 
 /* The way of a message. */
 struct cost_path {

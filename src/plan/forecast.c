@@ -329,7 +329,7 @@ static void forward(struct timeline *t, const struct group g[GROUPS],
     do_part(t, &parts->head_forward);
 }
 
-/* The gradients of positions and class token: kept, or added to those that are there. */
+/* The gradients of positions and class token: kept, or added to those there. */
 static void keep_embedding(struct timeline *t, bool is_first)
 {
     const struct play *p = t->play;
@@ -370,12 +370,20 @@ static void backward(struct timeline *t, const struct group g[GROUPS],
 
 enum { FOUND = 3 }; /* numbers that the host reads: loss, norm, largest logit */
 
+/* Whether what is multiplied with are copies, to be made by hand: a GPU's updates leave
+ * them.
+ */
+static bool has_copies(const struct play *p)
+{
+    return p->size != p->sum && !p->job->is_apart;
+}
+
 /* Copies of a group that is whole are made anew. */
 static void renew(struct timeline *t, const struct group *g)
 {
     const struct play *p = t->play;
 
-    if (p->size != p->sum)
+    if (has_copies(p))
         now_move(t, "copy", g->elements * (double)(p->sum + p->size));
     repack(t, g);
 }
@@ -387,6 +395,8 @@ static void update(struct timeline *t, const struct group g[GROUPS], double repl
     const double acc = acc_bytes(p), size = (double)p->size;
     const double own =
         g[EMBED].own + (double)p->spec->L * g[BLOCK].own + g[HEAD].own + replicated;
+    const double whole  = job_is_cut(p->job) ? replicated : own;
+    const double copies = p->job->is_apart && p->size != p->sum ? whole * size : 0;
 
     t->stage = FORECAST_UPDATE;
     now_move(t, "sum_squares", own * acc);
@@ -398,17 +408,17 @@ static void update(struct timeline *t, const struct group g[GROUPS], double repl
         now_move(t, "factor_sums", own * acc);
         now_move(t, "factor_rows", 4 * p->averages * acc);
         now_move(t, "factor_scales", 4 * p->averages * acc);
-        now_move(t, "adafactor", own * (3 * acc + 4));
+        now_move(t, "adafactor", own * (3 * acc + 4) + copies);
         break;
     case OPTIMIZER_SGD:
-        now_move(t, "sgd", own * 5 * acc);
+        now_move(t, "sgd", own * 5 * acc + copies);
         break;
     case OPTIMIZER_ADAMW:
     case OPTIMIZERS:
-        now_move(t, "adamw", own * 7 * acc);
+        now_move(t, "adamw", own * 7 * acc + copies);
         break;
     }
-    if (p->size != p->sum)
+    if (has_copies(p))
         now_move(t, "copy", replicated * (acc + size));
     if (job_is_cut(p->job))
         return;

@@ -23,6 +23,11 @@ void play_moves(const struct play *p, struct part *to, const char *op, double by
     part_op(to, op, 0, bytes, times * cost_move(p->cost, op, bytes / times));
 }
 
+void play_epilogue(const struct play *p, struct part *to, double bytes)
+{
+    part_op(to, "epilogue", 0, bytes, cost_epilogue(p->cost, bytes));
+}
+
 /* A matrix of activations: its bytes. */
 double play_bytes(const struct play *p, int64_t rows, int64_t cols)
 {
@@ -280,7 +285,7 @@ struct product {
     struct ending end;
 };
 
-/* 'times' products of one size: seconds, and, where 'to' is not NULL, the operations. */
+/* 'times' products of one size: seconds, and, if 'to' is not NULL, the operations. */
 static double play_one(const struct play *p, struct part *to, enum cost_product kind,
                        int64_t n, int64_t cols, int64_t depth, int times)
 {
@@ -298,7 +303,7 @@ static double play_last(const struct play *p, struct part *to,
     const int64_t all    = is_turned ? depth : cols;
     const int64_t cut[]  = { 0, one->end.cut, all };
     const double bytes   = one->end.epilogue * (double)n / (double)one->n;
-    double seconds       = cost_move(p->cost, "epilogue", bytes);
+    double seconds       = cost_epilogue(p->cost, bytes);
 
     for (int k = one->end.cut == 0; k < 2; k++) {
         const int64_t width = cut[k + 1] - cut[k];
@@ -307,7 +312,7 @@ static double play_last(const struct play *p, struct part *to,
                             is_turned ? width : depth, 1);
     }
     if (to != NULL)
-        play_move(p, to, "epilogue", bytes);
+        play_epilogue(p, to, bytes);
     return seconds;
 }
 

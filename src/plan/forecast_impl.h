@@ -52,6 +52,7 @@ void play_make(struct play *p, const struct spec *s, const struct traffic_job *j
  * and in the format of sums.
  */
 void play_move(const struct play *p, struct part *to, const char *op, double bytes);
+void play_epilogue(const struct play *p, struct part *to, double bytes);
 void play_moves(const struct play *p, struct part *to, const char *op, double bytes,
                 int times); /* in so many equal ones */
 double play_bytes(const struct play *p, int64_t rows, int64_t cols);

@@ -71,9 +71,11 @@ static struct ending gelu_behind(const struct play *p, int64_t cut, int64_t n)
 
 /* ---- blocks ---------------------------------------------------------------------- */
 
+/* One GPU alone adds it within the product. */
 static void residual(const struct play *p, struct part *to, int64_t n)
 {
-    play_move(p, to, "add", 3 * play_bytes(p, n, p->l.C_l));
+    if (!p->job->is_apart || p->job->M > 1)
+        play_move(p, to, "add", 3 * play_bytes(p, n, p->l.C_l));
 }
 
 /* Up to the last product. */
@@ -239,7 +241,7 @@ static void few_scatter_back(const struct play *p, struct part *to, int64_t K)
 
 static void few_gelu(const struct play *p, struct part *to, int64_t N)
 {
-    play_move(p, to, "epilogue", play_bytes(p, p->l.B_l, N));
+    play_epilogue(p, to, play_bytes(p, p->l.B_l, N));
 }
 
 static void map_forward(const struct play *p, struct part *to)

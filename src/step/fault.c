@@ -46,12 +46,15 @@ static void spoil_number(struct vit *v)
     dev_fill(stream, mat_cols(mat_rows(at, 0, 1), 0, 1), NAN);
 }
 
-void fault_spoil(struct vit *v, int64_t step)
+bool fault_spoil(struct vit *v, int64_t step)
 {
-    if (vit_mesh(v)->fault == FAULT_REPLICA && step == 0)
+    const enum fault fault = vit_mesh(v)->fault;
+
+    if (fault == FAULT_REPLICA && step == 0)
         spoil_replica(v);
-    if (vit_mesh(v)->fault == FAULT_NAN && step == 0)
+    if (fault == FAULT_NAN && step == 0)
         spoil_number(v);
+    return (fault == FAULT_REPLICA || fault == FAULT_NAN) && step == 0;
 }
 
 void fault_dawdle(struct vit *v, struct optim *optim, double before)

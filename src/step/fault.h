@@ -7,9 +7,9 @@
 #include "src/vit/vit.h"
 
 /* After the update of step 'step': in the first step, make a replica differ by a bit,
- * or a parameter NaN, if such a fault is planted.
+ * or a parameter NaN, and return true, if such a fault is planted.
  */
-void fault_spoil(struct vit *v, int64_t step);
+bool fault_spoil(struct vit *v, int64_t step);
 
 /* Make a slow rank: compute the norm, which changes nothing, again and again, until the
  * rank has computed twice as long since 'before' as it would have.

@@ -332,8 +332,10 @@ static void update(struct step *s, double norm, double schedule)
 {
     if (!is_played(s) || !dev_has_pace(vit_dev(s->vit))) {
         optim_update(s->optim, norm, schedule);
-        fault_spoil(s->vit, s->count);
-        vit_changed(s->vit); /* by a fault, too, after the update has left copies */
+        if (fault_spoil(s->vit, s->count))
+            vit_changed(s->vit); /* the copies that the update has left are old */
+        else
+            vit_updated(s->vit);
         return;
     }
     optim_pace_clipped(s->optim, norm, schedule);

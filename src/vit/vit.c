@@ -93,12 +93,6 @@ static void open_lists(struct vit *v)
     }
 }
 
-/* As act_bytes() counts: its memory is its own. */
-static bool keeps_norms(const struct dev *dev)
-{
-    return !dev_is_host(dev) && !dev_is_hollow(dev);
-}
-
 /* Places for the activations of the micro-batch at hand. */
 static void place_activations(struct vit *v)
 {
@@ -107,7 +101,7 @@ static void place_activations(struct vit *v)
     const struct act_form form = { .dtype       = dev_dtype(v->dev),
                                    .M           = v->mesh->M,
                                    .remat       = v->options.remat,
-                                   .keeps_norms = keeps_norms(v->dev),
+                                   .keeps_norms = dev_keeps_norms(v->dev),
                                    .kept_block  = dev_attn_kept(v->dev, &block),
                                    .kept_map    = dev_attn_kept(v->dev, &map) };
 
