@@ -42,6 +42,7 @@ struct work {
     double *w2;        /* [cols] |W_j|^2 */
     double *y2;        /* [n, cols] |Y_j|^2 */
     double x2[SIDE];   /* |X|_F^2 */
+    double p2[SIDE];   /* |P|^2 of a column of length 1 */
     double rows[SIDE]; /* of the result */
     int64_t cols;
 };
@@ -211,23 +212,25 @@ struct projection project_worse(struct projection a, struct projection b)
                                 .sees     = fmax(a.sees, b.sees) };
 }
 
-/* |P|^2 of the partial sums of group 'g', to be scaled by a column's |W_j|^2: they are
- * as long as sums are where these do not cancel, so all columns together tell.
+/* |P|^2 of the partial sums of every group, to be scaled by a column's |W_j|^2: they
+ * are as long as sums are where these do not cancel, so all columns of all ranks tell.
  */
-static double partial_of(const struct work *k, int g)
+static void measure_partials(struct work *k)
 {
-    double y2 = 0, w2 = 0;
+    double sum[SIDE + 1] = { 0 }; /* |Y|_F^2 of the groups, |W|_F^2 */
 
     for (int64_t j = 0; j < k->cols; j++) {
-        y2 += k->y2[g * k->cols + j];
-        w2 += k->w2[j];
+        for (int g = 0; g < k->n; g++)
+            sum[g] += k->y2[g * k->cols + j];
+        sum[SIDE] += k->w2[j];
     }
-    return w2 > 0 ? (k->M - 1) * y2 / w2 : 0;
+    add_up(k, sum, SIDE + 1);
+    for (int g = 0; g < k->n; g++)
+        k->p2[g] = sum[SIDE] > 0 ? (k->M - 1) * sum[g] / sum[SIDE] : 0;
 }
 
 static struct projection judge(const struct work *k, int g, enum dtype result)
 {
-    const double partial = partial_of(k, g);
     const double eps_acc =
         result == DTYPE_BF16 ? dtype_eps(DTYPE_F32) : dev_eps(k->reader->dev);
     const double eps_out = result == DTYPE_BF16 ? dtype_eps(DTYPE_BF16) : 0;
@@ -236,7 +239,7 @@ static struct projection judge(const struct work *k, int g, enum dtype result)
     struct projection p = { 0, 0 };
 
     for (int64_t j = 0; j < k->cols; j++) {
-        const double rounded = sqrt(y2[j] + partial * k->w2[j]);
+        const double rounded = sqrt(y2[j] + k->p2[g] * k->w2[j]);
         const double scale =
             eps_acc * sqrt(k->x2[g]) * sqrt(k->w2[j]) + eps_out * rounded;
         const double d   = fabs(left[j] - right[j]);
@@ -279,6 +282,7 @@ static struct projection project_groups(struct work k, const struct cmm_seen *se
         break;
     }
     add_up(&k, k.x2, k.n);
+    measure_partials(&k);
     for (int g = 0; g < k.n; g++)
         p = project_worse(p, judge(&k, g, seen->y.dtype));
     mem_free(k.left);

@@ -19,7 +19,8 @@
  * P are the sums over a part of the depth, which M > 1 ranks round on the way to Y.
  * They may be long where Y is short: rows of a gradient are nearly parallel, and where
  * one column of W is across them, so is the column for all rows, and its parts cancel.
- * Other columns do not, so |P_j| is taken as sqrt(M - 1) |Y|_F |W_j| / |W|_F.
+ * Other columns do not, so |P_j| is taken as sqrt(M - 1) |Y|_F |W_j| / |W|_F, over all
+ * columns of all ranks, for a rank may have one or two.
  *
  * The operands are sharded.  r'X is formed by the ranks that own the slices of X, never
  * from copies that have travelled; only vectors are exchanged.

@@ -246,6 +246,55 @@ static void test_bf16(void)
     dev_close(&dev);
 }
 
+/* The first rank has one column, which cancels over the ranks' parts of the depth: what
+ * rounding its partial sums left is as long as it is.  The columns of the others tell
+ * how long the parts were.
+ */
+static void test_short_column(void)
+{
+    enum { ROWS = 4, MOST = 8, RANKS = 3 };
+    struct dev *dev      = NULL;
+    struct cmm_seen seen = { .kind = CMM_GATHER_Y };
+    struct buf buf[3];
+    struct reader r;
+    float x[ROWS], w[RANKS * MOST] = { 0 };
+    uint16_t y[ROWS * MOST];
+    double residual;
+    int m, cols;
+
+    if (dev_open(&dev, "cpu:ref", DTYPE_F32, 1) != 0)
+        abort();
+    TRY_MPI(MPI_Comm_rank(MPI_COMM_WORLD, &m));
+    cols   = m == 0 ? 1 : MOST;
+    seen.x = make(dev, &buf[0], DTYPE_F32, ROWS, 1, 1);
+    seen.w = make(dev, &buf[1], DTYPE_F32, size, cols, 2);
+    seen.y = make(dev, &buf[2], DTYPE_BF16, ROWS, cols, 3);
+    for (int j = 0; j < cols; j++) {
+        w[j]        = 1;
+        w[cols + j] = m == 0 ? -1 : 1;
+    }
+    for (int i = 0; i < ROWS; i++) {
+        x[i] = 1.01F + 0.03F * (float)i;
+        for (int j = 0; j < cols; j++) {
+            const uint16_t part = dtype_to_bf16(x[i]);
+
+            y[i * cols + j] = dtype_to_bf16((float)dtype_load(DTYPE_BF16, &part, 0) +
+                                            w[cols + j] * x[i]);
+        }
+    }
+    dev_put(dev_stream(dev, LANE_COMPUTE), seen.x, x);
+    dev_put(dev_stream(dev, LANE_COMPUTE), seen.w, w);
+    dev_put(dev_stream(dev, LANE_COMPUTE), seen.y, y);
+    reader_open(&r, dev);
+    residual = project(&r, MPI_COMM_WORLD, &seen, 3).residual;
+    ok(residual > 0 && residual < PROJECT_THRESHOLD / 2,
+       "a rank's only column may cancel over the ranks: %.2g", residual);
+    reader_close(&r);
+    for (int i = 0; i < 3; i++)
+        dev_free(&buf[i]);
+    dev_close(&dev);
+}
+
 /* ---- what is not a number -------------------------------------------------------- */
 
 static void test_nan(void)
@@ -283,6 +332,8 @@ int main(int argc, char **argv)
     size = ranks_open(&argc, &argv, "t640-project");
     test_nan();
     test_bf16();
+    if (size > 1)
+        test_short_column();
     test_kinds("cpu:ref", DTYPE_F64, CMM_RING);
     test_kinds("cpu:ref", DTYPE_F32, CMM_PLAIN);
     test_kinds("auto", DTYPE_F32, CMM_RING);
