@@ -152,7 +152,9 @@ int options_make_spec(struct spec *s, const struct options *o, const struct choi
     return 0;
 }
 
-/* Options of a case that does not run would be passed over in silence. */
+/* Options of a case that does not run would be passed over in silence, as would cases
+ * and bars by a plan.
+ */
 static int refuse_idle(const struct choices *c, const struct options *o)
 {
     const unsigned step = 1U << CASE_STEP, block = 1U << CASE_BLOCK;
@@ -177,7 +179,13 @@ static int refuse_idle(const struct choices *c, const struct options *o)
         if (idle[i].is_asked && (c->cases & idle[i].cases) == 0)
             return ERR(ERR_USAGE, "--%s is for --case=%s", idle[i].option,
                        idle[i].names);
+        if (idle[i].is_asked && o->dry_run)
+            return ERR(ERR_USAGE,
+                       "--%s is for steps that are run: --dry-run plans them",
+                       idle[i].option);
     }
+    if (o->dry_run && c->cases != step)
+        return ERR(ERR_USAGE, "--dry-run plans steps alone: leave --case away");
     return 0;
 }
 

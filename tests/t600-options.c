@@ -109,6 +109,18 @@ static void test_not_in_this_version(void)
     refused("--device=gpu", "gpu");
     ok(resolve("--compare=old.json", "--case=gemm", NULL) == ERR_USAGE,
        "--compare is for steps");
+    for (int i = 0; i < 6; i++) {
+        static const char *const idle[] = { "--trace=x",       "--jsonl=x",
+                                            "--compare=x",     "--profile",
+                                            "--require-mfu=1", "--require-overlap=1" };
+
+        ok(resolve("--dry-run", idle[i], NULL) == ERR_USAGE &&
+               strstr(err_sentence(), "--dry-run plans them") != NULL,
+           "%s is of no use to a plan", idle[i]);
+    }
+    ok(resolve("--dry-run", "--case=coll", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "plans steps alone") != NULL,
+       "nor is a case that is no step");
     refused("--data=x.h5", "is for --case=data");
     refused("--out=here", "is for --case=ckpt");
     ok(resolve("--case=machine", "--machine=here.json", "--machine-out=./here.json",
