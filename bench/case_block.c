@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One block alone, forward and backward, with its messages over the model axis. */
+/* One block alone, forward and backward, with its messages over the model axis; with
+ * micro-batches on the images of the last one, which are the batch of the record.
+ */
 #include "config.h"
 
 #include "bench/case.h"
@@ -45,8 +47,20 @@ static void both(void *ctx)
     finish(setup);
 }
 
+/* Of a block's training step on this rank. */
+static double own_flops(const struct setup *setup)
+{
+    const struct local *l = vit_local(setup->vit);
+    struct spec one = *vit_spec(setup->vit), none = one;
+
+    one.L  = 1;
+    none.L = 0;
+    return count_flops_rank(&one, l) - count_flops_rank(&none, l);
+}
+
+/* 'share' of the work is done, by the first rank in the time of the slowest. */
 static double time_row(struct case_result *c, struct bench *b, struct setup *setup,
-                       const char *name, timed_fn run, double flops)
+                       const char *name, timed_fn run, double share)
 {
     struct row *row = case_add_row(c);
 
@@ -54,7 +68,7 @@ static double time_row(struct case_result *c, struct bench *b, struct setup *set
     snprintf(row->name, sizeof row->name, "%s", name);
     row->size    = vit_local(setup->vit)->rows;
     row->seconds = bench_median(b->options->seconds / 4, b->mesh, run, setup);
-    row->rate    = flops / row->seconds / b->mesh->size;
+    row->rate    = share * own_flops(setup) / row->seconds;
     return row->seconds;
 }
 
@@ -106,15 +120,17 @@ static void check(struct case_result *c, struct bench *b, struct setup *setup)
 static int measure(struct case_result *c, struct bench *b, struct setup *setup)
 {
     const struct spec *spec = vit_spec(setup->vit);
-    const double flops      = (double)c->batch * count_flops_block(spec);
     struct step_result ignored;
-    double seconds;
+    double seconds, flops;
     int rc;
 
     step_gradients(setup->step, &ignored); /* fills what a block reads */
-    seconds = time_row(c, b, setup, "forward", forward, flops / 3);
+    c->batch =
+        (int64_t)coll_sum(b->mesh, AXIS_DATA, (double)vit_local(setup->vit)->B_l);
+    flops   = (double)c->batch * count_flops_block(spec);
+    seconds = time_row(c, b, setup, "forward", forward, 1.0 / 3);
     TRY(bench_go_on(b));
-    seconds += time_row(c, b, setup, "backward", backward, flops * 2 / 3);
+    seconds += time_row(c, b, setup, "backward", backward, 2.0 / 3);
     rc = time_both(c, b, setup, seconds);
     run_peak(b);
     c->flops_per_step = flops;

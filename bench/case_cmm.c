@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Collective matmul apart from a model: gather then multiply and multiply then scatter,
- * forward and backward, at the sizes of a block's products.  For each a line
+ * forward and backward, at the sizes of a block's products (of the first micro-batch).
+ * For each a line
  *
  *   plain      collective, then product
  *   ring       the product of one slice while the next one travels
@@ -203,6 +204,7 @@ int case_cmm(struct bench *b, struct case_result *c, const struct spec *spec,
     }
     guard_phase("collective matmul");
     spec_local(&l, spec, batch, mesh->D, mesh->M, mesh->d, mesh->m);
+    spec_micro(&l, spec, b->choices->way.micros, 0);
     rc = run_pair(b, c, spec, l.rows);
     if (rc == ERR_MEMORY)
         case_skip(c, "not enough memory");

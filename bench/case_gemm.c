@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The products of a shape's block, at the sizes that this mesh gives the first rank,
- * each forward, for the data and for the weights.
+/* The products of a shape's block, at the sizes that this mesh gives the first rank (of
+ * the first micro-batch), each forward, for the data and for the weights.
  */
 #include "config.h"
 
@@ -16,6 +16,7 @@ int case_gemm(struct bench *b, struct case_result *c, const struct spec *spec,
     struct local l;
 
     spec_local(&l, spec, batch, b->mesh->D, b->mesh->M, 0, 0);
+    spec_micro(&l, spec, b->choices->way.micros, 0);
 
     const int64_t n = l.rows, C = spec->C, A = l.A_l, F = l.F_l;
     const struct product parallel[]   = { { "in", n, C, 3 * A + F },

@@ -21,7 +21,11 @@ static inline void bed_open(struct bed *bed, int D, int M, const char *device,
 {
     *bed = (struct bed){
         .options = { .warmup = 1, .steps = 2, .seconds = 0.1, .check = true },
-        .choices = { .way = { .D = D, .M = M, .dtype = dtype, .form = form } }
+        .choices = { .way = { .D      = D,
+                              .M      = M,
+                              .dtype  = dtype,
+                              .form   = form,
+                              .micros = 1 } }
     };
     bed->bench = (struct bench){ .options = &bed->options, .choices = &bed->choices };
     if (mesh_open(&bed->bench.mesh, MPI_COMM_WORLD, D, M) != 0 ||

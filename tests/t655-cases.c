@@ -209,6 +209,36 @@ static void check_block_and_gemm(struct bed *bed)
     says(c, rows_pass(c) && c->rows == 6, "two products of a parallel block too");
 }
 
+/* Three images are the first data rank's, two each other's, of which the last of two
+ * micro-batches has one.
+ */
+static void check_uneven_block(struct bed *bed)
+{
+    const struct spec spec = bed_spec("48/1/96/4", WIRING_SEQUENTIAL, POOL_MAP);
+    const struct case_result *c;
+
+    for (int micros = 1; micros <= 2; micros++) {
+        const int64_t B = 2 * size + 1, images = micros == 1 ? B : size;
+        const int64_t own = micros == 1 ? 3 : 1, first = micros == 1 ? 3 : 2;
+
+        bed->choices.way.micros = micros;
+        c                       = run_case(bed, CASE_BLOCK, &spec, B);
+        says(c,
+             rows_pass(c) && c->batch == images && c->row[0].size == own * spec.N &&
+                 c->flops_per_step == (double)images * count_flops_block(&spec),
+             "a block has the work of the images that it is given");
+        says(c,
+             fabs(c->row[0].rate * c->row[0].seconds * 3 /
+                      ((double)own * count_flops_block(&spec)) -
+                  1) < 1e-12,
+             "a row's work is that of its size");
+        c = run_case(bed, CASE_GEMM, &spec, B);
+        says(c, rows_pass(c) && c->row[0].shape[0] == first * spec.N,
+             "as are products of a micro-batch");
+    }
+    bed->choices.way.micros = 1;
+}
+
 static void check_coll(struct bed *bed)
 {
     const struct case_result *c;
@@ -494,6 +524,8 @@ int main(int argc, char **argv)
         check_cmm(&bed);
         check_overlap(&bed);
         check_slowest(&bed);
+        if (M == 1)
+            check_uneven_block(&bed);
         if (M == size) {
             check_block_and_gemm(&bed);
             check_coll(&bed);
