@@ -171,6 +171,7 @@ static int refuse_idle(const struct choices *c, const struct options *o)
         { o->jsonl[0] != '\0', step, "jsonl", "step" },
         { o->compare[0] != '\0', step, "compare", "step" },
         { o->profile, step, "profile", "step" },
+        { o->official, step | block, "official", "step or block" },
         { c->require_overlap > 0, step, "require-overlap", "step" },
         { c->require_mfu > 0, step | block, "require-mfu", "step or block" },
     };

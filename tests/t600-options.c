@@ -158,6 +158,9 @@ static void test_defaults(void)
        "--official takes 600 seconds");
     ok(resolve("--official", "--seconds=5", NULL) == ERR_USAGE, "and refuses fewer");
     ok(resolve("--official", "--steps=5", NULL) == ERR_USAGE, "or a number of steps");
+    ok(resolve("--official", "--case=gemm", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "is for --case=step or block") != NULL,
+       "and cases that last as long as they like: %s", err_sentence());
 }
 
 static void test_meaning(void)
