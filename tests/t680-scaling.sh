@@ -25,6 +25,9 @@ refused 'says where' --kind=weak
 refused 'expected weak, strong or both' --machine=h200 --kind=both-ways
 refused 'not a number' --machine=h200 --ranks=many
 refused 'is set here' --machine=h200 --batch=8
+refused 'is set here' --machine=h200 --no-dry-run
+refused 'say --shape=VALUE' --machine=h200 --shape mu
+refused 'say --ranks=VALUE' --machine=h200 --ranks 4
 refused 'is above --ranks=8' --machine=h200 --first=16 --ranks=8
 refused 'one at a time' --machine=h200 --shape=22B,So400m
 refused 'ends in .svg or .png' --machine=h200 --out=x.pdf

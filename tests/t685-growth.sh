@@ -23,6 +23,10 @@ refused() {
 refused 'not a number' --batches=1,many
 refused 'no square' --batches=none --tokens=50
 refused 'is set here' --batch=8
+refused 'is set here' --batch 8
+refused 'say --shape=VALUE' --shape mu
+refused 'one at a time' --shape=mu,S
+refused 'takes no steps' --shape=mu --batches=1 --tokens=none --widths=none --list-shapes
 refused 'ends in .svg or .png' --out=x.pdf
 refused 'nor a named shape' --shape=huge
 
