@@ -186,6 +186,32 @@ static void say_options(FILE *out, const json_t *was, const json_t *options)
                   json_object_get(json_object_get(options, name[i]), "value"));
 }
 
+/* Of machine and libraries; null is none. */
+static void say_text(FILE *out, const char *name, const json_t *then, const json_t *now)
+{
+    const char *a = json_string_value(then), *b = json_string_value(now);
+
+    if (then != NULL && now != NULL && !json_equal(then, now))
+        field_print(out, 2, "", "%s was %s, is %s", name, a != NULL ? a : "none",
+                    b != NULL ? b : "none");
+}
+
+static void say_system(FILE *out, const json_t *was, const json_t *is)
+{
+    static const char *const part[] = { "cpu", "gpu", "mpi" };
+    const json_t *before            = json_object_get(was, "libraries");
+    const char *name;
+    json_t *now;
+
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        say_text(out, part[i], json_object_get(was, part[i]),
+                 json_object_get(is, part[i]));
+    json_object_foreach(json_object_get(is, "libraries"), name, now)
+    {
+        say_text(out, name, json_object_get(before, name), now);
+    }
+}
+
 static void say_differences(FILE *out, const json_t *was, const struct case_result *c)
 {
     const struct {
@@ -236,7 +262,7 @@ static void conclude(FILE *out, double change, double noise,
 }
 
 void changes_print(FILE *out, const struct case_result *c, const json_t *options,
-                   const json_t *old)
+                   const json_t *system, const json_t *old)
 {
     const json_t *was, *stages, *steps;
     struct largest stage = { NULL, 0 }, kind = { NULL, 0 }, none = { NULL, 0 };
@@ -265,6 +291,7 @@ void changes_print(FILE *out, const struct case_result *c, const json_t *options
     say_model(out, was, &c->spec);
     say_options(out, json_object_get(old, "options"), options);
     say_differences(out, was, c);
+    say_system(out, json_object_get(old, "system"), system);
     line(out, "", "step", before, c->steps.median, before, change, &none);
     for (int i = 0; i < STAGES; i++)
         line(out, "", stage_name[i], number(stages, stage_name[i]), c->stage_s[i],

@@ -209,7 +209,7 @@ static int run_entry(struct bench *b, const struct agenda_entry *e, FILE *out)
     if (b->result != NULL)
         report_case(out, b->result, c);
     if (b->result != NULL && b->old != NULL && e->id == CASE_STEP)
-        changes_print(out, c, b->result->options, b->old);
+        changes_print(out, c, b->result->options, b->result->system, b->old);
     if (b->result == NULL)
         mem_free(c->row);
     return rc;

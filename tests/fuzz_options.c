@@ -66,13 +66,15 @@ static void compare(void)
 {
     static struct case_result c = { .name = "step",
                                     .spec = { .C = 608, .L = 4, .F = 928, .H = 16 } };
-    json_t *old, *options;
+    json_t *old, *options, *system;
 
     if (changes_open(&old, path) != 0)
         return;
     options = json_pack("{s:{s:s}, s:{s:i}}", "wiring", "value", "serial", "image",
                         "value", 7);
-    changes_print(none, &c, options, old);
+    system  = json_pack("{s:n, s:{s:s}}", "gpu", "libraries", "BLIS", "1.0");
+    changes_print(none, &c, options, system, old);
+    json_decref(system);
     json_decref(options);
     json_decref(old);
 }

@@ -15,6 +15,8 @@
 
 static const char *path;
 static const char *mesh = "2x1"; /* of the run that is compared */
+static const char *gpu  = NULL;  /* likewise */
+static const char *blis = "0.9";
 
 /* A run of 1 s a step: 0.1 of input, embedding, head and update each, 0.6 of blocks. */
 static struct case_result earlier(void)
@@ -82,8 +84,9 @@ static json_t *json_of(const struct case_result *c, int cases)
         json_object_set_new(one, "reason", json_string(c[i].reason));
         json_array_append_new(all, one);
     }
-    return json_pack("{si s{s{ss}} so}", "schema_version", 1, "options", "mesh",
-                     "value", "2x1", "cases", all);
+    return json_pack("{si s{s{ss}} s{ss sn s{ss}} so}", "schema_version", 1, "options",
+                     "mesh", "value", "2x1", "system", "cpu", "X 1", "gpu", "libraries",
+                     "BLIS", "0.9", "cases", all);
 }
 
 /* What is printed of 'is' against an earlier run of 'cases' holds 'words', in 80
@@ -95,6 +98,8 @@ static void prints_beside(const struct case_result *was, int cases,
 {
     json_t *root = json_of(was, cases), *old = NULL;
     json_t *options = json_pack("{s{ss}}", "mesh", "value", mesh);
+    json_t *system  = json_pack("{ss ss? s{ss}}", "cpu", "X 1", "gpu", gpu, "libraries",
+                                "BLIS", blis);
     char *text      = NULL;
     size_t size, widest = 0;
     FILE *out;
@@ -103,13 +108,14 @@ static void prints_beside(const struct case_result *was, int cases,
     json_decref(root);
     ok(changes_open(&old, path) == 0, "the earlier run is read");
     out = open_memstream(&text, &size);
-    changes_print(out, is, options, old);
+    changes_print(out, is, options, system, old);
     fclose(out);
     for (const char *at = text; *at != '\0'; at += strcspn(at, "\n") + 1)
         widest = strcspn(at, "\n") > widest ? strcspn(at, "\n") : widest;
     if (!ok(strstr(text, words) != NULL && widest <= 80, "%s", sentence))
         tap_note("%s", text);
     json_decref(options);
+    json_decref(system);
     json_decref(old);
     free(text);
 }
@@ -160,7 +166,13 @@ static void sentences(void)
            "also those of the model and of the mesh");
     c.spec.image = 224;
     mesh         = "2x1";
-    c.batch      = 16;
+    gpu          = "Y 2";
+    blis         = "1.0";
+    prints(&c, "is plain\n  gpu was none, is Y 2\n  BLIS was 0.9, is 1.0\n  step ",
+           "those of the machine and of libraries, too");
+    gpu     = NULL;
+    blis    = "0.9";
+    c.batch = 16;
     prints(&c, "batch was 8, is 16", "and another batch");
     prints(&c, "not comparable\n", "whose seconds tell nothing");
     c.spec.L = 5;
