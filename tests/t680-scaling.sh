@@ -92,6 +92,10 @@ if command -v gnuplot >/dev/null 2>&1; then
     run --machine=frontier --shape=B --ranks=16 --out="$folder/a user's.svg" &&
         grep -q 'strong scaling' "$folder/a user's.svg" && grep -q '</svg>' "$folder/a user's.svg"
     ok 'a picture is drawn'
+    ln -s /dev/full "$folder/full.svg"
+    run --machine=frontier --shape=B --ranks=2 --kind=weak --out="$folder/full.svg"
+    [ $? -eq 3 ] && grep -q 'full.svg cannot be written$' "$folder/out"
+    ok 'one that does not fit on the disk ends with 3'
 else
     skip 'a picture is drawn' 'gnuplot is missing'
 fi

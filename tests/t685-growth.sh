@@ -112,6 +112,18 @@ if command -v gnuplot >/dev/null 2>&1; then
     [ $? -eq 3 ] && [ "$(wc -l <"$folder/out")" -eq 1 ] &&
         grep -q 'nowhere/g.svg cannot be written' "$folder/out"
     ok 'a picture that cannot be written is refused before anything is measured'
+    ln -s /dev/full "$folder/full.svg"
+    run --shape=mu --batches=1 --tokens=none --widths=none --threads=1 \
+        --out="$folder/full.svg"
+    [ $? -eq 3 ] && grep -q 'full.svg cannot be written$' "$folder/out"
+    ok 'one that does not fit on the disk ends with 3'
+    for step in 1 2; do
+        echo "{\"step\": $step, \"loss\": 2, \"lr\": 1, \"grad_norm\": 1, \"peak_logit\": 1}"
+    done >"$folder/log.jsonl"
+    sh "${srcdir:-.}/src/train/vittrain-plot" "$folder/full.svg" "$folder/log.jsonl" \
+        >"$folder/out" 2>&1
+    [ $? -eq 3 ] && grep -q 'full.svg cannot be written$' "$folder/out"
+    ok 'so does one of vittrain-plot'
 else
     skip 'the picture is drawn' 'gnuplot is not installed'
 fi
