@@ -148,11 +148,13 @@ static void test_rows(void)
 static void test_evaluation(void)
 {
     const struct view v = augment_view(427, 640, 224, AUGMENT_NONE, 0, 0);
+    const struct view s = augment_view(427, 640, 32, AUGMENT_NONE, 0, 0);
     const struct view m = augment_middle(427, 640, 224);
 
     ok(v.height == 256 && v.width == 256 && v.part.y == 16 && v.part.height == 224 &&
            v.from.width == 640 && v.is_smooth && !v.is_flipped,
        "without augmentation 224 are the middle of 256");
+    ok(s.height == 37 && s.part.y == 2 && s.part.height == 32, "and 32 of 36.6");
     ok(m.height == 224 && m.width == 336 && m.part.x == 56 && m.part.y == 0 &&
            m.part.width == 224,
        "a stored square is the middle of the picture, sides in proportion");
@@ -161,7 +163,7 @@ static void test_evaluation(void)
 static void test_crops(int height, int width)
 {
     enum { CROPS = 20000 };
-    double area_sum = 0, least = 1, most = 0, x_sum = 0, y_sum = 0;
+    double area_sum = 0, least = 1, most = 0, x_sum = 0, y_sum = 0, both = 0;
     int inside = 0, shaped = 0, edges = 0, flips = 0, again = 0;
 
     for (int i = 0; i < CROPS; i++) {
@@ -170,6 +172,9 @@ static void test_crops(int height, int width)
         const struct box b   = v.from;
         const double area    = (double)b.height * b.width / ((double)height * width);
         const double aspect  = (double)b.width / b.height;
+        const int down = height - b.height, across = width - b.width;
+        const double y = down > 0 ? b.y / (double)down - 0.5 : 0;
+        const double x = across > 0 ? b.x / (double)across - 0.5 : 0;
 
         inside += b.y >= 0 && b.x >= 0 && b.height > 0 && b.width > 0 &&
                   b.y + b.height <= height && b.x + b.width <= width;
@@ -181,8 +186,9 @@ static void test_crops(int height, int width)
         area_sum += area;
         least = fmin(least, area);
         most  = fmax(most, area);
-        y_sum += height > b.height ? b.y / (double)(height - b.height) - 0.5 : 0;
-        x_sum += width > b.width ? b.x / (double)(width - b.width) - 0.5 : 0;
+        y_sum += y;
+        x_sum += x;
+        both += x * y;
     }
     ok(inside == CROPS, "%dx%d: crops lie in the picture", width, height);
     ok(shaped == CROPS, "%dx%d: their sides are 3:4 to 4:3", width, height);
@@ -197,6 +203,8 @@ static void test_crops(int height, int width)
     /* six deviations of the mean of uniform numbers: 6 / sqrt(12 n) */
     ok(fabs(x_sum / CROPS) < 0.0123 && fabs(y_sum / CROPS) < 0.0123,
        "%dx%d: they lie anywhere", width, height);
+    /* of products of two: 6 / 12 / sqrt(n) */
+    ok(fabs(both / CROPS) < 0.0036, "%dx%d: down whatever across", width, height);
     close_to(flips / (double)CROPS, 0.5, 3 / sqrt(CROPS), "%dx%d: half are mirrored",
              width, height);
     ok(again == CROPS, "%dx%d: each is the same again", width, height);

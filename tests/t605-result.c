@@ -65,7 +65,14 @@ static void test_judge(void)
     result_judge(&c);
     ok(c.status == STATUS_FAIL && strstr(c.reason, "100.1 %") != NULL,
        "more than 100 %% is an error");
-    c.mfu_measured    = 0.6;
+    c.mfu_measured = 0.6;
+    c.mfu_spec     = 1.002;
+    result_judge(&c);
+    ok(c.status == STATUS_FAIL && strstr(c.reason, "100.2 % of the data sheet") != NULL,
+       "of the data sheet, too");
+    c.mfu_spec = 1;
+    result_judge(&c);
+    ok(c.status == STATUS_PASS && c.reason[0] == '\0', "all of it is none");
     c.check[1].status = STATUS_FAIL;
     strcpy(c.check[1].name, "overlap");
     result_judge(&c);
@@ -101,6 +108,8 @@ static void test_valid(void)
     r->is_incomplete          = true;
     ok(!result_is_valid(r), "a run cut short is not");
     r->is_incomplete   = false;
+    r->cases[2].status = STATUS_INCOMPLETE;
+    ok(!result_is_valid(r), "nor one with a case cut short");
     r->cases[2].status = STATUS_FAIL;
     ok(!result_is_valid(r), "nor one with a failure");
     r->cases[2].status = STATUS_SKIP;

@@ -139,6 +139,9 @@ static void sentences(void)
     c.steps.median = 1.02;
     c.stage_s[STAGE_UPDATE] += 0.02;
     prints(&c, "slower by 0.02 s", "but one beyond it, of so many steps");
+    c.steps.median = 2; /* 25 steps of which the deviation of the mean is 0.52 s */
+    c.steps.cv     = 1.3;
+    prints(&c, "no change beyond the spread of 1.04 s", "each run has its own spread");
 
     c                       = earlier();
     c.steps.median          = 1.3;
