@@ -93,6 +93,19 @@ static void test_gradient(struct linear l, const char *what)
     close_to(worst, 0, 1e-8, "%s: the gradient is that of finite differences", what);
 }
 
+/* Of equal scores the first counts, as in a run's own metric. */
+static void test_equal(struct linear l)
+{
+    const struct part *p = l.part;
+    double w[K * D]      = { 0 };
+    int64_t first        = 0;
+
+    for (int64_t i = 0; i < p->rows; i++)
+        first += part_label(p, i) == 0;
+    close_to(linear_look(NULL, &l, w).right, (double)first / (double)p->rows, 1e-15,
+             "of equal scores the first class counts");
+}
+
 /* ---- gradient descent ------------------------------------------------------------ */
 
 static void plain_descent(double *w, const struct clouds *c, const struct descend *d)
@@ -151,6 +164,9 @@ static void test_descent(const struct clouds *c, const struct part *part)
     close_to(worst, 0, 1e-11, "%lld steps of gradient descent are those of plain loops",
              (long long)descend_steps(&d, COUNT));
     scale_close(&none);
+    ok(descend_steps(&(struct descend){ .epochs = 1.3, .batch = 10 }, 20) == 3 &&
+           descend_steps(&(struct descend){ .epochs = 0.1, .batch = 10 }, 20) == 1,
+       "epochs are the nearest number of steps, one at least");
 }
 
 /* ---- logistic regression --------------------------------------------------------- */
@@ -238,6 +254,7 @@ int main(int argc, char **argv)
     test_gradient(l, "sigmoid");
     l.loss = LOSS_SOFTMAX;
     test_gradient(l, "softmax");
+    test_equal(l);
     test_descent(&learn_clouds, &learn);
     test_logistic(&learn, &test);
     test_parted();

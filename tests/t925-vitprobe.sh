@@ -157,6 +157,10 @@ ask="$set $few"
     run 2 --shape=24/1/32/4 --image=8 --patch=4 --classes=20 --shots=1,2 --test-examples=20
     grep -q '^ *1  *20  ' "$folder/out" && grep -q '^ *2  *40  ' "$folder/out"
     ok "and learns from as many of every class as are asked for"
+    run 1 --shape=24/1/32/4 --image=8 --patch=4 --classes=5 --examples=20 --shots=20 \
+        --l2=1e-6 --seeds=0 --test-examples=20 --threads=1
+    grep -q '^ *20 *20  .* [1-9][0-9]\.[0-9]*$' "$folder/out"
+    ok "fractals to test on are others: 20 that it had learnt it would all know"
     refuses 2 'images are too many' --shape=24/1/32/4 --image=8 --patch=4 --classes=20 \
         --shots=1000000000000000
     refuses 2 'No such file' --checkpoint="$folder/none" $few
@@ -192,6 +196,13 @@ ask="$set $few"
         --features-out="$folder/f5.h5"
     refuses 2 'f5.h5 has 5 classes, more than 4' --features="$folder/f.h5" \
         --test="$folder/f5.h5" $few
+    for test in f f5; do
+        run 1 --features="$folder/f5.h5" --test="$folder/$test.h5" --method=lbfgs \
+            --threads=1
+        sed -n 's/^  classifier *\(loss .*\) error .*/\1/p' "$folder/out" >"$folder/$test"
+    done
+    grep -q loss "$folder/f" && ! cmp -s "$folder/f" "$folder/f5"
+    ok "a classifier is tested on others than it has learnt from"
     refuses 2 'id is for --records' $ask --id=name
     refuses 2 'same file' $ask --features-out="$folder/x.h5" --logits-out="$folder/x.h5"
     refuses 2 'would be written over' $ask --features-out="$folder/set.h5"
