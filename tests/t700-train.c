@@ -9,6 +9,7 @@
 #include "src/step/place.h"
 #include "src/train/journal.h"
 #include "src/train/options.h"
+#include "src/train/source.h"
 #include "src/train/stop.h"
 #include "tests/scratch.h"
 #include "tests/tap.h"
@@ -416,6 +417,70 @@ static void lines(void)
     err_forget();
 }
 
+/* Ten steps that took 20 s, of 8 images of 4 tokens, on two devices of 3 FLOP/s. */
+static void figures(void)
+{
+    const struct step_result r = { .loss = 1.5, .grad_norm = 1, .peak_logit = 2 };
+    const char *path           = scratch_path("figures.jsonl");
+    struct journal j           = {
+                  .B = 8, .T = 4, .ranks = 2, .flops_per_step = 6, .peak = 3, .lr = 2
+    };
+    double examples, rate, mfu, lr;
+    json_t *line;
+
+    ok(journal_open(&j, path, 0) == 0, "a file for figures");
+    journal_start(&j, 10, 40);
+    j.last_time -= 20;
+    journal_step(&j, 20, -1, 0.5, &r);
+    journal_close(&j);
+    line     = json_load_file(path, 0, NULL);
+    examples = json_number_value(json_object_get(line, "examples"));
+    rate     = json_number_value(json_object_get(line, "tokens_per_s"));
+    mfu      = json_number_value(json_object_get(line, "mfu_measured"));
+    lr       = json_number_value(json_object_get(line, "lr"));
+    json_decref(line);
+    ok(examples == 160 && lr == 1, "20 steps of 8 images, half of the rate");
+    close_to(rate, 16, 0.5, "16 tokens a second");
+    close_to(mfu, 0.5, 0.02, "half of the peak");
+}
+
+/* Held-out images are never augmented, mixed or smoothed, and are others than those
+ * that are trained on.
+ */
+static void held_out(void)
+{
+    static char *const name[] = { "--data=fractal", "--data=noise" };
+    const struct mesh mesh    = { .size = 1 };
+    const struct range none   = { 0, 0 };
+
+    for (int i = 0; i < 2; i++) {
+        static float image[4][3 * 16 * 16];
+        struct data_options plain = { .image = 16, .classes = 5, .is_held_out = true };
+        struct data *same         = NULL;
+        struct source s;
+
+        ok(resolve(0, "--shape=mu", "--image=16", "--patch=4", "--classes=5", name[i],
+                   i == 0 ? "--mixup=0.5" : NULL, "--label-smoothing=0.1",
+                   "--augment=crop+flip", NULL) == 0 &&
+               source_open(&s, &plan, &o, &mesh) == 0,
+           "%s: images are there", name[i]);
+        ok(s.held->mixup == 0 && s.held->smoothing == 0 &&
+               s.train->mixup == (i == 0 ? 0.5 : 0) &&
+               s.train->smoothing == (i == 0 ? 0.1 : 0),
+           "those held out are neither mixed nor smoothed");
+        s.train->ops->get(s.train, image[0], NULL, none, 0);
+        s.held->ops->get(s.held, image[1], NULL, none, 0);
+        ok(memcmp(image[0], image[1], sizeof image[0]) != 0, "they are others");
+        plain.seed = (uint64_t)o.seed;
+        if (i == 0 && data_open_fractal(&same, &plain) == 0)
+            same->ops->get(same, image[2], NULL, none, 0);
+        ok(i > 0 || memcmp(image[1], image[2], sizeof image[1]) == 0,
+           "and as they are drawn");
+        data_close(&same);
+        source_close(&s);
+    }
+}
+
 /* The paper's sweep has two million steps, and forks beside them. */
 static void columns(void)
 {
@@ -458,6 +523,8 @@ int main(void)
     asking_squeue(folder);
     stopping();
     lines();
+    figures();
+    held_out();
     columns();
     return tap_done();
 }
