@@ -309,3 +309,24 @@ mutant 'widths of parts of heads' src/fit/design_exchange.c \
     's/k == 0 ? s->training.heads : 1/1/' t830-design
 mutant 'spans of the block behind in the trace' src/step/timeline.c \
     's/s->group - 1)/s->group)/' t662-trace
+mutant 'AdamW of five numbers a parameter' src/plan/forecast.c \
+    's/"adamw", own \* 7/"adamw", own * 5/' t155-forecast
+mutant 'copies in a pass of their own on GPUs' src/plan/forecast.c \
+    's/p->size != p->sum && !p->job->is_apart/p->size != p->sum/' t155-forecast
+mutant 'threads of one rank have the cores of all' src/plan/cost.c \
+    's/threads \* m->ranks_per_node/threads/' t135-cost
+mutant 'blocks made again without the output product' src/plan/count.c \
+    's/(has_out ? C : 0)/0 * has_out/' t120-count
+mutant 'packed weights of all sharded blocks' src/plan/predict.c \
+    's/is_cut \&\& n > ROOMS ? ROOMS : n/n/' t150-predict
+mutant 'the spread of the other run' bench/changes.c \
+    's/c->steps.cv \* c->steps.median/c->steps.cv * before/' t670-changes
+mutant 'crops lie across as they lie down' src/data/augment.c \
+    's/key, DRAW_X, attempt/key, DRAW_Y, attempt/' t442-augment
+mutant 'all images of a last batch counted' src/step/metric.c 's/n - s \* B);/n);/' \
+    t510-metric
+mutant 'held-out images augmented' src/train/source.c '/with.augment /d' t700-train
+mutant 'seconds of ten steps for those of one' src/train/journal.c \
+    's/(now - j->last_time) \/ (double)(step - j->last_step)/(now - j->last_time)/' t700-train
+mutant 'the last of equal scores' src/eval/linear.c \
+    's/score\[k\] > score\[best\]/score[k] >= score[best]/' t715-linear
