@@ -360,33 +360,75 @@ static void test_old(void)
 
 /* ---- a model that cannot be trained ---------------------------------------------- */
 
+enum { ROOM = 1 << 20 };
+
+/* A file of the tests' data, less than ROOM bytes with zeros behind them. */
+static unsigned char *read_data(size_t *bytes, const char *name)
+{
+    unsigned char *whole = mem_new(ROOM, 1);
+    char from[CKPT_PATH];
+    FILE *file = fopen(data(from, name, "safetensors"), "rb");
+
+    *bytes = file != NULL ? fread(whole, 1, ROOM, file) : 0;
+    if (*bytes == 0 || *bytes == ROOM || fclose(file) != 0)
+        die("%s cannot be read", from);
+    return whole;
+}
+
+static void write_data(char there[CKPT_PATH], const unsigned char *whole, size_t bytes)
+{
+    FILE *file = fopen(at(there, "not.safetensors"), "wb");
+
+    if (file == NULL || fwrite(whole, 1, bytes, file) != bytes || fclose(file) != 0)
+        die("%s cannot be written", there);
+}
+
+/* Norms of keys have no bias in our models: zeros of one are left out, and no more. */
+static void test_bias(void)
+{
+    static const char name[]        = "\"blocks.1.attn.k_norm.bias\"";
+    const struct exchange_options o = options(EXACT);
+    const float one                 = 1;
+    char there[CKPT_PATH], to[CKPT_PATH];
+    size_t bytes, place;
+    unsigned char *whole = read_data(&bytes, "qk");
+    const char *entry    = strstr((char *)whole + 8, name);
+
+    entry = entry != NULL ? strstr(entry, "\"data_offsets\":[") : NULL;
+    if (entry == NULL)
+        die("no %s", name);
+    place =
+        8 + whole[0] + 256 * (size_t)whole[1] + (size_t)atoll(strchr(entry, '[') + 1);
+    memcpy(whole + place, &one, sizeof one);
+    write_data(there, whole, bytes);
+    ok(transfer_import(none, at(to, "not.h5"), there, &o) == ERR_DATA &&
+           strstr(err_sentence(), "k_norm.bias: the model has no such bias") != NULL &&
+           access(to, F_OK) != 0,
+       "a bias that the model lacks is refused unless it is zero");
+    err_forget();
+    mem_free(whole);
+}
+
 /* The last number of the file is made infinite, or NaN. */
 static void test_infinite(void)
 {
     static const float last[2]       = { INFINITY, NAN };
     static const char *const what[2] = { "infinite", "NaN" };
     const struct exchange_options o  = options(EXACT);
-    enum { ROOM = 1 << 20 };
-    char from[CKPT_PATH], there[CKPT_PATH], to[CKPT_PATH];
-    unsigned char *whole = mem_new(ROOM, 1);
+    char there[CKPT_PATH], to[CKPT_PATH];
 
     for (int i = 0; i < 2; i++) {
-        FILE *file = fopen(data(from, "cls", "safetensors"), "rb");
         size_t bytes;
+        unsigned char *whole = read_data(&bytes, "cls");
 
-        bytes = file != NULL ? fread(whole, 1, ROOM, file) : 0;
-        if (bytes < sizeof last[i] || bytes == ROOM || fclose(file) != 0)
-            die("%s cannot be read", from);
         memcpy(whole + bytes - sizeof last[i], &last[i], sizeof last[i]);
-        file = fopen(at(there, "not.safetensors"), "wb");
-        if (file == NULL || fwrite(whole, 1, bytes, file) != bytes || fclose(file) != 0)
-            die("%s cannot be written", there);
+        write_data(there, whole, bytes);
         ok(transfer_import(none, at(to, "not.h5"), there, &o) == ERR_DATA &&
                strstr(err_sentence(), "' has a number that is ") != NULL &&
                strstr(err_sentence(), what[i]) != NULL && access(to, F_OK) != 0,
            "weights are refused that hold a number which is %s", what[i]);
+        mem_free(whole);
     }
-    mem_free(whole);
 }
 
 /* ---- a writer that is killed ----------------------------------------------------- */
@@ -470,6 +512,7 @@ int main(int argc, char **argv)
     test_old();
     test_killed(folder, "killed.npz");
 #endif
+    test_bias();
     test_infinite();
     test_killed(folder, "killed.safetensors");
     fclose(none);
