@@ -42,9 +42,12 @@ static int read_all(struct record **r)
 
 static void make(struct record *r, const char *id)
 {
-    struct spec_options o = {
-        .shape = "Ti", .wiring = -1, .qk_norm = -1, .image = 224, .classes = 10
-    };
+    struct spec_options o = { .shape   = "Ti",
+                              .wiring  = -1,
+                              .qk_norm = -1,
+                              .pool    = POOL_CLS, /* which is no token of the image */
+                              .image   = 224,
+                              .classes = 10 };
     struct spec s;
 
     spec_make(&s, &o);
