@@ -138,6 +138,52 @@ static void little_noise(const struct planted *p)
            within[k], worst[k]);
 }
 
+static double width_of(const struct estimate *e)
+{
+    return e->profile_hi - e->profile_lo;
+}
+
+/* Profiles are as wide as Student's t has it at any level, and about as wide as the
+ * bootstrap's intervals; also of an exponent that is a share of itself and another.
+ */
+static void profiles(const struct planted *p)
+{
+    static const double level[2] = { 0.8, 0.99 };
+    struct fit_options o         = quiet();
+    struct fit f[2];
+    struct points all;
+    struct form form;
+
+    planted_points(&all, &p->sweep, &p->law, 0.0005, 3);
+    for (int i = 0; i < 2; i++) {
+        o.level = level[i];
+        ok(fit_arm(&f[i], &all, 1, &o) == 0, "an arm, at %g %%", 100 * level[i]);
+    }
+    close_to(width_of(&f[1].slope[0]) / width_of(&f[0].slope[0]),
+             fit_student(0.99, f[1].parts.freedom) /
+                 fit_student(0.8, f[0].parts.freedom),
+             0.2, "a profile's width goes with Student's t");
+    fit_close(&f[0]);
+    fit_close(&f[1]);
+    points_close(&all);
+
+    form_open(&form, FORM_CHINCHILLA);
+    for (int i = 0; i < form.points.rows; i++)
+        form.points.y[i] *= 1 + 0.001 * sin(i * i);
+    o.level     = 0.8;
+    o.bootstrap = 100;
+    ok(fit_open(&f[0], &form.law, &form.points, &o) == 0, "Chinchilla's law");
+    for (int i = 0; i < 2; i++) {
+        const struct estimate *e = &f[0].slope[i];
+
+        ok(width_of(e) > 0.5 * (e->hi - e->lo) && width_of(e) < 2 * (e->hi - e->lo),
+           "%s: profile %.4f .. %.4f, bootstrap %.4f .. %.4f", f[0].law.slope[i].name,
+           e->profile_lo, e->profile_hi, e->lo, e->hi);
+    }
+    fit_close(&f[0]);
+    form_close(&form);
+}
+
 static void much_noise(const struct planted *p)
 {
     struct fit_options o = quiet();
@@ -218,6 +264,7 @@ int main(void)
     forms();
     huber();
     little_noise(&p);
+    profiles(&p);
     much_noise(&p);
     collinear(&p);
     threads(&p);
