@@ -74,11 +74,11 @@ static pid_t start(int64_t first, int ranks)
     return pid;
 }
 
-/* Wait for the first save, then a part of the time that a save and a half takes, longer
- * each time while none has ended, and kill a rank.  Returns 1 if it was inside a save,
- * 0 if not, -1 if there was none.
+/* Wait for the first save, then a part of the time that a save and a little takes,
+ * longer the more starts there were 'since' one has ended, and kill a rank.  Returns 1
+ * if it was inside a save, 0 if not, -1 if there was none.
  */
-static int kill_once(int number, int64_t first, int ranks)
+static int kill_once(int number, int since, int64_t first, int ranks)
 {
     const double drawn  = rng_uniform(9, RNG_TEST, (uint64_t)number);
     const double length = state->seconds > 0 ? state->seconds : 0.05 * (number + 1);
@@ -88,7 +88,7 @@ static int kill_once(int number, int64_t first, int ranks)
     while (!state->is_saving && waited++ < WAIT_MS && waitpid(pid, NULL, WNOHANG) == 0)
         usleep(1000);
     if (state->is_saving) {
-        usleep((useconds_t)(1e6 * 1.1 * length * drawn));
+        usleep((useconds_t)(1e6 * (1.1 + 0.1 * since) * length * drawn));
         was_inside = state->is_saving != 0;
         kill(state->pid[number % ranks], SIGKILL);
     }
@@ -156,7 +156,7 @@ static int64_t newest_step(void)
 int main(int argc, char **argv)
 {
     const int kills = tap_is_long() ? MANY : FEW;
-    int inside = 0, lost = 0, started = 0;
+    int inside = 0, lost = 0, started = 0, since = 0;
     int64_t newest = -1;
 
     (void)argc;
@@ -164,11 +164,13 @@ int main(int argc, char **argv)
     dir = scratch_open();
     open_state();
     for (int i = 0; i < kills && lost == 0; i++) {
-        const int was_inside = kill_once(i, newest + 1, i % 8 == 7 ? 2 : 1);
+        const int64_t before = newest;
+        const int was_inside = kill_once(i, since, newest + 1, i % 8 == 7 ? 2 : 1);
 
         started += was_inside >= 0;
         inside += was_inside > 0;
         newest = newest_step();
+        since  = newest > before ? 0 : since + 1;
         lost += newest == -2;
     }
     tap_note("a save takes %.3f s", state->seconds);
