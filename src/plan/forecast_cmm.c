@@ -289,7 +289,9 @@ struct product {
 static double play_one(const struct play *p, struct part *to, enum cost_product kind,
                        int64_t n, int64_t cols, int64_t depth, int times)
 {
-    if (to != NULL && times > 0)
+    if (times == 0)
+        return 0;
+    if (to != NULL)
         play_gemm(p, to, kind, n, cols, depth, times);
     return times * cost_gemm(p->cost, kind, n, cols, depth);
 }

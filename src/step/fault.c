@@ -50,11 +50,13 @@ bool fault_spoil(struct vit *v, int64_t step)
 {
     const enum fault fault = vit_mesh(v)->fault;
 
-    if (fault == FAULT_REPLICA && step == 0)
+    if (step != 0 || (fault != FAULT_REPLICA && fault != FAULT_NAN))
+        return false;
+    if (fault == FAULT_REPLICA)
         spoil_replica(v);
-    if (fault == FAULT_NAN && step == 0)
+    else
         spoil_number(v);
-    return (fault == FAULT_REPLICA || fault == FAULT_NAN) && step == 0;
+    return true;
 }
 
 void fault_dawdle(struct vit *v, struct optim *optim, double before)
