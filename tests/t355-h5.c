@@ -52,6 +52,31 @@ static void test_bad(const char *path)
 }
 
 /* A matrix whose elements tell their places, written at the dataset's offset. */
+/* Two files that are written at different times. */
+static void test_dates(const char *path)
+{
+    const struct h5_shape shape = { H5_TYPE_F32, 1, { 1 } };
+    char bytes[2][1 << 14]      = { { 0 } };
+    size_t size[2]              = { 0 };
+
+    for (int i = 0; i < 2; i++) {
+        struct h5 *h5 = NULL;
+        FILE *file;
+
+        if (h5_create(&h5, path) != 0 || h5_dataset(h5, "/a/x", &shape) != 0 ||
+            h5_close(&h5) != 0)
+            break;
+        file    = fopen(path, "rb");
+        size[i] = fread(bytes[i], 1, sizeof bytes[i], file);
+        fclose(file);
+        if (i == 0)
+            sleep(1);
+    }
+    ok(size[0] > 0 && size[0] < sizeof bytes[0] && size[0] == size[1] &&
+           memcmp(bytes[0], bytes[1], size[0]) == 0,
+       "files that hold the same are the same");
+}
+
 static void write_rows(const char *path)
 {
     const struct h5_shape shape = { H5_TYPE_F32, 2, { ROWS, COLUMNS } };
@@ -233,6 +258,7 @@ int main(void)
     scratch_open();
     path = scratch_path("file.h5");
 
+    test_dates(path);
     write_rows(path);
     test_bad(path);
     read_columns(path);

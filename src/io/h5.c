@@ -229,16 +229,50 @@ static hid_t space_of(int dims, const int64_t *size)
     return dims == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(dims, extent, NULL);
 }
 
-int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape)
+static int make_group(struct h5 *file, const char *name)
 {
-    hid_t space, link, create, dataset;
+    hid_t create, group;
     int rc = 0;
 
-    TRY_H5(file->path, space = space_of(shape->dims, shape->size));
-    TRY_H5_GOTO(close_space, rc, file->path, link = H5Pcreate(H5P_LINK_CREATE));
-    TRY_H5_GOTO(close_link, rc, file->path, create = H5Pcreate(H5P_DATASET_CREATE));
+    TRY_H5(file->path, create = H5Pcreate(H5P_GROUP_CREATE));
+    TRY_H5_GOTO(close_create, rc, file->path, H5Pset_obj_track_times(create, false));
     TRY_H5_GOTO(close_create, rc, file->path,
-                H5Pset_create_intermediate_group(link, 1));
+                group = H5Gcreate2(file->id, name, H5P_DEFAULT, create, H5P_DEFAULT));
+    H5Gclose(group);
+close_create:
+    H5Pclose(create);
+    return rc;
+}
+
+/* Make the groups that lead to 'name', as far as they are not there: those that HDF5
+ * makes on its way have dates.
+ */
+static int make_way(struct h5 *file, const char *name)
+{
+    char path[1024];
+    bool is_there;
+
+    snprintf(path, sizeof path, "%s", name);
+    for (char *end = path + 1; *end != '\0'; end++) {
+        if (*end != '/')
+            continue;
+        *end = '\0';
+        TRY(h5_has(&is_there, file, path));
+        if (!is_there)
+            TRY(make_group(file, path));
+        *end = '/';
+    }
+    return 0;
+}
+
+int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape)
+{
+    hid_t space, create, dataset;
+    int rc = 0;
+
+    TRY(make_way(file, name));
+    TRY_H5(file->path, space = space_of(shape->dims, shape->size));
+    TRY_H5_GOTO(close_space, rc, file->path, create = H5Pcreate(H5P_DATASET_CREATE));
     TRY_H5_GOTO(close_create, rc, file->path, H5Pset_layout(create, H5D_CONTIGUOUS));
     TRY_H5_GOTO(close_create, rc, file->path,
                 H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY));
@@ -247,12 +281,10 @@ int h5_dataset(struct h5 *file, const char *name, const struct h5_shape *shape)
     TRY_H5_GOTO(close_create, rc, file->path, H5Pset_obj_track_times(create, false));
     TRY_H5_GOTO(close_create, rc, file->path,
                 dataset = H5Dcreate2(file->id, name, file_type(shape->type), space,
-                                     link, create, H5P_DEFAULT));
+                                     H5P_DEFAULT, create, H5P_DEFAULT));
     H5Dclose(dataset);
 close_create:
     H5Pclose(create);
-close_link:
-    H5Pclose(link);
 close_space:
     H5Sclose(space);
     return rc;
@@ -260,17 +292,8 @@ close_space:
 
 int h5_group(struct h5 *file, const char *name)
 {
-    hid_t link, group;
-    int rc = 0;
-
-    TRY_H5(file->path, link = H5Pcreate(H5P_LINK_CREATE));
-    TRY_H5_GOTO(close_link, rc, file->path, H5Pset_create_intermediate_group(link, 1));
-    TRY_H5_GOTO(close_link, rc, file->path,
-                group = H5Gcreate2(file->id, name, link, H5P_DEFAULT, H5P_DEFAULT));
-    H5Gclose(group);
-close_link:
-    H5Pclose(link);
-    return rc;
+    TRY(make_way(file, name));
+    return make_group(file, name);
 }
 
 /* What h5_each() hands through HDF5, and the code that its visitor returned. */
