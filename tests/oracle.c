@@ -360,7 +360,8 @@ void oracle_update(struct oracle *o, enum optimizer method, double step, double 
 {
     const double norm        = oracle_norm(o);
     const struct update with = {
-        method, step, decay, head_decay, norm > clip ? clip / norm : 1, ++o->t
+        method, step, decay, head_decay, norm > clip ? clip / norm : 1,
+        ++o->t, 0.9,  0.999, 1e-8
     };
 
     for (int i = 0; i < o->params.count; i++)

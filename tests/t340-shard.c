@@ -13,9 +13,9 @@
 
 #include <string.h>
 
-static struct spec make_spec(void)
+static struct spec make_spec(const char *shape)
 {
-    const struct spec_options o = { .shape   = "54/2/70/6",
+    const struct spec_options o = { .shape   = shape,
                                     .wiring  = WIRING_PARALLEL,
                                     .qk_norm = 1,
                                     .gelu    = GELU_TANH,
@@ -247,40 +247,47 @@ static void test_sums(struct shard *sh, int micros)
        "and two groups whole at most");
 }
 
+static void test_shard(struct mesh *mesh, const struct spec *s, enum dtype dtype,
+                       enum param_shard shard, int near)
+{
+    struct layout l;
+    struct dev *dev;
+    struct shard *sh;
+
+    layout_make(&l, s, HEAD_INIT_NORMAL, shard, mesh->D, mesh->M, near, mesh->d,
+                mesh->m);
+    if (dev_open(&dev, "cpu:ref", dtype, 1) != 0 ||
+        shard_open(&sh, mesh, dev, &l, 7, true) != 0)
+        die("%s", err_sentence());
+    test_values(sh);
+    test_sums(sh, 1);
+    test_sums(sh, 3);
+    shard_close(&sh);
+    ok(sh == NULL, "closed");
+    dev_close(&dev);
+    layout_free(&l);
+}
+
 int main(int argc, char **argv)
 {
     static const enum dtype dtypes[] = { DTYPE_F64, DTYPE_F32 };
     const int size                   = ranks_open(&argc, &argv, "t340-shard");
-    const struct spec s              = make_spec();
+    const struct spec s              = make_spec("54/2/70/6");
+    const struct spec large =
+        make_spec("96/1/800/6"); /* more than is drawn at a time */
 
     for (int D = 1; D <= size; D++) {
         struct mesh *mesh;
-        struct layout l;
 
         if (size % D != 0)
             continue;
         if (mesh_open(&mesh, MPI_COMM_WORLD, D, size / D) != 0)
             die("%s", err_sentence());
-        for (int t = 0; t < 4 * D; t++) {
-            const int near = D - t / 4;
-            struct dev *dev;
-            struct shard *sh;
-
-            if (D % near != 0)
-                continue;
-            layout_make(&l, &s, HEAD_INIT_NORMAL, (enum param_shard)(t / 2 % 2),
-                        mesh->D, mesh->M, near, mesh->d, mesh->m);
-            if (dev_open(&dev, "cpu:ref", dtypes[t % 2], 1) != 0 ||
-                shard_open(&sh, mesh, dev, &l, 7, true) != 0)
-                die("%s", err_sentence());
-            test_values(sh);
-            test_sums(sh, 1);
-            test_sums(sh, 3);
-            shard_close(&sh);
-            ok(sh == NULL, "closed");
-            dev_close(&dev);
-            layout_free(&l);
-        }
+        for (int near = D; near > 0; near--)
+            for (int t = 0; t < 4 && D % near == 0; t++)
+                test_shard(mesh, &s, dtypes[t % 2], (enum param_shard)(t / 2), near);
+        if (size == 1)
+            test_shard(mesh, &large, DTYPE_F32, SHARD_NONE, 1);
         mesh_close(&mesh);
     }
     return ranks_done();

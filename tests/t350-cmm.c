@@ -17,11 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ROWS = 19,
-    C    = 46,
-    F    = 70
-}; /* halves of slices of C differ, and pieces of ROWS */
+/* Halves of slices of C differ, and pieces of ROWS. */
+enum { ROWS = 19, C = 46, F = 70 };
 
 /* The whole matrices, as functions of their indices: -3 .. 3. */
 static double whole(int which, int64_t r, int64_t c)
@@ -52,8 +49,7 @@ static struct own own_open(struct dev *dev, int which, struct range r, struct ra
         for (int64_t j = 0; j < cols; j++)
             dtype_store(t, host, i * cols + j, whole(which, r.lo + i, c.lo + j));
     }
-    o.mat     = (struct mat){ NULL, t, 0, rows, cols, cols };
-    o.mat.buf = &o.buf;
+    o.mat = (struct mat){ &o.buf, t, 0, rows, cols, cols };
     dev_put(dev_stream(dev, LANE_COMPUTE), o.mat, host);
     mem_free(host);
     return o;
@@ -71,9 +67,9 @@ struct side {
     struct mesh *mesh;
     struct dev *dev;
     struct cmm *cmm;
-    struct range c, f;
+    struct range c, f, b; /* b: of f, what has a bias with a gradient */
     struct own x, w_in, dy_in, bias_in, xo, w_out, dy_out, bias_out, pre;
-    struct own y, act, dx, dw, yo, dxo, dwo; /* results */
+    struct own y, act, dx, dw, db_in, yo, dxo, dwo, db_out; /* results */
     struct dev_weight *in, *out;
     struct cmm_section gather[3], back[2];
 };
@@ -86,13 +82,11 @@ static const struct cmm_tuned mixed = {
                            [CMM_BACKWARD] = { CMM_BIDIR, 1 } } }
 };
 
-static const struct range rows_all = { 0, ROWS };
-
 static void side_open(struct side *s, struct mesh *mesh, enum dtype t, int panels,
                       bool is_lazy)
 {
     const int M = mesh->M, m = mesh->m;
-    const struct range one = { 0, 1 }, c_all = { 0, C };
+    const struct range one = { 0, 1 }, rows_all = { 0, ROWS }, c_all = { 0, C };
 
     memset(s, 0, sizeof *s);
     s->mesh = mesh;
@@ -105,6 +99,7 @@ static void side_open(struct side *s, struct mesh *mesh, enum dtype t, int panel
     cmm_tune(s->cmm, &mixed);
     s->c        = split_range(C, M, m);
     s->f        = split_range(F, M, m);
+    s->b        = (struct range){ s->f.lo + range_size(s->f) / 3, s->f.hi };
     s->x        = own_open(s->dev, X, rows_all, s->c);
     s->w_in     = own_open(s->dev, W_IN, c_all, s->f);
     s->dy_in    = own_open(s->dev, DY_IN, rows_all, s->f);
@@ -121,6 +116,8 @@ static void side_open(struct side *s, struct mesh *mesh, enum dtype t, int panel
     s->yo       = own_open(s->dev, OLD, rows_all, s->c);
     s->dxo      = own_open(s->dev, OLD, rows_all, s->f);
     s->dwo      = own_open(s->dev, OLD, s->f, c_all);
+    s->db_in    = own_open(s->dev, OLD, one, s->b);
+    s->db_out   = own_open(s->dev, OLD, one, s->c);
     if (dev_weight_open(&s->in, s->dev, view(&s->w_in)) != 0 ||
         dev_weight_open(&s->out, s->dev, view(&s->w_out)) != 0)
         die("%s", err_sentence());
@@ -148,10 +145,10 @@ static void side_open(struct side *s, struct mesh *mesh, enum dtype t, int panel
 
 static void side_close(struct side *s)
 {
-    struct own *all[] = { &s->x,   &s->w_in,  &s->dy_in,  &s->bias_in,
-                          &s->xo,  &s->w_out, &s->dy_out, &s->bias_out,
-                          &s->pre, &s->y,     &s->act,    &s->dx,
-                          &s->dw,  &s->yo,    &s->dxo,    &s->dwo };
+    struct own *all[] = { &s->x,     &s->w_in,   &s->dy_in,    &s->bias_in, &s->xo,
+                          &s->w_out, &s->dy_out, &s->bias_out, &s->pre,     &s->y,
+                          &s->act,   &s->dx,     &s->dw,       &s->db_in,   &s->yo,
+                          &s->dxo,   &s->dwo,    &s->db_out };
 
     dev_weight_close(&s->in);
     dev_weight_close(&s->out);
@@ -170,7 +167,7 @@ static void do_gather(struct side *s)
 static void do_gather_backward(struct side *s, bool is_added)
 {
     cmm_select(s->cmm, CMM_UP);
-    cmm_gather_backward(s->cmm, view(&s->dx), view(&s->dw), mat_none(), is_added,
+    cmm_gather_backward(s->cmm, view(&s->dx), view(&s->dw), view(&s->db_in), is_added,
                         view(&s->dy_in), view(&s->x), s->in);
 }
 
@@ -184,8 +181,9 @@ static void do_scatter(struct side *s)
 static void do_scatter_backward(struct side *s, bool is_added)
 {
     cmm_select(s->cmm, CMM_DOWN);
-    cmm_scatter_backward(s->cmm, view(&s->dxo), s->back, 2, view(&s->dwo), mat_none(),
-                         is_added, view(&s->dy_out), view(&s->xo), s->out);
+    cmm_scatter_backward(s->cmm, view(&s->dxo), s->back, 2, view(&s->dwo),
+                         view(&s->db_out), is_added, view(&s->dy_out), view(&s->xo),
+                         s->out);
 }
 
 static void do_all(struct side *s)
@@ -260,6 +258,14 @@ static double dw_out(int64_t r, int64_t c)
 {
     return dot(XO, true, DY_OUT, false, r, c, ROWS);
 }
+static double db_in(int64_t r, int64_t c) /* of the rows from 'r' on */
+{
+    return r < ROWS ? whole(DY_IN, r, c) + db_in(r + 1, c) : 0;
+}
+static double db_out(int64_t r, int64_t c)
+{
+    return r < ROWS ? whole(DY_OUT, r, c) + db_out(r + 1, c) : 0;
+}
 
 /* Largest difference of 'a' from times * value() + old, relative to 1 + |value|; 'a'
  * begins at element (r0, c0) of the whole.
@@ -317,6 +323,8 @@ static double off_rest(struct side *s, double times)
 {
     return off(s->dev, view(&s->dx), 0, s->c.lo, dx_in, 1) +
            off(s->dev, view(&s->dw), 0, s->f.lo, dw_in, times) +
+           off(s->dev, view(&s->db_in), 0, s->b.lo, db_in, times) +
+           off(s->dev, view(&s->db_out), 0, s->c.lo, db_out, times) +
            off(s->dev, view(&s->yo), 0, s->c.lo, y_out, 1) +
            off(s->dev, view(&s->dwo), s->f.lo, 0, dw_out, times) + off_dxo(s);
 }

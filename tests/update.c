@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double b1 = 0.9, b2 = 0.999;
-
 /* Decay of a tensor by its name. */
 static double pull_of(const struct updated *u, const struct update *with)
 {
@@ -25,12 +23,13 @@ static double pull_of(const struct updated *u, const struct update *with)
 
 static double adamw(struct updated *u, const struct update *with, int64_t k)
 {
+    const double b1 = with->beta1, b2 = with->beta2;
     const double g = with->clip * u->grad[k];
 
     u->mu[k] += (1 - b1) * (g - u->mu[k]);
     u->nu[k] += (1 - b2) * (g * g - u->nu[k]);
     return u->mu[k] / (1 - pow(b1, (double)with->t)) /
-           (sqrt(u->nu[k] / (1 - pow(b2, (double)with->t))) + 1e-8);
+           (sqrt(u->nu[k] / (1 - pow(b2, (double)with->t))) + with->eps);
 }
 
 /* ---- Adafactor ------------------------------------------------------------------- */
@@ -71,7 +70,8 @@ static double rounded_to_bf16(double x)
 static void adafactor(struct updated *u, const struct update *with)
 {
     const struct param *p = u->param;
-    const double beta     = fmin(b2, 1 - pow((double)with->t, -0.8));
+    const double b1       = with->beta1;
+    const double beta     = fmin(with->beta2, 1 - pow((double)with->t, -0.8));
     const double pull     = pull_of(u, with);
     double *square        = tape_claim(calloc((size_t)u->size + 1, sizeof *square));
     int order[PARAM_DIMS] = { 0 };
@@ -121,7 +121,7 @@ void update_tensor(struct updated *u, const struct update *with)
         double direction;
 
         if (with->method == OPTIMIZER_SGD)
-            direction = u->mu[k] = b1 * u->mu[k] + with->clip * u->grad[k];
+            direction = u->mu[k] = with->beta1 * u->mu[k] + with->clip * u->grad[k];
         else
             direction = adamw(u, with, k);
         u->value[k] -= with->step * (direction + pull * u->value[k]);

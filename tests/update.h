@@ -24,9 +24,9 @@ struct update {
     double decay, head_decay;
     double clip; /* factor of gradients */
     int64_t t;   /* 1, 2, .. */
+    double beta1, beta2, eps;
 };
 
-/* Betas are 0.9 and 0.999. */
 void update_tensor(struct updated *u, const struct update *with);
 
 /* The arrays, zero but for the initial values for 'seed'; and back. */
