@@ -185,9 +185,12 @@ int main(int argc, char **argv)
         ok(mesh->fault == FAULT_NONE, "no fault is planted");
         mesh_mute(mesh, REDUCE, true);
         ok(mesh->is_muted[REDUCE] && !mesh->is_muted[ACT_GATHER], "one kind is muted");
-        mesh->sent[REDUCE].bytes = mesh->rings = 5;
+        mesh->sent[REDUCE].bytes = mesh->rings = mesh->bidirs = 5;
+        mesh->waited[REDUCE]                                  = 5;
         mesh_count_reset(mesh);
-        ok(mesh->sent[REDUCE].bytes == 0 && mesh->rings == 0, "counters start again");
+        ok(mesh->sent[REDUCE].bytes == 0 && mesh->rings == 0 && mesh->bidirs == 0 &&
+               mesh->waited[REDUCE] == 0,
+           "counters start again");
         mesh_close(&mesh);
     }
     test_faults();

@@ -190,7 +190,9 @@ static void test_axes(int D, int M)
     if (mesh_open(&grid, MPI_COMM_WORLD, D, M) != 0)
         die("%s", err_sentence());
     for (int axis = 0; axis < AXES; axis++) {
-        char text[96], who[96];
+        const int n = mesh_axis_size(grid, axis), i = mesh_axis_rank(grid, axis);
+        char text[96], who[96], in = -1, out = (char)rank;
+        struct wire send, recv;
 
         if (mesh_axis_size(grid, axis) == 1)
             continue;
@@ -200,6 +202,11 @@ static void test_axes(int D, int M)
         who_of(who, sizeof who, grid, axis);
         ok(strcmp(text, who) == 0, "%dx%d, axis %d: %s, by MPI %s", D, M, axis, text,
            who);
+        wire_recv(&recv, grid, REDUCE, axis, (i + 1) % n, TAG_DIRECT, &in, 1);
+        wire_send(&send, grid, REDUCE, axis, (i + n - 1) % n, TAG_DIRECT, &out, 1);
+        wire_wait(&recv);
+        wire_wait(&send);
+        ok(recv.peer == in, "a message along it is one from rank %d", in);
     }
     mesh_close(&grid);
 }

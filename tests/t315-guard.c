@@ -6,6 +6,8 @@
 
 #include "mesh/guard.h"
 
+#include "mesh/await.h"
+
 #include "src/base/clock.h"
 #include "tests/tap.h"
 
@@ -52,8 +54,12 @@ static int run(char *text, size_t room, int (*child)(void))
 
 static int hangs(void)
 {
-    if (guard_start(NULL, 0.3) != 0)
+    struct mesh other;
+
+    /* The second guard replaces the first, and only who has started it stops it. */
+    if (guard_start(&other, 20) != 0 || guard_start(NULL, 0.3) != 0)
         return 9;
+    guard_stop(&other);
     guard_phase("the long sleep");
     nap(30);
     return 0;
@@ -69,6 +75,24 @@ static int lives(void)
     }
     guard_stop(NULL);
     return 11;
+}
+
+/* Waits that end, each after less than the guard's seconds. */
+static int waits(void)
+{
+    struct mesh mesh = { 0 };
+
+    await_open(&mesh);
+    if (guard_start(NULL, 0.5) != 0)
+        return 9;
+    for (int i = 0; i < 20; i++) {
+        await_peer(&mesh, REDUCE, 1, false);
+        nap(0.05);
+        await_end(&mesh);
+    }
+    guard_stop(NULL);
+    await_close(&mesh);
+    return 15;
 }
 
 /* Stop, until another process lets it go on after more than the guard's seconds. */
@@ -124,6 +148,7 @@ int main(void)
        "it says in which phase");
     ok(run(text, sizeof text, lives) == 11 && text[0] == '\0',
        "signs of life keep it going");
+    ok(run(text, sizeof text, waits) == 15 && text[0] == '\0', "as do waits that end");
     ok(run(text, sizeof text, paused) == 14 && text[0] == '\0',
        "the time that a process was stopped does not count");
     ok(run(text, sizeof text, stopped) == 12 && text[0] == '\0',

@@ -11,6 +11,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "tests/lazy.h"
 #include "tests/ranks.h"
 
 #include <string.h>
@@ -116,6 +117,39 @@ static void test_trace(void)
     mem_free(t);
 }
 
+/* Messages of a device that runs behind the host: it is the main thread's alone. */
+static void test_device(void)
+{
+    enum { N = 100 };
+    const int up = (rank + 1) % size, down = (rank + size - 1) % size;
+    struct buf room[2];
+    struct mat a[2];
+    struct dev *dev;
+    struct wire send, recv;
+    float number[N];
+
+    if (dev_open(&dev, "cpu:ref", DTYPE_F32, 1) != 0)
+        die("%s", err_sentence());
+    lazy_make(dev);
+    for (int i = 0; i < 2; i++) {
+        if (dev_alloc(&room[i], dev, sizeof number) != 0)
+            die("%s", err_sentence());
+        a[i] = mat_of(&room[i], DTYPE_F32, 1, N);
+        dev_fill(dev_stream(dev, LANE_COMPUTE), a[i], i * (rank + 1));
+    }
+    progress_set(mesh, PROGRESS_THREAD);
+    coll_recv(&recv, mesh, GRAD_SCATTER, AXIS_ALL, down, TAG_DIRECT, a[0], NULL);
+    coll_send(&send, mesh, GRAD_SCATTER, AXIS_ALL, up, TAG_DIRECT, a[1], NULL);
+    ok(progress_of(mesh) == PROGRESS_POLL, "a device's messages are no thread's");
+    wire_wait(&recv);
+    wire_wait(&send);
+    dev_get(dev_stream(dev, LANE_COMPUTE), number, a[0]);
+    ok(number[0] == (float)(down + 1) && number[N - 1] == number[0], "and arrive");
+    for (int i = 0; i < 2; i++)
+        dev_free(&room[i]);
+    dev_close(&dev);
+}
+
 int main(int argc, char **argv)
 {
     bool moves_alone;
@@ -143,6 +177,7 @@ int main(int argc, char **argv)
     test_trace();
     ok(progress_set(mesh, PROGRESS_POLL) == PROGRESS_POLL, "the thread ends");
     ok(arrives(8 << 20, 0.2) == moves_alone, "and messages move as before");
+    test_device();
     progress_set(mesh, PROGRESS_THREAD);
     mesh_close(&mesh);
     ok(mesh == NULL, "a mesh closes with its thread");

@@ -9,10 +9,13 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/base/told.h"
 #include "tests/lazy.h"
 #include "tests/ranks.h"
 
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct mesh *mesh;
 static struct dev *dev;
@@ -234,8 +237,9 @@ static void test_host(enum axis axis)
     ok(is_right && memcmp(x, sum, sizeof sum) == 0, "numbers of the host, axis %d",
        axis);
     ok(mesh->sent[REDUCE].messages == (ranks > 1 ? 2 : 0) &&
-           mesh->sent[REDUCE].bytes == (ranks > 1 ? 2 * 24 : 0),
-       "count as one message a call");
+           mesh->sent[REDUCE].bytes == (ranks > 1 ? 2 * 24 : 0) &&
+           (mesh->waited[REDUCE] > 0) == (ranks > 1),
+       "count as one message a call, and as waiting");
     ok(coll_sum(mesh, axis, i) == ranks * (ranks - 1) / 2 &&
            coll_largest(mesh, axis, i) == ranks - 1 &&
            coll_smallest(mesh, axis, i) == 0,
@@ -320,6 +324,34 @@ static void test_all(void)
     }
 }
 
+static void note(int number)
+{
+    (void)number;
+}
+
+/* The last rank is told to end: so are all. */
+static void test_told(int size)
+{
+    if (told_by_signals(note) != 0)
+        die("%s", err_sentence());
+    for (int is_told = 0; is_told < 2; is_told++) {
+        for (int D = 1; D <= size; D++) {
+            if (size % D != 0)
+                continue;
+            if (mesh_open(&mesh, MPI_COMM_WORLD, D, size / D) != 0)
+                die("%s", err_sentence());
+            if (is_told && mesh->rank == size - 1) {
+                kill(getpid(), SIGTERM);
+                while (!told_to_end())
+                    usleep(1000);
+            }
+            ok(coll_is_told(mesh) == is_told, "%dx%d: %s is told to end", D, size / D,
+               is_told ? "everyone" : "nobody");
+            mesh_close(&mesh);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     const int size = ranks_open(&argc, &argv, "t320-coll");
@@ -342,5 +374,6 @@ int main(int argc, char **argv)
         }
         dev_close(&dev);
     }
+    test_told(size);
     return ranks_done();
 }

@@ -68,6 +68,7 @@ static void start(struct flight *f, struct parts_held *p, enum hops_form form,
         .mesh      = mesh,
         .axis      = axis,
         .kind      = kind,
+        .group     = 5,
         .stream    = dev_stream(dev, LANE_COMPUTE),
         .ready     = ready,
         .x         = mat_of(&p->x, DTYPE_F64, 1, p->cut[p->ranks]),
@@ -141,12 +142,13 @@ static void one_by_one(enum axis axis)
 }
 
 /* Polling alone brings it to its end: nobody waits. */
-static void by_polling(void)
+static void by_polling(enum progress_form form)
 {
     struct parts_held p;
     struct flight f;
     int busy;
 
+    progress_set(mesh, form);
     parts_open(&p, AXIS_ALL, 3);
     start(&f, &p, HOPS_SUM, AXIS_ALL, GRAD_SCATTER, 3);
     do {
@@ -156,19 +158,23 @@ static void by_polling(void)
         TRY_MPI(MPI_Allreduce(MPI_IN_PLACE, &busy, 1, MPI_INT, MPI_MAX,
                               mesh->comm[AXIS_ALL]));
     } while (busy);
-    ok(is_right(&p, HOPS_SUM, 3), "polling alone brings a flight home");
+    ok(is_right(&p, HOPS_SUM, 3), "polling alone brings a flight home, with %s",
+       progress_name[form]);
     flight_finish(&f);
     parts_close(&p);
+    progress_set(mesh, PROGRESS_POLL);
 }
 
-/* A gather and a sum under way, and other messages between; the ranks of a row wait for
- * each other while those of their columns need them to pass parts on.
+/* A gather and a sum, or a scatter, under way, and other messages between; the ranks of
+ * a row wait for each other while those of their columns, which have begun them in
+ * another order, need them to pass parts on.  What is not theirs keeps its group.
  */
 static void together(void)
 {
     bool is = true;
 
     for (int round = 0; round < 20; round++) {
+        const enum hops_form form = round % 2 == 0 ? HOPS_SUM : HOPS_SCATTER;
         struct parts_held p, q;
         struct flight gather, sum;
         double x[3];
@@ -181,9 +187,15 @@ static void together(void)
             die("%s", err_sentence());
         parts_open(&p, AXIS_DATA, round);
         parts_open(&q, AXIS_DATA, round + 1);
-        start(&gather, &p, HOPS_GATHER, AXIS_DATA, PARAM_GATHER, round);
-        start(&sum, &q, HOPS_SUM, AXIS_DATA, GRAD_SCATTER, round);
-        x[0] = mesh->rank;
+        mesh->group = 3;
+        if (mesh->d % 2 == 0)
+            start(&gather, &p, HOPS_GATHER, AXIS_DATA, PARAM_GATHER, round);
+        start(&sum, &q, form, AXIS_DATA, GRAD_SCATTER, round);
+        if (mesh->d % 2 != 0)
+            start(&gather, &p, HOPS_GATHER, AXIS_DATA, PARAM_GATHER, round);
+        is &= mesh->group == 3;
+        mesh->group = 0;
+        x[0]        = mesh->rank;
         if ((mesh->m + round) % 3 == 0)
             flight_finish(&gather);
         ((double *)(void *)b.at)[mesh->m] = x[0];
@@ -196,7 +208,8 @@ static void together(void)
             flight_finish(&sum);
         flight_finish(&gather);
         flight_finish(&sum);
-        is &= is_right(&p, HOPS_GATHER, round) && is_right(&q, HOPS_SUM, round);
+        is &= is_right(&p, HOPS_GATHER, round) && is_right(&q, form, round) &&
+              mesh->group == 0;
         parts_close(&p);
         parts_close(&q);
         dev_free(&b);
@@ -285,7 +298,8 @@ int main(int argc, char **argv)
                 die("%s", err_sentence());
         }
         if (D == size) {
-            by_polling();
+            by_polling(PROGRESS_POLL);
+            by_polling(PROGRESS_NONE);
             muted();
             arena();
         }

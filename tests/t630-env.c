@@ -50,6 +50,19 @@ static void test_bound(void)
            n.is_doubled == (size > 1),
        "bound to one core, all ranks are there");
     ok(node_threads(&n) == 1, "with one thread");
+    if (CPU_COUNT(&all) > 1 && rank > 0) { /* all but the first on another */
+        int other = core() + 1;
+
+        while (!CPU_ISSET(other, &all))
+            other++;
+        CPU_ZERO(&one);
+        CPU_SET(other, &one);
+        sched_setaffinity(0, sizeof one, &one);
+    }
+    node_find(&n, MPI_COMM_WORLD);
+    ok(CPU_COUNT(&all) == 1 || (n.cores_all == (size > 1 ? 2 : 1) &&
+                                n.sharers == (rank > 0 ? size - 1 : 1)),
+       "or to two, of which each rank has one");
     sched_setaffinity(0, sizeof all, &all);
 }
 

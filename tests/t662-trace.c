@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RUN np=1,2,3 */
+/* RUN np=1,2,3,4 */
 /* A trace that is read back: a process for every rank, computation whose spans lie side
  * by side or within each other, messages whose two ends are both there, in order.
  */
