@@ -164,6 +164,30 @@ static void check_memory(struct model_options o)
 
 /* ---- verdicts -------------------------------------------------------------------- */
 
+/* Weights of the classifier so large that the loss is a number, but the gradients'
+ * squares are none.
+ */
+static void make_huge(struct model *m)
+{
+    const struct layout *l = vit_layout(m->vit);
+    const double huge      = 1e200;
+
+    for (int i = 0; i < l->params.count; i++) {
+        struct piece piece[LAYOUT_PIECES];
+        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+
+        if (pieces == 0 || strcmp(l->item[i].param->name, "head/kernel") != 0)
+            continue;
+        model_put(
+            m,
+            mat_cols(mat_rows(shard_piece_param(vit_shard(m->vit), &l->item[i], piece),
+                              0, 1),
+                     0, 1),
+            &huge);
+    }
+    vit_changed(m->vit);
+}
+
 static void check_verdicts(struct model_options o)
 {
     struct step_result r;
@@ -177,8 +201,13 @@ static void check_verdicts(struct model_options o)
 
     if (m.mesh->rank == 0)
         step_ask_stop(m.step);
+    step_ask_save(m.step, m.mesh->rank == 0);
+    step_say_written(m.step, m.mesh->rank > 0);
     step_run(m.step, 1, &r);
-    ok(r.is_stopped, "one rank's wish to stop is known to all");
+    ok(r.is_stopped && r.is_save_due && !r.is_written,
+       "one rank's wish to stop or to save is known to all, or what it has to write");
+    step_ask_save(m.step, false);
+    step_say_written(m.step, true);
 
     fixed.is_broken = true;
     step_run(m.step, 1, &r);
@@ -186,7 +215,8 @@ static void check_verdicts(struct model_options o)
        "a step that is not finite is seen by all, and not taken");
     fixed.is_broken = false;
     step_run(m.step, 1, &r);
-    ok(r.is_finite && optim_steps(m.optim) == 3, "and the next one is fine");
+    ok(r.is_finite && optim_steps(m.optim) == 3 && !r.is_save_due && r.is_written,
+       "and the next one is fine");
 
     const double mine[2] = { r.loss, r.grad_norm };
     double all[2]        = { r.loss, r.grad_norm };
@@ -195,6 +225,18 @@ static void check_verdicts(struct model_options o)
     ok(memcmp(all, mine, sizeof all) == 0, "all ranks have the same bits");
     ok(step_seconds(m.step)[STAGE_BLOCKS] > 0 && step_seconds(m.step)[STAGE_HEAD] > 0,
        "and spent time in every stage");
+    ok(step_seconds(m.step)[STAGE_EMBED] == vit_seconds(m.vit)[VIT_EMBED] &&
+           step_seconds(m.step)[STAGE_HEAD] == vit_seconds(m.vit)[VIT_HEAD] &&
+           step_seconds(m.step)[STAGE_BLOCKS] == vit_seconds(m.vit)[VIT_BLOCKS],
+       "as much as the model in its own");
+    step_reset_times(m.step);
+    for (int stage = 0; stage < STAGES; stage++)
+        ok(step_seconds(m.step)[stage] == 0, "which is forgotten, %s",
+           stage_name[stage]);
+    make_huge(&m);
+    step_run(m.step, 1, &r);
+    ok(isfinite(r.loss) && !r.is_finite && optim_steps(m.optim) == 3,
+       "nor is a step taken whose loss alone is finite");
     model_close(&m);
 }
 

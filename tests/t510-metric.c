@@ -204,7 +204,7 @@ static void check_finite(struct model_options o, int D, int M)
 
         if (strcmp(it->param->name, name) == 0 && m.mesh->rank == m.mesh->size - 1)
             dev_fill(dev_stream(m.dev, LANE_COMPUTE),
-                     shard_item_grad(vit_shard(m.vit), it), NAN);
+                     shard_item_grad(vit_shard(m.vit), it), D > M ? NAN : -INFINITY);
     }
     finite_find(text, sizeof text, m.vit);
     ok(strncmp(text, "the gradient of ", 16) == 0 && strcmp(text + 16, name) == 0,

@@ -304,6 +304,32 @@ static const char *const sequential[] = {
     NULL,
 };
 
+/* ---- what was held out ----------------------------------------------------------- */
+
+static void test_held(void)
+{
+    static const struct {
+        const char *holdout;
+        double share;
+    } row[]   = { { "auto", 0.1 }, { "0.25", 0.25 }, { "other.h5", 0 },
+                  { "0", 0 },      { "1", 0 },       { "", 0 } };
+    json_t *o = json_pack("{ss}", META_SET, "00000000000000ab");
+
+    ok(stored_held_share(o) == 0, "a run that does not say has held out nothing");
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        json_object_set_new(o, "holdout", json_string(row[i].holdout));
+        ok(stored_held_share(o) == row[i].share, "one of --holdout=%s: %g of its set",
+           row[i].holdout, row[i].share);
+    }
+    json_object_set_new(o, "holdout", json_string("0.25"));
+    ok(!stored_has_seen(o, 0xab, 0.25) && !stored_has_seen(o, 0xab, 0.125),
+       "what it has held out it has not seen");
+    ok(stored_has_seen(o, 0xab, 0.5) && !stored_has_seen(o, 0xac, 0.5) &&
+           !stored_has_seen(o, 0, 0.5),
+       "but more of its set, and of no other");
+    json_decref(o);
+}
+
 /* ---- all ------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
@@ -319,6 +345,7 @@ int main(int argc, char **argv)
                "parallel");
     test_names(model_odd(WIRING_SEQUENTIAL, POOL_CLS, LOSS_SOFTMAX), sequential,
                "sequential");
+    test_held();
     o.dtype  = DTYPE_BF16;
     o.device = "cpu:emulate";
     test_model(o, "bf16");
