@@ -6,6 +6,7 @@
 #define TESTS_RANKS_H
 
 #include "src/base/log.h"
+#include "src/base/mem.h"
 #include "tests/tap.h"
 
 #include <mpi.h>
@@ -34,8 +35,11 @@ static inline int ranks_open(int *argc, char ***argv, const char *program)
 
 static inline int ranks_done(void)
 {
-    const int status = tap_done();
+    int status;
 
+    if (!ok(mem_now() == 0, "all memory has been given back"))
+        tap_note("%lld bytes have not", (long long)mem_now());
+    status = tap_done();
     MPI_Finalize();
     return status;
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int fails(int n)
@@ -204,7 +205,8 @@ static double noon(void)
 static void test_clock(void)
 {
     const double before = clock_now();
-    char date[24];
+    char date[24], earlier[24], later[24];
+    time_t seconds;
 
     usleep(2000);
     ok(clock_now() - before >= 0.002 && clock_now() - before < 10, "the clock goes on");
@@ -212,9 +214,16 @@ static void test_clock(void)
     ok(clock_now() == 12.0, "the clock can be another");
     clock_set(NULL);
     ok(clock_now() >= before, "and the first again");
+    setenv("TZ", "ELSEWHERE-5", 1);
+    seconds = time(NULL);
+    strftime(earlier, sizeof earlier, "%Y-%m-%dT%H:%M:%SZ", gmtime(&seconds));
     clock_date(date);
-    ok(strlen(date) == 20 && date[10] == 'T' && date[19] == 'Z',
-       "the date is ISO 8601");
+    seconds = time(NULL);
+    strftime(later, sizeof later, "%Y-%m-%dT%H:%M:%SZ", gmtime(&seconds));
+    unsetenv("TZ");
+    ok(strcmp(earlier, date) <= 0 && strcmp(date, later) <= 0,
+       "the date is that of Greenwich");
+    ok(strlen(date) == 20 && date[10] == 'T' && date[19] == 'Z', "in ISO 8601");
 }
 
 static void test_split(void)

@@ -80,6 +80,8 @@ static void test_refusals(void)
     ok(is_refused("--", "begin with two dashes"), "and dashes alone");
     ok(is_refused("--stesp=4", "unknown option --stesp; did you mean --steps?"),
        "a misspelt name is told the right one");
+    ok(is_refused("--nay=4", "did you mean --any?"), "also if two letters are swapped");
+    ok(is_refused("--m=4", "unknown option --m; --help"), "one letter is no beginning");
     ok(is_refused("--frobnicate", "unknown option --frobnicate; --help"),
        "a name like no other is sent to the help");
     ok(is_refused("--Where=1", "unknown option"), "a heading is no option");
@@ -177,10 +179,11 @@ static void write_file(const char *path, const char *text)
 
 static void test_precedence(const char *path)
 {
-    char arg[300];
+    char arg[300], line[5000];
 
     snprintf(arg, sizeof arg, "--config=%s", path);
-    write_file(path, "# a comment\n\n steps = 10 \nany=11\nseconds = 12\ncheck = no\n");
+    write_file(path,
+               "# a comment\n\n steps = 10 \nany=11\r\nseconds = 12\ncheck = no\n");
     setenv("VITBENCH_ANY", "21", 1);
     setenv("VITBENCH_SECONDS", "22", 1);
     ok(parse(arg, "--seconds=32", NULL) == 0 && s.steps == 10 && s.any == 21 &&
@@ -211,6 +214,10 @@ static void test_precedence(const char *path)
     ok(is_refused(arg, "cannot name another"), "files do not nest");
     write_file(path, "help = true\n");
     ok(is_refused(arg, "command line only"), "files do not act");
+    memset(line, ' ', sizeof line);
+    strcpy(line + sizeof line - 12, "steps = 10\n");
+    write_file(path, line);
+    ok(is_refused(arg, "line 1 is too long"), "nor does what does not fit");
 }
 
 /* Everything 'write' prints, in one string. */
@@ -264,6 +271,9 @@ static void test_writing(const char *path)
     char arg[300];
     json_t *json;
 
+    ok(parse("--memory-limit=0", NULL) == 0 &&
+           strstr(printed(print_dump), "\nmemory-limit = 0\n") != NULL,
+       "nothing is no gigabyte");
     parse("--any=5", "--overlap=ring", "--seconds=0.30000000000000004", NULL);
     ok(strstr(printed(print_echo), "mesh") == NULL &&
            strstr(printed(print_echo), "(command line)") != NULL,

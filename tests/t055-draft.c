@@ -3,8 +3,10 @@
  */
 #include "config.h"
 
+#include "src/base/claim.h"
 #include "src/base/draft.h"
 #include "src/base/err.h"
+#include "src/base/json_file.h"
 #include "tests/scratch.h"
 #include "tests/tap.h"
 
@@ -339,6 +341,14 @@ static void apart(void)
     err_forget();
 }
 
+static void write_text(const char *text)
+{
+    FILE *f = fopen(file, "w");
+
+    fputs(text, f);
+    fclose(f);
+}
+
 static void json(void)
 {
     json_t *o = json_pack("{s:i}", "n", 3);
@@ -349,7 +359,37 @@ static void json(void)
     o = json_load_file(file, 0, NULL);
     ok(json_integer_value(json_object_get(o, "n")) == 3, "and back");
     json_decref(o);
+    ok(json_file_load(&o, file) == 0 && json_object_size(o) == 1, "in one call, too");
+    json_decref(o);
+    o = NULL;
+    ok(json_file_load(&o, folder) == ERR_IO &&
+           json_file_load(&o, "/nowhere/at/all") == ERR_DATA,
+       "a folder is no JSON, nor is what is missing");
+    write_text("{\n\"n\": 1, \"n\": 2}");
+    ok(json_file_load(&o, file) == ERR_DATA && o == NULL &&
+           strstr(err_sentence(), "line 2") != NULL,
+       "nor is a name with two values");
     err_forget();
+}
+
+/* 'path' is claimed by a file of this name, while it is. */
+static void claims(const char *path, const char *lock)
+{
+    struct claim c, other;
+    int status = 0;
+    pid_t child;
+
+    ok(claim_take(&c, path) == 0 && access(lock, F_OK) == 0, "%s is claimed",
+       path == folder ? "a folder" : "a file");
+    child = fork();
+    if (child == 0)
+        _exit(claim_take(&other, path) == ERR_IO &&
+              strstr(err_sentence(), "by another program, process") != NULL);
+    waitpid(child, &status, 0);
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == 1, "which others are told");
+    claim_drop(&c);
+    claim_drop(&c);
+    ok(access(lock, F_OK) != 0, "and leaves nothing behind");
 }
 
 int main(void)
@@ -368,6 +408,8 @@ int main(void)
     stays_in_place();
     goes_on();
     json();
+    claims(folder, scratch_path(".lock"));
+    claims(file, scratch_path("file.lock"));
     apart();
     return tap_done();
 }
