@@ -330,3 +330,16 @@ mutant 'seconds of ten steps for those of one' src/train/journal.c \
     's/(now - j->last_time) \/ (double)(step - j->last_step)/(now - j->last_time)/' t700-train
 mutant 'the last of equal scores' src/eval/linear.c \
     's/score\[k\] > score\[best\]/score[k] >= score[best]/' t715-linear
+mutant 'the gradient of a bias in panels begins anew' mesh/cmm_panels.c \
+    's/c->db, lo - first, panel.hi - first/c->db, 0, panel.hi - lo/' t350-cmm
+mutant 'initial values repeated in long tensors' mesh/shard.c \
+    's/item_index(it, p->row + r, 0)/item_index(it, p->row + r - lo, 0)/' t340-shard
+mutant 'gathers and scatters with one tag' mesh/flight.c \
+    's/h.is_sum  *? TAG_SCATTER/h.is_sum \&\& false ? TAG_SCATTER/' t345-flight
+mutant 'an update by a norm that is not finite' src/step/step.c \
+    's/ \&\& isfinite(result->grad_norm)//' t500-step
+mutant 'a clip of 0 that stops all' src/optim/optim.c \
+    's/most > 0 \&\& norm > most/norm > most/' t435-optim
+mutant 'groups of a file with dates' src/io/h5.c \
+    '/^static int make_group/,/^}/s/obj_track_times(create, false)/obj_track_times(create, true)/' \
+    t355-h5
