@@ -17,10 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef BUILD_CFLAGS
-#define BUILD_CFLAGS "flags unknown"
-#endif
-
 #ifdef __OPTIMIZE__
 enum { IS_DEBUG = 0 };
 #else

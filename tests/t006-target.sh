@@ -19,7 +19,7 @@ END
 
 # starts FLAGS: what compiled with FLAGS says; its status in 'status'.
 starts() {
-    $cc $1 -I"$build" -I"${srcdir:-.}" "${srcdir:-.}/src/base/target.c" "$folder/main.c" \
+    $cc $1 -DBUILD_CFLAGS="\"$1\"" -I"$build" -I"${srcdir:-.}" "${srcdir:-.}/src/base/target.c" "$folder/main.c" \
         -o "$folder/program" >"$folder/out" 2>&1 ||
         skip_all "the compiler does not take $1"
     "$VALGRIND" -q "$folder/program" >"$folder/out" 2>&1
@@ -33,4 +33,12 @@ starts '-O3 -mavx512f'
 [ $status -eq 3 ] && grep -q '^program: this processor has no avx512f, ' "$folder/out" &&
     [ "$(wc -l <"$folder/out")" -eq 1 ]
 ok 'one that may use what the processor lacks says so and ends with 3'
+grep -q '(CFLAGS -O3 -mavx512f): build' "$folder/out"
+ok 'with the flags that allowed it'
+
+# The flags of this make, not those that configure was given.
+MAKEFLAGS='' make -n -C "$build" -W "${srcdir:-.}/bench/env.c" bench/env.lo \
+    CFLAGS='-O1 -DNAME=1' >"$folder/out" 2>&1
+grep -q -e "'-DBUILD_CFLAGS=\"-O1 -DNAME=1\"'" "$folder/out"
+ok 'a report names the flags that it was compiled with'
 finish
