@@ -174,6 +174,9 @@ static int refuse_idle(const struct choices *c, const struct options *o)
         { o->official, step | block, "official", "step or block" },
         { c->require_overlap > 0, step, "require-overlap", "step" },
         { c->require_mfu > 0, step | block, "require-mfu", "step or block" },
+        { c->way.has_narrow_grads && !o->dry_run, step, "grad-wire", "step" },
+        { o->steps != 0 && !o->dry_run, step | block | 1U << CASE_CKPT, "steps",
+          "step, block or ckpt" },
     };
 
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {

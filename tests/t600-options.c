@@ -122,6 +122,15 @@ static void test_not_in_this_version(void)
            strstr(err_sentence(), "plans steps alone") != NULL,
        "nor is a case that is no step");
     refused("--data=x.h5", "is for --case=data");
+    ok(resolve("--case=coll,gemm", "--steps=5", NULL) == ERR_USAGE &&
+           strstr(err_sentence(), "is for --case=step, block or ckpt") != NULL,
+       "nor are steps of cases that have none: %s", err_sentence());
+    ok(resolve("--case=block,coll", "--dtype=bf16", "--grad-wire=bf16", NULL) ==
+               ERR_USAGE &&
+           strstr(err_sentence(), "is for --case=step") != NULL,
+       "nor gradients where none are sent: %s", err_sentence());
+    ok(resolve("--dry-run", "--dtype=bf16", "--grad-wire=bf16", "--steps=5", NULL) == 0,
+       "a plan takes both");
     refused("--out=here", "is for --case=ckpt");
     ok(resolve("--case=machine", "--machine=here.json", "--machine-out=./here.json",
                NULL) == ERR_USAGE &&
