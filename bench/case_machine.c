@@ -7,9 +7,9 @@
 #include "bench/case.h"
 #include "bench/gauge.h"
 #include "bench/link.h"
+#include "bench/operations.h"
 #include "bench/product.h"
 #include "bench/run.h"
-#include "bench/setup.h"
 
 #include "src/base/err.h"
 #include "src/base/log.h"
@@ -131,92 +131,6 @@ static void confirm_peak(struct machine *m, struct bench *b, struct case_result 
                     100 * machine_over_peak(m));
 }
 
-/* ---- operations of a step -------------------------------------------------------- */
-
-/* Of one block with all operations that blocks have, and a few images of a rank. */
-static int spec_of_step(struct spec *s)
-{
-    return spec_make(s, &(struct spec_options){ .shape   = "1152/1/4304/16",
-                                                .wiring  = WIRING_SEQUENTIAL,
-                                                .qk_norm = 1,
-                                                .classes = 1000 });
-}
-
-/* What 'cost' says of an operation, if it is not a product, and large enough that its
- * time is not that of calling it.
- */
-static void add_operation(struct machine *m, struct case_result *c,
-                          const struct dev_cost *cost, const struct spec *s,
-                          const struct local *l)
-{
-    const double least       = 1 << 16; /* bytes or FLOPs of a call */
-    const double work        = cost->flops > 0 ? cost->flops : cost->bytes;
-    struct machine_kernel *k = &m->kernel[m->kernels];
-    struct row *row;
-
-    if (strcmp(cost->name, "max") == 0 && cost->calls > 0)
-        m->op_s = cost->seconds / (double)cost->calls;
-    if (strncmp(cost->name, "gemm", 4) == 0 || m->kernels == MACHINE_KERNELS ||
-        !(cost->seconds > 0) || work < least * (double)cost->calls)
-        return;
-    *k = (struct machine_kernel){ .rate  = work / cost->seconds,
-                                  .shape = { l->rows, l->C_l, s->E } };
-    if (cost->flops > 0) {
-        k->shape[0] = l->B_l * l->H_l;
-        k->shape[1] = s->N;
-    }
-    snprintf(k->op, sizeof k->op, "%s", cost->name);
-    snprintf(k->dtype, sizeof k->dtype, "%s", dtype_name(c->dtype));
-    m->kernels++;
-    row = case_add_row(c);
-    snprintf(row->name, sizeof row->name, "%s", cost->name);
-    memcpy(row->shape, k->shape, sizeof row->shape);
-    row->rate    = cost->flops > 0 ? k->rate : 0;
-    row->algbw   = cost->flops > 0 ? 0 : k->rate;
-    row->seconds = cost->seconds / (double)cost->calls;
-    row->status  = STATUS_SKIP;
-}
-
-static bool has_room(struct bench *b, const struct spec *s, int64_t B)
-{
-    const struct traffic_job job =
-        setting_job(&b->choices->way, false, B, b->mesh->D, b->mesh->M);
-    const double on_a_node = coll_largest(b->mesh, AXIS_ALL, b->mesh->node_size);
-
-    return b->node_memory == 0 ||
-           (double)predict_most(s, &job) * on_a_node <= (double)b->node_memory;
-}
-
-/* In a real step, where caches are as they will be. */
-static int measure_operations(struct machine *m, struct bench *b, struct case_result *c)
-{
-    enum { IMAGES = 4, STEPS = 2 };
-    const int64_t B = (int64_t)IMAGES * b->mesh->D;
-    struct setup setup;
-    struct step_result result;
-    const struct dev_cost *cost;
-    struct spec s;
-    int count, rc = spec_of_step(&s);
-
-    if (rc == 0)
-        rc = spec_check_mesh(&s, B, b->mesh->D, b->mesh->M);
-    if (rc != 0 || !has_room(b, &s, B)) { /* they go at the pace of memory then */
-        err_forget();
-        return 0;
-    }
-    TRY(bench_go_on(b));
-    TRY(setup_open(&setup, b, &s, B, 1));
-    step_run(setup.step, 1.0, &result);
-    dev_costs_start(b->dev);
-    for (int i = 0; i < STEPS; i++)
-        step_run(setup.step, 1.0, &result);
-    cost = dev_costs(b->dev, &count);
-    for (int i = 0; i < count; i++)
-        add_operation(m, c, &cost[i], &s, vit_local(setup.vit));
-    setup_close(&setup);
-    return 0;
-}
-
 static void measure_memory(struct machine *m, struct bench *b, struct case_result *c)
 {
     const double seconds = fmin(0.25, b->options->seconds / 4);
@@ -289,7 +203,7 @@ static int measure(struct measured *g, struct bench *b, struct case_result *c)
     TRY(bench_go_on(b));
     measure_links(m, b, c);
     TRY(measure_products(g, b, c));
-    TRY(measure_operations(m, b, c));
+    TRY(operations_measure(m, b, c));
     measure_memory(m, b, c);
     TRY(confirm_products(g, b, c));
     confirm_peak(m, b, c);

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "bench/files.h"
+#include "bench/operations.h"
 #include "bench/overlap.h"
 #include "bench/setup.h"
 #include "src/base/err.h"
@@ -202,6 +203,15 @@ static void check_block_and_gemm(struct bed *bed)
              fabs(c->row[1].rate * c->row[1].seconds * size * 1.5 / c->flops_per_step -
                   1) < 1e-12,
          "a third and two thirds of the work");
+    says(c, isnan(c->hfu), "nothing is computed again");
+    bed->choices.way.remat = REMAT_BLOCK;
+    c                      = run_case(bed, CASE_BLOCK, &spec, 4);
+    bed->choices.way.remat = REMAT_NONE;
+    says(c,
+         rows_pass(c) && c->flops_per_step == 4 * count_flops_block(&spec) &&
+             fabs(c->hfu / c->mfu_measured - 1 -
+                  count_flops_again(&spec) / count_flops_block(&spec)) < 1e-12,
+         "what backward computes again is no work of the model");
     c = run_case(bed, CASE_GEMM, &spec, 4);
     says(c, rows_pass(c) && c->rows == 12, "four products have three forms each");
     spec.wiring = WIRING_PARALLEL;
@@ -449,6 +459,41 @@ static void check_machine(struct bed *bed)
         remove(path);
 }
 
+enum { LATE_US = 20000 };
+
+static void (*add_positions)(struct dev_stream *, struct mat, struct mat);
+
+static void add_late(struct dev_stream *s, struct mat y, struct mat x)
+{
+    usleep(LATE_US);
+    add_positions(s, y, x);
+}
+
+/* Operations of the last rank that are slow are the machine's. */
+static void check_operations(struct bed *bed)
+{
+    struct dev_ops *ops   = &bed->bench.dev->ops;
+    struct case_result *c = mem_new(1, sizeof *c);
+    struct machine *m     = mem_new(1, sizeof *m);
+    bool is_late          = false;
+
+    add_positions = ops->add_table;
+    if (bed->bench.mesh->rank == size - 1)
+        ops->add_table = add_late;
+    ok(operations_measure(m, &bed->bench, c) == 0 && m->kernels > 10 &&
+           c->rows == m->kernels && m->op_s > 0 && m->op_s < 0.01,
+       "operations of a step are measured");
+    ops->add_table = add_positions;
+    for (int i = 0; i < c->rows; i++) {
+        if (strcmp(c->row[i].name, "add_table") == 0)
+            is_late = c->row[i].seconds >= LATE_US * 1e-6 && m->kernel[i].rate < 1e9;
+    }
+    ok(is_late, "at the pace of the slowest rank");
+    mem_free(c->row);
+    mem_free(c);
+    mem_free(m);
+}
+
 static void check_share(void)
 {
     ok(overlap_share(2, 0, 3) == 1 && overlap_share(2, 2, 3) == 0,
@@ -533,6 +578,7 @@ int main(int argc, char **argv)
             check_lacking(&bed);
             check_memory(&bed);
             check_machine(&bed);
+            check_operations(&bed);
             check_signal(&bed); /* last: a signal is not forgotten */
         }
         bed_close(&bed);

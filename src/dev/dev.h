@@ -163,11 +163,12 @@ void dev_mute(struct dev *dev, bool is_muted);
 double dev_busy(const struct dev *dev);
 
 /* What operations have cost from dev_costs_start() to dev_costs(), 'count' of
- * them in the order of their first calls.  FLOPs are those of products and
- * attention; bytes, of the other ones, are reads of every input and writes of
- * every output.  A device that returns early times each operation by events
- * meanwhile, and is a little slower for it.
+ * them, at most DEV_COSTS, in the order of their first calls.  FLOPs are those
+ * of products and attention; bytes, of the other ones, are reads of every input
+ * and writes of every output.  A device that returns early times each operation
+ * by events meanwhile, and is a little slower for it.
  */
+enum { DEV_COSTS = 64 };
 struct dev_cost {
     const char *name; /* "gemm" */
     int64_t calls;

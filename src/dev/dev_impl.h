@@ -212,8 +212,6 @@ static inline struct mat dev_weight_part(const struct dev_weight *weight,
     return mat_cols(mat_rows(weight->w, i.lo, i.hi), j.lo, j.hi);
 }
 
-enum { DEV_COSTS = 64 };
-
 struct dev {
     struct dev_ops ops; /* complete: own slots and the fallbacks' */
     enum dtype dtype;
