@@ -13,13 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Noreturn void mesh_mpi_died(int rc, const char *call, const char *file, int line)
+_Noreturn void mesh_mpi_died(int rc, const char *call)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
     int size                        = 0;
 
     MPI_Error_string(rc, text, &size);
-    err_keep(file, line, "%s: %s", call, text);
+    err_keep("%s: %s", call, text);
     err_end(ERR_ENV);
 }
 

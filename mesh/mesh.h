@@ -120,8 +120,8 @@ void mesh_count_reset(struct mesh *mesh);
     do {                                                                               \
         const int mpi_rc_ = (call);                                                    \
         if (mpi_rc_ != MPI_SUCCESS)                                                    \
-            mesh_mpi_died(mpi_rc_, #call, __FILE__, __LINE__);                         \
+            mesh_mpi_died(mpi_rc_, #call);                                             \
     } while (0)
-_Noreturn void mesh_mpi_died(int rc, const char *call, const char *file, int line);
+_Noreturn void mesh_mpi_died(int rc, const char *call);
 
 #endif

@@ -160,7 +160,7 @@ static void test_mpi_error(void)
     child = fork();
     if (child == 0) {
         close(STDERR_FILENO);
-        mesh_mpi_died(MPI_ERR_OTHER, "MPI_Send()", __FILE__, __LINE__);
+        mesh_mpi_died(MPI_ERR_OTHER, "MPI_Send()");
     }
     waitpid(child, &status, 0);
     ok(WIFEXITED(status) && WEXITSTATUS(status) == 3, "an error of MPI ends with 3");

@@ -44,7 +44,7 @@ static int is_code(int rc)
     return rc < 0 && rc >= -(int)(sizeof codes / sizeof codes[0]);
 }
 
-void err_keep(const char *file, int line, const char *fmt, ...)
+void err_keep(const char *fmt, ...)
 {
     struct own_kept *k = kept();
     char text[sizeof k->text];
@@ -55,8 +55,7 @@ void err_keep(const char *file, int line, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     snprintf(k->text, sizeof k->text, "%s", text);
-    k->file = file;
-    k->line = line;
+    k->is_kept = true;
 }
 
 int err_unread(const char *path)
@@ -102,12 +101,11 @@ void err_say(int rc)
         err_forget();
         return;
     }
-    if (k->file == NULL) {
+    if (!k->is_kept) {
         log_line(LOG_ERROR, "%s", is_code(rc) ? codes[-rc - 1].text : "unknown error");
         return;
     }
     log_line(LOG_ERROR, "%s", k->text);
-    log_line(LOG_DEBUG, "%s at %s:%d", err_name(rc), k->file, k->line);
     err_forget();
 }
 
@@ -124,12 +122,12 @@ const char *err_sentence(void)
 {
     const struct own_kept *k = kept();
 
-    return k->file != NULL ? k->text : NULL;
+    return k->is_kept ? k->text : NULL;
 }
 
 void err_forget(void)
 {
-    kept()->file = NULL;
+    kept()->is_kept = false;
 }
 
 int err_exit_status(int rc)

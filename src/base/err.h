@@ -35,7 +35,7 @@ enum err {
 };
 
 /* Keep the sentence made of 'fmt' for err_say() and evaluate to 'code'. */
-#define ERR(code, ...) (err_keep(__FILE__, __LINE__, __VA_ARGS__), (code))
+#define ERR(code, ...) (err_keep(__VA_ARGS__), (code))
 
 /* Return from the calling function with the code of 'call' if it is not 0. */
 #define TRY(call)                                                                      \
@@ -48,8 +48,7 @@ enum err {
 /* A broken invariant: say where and why, then abort all ranks.  Never returns. */
 #define die(...) err_die(__FILE__, __LINE__, __VA_ARGS__)
 
-void err_keep(const char *file, int line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void err_keep(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 _Noreturn void err_die(const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -5,7 +5,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_ERROR, LOG_WARNING };
 
 /* Say who is speaking: 'program' is kept by reference.  A negative 'rank' (the start)
  * means that there is one process, and is not printed.  To be called first, and again
@@ -24,7 +24,6 @@ void log_line(enum log_level level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 #define WARN(...) log_line(LOG_WARNING, __VA_ARGS__)
-#define INFO(...) log_line(LOG_INFO, __VA_ARGS__)
 
 /* The host's name, as short as the system gives it; borrowed, valid for ever.  Linux
  * knows names of 64 letters.

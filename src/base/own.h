@@ -8,11 +8,12 @@
 
 #include "src/base/log.h"
 
-/* The sentence of an error; none while 'file' is NULL. */
+#include <stdbool.h>
+
+/* The sentence of an error, if one is kept. */
 struct own_kept {
+    bool is_kept;
     char text[1024];
-    const char *file;
-    int line;
 };
 
 /* Who speaks. */

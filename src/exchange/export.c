@@ -45,13 +45,13 @@ static const struct entry *dataset_of(const struct export *ex, const struct para
     snprintf(full, sizeof full, "params/%s", name);
     e = file_find(ex->from, full);
     if (e == NULL) {
-        err_keep(__FILE__, __LINE__, "%s: '%s' is missing", ex->from->path, full);
+        err_keep("%s: '%s' is missing", ex->from->path, full);
         return NULL;
     }
     if (e->dims != stacked + p->dims || (stacked && e->size[0] != ex->spec.L) ||
         memcmp(&e->size[stacked], p->dim, (size_t)p->dims * sizeof p->dim[0]) != 0) {
-        err_keep(__FILE__, __LINE__, "%s: '%s' has another shape than in %s",
-                 ex->from->path, full, ex->spec.name);
+        err_keep("%s: '%s' has another shape than in %s", ex->from->path, full,
+                 ex->spec.name);
         return NULL;
     }
     return e;

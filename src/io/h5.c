@@ -43,13 +43,13 @@ static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *ctx)
     return 0;
 }
 
-int h5_failed(const char *path, const char *file, int line)
+int h5_failed(const char *path)
 {
     struct failure f = { "HDF5 does not say why", false };
 
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, &f);
     H5Eclear2(H5E_DEFAULT);
-    err_keep(file, line, "%s: %s", path, f.sentence);
+    err_keep("%s: %s", path, f.sentence);
     return f.is_system ? ERR_IO : ERR_DATA;
 }
 
@@ -209,11 +209,11 @@ int h5_close(struct h5 **file)
         return 0;
     *file = NULL;
     if (f->image != NULL && H5Fget_filesize(f->id, &size) < 0)
-        rc = h5_failed(f->path, __FILE__, __LINE__);
+        rc = h5_failed(f->path);
     if (f->image != NULL)
         f->image->size = (int64_t)size;
     if (H5Fclose(f->id) < 0)
-        rc = h5_failed(f->path, __FILE__, __LINE__);
+        rc = h5_failed(f->path);
     mem_free(f);
     return rc;
 }
@@ -463,7 +463,7 @@ int h5_read(void *data, enum h5_type type, const struct h5 *file, const char *na
 
     TRY(open_box(&dataset, &memory, &space, file, name, start, count));
     if (H5Dread(dataset, memory_type(type), memory, space, H5P_DEFAULT, data) < 0)
-        rc = h5_failed(file->path, __FILE__, __LINE__);
+        rc = h5_failed(file->path);
     H5Sclose(memory);
     H5Sclose(space);
     H5Dclose(dataset);

@@ -25,7 +25,7 @@ static int set_attribute(struct h5 *file, const char *where, const char *name,
                 attribute = H5Acreate_by_name(file->id, where, name, stored, space,
                                               H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     if (H5Awrite(attribute, given, value) < 0)
-        rc = h5_failed(file->path, __FILE__, __LINE__);
+        rc = h5_failed(file->path);
     H5Aclose(attribute);
 close_space:
     H5Sclose(space);
@@ -113,7 +113,7 @@ int h5_get_int(int64_t *value, const struct h5 *file, const char *where,
         rc = ERR(ERR_DATA, "%s: attribute '%s' of '%s' is not a number", file->path,
                  name, where);
     else if (H5Aread(attribute, H5T_NATIVE_INT64, value) < 0)
-        rc = h5_failed(file->path, __FILE__, __LINE__);
+        rc = h5_failed(file->path);
     H5Tclose(stored);
 close_attribute:
     H5Aclose(attribute);
@@ -141,7 +141,7 @@ int h5_get_text(char *text, size_t size, const struct h5 *file, const char *wher
     if (rc != 0)
         goto close_stored;
     if (H5Aread(attribute, type, text) < 0)
-        rc = h5_failed(file->path, __FILE__, __LINE__);
+        rc = h5_failed(file->path);
     H5Tclose(type);
 close_stored:
     H5Tclose(stored);

@@ -19,14 +19,14 @@ struct h5 {
 #define TRY_H5(path, call)                                                             \
     do {                                                                               \
         if ((call) < 0)                                                                \
-            return h5_failed((path), __FILE__, __LINE__);                              \
+            return h5_failed(path);                                                    \
     } while (0)
 
 /* The same without return: assign the code to 'rc' and go to 'label'. */
 #define TRY_H5_GOTO(label, rc, path, call)                                             \
     do {                                                                               \
         if ((call) < 0) {                                                              \
-            (rc) = h5_failed((path), __FILE__, __LINE__);                              \
+            (rc) = h5_failed(path);                                                    \
             goto label;                                                                \
         }                                                                              \
     } while (0)
@@ -37,6 +37,6 @@ int h5_image_use(hid_t access, struct h5_image *image, const char *path);
 /* Keep HDF5's own sentence about the call that failed; ERR_IO where it is the system
  * that failed, else ERR_DATA.
  */
-int h5_failed(const char *path, const char *file, int line);
+int h5_failed(const char *path);
 
 #endif
