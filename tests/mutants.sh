@@ -55,7 +55,7 @@ mutant 'epilogue of a lane that may be empty' mesh/cmm_ring.c \
 mutant 'choices of the other pass' mesh/cmm.c \
     's/of\[c->product\]\[pass\]/of[c->product][1 - pass]/' t350-cmm
 mutant 'sums round the end not added' mesh/doubling.c \
-    '/dev_add(s, part\[1\]/d' t320-coll
+    's/if (all > first)/if (all < first)/' t320-coll
 mutant 'stretches cut a byte too early' mesh/letter.c \
     's/length\[0\] = (int)first;/length[0] = (int)first - 1;/' t310-wire
 mutant 'a thread that pushes nothing' mesh/progress.c \
