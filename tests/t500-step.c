@@ -10,6 +10,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/dev/dev_impl.h"
 #include "src/plan/act.h"
 #include "src/plan/predict.h"
 
@@ -22,8 +23,8 @@
 struct fixed {
     struct data data;
     struct data *source; /* borrowed */
-    int64_t B;
-    bool is_broken; /* one image is not a number */
+    int64_t B, first;    /* how many there are, from which image of the source on */
+    bool is_broken;      /* one image is not a number */
 };
 
 static void fixed_get(const struct data *data, float *image, float *target,
@@ -31,7 +32,7 @@ static void fixed_get(const struct data *data, float *image, float *target,
 {
     const struct fixed *f = (const struct fixed *)data;
 
-    f->source->ops->get(f->source, image, target, k, index % f->B);
+    f->source->ops->get(f->source, image, target, k, f->first + index % f->B);
     if (f->is_broken && index % f->B == f->B - 1)
         image[0] = NAN;
 }
@@ -240,6 +241,39 @@ static void check_verdicts(struct model_options o)
     model_close(&m);
 }
 
+/* ---- other images ---------------------------------------------------------------- */
+
+/* The loss of the second step, between which and the first one other images may pass
+ * forward; on a device to which the next micro-batch is sent ahead.
+ */
+static double loss_of_second(struct model_options o, bool has_others)
+{
+    struct step_result r;
+    struct fixed fixed, other;
+    struct model m;
+
+    model_open(&m, &o, MPI_COMM_WORLD);
+    m.dev->ops.is_host = false;
+    fix_batch(&m, &fixed, o.B);
+    other          = fixed;
+    other.data.ops = &fixed_ops;
+    other.first    = o.B;
+    step_run(m.step, 1, &r);
+    for (int micro = 0; micro < o.micros && has_others; micro++)
+        step_forward(m.step, &other.data, 1, micro);
+    step_run(m.step, 1, &r);
+    model_close(&m);
+    return r.loss;
+}
+
+static void check_others(struct model_options o)
+{
+    o.micros = 2;
+    o.B      = 11;
+    ok(loss_of_second(o, true) == loss_of_second(o, false),
+       "what is looked at between two steps on %dx%d leaves their images", o.D, o.M);
+}
+
 /* ---- planted faults -------------------------------------------------------------- */
 
 static double loss_with_fault(struct model_options o, const char *fault, double *param)
@@ -398,6 +432,7 @@ int main(int argc, char **argv)
         o.shard = SHARD_FULL;
         check_verdicts(o);
         o.shard = SHARD_NONE;
+        check_others(o);
         check_faults(o);
         o.form       = CMM_RING;
         o.optim.clip = 1;
