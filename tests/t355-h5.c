@@ -51,7 +51,6 @@ static void test_bad(const char *path)
     ok(h5_close(&file) == 0, "and closes");
 }
 
-/* A matrix whose elements tell their places, written at the dataset's offset. */
 /* Two files that are written at different times. */
 static void test_dates(const char *path)
 {
@@ -77,6 +76,7 @@ static void test_dates(const char *path)
        "files that hold the same are the same");
 }
 
+/* A matrix whose elements tell their places, written at the dataset's offset. */
 static void write_rows(const char *path)
 {
     const struct h5_shape shape = { H5_TYPE_F32, 2, { ROWS, COLUMNS } };
