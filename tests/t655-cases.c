@@ -355,6 +355,7 @@ static void check_cmm(struct bed *bed)
     const struct spec spec = bed_spec("48/1/96/4", WIRING_PARALLEL, POOL_MAP);
     const int M            = bed->bench.mesh->M;
     const struct case_result *c;
+    bool is_right = true;
 
     c = run_case(bed, CASE_CMM, &spec, 4);
     if (M == 1)
@@ -362,6 +363,14 @@ static void check_cmm(struct bed *bed)
              "one model rank has no collective matmul, which is said");
     else
         says(c, rows_pass(c) && c->rows == 24, "four operations in six manners");
+    for (int i = 0; c != NULL && i < c->rows; i++) {
+        const struct row *r = &c->row[i];
+        const double passes = strstr(r->name, "messages") ? 0 : 1 + (*r->name == 'd');
+        const double work   = passes * 2.0 * r->shape[0] * r->shape[1] * r->shape[2];
+
+        is_right &= fabs(r->rate * r->seconds - work) <= 1e-9 * work;
+    }
+    says(c, is_right, "backward multiplies twice");
     ok(!bed->bench.mesh->is_muted[ACT_GATHER] &&
            !bed->bench.mesh->is_muted[ACT_SCATTER],
        "nothing stays muted");
