@@ -175,6 +175,8 @@ static int refuse_idle(const struct choices *c, const struct options *o)
         { c->require_overlap > 0, step, "require-overlap", "step" },
         { c->require_mfu > 0, step | block, "require-mfu", "step or block" },
         { c->way.has_narrow_grads && !o->dry_run, step, "grad-wire", "step" },
+        { c->way.has_wide_sums && !o->dry_run, step | block | 1U << CASE_CMM,
+          "ring-wire", "step, block or cmm" },
         { o->steps != 0 && !o->dry_run, step | block | 1U << CASE_CKPT, "steps",
           "step, block or ckpt" },
     };

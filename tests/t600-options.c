@@ -129,8 +129,13 @@ static void test_not_in_this_version(void)
                ERR_USAGE &&
            strstr(err_sentence(), "is for --case=step") != NULL,
        "nor gradients where none are sent: %s", err_sentence());
-    ok(resolve("--dry-run", "--dtype=bf16", "--grad-wire=bf16", "--steps=5", NULL) == 0,
-       "a plan takes both");
+    ok(resolve("--case=gemm,coll", "--dtype=bf16", "--ring-wire=f32", NULL) ==
+               ERR_USAGE &&
+           strstr(err_sentence(), "is for --case=step, block or cmm") != NULL,
+       "nor partial sums: %s", err_sentence());
+    ok(resolve("--dry-run", "--dtype=bf16", "--grad-wire=bf16", "--ring-wire=f32",
+               "--steps=5", NULL) == 0,
+       "a plan takes all of these");
     refused("--out=here", "is for --case=ckpt");
     ok(resolve("--case=machine", "--machine=here.json", "--machine-out=./here.json",
                NULL) == ERR_USAGE &&

@@ -55,6 +55,13 @@ run 4 --shape=mu --mesh=1x4
 [ "$(cat "$folder/status")" = '2 2 2 2 ' ] && grep -q 'too many for the 2 heads' "$folder/err"
 ok 'more model ranks than heads are refused'
 
+run 2 --case=coll,block --shape=mu --batch=2 --dtype=bf16:emulate --ring-wire=f32 \
+    --sizes=8:8:2 --seconds=0.01
+grep -q '^  run  *f32 on cpu:emulate, overlap' "$folder/out" &&
+    grep -q '^  run  *bf16 on cpu:emulate, overlap' "$folder/out" &&
+    [ "$(grep -c 'partial sums in f32' "$folder/out")" -eq 1 ]
+ok 'collectives are of f32, also beside a model in bf16'
+
 if grep -q '^#define HAVE_ONEDNN 1' "${top_builddir:-.}/config.h"; then
     DNNL_MAX_CPU_ISA=AVX2 run 2 --shape=mu --device=cpu:onednn --dtype=bf16 --steps=1
     [ "$(cat "$folder/status")" = '3 3 ' ] && grep -q 'bf16 needs' "$folder/err"
