@@ -5,6 +5,8 @@
  */
 #include "config.h"
 
+#include "src/base/err.h"
+#include "src/step/pair.h"
 #include "src/step/tune.h"
 #include "src/step/tuned.h"
 #include "tests/bed.h"
@@ -207,6 +209,24 @@ static void test_words(struct bed *bed)
     json_decref(words);
 }
 
+/* 16 rows of the MLP's pair, in f32 and on all ranks of this machine. */
+static void test_room(struct bed *bed)
+{
+    enum { ROWS = 16, C = 48, F = 96 };
+    const struct spec spec = bed_spec("48/1/96/4", WIRING_SEQUENTIAL, POOL_MAP);
+    const int64_t M        = bed->bench.mesh->M;
+    const int64_t own      = ROWS * (2 * C / M + 3 * F / M) + 4 * C * F / M,
+                  all      = 4 * size * own;
+    struct pair p;
+
+    ok(pair_open(&p, bed->bench.mesh, bed->bench.dev, &spec, 1, ROWS, all - 1) ==
+           ERR_MEMORY,
+       "a pair does not fit in a byte less");
+    if (ok(pair_open(&p, bed->bench.mesh, bed->bench.dev, &spec, 1, ROWS, all) == 0,
+           "than what it takes on a node"))
+        pair_close(&p);
+}
+
 int main(int argc, char **argv)
 {
     size = ranks_open(&argc, &argv, "t665-tune");
@@ -226,6 +246,7 @@ int main(int argc, char **argv)
         test_case(&bed);
         test_progress(&bed);
         test_words(&bed);
+        test_room(&bed);
         bed_close(&bed);
     }
     return ranks_done();
