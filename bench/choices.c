@@ -231,11 +231,11 @@ int options_resolve(struct choices *c, const struct options *o)
     TRY(parse_sizes(&made, o));
     TRY(parse_bars(&made, o));
     TRY(parse_shapes(&made, o));
+    TRY(refuse_simulated(&made, o));
     TRY(refuse_idle(&made, o));
     TRY(draft_apart((const char *[]){ o->json, o->jsonl, o->machine_out, o->trace,
                                       o->machine, o->compare, o->data },
                     4, 3));
-    TRY(refuse_simulated(&made, o));
     *c = made;
     return 0;
 }

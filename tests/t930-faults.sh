@@ -110,7 +110,7 @@ verdict $? 'and there is no trace'
 told 'proof of overlap' 3 1x3 4 ' after 2 steps'
 for case in 'block:one block' gemm:products coll:collectives 'cmm:collective matmul' \
     data:input machine:machine; do
-    told "${case#*:}" 3 1x3 0 '' --case="${case%%:*}"
+    told "${case#*:}" 3 1x3 0 '' --case="${case%%:*}" --steps=0
 done
 
 # A number that is none, in one rank's part of a tensor.
