@@ -121,7 +121,6 @@ static int measure(struct case_result *c, struct bench *b, struct setup *setup)
 {
     const struct spec *spec = vit_spec(setup->vit);
     struct step_result ignored;
-    struct spec one = *spec;
     double seconds, flops;
     int rc;
 
@@ -140,10 +139,12 @@ static int measure(struct case_result *c, struct bench *b, struct setup *setup)
     c->peak           = b->peak;
     c->mfu_measured   = count_mfu(flops, c->steps.median, b->mesh->size, b->peak);
     c->mfu_spec       = count_mfu(flops, c->steps.median, b->mesh->size, b->peak_spec);
-    one.L             = 1;
-    if (c->remat == REMAT_BLOCK)
-        c->hfu = count_mfu(flops + (double)c->batch * count_flops_again(&one),
-                           c->steps.median, b->mesh->size, b->peak);
+    if (c->remat == REMAT_BLOCK) {
+        const double again = count_flops_again(spec) / (double)spec->L;
+
+        c->hfu = count_mfu(flops + (double)c->batch * again, c->steps.median,
+                           b->mesh->size, b->peak);
+    }
     TRY(rc);
     check(c, b, setup);
     result_judge(c);

@@ -5,7 +5,7 @@
  *   algbw   size / time
  *   busbw   algbw times (n - 1) / n, twice that for an all-reduce: what a link carries
  *
- * Of numbers in f32, or f64: what runs in bf16 add up in.
+ * Of numbers in the format that sums have: f32 in runs of bf16, too.
  *
  * Checked on small whole numbers, whose sums are exact: the error of a row is the
  * number of elements that are wrong.

@@ -153,7 +153,7 @@ int options_make_spec(struct spec *s, const struct options *o, const struct choi
 }
 
 /* Options of a case that does not run would be passed over in silence, as would cases
- * and bars by a plan.
+ * and bars by a plan.  The last three do no harm there.
  */
 static int refuse_idle(const struct choices *c, const struct options *o)
 {

@@ -33,24 +33,24 @@ static void agree(struct operations *all, struct bench *b)
 {
     int count;
     const struct dev_cost *own = dev_costs(b->dev, &count);
+    double pace[DEV_COSTS]     = { 0 }; /* seconds for a FLOP or byte */
 
     all->count = count;
     for (int i = 0; i < count; i++) {
         all->cost[i] = own[i];
         snprintf(all->name[i], sizeof all->name[i], "%s", own[i].name);
     }
-    TRY_MPI(MPI_Bcast(all, sizeof *all, MPI_BYTE, 0, b->mesh->comm[AXIS_ALL]));
+    coll_broadcast(b->mesh, AXIS_ALL, 0, all, sizeof *all);
     for (int i = 0; i < all->count; i++) {
-        double pace = 0;
-
         all->cost[i].name = all->name[i];
         for (int k = 0; k < count; k++) {
             if (strcmp(own[k].name, all->name[i]) == 0 && work_of(&own[k]) > 0)
-                pace = own[k].seconds / work_of(&own[k]);
+                pace[i] = own[k].seconds / work_of(&own[k]);
         }
-        all->cost[i].seconds =
-            coll_largest(b->mesh, AXIS_ALL, pace) * work_of(&all->cost[i]);
     }
+    coll_largest_of(b->mesh, AXIS_ALL, pace, all->count);
+    for (int i = 0; i < all->count; i++)
+        all->cost[i].seconds = pace[i] * work_of(&all->cost[i]);
 }
 
 /* Of one block with all operations that blocks have, and a few images of a rank. */

@@ -253,8 +253,8 @@ static int make_way(struct h5 *file, const char *name)
     bool is_there;
 
     snprintf(path, sizeof path, "%s", name);
-    for (char *end = path + 1; *end != '\0'; end++) {
-        if (*end != '/')
+    for (char *end = path; *end != '\0'; end++) {
+        if (*end != '/' || end == path)
             continue;
         *end = '\0';
         TRY(h5_has(&is_there, file, path));
