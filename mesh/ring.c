@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The lanes of rings.  A room holds the lane's part of one slice.  A gather needs
  * min(2, M - 1) rooms.  A scatter needs as many, or two if its own sum is made in one,
- * and room[2] for the sum that arrives.  In turn t a room is used again that is free
- * since the end of turn t - 1.  With two lanes each always needs two rooms for a
- * gather: its half of the own slice is not packed, and is copied to the room that the
- * first turn leaves free.
+ * and room[2] for the sum that arrives.  In turn t a room is used again that was read
+ * last in turn t - 1; what a gather sent from it then is waited for.  With two lanes
+ * each always needs two rooms for a gather: its half of the own slice is not packed,
+ * and is copied to the room that the first turn leaves free.
  *
  * A message is posted when the compute stream has reached the place where it was asked
  * for: what is sent has then been written, and what is received over has been read.
@@ -166,6 +166,17 @@ struct mat gather_slice(const struct ring *r)
     return r->turn == 0 ? r->own : room_mat(r, (r->turn - 1) % 2, gather_owner(r));
 }
 
+/* Wait until what comes as piece 'k' may lie in 'next': where the room's last slice is
+ * narrower, pieces behind that one lie there, too, and may still be on their way.
+ */
+static void wait_for_place(struct ring *r, struct mat next, int k)
+{
+    const int64_t last = range_size(ring_part(r, along(r, 1 - r->turn)));
+
+    for (int j = k; j < (next.cols > last ? r->pieces : k + 1); j++)
+        wire_wait(&r->send[j]);
+}
+
 /* Send piece 'k' of the slice in hand, ask for that of the next one.  What has arrived
  * is there; the own slice may be in the making.
  */
@@ -175,7 +186,7 @@ static void pass_on(struct ring *r, int k)
 
     if (is_last_turn(r) || r->is_kept)
         return;
-    wire_wait(&r->send[k]); /* of the turn before, before its room is filled again */
+    wait_for_place(r, next, k);
     coll_recv(&r->recv[k], r->mesh, r->kind, AXIS_MODEL, along(r, -1), gather_tag(r),
               piece_of(r, next, k), is_read(r));
     coll_send(&r->send[k], r->mesh, r->kind, AXIS_MODEL, along(r, 1), gather_tag(r),
