@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # A program that was compiled for instructions that the processor lacks ends with 3 and a
-# sentence before main(): valgrind is such a processor, without AVX-512.
+# sentence before main(): valgrind is such a processor, without AVX-512 or SVE.
 # shellcheck disable=SC2086
 # shellcheck source=tests/tap.sh
 . "${srcdir:-.}/tests/tap.sh"
@@ -29,11 +29,15 @@ starts() {
 starts '-O3'
 [ $status -eq 0 ] && [ "$(cat "$folder/out")" = begun ]
 ok 'a program for any processor starts'
-starts '-O3 -mavx512f'
-[ $status -eq 3 ] && grep -q '^program: this processor has no avx512f, ' "$folder/out" &&
+new=-mavx512f lacks=avx512f
+case $($cc -dumpmachine) in
+aarch64*) new=-march=armv8.2-a+sve lacks='[a-z0-9]*' ;; # fp16 perhaps
+esac
+starts "-O3 $new"
+[ $status -eq 3 ] && grep -q "^program: this processor has no $lacks, " "$folder/out" &&
     [ "$(wc -l <"$folder/out")" -eq 1 ]
 ok 'one that may use what the processor lacks says so and ends with 3'
-grep -q '(CFLAGS -O3 -mavx512f): build' "$folder/out"
+grep -q "(CFLAGS -O3 $new): build" "$folder/out"
 ok 'with the flags that allowed it'
 
 # The flags of this make, not those that configure was given.
