@@ -227,4 +227,47 @@ unset EMU_SHARED
 "$program" --dry-run --device=cuda --shape=608/10/928/16 --ranks=4 >"$folder/out" 2>&1
 [ $? -eq 0 ] && grep -q '1x4 (data x model) chosen' "$folder/out"
 ok 'a dry run plans with the memory of the device'
+
+# The emulated GPU itself, where pages are of 64 KiB, as beside real ones they may be.
+cat >"$folder/pages.c" <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+enum { PAGE = 1 << 16 };
+void *mmap(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+    const int is_free = at == NULL && (flags & MAP_ANONYMOUS) != 0;
+    const uintptr_t got = (uintptr_t)syscall(SYS_mmap, at, bytes + is_free * PAGE, prot, flags,
+                                             fd, offset);
+    return (void *)(is_free && (void *)got != MAP_FAILED ? (got + PAGE - 1) / PAGE * PAGE : got);
+}
+int mprotect(void *at, size_t bytes, int prot)
+{
+    if ((uintptr_t)at % PAGE == 0)
+        return (int)syscall(SYS_mprotect, at, bytes, prot);
+    errno = EINVAL;
+    return -1;
+}
+long sysconf(int what)
+{
+    long (*real)(int) = (long (*)(int))dlsym(RTLD_NEXT, "sysconf");
+    return what == _SC_PAGESIZE ? PAGE : real(what);
+}
+END
+cc=$(sed -n 's/^CC = //p' "$build/Makefile")
+what='where pages are of 64 KiB there is an emulated GPU, too'
+if $cc -shared -fPIC -o "$folder/pages.so" "$folder/pages.c" -ldl >"$folder/out" 2>&1 &&
+    LD_PRELOAD=$folder/pages.so env true >>"$folder/out" 2>&1; then
+    LD_PRELOAD=$folder/pages.so "$program" --case=step --device=cuda --dtype=f32 \
+        --shape=16/1/32/2 --image=8 --patch=4 --batch=1 --steps=1 --warmup=0 --seconds=0.1 \
+        --threads=1 --no-tune >"$folder/out" 2>&1
+    [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
+    ok "$what"
+else
+    skip "$what" 'nothing can be loaded before a program'
+fi
 finish

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 #include <vector>
 
 uint3 threadIdx, blockIdx;
@@ -28,8 +29,8 @@ extern char __start_emu_shared[], __stop_emu_shared[];
 
 namespace {
 
-enum { STACK = 128 << 10, WARP = 32, SHOWN = 64, PAGE = 4096 };
-enum { MOST_SHARED = 57 * PAGE /* 228 KiB */, UNASKED_SHARED = 48 << 10 };
+enum { STACK = 128 << 10, WARP = 32, SHOWN = 64 };
+enum { MOST_SHARED = 228 << 10, UNASKED_SHARED = 48 << 10 };
 
 struct barrier {
     int arrived;
@@ -272,16 +273,17 @@ void run_block(unsigned count)
             fail("threads wait for others that do not come");
 }
 
-/* Shared memory is full of NaN, in every format. */
+/* Shared memory is full of NaN, in every format; what follows nobody can touch. */
 void take_room(size_t bytes)
 {
-    static char *const all =
-        (char *)mmap(NULL, MOST_SHARED + PAGE, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    static const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    static const size_t most = (MOST_SHARED + page - 1) / page * page;
+    static char *const all   = (char *)mmap(NULL, most + page, PROT_READ | PROT_WRITE,
+                                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (all == MAP_FAILED || mprotect(all + MOST_SHARED, PAGE, PROT_NONE) != 0)
+    if (all == MAP_FAILED || mprotect(all + most, page, PROT_NONE) != 0)
         fail("no memory");
-    room = all + MOST_SHARED - (bytes + 15) / 16 * 16;
+    room = all + most - (bytes + 15) / 16 * 16;
     memset(room, 0xff, bytes);
     room_bytes = bytes;
 }

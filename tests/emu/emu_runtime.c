@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static const size_t MEMORY = (size_t)256 << 20, LARGEST = (size_t)16 << 20;
-enum { PAGE = 4096 };
 
 static size_t in_use;
 static cudaError_t last; /* error, which a launch would report for its own */
@@ -149,12 +149,19 @@ cudaError_t cudaGetLastError(void)
     return error;
 }
 
+/* Of 4 to 64 KiB, as the system has it. */
+static size_t page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
 /* A page with its size, the array, a page that nobody can touch. */
 static cudaError_t take(void **at, size_t bytes, int is_gpu)
 {
     const size_t room  = (bytes + 15) / 16 * 16;
-    const size_t pages = (room + PAGE - 1) / PAGE * PAGE, all = PAGE + pages + PAGE;
-    char *block = MAP_FAILED;
+    const size_t pages = (room + page() - 1) / page() * page();
+    const size_t all   = page() + pages + page();
+    char *block        = MAP_FAILED;
 
     *at = NULL;
     if (!has_set_device)
@@ -164,10 +171,10 @@ static cudaError_t take(void **at, size_t bytes, int is_gpu)
     if ((bytes <= LARGEST || bytes == CUDA_LT_WORK) && in_use + all <= MEMORY)
         block = mmap(race_place(all, is_gpu), all, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED || mprotect(block + PAGE + pages, PAGE, PROT_NONE) != 0)
+    if (block == MAP_FAILED || mprotect(block + page() + pages, page(), PROT_NONE) != 0)
         return last = cudaErrorMemoryAllocation;
     memcpy(block, &all, sizeof all);
-    *at = memset(block + PAGE + pages - room, 0xff, room);
+    *at = memset(block + page() + pages - room, 0xff, room);
     in_use += all;
     note_array(*at, bytes, is_gpu);
     race_array(*at, bytes);
@@ -188,7 +195,7 @@ static cudaError_t give(void *at, int is_gpu)
         return cudaErrorStreamCaptureUnsupported;
     if (!forget_array(at, is_gpu))
         return cudaErrorInvalidValue;
-    block = (char *)((uintptr_t)at / PAGE * PAGE) - PAGE;
+    block = (char *)((uintptr_t)at / page() * page()) - page();
     memcpy(&all, block, sizeof all);
     in_use -= all;
     munmap(block, all);
