@@ -3,7 +3,8 @@
 # A sweep for tests of campaigns, and a trainer that needs no time; sourced.
 
 # make_trainer FILE: it finds what a law says, and leaves a record of each fork and of the
-# whole.  Where there is a file "slow" it takes a second, and saves when it is told to.
+# whole.  Where there is a file "slow" it takes a second, or as many as that says, and saves
+# when it is told to.
 make_trainer() {
     cat >"$1" <<'EOF'
 #!/bin/sh
@@ -19,10 +20,11 @@ for option in "$@"; do
     --seed=*) seed=${option#*=} ;;
     esac
 done
+[ ! -f slow ] || trap 'kill $!; echo saved; exit 75' USR1
 echo "$id" >>begun
 if [ -f slow ]; then
-    trap 'echo saved; exit 75' USR1
-    sleep 1 &
+    seconds=$(cat slow)
+    sleep "${seconds:-1}" &
     wait $!
 fi
 for fork in $(echo "$forks" | tr ',' ' ') end; do

@@ -98,7 +98,9 @@ rm bin/srun bin/mpirun
 
 # ---- PBS -------------------------------------------------------------------------------
 
-# Four seconds of walltime, and qsub that remembers what it was given.
+# Four seconds of walltime on a clock that stands still, of which three are the notice: the
+# one before lasts until the trainer listens, any other time for too long.  And qsub that
+# remembers what it was given.
 script qstat <<'EOF'
 echo 'Job Id: 12.server'
 echo '    Job_Name = run'
@@ -112,9 +114,26 @@ EOF
 script qsub <<'EOF'
 echo "$@" >>qsubs
 EOF
+script date <<'EOF'
+echo 1000
+EOF
+nap=$(command -v sleep)
+script sleep <<EOF
+case \$1 in
+0.1) exec "$nap" 0.1 ;;
+1) ;;
+*) exec "$nap" 60 ;;
+esac
+tries=0
+until [ -e listens ] || [ \$tries -ge 300 ]; do
+    "$nap" 0.1
+    tries=\$((tries + 1))
+done
+EOF
 script vittrain <<'EOF'
 echo "vittrain $*"
 trap 'echo saved; exit 75' USR1 TERM
+touch listens
 tries=0
 while [ $tries -lt 100 ] && [ -z "$is_done" ]; do
     tries=$((tries + 1))
@@ -131,11 +150,18 @@ ok 'a PBS job is told before its end, and the trainer saves'
 select=8:ncpus=64:mpiprocs=64:mem=400gb+1:ncpus=2:mem=1gb:mpiprocs=2 -l place=scatter -l \
 walltime=00:00:04 -A science $jobs/train.pbs" ]
 ok 'and the job is submitted again, with all that qsub was told'
+rm -f listens
 VIT_RESTART=4 VIT_RESTARTS=4 sh "$jobs/train.pbs" >out 2>&1
 [ $? -eq 75 ] && grep -q 'started again 4 times' out && [ "$(wc -l <qsubs)" -eq 1 ]
 ok 'but not for ever'
+rm -f listens bin/sleep
+export VIT_NOTICE=4 # all of its time: there is no timer
 sh "$jobs/train.pbs" >out 2>&1 &
-sleep 0.5
+tries=0
+until [ -e listens ] || [ $tries -ge 300 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
 kill -TERM $!
 wait $!
 [ $? -eq 75 ] && grep -q 'not queued again' out && [ "$(wc -l <qsubs)" -eq 1 ]
@@ -214,7 +240,7 @@ ok 'once more, it runs nothing, nor looks for its folder in CDPATH'
 
 # The last task of an array, which has the array's number, has a campaign of its own.
 make_sweep inside
-touch inside/slow
+echo 60 >inside/slow
 script scontrol <<'EOF'
 echo "$@" >>"${0%/bin/*}/requeued"
 EOF
@@ -304,8 +330,9 @@ sh "$jobs/campaign.sh" small >out 2>&1
 ok 'a star too small for a law of its own has one with the grid'
 
 make_sweep again
-touch again/slow
+echo 60 >again/slow
 sh "$jobs/campaign.sh" again >out 2>&1 &
+tries=0
 until [ -s again/begun ] || [ $tries -gt 400 ]; do
     tries=$((tries + 1))
     sleep 0.1
