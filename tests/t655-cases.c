@@ -103,7 +103,9 @@ static void check_step(struct bed *bed, enum wiring wiring, enum pool pool)
          "rates follow from the median");
     says(c, isnan(c->mfu_spec), "an unknown data sheet gives no MFU");
     says(c,
-         c->full_step_s > c->steps.median && c->full_step_s < 6 * c->steps.median &&
+         c->full_step_s > c->steps.median + 4 * c->stage_s[STAGE_BLOCKS] &&
+             c->full_step_s < c->steps.median + 4 * (c->stage_s[STAGE_BLOCKS] +
+                                                     c->stage_s[STAGE_UPDATE]) &&
              c->full_tokens_per_s == (double)(B * 9) / c->full_step_s,
          "a slice of 2 of 10 blocks is extrapolated");
     says(c,
