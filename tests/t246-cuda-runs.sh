@@ -56,12 +56,26 @@ ok 'as is the name of the GPU, apart from the processor'
 grep -q '^  clocks *1755 of 1980 MHz, .* 65 C, 690 W, held back by' \
     "$folder/out"
 ok 'a driver of CUDA 14 has clocks, too'
-seconds=$(json_after "$folder/f32.json" '"steps"' median)
-attention=$(json_after "$folder/f32.json" '"name": "attn_backward"' seconds)
-blocks=$(json_after "$folder/f32.json" '"stages"' blocks)
-echo "# step $seconds s, blocks $blocks s, attn_backward $attention s" >>"$folder/out"
-holds "$attention > 0.05 * $seconds && $attention < $seconds" &&
-    holds "$blocks > $attention / 2 && $blocks < $seconds"
+# in_time CHECK RUN..: CHECK holds, perhaps after the same RUN again, for there may be one in
+# which others had the core for long.
+in_time() {
+    check=$1
+    shift
+    for _ in 1 2 3 4; do
+        $check && return
+        "$@"
+    done
+    $check
+}
+is_f32_timed() {
+    seconds=$(json_after "$folder/f32.json" '"steps"' median)
+    attention=$(json_after "$folder/f32.json" '"name": "attn_backward"' seconds)
+    blocks=$(json_after "$folder/f32.json" '"stages"' blocks)
+    note "step $seconds s, blocks $blocks s, attn_backward $attention s"
+    holds "$attention > 0.05 * $seconds && $attention < $seconds" &&
+        holds "$blocks > $attention / 2 && $blocks < $seconds"
+}
+in_time is_f32_timed run f32 1 --dtype=f32 --profile
 ok 'events time operations and stages'
 used=$(json_after "$folder/f32.json" '"memory"' peak_rss)
 planned=$(json_after "$folder/f32.json" '"memory"' predicted)
@@ -77,12 +91,24 @@ tr -s '\n ' ' ' <"$folder/out" |
     holds "$opening > 0 && $checks > 0 && $steps > 2 * $seconds"
 ok 'so is what the case spent its time on'
 
-"$program" --device=cuda --dtype=f32 --case=block --shape=16/1/32/2 --image=8 --patch=4 \
-    --classes=10 --batch=4 --steps=2 --warmup=1 --seconds=0.1 --threads=1 \
-    --json="$folder/block.json" </dev/null >"$folder/out" 2>&1
-[ $? -eq 0 ] && block=$(json_after "$folder/block.json" '"steps"' median) &&
-    echo "# block $block s, attn_backward $attention s" >>"$folder/out" &&
-    holds "$block > $attention / 4"
+is_block_timed() {
+    attention=$(json_after "$folder/f32.json" '"name": "attn_backward"' seconds)
+    block=$(json_after "$folder/block.json" '"steps"' median)
+    note "block $block s, attn_backward $attention s"
+    [ $status -eq 0 ] && holds "$block > $attention / 4"
+}
+run_block() {
+    "$program" --device=cuda --dtype=f32 --case=block --shape=16/1/32/2 --image=8 --patch=4 \
+        --classes=10 --batch=4 --steps=2 --warmup=1 --seconds=0.1 --threads=1 \
+        --json="$folder/block.json" </dev/null >"$folder/out" 2>&1
+    status=$?
+}
+run_both() {
+    run f32 1 --dtype=f32 --profile
+    run_block
+}
+run_block
+in_time is_block_timed run_both
 ok 'a block alone is waited for, too'
 
 emulated=$program
