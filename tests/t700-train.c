@@ -316,7 +316,7 @@ static void stopping(void)
     unsetenv("SLURM_JOB_END_TIME");
     stop_open(&s, 0, true);
     ok(guard_catch_signals() == 0 && kill(getpid(), SIGUSR1) == 0, "signals are taken");
-    for (int tries = 0; tries < 100 && !stop_is_due(&s); tries++)
+    for (int tries = 0; tries < 2000 && !stop_is_due(&s); tries++)
         usleep(10000); /* by another thread */
     ok(stop_is_due(&s) && strcmp(stop_reason(&s), "a signal") == 0, "a signal");
 }
