@@ -21,6 +21,10 @@ static void peaks(void)
        "the H200's dense bf16 peak comes from its data sheet");
     ok(machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_BF16, false, &source) == 312e12,
        "and the A100's");
+    ok(machine_spec_peak("NVIDIA GH200 120GB", DTYPE_BF16, false, &source) ==
+               989.5e12 &&
+           machine_spec_peak("NVIDIA GH200 480GB", DTYPE_F64, false, &source) == 67e12,
+       "a superchip is called after the memory beside its GPU");
     ok(machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_F32, true, &source) == 156e12 &&
            machine_spec_peak("NVIDIA A100-SXM4-80GB", DTYPE_F32, false, &source) ==
                19.5e12,

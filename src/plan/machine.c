@@ -21,10 +21,12 @@ struct sheet {
     const char *source;
 };
 
-#define A100 "NVIDIA A100 Tensor Core GPU data sheet; f64 by tensor cores"
-#define H100 "NVIDIA H100 Tensor Core GPU data sheet, dense; f64 by tensor cores"
-#define H200 "NVIDIA H200 Tensor Core GPU data sheet, dense; f64 by tensor cores"
-#define B200 "NVIDIA HGX B200 data sheet, dense"
+#define A100  "NVIDIA A100 Tensor Core GPU data sheet; f64 by tensor cores"
+#define H100  "NVIDIA H100 Tensor Core GPU data sheet, dense; f64 by tensor cores"
+#define H200  "NVIDIA H200 Tensor Core GPU data sheet, dense; f64 by tensor cores"
+#define GH200 "NVIDIA GH200 Superchip data sheet, dense; f64 by tensor cores"
+#define B200  "NVIDIA HGX B200 data sheet, dense"
+#define GB200 "NVIDIA GB200 NVL72 data sheet, a GPU, dense; f64 by tensor cores"
 
 /* f64 is the tensor cores' figure because that is what products run on; f32
  * is that of the ordinary units, since TF32 is not f32: all of these sheets
@@ -38,7 +40,10 @@ static const struct sheet sheets[] = {
     { "NVIDIA H100 80GB HBM3", { 67e12, 67e12, 989.5e12 }, H100 },
     { "NVIDIA H100 PCIe", { 51e12, 51e12, 756.5e12 }, H100 },
     { "NVIDIA H200", { 67e12, 67e12, 989.5e12 }, H200 },
+    { "NVIDIA GH200 120GB", { 67e12, 67e12, 989.5e12 }, GH200 },
+    { "NVIDIA GH200 480GB", { 67e12, 67e12, 989.5e12 }, GH200 },
     { "NVIDIA B200", { 0, 0, 2250e12 }, B200 },
+    { "NVIDIA GB200", { 40e12, 80e12, 2500e12 }, GB200 },
 };
 
 double machine_spec_peak(const char *device, enum dtype dtype, bool is_tf32,
