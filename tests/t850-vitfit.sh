@@ -78,8 +78,7 @@ refused 2 'line 1, column 2[0-9]: invalid token' fit "$folder/bad.jsonl"
 refused 2 'nothing.csv cannot be read: No such file' fit "$folder/nothing.csv"
 refused 2 'nothing.json cannot be read: No such file' shape --budget=1e20 \
     --fit="$folder/nothing.json"
-refused 2 'nothing.jsonl cannot be read: No such file' plot design "$folder/nothing.jsonl" \
-    --out="$folder/x.gp"
+refused 2 'jsonl cannot be read: No such file' plot design "$folder/nothing.jsonl" --out=x.gp
 refused 3 'cannot be read: Is a directory' fit "$folder"
 refused 2 'line 1, column err_10shot: there is no such column; --y, .* or --law, name' fit "$data"
 refused 2 'needs a file' fit
@@ -107,6 +106,7 @@ refused 2 "not for 'shape'" shape --budget=1e20 --level=0.5
 refused 2 "not for 'pareto'" pareto "$folder/star.csv" --flops=flops
 refused 2 "not for 'trial'" trial "$folder/star.csv" --dims=width
 refused 2 '--centre is for --star' plan --grid --centre=1/2/3
+refused 2 'expected whole numbers' plan --centre=1968/40.5/6144
 refused 2 '--noise is for --star' plan --grid --noise=0.1
 refused 2 '--delta is for --objective=huber' fit "$folder/star.csv" --delta=1
 refused 2 '--compute is for other laws' fit "$data" --law=chinchilla --compute=flops

@@ -35,6 +35,14 @@ struct plan {
 
 /* ---- options --------------------------------------------------------------------- */
 
+static int whole_number(int64_t *whole, double x, const char *text, const char *option)
+{
+    if (x != floor(x) || x > 1e15)
+        return ERR(ERR_USAGE, "--%s=%s: expected whole numbers", option, text);
+    *whole = (int64_t)x;
+    return 0;
+}
+
 static int whole_numbers(int64_t *x, int *count, int most, const char *text,
                          const char *option)
 {
@@ -44,11 +52,9 @@ static int whole_numbers(int64_t *x, int *count, int most, const char *text,
     if (n < 0)
         return n;
     for (int i = 0; i < n; i++) {
-        if (real[i] != floor(real[i]) || real[i] > 1e15)
-            return ERR(ERR_USAGE, "--%s=%s: expected whole numbers", option, text);
+        TRY(whole_number(&x[i], real[i], text, option));
         if (i > 0 && real[i] <= real[i - 1])
             return ERR(ERR_USAGE, "--%s=%s: the values must rise", option, text);
-        x[i] = (int64_t)real[i];
     }
     *count = n;
     return 0;
@@ -82,7 +88,7 @@ static int parse_centre(struct sweep *s, const struct options *o)
     if (n >= 0 && n != LAW_DIMS)
         return ERR(ERR_USAGE, "--centre=%s: expected C/L/F", text);
     for (int k = 0; k < LAW_DIMS && n > 0; k++)
-        s->centre[k] = llround(x[k]);
+        TRY(whole_number(&s->centre[k], x[k], text, "centre"));
     return n < 0 ? n : 0;
 }
 
