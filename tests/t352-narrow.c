@@ -15,12 +15,14 @@ enum { ROWS = 9, N = 5, UNEVEN = 10 /* columns of 3 ranks */ };
 
 /* ---- messages under way ---------------------------------------------------------- */
 
+enum { MOST = 16 };
+
 /* What is sent, and was not waited for. */
 static struct {
     const MPI_Request *request; /* NULL: it was */
     const char *at;
     int bytes;
-} sent[16];
+} sent[MOST];
 static int over; /* messages asked for that overwrite it */
 
 int MPI_Isend(const void *at, int bytes, MPI_Datatype type, int to, int tag,
@@ -28,8 +30,10 @@ int MPI_Isend(const void *at, int bytes, MPI_Datatype type, int to, int tag,
 {
     int k = 0;
 
-    while (sent[k].request != NULL)
+    while (k < MOST && sent[k].request != NULL)
         k++;
+    if (k == MOST)
+        die("more than %d messages are under way", MOST);
     sent[k].request = request;
     sent[k].at      = at;
     sent[k].bytes   = bytes;
@@ -41,7 +45,7 @@ int MPI_Irecv(void *at, int bytes, MPI_Datatype type, int from, int tag, MPI_Com
 {
     const char *to = at;
 
-    for (int k = 0; k < 16; k++)
+    for (int k = 0; k < MOST; k++)
         over += sent[k].request != NULL && to < sent[k].at + sent[k].bytes &&
                 sent[k].at < to + bytes;
     return PMPI_Irecv(at, bytes, type, from, tag, comm, request);
@@ -49,7 +53,7 @@ int MPI_Irecv(void *at, int bytes, MPI_Datatype type, int from, int tag, MPI_Com
 
 static void forget(const MPI_Request *request, int n)
 {
-    for (int k = 0; k < 16; k++)
+    for (int k = 0; k < MOST; k++)
         if (sent[k].request >= request && sent[k].request < request + n)
             sent[k].request = NULL;
 }

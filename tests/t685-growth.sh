@@ -84,11 +84,7 @@ EOF
 chmod +x "$folder/vitbench"
 mkdir "$folder/tmp"
 TMPDIR=$folder/tmp VITBENCH=$folder/vitbench sh "$growth" >"$folder/out" 2>&1 </dev/null &
-tries=0
-until [ -f "$folder/vitbench.runs" ] || [ $tries -ge 100 ]; do
-    sleep 0.1
-    tries=$((tries + 1))
-done
+await 10 test -f "$folder/vitbench.runs"
 kill -TERM $!
 wait $!
 [ $? -eq 3 ] && [ -f "$folder/vitbench.told" ] && [ -z "$(ls "$folder/tmp")" ]

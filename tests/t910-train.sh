@@ -250,11 +250,7 @@ ok 'a classifier that starts anew has the bias that is given'
 
 # Wait for the first line of a run.
 await_step() {
-    tries=0
-    while ! grep -q '^step' "$folder/out" 2>/dev/null && [ $tries -lt 300 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
+    await 30 grep '^step' "$folder/out"
 }
 
 # signalled WORDS RANKS ARGUMENT..: wait for the first line of a run, then do WORDS.

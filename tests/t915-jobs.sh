@@ -157,11 +157,7 @@ ok 'but not for ever'
 rm -f listens bin/sleep
 export VIT_NOTICE=4 # all of its time: there is no timer
 sh "$jobs/train.pbs" >out 2>&1 &
-tries=0
-until [ -e listens ] || [ $tries -ge 300 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
+await 30 test -e listens
 kill -TERM $!
 wait $!
 [ $? -eq 75 ] && grep -q 'not queued again' out && [ "$(wc -l <qsubs)" -eq 1 ]
@@ -211,11 +207,10 @@ campaign() {
 
 touch sweep/slow
 setsid sh "$jobs/campaign.sh" sweep >out 2>&1 &
-tries=0
-until [ "$(wc -l 2>/dev/null <sweep/begun)" -ge 2 ] 2>/dev/null || [ $tries -gt 200 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
+has_begun_two() {
+    [ "$(wc -l <sweep/begun)" -ge 2 ]
+}
+await 20 has_begun_two
 kill -KILL $!
 wait $! 2>/dev/null
 rm sweep/slow
@@ -246,11 +241,7 @@ echo "$@" >>"${0%/bin/*}/requeued"
 EOF
 export SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=2
 sh "$jobs/campaign.sh" inside >out 2>&1 &
-tries=0
-until [ -s inside/begun ] || [ $tries -gt 400 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
+await 40 test -s inside/begun
 kill -TERM $!
 wait $!
 [ $? -eq 75 ] && grep -q saved inside/run-*.out && [ ! -e requeued ]
@@ -332,11 +323,7 @@ ok 'a star too small for a law of its own has one with the grid'
 make_sweep again
 echo 60 >again/slow
 sh "$jobs/campaign.sh" again >out 2>&1 &
-tries=0
-until [ -s again/begun ] || [ $tries -gt 400 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
+await 40 test -s again/begun
 kill -TERM $!
 wait $!
 [ $? -eq 75 ] && grep -q 'called again it goes on' out && grep -q saved again/run-*.out

@@ -212,11 +212,7 @@ ok 'a bar that is not reached ends with 1'
 
 $vitbench --shape=mu --seconds=100 --json="$folder/s.json" --jsonl="$folder/s.jsonl" \
     >"$folder/out" 2>"$folder/err" </dev/null &
-tries=0
-until [ -s "$folder/s.jsonl" ] || [ $tries -ge 300 ]; do
-    sleep 0.1
-    tries=$((tries + 1))
-done
+await 30 test -s "$folder/s.jsonl"
 kill -TERM $!
 wait $!
 [ $? -eq 3 ] && grep -q INCOMPLETE "$folder/out" && grep -q INCOMPLETE "$folder/s.json"

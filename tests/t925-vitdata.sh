@@ -177,11 +177,7 @@ ok 'and refuses a damaged set'
 # two at once, and what a killed one has left
 "$vitdata" synth "$folder/long.h5" --n=1000000 --classes=3 --image=64 >/dev/null 2>&1 &
 first=$!
-tries=0
-while [ ! -s "$folder/long.h5.part" ] && [ $tries -lt 100 ]; do
-    sleep 0.1
-    tries=$((tries + 1))
-done
+await 10 test -s "$folder/long.h5.part"
 run synth "$folder/long.h5" --n=9 --classes=3 --image=32
 [ $? -eq 3 ] && [ "$(wc -l <"$folder/err")" -eq 1 ] &&
     says "long.h5 is being written by another program, process $first" err &&
@@ -215,18 +211,10 @@ if unshare --user --map-root-user --pid --fork true 2>/dev/null; then
     "$vitdata" synth "$folder/far.h5" --n=1000000 --classes=3 --image=64 \
         >/dev/null 2>&1 &
     first=$!
-    tries=0
-    while [ ! -s "$folder/far.h5.part" ] && [ $tries -lt 100 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
+    await 10 test -s "$folder/far.h5.part"
     unshare --user --map-root-user --pid --fork sh "$folder/away" "$vitdata" "$folder" &
     second=$!
-    tries=0
-    while ! says 'waiting up to' err && [ $tries -lt 100 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
+    await 10 says 'waiting up to' err
     kill -KILL $first
     wait $second && says 'far.h5 is locked from elsewhere; waiting up to 120 s' err &&
         [ -s "$folder/far.h5" ] && [ ! -e "$folder/far.h5.lock" ]

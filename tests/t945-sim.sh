@@ -193,14 +193,13 @@ TMPDIR="$folder/a blank" sim --ranks=4 $model --mesh=2x2 --trace="$folder/blank"
 ok 'temporary files may belong into a folder with a blank in its name'
 # A simulation of minutes, told to end.
 mkdir "$folder/tmp"
+has_options() {
+    ls "$folder"/tmp/*/options
+}
 for signal in HUP TERM USR1; do
     TMPDIR=$folder/tmp "$build/vitbench-sim" --machine="$machines/h200.json" --shape=22B \
         --ranks=512 --batch=4096 --steps=100 >"$folder/out" 2>&1 &
-    tries=0
-    until ls "$folder"/tmp/*/options >/dev/null 2>&1 || [ $tries -ge 100 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
+    await 10 has_options
     sleep 0.5
     kill -$signal $!
     wait $!

@@ -65,12 +65,7 @@ becomes() {
 
 # says WORDS: the job, within a while.
 says() {
-    tries=0
-    until grep -q -- "$1" out; do
-        tries=$((tries + 1))
-        [ $tries -lt 300 ] || return 1
-        sleep 0.1
-    done
+    await 30 grep -- "$1" out
 }
 
 tiny='--shape=mu --mesh=2x1 --batch=4 --steps=2 --threads=1 --no-check'
@@ -122,11 +117,7 @@ for launcher in '' "${MPIEXEC:-mpirun} -n 1"; do
     submit --ntasks-per-node=1 "$jobs/train.sbatch" --out=run --steps=10
     says 'vittrain --resume=auto --out=run --steps=10'
     ok "the trainer is started by ${launcher:-srun}"
-    tries=0
-    until [ -s log ] || [ $tries -gt 100 ]; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
+    await 10 test -s log
     scancel --signal=USR1 --batch "$job"
     says saved && says 'goes on from half' && becomes COMPLETED
     ok 'told to stop, it saves, is queued again, and goes on to its end'
@@ -152,11 +143,8 @@ EOF
 rm -f task*
 mkdir task1 task2
 VIT_LAUNCHER='env' submit --array=1-2 --ntasks=1 array.sbatch
-tries=0
-until [ -s task1/log ] && [ -s task2/log ] || [ $tries -gt 600 ]; do
-    sleep 0.1
-    tries=$((tries + 1))
-done
+await 60 test -s task1/log
+await 60 test -s task2/log
 array=$job
 job=${array}_2
 scancel --signal=USR1 --batch "$job"
@@ -198,11 +186,7 @@ make_sweep sweep
 touch sweep/slow
 export VIT_POLL=0.5 VIT_SBATCH='--time=30 --ntasks=1'
 sh "$jobs/campaign.sh" sweep >out 2>&1 &
-tries=0
-until [ -s sweep/begun ] || [ $tries -gt 200 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
+await 20 test -s sweep/begun
 kill -KILL $!
 wait $! 2>/dev/null
 first=$(cat sweep/job)

@@ -37,6 +37,17 @@ finish() {
     echo "1..$count"
 }
 
+# await SECONDS COMMAND..: again and again until it succeeds, so long at most.
+await() {
+    tries=$((10 * $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $tries -gt 0 ] || return 1
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+}
+
 # json_after FILE WORDS NAME: in JSON with a value a line, the first value of NAME after
 # a line with WORDS.
 json_after() {
