@@ -143,7 +143,7 @@ static void update_ahead(struct bench *b, double loss)
     dev_free(&losses);
 }
 
-/* Gradients of step 't', the same whoever holds them. */
+/* Gradients of step 't', the same whoever holds them; some tensors' first are zero. */
 static void set_gradients(struct bench *b, int t)
 {
     const struct layout *l = &b->layout;
@@ -152,10 +152,11 @@ static void set_gradients(struct bench *b, int t)
     for (int i = 0; i < l->params.count; i++) {
         struct updated *u = &b->tensor[i];
         struct piece piece[LAYOUT_PIECES];
-        const int pieces = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+        const int pieces  = layout_pieces(piece, l, &l->item[i], l->d, l->m);
+        const double size = t == 1 && i % 2 == 1 ? 0 : 0.1;
 
         for (int64_t k = 0; k < u->size; k++) {
-            u->grad[k] = 0.1 * rng_normal((uint64_t)t, u->param->stream, (uint64_t)k);
+            u->grad[k] = size * rng_normal((uint64_t)t, u->param->stream, (uint64_t)k);
             u->grad[k] = (float)u->grad[k];
             norm += u->grad[k] * u->grad[k];
         }
@@ -415,6 +416,83 @@ static void check_methods(struct spec_options shape, enum param_shard shard, int
     }
 }
 
+/* ---- what the device alone does -------------------------------------------------- */
+
+/* What the GPU finds by itself: norms that are as long as they may be stay so. */
+static void check_clips(struct twins *two)
+{
+    static const double cases[][4] = {
+        /* sum, most, one of the others, the clip */
+        { 3.0, 2.0, 1.0, 1.0 },      { 9.0, 2.0, 1.0, 2.0 / 3.0 },
+        { 0.5, 0.6, 1.0, 0.848528 }, { 100.0, 0.0, 1.0, 1.0 },
+        { 3.0, 2.0, NAN, NAN },      { 3.0, 0.0, INFINITY, NAN },
+        { NAN, 2.0, 1.0, NAN },      { INFINITY, 2.0, 1.0, NAN },
+    };
+    bool is_right = true;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct twin pace = twin_blank_f64(two, 1, 1), sum = twin_blank_f64(two, 1, 1);
+        struct twin others = twin_random(two, 1, 40, 1.0);
+        double clip;
+
+        twin_set(sum, 0, 0, cases[i][0]);
+        twin_set(others, 0, 37, cases[i][2]);
+        dev_clip(twin_stream(two, 1), pace.got, sum.got, others.got, cases[i][1]);
+        clip = twin_got(pace, 0, 0);
+        is_right &= isnan(cases[i][3]) ? isnan(clip) : fabs(clip - cases[i][3]) < 1e-6;
+        twins_clear(two);
+    }
+    ok(is_right, "clips of norms");
+}
+
+/* A parameter, with one matrix that does not lie as the others do: its rows are apart
+ * or, a copy's, at places that are not aligned.
+ */
+static void check_places(struct twins *two)
+{
+    enum { ROWS = 9, COLS = 64, MU = 2, NU, COPY, ODD_COPY, NONE };
+    const struct adamw a = { 0.01, 0.9, 0.999, 1e-8, 0.5, 0.7, 1, { 0 } };
+    bool is_right        = true;
+
+    for (int loose = 0; loose <= NONE; loose++) {
+        const int64_t more = loose == ODD_COPY ? 3 : 0;
+        struct twin copy   = twin_blank(two, ROWS, COLS + more), m[NU + 1];
+
+        copy = twin_part(copy, ROWS, more, COLS + more);
+        if (loose < COPY || loose == NONE)
+            copy.got.ld = COLS;
+        for (int i = 0; i <= NU; i++) { /* the parameter and its gradient first */
+            m[i] = twin_blank_acc(two, ROWS, COLS);
+            if (i != loose)
+                m[i].ref.ld = m[i].got.ld = COLS;
+            for (int k = 0; k < ROWS * COLS; k++)
+                twin_set(m[i], k / COLS, k % COLS, i == NU ? 0.01 : sin(k + i));
+        }
+        EACH
+        {
+            const struct dev_segment g = { .param = V(m[0]),
+                                           .grad  = V(m[1]),
+                                           .mu    = V(m[MU]),
+                                           .nu    = V(m[NU]),
+                                           .copy  = w == 1 ? copy.got : mat_none(),
+                                           .decay = 0.1 };
+
+            dev_adamw(ON, &g, 1, &a);
+        }
+        for (int i = 0; i <= NU; i++)
+            is_right &= twin_agrees(two, m[i], 16.0, 6.0, "an update");
+        for (int k = 0; k < ROWS * COLS; k++) {
+            const double p         = twin_got(m[0], k / COLS, k % COLS);
+            const uint16_t rounded = dtype_to_bf16((float)p);
+
+            is_right &= twin_got(copy, k / COLS, k % COLS) ==
+                        dtype_load(DTYPE_BF16, &rounded, 0);
+        }
+        twins_clear(two);
+    }
+    ok(is_right, "an update of matrices that lie unlike each other");
+}
+
 int main(int argc, char **argv)
 {
     const int ranks     = ranks_open(&argc, &argv, "t435-optim");
@@ -449,6 +527,14 @@ int main(int argc, char **argv)
             check_cost(shapes[0], (enum param_shard)shard, D, M);
 #endif
         }
+    }
+    if (has_cuda && ranks == 1) {
+        struct twins two;
+
+        twins_open(&two, "cuda", DTYPE_BF16, 1);
+        check_clips(&two);
+        check_places(&two);
+        twins_close(&two);
     }
     if (!has_cuda)
         tap_skip("cuda", "there is no GPU, or no CUDA in this build");
