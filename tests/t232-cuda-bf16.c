@@ -63,10 +63,12 @@ static bool product_is_right(struct twins *two, const struct job *job)
                           : twin_random(two, job->i, job->j, 1.0);
     struct twin y =
         job->is_acc ? twin_blank_acc(two, rows, cols) : twin_blank(two, rows, cols);
-    struct twin bias = twin_random(two, 1, cols, 1.0),
-                pre  = twin_random(two, rows, cols, 1);
-    struct twin act =
-        job->is_acc ? twin_blank_acc(two, rows, cols) : twin_blank(two, rows, cols);
+    struct twin bias = twin_random(two, 1, cols, 1.0);
+    /* their rows are farther apart than those of y */
+    struct twin pre = twin_part(twin_random(two, rows, cols + 16, 1), rows, 0, cols);
+    struct twin act = twin_part(job->is_acc ? twin_blank_acc(two, rows, cols + 8)
+                                            : twin_blank(two, rows, cols + 8),
+                                rows, 0, cols);
     struct epilogue e = { .kind = job->kind };
     double roundings, size;
     bool is_right;
@@ -140,8 +142,8 @@ static bool sum_is_right(struct twins *two, int64_t n, int64_t I, int64_t J,
 {
     const struct job job = { .n = n, .i = I, .j = J, .form = FORWARD };
     struct twin x = twin_random(two, n, I, 1.0), b = twin_random(two, I, J, 1.0);
-    struct twin bias = twin_random(two, 1, J, 1.0), rest = twin_random(two, n, J, 1.0);
-    struct twin y = twin_blank(two, n, J);
+    struct twin bias = twin_random(two, 1, J, 1.0), y = twin_blank(two, n, J);
+    struct twin rest = twin_part(twin_random(two, n, J + 8, 1.0), n, 0, J);
     bool is_right;
 
     EACH
@@ -299,6 +301,7 @@ enum attn_mat { OF_Q, OF_K, OF_V, OF_O, OF_DO, OF_DQ, OF_DK, OF_DV, ATTN_MATS };
  * themselves, so outputs, averages of v, are off by as much of its largest; so it goes
  * with the gradients, which are sums over Nk or Nq.  With 'low' all logits are about
  * -low^2 sqrt(E), so that weights of 0, where a tile has no key, would be infinite.
+ * With one key the last query's logit is the largest.
  * Matrix number 'odd' lies as 'place' says.
  */
 static bool attention_is_right(struct twins *two, struct attn a, double low,
@@ -321,6 +324,8 @@ static bool attention_is_right(struct twins *two, struct attn a, double low,
         twin_set(m[OF_Q], i / A, i % A, low);
     for (int64_t i = 0; low > 0.0 && i < k_rows * A; i++)
         twin_set(m[OF_K], i / A, i % A, 0.25 * sin((double)i) - low);
+    for (int64_t c = 0; a.Nk == 1 && c < A; c++)
+        twin_set(m[OF_Q], q_rows - 1, c, 2.0 * twin_ref(m[OF_K], k_rows - 1, c));
     EACH dev_attn(ON, V(m[OF_O]), V(kept), V(peak), V(m[OF_Q]), V(m[OF_K]), V(m[OF_V]),
                   &a);
     is_right &= twin_agrees(two, m[OF_O], 2.0, fmax(1.0, twin_largest(m[OF_O])), "o");
@@ -364,17 +369,66 @@ static void uneven_attention(struct twins *two)
     ok(is_right, "attention of matrices that lie unevenly");
 }
 
-static void losses(struct twins *two)
+static void losses(struct twins *two, int64_t B, int64_t K)
 {
-    struct twin z    = filled(two, twin_blank_acc(two, 5, 33), 4.0);
-    struct twin y    = filled(two, twin_blank_acc(two, 5, 33), 0.5);
-    struct twin loss = twin_blank_acc(two, 1, 1), dz = twin_blank(two, 5, 33);
+    struct twin z    = filled(two, twin_blank_acc(two, B, K), 4.0);
+    struct twin y    = filled(two, twin_blank_acc(two, B, K), 0.5);
+    struct twin loss = twin_blank_acc(two, 1, 1), dz = twin_blank(two, B, K);
 
     EACH dev_sigmoid_loss(ON, V(loss), V(dz), V(z), V(y), 0.25);
     ok(twin_agrees(two, loss, 200.0, 0.0, "loss") &&
            twin_agrees(two, dz, 1.1, 0.0, "its gradient"),
-       "a loss of f32 logits with a gradient in bf16");
+       "a loss of %d x %d logits in f32 with a gradient in bf16", (int)B, (int)K);
     twins_clear(two);
+}
+
+/* Of so many matrices that one thread adds the sums of several blocks; and of as many
+ * of which the last one is another.
+ */
+static void many_squares(struct twins *two)
+{
+    enum { MANY = 700 };
+    struct twin all = twin_random(two, MANY, 3, 1.0), sum[2];
+    struct mat part[MANY];
+    bool is_right = true;
+
+    for (int k = 0; k < 2; k++) {
+        sum[k] = twin_blank_f64(two, 1, 1);
+        EACH
+        {
+            for (int i = 0; i < MANY; i++)
+                part[i] = mat_rows(V(all), i, i + 1);
+            if (k == 1)
+                part[MANY - 1] = part[0];
+            dev_sum_squares(ON, V(sum[k]), part, MANY, false);
+        }
+        is_right &= fabs(twin_got(sum[k], 0, 0) / twin_ref(sum[k], 0, 0) - 1.0) <
+                    3.0 * MANY * 0x1p-53;
+    }
+    ok(is_right, "sums of squares of %d matrices", (int)MANY);
+    twins_clear(two);
+}
+
+/* A NaN on either side, of vectors and of elements. */
+static void maxima(struct twins *two)
+{
+    static const int64_t cols[] = { 33, 64 };
+    bool is_kept                = true;
+
+    for (int i = 0; i < 2; i++) {
+        struct twin y = twin_random(two, 9, cols[i], 1.0);
+        struct twin x = twin_random(two, 9, cols[i], 1.0);
+
+        twin_set(y, 3, 5, NAN);
+        twin_set(x, 7, 8, NAN);
+        EACH dev_max(ON, V(y), V(x));
+        is_kept &= isnan(twin_got(y, 3, 5)) && isnan(twin_got(y, 7, 8));
+        twin_set(y, 3, 5, 0.0);
+        twin_set(y, 7, 8, 0.0);
+        is_kept &= twin_agrees(two, y, 0.0, 1.0, "maxima");
+        twins_clear(two);
+    }
+    ok(is_kept, "maxima, in which a NaN is not lost");
 }
 
 /* Set way number 'way' of all that has so many, whose names end in 'end'; how many. */
@@ -464,6 +518,8 @@ int main(int argc, char **argv)
     head_norms(two, 21, 2, 72, NORM_LAYER);
     head_norms(two, 40, 2, 64, NORM_RMS);
     head_norms(two, 5, 1, 256, NORM_LAYER);
+    head_norms(two, 800, 3, 9, NORM_LAYER);
+    head_norms(two, 1500, 3, 136, NORM_RMS);
     attention(two, (struct attn){ 2, 3, 9, 5, 7 });
     attention(two, (struct attn){ 2, 3, 9, 17, 7 });
     attention(two, (struct attn){ 1, 2, 72, 70, 70 });
@@ -479,10 +535,14 @@ int main(int argc, char **argv)
     attention(two, (struct attn){ 1, 1, 128, 140, 150 });
     attention(two, (struct attn){ 1, 2, 100, 70, 60 });
     attention(two, (struct attn){ 1, 1, 256, 20, 33 });
+    attention(two, (struct attn){ 1, 2, 16, 2100, 1 });
     uneven_attention(two);
-    attention_at(two, (struct attn){ 1, 1, 64, 20, 63 }, 8.0);
-    attention_at(two, (struct attn){ 1, 1, 128, 20, 63 }, 8.0);
-    losses(two);
+    attention_at(two, (struct attn){ 1, 2, 64, 20, 63 }, 8.0);
+    attention_at(two, (struct attn){ 1, 2, 128, 20, 63 }, 8.0);
+    losses(two, 5, 33);
+    losses(two, 3, 11000);
+    many_squares(two);
+    maxima(two);
     if (argc == 1)
         ways(two);
     twins_close(two);
