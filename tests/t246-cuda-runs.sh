@@ -158,13 +158,24 @@ run parallel-1x2 2 --dtype=bf16 --wiring=parallel --qk-norm --shape=32/2/48/2 --
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" && same parallel parallel-1x2 1e-2
 ok 'and on 1x2, with the losses of one rank'
 
+# Of products whose parts may be added in any order, as none may in deterministic runs.
+for drift in 1 9; do
+    EMU_DRIFT=$drift
+    export EMU_DRIFT
+    run loose-$drift 1 --dtype=f32 --no-check --tune=off
+    run tight-$drift 1 --dtype=f32 --no-check --deterministic
+done
+unset EMU_DRIFT
+same tight-1 tight-9 0 && ! same loose-1 loose-9 0
+ok 'deterministic runs have no products but those that repeat'
+
 "$program" --device=cuda --dtype=f32 --case=data --image=160 --seconds=0.1 --threads=1 \
     </dev/null >"$folder/out" 2>&1
 [ $? -eq 0 ] && grep -q '^  cut .* ok$' "$folder/out" && grep -q '^  view .* ok$' "$folder/out"
 ok 'images made of bytes are those that the cores make'
-run tf32 1 --dtype=f32 --tf32 --steps=1 --warmup=0
-[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
-ok 'TF32 passes its checks'
+run tf32 1 --dtype=f32 --tf32
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" && same f32 tf32 1e-2 && ! same f32 tf32 1e-6
+ok 'TF32 passes its checks, and is not f32'
 EMU_NAME='NVIDIA H200'
 export EMU_NAME
 run sheet 1 --dtype=f32 --tf32 --steps=1 --warmup=0 --no-check

@@ -10,6 +10,9 @@
  * are done, the "first" algorithm of every plan then, "all" products, or the whole
  * "library" to be found.  A number behind it, of cublasLtEpilogue_t, means products
  * with that epilogue alone.
+ *
+ * Where it may add parts of sums in any order its products are wrong by as many parts
+ * in a million as EMU_DRIFT says.
  */
 #include "config.h"
 
@@ -41,15 +44,21 @@ struct layout {
     int64_t rows, cols, ld;
 };
 
+/* How many are there: of handles, and of what is to be gone before the last of them. */
+static int handles, others;
+
 static cublasStatus_t create(cublasLtHandle_t *handle)
 {
     *handle = malloc(1);
+    handles++;
     return CUBLAS_STATUS_SUCCESS;
 }
 
 static cublasStatus_t destroy(cublasLtHandle_t handle)
 {
     free(handle);
+    if (--handles == 0 && others != 0)
+        abort(); /* something was never destroyed */
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -85,6 +94,7 @@ static cublasStatus_t desc_create(cublasLtMatmulDesc_t *desc,
 {
     struct desc *d = calloc(1, sizeof *d);
 
+    others++;
     d->epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     *desc       = (cublasLtMatmulDesc_t)(void *)d;
     d->is_tf32  = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
@@ -96,6 +106,7 @@ static cublasStatus_t desc_create(cublasLtMatmulDesc_t *desc,
 static cublasStatus_t desc_destroy(cublasLtMatmulDesc_t desc)
 {
     free(desc);
+    others--;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -143,6 +154,7 @@ static cublasStatus_t layout_create(cublasLtMatrixLayout_t *layout, cudaDataType
 {
     struct layout *l = calloc(1, sizeof *l);
 
+    others++;
     *l      = (struct layout){ type, (int64_t)rows, (int64_t)cols, ld };
     *layout = (cublasLtMatrixLayout_t)(void *)l;
     return ld >= (int64_t)rows ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
@@ -151,19 +163,21 @@ static cublasStatus_t layout_create(cublasLtMatrixLayout_t *layout, cudaDataType
 static cublasStatus_t layout_destroy(cublasLtMatrixLayout_t layout)
 {
     free(layout);
+    others--;
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* How aligned A, B, C and D are at least, in bytes. */
+/* How aligned A, B, C and D are at least, in bytes; how parts of a sum may be added. */
 struct preference {
-    uint32_t align[4];
+    uint32_t align[4], reductions;
 };
 
 static cublasStatus_t preference_create(cublasLtMatmulPreference_t *preference)
 {
     struct preference *p = malloc(sizeof *p);
 
-    *p          = (struct preference){ { 256, 256, 256, 256 } };
+    others++;
+    *p = (struct preference){ { 256, 256, 256, 256 }, CUBLASLT_REDUCTION_SCHEME_MASK };
     *preference = (cublasLtMatmulPreference_t)(void *)p;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -171,6 +185,7 @@ static cublasStatus_t preference_create(cublasLtMatmulPreference_t *preference)
 static cublasStatus_t preference_destroy(cublasLtMatmulPreference_t preference)
 {
     free(preference);
+    others--;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -189,6 +204,8 @@ static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference,
         what <= CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES)
         memcpy(&p->align[what - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value,
                size);
+    if (what == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK)
+        memcpy(&p->reductions, value, size);
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -231,6 +248,7 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
     for (int i = 0; i < 2; i++) {
         result[i].algo.data[1] = alignment_of(of->bias);
         result[i].algo.data[2] = alignment_of(of->aux);
+        result[i].algo.data[7] = p->reductions & CUBLASLT_REDUCTION_SCHEME_INPLACE;
         for (int k = 0; k < 4; k++)
             result[i].algo.data[3 + k] =
                 p->align[k] < MOST_ALIGN ? p->align[k] : MOST_ALIGN;
@@ -359,6 +377,14 @@ static bool is_as_aligned(const cublasLtMatmulAlgo_t *algo, const void *at[6])
     return is;
 }
 
+/* What products of this algorithm are multiplied by. */
+static float drift_of(const cublasLtMatmulAlgo_t *algo)
+{
+    const char *parts = getenv("EMU_DRIFT");
+
+    return algo->data[7] != 0 && parts != NULL ? 1 + 1e-6F * (float)atof(parts) : 1;
+}
+
 static cublasStatus_t
 matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
        const void *a, cublasLtMatrixLayout_t la, const void *b,
@@ -387,9 +413,10 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
         return CUBLAS_STATUS_INTERNAL_ERROR;
     if (is_refusing("products", of) && of->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    emu_put_call(stream, do_job,
-                 &(struct job){ *of, *x, *y, *w, *z, a, b, c, d, one, old },
-                 sizeof(struct job));
+    emu_put_call(
+        stream, do_job,
+        &(struct job){ *of, *x, *y, *w, *z, a, b, c, d, one * drift_of(algo), old },
+        sizeof(struct job));
     return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -78,6 +78,7 @@ struct stream {
 
 std::set<stream *> all;
 double passed; /* seconds, beside those of the host */
+int graphs;    /* those that are no executable ones */
 
 /* What is said at the end. */
 struct counts {
@@ -511,6 +512,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *made)
         return cudaErrorStreamCaptureInvalidated;
     if (!is_joined(c->g, of(s)->after))
         return cudaErrorStreamCaptureUnjoined;
+    if (graphs++ > 0)
+        abort(); /* the one before was not destroyed */
     *made = (cudaGraph_t)(void *)new graph(c->g);
     return cudaSuccess;
 }
@@ -524,6 +527,7 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *exec, cudaGraph_t g,
 
 cudaError_t cudaGraphDestroy(cudaGraph_t g)
 {
+    graphs--;
     delete (graph *)(void *)g;
     return cudaSuccess;
 }
