@@ -121,20 +121,22 @@ AS_IF([test -z "$MPIEXEC"],
     [AC_PATH_PROGS([MPIEXEC], [$vit_launchers], [], [$vit_mpi_path])])
 ])
 
-# VIT_LIB(NAME, OPTION, TITLE, DEBIAN, MODULES, USUAL, PROLOGUE, BODY, OPTIONAL)
+# VIT_LIB(NAME, OPTION, TITLE, DEBIAN, MODULES, USUAL, PROLOGUE, BODY, HOW)
 # Look for a library with pkg-config as one of MODULES, then with the flags of USUAL, of
 # which each candidate joins its flags with colons; --with-OPTION=DIR takes of these the
 # names alone, and a library that lies in DIR.
 # Sets NAME_CFLAGS, NAME_LIBS, have_OPTION and the conditional and macro HAVE_NAME.
 # A program that would hold another MPI than the compiler's is no success.  With
-# OPTIONAL = optional a library that is missing is left out, unless it was asked for.
+# HOW = optional a library that is missing is left out, unless it was asked for; with
+# HOW = needed it cannot be left out.
 AC_DEFUN([VIT_LIB], [
 AC_ARG_WITH([$2],
-    [AS_HELP_STRING([--with-$2=DIR], [$3 in DIR; --without-$2 to leave it out])],
+    [AS_HELP_STRING([--with-$2=DIR],
+        [$3 in DIR]m4_if([$9], [needed], [], [[; --without-$2 to leave it out]]))],
     [], [with_$2=m4_if([$9], [optional], [check], [yes])])
 vit_tries=
 AS_CASE([$with_$2],
-    [no], [],
+    [no], [m4_if([$9], [needed], [AC_MSG_ERROR([$3 cannot be left out])])],
     [yes | check],
     [AS_IF([test -n "$PKG_CONFIG"],
         [for vit_pc in $5; do
@@ -183,7 +185,9 @@ AS_IF([test "x$with_$2" != xno],
          [AC_DEFINE([HAVE_$1], [1], [Define to 1 if $3 is used.])],
          [test "x$with_$2" != xcheck],
          [AS_CASE([$with_$2], [yes], [vit_where=], [vit_where=" in $with_$2"])
-          AC_MSG_ERROR([$3 is missing$vit_where: install it (Debian: $4), name its place with --with-$2=DIR, or leave it out with --without-$2])])])
+          AC_MSG_ERROR([$3 is missing$vit_where: install it (Debian: $4), m4_if([$9], [needed],
+              [or name its place with --with-$2=DIR],
+              [name its place with --with-$2=DIR, or leave it out with --without-$2])])])])
 AS_IF([test $have_$2 = no],
     [$1_CFLAGS=
      $1_LIBS=])

@@ -76,11 +76,15 @@ chmod +x "$folder"/mine/* "$folder"/theirs/*
 (
     unset CC MPIEXEC
     export PATH="$folder/theirs:$PATH"
-    "$source/configure" CC="$folder/mine/mpicc" --with-jansson="$folder/empty" 2>&1 |
-        grep '^checking for mpi[a-z.]*\.\.\. /' | tail -n 1 >"$folder/out"
+    "$source/configure" CC="$folder/mine/mpicc" --with-jansson="$folder/empty" \
+        >"$folder/out" 2>&1
 )
-grep -q "\.\.\. $folder/mine/mpi[a-z]*$" "$folder/out"
+grep '^checking for mpi[a-z.]*\.\.\. /' "$folder/out" | tail -n 1 |
+    grep -q "\.\.\. $folder/mine/mpi[a-z]*$"
 ok 'programs are started by the launcher that lies beside the compiler'
+tail -n 1 "$folder/out" | grep -q '^configure: error: Jansson is missing .*=DIR$' &&
+    ! "$source/configure" --help | grep -q -e --without-jansson
+ok 'to leave out what cannot be left out is not advised'
 
 echo '#warning of it' >"$folder/warns.h"
 "$source/configure" CC="$cc" CFLAGS="-O2 -ffast-math -include $folder/warns.h" \
