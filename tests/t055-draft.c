@@ -392,6 +392,43 @@ static void claims(const char *path, const char *lock)
     ok(access(lock, F_OK) != 0, "and leaves nothing behind");
 }
 
+/* True if somebody may not claim root's file, or else the own one, of 'mode' in a
+ * folder of 'folder_mode', for 'why'; and nothing is left beside it.
+ */
+static bool is_not_claimed(mode_t mode, mode_t folder_mode, const char *why)
+{
+    const int files = count_files();
+    int status;
+
+    chmod(file, mode);
+    chmod(folder, folder_mode);
+    if (fork() == 0) {
+        struct claim c;
+
+        _exit((geteuid() != 0 || setuid(NOBODY) == 0) &&
+              claim_take(&c, file) == ERR_IO && strstr(err_sentence(), why) != NULL);
+    }
+    wait(&status);
+    chmod(folder, 0755);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1 && count_files() == files;
+}
+
+static void claims_no_others(void)
+{
+    write_all(file, 'a', 10);
+    if (is_bound())
+        ok(is_not_claimed(0444, 0777, "cannot be written: Permission denied"),
+           "a file that may not be written is not claimed");
+    else
+        tap_skip("a file that may not be written is not claimed", "root may do all");
+    if (geteuid() == 0 && is_bound())
+        ok(is_not_claimed(0666, 01777, "cannot be written: Operation not permitted"),
+           "nor one that may not be replaced");
+    else
+        tap_skip("nor one that may not be replaced", "takes root to make one");
+    chmod(file, 0644);
+}
+
 int main(void)
 {
     signal(SIGXFSZ, SIG_IGN);
@@ -410,6 +447,7 @@ int main(void)
     json();
     claims(folder, scratch_path(".lock"));
     claims(file, scratch_path("file.lock"));
+    claims_no_others();
     apart();
     return tap_done();
 }

@@ -9,9 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +76,36 @@ static int not_opened(const char *lock_path, const char *path)
     return err_unwritten(is_left ? lock_path : path);
 }
 
+/* In a folder with the sticky bit, as /tmp has it, files are replaced by their owners
+ * alone.
+ */
+static bool is_kept(const char *path, const struct stat *file)
+{
+    char folder[CLAIM_PATH];
+    struct stat state;
+
+    strcpy(folder, path);
+    return geteuid() != 0 && file->st_uid != geteuid() &&
+           stat(dirname(folder), &state) == 0 && (state.st_mode & S_ISVTX) != 0 &&
+           state.st_uid != geteuid();
+}
+
+/* What takes long to write will take the place of a file that is there. */
+static int check_old(const char *path)
+{
+    struct stat file;
+
+    if (lstat(path, &file) != 0)
+        return 0;
+    if (S_ISREG(file.st_mode) && access(path, W_OK) != 0)
+        return err_unwritten(path);
+    if (is_kept(path, &file)) {
+        errno = EPERM;
+        return err_unwritten(path);
+    }
+    return 0;
+}
+
 int claim_take(struct claim *c, const char *path)
 {
     struct stat state;
@@ -86,6 +118,8 @@ int claim_take(struct claim *c, const char *path)
         errno = ENAMETOOLONG;
         return err_unwritten(path);
     }
+    if (!is_folder)
+        TRY(check_old(path));
     while (is_gone) {
         const int fd = open(c->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         int rc;

@@ -21,8 +21,9 @@ struct claim {
 };
 
 /* Claim 'path', a file to be or a folder that is there, until claim_drop().  Returns 0,
- * or ERR_IO: another process has it, or the lock's file cannot be made.  Local; a
- * process must not claim one path twice.
+ * or ERR_IO: another process has it, the lock's file cannot be made, or the file that
+ * is there may not be written or replaced.  Local; a process must not claim one path
+ * twice.
  */
 int claim_take(struct claim *c, const char *path);
 void claim_drop(struct claim *c);
