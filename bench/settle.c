@@ -1,17 +1,51 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* All ranks agree on the way in which each product is done.  With uneven shards some
- * may have met more products than others: then nothing is chosen, and all do as they
- * would without timing.
+ * may have met more products than others, or other ones: then nothing is chosen, and
+ * all do as they would without timing.
  */
 #include "config.h"
 
 #include "bench/settle.h"
 
-#include <math.h>
+#include "src/base/rng.h"
 
-static bool is_everywhere(struct mesh *mesh, int count)
+#include <math.h>
+#include <string.h>
+
+/* A number of the kinds of products ("x W ", without their sizes) and of their ways, in
+ * the order in which they were met.
+ */
+static double kinds_of(const struct dev_choice *choice, int count)
 {
-    return coll_largest(mesh, AXIS_ALL, count) == coll_smallest(mesh, AXIS_ALL, count);
+    const uint64_t odd = 0x9e3779b97f4a7c15;
+    uint64_t sum       = 0;
+
+    for (int i = 0; i < count; i++) {
+        char kind[sizeof choice->name];
+
+        snprintf(kind, sizeof kind, "%.*s", (int)strcspn(choice[i].name, "0123456789"),
+                 choice[i].name);
+        sum = sum * odd + rng_hash(kind);
+        for (int way = 0; way < choice[i].ways; way++)
+            sum = sum * odd + rng_hash(choice[i].way_name[way]);
+    }
+    return (double)(sum >> 11); /* exact */
+}
+
+bool settle_choices(struct mesh *mesh, struct dev_choice *choice, int count)
+{
+    const double kinds = kinds_of(choice, count);
+    const bool is_same =
+        coll_largest(mesh, AXIS_ALL, kinds) == coll_smallest(mesh, AXIS_ALL, kinds);
+
+    for (int i = 0; i < count; i++) {
+        struct dev_choice *c = &choice[i];
+
+        for (int way = 0; is_same && way < c->ways; way++)
+            c->seconds[way] = coll_largest(mesh, AXIS_ALL, c->seconds[way]);
+        c->way = is_same ? dev_fastest(c) : 0;
+    }
+    return is_same;
 }
 
 static bool is_timed(const struct dev_choice *c)
@@ -51,21 +85,15 @@ void settle_products(struct bench *b, struct setup *setup)
     step_gradients(setup->step, &ignored);
     dev_tune(b->dev, false);
     choice  = dev_choices(b->dev, &count);
-    is_same = is_everywhere(b->mesh, count);
+    is_same = settle_choices(b->mesh, choice, count);
     for (int i = 0; i < count; i++) {
-        struct dev_choice *c = &choice[i];
-
-        if (is_same) {
-            for (int way = 0; way < c->ways; way++)
-                c->seconds[way] = coll_largest(b->mesh, AXIS_ALL, c->seconds[way]);
-            c->way = dev_fastest(c);
-        } else {
-            c->way = 0;
-        }
-        untimed += !is_timed(c);
+        untimed += !is_timed(&choice[i]);
         if (b->result != NULL)
-            record(b->result, c);
+            record(b->result, &choice[i]);
     }
+    if (!is_same && b->result != NULL)
+        result_warn(b->result, "ranks met different products, for their shares are "
+                               "uneven: they are done as without --tune");
     if (untimed > 0 && b->result != NULL)
         result_warn(b->result,
                     "%d of %d products were not timed, for want of memory: they are "

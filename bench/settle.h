@@ -10,4 +10,11 @@
  */
 void settle_products(struct bench *b, struct setup *setup);
 
+/* Let the slowest rank's times decide in which way each of 'count' products is done, on
+ * all ranks alike; where ranks have met products of other kinds, or in another order,
+ * each is done in its first way.  Returns false there.  Collective over 'mesh'; 'count'
+ * may differ.
+ */
+bool settle_choices(struct mesh *mesh, struct dev_choice *choice, int count);
+
 #endif

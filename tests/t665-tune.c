@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "bench/settle.h"
 #include "src/base/err.h"
 #include "src/step/pair.h"
 #include "src/step/tune.h"
@@ -209,6 +210,40 @@ static void test_words(struct bed *bed)
     json_decref(words);
 }
 
+/* Products of two kinds, the first of which rank 0 alone does faster in its first way;
+ * on the last rank the second is of 'kind', and has 'ways'.
+ */
+static bool settles(struct mesh *mesh, struct dev_choice choice[2], const char *kind,
+                    int ways)
+{
+    const bool is_last = mesh->rank == size - 1;
+
+    choice[0] = (struct dev_choice){ .name     = "x W 8x4x4",
+                                     .ways     = 2,
+                                     .way_name = { "one", "another" },
+                                     .seconds  = { 1 + 2 * mesh->rank, 2 } };
+    choice[1] = (struct dev_choice){ .name     = "x^T dy 4x4x8",
+                                     .ways     = is_last ? ways : 3,
+                                     .way_name = { "one", "another", "third" },
+                                     .seconds  = { 3, 2, 1 } };
+    if (is_last)
+        snprintf(choice[1].name, sizeof choice[1].name, "%s 5x4x8", kind);
+    return settle_choices(mesh, choice, 2);
+}
+
+static void test_settle(struct mesh *mesh)
+{
+    struct dev_choice c[2];
+
+    ok(settles(mesh, c, "x^T dy", 3) && c[0].way == 1 && c[1].way == 2,
+       "the slowest rank's times decide how a product is done");
+    ok(!settles(mesh, c, "x^T dy", 2) && c[0].way == 0 && c[1].way == 0 &&
+           coll_sum(mesh, AXIS_ALL, 1) == size,
+       "as many products with other ways on one rank: nothing is chosen");
+    ok(!settles(mesh, c, "x W^T", 3) && c[0].way == 0 && c[1].way == 0,
+       "nor where one rank has met another product");
+}
+
 /* 16 rows of the MLP's pair, in f32 and on all ranks of this machine. */
 static void test_room(struct bed *bed)
 {
@@ -242,6 +277,7 @@ int main(int argc, char **argv)
             test_products(&bed, WIRING_PARALLEL);
             test_products(&bed, WIRING_SEQUENTIAL);
             test_mixed(&bed);
+            test_settle(bed.bench.mesh);
         }
         test_case(&bed);
         test_progress(&bed);
