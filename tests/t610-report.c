@@ -332,8 +332,9 @@ static void test_full_disk(void)
     struct jsonl *j = NULL;
     int said;
 
-    ok(report_jsonl_open(&j, "/dev/full") == 0, "a disk that is full");
-    freopen(scratch_path("said"), "w", stderr);
+    ok(report_jsonl_open(&j, "/dev/full") == 0 &&
+           freopen(scratch_path("said"), "w", stderr) != NULL,
+       "a disk that is full");
     add_step(j, 1, 1, 1);
     said = lines_of("said");
     add_step(j, 2, 1, 1);
