@@ -87,10 +87,12 @@ tail -n 1 "$folder/out" | grep -q '^configure: error: Jansson is missing .*=DIR$
 ok 'to leave out what cannot be left out is not advised'
 
 echo '#warning of it' >"$folder/warns.h"
-"$source/configure" CC="$cc" CFLAGS="-O2 -ffast-math -include $folder/warns.h" \
+"$source/configure" CC="$cc" CFLAGS="-O2 -ffast-math -include $folder/warns.h" --enable-shared \
     ac_cv_prog_c_openmp=unsupported >"$folder/out" 2>&1
 tail -n 1 "$folder/out" | grep -q 'has no OpenMP: install it (.*--disable-openmp$'
 ok 'a compiler without OpenMP is refused, unless one thread a rank was asked for'
+grep -q '^checking whether to build shared libraries... no$' "$folder/out"
+ok 'objects are of one kind, as those of nvcc, where shared libraries are asked for, too'
 about='checking for the flags of precise floating point...'
 if echo 'int x;' | $cc -ffast-math -Werror -c -o "$folder/x.o" -x c - 2>/dev/null; then
     grep -q "^$about -f" "$folder/out"
