@@ -116,6 +116,12 @@ fi
 "$source/configure" --prefix="$folder/a place" >"$folder/out" 2>&1
 grep -q 'a place has a space, and libtool cannot install there' "$folder/out"
 ok 'a prefix that libtool cannot install into is refused'
+for names in --program-prefix= --program-prefix=my- --program-suffix=_openmpi; do
+    "$source/configure" "$names" --with-mpi=no 2>&1 |
+        grep -c 'error: programs and job scripts call each other by name: leave '
+done >"$folder/out"
+[ "$(tr '\n' ' ' <"$folder/out")" = '0 1 1 ' ]
+ok 'other names of programs, which would not find each other, are refused'
 "$source/configure" -C CC="$cc" NVCCFLAGS=--use_fast_math --without-blis --without-onednn \
     --without-hdf5 --without-lapack --without-scalapack >"$folder/out" 2>&1
 grep -q 'error: NVCCFLAGS=.*: leave --use_fast_math out$' "$folder/out"
