@@ -32,7 +32,12 @@ if ! timeout -k 5 20 nvidia-smi -L 2>/dev/null | grep -q GPU; then
     exit 77
 fi
 logs=$(mktemp -d) || exit 2
-trap 'rm -rf "$logs"' EXIT
+# Where nothing keeps a GPU it is shut down after its last process, and the next one waits
+# for seconds until it is up: this one is there from first to last, and notes the clocks.
+timeout -k 5 $((limit + 60)) nvidia-smi \
+    --query-gpu=timestamp,clocks.sm,power.draw,temperature.gpu,memory.used \
+    --format=csv,noheader -l 5 >"$logs/nvidia-smi.csv" 2>/dev/null </dev/null &
+trap 'kill $! 2>/dev/null; rm -rf "$logs"' EXIT
 if [ -d "$dir/libexec" ]; then # a bundle: its wrappers find its libraries
     bin=$dir/bin tests=$dir/bin
     PATH=$dir/bin:$PATH
@@ -195,6 +200,12 @@ mesh_all() {
     done
 }
 
+# What a benchmark's log begins with: cuBLASLt's version, the peaks, the table's head.
+head_of() {
+    sed -n -e '/^libraries/,/^build/{/^build/d;p}' -e '/^peak/,/^$/p' -e '/^ case /p' \
+        "$logs/$1.log" | tee -a "$report"
+}
+
 # What the report takes of a benchmark's log, from lines like $2 on: its table, stages and
 # clocks, or its profile.
 table() {
@@ -244,9 +255,8 @@ bench() {
         part "$run" 60 "$@" --warmup=3 --steps=10 $manner --json="$logs/$run.json" \
             --jsonl="$logs/$run.jsonl" && status=0 || status=$?
         case $status in
-        0) grep -E '^(peak| case )' "$logs/$run.log" | tee -a "$report" ;;
         77) ;;
-        *) grep -q '^!step' "$logs/$run.log" || steps_of "$run" ;;
+        *) if grep -q '^!step' "$logs/$run.log"; then head_of "$run"; else steps_of "$run"; fi ;;
         esac
         table "$run" '^!step'
         case $status in
@@ -381,7 +391,8 @@ sanitize_all() {
 
 : >"$report"
 say "vitbench on a GPU, $(date -u +%Y-%m-%dT%H:%MZ)"
-timeout -k 5 20 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem \
+timeout -k 5 20 nvidia-smi \
+    --query-gpu=name,driver_version,memory.total,persistence_mode,clocks.sm,clocks.mem \
     --format=csv,noheader 2>/dev/null | tee -a "$report"
 set -- ${GPU_PARTS-tests mesh bench compare modes sanitizer}
 while [ $# -gt 0 ]; do

@@ -17,8 +17,14 @@ export PATH GPU_TESTS GPU_TINY GPU_SMALL LD_LIBRARY_PATH
 "$script" "$build/tests/emu" "$folder/report.txt" >"$folder/out" 2>&1
 [ $? -eq 77 ] && grep -q 'SKIP: nvidia-smi shows no GPU' "$folder/out"
 ok 'without a GPU it is skipped'
-printf '#!/bin/sh\n[ "$1" = -L ] && echo "GPU 0: emulated" || echo emulated\n' \
-    >"$folder/nvidia-smi"
+cat >"$folder/nvidia-smi" <<'EOF'
+#!/bin/sh
+case " $* " in
+*' -L '*) echo 'GPU 0: emulated' ;;
+*' -l '*) echo $$ >"${0%/*}/keeper" && echo 'as time goes by' && exec sleep 4000 ;;
+*) echo emulated ;;
+esac
+EOF
 # A real one would find no GPU here.
 printf '#!/bin/sh\n' >"$folder/compute-sanitizer"
 chmod +x "$folder/nvidia-smi" "$folder/compute-sanitizer"
@@ -29,10 +35,15 @@ grep -q '^PASS  sanitizer-step' "$folder/report.txt" &&
     grep -q '^PASS  2x1-bf16-equals-1x1-bf16' "$folder/report.txt" &&
     grep -q '^  attn_backward' "$folder/report.txt" &&
     grep -q "^way  .* gelu', where: [a-z]* (" "$folder/report.txt" &&
+    [ "$(grep -c 'cuBLASLt [1-9]' "$folder/report.txt")" -eq 1 ] &&
+    ! grep -q '^build' "$folder/report.txt" &&
+    sed -n '/^peak .* a rank/,/^$/p' "$folder/report.txt" | tr -s '\n ' ' ' |
+    grep -q 'all ranks; data sheet n/a' &&
     grep -q '^0 failed' "$folder/report.txt"
 ok 'the report has verdicts and a profile'
 tar -tzf "$folder/report-logs.tar.gz" >"$folder/out" &&
-    grep -q '^./bench-small.json' "$folder/out"
+    grep -q '^./bench-small.json' "$folder/out" &&
+    tar -xzOf "$folder/report-logs.tar.gz" ./nvidia-smi.csv | grep -q 'as time goes by'
 ok 'the archive has the logs'
 mkdir "$folder/tests"
 cat >"$folder/tests/t999-fails" <<'EOF'
@@ -96,15 +107,19 @@ printf '#!/bin/sh\nsleep 100\n' >"$folder/tests/t999-fails"
 printf '#!/bin/sh\nexit 0\n' >"$folder/vitbench"
 cat >"$folder/tests/t999-passes" <<'EOF'
 #!/bin/sh
-[ "$OMPI_MCA_btl_vader_single_copy_mechanism" = none ]
+[ "$OMPI_MCA_btl_vader_single_copy_mechanism" = none ] &&
+    kill -0 "$(cat "${0%/*}/../keeper")"
 EOF
 chmod +x "$folder/tests/t999-passes"
+rm -f "$folder/keeper"
 GPU_PARTS='tests bench' GPU_TESTS='t999-fails t999-passes' GPU_SECONDS=45 bash "$script" \
     "$folder" "$folder/report.txt" >"$folder/out" 2>&1
 [ $? -ne 0 ] && grep -q '^FAIL  t999-fails: status 124' "$folder/report.txt" &&
     grep -q '^PASS  t999-passes' "$folder/report.txt" &&
     grep -q '^PASS  bench-small' "$folder/report.txt"
 ok 'what hangs takes no time of what follows, and ranks pass messages through shared memory'
+[ -s "$folder/keeper" ] && ! kill -0 "$(cat "$folder/keeper")" 2>"$folder/out"
+ok 'the GPU is kept up from first to last, and no longer'
 mkdir -p "$folder/sdk/cuda/12.4/lib64" "$folder/sdk/math_libs/12.4/lib64"
 printf '#!/bin/sh\ncase $LD_LIBRARY_PATH in *12.4/lib64*math_libs/12.4/lib64) ;; *) exit 1 ;; esac\n' \
     >"$folder/tests/t999-passes"
