@@ -43,4 +43,39 @@ run $tiny
 [ $? -ne 0 ] && grep -q 'cuBLASLt has no product of bf16 to .*: an emulated error' \
     "$folder/out"
 ok 'a product that nothing can do is named'
+unset EMU_REFUSE
+
+# The real way to the library, and one that has nothing but its names.
+cc=$(sed -n 's/^CC = //p' "$build/Makefile")
+flags=$(sed -n 's/^CUDA_CPPFLAGS = //p' "$build/Makefile")
+cat >"$folder/open.c" <<'EOF'
+#include "src/dev/cuda_load.h"
+#include "src/base/err.h"
+void err_keep(const char *text, ...)
+{
+    (void)text;
+}
+int main(void)
+{
+    struct cuda_lt lt;
+
+    for (int i = 0; i < 3; i++, cuda_lt_close(&lt))
+        if (cuda_lt_open(&lt) != 0)
+            return 1;
+    return 0;
+}
+EOF
+{
+    grep -o 'X([A-Z][A-Za-z]*)' "${srcdir:-.}/src/dev/cuda_load.h" |
+        sed 's/X(\(.*\))/void cublasLt\1(void);\nvoid cublasLt\1(void) {}/'
+    echo '#include <stdio.h>'
+    echo '__attribute__((constructor)) static void say(void) { puts("loaded"); }'
+} >"$folder/lt.c"
+major=$(printf '#include <cublasLt.h>\nCUBLAS_VER_MAJOR\n' | $cc -E -P $flags - | tail -n 1)
+$cc -shared -fPIC -o "$folder/libcublasLt.so.$major" "$folder/lt.c" >"$folder/out" 2>&1 &&
+    $cc -DHAVE_CONFIG_H -I"$build" -I"${srcdir:-.}" $flags -o "$folder/open" "$folder/open.c" \
+        "${srcdir:-.}/src/dev/cuda_load.c" -ldl >"$folder/out" 2>&1 &&
+    LD_LIBRARY_PATH=$folder "$folder/open" >"$folder/out" &&
+    [ "$(grep -c '^loaded' "$folder/out")" -eq 1 ]
+ok 'the library is loaded once, however often devices are opened'
 finish

@@ -14,8 +14,9 @@
 /* The major version is in the library's name; another one has another interface. */
 #define LT_NAME "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
 
-/* As the system finds it (LD_LIBRARY_PATH, ld.so.conf), else where it
- * was at the build.
+/* As the system finds it (LD_LIBRARY_PATH, ld.so.conf), else where it was at the build.
+ * It stays, for whatever device is opened later: it has half a gigabyte, and would load
+ * its kernels anew.
  */
 static void *open_lt(void)
 {
@@ -24,7 +25,7 @@ static void *open_lt(void)
     void *library                    = NULL;
 
     for (size_t i = 0; i < sizeof names / sizeof names[0] && library == NULL; i++)
-        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     return library;
 }
 
