@@ -187,10 +187,14 @@ static void sums(struct twins *two, int64_t n, int64_t C)
     struct twin wide   = twin_blank_acc(two, 4 * n, C),
                 spread = twin_blank(two, 4 * n, C);
     struct twin few    = twin_random(two, 4, C, 1.0);
-    bool is_right      = true;
+    struct twin packed = twin_blank(two, 4 * n, C), apart = twin_blank(two, 4 * n, C);
+    bool is_right = true;
 
+    packed.ref.ld = packed.got.ld = C;
     EACH
     {
+        dev_copy(ON, V(packed), V(x));
+        dev_copy(ON, V(apart), V(packed));
         dev_copy(ON, V(wide), V(x));
         dev_column_sums(ON, V(db), V(x), false);
         dev_sum_tables(ON, V(dt), V(x), false);
@@ -199,6 +203,8 @@ static void sums(struct twins *two, int64_t n, int64_t C)
         dev_add(ON, V(y), V(x));
         dev_add_table(ON, V(y), V(table));
     }
+    is_right &= twin_agrees(two, packed, 0.0, 1.0, "packed rows");
+    is_right &= twin_agrees(two, apart, 0.0, 1.0, "packed rows put apart");
     is_right &= twin_agrees(two, wide, 0.0, 1.0, "bf16 made f32");
     is_right &= twin_agrees(two, db, 8.0 * (double)n, 8.0 * (double)n, "column sums");
     is_right &= twin_agrees(two, dt, 16.0, 16.0, "sums of tables");
@@ -431,6 +437,27 @@ static void maxima(struct twins *two)
     ok(is_kept, "maxima, in which a NaN is not lost");
 }
 
+/* Bytes that a device takes to sum so many columns, one number after the other. */
+static int64_t room_of_sums(const int64_t *cols, int count)
+{
+    enum { ROWS = 300, MOST = 256 };
+    struct twins two;
+    struct twin x, db;
+    int64_t before, taken;
+
+    twins_open(&two, "cuda", DTYPE_BF16, 1);
+    x  = twin_random(&two, ROWS, MOST, 1.0);
+    db = twin_blank_acc(&two, 1, MOST);
+    dev_bytes_most(two.got, true);
+    before = dev_bytes_most(two.got, false);
+    for (int i = 0; i < count; i++)
+        dev_column_sums(twin_stream(&two, 1), mat_cols(db.got, 0, cols[i]),
+                        mat_cols(x.got, 0, cols[i]), false);
+    taken = dev_bytes_most(two.got, false) - before;
+    twins_close(&two);
+    return taken;
+}
+
 /* Set way number 'way' of all that has so many, whose names end in 'end'; how many. */
 static int set_ways(struct twins *two, int way, const char *end)
 {
@@ -546,5 +573,9 @@ int main(int argc, char **argv)
     if (argc == 1)
         ways(two);
     twins_close(two);
+    ok(room_of_sums((const int64_t[]){ 256 }, 1) > 0 &&
+           room_of_sums((const int64_t[]){ 256 }, 1) ==
+               room_of_sums((const int64_t[]){ 128, 256 }, 2),
+       "the room that operations work in is counted, as much as there is");
     return tap_done();
 }
