@@ -493,6 +493,45 @@ static void check_places(struct twins *two)
     ok(is_right, "an update of matrices that lie unlike each other");
 }
 
+/* A tensor of two pieces, of which both have parts in all sums of columns. */
+static void check_factor_sums(struct twins *two)
+{
+    enum { ROWS = 5, COLS = 36, CUT = 2 };
+    const struct adafactor a = { 0.01, 0.9, 0.99, 1e-30, 1.0, 0.5, { 0 } };
+    struct twin row = twin_blank_acc(two, 1, ROWS), col = twin_blank_acc(two, 1, COLS);
+    struct twin grad = twin_blank_acc(two, ROWS, COLS);
+    bool is_right    = true;
+
+    for (int k = 0; k < ROWS * COLS; k++)
+        twin_set(grad, k / COLS, k % COLS, sin(k));
+    EACH
+    {
+        struct dev_factors f[2];
+        struct dev_segment g[2];
+
+        for (int i = 0; i < 2; i++) {
+            const int64_t lo = i == 0 ? 0 : CUT, hi = i == 0 ? CUT : ROWS;
+
+            f[i] = (struct dev_factors){ .row      = mat_cols(V(row), lo, hi),
+                                         .col      = V(col),
+                                         .axes     = 2,
+                                         .fold     = 1,
+                                         .extent   = { hi - lo, COLS },
+                                         .row_step = { 1, 0 },
+                                         .col_step = { 0, 1 } };
+            g[i] = (struct dev_segment){ .grad    = mat_rows(V(grad), lo, hi),
+                                         .factors = &f[i] };
+        }
+        dev_fill(ON, V(row), 0.0);
+        dev_fill(ON, V(col), 0.0);
+        dev_factor_sums(ON, g, 2, &a);
+    }
+    is_right &= twin_agrees(two, row, COLS, COLS, "sums of rows");
+    is_right &= twin_agrees(two, col, ROWS, ROWS, "sums of columns");
+    ok(is_right, "sums of Adafactor's of two pieces of a tensor");
+    twins_clear(two);
+}
+
 int main(int argc, char **argv)
 {
     const int ranks     = ranks_open(&argc, &argv, "t435-optim");
@@ -534,6 +573,7 @@ int main(int argc, char **argv)
         twins_open(&two, "cuda", DTYPE_BF16, 1);
         check_clips(&two);
         check_places(&two);
+        check_factor_sums(&two);
         twins_close(&two);
     }
     if (!has_cuda)
