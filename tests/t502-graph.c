@@ -18,6 +18,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/dev/reel.h"
 #include "src/step/replay.h"
 
 #include <math.h>
@@ -377,6 +378,80 @@ static void no_waiting(void)
     twins_close(two);
 }
 
+/* ---- parts ----------------------------------------------------------------------- */
+
+/* On the compute stream y += x as often as makes a tape. */
+static void add_thrice(struct dev_stream *s, struct mat y, struct mat x)
+{
+    for (int i = 0; i < REEL_LEAST; i++)
+        dev_add(s, y, x);
+}
+
+/* What is recorded in parts, between which the host reads and writes, another stream
+ * works, and events are recorded and asked for: what x holds is another each time.
+ */
+static void parts(void)
+{
+    enum { TIMES = 3, MOST = 1 << 16 };
+    struct twins pair, *two = &pair;
+    struct dev_reel *reel = NULL;
+    struct dev_stream *s, *side;
+    struct dev_event *past;
+    struct mat x, y, z, w;
+    bool is_right = true;
+
+    twins_open(two, "cuda", DTYPE_F32, 1);
+    if (dev_manner(two->got, false, false, true) != 0 ||
+        dev_event_open(&past, two->got) != 0)
+        die("%s", err_sentence());
+    x    = twin_random(two, 1, 1, 1.0).got;
+    y    = twin_random(two, 1, 1, 1.0).got;
+    z    = twin_random(two, 1, 1, 1.0).got;
+    w    = twin_random(two, 1, 1, 1.0).got;
+    s    = twin_stream(two, 1);
+    side = dev_stream(two->got, LANE_SIDE);
+    for (int t = 1; t <= TIMES; t++) {
+        const float first = (float)t, second = (float)(10 * t);
+        float three, most, twice, all;
+        int asked = 0;
+
+        dev_put(s, x, &first);
+        dev_reel_start(&reel, s);
+        dev_fill(s, y, 0.0);
+        dev_fill(s, z, 0.0);
+        add_thrice(s, y, x);
+        dev_get(s, &three, y);
+        add_thrice(s, y, x);
+        dev_put(s, x, &second);
+        add_thrice(s, y, x);
+        dev_join(side, s);
+        dev_add(side, z, y);
+        add_thrice(s, w, x); /* beside that */
+        dev_join(s, side);
+        add_thrice(s, y, z);
+        dev_event_record(past, s);
+        add_thrice(s, y, x);
+        dev_event_wait(s, past);
+        add_thrice(s, y, x);
+        dev_event_sync(past);
+        add_thrice(s, y, x);
+        while (!dev_event_is_done(past) && asked < MOST)
+            asked++;
+        dev_get(s, &most, y);
+        dev_reel_stop(s);
+        dev_get(s, &twice, z);
+        dev_get(s, &all, y);
+        is_right &= three == 3 * first && twice == 6 * first + 3 * second &&
+                    most == 4 * twice + 9 * second && all == most && asked < MOST;
+    }
+    ok(is_right && dev_reel_tapes(reel) == 8,
+       "parts between which others work are played as they were recorded");
+    tap_note("%d graphs", dev_reel_tapes(reel));
+    dev_reel_close(&reel);
+    dev_event_close(&past);
+    twins_close(two);
+}
+
 /* ---- pictures -------------------------------------------------------------------- */
 
 /* A batch that was not brought ahead is made on the stream that computes, and the next
@@ -431,6 +506,7 @@ int main(int argc, char **argv)
     compare_with(OPTIMIZER_ADAMW, 1, 1, 3, SHARD_NONE, REMAT_BLOCK);
     compare_with(OPTIMIZER_SGD, 1, 1, 2, SHARD_NONE, REMAT_NONE);
     no_waiting();
+    parts();
     pictures();
     curve(DTYPE_F32, 1e-4);
     curve(DTYPE_BF16, 2e-2);
