@@ -24,6 +24,11 @@ for refused in plans products first; do
     run $tiny && grep -q 'is VALID' "$folder/out"
     ok "a run passes its checks where the library refuses $refused"
 done
+EMU_REFUSE=second
+run $tiny --json="$folder/second.json" && grep -q 'is VALID' "$folder/out" &&
+    grep -q '"x W [^"]*": "fastest (.* s, first 1[ .]' "$folder/second.json" &&
+    ! grep -q '"x [^"]*": "first' "$folder/second.json"
+ok 'nor less where it refuses the algorithm that was the fastest'
 # In turn: a bias, GELU, its slope, sums for a bias's gradient; by cublasLtEpilogue_t, and as
 # the JSON names products that have them.
 unset EMU_REFUSE

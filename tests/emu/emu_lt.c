@@ -7,9 +7,9 @@
  *
  * A real library may refuse more.  EMU_REFUSE in the environment says what this one
  * does: "plans" of products with an epilogue, the "products" of such plans when they
- * are done, the "first" algorithm of every plan then, "all" products, or the whole
- * "library" to be found.  A number behind it, of cublasLtEpilogue_t, means products
- * with that epilogue alone.
+ * are done, the "first" algorithm of every plan then, the "second", which is the
+ * faster one, once it was timed, "all" products, or the whole "library" to be found.
+ * A number behind it, of cublasLtEpilogue_t, means products with that epilogue alone.
  *
  * Where it may add parts of sums in any order its products are wrong by as many parts
  * in a million as EMU_DRIFT says.
@@ -28,6 +28,7 @@
 
 enum { MOST = 1 << 26 };  /* multiply-adds of a product */
 enum { MOST_ALIGN = 16 }; /* that an algorithm asks of a matrix, in bytes */
+enum { TIMED = 6 };       /* products that time an algorithm which is the fastest */
 
 struct desc {
     cublasOperation_t a, b;
@@ -37,6 +38,7 @@ struct desc {
     int64_t ld_aux;
     cudaDataType_t bias_type;
     int is_tf32;
+    int seconds; /* products that its second algorithm did */
 };
 
 struct layout {
@@ -335,6 +337,7 @@ struct job {
     const void *a, *b, *c;
     void *d;
     float one, old;
+    bool is_slow;
 };
 
 static void do_job(const void *args)
@@ -348,6 +351,8 @@ static void do_job(const void *args)
         emu_pass(1);
         return;
     }
+    if (j->is_slow)
+        emu_pass(1);
     if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA)
         sum_factor(of, x, j->a, depth);
     for (int64_t col = 0; col < z->cols; col++) {
@@ -392,13 +397,14 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
        cublasLtMatrixLayout_t lc, void *d, cublasLtMatrixLayout_t ld,
        const cublasLtMatmulAlgo_t *algo, void *work, size_t bytes, cudaStream_t stream)
 {
-    const struct desc *of  = (const struct desc *)(const void *)desc;
+    struct desc *of        = (struct desc *)(void *)desc;
     const struct layout *x = (const struct layout *)(const void *)la;
     const struct layout *y = (const struct layout *)(const void *)lb;
     const struct layout *w = (const struct layout *)(const void *)lc;
     const struct layout *z = (const struct layout *)(const void *)ld;
     const int64_t depth    = of->a == CUBLAS_OP_T ? x->rows : x->cols;
     const float one = *(const float *)alpha, old = *(const float *)beta;
+    const bool is_first = algo != NULL && algo->data[0] == 1;
 
     if (handle == NULL || algo == NULL || work == NULL || bytes == 0 ||
         stream == NULL || w->rows != z->rows || w->cols != z->cols ||
@@ -409,14 +415,15 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!is_as_aligned(algo, (const void *[]){ of->bias, of->aux, a, b, c, d }))
         abort(); /* which one is offered depends on it */
-    if (is_refusing("all", of) || (is_refusing("first", of) && algo->data[0] == 1))
+    if (is_refusing("all", of) || (is_refusing("first", of) && is_first) ||
+        (is_refusing("second", of) && !is_first && of->seconds++ >= TIMED))
         return CUBLAS_STATUS_INTERNAL_ERROR;
     if (is_refusing("products", of) && of->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    emu_put_call(
-        stream, do_job,
-        &(struct job){ *of, *x, *y, *w, *z, a, b, c, d, one * drift_of(algo), old },
-        sizeof(struct job));
+    emu_put_call(stream, do_job,
+                 &(struct job){ *of, *x, *y, *w, *z, a, b, c, d, one * drift_of(algo),
+                                old, is_first && is_refusing("second", of) },
+                 sizeof(struct job));
     return CUBLAS_STATUS_SUCCESS;
 }
 
