@@ -46,6 +46,10 @@ ok 'the clocks are said, and what holds them back'
 ok 'and are in the JSON, which is valid'
 grep -q '"cuda": "CUDA .*, cuBLASLt [1-9][0-9]*\.[0-9]*\.[0-9]*"' "$folder/f32.json"
 ok 'which library does products is said'
+# Products as large as the emulated GPU leaves undone, of 2^31 FLOP, take a second.
+measured=$(json_after "$folder/f32.json" '"peak"' measured)
+holds "$measured > 0.8 * 2^31 && $measured < 1.1 * 2^31"
+ok 'the peak that was measured is the rate of products'
 grep -q '"gpu": "emulated GPU"' "$folder/f32.json" &&
     ! grep -q '"cpu": "emulated GPU"' "$folder/f32.json" &&
     EMU_NVML_14=1 "$program" --case=step --device=cuda --dtype=f32 --shape=16/1/32/2 --image=8 \
@@ -136,6 +140,10 @@ ok 'f32 on 1x2 has the losses of one rank'
 run 2x1-f32 2 --dtype=f32 --mesh=2x1 --no-check
 [ $? -eq 0 ] && same f32 2x1-f32 1e-5
 ok 'f32 on 2x1 too'
+run uneven 1 --dtype=f32 --shape=32/1/40/4 --no-check --tune=off
+run 1x3-f32 3 --dtype=f32 --shape=32/1/40/4 --mesh=1x3 --progress=thread --no-check --tune=off
+[ $? -eq 0 ] && same uneven 1x3-f32 1e-5
+ok 'and on 1x3, whose ranks have more heads and fewer, and no thread pushes messages'
 run bf16 1 --dtype=bf16 --micro-batches=2 --deterministic
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" &&
     tr -s '\n ' ' ' <"$folder/out" | grep -q '2 micro-batches, a graph each' &&
@@ -184,12 +192,21 @@ for ranks in 1 2; do
     holds "$(json_after "$folder/sheet-$ranks.json" '"peak"' spec) * $ranks == 67e12"
     ok "$ranks of its ranks have the peak of an H200's data sheet"
 done
+EMU_GPUS=2
+export EMU_GPUS
+run sheet-apart 2 --dtype=f32 --steps=1 --warmup=0 --no-check --tune=off
+unset EMU_GPUS
+holds "$(json_after "$folder/sheet-apart.json" '"peak"' spec) == 67e12"
+ok 'each of two, where there are two GPUs'
 unset EMU_NAME
 holds "$(json_after "$folder/sheet.json" '"peak"' spec) == 494.75e12"
 ok 'which is that of TF32 where products are in it'
-"$program" --device=cpu:ref --dtype=f32 --tf32 --shape=16/1/32/2 >"$folder/out" 2>&1
-[ $? -eq 2 ] && grep -q -- '--tf32 is for f32 on a GPU' "$folder/out"
-ok 'which no CPU has'
+for other in cpu:ref\ f32 cuda\ bf16; do
+    "$program" --device="${other% *}" --dtype="${other#* }" --tf32 --shape=16/1/32/2 \
+        >"$folder/out" 2>&1
+    [ $? -eq 2 ] && grep -q -- '--tf32 is for f32 on a GPU' "$folder/out"
+    ok "which $other has not"
+done
 # Rank 1 has no GPU; with what else is said to both.
 hide() {
     "${MPIEXEC:-mpiexec}" -n 2 sh -c '
@@ -207,13 +224,17 @@ hide --device=auto --dtype=f32 --mesh=1x2
 [ $? -eq 3 ] && [ "$(grep -c 'this rank has cpu.* rank 0 has cuda in f32' "$folder/out")" -eq 1 ]
 ok 'in the same format, too'
 
-# In a job of Slurm's, all that mpiexec starts have the number of the script there, too.
+# In a job of Slurm's, all that mpiexec starts have the number of the script there, too.  The
+# emulated clocks are those of the GPU on bus 0, which is the second one here; GPUs are of a
+# later generation than the kernels.
 for own in MPI_LOCALRANKID PALS_LOCAL_RANKID MV2_COMM_WORLD_LOCAL_RANK \
     JSM_NAMESPACE_LOCAL_RANK FLUX_TASK_LOCAL_ID; do
-    env EMU_GPUS=2 SLURM_LOCALID=0 $own=1 "$program" --device=cuda --shape=16/1/32/2 \
-        --image=8 --patch=4 --batch=4 --steps=1 --seconds=0.1 --threads=1 --no-check \
-        </dev/null >"$folder/out" 2>&1 && grep -q ', GPU 1, ' "$folder/out"
-    ok "a rank takes the GPU of its $own, not of Slurm"
+    env EMU_GPUS=2 EMU_BUS=255 EMU_MAJOR=12 EMU_COUNTS= SLURM_LOCALID=0 $own=3 "$program" \
+        --device=cuda --shape=16/1/32/2 --image=8 --patch=4 --batch=4 --steps=1 --seconds=0.1 \
+        --threads=1 --no-check </dev/null >"$folder/out" 2>&1 &&
+        grep -q ', GPU 1, ' "$folder/out" && grep -q '^emulated GPU 1: ' "$folder/out" &&
+        grep -q '^  clocks *1755' "$folder/out"
+    ok "a rank takes the GPU of its $own, not of Slurm, and its clocks"
 done
 
 EMU_MAJOR=7
@@ -250,6 +271,18 @@ ok 'ranks that share a GPU have its memory together'
 see 1
 grep -q "of a node's 0.5 GB" "$folder/out"
 ok 'ranks that see one GPU each, not the same, have the memory of two'
+
+EMU_GPUS=2
+EMU_OTHERS=64 # MiB
+export EMU_GPUS EMU_OTHERS
+see 0
+unset EMU_GPUS EMU_OTHERS
+grep -q "of a node's 0.4 GB" "$folder/out"
+ok 'as do ranks that see both, but for what others have of it'
+"$program" --device=cuda --dtype=f64 --shape=16/1/32/2 --image=8 --patch=4 \
+    </dev/null >"$folder/out" 2>&1
+[ $? -eq 2 ] && grep -q 'cuda has no f64' "$folder/out"
+ok 'there is no f64 on a GPU'
 
 EMU_SHARED=101376
 export EMU_SHARED

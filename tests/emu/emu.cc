@@ -348,7 +348,7 @@ void emu_launch(cudaStream_t stream, const char *what, const void *kernel,
         grid.x > INT32_MAX || grid.y == 0 || grid.y > 65535 || grid.z == 0 ||
         grid.z > 65535 || (shared > UNASKED_SHARED && shared > allowed[kernel]))
         fail("an impossible launch");
-    if (!emu_has_device())
+    if (emu_device() < 0)
         fail("a launch from a thread that has not set its device");
     if (cudaGetLastError() != cudaSuccess)
         fail("a launch after an error that nobody has taken");

@@ -78,11 +78,11 @@ cudaError_t cudaGetDeviceCount(int *count)
 /* A thread that has not set its device has the machine's first one, which is another
  * rank's.
  */
-static _Thread_local int has_set_device;
+static _Thread_local int the_device = -1;
 
-int emu_has_device(void)
+int emu_device(void)
 {
-    return has_set_device;
+    return the_device;
 }
 
 static cudaError_t need_device(int device)
@@ -92,7 +92,7 @@ static cudaError_t need_device(int device)
 
 cudaError_t cudaSetDevice(int device)
 {
-    has_set_device = need_device(device) == cudaSuccess;
+    the_device = need_device(device) == cudaSuccess ? device : -1;
     return need_device(device);
 }
 
@@ -114,9 +114,14 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
+/* Of which $EMU_OTHERS MiB are others'. */
 cudaError_t cudaMemGetInfo(size_t *left, size_t *all)
 {
-    *left = MEMORY - in_use;
+    const char *others = getenv("EMU_OTHERS");
+
+    if (the_device < 0)
+        return cudaErrorInvalidDevice;
+    *left = MEMORY - in_use - ((size_t)(others != NULL ? atoi(others) : 0) << 20);
     *all  = MEMORY;
     return cudaSuccess;
 }
@@ -164,7 +169,7 @@ static cudaError_t take(void **at, size_t bytes, int is_gpu)
     char *block        = MAP_FAILED;
 
     *at = NULL;
-    if (!has_set_device)
+    if (the_device < 0)
         return cudaErrorInvalidDevice;
     if (emu_is_capturing())
         return cudaErrorStreamCaptureUnsupported;

@@ -5,9 +5,9 @@
  * stream do so, reads what was there before.  What the manual forbids while a stream
  * is captured is an error.
  *
- * With EMU_COUNTS in the environment the end of the program says how often the host
- * waited for what was not done yet, and how much was put on streams one by one and as
- * graphs.
+ * With EMU_COUNTS in the environment the end of the program says which GPU it used, how
+ * often the host waited for what was not done yet, and how much was put on streams one
+ * by one and as graphs.
  */
 #include "tests/emu/emu_stream.h"
 
@@ -88,9 +88,9 @@ struct counts {
     {
         if (getenv("EMU_COUNTS") != NULL)
             fprintf(stderr,
-                    "emulated GPU: %ld waits for streams, %ld for events, "
+                    "emulated GPU %d: %ld waits for streams, %ld for events, "
                     "%ld works, %ld graphs\n",
-                    stream_waits, event_waits, works, graphs);
+                    emu_device(), stream_waits, event_waits, works, graphs);
     }
 } count;
 

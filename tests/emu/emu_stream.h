@@ -22,8 +22,8 @@ void emu_put_call(cudaStream_t stream, void (*work)(const void *args), const voi
 /* Let the GPU's clock go on by so much more than the host's. */
 void emu_pass(double seconds);
 
-/* Whether the thread that asks has set its device. */
-int emu_has_device(void);
+/* The device that the thread that asks has set, or -1. */
+int emu_device(void);
 
 /* A number that is drawn; others with another EMU_SEED. */
 unsigned emu_draw(void);
