@@ -151,6 +151,7 @@ static cublasStatus_t desc_set(cublasLtMatmulDesc_t desc,
     return CUBLAS_STATUS_SUCCESS;
 }
 
+/* Of nothing no product is to be asked for: what becomes of it is in no manual. */
 static cublasStatus_t layout_create(cublasLtMatrixLayout_t *layout, cudaDataType_t type,
                                     uint64_t rows, uint64_t cols, int64_t ld)
 {
@@ -159,7 +160,8 @@ static cublasStatus_t layout_create(cublasLtMatrixLayout_t *layout, cudaDataType
     others++;
     *l      = (struct layout){ type, (int64_t)rows, (int64_t)cols, ld };
     *layout = (cublasLtMatrixLayout_t)(void *)l;
-    return ld >= (int64_t)rows ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+    return rows > 0 && cols > 0 && ld >= (int64_t)rows ? CUBLAS_STATUS_SUCCESS
+                                                       : CUBLAS_STATUS_INVALID_VALUE;
 }
 
 static cublasStatus_t layout_destroy(cublasLtMatrixLayout_t layout)
