@@ -235,7 +235,8 @@ static void training(void)
     close_to(per_token("22B", 1), 3.21, 0.005, "22B with one block: GFLOP per token");
     close_to(per_token("22B", 0), 131.8, 0.05, "22B");
     close_to(per_token("So400m", 4), 0.399, 0.0005, "So400m with four blocks");
-    close_to(per_token("608/10/928/16", 0), 0.181, 0.0005, "the centre of the sweep");
+    close_to(per_token("608/10/928/16", 0), 0.181, 0.0005,
+             "the best of the small shapes");
 
     const struct spec s = make("22B", 224, 14, POOL_MAP, 1000);
 

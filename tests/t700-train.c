@@ -125,7 +125,7 @@ static void defaults(void)
        "fractals, nothing chosen by timing, seed 0");
     ok(plan.optim.method == OPTIMIZER_ADAMW && plan.optim.lr == 8e-4 &&
            plan.optim.decay == 0.03 && plan.optim.clip == 1,
-       "AdamW as in the papers");
+       "AdamW, with rate, decay and clip of SoViT");
     ok(plan.sched.kind == SCHED_RSQRT && plan.sched.steps == 1000 &&
            plan.sched.warmup == 100 && plan.sched.cooldown == 100,
        "rsqrt, a tenth of the steps up and a tenth down");

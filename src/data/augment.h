@@ -7,6 +7,8 @@
  * tries; then resized without antialiasing.  Theirs differs by a pixel at times: the
  * aspect ends at 1.33, the height half a pixel later, and only a crop that fills a side
  * touches the last row or column.
+ * Their code cuts what it has resized down to whole bytes; here it stays as it is, half
+ * a step of 255 more on average.
  * Without a crop, an image of another size is resized with antialiasing to a square
  * 8/7 as large as wanted (256 for 224), of which the middle is taken; an image of the
  * right size is taken as it is.

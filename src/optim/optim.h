@@ -21,7 +21,9 @@ struct optim_options {
  * the multiplier is the tensor's, times 'head_decay' for the classifier's kernel.
  */
 
-/* The defaults of the papers: AdamW 0.9, 0.999, 1e-8; decay 0.03; clip 1.0; lr 8e-4. */
+/* Adam's usual 0.9, 0.999, 1e-8, with SoViT's decay 0.03, clip 1.0 and lr 8e-4 (its
+ * optimizer is Adafactor).
+ */
 struct optim_options optim_defaults(void);
 
 const char *optim_name(enum optimizer method); /* "adamw", "adafactor", "sgd" */
