@@ -108,10 +108,16 @@ told 'writing the trace' 2 1x2 4 ' after 2 steps' --trace=$out.trace
 [ ! -e $out.trace ]
 verdict $? 'and there is no trace'
 told 'proof of overlap' 3 1x3 4 ' after 2 steps'
+input=data:input
+grep -q '^#define HAVE_JPEG 1' "$build/config.h" || input=
 for case in 'block:one block' gemm:products coll:collectives 'cmm:collective matmul' \
-    data:input machine:machine; do
+    $input machine:machine; do
     told "${case#*:}" 3 1x3 0 '' --case="${case%%:*}" --steps=0
 done
+if [ -z "$input" ]; then
+    n=$((n + 1))
+    echo "ok $n - told in phase 'input' # SKIP this build has no JPEG"
+fi
 
 # A number that is none, in one rank's part of a tensor.
 for mesh in 1x2 2x1; do
