@@ -281,7 +281,7 @@ grep -q "of a node's 0.4 GB" "$folder/out"
 ok 'as do ranks that see both, but for what others have of it'
 "$program" --device=cuda --dtype=f64 --shape=16/1/32/2 --image=8 --patch=4 \
     </dev/null >"$folder/out" 2>&1
-[ $? -eq 2 ] && grep -q 'cuda has no f64' "$folder/out"
+[ $? -eq 2 ] && grep -q 'cuda has no products of f64: take ' "$folder/out"
 ok 'there is no f64 on a GPU'
 
 EMU_SHARED=101376

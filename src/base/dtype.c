@@ -20,8 +20,6 @@ static const struct {
     [DTYPE_BF16] = { "bf16", 2, 0x1p-8 },
 };
 
-enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
-
 size_t dtype_size(enum dtype t)
 {
     return dtypes[t].size;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 enum dtype { DTYPE_F64, DTYPE_F32, DTYPE_BF16 };
+enum { DTYPES = DTYPE_BF16 + 1 };
 
 size_t dtype_size(enum dtype t);
 const char *dtype_name(enum dtype t);             /* "f64", "f32", "bf16" */

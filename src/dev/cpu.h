@@ -48,9 +48,13 @@ static inline float *at_f32(struct mat a, int64_t r)
     return (float *)mat_ptr(a) + r * a.ld;
 }
 
+/* What does bf16 where a backend does not. */
+#define CPU_FOR_BF16                                                                   \
+    "cpu:onednn has, on processors with AVX512-BF16, and --dtype=bf16:emulate runs "   \
+    "anywhere"
+
 int cpu_open(struct dev *dev);     /* state and hardware, for the open of a backend */
 int cpu_ops_open(struct dev *dev); /* the same, and loops for this processor */
-int cpu_refuse_bf16(const struct dev *dev); /* for backends without it */
 void cpu_close(struct dev *dev);
 
 /* At least 'bytes' for 'thread' of 'dev', aligned, not zeroed; dies without memory. */

@@ -10,7 +10,6 @@
 
 static int blis_open(struct dev *dev)
 {
-    TRY(cpu_refuse_bf16(dev));
     TRY(cpu_ops_open(dev));
     blis_arch_start(dev->about, sizeof dev->about);
     return 0;
@@ -21,5 +20,6 @@ const struct dev_ops dev_cpu_blis = {
     .fallback = &dev_cpu_ops,
     .real     = { &cpu_blis_f64, &cpu_blis_f32 },
     .is_host  = true,
+    .instead  = { [DTYPE_BF16] = CPU_FOR_BF16 },
     .open     = blis_open,
 };

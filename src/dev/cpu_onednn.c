@@ -33,8 +33,6 @@ static int onednn_dev_open(struct dev *dev)
     char blis[64] = "";
     int rc;
 
-    if (dev->dtype == DTYPE_F64)
-        return ERR(ERR_USAGE, "cpu:onednn has no products of f64: take cpu:blis");
     if (dev->dtype == DTYPE_BF16 && !cpu_has_bf16())
         return ERR(ERR_DEVICE,
                    "bf16 needs a processor with AVX512-BF16, which this one "
@@ -287,6 +285,7 @@ const struct dev_ops dev_cpu_onednn = {
     .name           = "cpu:onednn",
     .fallback       = &dev_cpu_ops,
     .is_host        = true,
+    .instead        = { [DTYPE_F64] = "take cpu:blis" },
     .packs          = 2, /* to multiply with, and with its transpose */
     .spares_packs   = spares_packs,
     .packed         = onednn_packed,

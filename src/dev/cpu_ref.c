@@ -48,16 +48,6 @@ int cpu_open(struct dev *dev)
     return 0;
 }
 
-int cpu_refuse_bf16(const struct dev *dev)
-{
-    if (dev->dtype == DTYPE_BF16)
-        return ERR(ERR_USAGE,
-                   "%s has no products of bf16: cpu:onednn has, on processors with "
-                   "AVX512-BF16, and --dtype=bf16:emulate runs anywhere",
-                   dev->ops.name);
-    return 0;
-}
-
 void cpu_close(struct dev *dev)
 {
     struct cpu_state *state = dev->state;
@@ -86,7 +76,6 @@ void *cpu_block(struct dev *dev, int thread, size_t bytes)
 
 static int ref_open(struct dev *dev)
 {
-    TRY(cpu_refuse_bf16(dev));
     dev->threads = 1;
     TRY(cpu_open(dev));
     snprintf(dev->about, sizeof dev->about, "plain loops, one thread");
@@ -198,6 +187,7 @@ const struct dev_ops dev_cpu_ref = {
     .fallback  = &dev_at_once,
     .real      = { &cpu_ref_f64, &cpu_ref_f32 },
     .is_host   = true,
+    .instead   = { [DTYPE_BF16] = CPU_FOR_BF16 },
     .open      = ref_open,
     .close     = cpu_close,
     .peak      = cpu_peak,

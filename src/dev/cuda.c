@@ -177,8 +177,6 @@ static int cuda_open(struct dev *dev)
     int count = 0, rc;
     cudaError_t error;
 
-    if (dev->dtype == DTYPE_F64)
-        return ERR(ERR_USAGE, "cuda has no f64: take cpu:blis or cpu:ref");
     error = cudaGetDeviceCount(&count);
     if (error != cudaSuccess || count == 0)
         return refuse(error != cudaSuccess ? error : cudaErrorNoDevice);
@@ -311,6 +309,7 @@ const struct dev_ops dev_cuda = {
     .has_copies            = true,
     .keeps_norms           = true,
     .has_tf32              = true,
+    .instead               = { [DTYPE_F64] = "take cpu:blis or cpu:ref" },
     .is_there              = is_there,
     .apart                 = apart,
     .open                  = cuda_open,

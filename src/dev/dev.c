@@ -61,12 +61,22 @@ static struct dev_ops complete(const struct dev_ops *table, enum dtype dtype)
     return ops;
 }
 
+static int check_products(const struct dev_ops *table, enum dtype dtype)
+{
+    if (table->instead[dtype] == NULL)
+        return 0;
+    return ERR(ERR_USAGE, "%s has no products of %s: %s", table->name,
+               dtype_name(dtype), table->instead[dtype]);
+}
+
 int dev_open_table(struct dev **dev, const struct dev_ops *table, enum dtype dtype,
                    int threads, void *state)
 {
-    struct dev *d = mem_new(1, sizeof *d);
+    struct dev *d;
     int rc;
 
+    TRY(check_products(table, dtype));
+    d          = mem_new(1, sizeof *d);
     d->ops     = complete(table, dtype);
     d->dtype   = dtype;
     d->threads = threads > 0 ? threads : cpu_cores();
@@ -114,6 +124,14 @@ int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
     if (rc == 0)
         err_forget(); /* of a backend that did not open */
     return rc;
+}
+
+int dev_check(const char *name, enum dtype dtype)
+{
+    for (int i = 0; dev_backends[i] != NULL; i++)
+        if (strcmp(name, dev_backends[i]->name) == 0)
+            return check_products(dev_backends[i], dtype);
+    return 0;
 }
 
 /* The backend that dev_open() would try first; NULL for a name that it does not know,

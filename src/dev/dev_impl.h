@@ -39,6 +39,7 @@ struct dev_ops {
     bool has_copies;  /* of parameters, which updates leave */
     bool keeps_norms; /* their results, for backward */
     bool has_tf32;    /* its products of f32 heed 'is_tf32' */
+    const char *instead[DTYPES]; /* of a format of which it has no products: advice */
 
     /* A hollow device's: let the time of an operation pass instead of doing it; of its
      * slots for operations 'get' alone is called, which tells what nobody computed.

@@ -115,22 +115,6 @@ int setting_open(struct dev **dev, const struct way *way, int threads)
     return rc;
 }
 
-/* What a device refuses when it is opened, which a plan never does. */
-static int check_products(const struct setting *o, const struct way *way)
-{
-    const bool has_f64  = o->device != DEVICE_CPU_ONEDNN && o->device != DEVICE_CUDA;
-    const bool has_bf16 = o->device != DEVICE_CPU_REF && o->device != DEVICE_CPU_BLIS;
-
-    if (way->dtype == DTYPE_F64 && !has_f64)
-        return ERR(ERR_USAGE, "%s has no products of f64: take cpu:blis", way->device);
-    if (way->dtype == DTYPE_BF16 && !has_bf16)
-        return ERR(ERR_USAGE,
-                   "%s has no products of bf16: cpu:onednn has, on processors with "
-                   "AVX512-BF16, and --dtype=bf16:emulate runs anywhere",
-                   way->device);
-    return 0;
-}
-
 int setting_resolve(struct way *way, const struct setting *o)
 {
     struct way made = {
@@ -158,7 +142,7 @@ int setting_resolve(struct way *way, const struct setting *o)
     if (o->deterministic && o->tune)
         return ERR(ERR_USAGE, "--tune chooses by times, which no two runs share: not "
                               "with --deterministic");
-    TRY(check_products(o, &made));
+    TRY(dev_check(made.device, made.dtype));
     TRY(check_wires(o, made.dtype));
     TRY(parse_mesh(&made, o));
     made.packs    = dev_packs(made.device, made.dtype);
