@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The Adafactor of the two papers (big_vision's): second moments as averages over a
+/* The Adafactor of SoViT (big_vision's): second moments as averages over a
  * tensor's two largest axes (plan/factor.h), no clipping of updates, momentum in bf16
  * without bias correction.  It decays by beta1 itself: big_vision multiplies the
  * bf16 momentum in bf16, where 0.9 is 0.8984.
