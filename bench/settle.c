@@ -17,17 +17,16 @@
  */
 static double kinds_of(const struct dev_choice *choice, int count)
 {
-    const uint64_t odd = 0x9e3779b97f4a7c15;
-    uint64_t sum       = 0;
+    uint64_t sum = 0;
 
     for (int i = 0; i < count; i++) {
         char kind[sizeof choice->name];
 
         snprintf(kind, sizeof kind, "%.*s", (int)strcspn(choice[i].name, "0123456789"),
                  choice[i].name);
-        sum = sum * odd + rng_hash(kind);
+        sum = rng_mix(sum ^ rng_hash(kind));
         for (int way = 0; way < choice[i].ways; way++)
-            sum = sum * odd + rng_hash(choice[i].way_name[way]);
+            sum = rng_mix(sum ^ rng_hash(choice[i].way_name[way]));
     }
     return (double)(sum >> 11); /* exact */
 }
