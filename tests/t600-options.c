@@ -237,7 +237,13 @@ static void test_meaning(void)
 #ifdef HAVE_CUDA
     ok(resolve("--dry-run", "--dtype=f64", "--device=cuda", NULL) == ERR_USAGE,
        "f64 of cuda");
+    ok(resolve("--dry-run", "--tf32", "--dtype=bf16", "--device=cuda", NULL) ==
+               ERR_USAGE &&
+           resolve("--dry-run", "--tf32", "--dtype=f32", "--device=cuda", NULL) == 0,
+       "TF32 of bf16 on cuda, though not of f32");
 #endif
+    ok(resolve("--dry-run", "--tf32", "--device=cpu:ref", NULL) == ERR_USAGE,
+       "and TF32 of a processor");
 
     ok(resolve("--shape=22B", NULL) == 0 && options_make_spec(&s, &o, &c, "22B") == 0 &&
            s.wiring == WIRING_PARALLEL && s.qk_norm && s.patch == 14,

@@ -69,6 +69,14 @@ static int check_products(const struct dev_ops *table, enum dtype dtype)
                dtype_name(dtype), table->instead[dtype]);
 }
 
+static int check_tf32(const struct dev_ops *table, enum dtype dtype)
+{
+    if (table->has_tf32 && dtype == DTYPE_F32)
+        return 0;
+    return ERR(ERR_USAGE, "--tf32 is for f32 on a GPU, not for %s on %s",
+               dtype_name(dtype), table->name);
+}
+
 int dev_open_table(struct dev **dev, const struct dev_ops *table, enum dtype dtype,
                    int threads, void *state)
 {
@@ -126,22 +134,12 @@ int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads)
     return rc;
 }
 
-int dev_check(const char *name, enum dtype dtype)
-{
-    for (int i = 0; dev_backends[i] != NULL; i++)
-        if (strcmp(name, dev_backends[i]->name) == 0)
-            return check_products(dev_backends[i], dtype);
-    return 0;
-}
-
-/* The backend that dev_open() would try first; NULL for a name that it does not know,
- * and for f64, where all are alike.
- */
-static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
+/* The backend that dev_open() would try first; NULL for an unknown name. */
+static const struct dev_ops *backend_named(const char *name)
 {
     const bool is_auto = strcmp(name, "auto") == 0;
 
-    for (int i = 0; dev_backends[i] != NULL && dtype != DTYPE_F64; i++) {
+    for (int i = 0; dev_backends[i] != NULL; i++) {
         const struct dev_ops *ops = dev_backends[i];
 
         if (is_auto ? ops->is_there == NULL || ops->is_there()
@@ -149,6 +147,21 @@ static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
             return ops;
     }
     return NULL;
+}
+
+int dev_check(const char *name, enum dtype dtype, bool is_tf32)
+{
+    const struct dev_ops *ops = backend_named(name);
+
+    if (ops != NULL && strcmp(name, "auto") != 0)
+        TRY(check_products(ops, dtype));
+    return ops != NULL && is_tf32 ? check_tf32(ops, dtype) : 0;
+}
+
+/* As above, and NULL for f64, where all backends are alike. */
+static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
+{
+    return dtype != DTYPE_F64 ? backend_named(name) : NULL;
 }
 
 const char *dev_first(const char *name, enum dtype dtype)
@@ -235,9 +248,8 @@ enum dtype dev_acc(const struct dev *dev)
 
 int dev_manner(struct dev *dev, bool is_tf32, bool is_deterministic, bool has_tapes)
 {
-    if (is_tf32 && (!dev->ops.has_tf32 || dev->dtype != DTYPE_F32))
-        return ERR(ERR_USAGE, "--tf32 is for f32 on a GPU, not for %s on %s",
-                   dtype_name(dev->dtype), dev_name(dev));
+    if (is_tf32)
+        TRY(check_tf32(&dev->ops, dev->dtype));
     dev->is_tf32          = is_tf32;
     dev->is_deterministic = is_deterministic;
     dev->has_tapes        = has_tapes;

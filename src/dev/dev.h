@@ -46,10 +46,11 @@ struct dev_weight;
 int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);
 
-/* Whether a device 'name' of this build has products of 'dtype', as far as that does
- * not depend on the processor: 0, or ERR_USAGE with the sentence of dev_open().
+/* Whether a device 'name' of this build has products of 'dtype', and those of TF32 that
+ * 'is_tf32' asks for, as far as that does not depend on the processor: 0, or ERR_USAGE
+ * with the sentence of dev_open() or dev_manner().
  */
-int dev_check(const char *name, enum dtype dtype);
+int dev_check(const char *name, enum dtype dtype, bool is_tf32);
 
 /* The name of the backend that dev_open() tries first for 'name', which may be "auto";
  * 'name' where that is not known beforehand.

@@ -142,7 +142,7 @@ int setting_resolve(struct way *way, const struct setting *o)
     if (o->deterministic && o->tune)
         return ERR(ERR_USAGE, "--tune chooses by times, which no two runs share: not "
                               "with --deterministic");
-    TRY(dev_check(made.device, made.dtype));
+    TRY(dev_check(made.device, made.dtype, made.is_tf32));
     TRY(check_wires(o, made.dtype));
     TRY(parse_mesh(&made, o));
     made.packs    = dev_packs(made.device, made.dtype);
