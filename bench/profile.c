@@ -61,9 +61,9 @@ void profile_finish(struct case_result *c, struct bench *b, int steps, double se
     const struct dev_cost *all;
     int count;
 
+    all = dev_costs(b->dev, &count); /* no rank times on, or its later steps differ */
     if (b->result == NULL)
         return;
-    all          = dev_costs(b->dev, &count);
     c->cost      = mem_new((size_t)count + 1, sizeof *c->cost);
     c->bandwidth = bandwidth;
     for (int i = 0; i < count; i++) {

@@ -166,6 +166,10 @@ run parallel-1x2 2 --dtype=bf16 --wiring=parallel --qk-norm --shape=32/2/48/2 --
 [ $? -eq 0 ] && grep -q 'is VALID' "$folder/out" && same parallel parallel-1x2 1e-2
 ok 'and on 1x2, with the losses of one rank'
 
+run profile-1x2 2 --dtype=f32 --mesh=1x2 --profile --tune=off
+[ $? -eq 0 ] && grep -q 'is VALID' "$folder/out"
+ok 'two ranks, whose operations were timed, prove their overlap in as many rounds'
+
 # Of products whose parts may be added in any order, as none may in deterministic runs.
 for drift in 1 9; do
     EMU_DRIFT=$drift
