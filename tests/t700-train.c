@@ -508,6 +508,23 @@ static void columns(void)
     ok(longest > 0 && longest <= 80, "lines of long runs and forks have 80 columns");
 }
 
+/* A million steps of half an hour are 57 years. */
+static void years_left(void)
+{
+    const struct step_result r = { .loss = 1 };
+    struct journal j           = { .out = tmpfile(), .B = 1, .T = 1, .ranks = 1 };
+    char line[256]             = "";
+
+    journal_start(&j, 0, 1000001);
+    j.last_time -= 1800.0005;
+    journal_step(&j, 1, -1, 1, &r);
+    rewind(j.out);
+    while (fgets(line, sizeof line, j.out) != NULL && strncmp(line, "step", 4) != 0)
+        ;
+    fclose(j.out);
+    ok(strstr(line, " 50000") != NULL, "57 years are left, in hours");
+}
+
 int main(void)
 {
     const char *folder = scratch_open();
@@ -526,5 +543,6 @@ int main(void)
     figures();
     held_out();
     columns();
+    years_left();
     return tap_done();
 }

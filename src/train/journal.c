@@ -163,7 +163,7 @@ static void write_line(struct journal *j, json_t *line, int64_t fork)
 /* "0:42", "1:02:03" */
 static const char *duration(char text[32], double seconds)
 {
-    const long s = seconds > 0 && seconds < 1e9 ? (long)seconds : 0;
+    const long s = seconds > 0 && seconds < 1e18 ? (long)seconds : 0;
 
     if (s >= 3600)
         snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
