@@ -262,7 +262,7 @@ bool cuda_run(struct dev_stream *s, struct cuda_plan *plan,
         if (cuda_multiply(s, plan, o, algo))
             return true;
         drop_algo(plan, algo);
-        plan->best = 0;
+        plan->choice = -1; /* its times are those of what there is no more */
     }
     plan->is_possible = false;
     return false;

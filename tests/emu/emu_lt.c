@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* cuBLASLt, as far as src/dev/cuda_plan.c calls it: plain loops over matrices that are
  * stored column by column, with the epilogues as NVIDIA documents them.  Offers two
- * algorithms, and none for what the library's manual refuses.  A product that is larger
- * than any test's is left undone, and takes a second of the GPU's clock: it measures a
- * peak, which needs no more than two such.
+ * algorithms, behind two that nobody may take, and none for what the library's manual
+ * refuses.  A product that is larger than any test's is left undone, and takes a second
+ * of the GPU's clock: it measures a peak, which needs no more than two such.
  *
  * A real library may refuse more.  EMU_REFUSE in the environment says what this one
  * does: "plans" of products with an epilogue, the "products" of such plans when they
  * are done, the "first" algorithm of every plan then, the "second", which is the
- * faster one, once it was timed, "all" products, or the whole "library" to be found.
+ * faster one, once it was timed, "all" products, to "plan" any, or the whole "library"
+ * to be found.
  * A number behind it, of cublasLtEpilogue_t, means products with that epilogue alone.
  *
  * Where it may add parts of sums in any order its products are wrong by as many parts
@@ -16,7 +17,7 @@
  */
 #include "config.h"
 
-#include "src/dev/cuda_load.h"
+#include "src/dev/cuda_gemm.h"
 #include "tests/emu/emu_stream.h"
 
 #include <math.h>
@@ -29,6 +30,7 @@
 enum { MOST = 1 << 26 };  /* multiply-adds of a product */
 enum { MOST_ALIGN = 16 }; /* that an algorithm asks of a matrix, in bytes */
 enum { TIMED = 6 };       /* products that time an algorithm which is the fastest */
+enum { FIRST = 1, NOBODYS = 2, OFFERS = 4 };
 
 struct desc {
     cublasOperation_t a, b;
@@ -231,11 +233,12 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
 {
     const struct desc *of      = (const struct desc *)(const void *)desc;
     const struct layout *l     = (const struct layout *)(const void *)d;
+    const struct layout *w     = (const struct layout *)(const void *)c;
     const struct preference *p = (const struct preference *)(const void *)preference;
 
-    (void)a, (void)b, (void)c;
+    (void)a, (void)b;
     *count = 0;
-    if (handle == NULL || preference == NULL || wanted < 2)
+    if (handle == NULL || preference == NULL || wanted < OFFERS)
         return CUBLAS_STATUS_INVALID_VALUE;
     if (of->aux != NULL && (of->ld_aux % 8 != 0 || of->ld_aux < l->rows ||
                             (uintptr_t)of->aux % 16 != 0 || l->rows % 8 != 0))
@@ -245,19 +248,23 @@ static cublasStatus_t heuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t de
     if (of->epilogue == CUBLASLT_EPILOGUE_BGRADA &&
         (of->a == CUBLAS_OP_T || of->bias == NULL))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (of->epilogue != CUBLASLT_EPILOGUE_DEFAULT && is_refusing("plans", of))
+    if (is_refusing("plan", of) ||
+        (of->epilogue != CUBLASLT_EPILOGUE_DEFAULT && is_refusing("plans", of)))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    memset(result, 0, 2 * sizeof *result);
-    result[0].algo.data[0] = 1; /* the first */
-    for (int i = 0; i < 2; i++) {
+    memset(result, 0, OFFERS * sizeof *result);
+    result[0].state         = CUBLAS_STATUS_NOT_SUPPORTED;
+    result[1].workspaceSize = CUDA_LT_WORK + 1;
+    result[0].algo.data[0] = result[1].algo.data[0] = NOBODYS;
+    result[2].algo.data[0]                          = FIRST;
+    for (int i = 2; i < OFFERS; i++) {
         result[i].algo.data[1] = alignment_of(of->bias);
         result[i].algo.data[2] = alignment_of(of->aux);
-        result[i].algo.data[7] = p->reductions & CUBLASLT_REDUCTION_SCHEME_INPLACE;
+        result[i].algo.data[7] = (uint64_t)w->ld << 8 | (p->reductions & 1U);
         for (int k = 0; k < 4; k++)
             result[i].algo.data[3 + k] =
                 p->align[k] < MOST_ALIGN ? p->align[k] : MOST_ALIGN;
     }
-    *count = 2;
+    *count = OFFERS;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -389,7 +396,7 @@ static float drift_of(const cublasLtMatmulAlgo_t *algo)
 {
     const char *parts = getenv("EMU_DRIFT");
 
-    return algo->data[7] != 0 && parts != NULL ? 1 + 1e-6F * (float)atof(parts) : 1;
+    return algo->data[7] % 2 != 0 && parts != NULL ? 1 + 1e-6F * (float)atof(parts) : 1;
 }
 
 static cublasStatus_t
@@ -406,7 +413,7 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
     const struct layout *z = (const struct layout *)(const void *)ld;
     const int64_t depth    = of->a == CUBLAS_OP_T ? x->rows : x->cols;
     const float one = *(const float *)alpha, old = *(const float *)beta;
-    const bool is_first = algo != NULL && algo->data[0] == 1;
+    const bool is_first = algo != NULL && algo->data[0] == FIRST;
 
     if (handle == NULL || algo == NULL || work == NULL || bytes == 0 ||
         stream == NULL || w->rows != z->rows || w->cols != z->cols ||
@@ -415,7 +422,8 @@ matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha,
         (of->b == CUBLAS_OP_T ? y->rows : y->cols) != z->cols ||
         (of->b == CUBLAS_OP_T ? y->cols : y->rows) != depth)
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (!is_as_aligned(algo, (const void *[]){ of->bias, of->aux, a, b, c, d }))
+    if (algo->data[0] == NOBODYS || (int64_t)(algo->data[7] >> 8) != w->ld ||
+        !is_as_aligned(algo, (const void *[]){ of->bias, of->aux, a, b, c, d }))
         abort(); /* which one is offered depends on it */
     if (is_refusing("all", of) || (is_refusing("first", of) && is_first) ||
         (is_refusing("second", of) && !is_first && of->seconds++ >= TIMED))
