@@ -326,6 +326,7 @@ static void without_room(const char *name, enum dtype dtype)
     dev_tune(two->got, true);
     EACH multiply(FORWARD, ON, V(y), V(x), V(b), r, r, true, NULL);
     dev_tune(two->got, false);
+    EACH dev_add(ON, V(y), V(x)); /* does not find the error that none is left */
     choice = dev_choices(two->got, &count);
     ok(blocks < BLOCKS && count == 1 && choice->way == 0 && isinf(choice->seconds[0]) &&
            isinf(choice->seconds[1]),
@@ -364,7 +365,9 @@ static void cpus(void)
 int main(int argc, char **argv)
 {
     (void)argc, (void)argv;
-#ifndef CUDA_ON_HOST
+#ifdef CUDA_ON_HOST
+    const int64_t bytes = dev_units("cuda", DTYPE_F32, true).bytes;
+#else
     if (argc == 1)
         cpus();
 #endif
@@ -373,6 +376,8 @@ int main(int argc, char **argv)
         all_ways("cuda", DTYPE_F32, 2);
 #ifdef CUDA_ON_HOST
         without_room("cuda", DTYPE_F32);
+        ok(bytes > 0 && dev_units("cuda", DTYPE_F32, true).bytes == bytes,
+           "devices that were closed have no memory");
 #endif
     } else {
         tap_skip("cuda", "there is no GPU, or no CUDA in this build");

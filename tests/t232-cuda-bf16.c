@@ -519,6 +519,13 @@ static void ways(struct twins *two)
     tiles(two);
 }
 
+/* On a device whose operations have had no room yet. */
+static void afresh(struct twins *two)
+{
+    twins_close(two);
+    twins_open(two, "cuda", DTYPE_BF16, 1);
+}
+
 /* With any argument nothing is timed, as compute-sanitizer wants it: it looks into each
  * kernel of cuBLASLt when it comes for the first time, and timing calls many.
  */
@@ -539,6 +546,7 @@ int main(int argc, char **argv)
     norms(two, 40, 256, NORM_RMS);
     norms(two, 21, 1152, NORM_LAYER);
     norms(two, 3, 2048, NORM_RMS);
+    afresh(two);
     norms(two, 270, 3080, NORM_LAYER);
     head_norms(two, 9, 3, 55, NORM_LAYER);
     head_norms(two, 9, 3, 128, NORM_RMS);
@@ -546,7 +554,14 @@ int main(int argc, char **argv)
     head_norms(two, 40, 2, 64, NORM_RMS);
     head_norms(two, 5, 1, 256, NORM_LAYER);
     head_norms(two, 800, 3, 9, NORM_LAYER);
+    afresh(two);
     head_norms(two, 1500, 3, 136, NORM_RMS);
+    while (two->odd++ < 13) {
+        sums(two, 9, 64);
+        norms(two, 40, 256, NORM_LAYER);
+        head_norms(two, 9, 3, 64, NORM_RMS);
+    }
+    afresh(two);
     attention(two, (struct attn){ 2, 3, 9, 5, 7 });
     attention(two, (struct attn){ 2, 3, 9, 17, 7 });
     attention(two, (struct attn){ 1, 2, 72, 70, 70 });
@@ -562,12 +577,15 @@ int main(int argc, char **argv)
     attention(two, (struct attn){ 1, 1, 128, 140, 150 });
     attention(two, (struct attn){ 1, 2, 100, 70, 60 });
     attention(two, (struct attn){ 1, 1, 256, 20, 33 });
-    attention(two, (struct attn){ 1, 2, 16, 2100, 1 });
+    afresh(two);
+    attention(two, (struct attn){ 1, 4, 16, 2100, 1 });
     uneven_attention(two);
     attention_at(two, (struct attn){ 1, 2, 64, 20, 63 }, 8.0);
     attention_at(two, (struct attn){ 1, 2, 128, 20, 63 }, 8.0);
     losses(two, 5, 33);
+    afresh(two);
     losses(two, 3, 11000);
+    afresh(two);
     many_squares(two);
     maxima(two);
     if (argc == 1)

@@ -446,7 +446,7 @@ static void check_clips(struct twins *two)
 }
 
 /* A parameter, with one matrix that does not lie as the others do: its rows are apart
- * or, a copy's, at places that are not aligned.
+ * or it is at a place that is not aligned.
  */
 static void check_places(struct twins *two)
 {
@@ -454,12 +454,14 @@ static void check_places(struct twins *two)
     const struct adamw a = { 0.01, 0.9, 0.999, 1e-8, 0.5, 0.7, 1, { 0 } };
     bool is_right        = true;
 
-    for (int loose = 0; loose <= NONE; loose++) {
+    for (int loose = 0; loose <= NONE + 1 + NU; loose++) {
         const int64_t more = loose == ODD_COPY ? 3 : 0;
-        struct twin copy   = twin_blank(two, ROWS, COLS + more), m[NU + 1];
+        struct twin copy, m[NU + 1];
 
-        copy = twin_part(copy, ROWS, more, COLS + more);
-        if (loose < COPY || loose == NONE)
+        two->odd = loose > NONE ? loose - NONE + 1 : 0;
+        copy     = twin_blank(two, ROWS, COLS + more);
+        copy     = twin_part(copy, ROWS, more, COLS + more);
+        if (loose < COPY || loose >= NONE)
             copy.got.ld = COLS;
         for (int i = 0; i <= NU; i++) { /* the parameter and its gradient first */
             m[i] = twin_blank_acc(two, ROWS, COLS);
@@ -490,6 +492,7 @@ static void check_places(struct twins *two)
         }
         twins_clear(two);
     }
+    two->odd = 0;
     ok(is_right, "an update of matrices that lie unlike each other");
 }
 

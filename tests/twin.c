@@ -102,7 +102,7 @@ static char *to_set(struct mat a)
 static struct mat blank(struct twins *two, struct dev *dev, enum dtype dtype,
                         int64_t rows, int64_t cols)
 {
-    const bool is_wide   = cols % WIDE == 0;
+    const bool is_wide   = cols % WIDE == 0 && two->bufs / 2 + 1 != two->odd;
     const int64_t before = is_wide ? WIDE : BEFORE;
     const int64_t ld     = cols + (is_wide ? WIDE : BETWEEN);
     const int64_t size   = before + rows * ld + BEHIND;

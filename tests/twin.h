@@ -25,6 +25,7 @@ struct twins { /* the two devices, and all buffers on them */
     struct twin_buf *buf[2 * TWINS];
     int bufs;
     uint64_t draws; /* random matrices so far: each is another */
+    int odd; /* number, from 1 on, of one that no vectors can be of; 0: all can */
 };
 
 struct twin {
