@@ -50,6 +50,11 @@ ok 'which library does products is said'
 measured=$(json_after "$folder/f32.json" '"peak"' measured)
 holds "$measured > 0.8 * 2^31 && $measured < 1.1 * 2^31"
 ok 'the peak that was measured is the rate of products'
+# Sums of two arrays as large as it leaves undone, of 2^22 f32, take a second, too.
+bytes=$(json_after "$folder/f32.json" '"name": "adamw"' bytes_per_s)
+share=$(json_after "$folder/f32.json" '"name": "adamw"' of_bandwidth)
+holds "$bytes > 0.8 * 3 * 2^24 * $share && $bytes < 1.1 * 3 * 2^24 * $share"
+ok 'and the bandwidth that of sums'
 grep -q '"gpu": "emulated GPU"' "$folder/f32.json" &&
     ! grep -q '"cpu": "emulated GPU"' "$folder/f32.json" &&
     EMU_NVML_14=1 "$program" --case=step --device=cuda --dtype=f32 --shape=16/1/32/2 --image=8 \

@@ -18,6 +18,7 @@
 
 #include "src/base/err.h"
 #include "src/base/mem.h"
+#include "src/dev/lap.h"
 #include "src/dev/reel.h"
 #include "src/step/replay.h"
 
@@ -481,6 +482,28 @@ static void pictures(void)
     model_close(&m);
 }
 
+/* A tape that is recorded anew has the marks of its last recording alone. */
+static void marks(void)
+{
+    enum { MANY = 100 }; /* more than there is room for */
+    struct dev *dev;
+    struct laps *w;
+
+    if (dev_open(&dev, "cuda", DTYPE_F32, 1) != 0)
+        die("%s", err_sentence());
+    laps_open(&w, dev_stream(dev, LANE_COMPUTE), 1);
+    for (int i = 0; i < MANY; i++) {
+        laps_tape_start(w, 0);
+        laps_start(w);
+        laps_take(w, 0);
+        laps_tape_stop(w);
+    }
+    laps_play(w, 0);
+    ok(laps_all(w)[0] > 0, "a tape that was recorded again has its last marks");
+    laps_close(&w);
+    dev_close(&dev);
+}
+
 int main(int argc, char **argv)
 {
     const int size = ranks_open(&argc, &argv, "t502-graph");
@@ -507,6 +530,7 @@ int main(int argc, char **argv)
     compare_with(OPTIMIZER_SGD, 1, 1, 2, SHARD_NONE, REMAT_NONE);
     no_waiting();
     parts();
+    marks();
     pictures();
     curve(DTYPE_F32, 1e-4);
     curve(DTYPE_BF16, 2e-2);
