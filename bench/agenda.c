@@ -286,7 +286,7 @@ void agenda_device(struct choices *c, const struct options *o, int ranks,
     lean.way.device = "cpu:blis";
     lean.way.packs  = dev_packs(lean.way.device, lean.way.dtype);
     if (strcmp(c->way.device, "auto") == 0 && c->way.dtype == DTYPE_F32 && has_shapes &&
-        lean.way.packs < c->way.packs &&
+        dev_is_built(lean.way.device) && lean.way.packs < c->way.packs &&
         shapes_run(o, &lean, ranks, ranks_per_node, node_bytes) >
             shapes_run(o, c, ranks, ranks_per_node, node_bytes))
         *c = lean;

@@ -285,7 +285,7 @@ const struct dev_ops dev_cpu_onednn = {
     .name           = "cpu:onednn",
     .fallback       = &dev_cpu_ops,
     .is_host        = true,
-    .instead        = { [DTYPE_F64] = "take cpu:blis" },
+    .instead        = { [DTYPE_F64] = "take cpu:blis or cpu:ref" },
     .packs          = 2, /* to multiply with, and with its transpose */
     .spares_packs   = spares_packs,
     .packed         = onednn_packed,

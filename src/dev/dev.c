@@ -149,6 +149,11 @@ static const struct dev_ops *backend_named(const char *name)
     return NULL;
 }
 
+bool dev_is_built(const char *name)
+{
+    return backend_named(name) != NULL;
+}
+
 int dev_check(const char *name, enum dtype dtype, bool is_tf32)
 {
     const struct dev_ops *ops = backend_named(name);

@@ -46,6 +46,9 @@ struct dev_weight;
 int dev_open(struct dev **dev, const char *name, enum dtype dtype, int threads);
 void dev_close(struct dev **dev);
 
+/* Whether this build has a device 'name'. */
+bool dev_is_built(const char *name);
+
 /* Whether a device 'name' of this build has products of 'dtype', and those of TF32 that
  * 'is_tf32' asks for, as far as that does not depend on the processor: 0, or ERR_USAGE
  * with the sentence of dev_open() or dev_manner().
