@@ -149,6 +149,12 @@ static const struct dev_ops *backend_named(const char *name)
     return NULL;
 }
 
+/* As above, and NULL for f64, where all backends are alike. */
+static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
+{
+    return dtype != DTYPE_F64 ? backend_named(name) : NULL;
+}
+
 bool dev_is_built(const char *name)
 {
     return backend_named(name) != NULL;
@@ -161,12 +167,6 @@ int dev_check(const char *name, enum dtype dtype, bool is_tf32)
     if (ops != NULL && strcmp(name, "auto") != 0)
         TRY(check_products(ops, dtype));
     return ops != NULL && is_tf32 ? check_tf32(ops, dtype) : 0;
-}
-
-/* As above, and NULL for f64, where all backends are alike. */
-static const struct dev_ops *backend_of(const char *name, enum dtype dtype)
-{
-    return dtype != DTYPE_F64 ? backend_named(name) : NULL;
 }
 
 const char *dev_first(const char *name, enum dtype dtype)
