@@ -33,7 +33,7 @@ struct agenda {
 };
 
 /* Where the device is left to the program: take one that keeps no packed copies of the
- * weights if more shapes then fit into the memory.
+ * weights, if this build has it and more shapes then fit into the memory.
  */
 void agenda_device(struct choices *c, const struct options *o, int ranks,
                    int ranks_per_node, int64_t node_bytes);
